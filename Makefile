@@ -1,0 +1,159 @@
+# Everything a developer or the CI does, by one name each. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.SILENT:
+.PHONY: help run test check format bench lock image install clean services
+MAKEFLAGS += --no-print-directory
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+# The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
+PYTHON ?=
+# More words for the program that a target runs: make run ARGS="--help", make test ARGS="-k stripe -x"
+ARGS ?=
+BENCH ?= $(sort $(wildcard bench/[a-z]*.py))
+UV := uv==0.13.8
+
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := gateway providers schemas
+SOURCES := pyproject.toml $(wildcard README.md LICENSE) \
+           $(shell find $(PACKAGES) -name __pycache__ -prune -o -print 2>/dev/null)
+# Debian keeps servers where an ordinary user's PATH does not look.
+SERVER_PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
+
+help: ## List the targets
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…"); Ctrl-C ends it
+	exec $(BIN)/gateway dev $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
+	$(check)
+	PATH="$(SERVER_PATH)" $(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev ## Formatting, lint rules and types, changing nothing
+	$(check)
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format --quiet .
+
+bench: $(VENV)/.dev $(VENV)/.installed services ## Run the benchmarks, or one: BENCH=bench/….py
+	for script in $(BENCH); do PATH="$(SERVER_PATH)" $(BIN)/python "$$script" $(ARGS) || exit; done
+
+lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
+	$(lock) pyproject.toml --output-file requirements/runtime.txt
+	$(lock) pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+
+image: ## Build the container image
+	docker build --tag webhook-gateway .
+
+install: $(VENV)/.installed ## Make .venv and install the gateway into it
+
+clean: ## Remove all that make made; ./var, the data of `make run`, stays
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- how -------------------------------------------------------------------------------------------
+
+define check
+	$(BIN)/ruff format --check --quiet . || { echo "Not formatted as ruff would: run 'make format'." >&2; exit 1; }
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy --no-error-summary
+endef
+
+lock = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+       --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+$(VENV)/.created:
+	sh -c "$$CREATE_VENV"
+	touch $@
+
+$(VENV)/.runtime: requirements/runtime.txt $(VENV)/.created
+	echo "Installing the locked requirements …" >&2
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/runtime.txt
+	touch $@
+
+# dev.txt holds all of runtime.txt, at the same versions.
+$(VENV)/.dev: requirements/dev.txt requirements/runtime.txt $(VENV)/.created
+	echo "Installing the locked development requirements …" >&2
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	touch $@ $(VENV)/.runtime
+
+# The wheel and not the source tree, so that what runs and is tested here is what users get.
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.runtime
+	rm -f dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall dist/*.whl
+	touch $@
+
+$(VENV)/.lock: $(VENV)/.created Makefile
+	$(BIN)/python -m venv --clear $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet $(UV)
+	touch $@
+
+services:
+	PATH="$(SERVER_PATH)" sh -c "$$FIND_SERVICES"
+
+define CREATE_VENV
+found=
+complete=
+for python in $${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 python}; do
+    version=$$("$$python" -c 'import sys; assert sys.version_info >= (3, 11); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    found=$${found:-$$version}
+    "$$python" -c 'import ensurepip, ssl, venv' 2>/dev/null && { complete=$$python; break; }
+done
+if [ -z "$$found" ]; then
+    echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=/path/to/python3 …" >&2
+    exit 1
+fi
+if [ -z "$$complete" ]; then
+    echo "Python $$found cannot make virtual environments here; on Debian and Ubuntu install it with: apt-get install python$$found-venv" >&2
+    exit 1
+fi
+echo "Making .venv with Python $$version …" >&2
+exec "$$complete" -m venv --clear $(VENV)
+endef
+
+# Installing a server must not start it: the tests run their own, on private ports.
+define APT_INSTALL
+set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $$policy ]; then
+    trap 'rm -f $$policy' EXIT
+    trap 'exit 1' HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >$$policy
+    chmod 755 $$policy
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq update || true
+apt-get -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 install "$$@"
+endef
+
+define FIND_SERVICES
+missing() {
+    for server in redis-server rabbitmq-server; do command -v $$server >/dev/null || printf ' %s' $$server; done
+}
+wanted=$$(missing)
+[ -n "$$wanted" ] || exit 0
+if ! command -v apt-get >/dev/null; then root=no
+elif [ "$$(id -u)" = 0 ]; then root=
+elif sudo -n true 2>/dev/null; then root="sudo -n"
+else root=no
+fi
+if [ "$$root" != no ]; then
+    echo "Installing$$wanted with apt-get …" >&2
+    log=$$(mktemp)
+    $$root sh -c "$$APT_INSTALL" sh $$wanted >"$$log" 2>&1 || cat "$$log" >&2
+    rm -f "$$log"
+    wanted=$$(missing)
+fi
+[ -n "$$wanted" ] || exit 0
+if [ "$$CI" = true ]; then then="the tests that need them will fail"; else then="the tests that need them are skipped"; fi
+echo "Not found:$$wanted. Until you install them ('apt-get install redis-server rabbitmq-server', 'brew install redis rabbitmq') $$then." >&2
+endef
+
+export PYTHON CREATE_VENV APT_INSTALL FIND_SERVICES

@@ -1,0 +1,152 @@
+"""Measure the floor, the gateway and the usual recipe in one run, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import contenders, machine, report, samples
+from bench.broker import Queue
+from bench.contenders import NAMES, NotInstalledError, Surroundings
+from bench.measure import Measurements, Scale
+from support.programs import ProgramMissingError
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+
+_FULL = Scale(rounds=5, events=10_000, alone=2_000, scheduled=5_000, forged=10_000)
+_QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000)
+_SOAK_STEP = 100_000
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmark as the command line says."""
+    options = _parse(arguments)
+    console = Console()
+    base = _QUICK if options.quick else _FULL
+    scale = Scale(
+        rounds=options.rounds or base.rounds,
+        events=options.events or base.events,
+        alone=base.alone,
+        scheduled=base.scheduled,
+        forged=base.forged,
+    )
+    try:
+        if "gateway" in options.only:
+            contenders.gateway_command()
+        with ExitStack() as stack:
+            measurements = _prepare(stack, options.only, console)
+            measurements.run(scale)
+            soaks = {}
+            for record in measurements.records if options.soak else []:
+                if record.contender.name == options.soak_on:
+                    soaks[record.contender.name] = measurements.soak(record, options.soak, _SOAK_STEP)
+    except (NotInstalledError, ProgramMissingError) as error:
+        console.print(f"[red]{error}[/red]")
+        return 2
+
+    records = measurements.records
+    tables = report.grids(records, soaks)
+    report.show(console, tables, options.only)
+    console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
+    if options.save:
+        command = shlex.join(["python", "-m", "bench", *arguments])
+        report.save(tables, options.only, machine.facts(), command, scale, samples.TEMPLATE.stat().st_size)
+        console.print(f"Written to {report.RESULTS}")
+    return 1 if any(record.lost or record.unexpected for record in records) else 0
+
+
+def _prepare(stack: ExitStack, names: Sequence[str], console: Console) -> Measurements:
+    """Start the servers and the contenders; leaving `stack` ends them."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+    secret = f"whsec_{secrets.token_hex(16)}"
+    surroundings = Surroundings(directory, secret)
+    neighbours = {}
+    if set(names) != {"floor"}:
+        console.print("starting Redis and RabbitMQ")
+        redis = stack.enter_context(RedisServer())
+        rabbitmq = stack.enter_context(RabbitMQServer())
+        surroundings = Surroundings(directory, secret, redis.url, rabbitmq.url)
+        neighbours = {"Redis": redis.pid, "RabbitMQ": rabbitmq.pid}
+    queue = Queue(surroundings.rabbitmq_url)
+    started = []
+    for name in names:
+        console.print(f"starting {name}")
+        contender = contenders.start(name, surroundings)
+        stack.callback(contender.child.stop)
+        started.append(contender)
+        if contender.exchange:
+            # After it is ready: the exchange is the contender's to declare.
+            queue.bind(contender.exchange)
+    return Measurements(started, surroundings, queue, neighbours, console.print)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=(
+            "Compare the gateway with a server that does nothing (the floor) and with the usual recipe "
+            "(FastAPI, redis-py, aio-pika, jsonschema). Starts its own Redis and RabbitMQ on private ports, "
+            "takes a few minutes, and ends with 1 if an accepted event was lost."
+        ),
+    )
+    parser.add_argument(
+        "--only",
+        type=_names,
+        default=list(NAMES),
+        metavar="NAME,…",
+        help=f"which of {', '.join(NAMES)} to measure (default: all)",
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, help=f"rounds, of which the median is taken (default: {_FULL.rounds})"
+    )
+    parser.add_argument("--events", type=_positive, help=f"events in each round (default: {_FULL.events:,})")
+    parser.add_argument(
+        "--quick", action="store_true", help="a look, not a measurement: little of everything, not saved"
+    )
+    parser.add_argument(
+        "--soak",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help=f"send N more events and note the memory every {_SOAK_STEP:,}; 1000000 takes a quarter of an hour or so",
+    )
+    parser.add_argument("--soak-on", choices=NAMES, help="whom to soak (default: the gateway if measured)")
+    parser.add_argument(
+        "--save",
+        action=argparse.BooleanOptionalAction,
+        help="write bench/RESULTS.md (default: when all are measured and not --quick)",
+    )
+    options = parser.parse_args(arguments)
+    if options.save is None:
+        options.save = not options.quick and set(options.only) == set(NAMES)
+    if options.soak_on is None:
+        options.soak_on = "gateway" if "gateway" in options.only else options.only[-1]
+    if options.soak_on not in options.only:
+        parser.error(f"--soak-on {options.soak_on}, but it is not among --only")
+    return options
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := sorted(set(names) - set(NAMES)):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(NAMES)}")
+    return [name for name in NAMES if name in names]
+
+
+def _positive(text: str) -> int:
+    value = int(text.replace("_", ""))
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""The servers that are compared, and how each is started."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from bench import recipe, samples
+from support.ports import free_port, free_ports
+from support.process import Child
+from support.waiting import wait_until
+
+NAMES = ("floor", "gateway", "recipe")
+TITLES = {
+    "floor": "a bare ASGI app that reads the body and answers 202",
+    "gateway": "this program at its shipped defaults",
+    "recipe": "FastAPI, redis-py, aio-pika and jsonschema, one await each",
+}
+_EXCHANGES = {"gateway": "webhooks", "recipe": recipe.EXCHANGE}
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class NotInstalledError(RuntimeError):
+    """The gateway's command is not next to the running interpreter."""
+
+
+@dataclass(slots=True)
+class Contender:
+    """A started server."""
+
+    name: str
+    port: int
+    child: Child
+    exchange: str | None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.child.pid
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a server is given: where the others are, a secret, and a directory."""
+
+    directory: Path
+    secret: str
+    redis_url: str = ""
+    rabbitmq_url: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of every process of the benchmark."""
+        inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        return inherited | {
+            "REDIS_URL": self.redis_url,
+            "RABBITMQ_URL": self.rabbitmq_url,
+            samples.SECRET_VARIABLE: self.secret,
+        }
+
+
+def start(name: str, surroundings: Surroundings) -> Contender:
+    """Start a contender and return when it is ready."""
+    directory = surroundings.directory / name
+    directory.mkdir()
+    environment = surroundings.environment
+    if name == "gateway":
+        # Without PYTHONPATH: the installed wheel is what users get, the source tree is not.
+        port, admin_port = free_ports(2)
+        argv = [gateway_command(), "serve", "--config", str(_configure(directory, port, admin_port))]
+    else:
+        port = free_port()
+        argv = [sys.executable, "-m", f"bench.{name}"]
+        environment |= {"PYTHONPATH": str(ROOT), "PORT": str(port)}
+    child = Child(argv, env=environment, cwd=directory, log=directory / "output.log")
+
+    def is_ready() -> bool:
+        child.expect_running()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.status in (200, 202)
+
+    try:
+        wait_until(is_ready, 60.0, f"{name} is ready", forgive=(OSError,))
+    except BaseException:
+        child.kill()
+        raise
+    return Contender(name=name, port=port, child=child, exchange=_EXCHANGES.get(name))
+
+
+def gateway_command() -> str:
+    """Return the path of the installed command."""
+    # Not resolved: the interpreter of a virtual environment is a link out of it.
+    command = Path(sys.executable).parent / "gateway"
+    if not command.exists():
+        raise NotInstalledError(f"{command} does not exist; install the gateway, or use --only floor,recipe")
+    return str(command)
+
+
+def _configure(directory: Path, port: int, admin_port: int) -> Path:
+    """Write a configuration that sets what it must and leaves the rest at the shipped defaults."""
+    path = directory / "config.yaml"
+    configuration = {
+        "server": {"bind": f"127.0.0.1:{port}", "admin_bind": f"127.0.0.1:{admin_port}"},
+        "redis": {"url": "${REDIS_URL}"},
+        "rabbitmq": {"url": "${RABBITMQ_URL}", "exchange": _EXCHANGES["gateway"]},
+        "data_dir": str(directory / "data"),
+        "providers": {"stripe": {"adapter": "stripe", "secrets": [f"${{{samples.SECRET_VARIABLE}}}"]}},
+    }
+    path.write_text(yaml.safe_dump(configuration, sort_keys=False))
+    return path

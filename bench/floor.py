@@ -1,0 +1,36 @@
+"""The floor: what uvicorn costs when the application does nothing but read the body and say 202."""
+
+from __future__ import annotations
+
+import os
+
+import uvicorn
+from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+
+_ANSWER = b'{"status":"accepted"}'
+_HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())]
+
+
+async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    """Answer every request alike."""
+    assert scope["type"] == "http"
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        if not message.get("more_body", False):
+            break
+    await send({"type": "http.response.start", "status": 202, "headers": _HEADERS, "trailers": False})
+    await send({"type": "http.response.body", "body": _ANSWER, "more_body": False})
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        application,
+        host="127.0.0.1",
+        port=int(os.environ["PORT"]),
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+    )

@@ -1,0 +1,67 @@
+"""The facts about the machine without which the numbers mean nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from support.programs import ProgramMissingError, locate
+
+_LIBRARIES = (
+    *("uvicorn", "uvloop", "httptools", "starlette", "redis", "hiredis", "aio-pika", "aiormq"),
+    *("orjson", "jsonschema", "jsonschema-rs", "fastapi"),
+)
+
+
+def facts() -> dict[str, str]:
+    """Return them by name, in the order in which they are printed."""
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "memory": f"{_memory_gib():.0f} GiB",
+        "kernel": f"{platform.system()} {platform.release()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Redis": _first_version("redis-server", "--version"),
+        "RabbitMQ": _rabbitmq_version(),
+        "libraries": ", ".join(f"{name} {found}" for name in _LIBRARIES if (found := _library(name))),
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith(("model name", "Model")):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _first_version(program: str, option: str) -> str:
+    try:
+        done = subprocess.run([locate(program), option], capture_output=True, text=True, check=False)
+    except ProgramMissingError:
+        return "not installed"
+    found = re.search(r"\d+\.\d+\.\d+", done.stdout)
+    return found.group() if found else "unknown"
+
+
+def _rabbitmq_version() -> str:
+    # Asking the program would boot an Erlang machine; its directory has the version in its name.
+    try:
+        home = Path(locate("rabbitmq-server")).resolve().parent.parent
+    except ProgramMissingError:
+        return "not installed"
+    found = re.search(r"\d+\.\d+\.\d+", home.name)
+    return found.group() if found else "unknown"
+
+
+def _library(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,181 @@
+"""One measurement after the other, the contenders taking turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bench import meter
+from bench.broker import Queue
+from bench.contenders import ROOT, Contender, Surroundings
+from bench.load import Result
+
+CONNECTIONS = 64
+OPEN_LOOP_RATE = 500.0
+# Requests are written before they are sent, 2.7 KB each: a long run goes in portions.
+_PORTION = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What the generator saw, and what it cost the server."""
+
+    result: Result
+    cpu_seconds: float
+    neighbours: dict[str, float]
+
+    @property
+    def cpu_per_answer(self) -> float:
+        """Microseconds of processor time for each answer."""
+        return self._per_answer(self.cpu_seconds)
+
+    def neighbour_cpu_per_answer(self, name: str) -> float:
+        """Microseconds of Redis' or RabbitMQ's processor time for each answer."""
+        return self._per_answer(self.neighbours[name])
+
+    def _per_answer(self, seconds: float) -> float:
+        return seconds * 1e6 / sum(self.result.statuses.values())
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything measured about one contender."""
+
+    contender: Contender
+    rounds: list[Burst] = field(default_factory=list)
+    alone: Burst | None = None
+    scheduled: Burst | None = None
+    forged: Burst | None = None
+    idle_bytes: int = 0
+    final_bytes: int = 0
+    accepted: int = 0
+    stored: int = 0
+    unexpected: Counter[str] = field(default_factory=Counter)
+
+    def median(self, of: Callable[[Burst], float]) -> float:
+        """The median over the rounds."""
+        return statistics.median(map(of, self.rounds))
+
+    @property
+    def cpu(self) -> float:
+        """Microseconds of processor time for each event."""
+        return self.median(lambda burst: burst.cpu_per_answer)
+
+    @property
+    def lost(self) -> int | None:
+        """How many accepted events are not in the queue; None for who has no queue."""
+        return self.accepted - self.stored if self.contender.exchange else None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured."""
+
+    rounds: int
+    events: int
+    alone: int
+    scheduled: int
+    forged: int
+
+
+class Measurements:
+    """Sends load to started contenders and keeps the records."""
+
+    def __init__(
+        self,
+        contenders: Sequence[Contender],
+        surroundings: Surroundings,
+        queue: Queue,
+        neighbours: dict[str, int],
+        say: Callable[[str], None],
+    ) -> None:
+        self._surroundings = surroundings
+        self._queue = queue
+        self._neighbours = neighbours
+        self._say = say
+        self.records = [Record(contender) for contender in contenders]
+
+    def run(self, scale: Scale) -> None:
+        """Measure everything but the soak."""
+        for record in self.records:
+            record.idle_bytes = meter.resident_bytes(record.contender.pid)
+        for record in self.records:
+            self._say(f"warming up {record.contender.name}")
+            self._burst(record, max(scale.events // 5, 200))
+        for number in range(scale.rounds):
+            # The first of a round inherits the caches of the last: nobody is always first.
+            turn = number % len(self.records)
+            for record in self.records[turn:] + self.records[:turn]:
+                burst = self._burst(record, scale.events)
+                record.rounds.append(burst)
+                self._say(
+                    f"round {number + 1} of {scale.rounds}: {record.contender.name:8}"
+                    f" {burst.result.rate:8,.0f} events/s {burst.cpu_per_answer:6.1f} µs CPU"
+                )
+        for record in self.records:
+            self._say(f"one connection, open loop and forged signatures: {record.contender.name}")
+            record.alone = self._burst(record, scale.alone, connections=1)
+            record.scheduled = self._burst(record, scale.scheduled, rate=OPEN_LOOP_RATE)
+            if record.contender.exchange:
+                record.forged = self._burst(record, scale.forged, is_forged=True)
+        for record in self.records:
+            record.final_bytes = meter.resident_bytes(record.contender.pid)
+
+    def soak(self, record: Record, events: int, step: int) -> list[tuple[int, int]]:
+        """Send `events` events and return (events so far, resident bytes) at every `step`."""
+        marks = [(0, meter.resident_bytes(record.contender.pid))]
+        sent = 0
+        while sent < events:
+            portion = min(_PORTION, events - sent, step - sent % step)
+            self._burst(record, portion)
+            sent += portion
+            if sent % step == 0 or sent == events:
+                marks.append((sent, meter.resident_bytes(record.contender.pid)))
+                self._say(f"soak: {sent:>9,} events, {marks[-1][1] / 2**20:.1f} MiB resident")
+        return marks
+
+    def _burst(
+        self,
+        record: Record,
+        events: int,
+        *,
+        connections: int = CONNECTIONS,
+        rate: float = 0.0,
+        is_forged: bool = False,
+    ) -> Burst:
+        contender = record.contender
+        contender.child.expect_running()
+        before = meter.cpu_seconds(contender.pid)
+        beside = {name: meter.cpu_seconds(pid) for name, pid in self._neighbours.items()}
+        result = self._load(contender.port, events, connections, rate, is_forged=is_forged)
+        # Before the queue is emptied, which is our doing and not the contender's.
+        neighbours = {name: meter.cpu_seconds(pid) - beside[name] for name, pid in self._neighbours.items()}
+        stored = self._queue.drain(result.accepted) if contender.exchange else None
+        # Read after the queue has everything, so that work put off until after the answer is counted too.
+        cpu_seconds = meter.cpu_seconds(contender.pid) - before
+        record.accepted += result.accepted
+        record.stored += stored or 0
+        expected = "401" if is_forged else "202"
+        record.unexpected.update({key: count for key, count in result.statuses.items() if key != expected})
+        if result.disconnected:
+            record.unexpected["disconnected"] += result.disconnected
+        return Burst(result, cpu_seconds, neighbours)
+
+    def _load(self, port: int, events: int, connections: int, rate: float, *, is_forged: bool) -> Result:
+        command = [
+            *(sys.executable, "-m", "bench.load", str(port), "--events", str(events)),
+            *("--connections", str(connections), "--rate", str(rate)),
+            *(["--forged"] if is_forged else []),
+        ]
+        done = subprocess.run(
+            command,
+            env=self._surroundings.environment | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return Result(**json.loads(done.stdout))

@@ -1,0 +1,195 @@
+"""The numbers as a table on the screen and as a page in the repository."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.contenders import TITLES
+from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, Burst, Record, Scale
+
+_TIMES_FLOOR = "\N{MULTIPLICATION SIGN} floor"
+_NOTHING = "\N{EN DASH}"
+
+RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+
+_METHOD = """\
+Every event is a distinct Stripe event of {size} bytes with a signature of its own, sent by a generator in a
+process of its own over {connections} keep-alive connections, each of which sends its next request when it has
+its answer. The contenders run side by side and take turns, {rounds} rounds of {events:,} events each; the table
+shows medians. CPU is user plus system time of the server process, all threads and children, for each event. It is the
+figure to compare (so are those of Redis and RabbitMQ): events/s depends on what else the machine's cores had to do, and the generator,
+Redis and RabbitMQ are on the same ones. Nothing is pinned to a core: with so few of them pinning would only
+decide who waits for whom. Redis and RabbitMQ are private instances; every message goes
+to a quorum queue, is confirmed, counted, and compared with the number of accepted events.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table, before it is known where it goes."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def on_screen(self) -> Table:
+        """As rich draws it."""
+        table = Table(title=self.title, title_justify="left")
+        for number, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def in_markdown(self) -> str:
+        """As Markdown."""
+        ruler = ["---", *["---:"] * (len(self.columns) - 1)]
+        lines = [f"| {' | '.join(cells)} |" for cells in (self.columns, ruler, *self.rows)]
+        return f"## {self.title}\n\n" + "\n".join(lines)
+
+
+def grids(records: Sequence[Record], soaks: dict[str, list[tuple[int, int]]]) -> list[Grid]:
+    """Arrange what was measured."""
+    floor = next((record.cpu for record in records if record.contender.name == "floor"), None)
+    found = [_throughput(records, floor), _latency(records), _other(records, floor)]
+    for name, marks in soaks.items():
+        rows = [(f"{events:,}", _mebibytes(size)) for events, size in marks]
+        found.append(Grid(f"Soak of the {name}", ("events", "resident MiB"), rows))
+    return found
+
+
+def _throughput(records: Sequence[Record], floor: float | None) -> Grid:
+    rows = [
+        (
+            record.contender.name,
+            f"{record.median(lambda burst: burst.result.rate):,.0f}",
+            f"{record.cpu:.0f}",
+            _ratio(record.cpu, floor),
+            _neighbour(record, "Redis"),
+            _neighbour(record, "RabbitMQ"),
+            f"{record.median(lambda burst: burst.result.p50):.1f}",
+            f"{record.median(lambda burst: burst.result.p99):.1f}",
+            f"{record.median(lambda burst: burst.result.p999):.1f}",
+        )
+        for record in records
+    ]
+    columns = (
+        "",
+        "events/s",
+        "CPU µs/event",
+        _TIMES_FLOOR,
+        "Redis µs",
+        "RabbitMQ µs",
+        "p50 ms",
+        "p99 ms",
+        "p99.9 ms",
+    )
+    return Grid(f"{CONNECTIONS} connections, closed loop", columns, rows)
+
+
+def _latency(records: Sequence[Record]) -> Grid:
+    rows = []
+    for record in records:
+        alone, scheduled = record.alone, record.scheduled
+        assert alone is not None
+        assert scheduled is not None
+        rows.append(
+            (
+                record.contender.name,
+                *(f"{value:.2f}" for value in (alone.result.p50, alone.result.p99)),
+                *(f"{value:.2f}" for value in (scheduled.result.p99, scheduled.result.p999)),
+            )
+        )
+    rate = f"{OPEN_LOOP_RATE:.0f}/s"
+    columns = ("", "1 connection p50 ms", "p99 ms", f"{rate} open loop p99 ms", "p99.9 ms")
+    return Grid("Latency", columns, rows)
+
+
+def _other(records: Sequence[Record], floor: float | None) -> Grid:
+    rows = [
+        (
+            record.contender.name,
+            f"{record.forged.cpu_per_answer:.0f}" if record.forged else _NOTHING,
+            _ratio(record.forged.cpu_per_answer, floor) if record.forged else _NOTHING,
+            _mebibytes(record.idle_bytes),
+            _mebibytes(record.final_bytes),
+            f"{record.accepted:,}",
+            _NOTHING if record.lost is None else f"{record.lost:,}",
+            ", ".join(f"{count:,} {what}" for what, count in record.unexpected.items()) or "none",
+        )
+        for record in records
+    ]
+    columns = (
+        "",
+        "forged µs",
+        _TIMES_FLOOR,
+        "MiB idle",
+        "MiB after",
+        "accepted",
+        "lost",
+        "unexpected answers",
+    )
+    return Grid("Refusing a forged signature; memory; losses", columns, rows)
+
+
+def _neighbour(record: Record, name: str) -> str:
+    if record.contender.exchange is None:
+        return _NOTHING
+    return f"{record.median(lambda burst: burst.neighbour_cpu_per_answer(name)):.0f}"
+
+
+def _ratio(cpu: float, floor: float | None) -> str:
+    return f"{cpu / floor:.1f}" if floor else _NOTHING
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f}"
+
+
+def generator_share(records: Sequence[Record]) -> float:
+    """The largest share of a core that the generator used in a round: near 1, it was what limited the round."""
+
+    def share(burst: Burst) -> float:
+        return burst.result.generator_cpu / burst.result.seconds
+
+    return max(share(burst) for record in records for burst in record.rounds)
+
+
+def show(console: Console, tables: Sequence[Grid], names: Sequence[str]) -> None:
+    """Print the tables."""
+    for grid in tables:
+        console.print()
+        console.print(grid.on_screen())
+    console.print()
+    for name in names:
+        console.print(f"{name}: {TITLES[name]}")
+
+
+def save(
+    tables: Sequence[Grid], machine: dict[str, str], command: str, scale: Scale, event_size: int
+) -> None:
+    """Write the page; the history of the numbers is the history of this file."""
+    now = dt.datetime.now(dt.UTC)
+    method = _METHOD.format(
+        size=event_size, connections=CONNECTIONS, rounds=scale.rounds, events=scale.events
+    )
+    parts = [
+        "# Results",
+        f"Written by `{command}` on {now:%Y-%m-%d}.",
+        _list(machine),
+        _list({name: TITLES[name] for name in names}),
+        *(grid.in_markdown() for grid in tables),
+        "## How it was measured",
+        method.strip(),
+    ]
+    RESULTS.write_text("\n\n".join(parts) + "\n")
+
+
+def _list(entries: dict[str, str]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in entries.items())

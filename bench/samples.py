@@ -1,0 +1,47 @@
+"""The events that are sent: one Stripe event, again and again, each with an id and a signature of its own."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parent.parent / "providers/samples/stripe/payment_intent.succeeded.json"
+SECRET_VARIABLE = "STRIPE_WEBHOOK_SECRET"
+PATH = "/webhooks/stripe"
+
+
+def requests(
+    template: bytes, secret: bytes, count: int, port: int, *, is_forged: bool = False
+) -> list[bytes]:
+    """Write `count` distinct HTTP requests, ready for the socket; forged ones are signed with another secret.
+
+    All of them are written before the first is sent: a generator that signs while it measures
+    measures itself.
+    """
+    bodies = _bodies(template, count)
+    key = b"not-" + secret if is_forged else secret
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json; charset=utf-8\r\n"
+    )
+    now = str(int(time.time())).encode()
+    written = []
+    for body in bodies:
+        signature = hmac.digest(key, now + b"." + body, "sha256").hex()
+        written.append(
+            f"{head}Content-Length: {len(body)}\r\nStripe-Signature: t={now.decode()},v1={signature}\r\n\r\n".encode()
+            + body
+        )
+    return written
+
+
+def _bodies(template: bytes, count: int) -> Iterator[bytes]:
+    event_id = json.loads(template)["id"].encode()
+    before, _, after = template.partition(event_id)
+    # As long as Stripe's own, and never the same in two runs against one Redis.
+    run = secrets.token_hex(7)
+    for number in range(count):
+        yield b"%sevt_%s%010d%s" % (before, run.encode(), number, after)

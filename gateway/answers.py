@@ -1,0 +1,96 @@
+"""What a sender is answered: the one place where outcomes and rejections become HTTP.
+
+Bodies are small JSON objects that echo nothing of the request but, once the sender is verified, the event id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
+from providers.rejections import Rejection
+
+RETRY_AFTER = 5
+"""Seconds after which a sender is asked to try again."""
+
+
+class Outcome(StrEnum):
+    """The ways for a request to end that are not rejections."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+
+
+CLIENT_DISCONNECTED = "client_disconnected"
+"""The outcome of a request whose sender left before its body was complete; it gets no answer."""
+
+_STATUS = {Outcome.ACCEPTED: 202, Outcome.QUARANTINED: 202, Outcome.DUPLICATE: 200, Outcome.IGNORED: 200}
+
+OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
+"""Every way in which a request can end: the closed set of the metric's label."""
+
+
+class Answer:
+    """An HTTP answer, ready to be sent.
+
+    Attributes:
+        status: the HTTP status.
+        outcome: one of :data:`OUTCOMES`.
+        start: the ASGI message that begins the response.
+        body: the bytes of the JSON object.
+    """
+
+    __slots__ = ("body", "outcome", "start", "status")
+
+    def __init__(self, status: int, outcome: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        self.status = status
+        self.outcome = outcome
+        self.body = body
+        self.start: Mapping[str, Any] = {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+        }
+
+
+_JSON = (b"content-type", b"application/json")
+_RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
+_ALLOW = (b"allow", b"POST")
+_CLOSE = (b"connection", b"close")
+
+_HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
+
+
+def succeed(outcome: Outcome, event_id: str) -> Answer:
+    """The answer to a verified event."""
+    return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}")
+
+
+def refuse(rejection: Rejection, event_id: str | None = None) -> Answer:
+    """The answer to a refused request; all of one reason are the same but for the id."""
+    body = {"status": _status_word(rejection), "reason": rejection.reason}
+    if event_id is not None:
+        body["id"] = event_id
+    headers = []
+    if rejection.retryable:
+        headers.append(_RETRY_AFTER)
+    if isinstance(rejection, MethodNotAllowed):
+        headers.append(_ALLOW)
+    if rejection.status in _LEAVES_BODY_UNREAD:
+        headers.append(_CLOSE)
+    return Answer(rejection.status, rejection.reason, orjson.dumps(body), tuple(headers))
+
+
+_LEAVES_BODY_UNREAD = frozenset({404, 405, 408, 413, 415, 431})
+
+
+def _status_word(rejection: Rejection) -> str:
+    if isinstance(rejection, Unavailable):
+        return "unavailable"
+    return "error" if rejection.status >= 500 else "rejected"

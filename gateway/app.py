@@ -1,0 +1,127 @@
+"""The composition root: the only module that knows which implementation stands behind each port."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gateway.asgi import Health, Webhooks, admin_app, public_app
+from gateway.claims import Claims
+from gateway.claims.redis import RedisClaims
+from gateway.claims.sqlite import SqliteClaims
+from gateway.config import EMBEDDED, Config, ProviderConfig
+from gateway.config.loader import adapter_of
+from gateway.dedupe import Dedupe
+from gateway.embedded import Database
+from gateway.endpoint import Endpoint
+from gateway.event import Envelope
+from gateway.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.publishers import Publisher
+from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.publishers.sqlite import SqlitePublisher
+from gateway.schemas import Catalogue, load_file
+
+_HEADROOM = 0.5
+"""Seconds of a sender's patience that are kept for everything but its body."""
+
+
+class Gateway:
+    """A gateway, ready to be started.
+
+    Args:
+        config: what is configured.
+        folder: the folder that schema files are relative to.
+        claims: the claim store; by default the configured one.
+        publisher: the way to the broker; by default the configured one.
+        clock: Unix seconds.
+
+    Attributes:
+        public: the ASGI application for senders.
+        admin: the ASGI application for the operator.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        *,
+        claims: Claims | None = None,
+        publisher: Publisher | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        database = Database(config.data_dir)
+        self._claims = claims or _claims(config, database)
+        self._publisher = publisher or _publisher(config, database)
+        self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
+        metrics = Metrics(lambda: self._publisher.unconfirmed)
+        catalogue = Catalogue.bundled()
+        endpoints = {
+            name: _endpoint(name, provider, config, folder, catalogue, metrics)
+            for name, provider in config.providers.items()
+        }
+        self._pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
+        health = Health(self.troubles, self.is_ready)
+        self.public = public_app(Webhooks(endpoints, self._pipeline, metrics), health)
+        self.admin = admin_app(metrics, health)
+
+    async def start(self) -> None:
+        """Open the stores and begin to connect to the servers.
+
+        Raises:
+            OSError: an embedded store cannot be opened.
+        """
+        await self._claims.start()
+        await self._publisher.start()
+
+    async def stop(self) -> None:
+        """Finish what was accepted and close everything."""
+        await self._pipeline.stop()
+        await self._publisher.stop()
+        await self._claims.stop()
+
+    def troubles(self) -> dict[str, str]:
+        """What is wrong with each part; empty texts where nothing is."""
+        return {"publisher": self._publisher.trouble, "claims": self._claims.trouble}
+
+    def is_ready(self) -> bool:
+        """Whether events can be accepted.
+
+        The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
+        """
+        can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
+        return can_dedupe and not self._publisher.trouble
+
+
+def _claims(config: Config, database: Database) -> Claims:
+    lease, retention = config.dedupe.lease, config.dedupe.retention
+    if config.redis.url == EMBEDDED:
+        return SqliteClaims(database, lease, retention)
+    return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
+
+
+def _publisher(config: Config, database: Database) -> Publisher:
+    rabbitmq = config.rabbitmq
+    if rabbitmq.url == EMBEDDED:
+        return SqlitePublisher(database, rabbitmq.exchange)
+    return RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
+
+
+def _endpoint(  # noqa: PLR0913 -- the parts that an endpoint is made of
+    name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
+) -> Endpoint:
+    adapter = adapter_of(provider)
+    patience = adapter.spec.patience
+    return Endpoint(
+        name=name,
+        adapter=adapter.bind(provider.secret_texts()),
+        schemas=load_file(folder / provider.schema_file) if provider.schema_file else catalogue.of_adapter(adapter.name),
+        envelope=Envelope(name, adapter.name),
+        metrics=metrics.of_provider(name, len(provider.secrets)),
+        events=tuple(provider.events),
+        rejects_invalid=provider.on_invalid == "reject",
+        max_body=config.server.max_body,
+        body_deadline=min(config.server.deadline, patience - _HEADROOM) if patience else config.server.deadline,
+        public_url=provider.public_url,
+    )

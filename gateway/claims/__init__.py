@@ -1,0 +1,80 @@
+"""Claims: who handles an event, and which events are done.
+
+A claim is a lease with an owner, not a mark: ``pending:<token>`` for the time of the lease, made ``done``
+only after the broker's confirm, released when the publish failed. A claim that is lost costs a duplicate,
+never an event.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from hashlib import sha256
+from typing import Protocol
+
+KEY_PREFIX = "whgw:1"
+DONE = b"done"
+PENDING = b"pending:"
+_DIGEST_LENGTH = 40  # hexadecimal digits, 160 bits
+
+
+class Standing(Enum):
+    """What the store says to a claim."""
+
+    CLAIMED = "claimed"
+    IN_FLIGHT = "in_flight"
+    DONE = "done"
+
+
+class ClaimsUnavailable(Exception):
+    """The store did not answer, or answered what no gateway stores."""
+
+
+class Claims(Protocol):
+    """A store of claims. Every method but the first two may raise :class:`ClaimsUnavailable`."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the store cannot be used at the moment; empty when it can."""
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether the store has been usable since the start."""
+
+    async def start(self) -> None:
+        """Begin to connect. Does not wait for a server that is not there."""
+
+    async def stop(self) -> None:
+        """Let go of all resources."""
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """Take ``key`` for the time of the lease; ``token`` is unique to this attempt."""
+
+    async def commit(self, key: str) -> None:
+        """Mark ``key`` as done for the retention, whoever holds it: the event is published."""
+
+    async def release(self, key: str, token: str) -> None:
+        """Give ``key`` back if it is still held under ``token``."""
+
+    async def forget(self, key: str) -> bool:
+        """Remove ``key`` in any state, so that the event is accepted again; tells whether it was there."""
+
+
+def claim_key(provider: str, event_id: str) -> str:
+    """The key of an event: of fixed form and length, whatever the sender calls its events."""
+    digest = sha256(event_id.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{KEY_PREFIX}:{provider}:{digest}"
+
+
+def standing_of(value: bytes | None, token: str) -> Standing:
+    """What the value found under a key means to the claimer with ``token``.
+
+    Raises:
+        ClaimsUnavailable: the value is not of this program; an unknown value must never look like a duplicate.
+    """
+    if value is None or value == PENDING + token.encode():
+        return Standing.CLAIMED
+    if value.startswith(DONE):
+        return Standing.DONE
+    if value.startswith(PENDING):
+        return Standing.IN_FLIGHT
+    raise ClaimsUnavailable("a foreign value stands under the key")

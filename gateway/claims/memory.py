@@ -1,0 +1,57 @@
+"""Claims in memory: for tests, of this program and of its users."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gateway.claims import DONE, PENDING, Standing, standing_of
+
+
+class MemoryClaims:
+    """Claims that last as long as the process.
+
+    Args:
+        lease: seconds that a claim is held at most.
+        retention: seconds that a done event is remembered.
+        clock: seconds on any steady scale.
+    """
+
+    trouble = ""
+    was_ready = True
+
+    def __init__(self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease = lease
+        self._retention = retention
+        self._clock = clock
+        self._values: dict[str, tuple[bytes, float]] = {}
+
+    async def start(self) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+    async def stop(self) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """See :class:`gateway.claims.Claims`."""
+        value = self._get(key)
+        if value is None:
+            self._values[key] = PENDING + token.encode(), self._clock() + self._lease
+        return standing_of(value, token)
+
+    async def commit(self, key: str) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        self._values[key] = DONE, self._clock() + self._retention
+
+    async def release(self, key: str, token: str) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        if self._get(key) == PENDING + token.encode():
+            del self._values[key]
+
+    async def forget(self, key: str) -> bool:
+        """See :class:`gateway.claims.Claims`."""
+        return self._values.pop(key, None) is not None
+
+    def _get(self, key: str) -> bytes | None:
+        value, expires_at = self._values.get(key, (None, 0.0))
+        return value if expires_at > self._clock() else None

@@ -1,0 +1,157 @@
+"""One Redis connection on which commands of many requests travel in batches, one batch at a time.
+
+Commands asked for while a batch is under way wait and leave together in one write, so batches grow with
+load by themselves. redis-py's pipeline costs about as much for one command as this does for ten, and it
+repeats a command whose reply was lost, which turns our own claim into somebody else's: here nothing is
+ever sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, cast
+
+import hiredis
+from redis.asyncio.connection import SSLConnection, parse_url
+
+Value = str | bytes | int
+
+
+class RedisConnection(asyncio.Protocol):
+    """An open connection; made by :func:`connect`.
+
+    Args:
+        timeout: seconds that a batch may take. A batch that takes longer ends the connection, because a late
+            reply would be taken for that of another command.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._timeout = timeout
+        self._reader = hiredis.Reader()
+        self._waiting: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._in_flight: deque[asyncio.Future[Any]] = deque()
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._is_flush_due = False
+
+    def execute(self, *command: Value) -> asyncio.Future[Any]:
+        """The reply to ``command``; an error reply is raised as ``hiredis.ReplyError``.
+
+        The future raises ConnectionError when the connection is lost or too slow; the command may have been
+        carried out all the same.
+        """
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        if self.lost.done():
+            reply.set_exception(ConnectionError("connection lost"))
+            return reply
+        self._waiting.append((hiredis.pack_command(command), reply))
+        if not self._in_flight and not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+        return reply
+
+    async def close(self) -> None:
+        """Send what waits, take the replies, and close."""
+        while (self._in_flight or self._waiting) and not self.lost.done():
+            await asyncio.wait([self._in_flight[-1] if self._in_flight else self._waiting[-1][1]])
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._reader.feed(data)
+        in_flight = self._in_flight
+        try:
+            while in_flight and (reply := self._reader.gets()) is not False:
+                future = in_flight.popleft()
+                if future.done():  # its request was cancelled
+                    continue
+                if isinstance(reply, hiredis.ReplyError):
+                    future.set_exception(reply)
+                else:
+                    future.set_result(reply)
+        except hiredis.ProtocolError as error:
+            self._fail(ConnectionError(f"not a Redis server: {error}"))
+            return
+        if not in_flight:
+            if self._watchdog:
+                self._watchdog.cancel()
+            if self._waiting:
+                self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the server"))
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self._in_flight or not self._waiting:
+            return
+        batch, self._waiting = self._waiting, []
+        self._in_flight.extend(reply for _, reply in batch)
+        self._transport.write(b"".join([command for command, _ in batch]))
+        self._watchdog = self._loop.call_later(
+            self._timeout, self._fail, ConnectionError(f"no reply within {self._timeout * 1000:.0f} ms")
+        )
+
+    def _fail(self, error: OSError) -> None:
+        if self._watchdog:
+            self._watchdog.cancel()
+        if not self.lost.done():
+            self.lost.set_exception(error)
+            self.lost.exception()  # retrieved: nobody may be waiting for it
+            self._transport.abort()
+        stranded = [*self._in_flight, *(reply for _, reply in self._waiting)]
+        self._in_flight.clear()
+        self._waiting.clear()
+        for reply in stranded:
+            if not reply.done():
+                reply.set_exception(ConnectionError(str(error)))
+
+
+async def connect(url: str, timeout: float) -> RedisConnection:
+    """Open a connection to the server at ``url`` (``redis://``, ``rediss://`` or ``unix://``) and log in.
+
+    Raises:
+        OSError: the server cannot be reached, or refuses the log-in.
+    """
+    options = parse_url(url)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(max(timeout, 1.0)):
+            connection = await _open(loop, options, timeout)
+            for command in _greetings(options):
+                await connection.execute(*command)
+    except hiredis.ReplyError as error:
+        await connection.close()
+        raise ConnectionError(str(error)) from error
+    return connection
+
+
+async def _open(loop: asyncio.AbstractEventLoop, options: Mapping[str, Any], timeout: float) -> RedisConnection:
+    if "path" in options:
+        return (await loop.create_unix_connection(lambda: RedisConnection(timeout), options["path"]))[1]
+    context = None
+    if options.get("connection_class") is SSLConnection:
+        tls = SSLConnection(**{name: value for name, value in options.items() if name.startswith("ssl_")})
+        context = tls.ssl_context.get()
+    host, port = options.get("host", "localhost"), options.get("port", 6379)
+    return (await loop.create_connection(lambda: RedisConnection(timeout), host, port, ssl=context))[1]
+
+
+def _greetings(options: Mapping[str, Any]) -> list[tuple[Value, ...]]:
+    greetings: list[tuple[Value, ...]] = []
+    if password := options.get("password"):
+        username = options.get("username")
+        greetings.append(("AUTH", username, password) if username else ("AUTH", password))
+    greetings.append(("CLIENT", "SETNAME", "webhook-gateway"))
+    if database := options.get("db"):
+        greetings.append(("SELECT", database))
+    greetings.append(("PING",))
+    return greetings

@@ -1,0 +1,93 @@
+"""Claims in SQLite: the embedded default, durable on one machine."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.claims import DONE, PENDING, ClaimsUnavailable, Standing, standing_of
+from gateway.embedded import Database
+
+T = TypeVar("T")
+
+_SWEEP_EVERY = 60.0
+_SWEPT_AT_ONCE = 1000
+
+
+class SqliteClaims:
+    """Claims that all processes on one ``data_dir`` share.
+
+    Args:
+        database: the embedded database.
+        lease: seconds that a claim is held at most.
+        retention: seconds that a done event is remembered.
+        clock: Unix seconds; claims outlive the process, so a steady clock would not do.
+    """
+
+    trouble = ""
+    was_ready = True
+
+    def __init__(
+        self, database: Database, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._retention = retention
+        self._clock = clock
+        self._swept_at = 0.0
+
+    async def start(self) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        await self._database.start()
+
+    async def stop(self) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        await self._database.stop()
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """See :class:`gateway.claims.Claims`."""
+
+        def claim(connection: sqlite3.Connection) -> bytes | None:
+            self._sweep(connection)
+            now = self._clock()
+            row = connection.execute("SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)).fetchone()
+            if row is None:
+                self._put(connection, key, PENDING + token.encode(), now + self._lease)
+            return row[0] if row else None
+
+        return standing_of(await self._run(claim), token)
+
+    async def commit(self, key: str) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        await self._run(lambda connection: self._put(connection, key, DONE, self._clock() + self._retention))
+
+    async def release(self, key: str, token: str) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
+        await self._run(lambda connection: connection.execute("DELETE FROM claims WHERE key = ? AND value = ?", (key, holder)))
+
+    async def forget(self, key: str) -> bool:
+        """See :class:`gateway.claims.Claims`."""
+        return await self._run(lambda connection: connection.execute("DELETE FROM claims WHERE key = ?", (key,)).rowcount > 0)
+
+    def _put(self, connection: sqlite3.Connection, key: str, value: bytes, expires_at: float) -> None:
+        connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, value, expires_at))
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        now = self._clock()
+        if now - self._swept_at < _SWEEP_EVERY:
+            return
+        swept = connection.execute(
+            "DELETE FROM claims WHERE key IN (SELECT key FROM claims WHERE expires_at <= ? LIMIT ?)",
+            (now, _SWEPT_AT_ONCE),
+        )
+        if swept.rowcount < _SWEPT_AT_ONCE:  # else there is more: go on with the next claim
+            self._swept_at = now
+
+    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.run(operation)
+        except sqlite3.Error as error:
+            raise ClaimsUnavailable(str(error)) from error

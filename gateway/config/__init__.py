@@ -1,0 +1,6 @@
+"""The configuration: one file, one tree of models, every mistake in it found before anything starts."""
+
+from gateway.config.loader import load_config
+from gateway.config.models import EMBEDDED, Config, ProviderConfig
+
+__all__ = ["EMBEDDED", "Config", "ProviderConfig", "load_config"]

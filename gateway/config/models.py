@@ -1,0 +1,162 @@
+"""What can be configured. The reference and the editors' JSON Schema are generated from these models."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+
+from gateway.publishers.amqp import BrokerUrl
+from providers.spec import IdentitySpec, SignatureSpec
+from providers.units import Duration, Size, format_duration
+
+EMBEDDED = "embedded"
+"""In place of an address: the store that comes with the gateway."""
+
+_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
+_REDIS_URL = re.compile(r"(redis|rediss|unix)://.+")
+_PUBLIC_URL = re.compile(r"https?://[!-~]+")
+_HIGHEST_PORT = 65_535
+_MAX_SECRETS = 5
+
+
+def split_bind(bind: str) -> tuple[str, int]:
+    """Host and port of an address to listen at."""
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _check_bind(text: str) -> str:
+    match = _BIND.fullmatch(text)
+    if not match or int(match["port"]) > _HIGHEST_PORT:
+        raise ValueError("is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080")
+    return text
+
+
+def _check_redis_url(text: str) -> str:
+    if text != EMBEDDED and not _REDIS_URL.fullmatch(text):
+        raise ValueError("is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded")
+    return text
+
+
+def _check_amqp_url(text: str) -> str:
+    if text != EMBEDDED:
+        BrokerUrl.parse(text)
+    return text
+
+
+def _check_public_url(text: str) -> str:
+    if not _PUBLIC_URL.fullmatch(text) or "?" in text:
+        raise ValueError("is not an address; write it as the sender has it, such as https://hooks.example.com/webhooks/acme")
+    return text
+
+
+def _check_exchange(text: str) -> str:
+    if text.startswith("amq."):
+        raise ValueError("must not begin with amq., which RabbitMQ keeps to itself")
+    return text
+
+
+Bind = Annotated[str, AfterValidator(_check_bind)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+EventPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#/-]{1,128}$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerConfig(Section):
+    """The two listeners."""
+
+    bind: Bind = Field("127.0.0.1:8080", description="Where senders call; put a TLS proxy before it.")
+    admin_bind: Bind = Field("127.0.0.1:8081", description="Metrics and health for the operator; never public.")
+    max_body: Size = Field(1024**2, description="The largest body of a request.")
+    deadline: Duration = Field(8.0, description="For the body of a request to arrive; less for an impatient sender.")
+
+
+class RedisConfig(Section):
+    """Where claims are kept."""
+
+    url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
+        EMBEDDED, description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir."
+    )
+    timeout: Duration = Field(0.25, description="For Redis to answer; there is one attempt.")
+
+
+class RabbitConfig(Section):
+    """Where events go."""
+
+    url: Annotated[str, AfterValidator(_check_amqp_url)] = Field(
+        EMBEDDED, description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir."
+    )
+    exchange: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(_check_exchange)
+    ] = Field("webhooks", description="The topic exchange; .unrouted and .quarantine are added to its name.")
+    confirm_timeout: Duration = Field(2.0, description="For the broker to confirm an event.")
+
+
+class DedupeConfig(Section):
+    """How repetitions are recognised."""
+
+    lease: Duration = Field(30.0, description="How long an event that is being handled is held.")
+    retention: Duration = Field(345_600.0, description="How long an event that is done is remembered.")
+    on_unavailable: Literal["accept", "reject"] = Field(
+        "accept", description="Without claims, publish events marked `dedupe: unchecked`, or answer 503."
+    )
+
+
+class ProviderConfig(IdentitySpec):
+    """One sender. The keys of the identity override what its adapter says; adapter hmac needs them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    adapter: str = Field(description="What kind of sender this is; `gateway providers` lists them.")
+    secrets: list[SecretStr] = Field(
+        min_length=1, max_length=_MAX_SECRETS, description="The secrets in use; several while rotating."
+    )
+    signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
+    events: list[EventPattern] = Field(
+        [], description="Event types to publish: * stands for one word, # for any number; empty for all."
+    )
+    on_invalid: Literal["quarantine", "reject"] = Field(
+        "quarantine", description="What happens to a genuine event that is against its schema."
+    )
+    schema_file: Path | None = Field(
+        None, alias="schema", description="A JSON Schema for every event of this provider, relative to this file."
+    )
+    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
+        None, description="The address as the sender has it, where its signature covers that."
+    )
+
+    def secret_texts(self) -> list[str]:
+        """The secrets in clear, for the adapter alone."""
+        return [secret.get_secret_value() for secret in self.secrets]
+
+
+class Config(Section):
+    """The whole file."""
+
+    server: ServerConfig = Field(ServerConfig(), description="The listeners.")  # type: ignore[call-arg]
+    redis: RedisConfig = Field(RedisConfig(), description="The claim store.")  # type: ignore[call-arg]
+    rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")  # type: ignore[call-arg]
+    data_dir: Path = Field(Path("var"), description="The folder of the embedded stores.")
+    dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")  # type: ignore[call-arg]
+    providers: dict[Name, ProviderConfig] = Field(min_length=1, description="The senders, by the last part of their path.")
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Config:
+        if self.dedupe.lease < 2 * self.server.deadline:
+            raise ValueError(
+                f"dedupe.lease ({format_duration(self.dedupe.lease)}) must be at least twice server.deadline "
+                f"({format_duration(self.server.deadline)}), or a slow event is handled twice"
+            )
+        if self.dedupe.retention < self.dedupe.lease:
+            raise ValueError("dedupe.retention must not be shorter than dedupe.lease")
+        if self.server.bind == self.server.admin_bind and not self.server.bind.endswith(":0"):
+            raise ValueError("server.bind and server.admin_bind must differ: metrics are not for the public")
+        return self

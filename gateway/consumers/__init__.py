@@ -1,0 +1,26 @@
+"""Reading events back: what ``gateway tail`` and the worker of ``gateway dev`` do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from gateway.config import EMBEDDED, Config
+from gateway.embedded import Database
+
+
+def tail(config: Config, pattern: str) -> AsyncIterator[bytes]:
+    """The events published from now on whose routing key matches ``pattern``, each a CloudEvent in JSON.
+
+    Other consumers get them all the same.
+
+    Raises:
+        OSError: the broker cannot be reached.
+    """
+    # Imported here: a consumer needs one of them, and a gateway neither.
+    if config.rabbitmq.url == EMBEDDED:
+        from gateway.consumers.sqlite import tail_database  # noqa: PLC0415
+
+        return tail_database(Database(config.data_dir), config.rabbitmq.exchange, pattern)
+    from gateway.consumers.rabbitmq import tail_broker  # noqa: PLC0415
+
+    return tail_broker(config.rabbitmq.url, config.rabbitmq.exchange, pattern)

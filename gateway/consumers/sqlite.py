@@ -1,0 +1,142 @@
+"""Reading events from the embedded queue.
+
+A message that is received stays in the queue, invisible, until it is acknowledged; when its consumer dies it
+becomes visible again after the visibility timeout, so that nothing is lost with a consumer either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.embedded import Database
+from gateway.publishers.sqlite import declare
+
+_POLL_EVERY = 0.05
+_TAIL_LIVES = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message that was received and is to be acknowledged.
+
+    Attributes:
+        tag: its place in the queue.
+        routing_key: ``<provider>.<event type>``.
+        message_id: the CloudEvents id.
+        body: the CloudEvent in JSON.
+        deliveries: how often it was received, this time included.
+    """
+
+    tag: int
+    routing_key: str
+    message_id: str
+    body: bytes
+    deliveries: int
+
+
+class SqliteConsumer:
+    """One queue of the embedded broker.
+
+    Args:
+        database: the embedded database.
+        queue: the name of the queue; made when it is not there.
+        bindings: (exchange, pattern) pairs that fill it.
+        visibility: seconds after which a message that was not acknowledged is delivered again.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        queue: str,
+        bindings: Sequence[tuple[str, str]] = (),
+        *,
+        visibility: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._bindings = list(bindings)
+        self._visibility = visibility
+        self._clock = clock
+
+    async def start(self, lives: float | None = None) -> None:
+        """Open the queue; one that ``lives`` so many seconds ends then unless it is started again."""
+        await self._database.start()
+        await self.keep(lives)
+
+    async def stop(self) -> None:
+        """Close the queue; its messages stay."""
+        await self._database.stop()
+
+    async def keep(self, lives: float | None) -> None:
+        """Declare the queue, to live so many seconds from now, or for good."""
+        expires_at = None if lives is None else self._clock() + lives
+        await self._database.run(lambda connection: declare(connection, self._queue, self._bindings, expires_at))
+
+    async def delete(self) -> None:
+        """Remove the queue with its messages."""
+        await self._database.run(lambda connection: connection.execute("DELETE FROM queues WHERE name = ?", (self._queue,)))
+
+    async def receive(self, limit: int = 1) -> list[Delivery]:
+        """Up to ``limit`` messages, oldest first; none when there are none."""
+
+        def receive(connection: sqlite3.Connection) -> list[Delivery]:
+            now = self._clock()
+            rows = connection.execute(
+                "UPDATE messages SET visible_at = ?, deliveries = deliveries + 1 WHERE id IN "
+                "(SELECT id FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?) "
+                "RETURNING id, routing_key, message_id, body, deliveries",
+                (now + self._visibility, self._queue, now, limit),
+            )
+            return sorted((Delivery(*row) for row in rows), key=lambda delivery: delivery.tag)
+
+        return await self._database.run(receive)
+
+    async def acknowledge(self, *deliveries: Delivery) -> None:
+        """Remove what is done for good."""
+        tags = [(delivery.tag,) for delivery in deliveries]
+        await self._database.run(lambda connection: connection.executemany("DELETE FROM messages WHERE id = ?", tags))
+
+    async def hand_back(self, *deliveries: Delivery) -> None:
+        """Let the messages be delivered again at once."""
+        tags = [(self._clock(), delivery.tag) for delivery in deliveries]
+        await self._database.run(
+            lambda connection: connection.executemany("UPDATE messages SET visible_at = ? WHERE id = ?", tags)
+        )
+
+    async def __aiter__(self) -> AsyncIterator[Delivery]:
+        """Messages as they come; each is to be acknowledged."""
+        while True:
+            deliveries = await self.receive()
+            if not deliveries:  # another process may publish: SQLite has no way to tell but to ask
+                await asyncio.sleep(_POLL_EVERY)
+            for delivery in deliveries:
+                yield delivery
+
+
+async def tail_database(database: Database, exchange: str, pattern: str) -> AsyncIterator[bytes]:
+    """See :func:`gateway.consumers.tail`; by a queue that ends a minute after its consumer died."""
+    consumer = SqliteConsumer(database, f"tail-{os.urandom(6).hex()}", [(exchange, pattern)])
+    await consumer.start(_TAIL_LIVES)
+    kept_at = time.monotonic()
+    try:
+        while True:
+            deliveries = await consumer.receive(limit=100)
+            if deliveries:
+                await consumer.acknowledge(*deliveries)
+            else:
+                await asyncio.sleep(_POLL_EVERY)
+            for delivery in deliveries:
+                yield delivery.body
+            if time.monotonic() - kept_at > _TAIL_LIVES / 3:
+                kept_at = time.monotonic()
+                await consumer.keep(_TAIL_LIVES)
+    finally:
+        await consumer.delete()
+        await consumer.stop()

@@ -1,0 +1,44 @@
+"""One configured provider: its adapter bound to its secrets, its schemas, and the choices of its operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.event import Envelope
+from gateway.metrics import ProviderMetrics
+from gateway.schemas import AdapterSchemas
+from gateway.topics import matches
+from providers import BoundAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What ``POST /webhooks/<name>`` leads to.
+
+    Attributes:
+        name: its key in the configuration.
+        adapter: who may send here, and what they send.
+        schemas: what its events are held to.
+        envelope: makes its events.
+        metrics: its counters.
+        events: patterns of the event types to publish; empty for all.
+        rejects_invalid: whether a genuine event that is against its schema is refused, not quarantined.
+        max_body: the largest body, in bytes.
+        body_deadline: seconds for the body to arrive.
+        public_url: its address as senders see it, where that differs from what arrives here.
+    """
+
+    name: str
+    adapter: BoundAdapter
+    schemas: AdapterSchemas
+    envelope: Envelope
+    metrics: ProviderMetrics
+    events: tuple[str, ...]
+    rejects_invalid: bool
+    max_body: int
+    body_deadline: float
+    public_url: str | None
+
+    def wants(self, event_type: str) -> bool:
+        """Whether events of this type are to be published."""
+        return not self.events or any(matches(pattern, event_type) for pattern in self.events)

@@ -1,0 +1,166 @@
+"""The gateway's part of the one tree of rejections, and the faults of its operator.
+
+    Rejection                        (providers.rejections)
+    ├── MalformedRequest             400 malformed_request
+    ├── BadEventId                   400 bad_event_id
+    ├── SignatureRejected            401 invalid_signature
+    ├── MalformedJson                400 malformed_json
+    ├── UnknownProvider              404 unknown_provider
+    ├── MethodNotAllowed             405 method_not_allowed
+    ├── RequestTimeout               408 request_timeout
+    ├── BodyTooLarge                 413 body_too_large
+    ├── UnsupportedMediaType         415 unsupported_media_type
+    ├── SchemaMismatch               422 schema_mismatch
+    ├── HeadersTooLarge              431 headers_too_large
+    ├── Internal                     500 internal               a bug, and only a bug
+    └── Unavailable                  503, retryable: every transient cause of ours
+        ├── InFlight                     in_flight
+        ├── BrokerUnavailable            broker_unavailable
+        ├── DedupeUnavailable            dedupe_unavailable
+        ├── Overloaded                   overloaded
+        └── ShuttingDown                 shutting_down
+
+Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.answers`).
+"""
+
+from __future__ import annotations
+
+from providers.rejections import BadEventId, MalformedRequest, Rejection, SignatureRejected
+
+
+class MalformedJson(Rejection):
+    """The verified body is not JSON as RFC 8259 has it, or nests deeper than any event does."""
+
+    status = 400
+    reason = "malformed_json"
+
+
+class UnknownProvider(Rejection):
+    """The path names no configured provider."""
+
+    status = 404
+    reason = "unknown_provider"
+
+
+class MethodNotAllowed(Rejection):
+    """Webhooks are POSTed."""
+
+    status = 405
+    reason = "method_not_allowed"
+
+
+class RequestTimeout(Rejection):
+    """The body did not arrive within the deadline."""
+
+    status = 408
+    reason = "request_timeout"
+
+
+class BodyTooLarge(Rejection):
+    """The body is larger than the limit, or says that it will be."""
+
+    status = 413
+    reason = "body_too_large"
+
+
+class UnsupportedMediaType(Rejection):
+    """The body is in a media type, charset or encoding that the adapter does not read."""
+
+    status = 415
+    reason = "unsupported_media_type"
+
+
+class SchemaMismatch(Rejection):
+    """The event is genuine but against its schema, and its provider is set to reject such events."""
+
+    status = 422
+    reason = "schema_mismatch"
+
+
+class HeadersTooLarge(Rejection):
+    """There are more header fields, or larger ones, than any sender has reason for."""
+
+    status = 431
+    reason = "headers_too_large"
+
+
+class Internal(Rejection):
+    """A bug of ours."""
+
+    status = 500
+    reason = "internal"
+    retryable = True
+
+
+class Unavailable(Rejection):
+    """A transient cause of ours; the sender shall repeat the delivery."""
+
+    status = 503
+    retryable = True
+
+
+class InFlight(Unavailable):
+    """The same event is being handled right now and did not end within the time that we wait."""
+
+    reason = "in_flight"
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker did not confirm the event."""
+
+    reason = "broker_unavailable"
+
+
+class DedupeUnavailable(Unavailable):
+    """The claim store does not answer."""
+
+    reason = "dedupe_unavailable"
+
+
+class Overloaded(Unavailable):
+    """More requests are being handled than the gateway takes on at once."""
+
+    reason = "overloaded"
+
+
+class ShuttingDown(Unavailable):
+    """The gateway is about to end."""
+
+    reason = "shutting_down"
+
+
+REJECTIONS: tuple[type[Rejection], ...] = (
+    MalformedRequest,
+    MalformedJson,
+    BadEventId,
+    SignatureRejected,
+    UnknownProvider,
+    MethodNotAllowed,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    SchemaMismatch,
+    HeadersTooLarge,
+    Internal,
+    InFlight,
+    BrokerUnavailable,
+    DedupeUnavailable,
+    Overloaded,
+    ShuttingDown,
+)
+"""Every way to be refused, in the order of the documentation."""
+
+
+class OperatorError(Exception):
+    """A mistake that whoever runs the program can mend; its text says where it is and what to do."""
+
+    exit_code = 1
+
+
+class ConfigurationError(OperatorError):
+    """The configuration cannot be used; each argument is one problem, with its place."""
+
+    exit_code = 3
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.args)

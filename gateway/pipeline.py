@@ -1,0 +1,187 @@
+"""The way of every event, in the order in which things happen.
+
+Nothing is parsed before it is verified, nothing claimed before it is valid, nothing answered before it is
+durable; and a claim becomes permanent only after the broker's confirm. Whatever is wrong is raised as a
+:class:`Rejection` where it is found and becomes an answer in :mod:`gateway.asgi`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from starlette.types import Receive
+
+from gateway.answers import Outcome
+from gateway.body import check_media_type, parse_json, read_body, traceparent_of
+from gateway.claims import ClaimsUnavailable
+from gateway.dedupe import Claim, Dedupe
+from gateway.endpoint import Endpoint
+from gateway.errors import BrokerUnavailable, SchemaMismatch
+from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
+from gateway.schemas import Violation
+from providers import Identity, RawRequest, VerifiedRequest
+from providers.identity import MAX_ATTRIBUTE
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of a request so far; gathered along the way for the one line that is logged of it."""
+
+    endpoint: Endpoint
+    event_id: str | None = None
+    event_type: str | None = None
+    size: int | None = None
+    cause: str | None = None
+
+
+class Pipeline:
+    """What happens to a request.
+
+    Args:
+        dedupe: decides who publishes an event.
+        publisher: the way to the broker.
+        exchange: the exchange for events.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, dedupe: Dedupe, publisher: Publisher, exchange: str, clock: Callable[[], float]) -> None:
+        self._dedupe = dedupe
+        self._publisher = publisher
+        self._exchange = exchange
+        self._clock = clock
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def receive(self, request: RawRequest, receive: Receive, progress: Progress) -> Outcome:
+        """Take one request the whole way; ``request`` has no body yet.
+
+        Raises:
+            Rejection: it is refused.
+            ClientDisconnected: its sender left before the body was complete.
+        """
+        endpoint = progress.endpoint
+        adapter = endpoint.adapter
+        request.body = await read_body(request.headers, receive, endpoint.max_body, endpoint.body_deadline)
+        progress.size = len(request.body)
+        now = self._clock()
+        verified = adapter.verify(request, now)  # nothing before this line touches any state
+        endpoint.metrics.secret_slots[verified.secret_slot].inc()
+        check_media_type(verified.headers)
+        payload = parse_json(verified.body)
+        identity = adapter.identify(verified, payload)
+        progress.event_type = identity.event_type
+        progress.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()
+        if not endpoint.wants(identity.event_type):
+            return Outcome.IGNORED
+        schema_id, violations = _validate(endpoint, identity, payload)
+        if violations and endpoint.rejects_invalid:
+            raise SchemaMismatch(_describe(violations))
+        claim = await self._dedupe.acquire(endpoint.name, event_id)
+        if claim is None:
+            return Outcome.DUPLICATE
+        message = self._compose(endpoint, verified, identity, event_id, claim, schema_id, violations, now)
+        await self._publish(message, claim, endpoint)
+        if violations:
+            progress.cause = _describe(violations)
+            return Outcome.QUARANTINED
+        return Outcome.ACCEPTED
+
+    async def stop(self) -> None:
+        """Wait for the claims that are being settled."""
+        if self._settling:
+            await asyncio.wait(self._settling)
+
+    async def _publish(self, message: Message, claim: Claim, endpoint: Endpoint) -> None:
+        try:
+            await self._publisher.publish(message)
+        except PublishUnavailable as error:
+            self._release(claim)
+            raise BrokerUnavailable(str(error)) from error
+        except BaseException:
+            self._release(claim)
+            raise
+        if not claim.is_held:
+            endpoint.metrics.unchecked.inc()
+        self._settle(self._commit(claim, endpoint))
+
+    def _settle(self, settling: Coroutine[None, None, None]) -> None:
+        # The answer does not wait for this: the event is safe, and the store sees it before any later claim.
+        task = asyncio.create_task(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _commit(self, claim: Claim, endpoint: Endpoint) -> None:
+        try:
+            await self._dedupe.claims.commit(claim.key)
+        except ClaimsUnavailable:
+            endpoint.metrics.commit_failures.inc()
+
+    def _release(self, claim: Claim) -> None:
+        if claim.is_held:
+            self._settle(self._give_back(claim))
+
+    async def _give_back(self, claim: Claim) -> None:
+        with suppress(ClaimsUnavailable):  # the lease ends by itself
+            await self._dedupe.claims.release(claim.key, claim.token)
+
+    def _compose(  # noqa: PLR0913 -- everything that was found out on the way here
+        self,
+        endpoint: Endpoint,
+        request: VerifiedRequest,
+        identity: Identity,
+        event_id: str,
+        claim: Claim,
+        schema_id: str | None,
+        violations: list[Violation],
+        now: float,
+    ) -> Message:
+        envelope = endpoint.envelope
+        source = envelope.source_of(identity)
+        traceparent = traceparent_of(request.headers)
+        headers = {
+            "provider": endpoint.name,
+            "adapter": endpoint.adapter.name,
+            "eventtype": identity.event_type,
+            "source": source,
+        }
+        if traceparent:
+            headers["traceparent"] = traceparent
+        if violations:
+            headers["violations"] = _describe(violations)
+        return Message(
+            exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
+            routing_key=envelope.routing_key(identity.event_type),
+            message_id=event_id,
+            type=envelope.type_of(identity.event_type),
+            headers=headers,
+            body=envelope.encode(
+                identity,
+                event_id,
+                source,
+                request.body,
+                received_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                secret_slot=request.secret_slot,
+                is_claimed=claim.is_held,
+                schema_id=None if violations else schema_id,
+                traceparent=traceparent,
+            ),
+        )
+
+
+def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> tuple[str | None, list[Violation]]:
+    """The id of the schema for the event, and what in the event is against it."""
+    if not identity.is_typed:
+        return None, [Violation("", "event_type")]
+    schema = endpoint.schemas.find(identity.event_type)
+    if schema is None:
+        return None, []
+    return schema.id, [] if schema.is_valid(payload) else schema.explain(payload)
+
+
+def _describe(violations: list[Violation]) -> str:
+    """The broken rules for people, never with a value of the body."""
+    return "; ".join(f"{violation.path or '/'}: {violation.rule}" for violation in violations)[:MAX_ATTRIBUTE]

@@ -1,0 +1,62 @@
+"""Publishing: an event is somebody else's care only once the broker has confirmed it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+CONTENT_TYPE = "application/cloudevents+json"
+APP_ID = "webhook-gateway"
+UNROUTED_SUFFIX = ".unrouted"
+QUARANTINE_SUFFIX = ".quarantine"
+
+
+@dataclass(slots=True)
+class Message:
+    """One event on its way to an exchange. All texts are of at most 255 bytes, ``headers`` included.
+
+    Attributes:
+        exchange: where to.
+        routing_key: ``<provider>.<event type>``.
+        message_id: the CloudEvents id.
+        type: the CloudEvents type.
+        headers: what consumers and operators can filter by without reading the body.
+        body: the CloudEvent in JSON.
+    """
+
+    exchange: str
+    routing_key: str
+    message_id: str
+    type: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class PublishUnavailable(Exception):
+    """The broker did not confirm. The message may have arrived all the same."""
+
+
+class Publisher(Protocol):
+    """A way to RabbitMQ, or to what stands in for it."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be published at the moment; empty when it can."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that wait for their confirm."""
+
+    async def start(self) -> None:
+        """Begin to connect. Does not wait for a server that is not there."""
+
+    async def stop(self) -> None:
+        """Wait for the confirms that are due, and let go of all resources."""
+
+    def publish(self, message: Message) -> Awaitable[None]:
+        """Done when the broker has taken ``message`` over for good.
+
+        Raises:
+            PublishUnavailable: it has not, or not in time.
+        """

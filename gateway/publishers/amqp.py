@@ -1,0 +1,392 @@
+"""One AMQP 0-9-1 connection that declares and publishes, and does nothing else.
+
+The publishes of one turn of the event loop leave in one write, and confirms are settled by delivery tag,
+``multiple`` included. aio-pika serves everything else in this program; for this one path its cost per
+message is several times that of the whole rest of a request (bench/RESULTS.md), and it can raise a
+CancelledError that nobody asked for when heartbeats fail.
+
+Specification: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from pamqp import base, commands, exceptions, frame, header, heartbeat
+
+from gateway.publishers import APP_ID, CONTENT_TYPE, Message, PublishUnavailable
+
+_HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+_FRAME_END = b"\xce"
+_METHOD, _HEADER, _BODY = 1, 2, 3
+_CHANNEL = 1
+_HEARTBEAT = 10  # seconds
+_CONNECT_TIMEOUT = 10.0
+_WATCH_EVERY = 0.1
+_LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
+
+_BASIC, _PUBLISH, _ACK, _NACK = 60, 40, 80, 120
+_MANDATORY = b"\x01"
+# Which properties follow, as the specification numbers them: content-type, headers, delivery-mode,
+# message-id, type, app-id.
+_PROPERTY_FLAGS = (1 << 15) | (1 << 13) | (1 << 12) | (1 << 7) | (1 << 5) | (1 << 3)
+_PERSISTENT = b"\x02"
+
+_frame_head = struct.Struct(">BHI")
+_content_head = struct.Struct(">HHQH")
+_confirm = struct.Struct(">HHQB")
+_long = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerUrl:
+    """The parts of ``amqp://user:password@host:port/vhost``."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    vhost: str
+    is_tls: bool
+
+    @classmethod
+    def parse(cls, url: str) -> BrokerUrl:
+        """The parts of ``url``, with the usual defaults.
+
+        Raises:
+            ValueError: it is no ``amqp://`` or ``amqps://`` address.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+            raise ValueError("is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost")
+        is_tls = parts.scheme == "amqps"
+        return cls(
+            parts.hostname,
+            parts.port or (5671 if is_tls else 5672),
+            unquote(parts.username or "guest"),
+            unquote(parts.password or "guest"),
+            unquote(parts.path[1:]) or "/",
+            is_tls,
+        )
+
+
+class BrokerRefusal(ConnectionError):
+    """The broker closed the channel or the connection and said why."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A message that waits for its confirm."""
+
+    confirm: asyncio.Future[None]
+    sent_at: float
+    message_id: str
+
+
+class PublishConnection(asyncio.Protocol):
+    """An open connection with one channel in confirm mode; made by :func:`connect`.
+
+    Args:
+        timeout: seconds that a confirm may take.
+
+    Attributes:
+        lost: done, with the cause, when the connection is no longer usable.
+        blocked: why the broker takes no messages at the moment (an alarm); empty when it does.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self.blocked = ""
+        self._timeout = timeout
+        self._received = bytearray()
+        self._outgoing: list[bytes] = []
+        self._unconfirmed: dict[int, _Pending] = {}
+        self._last_tag = 0
+        self._frame_max = 131_072
+        self._reply: asyncio.Future[Any] | None = None
+        self._return_cause = ""
+        self._is_flush_due = False
+        self._is_paused = False
+        self._heard_at = self._spoke_at = self._loop.time()
+        self._watch: asyncio.TimerHandle | None = None
+        self._publish_heads: dict[tuple[str, str], bytes] = {}
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that wait for their confirm."""
+        return len(self._unconfirmed)
+
+    def publish(self, message: Message) -> asyncio.Future[None]:
+        """Done when the broker confirms; raises PublishUnavailable when it does not."""
+        confirm: asyncio.Future[None] = self._loop.create_future()
+        if self.lost.done() or self.blocked or self._is_paused:
+            confirm.set_exception(PublishUnavailable(self.blocked or "the connection is lost or not read"))
+            return confirm
+        self._last_tag += 1
+        self._unconfirmed[self._last_tag] = _Pending(confirm, self._loop.time(), message.message_id)
+        body = message.body
+        properties = _encode_properties(message)
+        self._outgoing += (
+            self._publish_head(message.exchange, message.routing_key),
+            _frame_head.pack(_HEADER, _CHANNEL, 14 + len(properties)),
+            _content_head.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS),
+            properties,
+            _FRAME_END,
+        )
+        largest = self._frame_max - 8
+        for start in range(0, len(body), largest):
+            part = body if len(body) <= largest else body[start : start + largest]
+            self._outgoing += (_frame_head.pack(_BODY, _CHANNEL, len(part)), part, _FRAME_END)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
+        return confirm
+
+    async def call(self, command: base.Frame, channel: int = _CHANNEL) -> Any:
+        """Send a synchronous method and wait for its reply.
+
+        Raises:
+            BrokerRefusal: the broker answered by closing the channel or the connection.
+        """
+        self._reply = self._loop.create_future()
+        self._write(frame.marshal(command, channel))
+        return await self._reply
+
+    async def close(self) -> None:
+        """Wait for the confirms that are due, then close."""
+        waiting = [pending.confirm for pending in self._unconfirmed.values() if not pending.confirm.done()]
+        if waiting and not self.lost.done():
+            await asyncio.wait(waiting, timeout=self._timeout)
+        if not self.lost.done():
+            self._flush()
+            self._write(frame.marshal(commands.Connection.Close(200, "goodbye", 0, 0), 0))
+            self._transport.close()
+        self._fail(ConnectionError("closed"))
+
+    async def open(self, url: BrokerUrl, topology: Sequence[base.Frame]) -> None:
+        """Log in, open the channel, declare ``topology`` and switch confirms on.
+
+        Raises:
+            BrokerRefusal: the broker refuses one of these.
+        """
+        self._reply = self._loop.create_future()
+        self._write(b"AMQP\x00\x00\x09\x01")
+        await self._reply
+        properties = {"product": APP_ID, "capabilities": _CAPABILITIES}
+        tune = await self.call(
+            commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
+        )
+        self._frame_max = min(tune.frame_max or self._frame_max, self._frame_max)
+        self._write(frame.marshal(commands.Connection.TuneOk(1, self._frame_max, _HEARTBEAT), 0))
+        await self.call(commands.Connection.Open(url.vhost), 0)
+        await self.call(commands.Channel.Open())
+        for command in topology:
+            await self.call(command)
+        await self.call(commands.Confirm.Select())
+        self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_LARGEST_BACKLOG)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the broker"))
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._is_paused = False
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self._heard_at = self._loop.time()
+        received = self._received
+        received += data
+        position, end = 0, len(received)
+        while end - position >= 8:
+            kind, channel, size = _frame_head.unpack_from(received, position)
+            following = position + 8 + size
+            if following > end:
+                break
+            if kind == _METHOD and size == 13:
+                class_id, method_id, tag, bits = _confirm.unpack_from(received, position + 7)
+                if class_id == _BASIC and method_id in (_ACK, _NACK):
+                    self._settle(tag, bool(bits & 1), is_ack=method_id == _ACK)
+                    position = following
+                    continue
+            self._on_frame(bytes(received[position:following]))
+            if self.lost.done():
+                return
+            position = following
+        del received[:position]
+
+    def _settle(self, tag: int, is_multiple: bool, *, is_ack: bool) -> None:
+        unconfirmed = self._unconfirmed
+        if is_multiple:
+            tags = []
+            for earlier in unconfirmed:  # in the order of publishing
+                if earlier > tag:
+                    break
+                tags.append(earlier)
+        else:
+            tags = [tag]
+        for settled in tags:
+            pending = unconfirmed.pop(settled, None)
+            if pending is None or pending.confirm.done():  # timed out, returned, or its request was cancelled
+                continue
+            if is_ack:
+                pending.confirm.set_result(None)
+            else:
+                pending.confirm.set_exception(PublishUnavailable("refused by the broker (nack)"))
+
+    def _on_frame(self, data: bytes) -> None:
+        try:
+            _, channel, value = frame.unmarshal(data)
+        except (exceptions.UnmarshalingException, exceptions.AMQPError) as error:
+            self._fail(ConnectionError(f"not RabbitMQ: {error}"))
+            return
+        match value:
+            case header.ProtocolHeader():
+                self._fail(ConnectionError("the server does not speak AMQP 0-9-1"))
+            case heartbeat.Heartbeat():
+                pass
+            case commands.Connection.Blocked():
+                self.blocked = f"the broker takes no messages: {value.reason}"
+            case commands.Connection.Unblocked():
+                self.blocked = ""
+            case commands.Basic.Return():
+                self._return_cause = f"returned by the broker: {value.reply_text}"
+            case header.ContentHeader():
+                self._on_returned(value.properties.message_id)
+            case commands.Connection.Close() | commands.Channel.Close():
+                refusal = BrokerRefusal(f"{value.reply_code} {value.reply_text}")
+                self._answer_close(value)
+                self._fail(refusal)
+            case commands.Basic.Ack() | commands.Basic.Nack():
+                self._settle(value.delivery_tag, bool(value.multiple), is_ack=isinstance(value, commands.Basic.Ack))
+            case base.Frame() if self._reply and not self._reply.done():
+                self._reply.set_result(value)
+
+    def _on_returned(self, message_id: str | None) -> None:
+        # A return names no delivery tag, and the ack that follows says nothing of it; the id is all there is.
+        for pending in self._unconfirmed.values():
+            if pending.message_id == message_id and not pending.confirm.done():
+                pending.confirm.set_exception(PublishUnavailable(self._return_cause))
+
+    def _answer_close(self, close: base.Frame) -> None:
+        if isinstance(close, commands.Connection.Close):
+            self._write(frame.marshal(commands.Connection.CloseOk(), 0))
+
+    def _publish_head(self, exchange: str, routing_key: str) -> bytes:
+        key = exchange, routing_key
+        head = self._publish_heads.get(key)
+        if head is None:
+            arguments = b"\x00\x00" + _short(exchange) + _short(routing_key) + _MANDATORY
+            method = struct.pack(">HH", _BASIC, _PUBLISH) + arguments
+            head = _frame_head.pack(_METHOD, _CHANNEL, len(method)) + method + _FRAME_END
+            if len(self._publish_heads) >= _REMEMBERED_HEADS:  # senders choose event types; memory is bounded
+                self._publish_heads.clear()
+            self._publish_heads[key] = head
+        return head
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        if self._outgoing and not self.lost.done():
+            self._write(b"".join(self._outgoing))
+        self._outgoing.clear()
+
+    def _write(self, data: bytes) -> None:
+        self._spoke_at = self._loop.time()
+        self._transport.write(data)
+
+    def _look_after(self) -> None:
+        """Fail overdue confirms, send heartbeats, and end a connection on which nothing is heard."""
+        now = self._loop.time()
+        for pending in self._unconfirmed.values():
+            if now - pending.sent_at < self._timeout:
+                break
+            if not pending.confirm.done():
+                pending.confirm.set_exception(PublishUnavailable(f"not confirmed within {self._timeout:g} s"))
+        if now - self._spoke_at > _HEARTBEAT / 2:
+            self._write(_HEARTBEAT_FRAME)
+        if now - self._heard_at > 2 * _HEARTBEAT:
+            self._fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
+        else:
+            self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
+
+    def _fail(self, error: OSError) -> None:
+        if self._watch:
+            self._watch.cancel()
+        if not self.lost.done():
+            self.lost.set_exception(error)
+            self.lost.exception()  # retrieved: nobody may be waiting for it
+            self._transport.abort() if not isinstance(error, BrokerRefusal) else self._transport.close()
+        if self._reply and not self._reply.done():
+            self._reply.set_exception(error)
+        stranded, self._unconfirmed = self._unconfirmed, {}
+        for pending in stranded.values():
+            if not pending.confirm.done():
+                pending.confirm.set_exception(PublishUnavailable(f"connection lost before the confirm: {error}"))
+
+
+_REMEMBERED_HEADS = 1024
+_CAPABILITIES = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}
+
+
+async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> PublishConnection:
+    """Open a connection to the broker at ``url`` and declare ``topology``.
+
+    Raises:
+        OSError: the broker cannot be reached, or refuses (:class:`BrokerRefusal`).
+    """
+    parts = BrokerUrl.parse(url)
+    context = ssl.create_default_context() if parts.is_tls else None
+    loop = asyncio.get_running_loop()
+    factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout)  # noqa: E731 -- typed for mypy
+    async with asyncio.timeout(_CONNECT_TIMEOUT):
+        _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
+        try:
+            await connection.open(parts, topology)
+        except BaseException:
+            connection._fail(ConnectionError("could not be opened"))
+            raise
+    return connection
+
+
+def _encode_properties(message: Message) -> bytes:
+    table = b"".join([_short(name) + b"S" + _long_string(value) for name, value in message.headers.items()])
+    return b"".join((
+        _CONTENT_TYPE_PROPERTY,
+        _long.pack(len(table)),
+        table,
+        _PERSISTENT,
+        _short(message.message_id),
+        _short(message.type),
+        _APP_ID_PROPERTY,
+    ))
+
+
+def _short(text: str) -> bytes:
+    data = text.encode()
+    return bytes((len(data),)) + data
+
+
+def _long_string(text: str) -> bytes:
+    data = text.encode()
+    return _long.pack(len(data)) + data
+
+
+_CONTENT_TYPE_PROPERTY = _short(CONTENT_TYPE)
+_APP_ID_PROPERTY = _short(APP_ID)

@@ -1,0 +1,37 @@
+"""A publisher that keeps the messages: for tests, of this program and of its users."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from gateway.publishers import Message, PublishUnavailable
+
+
+class MemoryPublisher:
+    """Confirms at once, or fails as told.
+
+    Attributes:
+        messages: what was confirmed, in order.
+        trouble: set it to make every publish fail with this cause.
+    """
+
+    unconfirmed = 0
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.trouble = ""
+
+    async def start(self) -> None:
+        """See :class:`gateway.publishers.Publisher`."""
+
+    async def stop(self) -> None:
+        """See :class:`gateway.publishers.Publisher`."""
+
+    def publish(self, message: Message) -> Awaitable[None]:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._publish(message)
+
+    async def _publish(self, message: Message) -> None:
+        if self.trouble:
+            raise PublishUnavailable(self.trouble)
+        self.messages.append(message)

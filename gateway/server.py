@@ -1,0 +1,118 @@
+"""Running a gateway: two listeners on one event loop, from the first socket to the last confirm."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.app import Gateway
+from gateway.config.models import Config, split_bind
+from gateway.errors import OperatorError
+
+_BACKLOG = 2048
+_KEEP_ALIVE = 30  # seconds
+_GRACE = 2.0  # seconds beyond the request deadline
+
+log = structlog.get_logger()
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to us: there are two of it on one loop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing to capture."""
+        yield
+
+
+@asynccontextmanager
+async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, str]]:
+    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+
+    Raises:
+        OperatorError: an address is taken, or an embedded store cannot be opened.
+    """
+    with _listening(config.server.bind, "bind") as public, _listening(config.server.admin_bind, "admin_bind") as admin:
+        try:
+            await gateway.start()
+        except OSError as error:
+            raise OperatorError(f"cannot open the embedded stores: {error}") from error
+        servers = [_server(gateway.public, config), _server(gateway.admin, config)]
+        tasks = [
+            asyncio.create_task(server.serve(sockets=[listener]), name="listener")
+            for server, listener in zip(servers, (public, admin), strict=True)
+        ]
+        addresses = _address(public), _address(admin)
+        log.info("listening", webhooks=addresses[0], admin=addresses[1])
+        try:
+            yield addresses
+        finally:
+            for server in servers:
+                server.should_exit = True
+            await asyncio.gather(*tasks)
+            await gateway.stop()
+            log.info("stopped")
+
+
+async def serve(gateway: Gateway, config: Config) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once.
+
+    Raises:
+        OperatorError: see :func:`running`.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, _on_signal, loop, stop)
+    async with running(gateway, config):
+        await stop.wait()
+
+
+def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+    stop.set()
+
+
+def _server(app: ASGIApp, config: Config) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=int(config.server.deadline + _GRACE),
+        )
+    )
+
+
+@contextmanager
+def _listening(bind: str, setting: str) -> Iterator[socket.socket]:
+    host, port = split_bind(bind)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot listen at {bind}: {error.strerror or error}; is another program there? Change server.{setting}."
+        ) from error
+    with listener:
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,94 @@
+"""An adapter answers two questions about its sender and nothing else: who sent this, and what is it?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from providers import request as _request
+from providers.identity import (
+    UNKNOWN_TYPE,
+    Identity,
+    clean_attribute,
+    clean_event_id,
+    clean_event_type,
+    clean_time,
+)
+from providers.request import RawRequest, VerifiedRequest
+from providers.sources import compile_by_type, compile_sources
+from providers.spec import AdapterSpec
+
+
+class Adapter:
+    """What is known of one sender. ``name`` is the one in ``adapter:`` and in the event."""
+
+    def __init__(self, name: str, spec: AdapterSpec) -> None:
+        self.name = name
+        self.spec = spec
+        self.scheme = spec.scheme()
+
+    def bind(self, secrets: Sequence[str]) -> BoundAdapter:
+        """The adapter with the secrets that its sender signs with; several while rotating.
+
+        Raises:
+            SecretFormatError: a secret is not in the format that the sender gives them.
+        """
+        return BoundAdapter(self, secrets)
+
+
+class BoundAdapter:
+    """An :class:`Adapter` bound to its secrets; the only maker of verified requests."""
+
+    def __init__(self, adapter: Adapter, secrets: Sequence[str]) -> None:
+        spec = adapter.spec
+        self.name = adapter.name
+        self._verifier = adapter.scheme.bind(secrets)
+        self._event_id = compile_sources(spec.event_id) if spec.event_id else None
+        self._event_type = compile_sources(spec.event_type) if spec.event_type else None
+        self._event_action = compile_sources(spec.event_action) if spec.event_action else None
+        self._delivery_id = compile_sources(spec.delivery_id) if spec.delivery_id else None
+        self._source = compile_sources(spec.source) if spec.source else None
+        self._time = compile_by_type(spec.time) if spec.time else None
+        self._subject = compile_by_type(spec.subject) if spec.subject else None
+        self._account = compile_sources(spec.account) if spec.account else None
+        self._actor = compile_sources(spec.actor) if spec.actor else None
+
+    def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
+        """Prove who sent ``request``; ``now`` is in Unix seconds.
+
+        Raises:
+            SignatureRejected: it is not proven.
+        """
+        return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request._PROOF)
+
+    def identify(self, request: VerifiedRequest, payload: object) -> Identity:
+        """What the delivery is; ``payload`` is its parsed body.
+
+        Raises:
+            BadEventId: the delivery has no usable id although its sender always gives one.
+            MalformedRequest: a header that identifies it stands there twice.
+        """
+        headers = request.headers
+        event_type, is_typed = self._type_of(request, payload)
+        return Identity(
+            clean_event_id(self._event_id(headers, payload)) if self._event_id else None,
+            event_type,
+            is_typed,
+            clean_attribute(self._delivery_id(headers, payload)) if self._delivery_id else None,
+            clean_attribute(self._source(headers, payload)) if self._source else None,
+            clean_time(self._time(headers, payload, event_type)) if self._time else None,
+            clean_attribute(self._subject(headers, payload, event_type)) if self._subject else None,
+            clean_attribute(self._account(headers, payload)) if self._account else None,
+            clean_attribute(self._actor(headers, payload)) if self._actor else None,
+        )
+
+    def _type_of(self, request: VerifiedRequest, payload: object) -> tuple[str, bool]:
+        if self._event_type is None:
+            return UNKNOWN_TYPE, True
+        word = clean_event_type(self._event_type(request.headers, payload))
+        if word is None:
+            return UNKNOWN_TYPE, False
+        action = self._event_action(request.headers, payload) if self._event_action else None
+        if action is None:
+            return word, True
+        refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
+        return (refined, True) if refined else (word, False)

@@ -1,0 +1,36 @@
+"""The adapters that come with the gateway: one YAML file each, read when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+import yaml
+
+from providers.adapter import Adapter
+from providers.spec import AdapterSpec
+
+GENERIC = "hmac"
+"""The adapter whose description stands in the configuration itself."""
+
+_FOLDER = resources.files("providers")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The adapters that there are, sorted; :data:`GENERIC` is among them."""
+    described = (file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml"))
+    return tuple(sorted({GENERIC, *described}))
+
+
+@cache
+def load(name: str) -> Adapter:
+    """The adapter called ``name``.
+
+    Raises:
+        KeyError: there is none of that name that is described here.
+    """
+    if name not in names() or name == GENERIC:
+        raise KeyError(name)
+    description = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
+    return Adapter(name, AdapterSpec.model_validate(description))

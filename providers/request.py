@@ -1,0 +1,89 @@
+"""A request before and after its sender is proven.
+
+``RawRequest`` becomes ``VerifiedRequest`` only in :meth:`providers.adapter.BoundAdapter.verify`; every later
+step takes the second, so that unverified data cannot get there by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from providers.rejections import MalformedRequest
+
+_PROOF = object()
+
+
+class Headers:
+    """The header fields of one request; names are lower-case bytes, as ASGI gives them.
+
+    A field that is asked for must stand alone: two of them mean that a proxy and we could read different
+    ones, so asking raises instead of choosing.
+    """
+
+    __slots__ = ("_all", "_by_name")
+
+    def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        self._all = fields
+        self._by_name = dict(fields)
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of the field ``name`` (lower case), or None when it is absent.
+
+        Raises:
+            MalformedRequest: the field stands there more than once.
+        """
+        value = self._by_name.get(name)
+        if value is not None and len(self._by_name) != len(self._all) and self._count(name) > 1:
+            raise MalformedRequest(f"header {name.decode('latin-1')} is repeated")
+        return value
+
+    def __contains__(self, name: bytes) -> bool:
+        """Whether the field ``name`` (lower case) stands there at all."""
+        return name in self._by_name
+
+    def is_repeated(self, name: bytes) -> bool:
+        """Whether the field ``name`` (lower case) stands there more than once."""
+        return len(self._by_name) != len(self._all) and self._count(name) > 1
+
+    def _count(self, name: bytes) -> int:
+        return sum(1 for field, _ in self._all if field == name)
+
+
+class RawRequest:
+    """One request as it came, its sender not proven.
+
+    Attributes:
+        method: the HTTP method, upper case.
+        url: the address that the sender called, as far as it is known, with the query.
+        path: the path as sent, percent-encoding kept.
+        headers: the header fields.
+        body: the bytes of the body.
+    """
+
+    __slots__ = ("body", "headers", "method", "path", "url")
+
+    def __init__(self, *, body: bytes, headers: Headers, method: str = "POST", path: str = "/", url: str = "") -> None:
+        self.body = body
+        self.headers = headers
+        self.method = method
+        self.path = path
+        self.url = url
+
+
+class VerifiedRequest:
+    """A request whose sender is proven.
+
+    Attributes:
+        headers: the header fields; the signature covers only those that the scheme names.
+        body: the verified bytes.
+        secret_slot: the position, from 0, of the configured secret that matched.
+    """
+
+    __slots__ = ("body", "headers", "secret_slot")
+
+    def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
+        if proof is not _PROOF:
+            raise TypeError("only an adapter's verify() makes a VerifiedRequest")
+        self.headers = request.headers
+        self.body = request.body
+        self.secret_slot = secret_slot

@@ -1,0 +1,52 @@
+"""How the text of a configured secret becomes the bytes of a key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Literal
+
+SecretFormat = Literal["raw", "base64", "hex", "whsec_"]
+"""``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix."""
+
+
+class SecretFormatError(ValueError):
+    """A secret is not in the format that its adapter expects. Never says what the secret is."""
+
+
+def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
+    """The bytes of the key.
+
+    Raises:
+        SecretFormatError: the text is not in the format, or the key would be empty: an empty key makes
+            valid signatures that anybody can compute.
+    """
+    match secret_format:
+        case "raw":
+            key = secret.encode()
+        case "hex":
+            key = _decode_hex(secret)
+        case "base64" | "whsec_":
+            key = decode_base64(secret.removeprefix("whsec_") if secret_format == "whsec_" else secret)
+    if not key:
+        raise SecretFormatError("is empty")
+    return key
+
+
+def decode_base64(text: str) -> bytes:
+    """The bytes of standard base64, with or without its padding.
+
+    Raises:
+        SecretFormatError: the text is not base64.
+    """
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SecretFormatError("is not base64") from error
+
+
+def _decode_hex(text: str) -> bytes:
+    try:
+        return binascii.unhexlify(text)
+    except (binascii.Error, ValueError) as error:
+        raise SecretFormatError("is not hexadecimal") from error

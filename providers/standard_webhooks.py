@@ -1,0 +1,156 @@
+"""Standard Webhooks: ``v1`` (HMAC-SHA256) and ``v1a`` (Ed25519) over ``{id}.{timestamp}.{body}``.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+The signature covers the id, the moment of the attempt and the body; of the headers nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.secrets import SecretFormatError, decode_base64, decode_secret
+from providers.signature import MAX_CANDIDATES, check_tolerance, read_timestamp, single
+from providers.units import Duration
+
+_PUBLIC_KEY_BYTES = 32
+_PRIVATE_KEY_BYTES = 64
+
+
+class StandardWebhooksSpec(BaseModel):
+    """A sender that follows Standard Webhooks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
+    header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
+        ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
+    )
+    tolerance: Duration = Field(300.0, description="How far the timestamp may be from our clock, before or after.")
+
+
+class StandardWebhooksScheme:
+    """The scheme of a :class:`StandardWebhooksSpec`.
+
+    A secret that begins with ``whpk_`` is an Ed25519 public key and is only ever tried on ``v1a`` signatures;
+    any other is an HMAC key and only ever tried on ``v1``: a public key must not become a shared secret.
+    """
+
+    def __init__(self, spec: StandardWebhooksSpec) -> None:
+        self.spec = spec
+
+    def bind(self, secrets: Sequence[str]) -> StandardWebhooksVerifier:
+        """See :meth:`providers.signature.Scheme.bind`."""
+        return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
+
+    def sign(self, request: RawRequest, secret: str, now: float) -> dict[str, str]:
+        """See :meth:`providers.signature.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
+        prefix = self.spec.header_prefixes[0]
+        message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
+        moment = str(int(now))
+        message = b"%b.%b.%b" % (message_id, moment.encode(), request.body)
+        if secret.startswith("whsk_"):
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
+            seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
+            version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+        else:
+            version, signature = "v1", hmac.digest(decode_secret(secret, "whsec_"), message, "sha256")
+        return {
+            f"{prefix}timestamp": moment,
+            f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
+        }
+
+
+Check = tuple[bytes, Callable[[bytes, bytes], bool]]
+"""The version prefix of the signatures that a secret can check, and the check of (candidate, message)."""
+
+
+class StandardWebhooksVerifier:
+    """A :class:`StandardWebhooksScheme` bound to its keys."""
+
+    def __init__(self, spec: StandardWebhooksSpec, checks: Sequence[Check]) -> None:
+        self._checks = checks
+        self._tolerance = spec.tolerance
+        self._names = [
+            (f"{prefix}id".encode(), f"{prefix}timestamp".encode(), f"{prefix}signature".encode())
+            for prefix in spec.header_prefixes
+        ]
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.signature.Verifier.verify`."""
+        headers = request.headers
+        names = next((names for names in self._names if names[2] in headers), self._names[0])
+        signatures = single(headers, names[2], "signature_missing").split(b" ")
+        message_id = single(headers, names[0], "signed_header_missing")
+        if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
+            raise SignatureRejected("signature_malformed")
+        moment = single(headers, names[1], "timestamp_missing")
+        timestamp = read_timestamp(moment, 1)
+        message = b"%b.%b.%b" % (message_id, moment, request.body)
+        matched = self._match(signatures, message)
+        check_tolerance(timestamp, now, self._tolerance)
+        return matched
+
+    def _match(self, signatures: list[bytes], message: bytes) -> int:
+        if sum(signature.startswith((b"v1,", b"v1a,")) for signature in signatures) > MAX_CANDIDATES:
+            raise SignatureRejected("too_many_signatures")
+        matched, is_tried = -1, False
+        for slot in range(len(self._checks) - 1, -1, -1):
+            version, matches = self._checks[slot]
+            for signature in signatures:
+                if signature.startswith(version):
+                    is_tried = True
+                    if matches(signature.removeprefix(version), message):
+                        matched = slot
+        if matched < 0:
+            raise SignatureRejected("signature_mismatch" if is_tried else "signature_malformed")
+        return matched
+
+
+def _check(secret: str) -> Check:
+    if secret.startswith("whpk_"):
+        return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", _PUBLIC_KEY_BYTES))
+    if secret.startswith("whsk_"):
+        raise SecretFormatError("is the sender's private key (whsk_); a receiver is given the public one (whpk_)")
+    return b"v1,", _hmac_check(decode_secret(secret, "whsec_"))
+
+
+def _sized_key(secret: str, prefix: str, size: int) -> bytes:
+    key = decode_base64(secret.removeprefix(prefix))
+    if len(key) != size:
+        raise SecretFormatError(f"is not a key of {size} bytes after {prefix}")
+    return key
+
+
+def _hmac_check(key: bytes) -> Callable[[bytes, bytes], bool]:
+    def matches(candidate: bytes, message: bytes) -> bool:
+        return hmac.compare_digest(base64.b64encode(hmac.digest(key, message, "sha256")), candidate)
+
+    return matches
+
+
+def _ed25519_check(key: bytes) -> Callable[[bytes, bytes], bool]:
+    # Imported only for those who use it: it adds some 10 MB of resident memory.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
+    public_key = Ed25519PublicKey.from_public_bytes(key)
+
+    def matches(candidate: bytes, message: bytes) -> bool:
+        try:
+            signature = base64.b64decode(candidate, validate=True)
+            if base64.b64encode(signature) != candidate:  # a non-canonical spelling of the same bytes
+                return False
+            public_key.verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return matches

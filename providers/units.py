@@ -1,0 +1,63 @@
+"""Durations and sizes as people write them in configuration: ``300s``, ``4d``, ``1MiB``."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB|KB|MB|GB)", re.ASCII)
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in a duration such as ``300s``, ``1.5s``, ``250ms`` or ``4d``.
+
+    Raises:
+        ValueError: the text is no such duration, or it is zero.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if not seconds:
+        raise ValueError("is not a duration; write a number and a unit, such as 300s, 250ms, 5m, 12h or 4d")
+    return seconds
+
+
+def parse_size(text: object) -> int:
+    """Bytes in a size such as ``512KiB``, ``1MiB`` or ``2GB``.
+
+    Raises:
+        ValueError: the text is no such size, or it is zero.
+    """
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    size = int(match[1]) * _BYTES[match[2]] if match else 0
+    if not size:
+        raise ValueError("is not a size; write a number and a unit, such as 64KiB, 1MiB or 1GiB")
+    return size
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest way to write a duration: 300.0 gives ``5m``."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{seconds * 1000:.0f}ms"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["300s", "4d"]}),
+]
+"""Seconds, written with a unit."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64KiB", "1MiB"]}),
+]
+"""Bytes, written with a unit."""

@@ -1,0 +1,1 @@
+"""JSON Schemas by adapter and event type, as package data."""

@@ -1,0 +1,77 @@
+"""Fixtures for the whole suite: real servers, started when first asked for, and the shared collections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+from support.requirements import require
+from support.vhosts import VhostPool
+
+_SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One Redis for the test run. A test that kills it need not start it again: the next `redis_url` does."""
+    require("redis-server")
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server() -> Iterator[RabbitMQServer]:
+    """One RabbitMQ for the test run. A test that kills it need not start it again: the next `rabbitmq_url` does."""
+    require("rabbitmq-server", "rabbitmqctl", "epmd")
+    with RabbitMQServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _vhosts(rabbitmq_server: RabbitMQServer) -> VhostPool:
+    return VhostPool(rabbitmq_server)
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The address of an empty Redis."""
+    redis_server.ensure_running()
+    redis_server.flush()
+    return redis_server.url
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server: RabbitMQServer, _vhosts: VhostPool) -> str:
+    """The address of a virtual host in which nothing has been declared: names need not be unique."""
+    rabbitmq_server.ensure_running()
+    return rabbitmq_server.vhost_url(_vhosts.take())
+
+
+def _shared(name: str) -> Path:
+    path = Path(os.environ.get(f"WEBHOOK_{name.upper()}") or _SHARED / name)
+    if not path.is_dir():
+        pytest.skip(f"{path} is not there; WEBHOOK_{name.upper()} says where it is")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The directory of real deliveries and hostile inputs."""
+    return _shared("corpus")
+
+
+@pytest.fixture(scope="session")
+def facts() -> Path:
+    """The directory of facts about providers."""
+    return _shared("facts")
+
+
+@pytest.fixture(scope="session")
+def conformance() -> Path:
+    """The directory of other people's conformance suites."""
+    return _shared("conformance")

@@ -1,0 +1,64 @@
+"""Waiting for conditions with deadlines: the only way in which a test may let time pass."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Short enough not to be felt, long enough not to steal the processor from what is being waited for.
+_INTERVAL = 0.01
+
+
+def wait_until(
+    condition: Callable[[], T],
+    timeout: float = 10.0,
+    message: str = "the condition became true",
+    *,
+    forgive: tuple[type[Exception], ...] = (),
+) -> T:
+    """Call `condition` until it returns something true, and return that.
+
+    Exceptions named in `forgive` count as "not yet": a refused connection while a server boots.
+    The condition is asked once more after the deadline, so that a starved machine gets a fair answer.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        is_last = time.monotonic() >= deadline
+        problem: Exception | None = None
+        try:
+            if value := condition():
+                return value
+        except forgive as error:
+            problem = error
+        if is_last:
+            raise TimeoutError(f"not within {timeout:g} s: {message}") from problem
+        time.sleep(_INTERVAL)
+
+
+async def wait_until_async(
+    condition: Callable[[], T | Awaitable[T]],
+    timeout: float = 10.0,  # noqa: ASYNC109 - the deadline must end the polling, not cancel the condition
+    message: str = "the condition became true",
+    *,
+    forgive: tuple[type[Exception], ...] = (),
+) -> T:
+    """Do as `wait_until` does without blocking the loop; the condition may be a coroutine function."""
+    deadline = time.monotonic() + timeout
+    while True:
+        is_last = time.monotonic() >= deadline
+        problem: Exception | None = None
+        try:
+            answer = condition()
+            value: T = await answer if inspect.isawaitable(answer) else answer
+            if value:
+                return value
+        except forgive as error:
+            problem = error
+        if is_last:
+            raise TimeoutError(f"not within {timeout:g} s: {message}") from problem
+        await asyncio.sleep(_INTERVAL)

@@ -1,0 +1,168 @@
+"""The servers that the other tests lean on: they start, die on demand, come back, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.ports import free_ports, is_free
+from support.process import Child, descendants, is_alive
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+from support.requirements import require
+from support.waiting import wait_until, wait_until_async
+
+
+def test_ports_are_distinct_and_free() -> None:
+    """A server can bind each of them."""
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    assert all(map(is_free, ports))
+
+
+def test_a_listening_port_is_not_free() -> None:
+    """SO_REUSEADDR, which the check needs, does not make it blind."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert not is_free(listener.getsockname()[1])
+
+
+def test_waiting_returns_what_became_true() -> None:
+    """So that a test can go on with the value that it waited for."""
+    answers = iter([0, 0, 7])
+    assert wait_until(lambda: next(answers)) == 7
+
+
+def test_waiting_tells_what_it_waited_for() -> None:
+    """With the last forgiven exception as the cause."""
+
+    def fails() -> bool:
+        raise OSError("refused")
+
+    with pytest.raises(TimeoutError, match="the moon rose") as caught:
+        wait_until(fails, 0.0, "the moon rose", forgive=(OSError,))
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_waiting_forgives_only_what_it_is_told_to() -> None:
+    """A bug in the condition must not look like a slow server."""
+
+    def fails() -> bool:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        wait_until(fails, 1.0, forgive=(OSError,))
+
+
+def test_waiting_in_a_loop_takes_both_kinds_of_conditions() -> None:
+    """Functions and coroutine functions."""
+
+    async def scenario() -> tuple[int, str]:
+        answers = iter([0, 5])
+
+        async def greets() -> str:
+            return "hello"
+
+        return await wait_until_async(lambda: next(answers)), await wait_until_async(greets)
+
+    assert asyncio.run(scenario()) == (5, "hello")
+
+
+def test_a_child_dies_with_its_owner(tmp_path: Path) -> None:
+    """Also when the owner gets no chance to clean up."""
+    script = (
+        "import os, sys, pathlib; from support.process import Child;"
+        "child = Child(['sleep', '600'], log=pathlib.Path(sys.argv[1]));"
+        "print(child.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    owner = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "log")],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    pid = int(owner.stdout)
+    wait_until(lambda: not is_alive(pid), 10.0, "the child ended")
+
+
+def test_a_child_that_ended_by_itself_is_reported_with_its_log(tmp_path: Path) -> None:
+    """Instead of a deadline that passes for no visible reason."""
+    child = Child(["/bin/sh", "-c", "echo no such option; exit 2"], log=tmp_path / "log")
+    wait_until(lambda: not child.is_running)
+    with pytest.raises(RuntimeError, match="no such option"):
+        child.expect_running()
+    child.kill()
+    assert child.exit_code == 2
+
+
+def test_redis_dies_comes_back_empty_on_the_same_port_and_leaves_nothing() -> None:
+    """The life of a Redis under test."""
+    require("redis-server")
+    with RedisServer() as server:
+        first = server.pid
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"SET key value\r\n")
+            assert connection.recv(16) == b"+OK\r\n"
+
+        server.kill()
+        assert not server.is_running
+        assert not is_alive(first)
+        server.start()
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(b"DBSIZE\r\n")
+            assert connection.recv(16) == b":0\r\n"
+
+        server.suspend()
+        with pytest.raises(TimeoutError):
+            server.answers(timeout=0.2)
+        server.resume()
+        assert server.answers()
+
+        server.stop()
+        server.start()
+        last = server.pid
+    assert not is_alive(last)
+    assert is_free(server.port)
+
+
+def test_rabbitmq_keeps_its_data_through_a_kill_and_leaves_nothing() -> None:
+    """The life of a RabbitMQ under test."""
+    require("rabbitmq-server", "rabbitmqctl", "epmd")
+    with RabbitMQServer() as server:
+        assert Path(f"/proc/{server.pid}/comm").read_text().strip() == "beam.smp"
+        server.ctl("add_vhost", "kept")
+        first = [server.pid, *descendants(server.pid)]
+
+        server.kill()
+        assert not any(map(is_alive, first))
+        server.start()
+        assert "kept" in server.ctl("list_vhosts").split()
+
+        server.suspend()
+        with pytest.raises(TimeoutError):
+            server.answers(timeout=0.2)
+        server.resume()
+        assert server.answers()
+
+        everything = [server.pid, server.epmd_pid, *descendants(server.pid)]
+    assert not any(map(is_alive, everything))
+    assert is_free(server.port)
+
+
+def test_each_test_gets_a_virtual_host_of_its_own(rabbitmq_server: RabbitMQServer, rabbitmq_url: str) -> None:
+    """With the rights to use it."""
+    vhost = rabbitmq_url.rpartition("/")[2]
+    assert vhost in rabbitmq_server.ctl("list_vhosts").split()
+    assert "guest\t.*\t.*\t.*" in rabbitmq_server.ctl("list_permissions", "--vhost", vhost)
+
+
+def test_the_collections_are_found(corpus: Path, facts: Path, conformance: Path) -> None:
+    """Next to the repository, or where the environment says."""
+    assert (corpus / "FORMAT.txt").is_file()
+    assert (facts / "providers.yaml").is_file()
+    assert (conformance / "cloudevents").is_dir()
