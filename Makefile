@@ -13,7 +13,6 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PYTHON ?=
 # More words for the program that a target runs: make run ARGS="--help", make test ARGS="-k stripe -x"
 ARGS ?=
-BENCH ?= $(sort $(wildcard bench/[a-z]*.py))
 UV := uv==0.13.8
 
 VENV := .venv
@@ -41,8 +40,8 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.dev $(VENV)/.installed services ## Run the benchmarks, or one: BENCH=bench/….py
-	for script in $(BENCH); do PATH="$(SERVER_PATH)" $(BIN)/python "$$script" $(ARGS) || exit; done
+bench: $(VENV)/.dev $(VENV)/.installed services ## Measure against the floor and the usual recipe (ARGS="--quick")
+	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(lock) pyproject.toml --output-file requirements/runtime.txt

@@ -58,8 +58,15 @@ def main(arguments: Sequence[str]) -> int:
     console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
     if options.save:
         command = shlex.join(["python", "-m", "bench", *arguments])
-        report.save(tables, options.only, machine.facts(), command, scale, samples.TEMPLATE.stat().st_size)
-        console.print(f"Written to {report.RESULTS}")
+        report.save(
+            tables,
+            names=options.only,
+            machine=machine.facts(),
+            command=command,
+            scale=scale,
+            event_size=samples.TEMPLATE.stat().st_size,
+        )
+        console.print(f"Written to {report.RESULTS.name}")
     return 1 if any(record.lost or record.unexpected for record in records) else 0
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import uvicorn
-from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
+from starlette.types import Receive, Scope, Send
 
 _ANSWER = b'{"status":"accepted"}'
 _HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(_ANSWER)).encode())]
 
 
-async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer every request alike."""
     assert scope["type"] == "http"
     while True:
@@ -20,8 +20,8 @@ async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISend
             return
         if not message.get("more_body", False):
             break
-    await send({"type": "http.response.start", "status": 202, "headers": _HEADERS, "trailers": False})
-    await send({"type": "http.response.body", "body": _ANSWER, "more_body": False})
+    await send({"type": "http.response.start", "status": 202, "headers": _HEADERS})
+    await send({"type": "http.response.body", "body": _ANSWER})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,11 +23,12 @@ _METHOD = """\
 Every event is a distinct Stripe event of {size} bytes with a signature of its own, sent by a generator in a
 process of its own over {connections} keep-alive connections, each of which sends its next request when it has
 its answer. The contenders run side by side and take turns, {rounds} rounds of {events:,} events each; the table
-shows medians. CPU is user plus system time of the server process, all threads and children, for each event. It is the
-figure to compare (so are those of Redis and RabbitMQ): events/s depends on what else the machine's cores had to do, and the generator,
-Redis and RabbitMQ are on the same ones. Nothing is pinned to a core: with so few of them pinning would only
-decide who waits for whom. Redis and RabbitMQ are private instances; every message goes
-to a quorum queue, is confirmed, counted, and compared with the number of accepted events.
+shows medians. CPU is user plus system time of the server process, its threads and children included. It is the
+figure to compare, and so are those of Redis and RabbitMQ next to it: events/s depends on what else the cores had to
+do, and the generator, Redis and RabbitMQ are on the same ones. Nothing is pinned to a core: with fewer cores than
+busy processes pinning would only decide who waits for whom. Redis and RabbitMQ are private instances on loopback,
+Redis without persistence, RabbitMQ with two schedulers. Every message goes to a quorum queue, is confirmed,
+counted, and compared with the number of accepted events.
 """
 
 
@@ -40,7 +42,7 @@ class Grid:
 
     def on_screen(self) -> Table:
         """As rich draws it."""
-        table = Table(title=self.title, title_justify="left")
+        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for number, column in enumerate(self.columns):
             table.add_column(column, justify="right" if number else "left")
         for row in self.rows:
@@ -79,18 +81,8 @@ def _throughput(records: Sequence[Record], floor: float | None) -> Grid:
         )
         for record in records
     ]
-    columns = (
-        "",
-        "events/s",
-        "CPU µs/event",
-        _TIMES_FLOOR,
-        "Redis µs",
-        "RabbitMQ µs",
-        "p50 ms",
-        "p99 ms",
-        "p99.9 ms",
-    )
-    return Grid(f"{CONNECTIONS} connections, closed loop", columns, rows)
+    columns = ("", "events/s", "CPU", _TIMES_FLOOR, "Redis", "RabbitMQ", "p50", "p99", "p99.9")
+    return Grid(f"{CONNECTIONS} connections, closed loop (CPU in µs per event, latency in ms)", columns, rows)
 
 
 def _latency(records: Sequence[Record]) -> Grid:
@@ -107,8 +99,8 @@ def _latency(records: Sequence[Record]) -> Grid:
             )
         )
     rate = f"{OPEN_LOOP_RATE:.0f}/s"
-    columns = ("", "1 connection p50 ms", "p99 ms", f"{rate} open loop p99 ms", "p99.9 ms")
-    return Grid("Latency", columns, rows)
+    columns = ("", "p50", "p99", f"{rate} p99", "p99.9")
+    return Grid(f"Latency in ms: one connection; {rate} in open loop", columns, rows)
 
 
 def _other(records: Sequence[Record], floor: float | None) -> Grid:
@@ -127,15 +119,15 @@ def _other(records: Sequence[Record], floor: float | None) -> Grid:
     ]
     columns = (
         "",
-        "forged µs",
+        "CPU",
         _TIMES_FLOOR,
-        "MiB idle",
-        "MiB after",
+        "idle",
+        "after",
         "accepted",
         "lost",
-        "unexpected answers",
+        "unexpected",
     )
-    return Grid("Refusing a forged signature; memory; losses", columns, rows)
+    return Grid("Refusing a forgery (CPU in µs); resident memory (MiB); losses", columns, rows)
 
 
 def _neighbour(record: Record, name: str) -> str:
@@ -172,7 +164,13 @@ def show(console: Console, tables: Sequence[Grid], names: Sequence[str]) -> None
 
 
 def save(
-    tables: Sequence[Grid], machine: dict[str, str], command: str, scale: Scale, event_size: int
+    tables: Sequence[Grid],
+    *,
+    names: Sequence[str],
+    machine: dict[str, str],
+    command: str,
+    scale: Scale,
+    event_size: int,
 ) -> None:
     """Write the page; the history of the numbers is the history of this file."""
     now = dt.datetime.now(dt.UTC)
@@ -183,6 +181,7 @@ def save(
         "# Results",
         f"Written by `{command}` on {now:%Y-%m-%d}.",
         _list(machine),
+        "Compared:",
         _list({name: TITLES[name] for name in names}),
         *(grid.in_markdown() for grid in tables),
         "## How it was measured",

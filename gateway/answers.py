@@ -5,7 +5,6 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -48,11 +47,13 @@ class Answer:
 
     __slots__ = ("body", "outcome", "start", "status")
 
-    def __init__(self, status: int, outcome: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self, status: int, outcome: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         self.status = status
         self.outcome = outcome
         self.body = body
-        self.start: Mapping[str, Any] = {
+        self.start: dict[str, Any] = {
             "type": "http.response.start",
             "status": status,
             "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],

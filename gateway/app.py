@@ -52,7 +52,7 @@ class Gateway:
         clock: Callable[[], float] = time.time,
     ) -> None:
         database = Database(config.data_dir)
-        self._claims = claims or _claims(config, database)
+        self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         metrics = Metrics(lambda: self._publisher.unconfirmed)
@@ -61,9 +61,9 @@ class Gateway:
             name: _endpoint(name, provider, config, folder, catalogue, metrics)
             for name, provider in config.providers.items()
         }
-        self._pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
+        pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        self.public = public_app(Webhooks(endpoints, self._pipeline, metrics), health)
+        self.public = public_app(Webhooks(endpoints, pipeline, metrics), health)
         self.admin = admin_app(metrics, health)
 
     async def start(self) -> None:
@@ -77,7 +77,6 @@ class Gateway:
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
-        await self._pipeline.stop()
         await self._publisher.stop()
         await self._claims.stop()
 
@@ -94,10 +93,11 @@ class Gateway:
         return can_dedupe and not self._publisher.trouble
 
 
-def _claims(config: Config, database: Database) -> Claims:
+def open_claims(config: Config, database: Database | None = None) -> Claims:
+    """The configured claim store, not started yet."""
     lease, retention = config.dedupe.lease, config.dedupe.retention
     if config.redis.url == EMBEDDED:
-        return SqliteClaims(database, lease, retention)
+        return SqliteClaims(database or Database(config.data_dir), lease, retention)
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
@@ -108,7 +108,7 @@ def _publisher(config: Config, database: Database) -> Publisher:
     return RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
 
 
-def _endpoint(  # noqa: PLR0913 -- the parts that an endpoint is made of
+def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
@@ -116,12 +116,16 @@ def _endpoint(  # noqa: PLR0913 -- the parts that an endpoint is made of
     return Endpoint(
         name=name,
         adapter=adapter.bind(provider.secret_texts()),
-        schemas=load_file(folder / provider.schema_file) if provider.schema_file else catalogue.of_adapter(adapter.name),
+        schemas=load_file(folder / provider.schema_file)
+        if provider.schema_file
+        else catalogue.of_adapter(adapter.name),
         envelope=Envelope(name, adapter.name),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
         rejects_invalid=provider.on_invalid == "reject",
         max_body=config.server.max_body,
-        body_deadline=min(config.server.deadline, patience - _HEADROOM) if patience else config.server.deadline,
+        body_deadline=min(config.server.deadline, patience - _HEADROOM)
+        if patience
+        else config.server.deadline,
         public_url=provider.public_url,
     )

@@ -42,48 +42,43 @@ class Webhooks:
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever it is."""
+        """Answer one request, whatever it is: the one place where exceptions become answers."""
         started_at = time.perf_counter()
         endpoint = self._endpoints.get(scope["path_params"]["provider"])
         metrics = endpoint.metrics if endpoint else self._unknown
         progress = Progress(endpoint) if endpoint else None
-        try:
-            answer = await self._handle(scope, receive, progress)
-        except ClientDisconnected:
-            answer = None
-        outcome = answer.outcome if answer else CLIENT_DISCONNECTED
-        metrics.outcomes[outcome].inc()
-        if answer:
-            await send(answer.start)
-            await send({"type": "http.response.body", "body": answer.body})
-        elapsed = time.perf_counter() - started_at
-        metrics.latency.observe(elapsed)
-        _log_request(progress, answer, outcome, elapsed)
-
-    async def _handle(self, scope: Scope, receive: Receive, progress: Progress | None) -> Answer:
-        """The answer, for whatever happens: the one place where exceptions become answers."""
+        answer: Answer | None
         try:
             if progress is None:
                 raise UnknownProvider
             if scope["method"] != "POST":
                 raise MethodNotAllowed
-            request = _raw_request(scope, progress.endpoint)
-            outcome = await self._pipeline.receive(request, receive, progress)
+            outcome = await self._pipeline.receive(_raw_request(scope, progress.endpoint), receive, progress)
+            answer = succeed(outcome, progress.event_id or "")
         except SignatureRejected as rejection:
-            progress.cause = rejection.fault  # type: ignore[union-attr]
-            progress.endpoint.metrics.signature_failures[rejection.fault].inc()  # type: ignore[union-attr]
-            return refuse(rejection)
+            metrics.signature_failures[rejection.fault] += 1
+            answer = self._refuse(rejection, progress)
         except Rejection as rejection:
-            if progress is None:
-                return refuse(rejection)
-            progress.cause = rejection.detail
-            return refuse(rejection, progress.event_id)
+            answer = self._refuse(rejection, progress)
         except ClientDisconnected:
-            raise
+            answer = None
         except Exception:
-            log.exception("internal error", provider=progress.endpoint.name if progress else None)
-            return refuse(Internal(), progress.event_id if progress else None)
-        return succeed(outcome, progress.event_id or "")
+            log.exception("internal error", provider=scope["path_params"]["provider"] if endpoint else None)
+            answer = self._refuse(Internal(), progress)
+        if answer:
+            await send(answer.start)
+            await send({"type": "http.response.body", "body": answer.body})
+        outcome_word = answer.outcome if answer else CLIENT_DISCONNECTED
+        elapsed = time.perf_counter() - started_at
+        metrics.outcomes[outcome_word] += 1
+        metrics.observe_latency(elapsed)
+        _log_request(progress, answer, outcome_word, elapsed)
+
+    def _refuse(self, rejection: Rejection, progress: Progress | None) -> Answer:
+        if progress is None:
+            return refuse(rejection)
+        progress.cause = rejection.detail
+        return refuse(rejection, progress.event_id)
 
 
 def _raw_request(scope: Scope, endpoint: Endpoint) -> RawRequest:
@@ -91,7 +86,7 @@ def _raw_request(scope: Scope, endpoint: Endpoint) -> RawRequest:
         body=b"",
         headers=Headers(scope["headers"]),
         path=scope["raw_path"].decode("latin-1"),
-        url=_url_of(scope, endpoint.public_url),
+        url=_url_of(scope, endpoint.public_url) if endpoint.adapter.needs_url else "",
     )
 
 
@@ -105,19 +100,27 @@ def _url_of(scope: Scope, public_url: str | None) -> str:
 
 
 def _log_request(progress: Progress | None, answer: Answer | None, outcome: str, elapsed: float) -> None:
-    fields: dict[str, Any] = {"outcome": outcome, "ms": round(elapsed * 1000, 2)}
-    if answer:
-        fields["status"] = answer.status
-    if progress:
-        fields["provider"] = progress.endpoint.name
-        for name in ("event_type", "event_id", "size", "cause"):
-            value = getattr(progress, name)
-            if value:
-                fields[name] = value
-    if answer is None or answer.status < 400:
-        log.info("request", **fields)
-    else:
-        log.warning("request", **fields)
+    status = answer.status if answer else 0
+    write = log.info if status < _FIRST_REFUSAL else log.warning
+    milliseconds = round(elapsed * 1000, 2)
+    if progress is None:
+        write("request", outcome=outcome, status=status, ms=milliseconds)
+        return
+    fields: dict[str, Any] = {
+        "outcome": outcome,
+        "status": status,
+        "ms": milliseconds,
+        "provider": progress.endpoint.name,
+        "event_type": progress.event_type,
+        "event_id": progress.event_id,
+        "size": progress.size,
+    }
+    if progress.cause:
+        fields["cause"] = progress.cause
+    write("request", **fields)
+
+
+_FIRST_REFUSAL = 400
 
 
 class Health:
@@ -148,7 +151,7 @@ class Health:
         return [Route("/livez", self.live), Route("/readyz", self.ready)]
 
 
-async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+async def not_found(scope: Scope, _: Receive, send: Send) -> None:
     """Any other path."""
     if scope["type"] == "http":
         answer = refuse(UnknownProvider())
@@ -158,7 +161,9 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 def public_app(webhooks: Webhooks, health: Health) -> Router:
     """What listens to the world."""
-    return Router([Route("/webhooks/{provider}", webhooks), *health.routes()], redirect_slashes=False, default=not_found)
+    return Router(
+        [Route("/webhooks/{provider}", webhooks), *health.routes()], redirect_slashes=False, default=not_found
+    )
 
 
 def admin_app(metrics: Metrics, health: Health) -> Router:
@@ -167,4 +172,6 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
     async def render_metrics(_: Request) -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
-    return Router([Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False, default=not_found)
+    return Router(
+        [Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False, default=not_found
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 
 import orjson
@@ -15,14 +15,18 @@ MAX_DEPTH = 32
 """Levels of nesting. Real events have under fifteen; validators and consumers recurse."""
 
 _JSON_TYPES = frozenset({b"application/json", b"application/cloudevents+json"})
+_PLAIN_JSON = frozenset({*_JSON_TYPES, b"application/json; charset=utf-8"})
+"""What nearly all senders say; those that say nothing are left to the parser."""
 
 
 class ClientDisconnected(Exception):
     """The sender left before its body was complete."""
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int, deadline: float) -> bytes:
-    """The body, of at most ``limit`` bytes, within ``deadline`` seconds.
+async def read_body(
+    headers: Headers, receive: Receive, limit: int, deadline: AbstractContextManager[None]
+) -> bytes:
+    """The body, of at most ``limit`` bytes; ``deadline`` raises TimeoutError when it takes too long.
 
     Raises:
         BodyTooLarge: it is larger, or declared to be.
@@ -33,7 +37,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, deadline: fl
     if declared is not None and int(declared) > limit:
         raise BodyTooLarge
     try:
-        async with asyncio.timeout(deadline):
+        with deadline:
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False):
                 return _checked(message.get("body", b""), limit)
@@ -71,7 +75,7 @@ def check_media_type(headers: Headers) -> None:
     if b"content-encoding" in headers and headers.get(b"content-encoding") != b"identity":
         raise UnsupportedMediaType
     content_type = headers.get(b"content-type")
-    if content_type is None or content_type in _JSON_TYPES:  # some senders name none; the parser decides
+    if content_type is None or content_type in _PLAIN_JSON:
         return
     media_type, _, parameters = content_type.lower().partition(b";")
     if media_type.strip() not in _JSON_TYPES:
@@ -103,12 +107,16 @@ def parse_json(body: bytes) -> Any:
 def _is_deeper(value: object, levels: int) -> bool:
     layer = [value]
     for _ in range(levels):
-        layer = [
-            inner
-            for container in layer
-            for inner in (container.values() if type(container) is dict else container)  # type: ignore[attr-defined]
-            if type(inner) is dict or type(inner) is list
-        ] if not (len(layer) == 1 and type(layer[0]) not in (dict, list)) else []
+        layer = (
+            [
+                inner
+                for container in layer
+                for inner in (container.values() if type(container) is dict else container)  # type: ignore[attr-defined]
+                if type(inner) is dict or type(inner) is list
+            ]
+            if not (len(layer) == 1 and type(layer[0]) not in (dict, list))
+            else []
+        )
         if not layer:
             return False
     return True

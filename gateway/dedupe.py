@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from gateway.claims import Claims, ClaimsUnavailable, Standing, claim_key
 from gateway.errors import DedupeUnavailable, InFlight
+from gateway.metrics import ProviderMetrics
 
 _LONGEST_WAIT = 1.5
 _POLL_EVERY = 0.05
@@ -63,6 +64,17 @@ class Dedupe:
             claim.is_held = False
             return claim
         return claim if standing is Standing.CLAIMED else None
+
+    def commit(self, claim: Claim, metrics: ProviderMetrics) -> None:
+        """The event is published: repetitions are duplicates from now on."""
+        if not claim.is_held:
+            metrics.unchecked += 1
+        self.claims.commit(claim.key, metrics.note_commit_failure)
+
+    def release(self, claim: Claim) -> None:
+        """The event was not published: whoever has it may try."""
+        if claim.is_held:
+            self.claims.release(claim.key, claim.token)
 
     async def _wait(self, claim: Claim) -> Standing:
         """Ask again until the holder is done, or has let go and the claim is ours."""

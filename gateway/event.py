@@ -6,6 +6,7 @@ Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/forma
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
@@ -17,6 +18,7 @@ MAX_ROUTING_KEY = 255
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.-]")
 
 
+@lru_cache(maxsize=1024)  # senders have a few event types, but could make up any number
 def key_segment(event_type: str) -> str:
     """An event type as part of a routing key: others than ``[A-Za-z0-9_.-]`` become dots."""
     return _NOT_IN_KEYS.sub(".", event_type)
@@ -52,7 +54,7 @@ class Envelope:
             return f"{self._source}/{quote(identity.account, safe='')}"
         return self._source
 
-    def encode(  # noqa: PLR0913 -- one argument for each thing that the envelope adds to the identity
+    def encode(
         self,
         identity: Identity,
         event_id: str,
@@ -77,17 +79,16 @@ class Envelope:
             "secretslot": str(secret_slot),
             "dedupe": "claimed" if is_claimed else "unchecked",
         }
-        for name, value in (
-            ("time", identity.time),
-            ("subject", identity.subject),
-            ("dataschema", schema_id),
-            ("deliveryid", identity.delivery_id),
-            ("account", identity.account),
-            ("actor", identity.actor),
-            ("traceparent", traceparent),
-        ):
-            if value is not None:
-                attributes[name] = value
+        optional = {
+            "time": identity.time,
+            "subject": identity.subject,
+            "dataschema": schema_id,
+            "deliveryid": identity.delivery_id,
+            "account": identity.account,
+            "actor": identity.actor,
+            "traceparent": traceparent,
+        }
+        attributes.update((name, value) for name, value in optional.items() if value is not None)
         return b'%b,"data":%b}' % (orjson.dumps(attributes)[:-1], data)
 
 

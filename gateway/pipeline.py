@@ -7,18 +7,15 @@ durable; and a claim becomes permanent only after the broker's confirm. Whatever
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 
 from starlette.types import Receive
 
 from gateway.answers import Outcome
 from gateway.body import check_media_type, parse_json, read_body, traceparent_of
-from gateway.claims import ClaimsUnavailable
+from gateway.deadlines import Deadlines
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
@@ -26,6 +23,7 @@ from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUna
 from gateway.schemas import Violation
 from providers import Identity, RawRequest, VerifiedRequest
 from providers.identity import MAX_ATTRIBUTE
+from providers.times import rfc3339_milliseconds
 
 
 @dataclass(slots=True)
@@ -49,12 +47,14 @@ class Pipeline:
         clock: Unix seconds.
     """
 
-    def __init__(self, dedupe: Dedupe, publisher: Publisher, exchange: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, dedupe: Dedupe, publisher: Publisher, exchange: str, clock: Callable[[], float]
+    ) -> None:
         self._dedupe = dedupe
         self._publisher = publisher
         self._exchange = exchange
         self._clock = clock
-        self._settling: set[asyncio.Task[None]] = set()
+        self._deadlines = Deadlines()
 
     async def receive(self, request: RawRequest, receive: Receive, progress: Progress) -> Outcome:
         """Take one request the whole way; ``request`` has no body yet.
@@ -65,11 +65,13 @@ class Pipeline:
         """
         endpoint = progress.endpoint
         adapter = endpoint.adapter
-        request.body = await read_body(request.headers, receive, endpoint.max_body, endpoint.body_deadline)
+        request.body = await read_body(
+            request.headers, receive, endpoint.max_body, self._deadlines.within(endpoint.body_deadline)
+        )
         progress.size = len(request.body)
         now = self._clock()
         verified = adapter.verify(request, now)  # nothing before this line touches any state
-        endpoint.metrics.secret_slots[verified.secret_slot].inc()
+        endpoint.metrics.secret_slots[verified.secret_slot] += 1
         check_media_type(verified.headers)
         payload = parse_json(verified.body)
         identity = adapter.identify(verified, payload)
@@ -90,45 +92,19 @@ class Pipeline:
             return Outcome.QUARANTINED
         return Outcome.ACCEPTED
 
-    async def stop(self) -> None:
-        """Wait for the claims that are being settled."""
-        if self._settling:
-            await asyncio.wait(self._settling)
-
     async def _publish(self, message: Message, claim: Claim, endpoint: Endpoint) -> None:
+        """Publish, and settle the claim by what comes of it."""
         try:
             await self._publisher.publish(message)
         except PublishUnavailable as error:
-            self._release(claim)
+            self._dedupe.release(claim)
             raise BrokerUnavailable(str(error)) from error
         except BaseException:
-            self._release(claim)
+            self._dedupe.release(claim)
             raise
-        if not claim.is_held:
-            endpoint.metrics.unchecked.inc()
-        self._settle(self._commit(claim, endpoint))
+        self._dedupe.commit(claim, endpoint.metrics)
 
-    def _settle(self, settling: Coroutine[None, None, None]) -> None:
-        # The answer does not wait for this: the event is safe, and the store sees it before any later claim.
-        task = asyncio.create_task(settling)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-
-    async def _commit(self, claim: Claim, endpoint: Endpoint) -> None:
-        try:
-            await self._dedupe.claims.commit(claim.key)
-        except ClaimsUnavailable:
-            endpoint.metrics.commit_failures.inc()
-
-    def _release(self, claim: Claim) -> None:
-        if claim.is_held:
-            self._settle(self._give_back(claim))
-
-    async def _give_back(self, claim: Claim) -> None:
-        with suppress(ClaimsUnavailable):  # the lease ends by itself
-            await self._dedupe.claims.release(claim.key, claim.token)
-
-    def _compose(  # noqa: PLR0913 -- everything that was found out on the way here
+    def _compose(
         self,
         endpoint: Endpoint,
         request: VerifiedRequest,
@@ -163,7 +139,7 @@ class Pipeline:
                 event_id,
                 source,
                 request.body,
-                received_at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                received_at=rfc3339_milliseconds(now),
                 secret_slot=request.secret_slot,
                 is_claimed=claim.is_held,
                 schema_id=None if violations else schema_id,

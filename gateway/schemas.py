@@ -54,7 +54,7 @@ class Violation:
 class Schema:
     """One compiled schema."""
 
-    def __init__(self, document: Mapping[str, Any], registry: Registry[Any]) -> None:
+    def __init__(self, document: dict[str, Any], registry: Registry[Any]) -> None:
         self.id: str = document["$id"]
         self.title: str = document.get("title", "")
         self.description: str = document.get("description", "")
@@ -71,7 +71,9 @@ class Schema:
     def explain(self, payload: object) -> list[Violation]:
         """The first ten rules that ``payload`` breaks, none when it is valid."""
         try:
-            errors = sorted(self._explainer.iter_errors(payload), key=lambda error: [str(step) for step in error.path])
+            errors = sorted(
+                self._explainer.iter_errors(payload), key=lambda error: [str(step) for step in error.path]
+            )
         except (RecursionError, OverflowError) as error:
             return [Violation("", type(error).__name__)]
         violations = [
@@ -85,7 +87,7 @@ class Schema:
 class Catalogue:
     """All schemas, by adapter and event type."""
 
-    def __init__(self, documents: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+    def __init__(self, documents: Mapping[tuple[str, str], dict[str, Any]]) -> None:
         """``documents`` are by (adapter, event type).
 
         Raises:
@@ -112,7 +114,9 @@ class Catalogue:
 
     def of_adapter(self, adapter: str) -> AdapterSchemas:
         """The schemas of one adapter, compiled now rather than when the first event comes."""
-        return AdapterSchemas({event_type: self._get(adapter, event_type) for event_type in self.event_types(adapter)})
+        return AdapterSchemas(
+            {event_type: self._get(adapter, event_type) for event_type in self.event_types(adapter)}
+        )
 
     def find(self, adapter: str, event_type: str) -> Schema | None:
         """The schema for an event: of its type, else of the longest dotted prefix, else the adapter's envelope."""
@@ -170,15 +174,17 @@ def check_document(document: object, place: str) -> None:
         raise SchemaError(f"{place}: {_pointer(error.absolute_path)}: {error.message}") from error
     for schema in _subschemas(document):
         if unknown := schema.keys() - _KEYWORDS:
-            raise SchemaError(f"{place}: {sorted(unknown)[0]!r} is not a keyword of JSON Schema 2020-12")
+            raise SchemaError(f"{place}: {min(unknown)!r} is not a keyword of JSON Schema 2020-12")
         reference = schema.get("$ref", "#")
         if not reference.startswith(("#", "urn:")):
-            raise SchemaError(f"{place}: $ref {reference!r} leads out of the catalogue; references are never fetched")
+            raise SchemaError(
+                f"{place}: $ref {reference!r} leads out of the catalogue; references are never fetched"
+            )
 
 
 def _registry(documents: Any) -> Registry[Any]:
     def refuse(uri: str) -> Resource[Any]:
-        raise NoSuchResource(ref=uri)
+        raise NoSuchResource(uri)  # type: ignore[call-arg]
 
     contents = [Resource.from_contents(document) for document in documents if "$id" in document]
     registry: Registry[Any] = Registry(retrieve=refuse)  # type: ignore[call-arg]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from providers import request as _request
+from providers.hmac import HmacSpec
 from providers.identity import (
     UNKNOWN_TYPE,
     Identity,
@@ -36,11 +37,17 @@ class Adapter:
 
 
 class BoundAdapter:
-    """An :class:`Adapter` bound to its secrets; the only maker of verified requests."""
+    """An :class:`Adapter` bound to its secrets; the only maker of verified requests.
+
+    Attributes:
+        name: the adapter's name.
+        needs_url: whether the signature covers the address that the sender called.
+    """
 
     def __init__(self, adapter: Adapter, secrets: Sequence[str]) -> None:
         spec = adapter.spec
         self.name = adapter.name
+        self.needs_url = isinstance(spec.signature, HmacSpec) and spec.signature.signs_url
         self._verifier = adapter.scheme.bind(secrets)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
@@ -58,7 +65,7 @@ class BoundAdapter:
         Raises:
             SignatureRejected: it is not proven.
         """
-        return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request._PROOF)
+        return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
     def identify(self, request: VerifiedRequest, payload: object) -> Identity:
         """What the delivery is; ``payload`` is its parsed body.

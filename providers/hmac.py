@@ -40,10 +40,16 @@ class TimestampSpec(BaseModel):
 
     header: HeaderName | None = Field(None, description="The header that carries the timestamp.")
     element: Affix | None = Field(
-        None, description="How the element of the signature header that is the timestamp begins, such as `t=`."
+        None,
+        min_length=1,
+        description="How the element of the signature header that is the timestamp begins, such as `t=`.",
     )
-    unit: Literal["s", "ms"] = Field("s", description="What the timestamp counts since 1970: seconds or milliseconds.")
-    tolerance: Duration = Field(300.0, description="How far the timestamp may be from our clock, before or after.")
+    unit: Literal["s", "ms"] = Field(
+        "s", description="What the timestamp counts since 1970: seconds or milliseconds."
+    )
+    tolerance: Duration = Field(
+        300.0, description="How far the timestamp may be from our clock, before or after."
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> TimestampSpec:
@@ -59,11 +65,14 @@ class HmacSpec(BaseModel):
 
     scheme: Literal["hmac"] = Field("hmac", description="The family of the scheme.")
     header: HeaderName = Field(description="The header that carries the signature.")
-    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="The digest in the HMAC.")
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
+        "sha256", description="The digest in the HMAC."
+    )
     encoding: Literal["hex", "base64", "base64url"] = Field("hex", description="How the digest is written.")
     prefix: Affix = Field("", description="What stands before each signature, such as `sha256=` or `v1=`.")
     separator: Literal[",", " ", ";", "&"] | None = Field(
-        None, description="What separates the elements, when the header is a list; those without the prefix are skipped."
+        None,
+        description="What separates the elements, when the header is a list; those without the prefix are skipped.",
     )
     signed: str = Field(
         "{body}",
@@ -71,7 +80,9 @@ class HmacSpec(BaseModel):
         description="What is signed, from {body} {timestamp} {id} {method} {url} {path} {header:NAME} and literal text.",
     )
     secret_format: SecretFormat = Field("raw", description="How the secret's text becomes the key.")
-    timestamp: TimestampSpec | None = Field(None, description="Where the signed timestamp is; without it, replays pass.")
+    timestamp: TimestampSpec | None = Field(
+        None, description="Where the signed timestamp is; without it, replays pass."
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> HmacSpec:
@@ -82,7 +93,9 @@ class HmacSpec(BaseModel):
                 "{header:NAME}"
             )
         if "body" not in fields:
-            raise ValueError("signed must contain {body}, or the signature would prove nothing about the event")
+            raise ValueError(
+                "signed must contain {body}, or the signature would prove nothing about the event"
+            )
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if self.timestamp and self.timestamp.element and not self.separator:
@@ -93,6 +106,11 @@ class HmacSpec(BaseModel):
     def signs_id(self) -> bool:
         """Whether the event id is among what is signed."""
         return "{id}" in self.signed
+
+    @property
+    def signs_url(self) -> bool:
+        """Whether the address that the sender called is among what is signed."""
+        return "{url}" in self.signed
 
 
 class HmacScheme:
@@ -169,7 +187,9 @@ class HmacVerifier:
         moment = b""
         if self._timestamp_header:
             moment = single(request.headers, self._timestamp_header, "timestamp_missing")
-        elements = [element.strip() for element in value.split(self._separator)] if self._separator else [value]
+        elements = (
+            [element.strip() for element in value.split(self._separator)] if self._separator else [value]
+        )
         if self._timestamp_element:
             moments = [element for element in elements if element.startswith(self._timestamp_element)]
             if len(moments) > 1:
@@ -186,7 +206,9 @@ class HmacVerifier:
             raise SignatureRejected("too_many_signatures")
         whole = [candidate for candidate in found if len(candidate) == self._length]
         if not whole:
-            raise SignatureRejected("signature_malformed" if found or not self._separator else "signature_missing")
+            raise SignatureRejected(
+                "signature_malformed" if found or not self._separator else "signature_missing"
+            )
         return [candidate.lower() for candidate in whole] if self._folds_case else whole
 
 
@@ -203,9 +225,9 @@ class _Template:
         self.render = _body_only if template == "{body}" else self._join
 
     def _join(self, request: RawRequest, moment: bytes) -> bytes:
-        return b"".join([
-            piece if isinstance(piece, bytes) else piece(request, moment) for piece in self._pieces
-        ])
+        return b"".join(
+            [piece if isinstance(piece, bytes) else piece(request, moment) for piece in self._pieces]
+        )
 
 
 def _body_only(request: RawRequest, _: bytes) -> bytes:
@@ -226,7 +248,9 @@ def _filler(field: str, id_header: bytes | None) -> Callable[[RawRequest, bytes]
             return lambda request, _: request.path.encode()
         case ("id", _, _):
             if id_header is None:
-                raise ValueError("{id} in signed needs event_id: header:…, since nothing is parsed before it is verified")
+                raise ValueError(
+                    "{id} in signed needs event_id: header:…, since nothing is parsed before it is verified"
+                )
             name = id_header
         case (_, _, header):
             name = header.lower().encode()

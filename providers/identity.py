@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from providers.rejections import BadEventId
+from providers.times import rfc3339_milliseconds, rfc3339_seconds
 
 UNKNOWN_TYPE = "unknown"
 """The event type of a delivery that does not say its type, or says one that cannot be a routing key."""
@@ -19,6 +20,7 @@ MAX_ATTRIBUTE = 255
 _EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 _EVENT_TYPE = re.compile(r"[ -~]{1,128}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_LONGEST_INTEGER = 10**255  # str() of one of 4300 digits raises
 _LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
 _LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
 
@@ -56,7 +58,7 @@ def clean_event_id(value: object) -> str:
     Raises:
         BadEventId: it is missing, empty, over 255 characters, or has others than visible ASCII.
     """
-    text = str(value) if type(value) is int else value
+    text = _text(value)
     if type(text) is not str or not _EVENT_ID.fullmatch(text):
         raise BadEventId
     return text
@@ -64,7 +66,7 @@ def clean_event_id(value: object) -> str:
 
 def clean_event_type(value: object) -> str | None:
     """An event type as text of up to 128 printable ASCII characters, or None when it cannot be one."""
-    text = str(value) if type(value) is int else value
+    text = _text(value)
     return text if type(text) is str and _EVENT_TYPE.fullmatch(text) else None
 
 
@@ -87,10 +89,16 @@ def clean_time(value: object) -> str | None:
             return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
             seconds = value / 1000 if value > _LATEST_PLAUSIBLE_SECONDS else value
-            return _rfc3339(datetime.fromtimestamp(seconds, UTC)) if 0 < seconds < _LATEST_SECONDS else None
+            if not 0 < seconds < _LATEST_SECONDS:
+                return None
+            return rfc3339_seconds(seconds) if type(seconds) is int else rfc3339_milliseconds(seconds)
     except (ValueError, OverflowError, OSError):
         return None
     return None
+
+
+def _text(value: object) -> object:
+    return str(value) if type(value) is int and abs(value) < _LONGEST_INTEGER else value
 
 
 def _rfc3339(moment: datetime) -> str:

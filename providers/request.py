@@ -6,11 +6,15 @@ step takes the second, so that unverified data cannot get there by mistake.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from providers.rejections import MalformedRequest
 
-_PROOF = object()
+PROOF = object()
+"""What makes a VerifiedRequest; for the adapter alone."""
+
+_NOTHING: frozenset[bytes] = frozenset()
 
 
 class Headers:
@@ -20,11 +24,14 @@ class Headers:
     ones, so asking raises instead of choosing.
     """
 
-    __slots__ = ("_all", "_by_name")
+    __slots__ = ("_by_name", "_repeated")
 
     def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
-        self._all = fields
         self._by_name = dict(fields)
+        self._repeated: frozenset[bytes] = _NOTHING
+        if len(self._by_name) != len(fields):
+            counts = Counter(name for name, _ in fields)
+            self._repeated = frozenset(name for name, count in counts.items() if count > 1)
 
     def get(self, name: bytes) -> bytes | None:
         """The value of the field ``name`` (lower case), or None when it is absent.
@@ -32,10 +39,9 @@ class Headers:
         Raises:
             MalformedRequest: the field stands there more than once.
         """
-        value = self._by_name.get(name)
-        if value is not None and len(self._by_name) != len(self._all) and self._count(name) > 1:
+        if name in self._repeated:
             raise MalformedRequest(f"header {name.decode('latin-1')} is repeated")
-        return value
+        return self._by_name.get(name)
 
     def __contains__(self, name: bytes) -> bool:
         """Whether the field ``name`` (lower case) stands there at all."""
@@ -43,10 +49,7 @@ class Headers:
 
     def is_repeated(self, name: bytes) -> bool:
         """Whether the field ``name`` (lower case) stands there more than once."""
-        return len(self._by_name) != len(self._all) and self._count(name) > 1
-
-    def _count(self, name: bytes) -> int:
-        return sum(1 for field, _ in self._all if field == name)
+        return name in self._repeated
 
 
 class RawRequest:
@@ -62,7 +65,9 @@ class RawRequest:
 
     __slots__ = ("body", "headers", "method", "path", "url")
 
-    def __init__(self, *, body: bytes, headers: Headers, method: str = "POST", path: str = "/", url: str = "") -> None:
+    def __init__(
+        self, *, body: bytes, headers: Headers, method: str = "POST", path: str = "/", url: str = ""
+    ) -> None:
         self.body = body
         self.headers = headers
         self.method = method
@@ -82,7 +87,7 @@ class VerifiedRequest:
     __slots__ = ("body", "headers", "secret_slot")
 
     def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
-        if proof is not _PROOF:
+        if proof is not PROOF:
             raise TypeError("only an adapter's verify() makes a VerifiedRequest")
         self.headers = request.headers
         self.body = request.body

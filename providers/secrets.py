@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from typing import Literal
 
 SecretFormat = Literal["raw", "base64", "hex", "whsec_"]
@@ -11,7 +12,10 @@ SecretFormat = Literal["raw", "base64", "hex", "whsec_"]
 
 
 class SecretFormatError(ValueError):
-    """A secret is not in the format that its adapter expects. Never says what the secret is."""
+    """A secret is not in the format that its adapter expects. Never says what the secret is.
+
+    It is raised without a cause, because a UnicodeError holds the whole text that it is about.
+    """
 
 
 def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
@@ -23,7 +27,7 @@ def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
     """
     match secret_format:
         case "raw":
-            key = secret.encode()
+            key = _encode(secret)
         case "hex":
             key = _decode_hex(secret)
         case "base64" | "whsec_":
@@ -39,14 +43,18 @@ def decode_base64(text: str) -> bytes:
     Raises:
         SecretFormatError: the text is not base64.
     """
-    try:
+    with suppress(ValueError):
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise SecretFormatError("is not base64") from error
+    raise SecretFormatError("is not base64")
+
+
+def _encode(text: str) -> bytes:
+    with suppress(UnicodeEncodeError):
+        return text.encode()
+    raise SecretFormatError("is not text that UTF-8 can hold")
 
 
 def _decode_hex(text: str) -> bytes:
-    try:
+    with suppress(ValueError):
         return binascii.unhexlify(text)
-    except (binascii.Error, ValueError) as error:
-        raise SecretFormatError("is not hexadecimal") from error
+    raise SecretFormatError("is not hexadecimal")

@@ -44,6 +44,13 @@ def header_name(source: str) -> bytes | None:
     return match["header"].lower().encode() if match and match["header"] else None
 
 
+def pointer_steps(source: str) -> list[str]:
+    """The unescaped steps of the JSON Pointer in ``body:/json/pointer``."""
+    return [
+        step.replace("~1", "/").replace("~0", "~") for step in source.removeprefix("body:").split("/")[1:]
+    ]
+
+
 def compile_sources(sources: Sources) -> Getter:
     """A function that reads the value; None when it is absent."""
     getters = [_compile_source(source) for source in ([sources] if isinstance(sources, str) else sources)]
@@ -88,9 +95,10 @@ def _compile_source(source: str) -> Getter:
     name = header_name(source)
     if name is not None:
         return lambda headers, _: _decode(headers.get(name))
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in source.removeprefix("body:").split("/")[1:]]
+    steps = pointer_steps(source)
     if len(steps) == 1:
-        return lambda _, payload, key=steps[0]: payload.get(key) if type(payload) is dict else None
+        key = steps[0]
+        return lambda _, payload: payload.get(key) if isinstance(payload, dict) else None
     return lambda _, payload: resolve(payload, steps)
 
 

@@ -33,11 +33,21 @@ class IdentitySpec(BaseModel):
         None, description="The id by which repetitions are recognised; without it, a digest of the body."
     )
     event_type: Sources | None = Field(None, description="What happened; part of the routing key.")
-    event_action: Source | None = Field(None, description="A finer type, joined to event_type with a dot if present.")
-    delivery_id: Sources | None = Field(None, description="The id of the delivery, where it differs from the event's.")
-    source: Sources | None = Field(None, description="A URI for the CloudEvents source, where the sender has one.")
-    time: SourcesByType | None = Field(None, description="When it happened: ISO 8601, or Unix seconds or milliseconds.")
-    subject: SourcesByType | None = Field(None, description="The resource that the event is about; may be by event type.")
+    event_action: Source | None = Field(
+        None, description="A finer type, joined to event_type with a dot if present."
+    )
+    delivery_id: Sources | None = Field(
+        None, description="The id of the delivery, where it differs from the event's."
+    )
+    source: Sources | None = Field(
+        None, description="A URI for the CloudEvents source, where the sender has one."
+    )
+    time: SourcesByType | None = Field(
+        None, description="When it happened: ISO 8601, or Unix seconds or milliseconds."
+    )
+    subject: SourcesByType | None = Field(
+        None, description="The resource that the event is about; may be by event type."
+    )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
 
@@ -48,13 +58,20 @@ class AdapterSpec(IdentitySpec):
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")
     signature: SignatureSpec = Field(description="How the sender signs.")
+    sample: str | None = Field(
+        None, description="The event type that the simulator sends when none is named."
+    )
     patience: Duration | None = Field(None, description="How long the sender waits for an answer.")
-    retry_horizon: Duration | None = Field(None, description="How long the sender goes on repeating a delivery.")
+    retry_horizon: Duration | None = Field(
+        None, description="How long the sender goes on repeating a delivery."
+    )
 
     @model_validator(mode="after")
     def _id_is_known_before_parsing(self) -> AdapterSpec:
         if isinstance(self.signature, HmacSpec) and self.signature.signs_id and self._id_header is None:
-            raise ValueError("{id} in signed needs event_id: header:NAME, since nothing is parsed before it is verified")
+            raise ValueError(
+                "{id} in signed needs event_id: header:NAME, since nothing is parsed before it is verified"
+            )
         return self
 
     @property

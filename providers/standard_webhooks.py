@@ -32,7 +32,9 @@ class StandardWebhooksSpec(BaseModel):
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
         ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
     )
-    tolerance: Duration = Field(300.0, description="How far the timestamp may be from our clock, before or after.")
+    tolerance: Duration = Field(
+        300.0, description="How far the timestamp may be from our clock, before or after."
+    )
 
 
 class StandardWebhooksScheme:
@@ -86,7 +88,9 @@ class StandardWebhooksVerifier:
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.signature.Verifier.verify`."""
         headers = request.headers
-        names = next((names for names in self._names if names[2] in headers), self._names[0])
+        # By the id, not by the signature: the family whose id counts must be the one that is signed, or an
+        # unsigned svix-id beside signed webhook- headers would give one delivery any number of ids.
+        names = next((names for names in self._names if names[0] in headers), self._names[0])
         signatures = single(headers, names[2], "signature_missing").split(b" ")
         message_id = single(headers, names[0], "signed_header_missing")
         if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
@@ -118,7 +122,9 @@ def _check(secret: str) -> Check:
     if secret.startswith("whpk_"):
         return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", _PUBLIC_KEY_BYTES))
     if secret.startswith("whsk_"):
-        raise SecretFormatError("is the sender's private key (whsk_); a receiver is given the public one (whpk_)")
+        raise SecretFormatError(
+            "is the sender's private key (whsk_); a receiver is given the public one (whpk_)"
+        )
     return b"v1,", _hmac_check(decode_secret(secret, "whsec_"))
 
 

@@ -7,9 +7,11 @@ never an event.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from enum import Enum
 from hashlib import sha256
-from typing import Protocol
+from typing import Any, Protocol
 
 KEY_PREFIX = "whgw:1"
 DONE = b"done"
@@ -30,7 +32,11 @@ class ClaimsUnavailable(Exception):
 
 
 class Claims(Protocol):
-    """A store of claims. Every method but the first two may raise :class:`ClaimsUnavailable`."""
+    """A store of claims.
+
+    ``commit`` and ``release`` are asked for, not waited for: the event is safe, or will be sent again, whatever
+    becomes of them. A claim asked for after them on the same store sees them done.
+    """
 
     @property
     def trouble(self) -> str:
@@ -47,16 +53,24 @@ class Claims(Protocol):
         """Let go of all resources."""
 
     async def claim(self, key: str, token: str) -> Standing:
-        """Take ``key`` for the time of the lease; ``token`` is unique to this attempt."""
+        """Take ``key`` for the time of the lease; ``token`` is unique to this attempt.
 
-    async def commit(self, key: str) -> None:
+        Raises:
+            ClaimsUnavailable: the store did not answer; the claim may have been taken all the same.
+        """
+
+    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """Mark ``key`` as done for the retention, whoever holds it: the event is published."""
 
-    async def release(self, key: str, token: str) -> None:
-        """Give ``key`` back if it is still held under ``token``."""
+    def release(self, key: str, token: str) -> None:
+        """Give ``key`` back if it is still held under ``token``; if that fails, the lease ends by itself."""
 
     async def forget(self, key: str) -> bool:
-        """Remove ``key`` in any state, so that the event is accepted again; tells whether it was there."""
+        """Remove ``key`` in any state, so that the event is accepted again; tells whether it was there.
+
+        Raises:
+            ClaimsUnavailable: the store did not answer.
+        """
 
 
 def claim_key(provider: str, event_id: str) -> str:
@@ -65,16 +79,30 @@ def claim_key(provider: str, event_id: str) -> str:
     return f"{KEY_PREFIX}:{provider}:{digest}"
 
 
-def standing_of(value: bytes | None, token: str) -> Standing:
-    """What the value found under a key means to the claimer with ``token``.
+def standing_of(value: bytes | None, holder: bytes) -> Standing:
+    """What the value found under a key means to the claimer who would store ``holder`` there.
 
     Raises:
         ClaimsUnavailable: the value is not of this program; an unknown value must never look like a duplicate.
     """
-    if value is None or value == PENDING + token.encode():
+    if value is None or value == holder:
         return Standing.CLAIMED
     if value.startswith(DONE):
         return Standing.DONE
     if value.startswith(PENDING):
         return Standing.IN_FLIGHT
     raise ClaimsUnavailable("a foreign value stands under the key")
+
+
+def call_on_failure(result: asyncio.Future[Any], on_failure: Callable[[], None]) -> None:
+    """Call ``on_failure`` if ``result`` fails; its exception counts as seen."""
+
+    def judge(done: asyncio.Future[Any]) -> None:
+        if done.cancelled() or done.exception() is not None:
+            on_failure()
+
+    result.add_done_callback(judge)
+
+
+def ignore_failure() -> None:
+    """What is called when it does not matter."""

@@ -20,7 +20,9 @@ class MemoryClaims:
     trouble = ""
     was_ready = True
 
-    def __init__(self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._lease = lease
         self._retention = retention
         self._clock = clock
@@ -34,16 +36,17 @@ class MemoryClaims:
 
     async def claim(self, key: str, token: str) -> Standing:
         """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
         value = self._get(key)
         if value is None:
-            self._values[key] = PENDING + token.encode(), self._clock() + self._lease
-        return standing_of(value, token)
+            self._values[key] = holder, self._clock() + self._lease
+        return standing_of(value, holder)
 
-    async def commit(self, key: str) -> None:
+    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
         self._values[key] = DONE, self._clock() + self._retention
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
         if self._get(key) == PENDING + token.encode():
             del self._values[key]

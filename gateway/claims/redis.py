@@ -6,11 +6,20 @@ Redis 7 (or Valkey), the first that takes NX and GET together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
 
-from gateway.claims import DONE, PENDING, ClaimsUnavailable, Standing, standing_of
+from gateway.claims import (
+    DONE,
+    PENDING,
+    ClaimsUnavailable,
+    Standing,
+    call_on_failure,
+    ignore_failure,
+    standing_of,
+)
 from gateway.claims.resp import RedisConnection, Value, connect
 from gateway.link import Link
 
@@ -27,7 +36,9 @@ class RedisClaims:
         timeout: seconds that Redis may take to answer; there is one attempt.
     """
 
-    def __init__(self, url: str, lease: float = 30, retention: float = 345_600, timeout: float = 0.25) -> None:
+    def __init__(
+        self, url: str, lease: float = 30, retention: float = 345_600, timeout: float = 0.25
+    ) -> None:
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._link: Link[RedisConnection] = Link("redis", lambda: connect(url, timeout))
@@ -52,16 +63,16 @@ class RedisClaims:
 
     async def claim(self, key: str, token: str) -> Standing:
         """See :class:`gateway.claims.Claims`."""
-        value = await self._execute("SET", key, PENDING + token.encode(), "NX", "PX", self._lease_ms, "GET")
-        return standing_of(value, token)
+        holder = PENDING + token.encode()
+        return standing_of(await self._execute("SET", key, holder, "NX", "PX", self._lease_ms, "GET"), holder)
 
-    async def commit(self, key: str) -> None:
+    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
-        await self._execute("SET", key, DONE, "EX", self._retention_s)
+        self._ask(on_failure, "SET", key, DONE, "EX", self._retention_s)
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
-        await self._execute("EVAL", _RELEASE, 1, key, PENDING + token.encode())
+        self._ask(ignore_failure, "EVAL", _RELEASE, 1, key, PENDING + token.encode())
 
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
@@ -75,3 +86,10 @@ class RedisClaims:
             return await connection.execute(*command)
         except (hiredis.ReplyError, OSError) as error:
             raise ClaimsUnavailable(str(error)) from error
+
+    def _ask(self, on_failure: Callable[[], None], *command: Value) -> None:
+        connection = self._link.current
+        if connection is None:
+            on_failure()
+        else:
+            call_on_failure(connection.execute(*command), on_failure)

@@ -47,7 +47,7 @@ class RedisConnection(asyncio.Protocol):
         if self.lost.done():
             reply.set_exception(ConnectionError("connection lost"))
             return reply
-        self._waiting.append((hiredis.pack_command(command), reply))
+        self._waiting.append((hiredis.pack_command(command)  # type: ignore[arg-type] # its stub says a tuple of one, reply))
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -61,7 +61,7 @@ class RedisConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -134,7 +134,9 @@ async def connect(url: str, timeout: float) -> RedisConnection:
     return connection
 
 
-async def _open(loop: asyncio.AbstractEventLoop, options: Mapping[str, Any], timeout: float) -> RedisConnection:
+async def _open(
+    loop: asyncio.AbstractEventLoop, options: Mapping[str, Any], timeout: float
+) -> RedisConnection:
     if "path" in options:
         return (await loop.create_unix_connection(lambda: RedisConnection(timeout), options["path"]))[1]
     context = None

@@ -7,7 +7,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from gateway.claims import DONE, PENDING, ClaimsUnavailable, Standing, standing_of
+from gateway.claims import (
+    DONE,
+    PENDING,
+    ClaimsUnavailable,
+    Standing,
+    call_on_failure,
+    ignore_failure,
+    standing_of,
+)
 from gateway.embedded import Database
 
 T = TypeVar("T")
@@ -30,7 +38,11 @@ class SqliteClaims:
     was_ready = True
 
     def __init__(
-        self, database: Database, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        lease: float = 30,
+        retention: float = 345_600,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._lease = lease
@@ -48,29 +60,42 @@ class SqliteClaims:
 
     async def claim(self, key: str, token: str) -> Standing:
         """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
 
         def claim(connection: sqlite3.Connection) -> bytes | None:
             self._sweep(connection)
             now = self._clock()
-            row = connection.execute("SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)).fetchone()
+            row = connection.execute(
+                "SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)
+            ).fetchone()
             if row is None:
-                self._put(connection, key, PENDING + token.encode(), now + self._lease)
+                self._put(connection, key, holder, now + self._lease)
             return row[0] if row else None
 
-        return standing_of(await self._run(claim), token)
+        return standing_of(await self._run(claim), holder)
 
-    async def commit(self, key: str) -> None:
+    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
-        await self._run(lambda connection: self._put(connection, key, DONE, self._clock() + self._retention))
+        done = self._database.run(
+            lambda connection: self._put(connection, key, DONE, self._clock() + self._retention)
+        )
+        call_on_failure(done, on_failure)
 
-    async def release(self, key: str, token: str) -> None:
+    def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
-        holder = PENDING + token.encode()
-        await self._run(lambda connection: connection.execute("DELETE FROM claims WHERE key = ? AND value = ?", (key, holder)))
+        parameters = key, PENDING + token.encode()
+        released = self._database.run(
+            lambda connection: connection.execute(
+                "DELETE FROM claims WHERE key = ? AND value = ?", parameters
+            )
+        )
+        call_on_failure(released, ignore_failure)
 
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
-        return await self._run(lambda connection: connection.execute("DELETE FROM claims WHERE key = ?", (key,)).rowcount > 0)
+        return await self._run(
+            lambda connection: connection.execute("DELETE FROM claims WHERE key = ?", (key,)).rowcount > 0
+        )
 
     def _put(self, connection: sqlite3.Connection, key: str, value: bytes, expires_at: float) -> None:
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, value, expires_at))

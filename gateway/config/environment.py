@@ -32,9 +32,15 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
     def replace(expression: re.Match[str]) -> str:
         match = _NAME.fullmatch(expression[1])
         if not match:
-            raise ValueError(f"has {expression[0]}, which is not a variable; write ${{NAME}} or ${{NAME:-fallback}}")
+            raise ValueError(
+                f"has {expression[0]}, which is not a variable; write ${{NAME}} or ${{NAME:-fallback}}"
+            )
         name, fallback = match["name"], match["fallback"]
-        value = environment.get(name) or note_missing(name) if fallback is None else environment.get(name) or fallback[2:]
+        value = (
+            environment.get(name) or note_missing(name)
+            if fallback is None
+            else environment.get(name) or fallback[2:]
+        )
         if value is None:
             state = "set to nothing" if name in environment else "not set"
             raise UnsetVariable(f"needs the environment variable {name}, which is {state}")

@@ -29,12 +29,16 @@ from providers.units import format_duration
 FieldPath = tuple[str | int, ...]
 
 _SHORTEST_SECRET = 16
-_DEFAULT_LOOKING = frozenset({"changeme", "change-me", "secret", "password", "test", "example", "default", "todo", "xxx"})
+_DEFAULT_LOOKING = frozenset(
+    {"changeme", "change-me", "secret", "password", "test", "example", "default", "todo", "xxx"}
+)
 _MAX_ALIASES = 20
 
 
 def load_config(
-    path: Path, environment: Mapping[str, str] | None = None, missing: Callable[[str], str | None] = lambda _: None
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    missing: Callable[[str], str | None] = lambda _: None,
 ) -> Config:
     """The configuration in ``path``.
 
@@ -52,7 +56,9 @@ def load_config(
     try:
         config = Config.model_validate(document.content)
     except ValidationError as error:
-        raise ConfigurationError(*(document.locate(*_describe(detail)) for detail in error.errors())) from None
+        raise ConfigurationError(
+            *(document.locate(*_describe(detail)) for detail in error.errors())
+        ) from None
     problems = [
         document.locate(("providers", name, *place), text)
         for name, provider in config.providers.items()
@@ -70,20 +76,32 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
         KeyError: there is none of that name.
         ValueError: what the configuration says does not fit together.
     """
-    stated = {name: getattr(provider, name) for name in IdentitySpec.model_fields if name in provider.model_fields_set}
+    stated = {
+        name: getattr(provider, name)
+        for name in IdentitySpec.model_fields
+        if name in provider.model_fields_set
+    }
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
     return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
 
 
-def _check_provider(provider: ProviderConfig, config: Config, folder: Path) -> Iterator[tuple[FieldPath, str]]:
+def _check_provider(
+    provider: ProviderConfig, config: Config, folder: Path
+) -> Iterator[tuple[FieldPath, str]]:
     if provider.adapter not in registry.names():
-        yield ("adapter",), f"there is no adapter {provider.adapter!r}{_suggest(provider.adapter, registry.names())}"
+        yield (
+            ("adapter",),
+            f"there is no adapter {provider.adapter!r}{_suggest(provider.adapter, registry.names())}",
+        )
         return
     if (provider.signature is None) == (provider.adapter == registry.GENERIC):
         needed = provider.signature is None
-        yield ("signature",), "is needed by adapter hmac" if needed else f"is already known to adapter {provider.adapter}"
+        yield (
+            ("signature",),
+            "is needed by adapter hmac" if needed else f"is already known to adapter {provider.adapter}",
+        )
         return
     try:
         adapter = adapter_of(provider)
@@ -98,9 +116,12 @@ def _check_provider(provider: ProviderConfig, config: Config, folder: Path) -> I
             yield ("schema",), str(error)
     horizon = adapter.spec.retry_horizon
     if horizon and config.dedupe.retention < horizon:
-        yield (), (
-            f"{adapter.spec.title} repeats a delivery for up to {format_duration(horizon)}, longer than "
-            f"dedupe.retention ({format_duration(config.dedupe.retention)}); raise the retention"
+        yield (
+            (),
+            (
+                f"{adapter.spec.title} repeats a delivery for up to {format_duration(horizon)}, longer than "
+                f"dedupe.retention ({format_duration(config.dedupe.retention)}); raise the retention"
+            ),
         )
 
 
@@ -132,7 +153,9 @@ class _Document:
         problems: what is wrong with the file as YAML, or with its variables.
     """
 
-    def __init__(self, path: Path, environment: Mapping[str, str], missing: Callable[[str], str | None]) -> None:
+    def __init__(
+        self, path: Path, environment: Mapping[str, str], missing: Callable[[str], str | None]
+    ) -> None:
         self.path = path
         self.problems: list[str] = []
         self._environment = environment
@@ -174,7 +197,7 @@ class _Document:
                 return self._expand(node.value, place)
             case _:
                 try:
-                    return self._constructor.construct_object(node)  # type: ignore[no-untyped-call]
+                    return self._constructor.construct_object(node)  
                 except (yaml.YAMLError, ValueError) as error:
                     self.problems.append(self.locate(place, f"cannot be read: {error}"))
 
@@ -188,13 +211,17 @@ class _Document:
                 continue
             if key in content:
                 line = key_node.start_mark.line + 1
-                self.problems.append(f"{self.path}:{line}: {'.'.join(map(str, inner))}: stands here for the second time")
+                self.problems.append(
+                    f"{self.path}:{line}: {'.'.join(map(str, inner))}: stands here for the second time"
+                )
             self._lines[inner] = key_node.start_mark.line + 1
             content[key] = self._build(value_node, inner)
         return content
 
     def _is_left_out(self, node: yaml.Node) -> bool:
-        return isinstance(node, yaml.ScalarNode) and is_optional(node.value) and not self._try_expand(node.value)
+        return (
+            isinstance(node, yaml.ScalarNode) and is_optional(node.value) and not self._try_expand(node.value)
+        )
 
     def _try_expand(self, text: str) -> str:
         return expand(text, self._environment, self._missing)
@@ -212,12 +239,15 @@ class _Document:
 def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
     """The place and the text of a problem that a model found."""
     # The branches of a union and the keys of a mapping stand in pydantic's path, but not in the file.
-    place = tuple(step for step in detail["loc"] if step not in ("hmac", "standard_webhooks", "[key]") and not (
-        isinstance(step, str) and step.startswith(("function-", "list[", "dict[", "constrained-"))
-    ))
+    place = tuple(
+        step
+        for step in detail["loc"]
+        if step not in ("hmac", "standard_webhooks", "[key]")
+        and not (isinstance(step, str) and step.startswith(("function-", "list[", "dict[", "constrained-")))
+    )
     match detail["type"]:
         case "extra_forbidden":
-            return place, f"is not a setting{_suggest(str(place[-1]), _known_keys(place))}"
+            return place, f"is not a setting{_suggest(str(place[-1]), _known_keys())}"
         case "missing":
             return place, "is missing"
         case "string_type" if "secrets" in place:
@@ -230,8 +260,8 @@ def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
             return place, detail["msg"].replace("Input should be", "must be")
 
 
-def _known_keys(place: FieldPath) -> list[str]:
-    """The settings that stand beside the one at ``place``."""
+def _known_keys() -> list[str]:
+    """All settings that there are."""
     schema = Config.model_json_schema(by_alias=True)
     keys: list[str] = []
     for definition in [schema, *schema["$defs"].values()]:

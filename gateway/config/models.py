@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 
 from gateway.publishers.amqp import BrokerUrl
 from providers.spec import IdentitySpec, SignatureSpec
@@ -37,7 +45,9 @@ def _check_bind(text: str) -> str:
 
 def _check_redis_url(text: str) -> str:
     if text != EMBEDDED and not _REDIS_URL.fullmatch(text):
-        raise ValueError("is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded")
+        raise ValueError(
+            "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
+        )
     return text
 
 
@@ -49,7 +59,9 @@ def _check_amqp_url(text: str) -> str:
 
 def _check_public_url(text: str) -> str:
     if not _PUBLIC_URL.fullmatch(text) or "?" in text:
-        raise ValueError("is not an address; write it as the sender has it, such as https://hooks.example.com/webhooks/acme")
+        raise ValueError(
+            "is not an address; write it as the sender has it, such as https://hooks.example.com/webhooks/acme"
+        )
     return text
 
 
@@ -74,9 +86,13 @@ class ServerConfig(Section):
     """The two listeners."""
 
     bind: Bind = Field("127.0.0.1:8080", description="Where senders call; put a TLS proxy before it.")
-    admin_bind: Bind = Field("127.0.0.1:8081", description="Metrics and health for the operator; never public.")
+    admin_bind: Bind = Field(
+        "127.0.0.1:8081", description="Metrics and health for the operator; never public."
+    )
     max_body: Size = Field(1024**2, description="The largest body of a request.")
-    deadline: Duration = Field(8.0, description="For the body of a request to arrive; less for an impatient sender.")
+    deadline: Duration = Field(
+        8.0, description="For the body of a request to arrive; less for an impatient sender."
+    )
 
 
 class RedisConfig(Section):
@@ -127,7 +143,9 @@ class ProviderConfig(IdentitySpec):
         "quarantine", description="What happens to a genuine event that is against its schema."
     )
     schema_file: Path | None = Field(
-        None, alias="schema", description="A JSON Schema for every event of this provider, relative to this file."
+        None,
+        alias="schema",
+        description="A JSON Schema for every event of this provider, relative to this file.",
     )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None, description="The address as the sender has it, where its signature covers that."
@@ -141,12 +159,14 @@ class ProviderConfig(IdentitySpec):
 class Config(Section):
     """The whole file."""
 
-    server: ServerConfig = Field(ServerConfig(), description="The listeners.")  # type: ignore[call-arg]
-    redis: RedisConfig = Field(RedisConfig(), description="The claim store.")  # type: ignore[call-arg]
-    rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")  # type: ignore[call-arg]
+    server: ServerConfig = Field(ServerConfig(), description="The listeners.")
+    redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
+    rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
     data_dir: Path = Field(Path("var"), description="The folder of the embedded stores.")
-    dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")  # type: ignore[call-arg]
-    providers: dict[Name, ProviderConfig] = Field(min_length=1, description="The senders, by the last part of their path.")
+    dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
+    providers: dict[Name, ProviderConfig] = Field(
+        min_length=1, description="The senders, by the last part of their path."
+    )
 
     @model_validator(mode="after")
     def _times_fit(self) -> Config:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 from gateway.config import EMBEDDED, Config
 from gateway.embedded import Database
 
 
-def tail(config: Config, pattern: str) -> AsyncIterator[bytes]:
+def tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
     """The events published from now on whose routing key matches ``pattern``, each a CloudEvent in JSON.
 
-    Other consumers get them all the same.
+    Other consumers get them all the same. Once the block is entered, none is missed.
 
     Raises:
-        OSError: the broker cannot be reached.
+        OSError: the broker cannot be reached, or no gateway has made the exchange yet.
     """
     # Imported here: a consumer needs one of them, and a gateway neither.
     if config.rabbitmq.url == EMBEDDED:

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.embedded import Database
@@ -77,11 +78,15 @@ class SqliteConsumer:
     async def keep(self, lives: float | None) -> None:
         """Declare the queue, to live so many seconds from now, or for good."""
         expires_at = None if lives is None else self._clock() + lives
-        await self._database.run(lambda connection: declare(connection, self._queue, self._bindings, expires_at))
+        await self._database.run(
+            lambda connection: declare(connection, self._queue, self._bindings, expires_at)
+        )
 
     async def delete(self) -> None:
         """Remove the queue with its messages."""
-        await self._database.run(lambda connection: connection.execute("DELETE FROM queues WHERE name = ?", (self._queue,)))
+        await self._database.run(
+            lambda connection: connection.execute("DELETE FROM queues WHERE name = ?", (self._queue,))
+        )
 
     async def receive(self, limit: int = 1) -> list[Delivery]:
         """Up to ``limit`` messages, oldest first; none when there are none."""
@@ -101,7 +106,9 @@ class SqliteConsumer:
     async def acknowledge(self, *deliveries: Delivery) -> None:
         """Remove what is done for good."""
         tags = [(delivery.tag,) for delivery in deliveries]
-        await self._database.run(lambda connection: connection.executemany("DELETE FROM messages WHERE id = ?", tags))
+        await self._database.run(
+            lambda connection: connection.executemany("DELETE FROM messages WHERE id = ?", tags)
+        )
 
     async def hand_back(self, *deliveries: Delivery) -> None:
         """Let the messages be delivered again at once."""
@@ -120,23 +127,30 @@ class SqliteConsumer:
                 yield delivery
 
 
-async def tail_database(database: Database, exchange: str, pattern: str) -> AsyncIterator[bytes]:
+@asynccontextmanager
+async def tail_database(
+    database: Database, exchange: str, pattern: str
+) -> AsyncIterator[AsyncIterator[bytes]]:
     """See :func:`gateway.consumers.tail`; by a queue that ends a minute after its consumer died."""
     consumer = SqliteConsumer(database, f"tail-{os.urandom(6).hex()}", [(exchange, pattern)])
     await consumer.start(_TAIL_LIVES)
-    kept_at = time.monotonic()
     try:
-        while True:
-            deliveries = await consumer.receive(limit=100)
-            if deliveries:
-                await consumer.acknowledge(*deliveries)
-            else:
-                await asyncio.sleep(_POLL_EVERY)
-            for delivery in deliveries:
-                yield delivery.body
-            if time.monotonic() - kept_at > _TAIL_LIVES / 3:
-                kept_at = time.monotonic()
-                await consumer.keep(_TAIL_LIVES)
+        yield _bodies(consumer)
     finally:
         await consumer.delete()
         await consumer.stop()
+
+
+async def _bodies(consumer: SqliteConsumer) -> AsyncIterator[bytes]:
+    kept_at = time.monotonic()
+    while True:
+        deliveries = await consumer.receive(limit=100)
+        if deliveries:
+            await consumer.acknowledge(*deliveries)
+        else:
+            await asyncio.sleep(_POLL_EVERY)
+        for delivery in deliveries:
+            yield delivery.body
+        if time.monotonic() - kept_at > _TAIL_LIVES / 3:
+            kept_at = time.monotonic()
+            await consumer.keep(_TAIL_LIVES)

@@ -15,10 +15,12 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from pamqp import base, commands, exceptions, frame, header, heartbeat
+from pamqp.common import FieldTable
 
 from gateway.publishers import APP_ID, CONTENT_TYPE, Message, PublishUnavailable
 
@@ -168,7 +170,7 @@ class PublishConnection(asyncio.Protocol):
             self._flush()
             self._write(frame.marshal(commands.Connection.Close(200, "goodbye", 0, 0), 0))
             self._transport.close()
-        self._fail(ConnectionError("closed"))
+        self.fail(ConnectionError("closed"))
 
     async def open(self, url: BrokerUrl, topology: Sequence[base.Frame]) -> None:
         """Log in, open the channel, declare ``topology`` and switch confirms on.
@@ -179,7 +181,7 @@ class PublishConnection(asyncio.Protocol):
         self._reply = self._loop.create_future()
         self._write(b"AMQP\x00\x00\x09\x01")
         await self._reply
-        properties = {"product": APP_ID, "capabilities": _CAPABILITIES}
+        properties: FieldTable = {"product": APP_ID, "capabilities": _CAPABILITIES}
         tune = await self.call(
             commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
         )
@@ -194,12 +196,12 @@ class PublishConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_LARGEST_BACKLOG)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the broker"))
+        self.fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the broker"))
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -216,7 +218,7 @@ class PublishConnection(asyncio.Protocol):
         received += data
         position, end = 0, len(received)
         while end - position >= 8:
-            kind, channel, size = _frame_head.unpack_from(received, position)
+            kind, _, size = _frame_head.unpack_from(received, position)
             following = position + 8 + size
             if following > end:
                 break
@@ -253,13 +255,13 @@ class PublishConnection(asyncio.Protocol):
 
     def _on_frame(self, data: bytes) -> None:
         try:
-            _, channel, value = frame.unmarshal(data)
+            _, _, value = frame.unmarshal(data)
         except (exceptions.UnmarshalingException, exceptions.AMQPError) as error:
-            self._fail(ConnectionError(f"not RabbitMQ: {error}"))
+            self.fail(ConnectionError(f"not RabbitMQ: {error}"))
             return
         match value:
             case header.ProtocolHeader():
-                self._fail(ConnectionError("the server does not speak AMQP 0-9-1"))
+                self.fail(ConnectionError("the server does not speak AMQP 0-9-1"))
             case heartbeat.Heartbeat():
                 pass
             case commands.Connection.Blocked():
@@ -273,9 +275,11 @@ class PublishConnection(asyncio.Protocol):
             case commands.Connection.Close() | commands.Channel.Close():
                 refusal = BrokerRefusal(f"{value.reply_code} {value.reply_text}")
                 self._answer_close(value)
-                self._fail(refusal)
+                self.fail(refusal)
             case commands.Basic.Ack() | commands.Basic.Nack():
-                self._settle(value.delivery_tag, bool(value.multiple), is_ack=isinstance(value, commands.Basic.Ack))
+                self._settle(
+                    value.delivery_tag, bool(value.multiple), is_ack=isinstance(value, commands.Basic.Ack)
+                )
             case base.Frame() if self._reply and not self._reply.done():
                 self._reply.set_result(value)
 
@@ -322,11 +326,12 @@ class PublishConnection(asyncio.Protocol):
         if now - self._spoke_at > _HEARTBEAT / 2:
             self._write(_HEARTBEAT_FRAME)
         if now - self._heard_at > 2 * _HEARTBEAT:
-            self._fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
+            self.fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
         else:
             self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
 
-    def _fail(self, error: OSError) -> None:
+    def fail(self, error: OSError) -> None:
+        """End the connection, and with it everything that waits for it."""
         if self._watch:
             self._watch.cancel()
         if not self.lost.done():
@@ -338,11 +343,13 @@ class PublishConnection(asyncio.Protocol):
         stranded, self._unconfirmed = self._unconfirmed, {}
         for pending in stranded.values():
             if not pending.confirm.done():
-                pending.confirm.set_exception(PublishUnavailable(f"connection lost before the confirm: {error}"))
+                pending.confirm.set_exception(
+                    PublishUnavailable(f"connection lost before the confirm: {error}")
+                )
 
 
 _REMEMBERED_HEADS = 1024
-_CAPABILITIES = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}
+_CAPABILITIES: FieldTable = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}
 
 
 async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> PublishConnection:
@@ -360,22 +367,24 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
         try:
             await connection.open(parts, topology)
         except BaseException:
-            connection._fail(ConnectionError("could not be opened"))
+            connection.fail(ConnectionError("could not be opened"))
             raise
     return connection
 
 
 def _encode_properties(message: Message) -> bytes:
-    table = b"".join([_short(name) + b"S" + _long_string(value) for name, value in message.headers.items()])
-    return b"".join((
-        _CONTENT_TYPE_PROPERTY,
-        _long.pack(len(table)),
-        table,
-        _PERSISTENT,
-        _short(message.message_id),
-        _short(message.type),
-        _APP_ID_PROPERTY,
-    ))
+    table = b"".join([_header_field(name, value) for name, value in message.headers.items()])
+    return b"".join(
+        (
+            _CONTENT_TYPE_PROPERTY,
+            _long.pack(len(table)),
+            table,
+            _PERSISTENT,
+            _short(message.message_id),
+            _short(message.type),
+            _APP_ID_PROPERTY,
+        )
+    )
 
 
 def _short(text: str) -> bytes:
@@ -383,9 +392,10 @@ def _short(text: str) -> bytes:
     return bytes((len(data),)) + data
 
 
-def _long_string(text: str) -> bytes:
-    data = text.encode()
-    return _long.pack(len(data)) + data
+@lru_cache(maxsize=1024)  # nearly all messages of a provider have the same ones
+def _header_field(name: str, value: str) -> bytes:
+    data = value.encode()
+    return b"%bS%b%b" % (_short(name), _long.pack(len(data)), data)
 
 
 _CONTENT_TYPE_PROPERTY = _short(CONTENT_TYPE)

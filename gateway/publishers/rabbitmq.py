@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 from pamqp import base, commands
+from pamqp.common import FieldTable
 
 from gateway.link import Link
 from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable
@@ -18,13 +19,14 @@ from gateway.publishers.amqp import PublishConnection, connect
 def topology(exchange: str) -> list[base.Frame]:
     """What is declared: the topic exchange, and the quorum queues for what is unrouted or quarantined."""
     unrouted, quarantine = exchange + UNROUTED_SUFFIX, exchange + QUARANTINE_SUFFIX
-    quorum = {"x-queue-type": "quorum"}
+    quorum: FieldTable = {"x-queue-type": "quorum"}
+    alternate: FieldTable = {"alternate-exchange": unrouted}
     return [
         commands.Exchange.Declare(exchange=unrouted, exchange_type="fanout", durable=True),
         commands.Queue.Declare(queue=unrouted, durable=True, arguments=quorum),
         commands.Queue.Bind(queue=unrouted, exchange=unrouted, routing_key=""),
         commands.Exchange.Declare(
-            exchange=exchange, exchange_type="topic", durable=True, arguments={"alternate-exchange": unrouted}
+            exchange=exchange, exchange_type="topic", durable=True, arguments=alternate
         ),
         commands.Exchange.Declare(exchange=quarantine, exchange_type="topic", durable=True),
         commands.Queue.Declare(queue=quarantine, durable=True, arguments=quorum),

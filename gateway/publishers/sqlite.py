@@ -57,7 +57,9 @@ class SqlitePublisher:
     def _route(self, connection: sqlite3.Connection, message: Message) -> None:
         now = time.time()
         connection.execute("DELETE FROM queues WHERE expires_at < ?", (now,))
-        bindings = connection.execute("SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,))
+        bindings = connection.execute(
+            "SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,)
+        )
         queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
         connection.executemany(
             "INSERT INTO messages (queue, routing_key, message_id, body, visible_at) VALUES (?, ?, ?, ?, ?)",
@@ -69,12 +71,17 @@ class SqlitePublisher:
 
 
 def declare(
-    connection: sqlite3.Connection, queue: str, bindings: list[tuple[str, str]], expires_at: float | None = None
+    connection: sqlite3.Connection,
+    queue: str,
+    bindings: list[tuple[str, str]],
+    expires_at: float | None = None,
 ) -> None:
     """Make ``queue`` with its (exchange, pattern) bindings; one with ``expires_at`` (Unix seconds) ends then."""
     connection.execute(
-        "INSERT INTO queues VALUES (?, ?) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at", (queue, expires_at)
+        "INSERT INTO queues VALUES (?, ?) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
+        (queue, expires_at),
     )
     connection.executemany(
-        "INSERT OR IGNORE INTO bindings VALUES (?, ?, ?)", [(exchange, queue, pattern) for exchange, pattern in bindings]
+        "INSERT OR IGNORE INTO bindings VALUES (?, ?, ?)",
+        [(exchange, queue, pattern) for exchange, pattern in bindings],
     )

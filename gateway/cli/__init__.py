@@ -1,0 +1,5 @@
+"""The command line: ``gateway serve | dev | check | send | tail | providers | forget``."""
+
+from gateway.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,188 @@
+"""The program: its commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.errors import OperatorError
+
+app = typer.Typer(
+    name="gateway",
+    help="Receive webhooks, prove who sent them, and publish each event once to RabbitMQ.",
+    epilog="New here? Run `gateway dev`: it needs no servers and shows events arriving.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", help="The configuration file.", envvar="GATEWAY_CONFIG", show_envvar=True),
+]
+DEFAULT_CONFIG = Path("config.yaml")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(version("webhook-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    bind: Annotated[str | None, typer.Option(help="Overrides server.bind, HOST:PORT.")] = None,
+    admin_bind: Annotated[str | None, typer.Option(help="Overrides server.admin_bind, HOST:PORT.")] = None,
+    log_format: Annotated[str, typer.Option(help="json or console.", metavar="FORMAT")] = "json",
+) -> None:
+    """Run the gateway, for production: every secret must be set.
+
+    Redis and RabbitMQ may come up later; /readyz tells when events can be accepted. SIGTERM finishes what was
+    accepted and ends; a second one ends at once.
+
+    Exit codes: 0 ended by a signal, 1 an address is taken or a store cannot be opened, 3 the configuration is
+    wrong.
+    """
+    from gateway.cli.serve import run_serve
+
+    run_serve(config, bind, admin_bind, log_format)
+
+
+@app.command()
+def dev(
+    config: ConfigOption = DEFAULT_CONFIG,
+    samples: Annotated[
+        bool, typer.Option(help="Send one sample event of each provider at the start.")
+    ] = True,
+) -> None:
+    """Try it on your machine: everything embedded, secrets made for you, an example worker printing events.
+
+    Secrets that are not in the environment are made once and kept in data_dir/dev.env, where `gateway send`
+    finds them. REDIS_URL and RABBITMQ_URL switch to real servers. Ctrl-C ends it.
+    """
+    from gateway.cli.dev import run_dev
+
+    run_dev(config, send_samples=samples)
+
+
+@app.command()
+def check(
+    config: ConfigOption = DEFAULT_CONFIG,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
+    ] = False,
+) -> None:
+    """Check the configuration and the schemas, without starting anything.
+
+    Each mistake is one line: file, line, the path of the field, what to do. Exit code 3 when there is one.
+    """
+    from gateway.cli.check import run_check
+
+    run_check(config, print_schema=json_schema)
+
+
+@app.command()
+def send(
+    provider: Annotated[str, typer.Argument(help="A provider in the configuration.")],
+    event: Annotated[str | None, typer.Argument(help="The event type of a built-in sample.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Send this body instead of a sample.")
+    ] = None,
+    tamper: Annotated[
+        str | None, typer.Option(help="Spoil it: body, signature, timestamp or replay.", metavar="HOW")
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="How many events, each with its own id.")
+    ] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="How often each event is sent.")] = 1,
+    url: Annotated[
+        str | None, typer.Option(help="Where to; by default server.bind of the configuration.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Send events as the provider does, signed with the provider's secret, and show what comes back.
+
+    Examples: `gateway send stripe`, `gateway send github pull_request.opened`, `gateway send stripe --tamper body`,
+    `gateway send acme --count 10000`.
+
+    Exit codes: 0 the answers were as expected, 1 they were not or nobody listens, 2 the command is wrong.
+    """
+    from gateway.cli.send import run_send
+
+    run_send(config, provider, event, file, tamper, count, repeat, url)
+
+
+@app.command()
+def tail(
+    pattern: Annotated[
+        str, typer.Argument(help="Routing keys to show: * stands for one word, # for any number.")
+    ] = "#",
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print each event as it is, one a line.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Print events as they are published, beside all other consumers. Ctrl-C ends it.
+
+    Examples: `gateway tail`, `gateway tail 'stripe.invoice.*'`, `gateway tail --json | jq .data`.
+    """
+    from gateway.cli.tail import run_tail
+
+    run_tail(config, pattern, as_json=json_lines)
+
+
+@app.command()
+def providers(
+    name: Annotated[str | None, typer.Argument(help="Show one adapter with a block to paste.")] = None,
+) -> None:
+    """List the adapters, or show one: what its signature covers, where it takes its id and type from."""
+    from gateway.cli.providers import run_providers
+
+    run_providers(name)
+
+
+@app.command()
+def forget(
+    provider: Annotated[str, typer.Argument(help="A provider in the configuration.")],
+    event_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The event id, as in the answer and the log.")
+    ],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Forget that an event was seen, so that it is accepted again when its sender repeats it.
+
+    Exit codes: 0 forgotten, 1 it was not known or the claim store does not answer.
+    """
+    from gateway.cli.forget import run_forget
+
+    run_forget(config, provider, event_id)
+
+
+def main() -> None:
+    """Run the program; a mistake of the operator is a line on standard error, never a traceback."""
+    try:
+        app()
+    except OperatorError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `gateway tail | head`
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,55 @@
+"""``gateway providers``."""
+
+from __future__ import annotations
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from gateway.errors import OperatorError
+from gateway.simulator import sample_names
+from providers import registry
+from providers.hmac import HmacSpec
+
+
+def run_providers(name: str | None) -> None:
+    """List all adapters, or show the one called ``name``."""
+    if name is None:
+        _list()
+    elif name not in registry.names():
+        raise OperatorError(f"there is no adapter {name!r}; there are {', '.join(registry.names())}")
+    else:
+        _show(name)
+
+
+def _list() -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("adapter", "sender", "signature", "samples"):
+        table.add_column(heading)
+    for name in registry.names():
+        samples = ", ".join(sample_names(name))
+        if name == registry.GENERIC:
+            table.add_row(name, "any sender that signs with HMAC", "described in config.yaml", samples)
+        else:
+            spec = registry.load(name).spec
+            table.add_row(name, spec.title, _scheme(name), samples)
+    Console().print(table)
+
+
+def _show(name: str) -> None:
+    variable = f"{name.upper()}_WEBHOOK_SECRET"
+    if name == registry.GENERIC:
+        typer.echo("Describe your sender in the configuration; the acme block of config.yaml shows how.")
+        return
+    spec = registry.load(name).spec
+    described = spec.model_dump(mode="json", exclude_defaults=True, exclude={"title", "docs"})
+    typer.echo(f"{spec.title}\n{spec.docs}\n\n{yaml.safe_dump(described, sort_keys=False)}")
+    typer.echo(f'Paste under providers:\n\n  {name}: {{adapter: {name}, secrets: ["${{{variable}}}"]}}')
+
+
+def _scheme(name: str) -> str:
+    signature = registry.load(name).spec.signature
+    if isinstance(signature, HmacSpec):
+        return f"HMAC-{signature.algorithm} of {signature.signed}, {signature.encoding} in {signature.header}"
+    return f"Standard Webhooks (v1, v1a) in {signature.header_prefixes[0]}signature"

@@ -1,0 +1,63 @@
+"""What the commands share: reading the configuration without its secrets, and running an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvloop
+
+from gateway.config import Config, ProviderConfig, load_config
+from gateway.errors import OperatorError
+
+T = TypeVar("T")
+
+DEV_SECRETS = "dev.env"
+
+_STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run ``main`` on an event loop of its own."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def load_without_secrets(path: Path) -> Config:
+    """The configuration for a command that signs and verifies nothing: unset variables do not matter to it."""
+    return load_config(path, missing=lambda _: _STAND_IN)
+
+
+def load_with_dev_secrets(path: Path) -> Config:
+    """The configuration, with the secrets that ``gateway dev`` made where the environment has none."""
+    kept = read_dev_secrets(dev_secrets_path(path))
+    return load_config(path, missing=kept.get)
+
+
+def dev_secrets_path(config: Path) -> Path:
+    """Where ``gateway dev`` keeps the secrets that it made for the configuration at ``config``."""
+    return load_without_secrets(config).data_dir / DEV_SECRETS
+
+
+def read_dev_secrets(path: Path) -> dict[str, str]:
+    """The secrets in ``path`` by the name of their variable; none when it is not there."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
+    """The provider called ``name``.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    try:
+        return config.providers[name]
+    except KeyError:
+        known = ", ".join(sorted(config.providers))
+        raise OperatorError(f"{path} has no provider {name!r}; it has {known}") from None

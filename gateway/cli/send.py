@@ -1,0 +1,214 @@
+"""``gateway send``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import get_args
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
+from gateway.config.loader import adapter_of
+from gateway.config.models import split_bind
+from gateway.errors import OperatorError
+from gateway.simulator import SignedRequest, Simulator, Tampering, load_sample
+
+_SENDERS = 32
+_PATIENCE = 15.0
+_REFUSED = 401
+
+
+@dataclass
+class Tally:
+    """What came back.
+
+    Attributes:
+        answers: how often which status and word came.
+        seconds: how long each answer took.
+        failures: why requests got no answer, and how often.
+    """
+
+    answers: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether every request was answered with 2xx."""
+        return not self.failures and all(answer.startswith("2") for answer in self.answers)
+
+
+def run_send(
+    path: Path,
+    provider: str,
+    event: str | None,
+    file: Path | None,
+    tamper: str | None,
+    count: int,
+    repeat: int,
+    url: str | None,
+) -> None:
+    """Send and show what came back."""
+    tampering = _tampering(tamper)
+    if tampering and count > 1:
+        raise OperatorError("--tamper spoils one event; leave --count out")
+    config = load_with_dev_secrets(path)
+    configured = find_provider(config, path, provider)
+    adapter = adapter_of(configured)
+    event_type, body = _read_file(file, event) if file else load_sample(adapter, event)
+    host, port = split_bind(config.server.bind)
+    target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
+    simulator = Simulator(
+        adapter, configured.secret_texts()[0], configured.public_url or target, event_type, body
+    )
+    if tampering:
+        is_success = run(_send_tampered(simulator, tampering, target))
+    elif count * repeat == 1:
+        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None), target))
+    else:
+        is_success = run(_send_many(simulator, target, count, repeat))
+    if not is_success:
+        raise typer.Exit(1)
+
+
+def _tampering(text: str | None) -> Tampering | None:
+    for tampering in get_args(Tampering):
+        if text == tampering:
+            return text  # type: ignore[return-value]
+    if text is None:
+        return None
+    raise OperatorError(
+        f"--tamper: {text!r} is not a way to spoil an event; use {', '.join(get_args(Tampering))}"
+    )
+
+
+def _read_file(file: Path, event: str | None) -> tuple[str, bytes]:
+    try:
+        return event or file.stem, file.read_bytes()
+    except OSError as error:
+        raise OperatorError(f"{file}: {error.strerror}") from error
+
+
+def _reachable(host: str) -> str:
+    """The address to call for an address to listen at."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+
+
+async def _send_one(request: SignedRequest, target: str) -> bool:
+    async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+        return (await _post(client, request, target)).is_success
+
+
+async def _send_tampered(simulator: Simulator, tampering: Tampering, target: str) -> bool:
+    request = simulator.tampered(tampering, time.time())
+    async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+        answer = await _post(client, request, target)
+        if tampering == "replay":
+            repeated = await _post(client, request, target)
+            is_duplicate = repeated.is_success and repeated.json().get("status") == "duplicate"
+            return _judge(
+                is_right=answer.is_success and is_duplicate, expected="the second one to be a duplicate"
+            )
+    return _judge(is_right=answer.status_code == _REFUSED, expected="a refusal")
+
+
+def _judge(*, is_right: bool, expected: str) -> bool:
+    typer.echo("As it should be." if is_right else f"NOT as it should be: this needed {expected}.")
+    return is_right
+
+
+async def _post(client: httpx.AsyncClient, request: SignedRequest, target: str) -> httpx.Response:
+    typer.echo(f"POST {target}")
+    for name, value in request.headers.items():
+        typer.echo(f"  {name}: {value}")
+    typer.echo(f"  ({len(request.body)} bytes)")
+    try:
+        answer = await client.post(target, content=request.body, headers=request.headers)
+    except httpx.HTTPError as error:
+        raise OperatorError(_explain(error, target)) from error
+    typer.echo(f"{answer.status_code} {answer.text}")
+    return answer
+
+
+def _explain(error: httpx.HTTPError, target: str) -> str:
+    if isinstance(error, httpx.ConnectError):
+        return f"nobody listens at {target}; start `gateway dev` or `gateway serve`, or name another address with --url"
+    return f"no answer from {target}: {str(error) or type(error).__name__}"
+
+
+async def _send_many(simulator: Simulator, target: str, count: int, repeat: int) -> bool:
+    tally = Tally()
+    progress = Progress(
+        TextColumn("sending"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    started_at = time.perf_counter()
+    with progress:
+        task = progress.add_task("sending", total=count * repeat)
+        await _send_all(simulator, target, count, repeat, tally, lambda: progress.advance(task))
+    elapsed = time.perf_counter() - started_at
+    for answer, times in tally.answers.most_common():
+        typer.echo(f"{times:>8}  {answer}")
+    for failure, times in tally.failures.most_common():
+        typer.echo(f"{times:>8}  {failure}")
+    typer.echo(
+        f"{count * repeat} requests in {elapsed:.1f} s, {count * repeat / elapsed:.0f}/s{_latency(tally.seconds)}"
+    )
+    return tally.is_success
+
+
+async def _send_all(
+    simulator: Simulator, target: str, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
+) -> None:
+    remaining = iter(range(count))
+    limits = httpx.Limits(max_connections=_SENDERS, max_keepalive_connections=_SENDERS)
+    async with httpx.AsyncClient(timeout=_PATIENCE, limits=limits) as client:
+
+        async def keep_sending() -> None:
+            for _ in remaining:
+                request = simulator.make(time.time())
+                for _ in range(repeat):
+                    await _count_one(client, request, target, tally)
+                    advance()
+
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(min(_SENDERS, count)):
+                senders.create_task(keep_sending())
+
+
+async def _count_one(client: httpx.AsyncClient, request: SignedRequest, target: str, tally: Tally) -> None:
+    started_at = time.perf_counter()
+    try:
+        answer = await client.post(target, content=request.body, headers=request.headers)
+    except httpx.HTTPError as error:
+        tally.failures[_explain(error, target)] += 1
+        return
+    tally.seconds.append(time.perf_counter() - started_at)
+    tally.answers[f"{answer.status_code} {_word(answer)}"] += 1
+
+
+def _word(answer: httpx.Response) -> str:
+    try:
+        content = answer.json()
+    except ValueError:
+        return ""
+    return str(content.get("reason") or content.get("status")) if isinstance(content, dict) else ""
+
+
+def _latency(seconds: list[float]) -> str:
+    if len(seconds) < 2:
+        return ""
+    cuts = quantiles(seconds, n=100)
+    return f"; half of them answered within {cuts[49] * 1000:.1f} ms, 99 % within {cuts[98] * 1000:.1f} ms"

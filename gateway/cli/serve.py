@@ -1,0 +1,51 @@
+"""``gateway serve``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gateway.app import Gateway
+from gateway.cli.runtime import run
+from gateway.config import Config, load_config
+from gateway.errors import ConfigurationError, OperatorError
+from gateway.logs import configure_logs
+from gateway.server import serve
+
+
+def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
+    """Run the gateway until a signal ends it."""
+    if log_format not in ("json", "console"):
+        raise OperatorError(f"--log-format: {log_format!r} is not a format; use json or console")
+    config = override_binds(load_config(path), bind, admin_bind)
+    configure_logs("json" if log_format == "json" else "console")
+    gateway = Gateway(config, path.parent)
+    run(serve(gateway, config))
+
+
+def override_binds(config: Config, bind: str | None, admin_bind: str | None) -> Config:
+    """The configuration with other addresses to listen at.
+
+    Raises:
+        ConfigurationError: one of them is no address.
+    """
+    changes = {
+        name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value is not None
+    }
+    if not changes:
+        return config
+    try:
+        server = type(config.server).model_validate(
+            {**config.server.model_dump(exclude={"max_body", "deadline"}), **changes}
+        )
+    except ValidationError as error:
+        problems = (
+            f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx']['error']}"
+            for detail in error.errors()
+        )
+        raise ConfigurationError(*problems) from None
+    server = server.model_copy(
+        update={"max_body": config.server.max_body, "deadline": config.server.deadline}
+    )
+    return config.model_copy(update={"server": server})

@@ -1,0 +1,213 @@
+"""Where in a delivery a value stands: headers, JSON pointers, lists of places and places by event type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers import Headers, MalformedRequest
+from providers.sources import (
+    compile_by_type,
+    compile_sources,
+    header_name,
+    most_specific,
+    pointer_steps,
+    resolve,
+)
+
+NO_HEADERS = Headers([])
+
+# The document of RFC 6901, section 5
+RFC_6901: dict[str, Any] = {
+    "foo": ["bar", "baz"],
+    "": 0,
+    "a/b": 1,
+    "c%d": 2,
+    "e^f": 3,
+    "g|h": 4,
+    "i\\j": 5,
+    'k"l': 6,
+    "m~n": 8,
+}
+
+
+@pytest.mark.parametrize(
+    ("pointer", "value"),
+    [
+        ("", RFC_6901),
+        ("/foo", ["bar", "baz"]),
+        ("/foo/0", "bar"),
+        ("/", 0),
+        ("/a~1b", 1),
+        ("/c%d", 2),
+        ("/e^f", 3),
+        ("/g|h", 4),
+        ("/i\\j", 5),
+        ('/k"l', 6),
+        ("/m~0n", 8),
+    ],
+)
+def test_the_pointers_of_the_rfc_lead_where_it_says(pointer: str, value: object) -> None:
+    """Escapes included; `/ ` is left out, since there is no white space in a place."""
+    assert compile_sources(f"body:{pointer}")(NO_HEADERS, RFC_6901) == value
+
+
+def test_escapes_are_undone_in_the_right_order() -> None:
+    """`~01` is a tilde and a one, not a slash."""
+    assert pointer_steps("body:/~01/~10/~00/~1~0") == ["~1", "/0", "~0", "/~"]
+
+
+def test_an_empty_pointer_has_no_steps() -> None:
+    """It is the whole document."""
+    assert pointer_steps("body:") == []
+    assert pointer_steps("body:/") == [""]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["missing"],
+        ["list", "2"],
+        ["list", "-1"],
+        ["list", "-"],
+        ["list", "1.0"],
+        ["list", " 1"],
+        ["list", "\u0661"],
+        ["list", "\xb2"],
+        ["list", "name"],
+        ["list", ""],
+        ["text", "0"],
+        ["number", "0"],
+        ["null", "a"],
+        ["list", "0", "0"],
+    ],
+)
+def test_a_pointer_that_leads_nowhere_is_none(steps: list[str]) -> None:
+    """Whatever it meets on its way."""
+    document = {"list": ["a", "b"], "text": "abc", "number": 7, "null": None}
+    assert resolve(document, steps) is None
+
+
+@pytest.mark.parametrize("payload", [None, [], ["a"], "text", 7, 1.5, True])
+def test_a_pointer_into_another_kind_of_document_is_none(payload: object) -> None:
+    """The body may be any JSON."""
+    assert compile_sources("body:/id")(NO_HEADERS, payload) is None
+    assert compile_sources("body:/data/id")(NO_HEADERS, payload) is None
+
+
+def test_an_array_is_stepped_into() -> None:
+    """By the number of the element, from 0."""
+    assert compile_sources("body:/events/1/id")(NO_HEADERS, {"events": [{"id": 1}, {"id": 2}]}) == 2
+
+
+def test_a_number_may_be_a_name() -> None:
+    """In an object it is looked up as text."""
+    assert compile_sources("body:/a/0")(NO_HEADERS, {"a": {"0": "zero"}}) == "zero"
+
+
+def test_a_single_step_is_looked_up_in_objects_only() -> None:
+    """The short way gives what the long one would, except for a body that is an array, which is no delivery."""
+    assert compile_sources("body:/id")(NO_HEADERS, {"id": "evt_1"}) == "evt_1"
+    assert compile_sources("body:/a~1b")(NO_HEADERS, {"a/b": 1}) == 1
+
+
+def test_a_header_is_read_whatever_its_case() -> None:
+    """Names are lower case as they arrive; the bytes are Latin-1."""
+    headers = Headers([(b"x-id", b"caf\xe9")])
+    assert compile_sources("header:X-ID")(headers, None) == "café"
+    assert compile_sources("header:X-Other")(headers, None) is None
+
+
+def test_a_repeated_header_is_malformed() -> None:
+    """Only when it is asked for."""
+    headers = Headers([(b"x-id", b"1"), (b"x-id", b"1"), (b"x-other", b"2")])
+    assert compile_sources("header:X-Other")(headers, None) == "2"
+    with pytest.raises(MalformedRequest):
+        compile_sources("header:X-Id")(headers, None)
+
+
+def test_headers_tell_whether_they_are_there_and_repeated() -> None:
+    """Without raising."""
+    headers = Headers([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")])
+    assert [b"a" in headers, b"b" in headers, b"c" in headers] == [True, True, False]
+    assert [headers.is_repeated(name) for name in (b"a", b"b", b"c")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("header:X-Id", b"x-id"),
+        ("body:/header:X-Id", None),
+        ("body:", None),
+        ("nonsense", None),
+        ("header:", None),
+    ],
+)
+def test_the_header_of_a_place_is_told(source: str, name: bytes | None) -> None:
+    """In lower case; none for a place in the body."""
+    assert header_name(source) == name
+
+
+def test_of_several_places_the_first_that_is_there_counts() -> None:
+    """Null is as good as absent; false, zero and the empty text are there."""
+    getter = compile_sources(["header:X-Id", "body:/a", "body:/b/0"])
+    assert getter(Headers([(b"x-id", b"h")]), {"a": "a"}) == "h"
+    assert getter(NO_HEADERS, {"a": "a", "b": ["b"]}) == "a"
+    assert getter(NO_HEADERS, {"a": None, "b": ["b"]}) == "b"
+    assert getter(NO_HEADERS, {"a": False, "b": ["b"]}) is False
+    assert getter(NO_HEADERS, {"a": 0, "b": ["b"]}) == 0
+    assert getter(NO_HEADERS, {"a": "", "b": ["b"]}) == ""
+    assert getter(NO_HEADERS, {}) is None
+
+
+def test_places_may_depend_on_the_type() -> None:
+    """The longest dotted prefix counts, the star for the rest."""
+    getter = compile_by_type({"a": "body:/1", "a.b": ["body:/missing", "body:/2"], "*": "body:/3"})
+    payload = {"1": "one", "2": "two", "3": "three"}
+    values = {
+        word: getter(NO_HEADERS, payload, word) for word in ("a", "a.x", "a.b", "a.b.c", "ab", "b.a", "*", "")
+    }
+    assert values == {
+        "a": "one",
+        "a.x": "one",
+        "a.b": "two",
+        "a.b.c": "two",
+        "ab": "three",
+        "b.a": "three",
+        "*": "three",
+        "": "three",
+    }
+
+
+def test_without_a_star_other_types_have_none() -> None:
+    """There is no other default."""
+    assert compile_by_type({"a": "body:/1"})(NO_HEADERS, {"1": "one"}, "b") is None
+
+
+def test_places_for_all_types_ignore_the_type() -> None:
+    """As one place, and as a list."""
+    for sources in ("body:/id", ["body:/missing", "body:/id"]):
+        assert compile_by_type(sources)(NO_HEADERS, {"id": 7}, "anything") == 7
+
+
+@pytest.mark.parametrize(
+    ("event_type", "entry"),
+    [
+        ("a", 1),
+        ("a.b", 2),
+        ("a.b.c", 2),
+        ("a.c", 1),
+        ("a.", 1),
+        ("a..b", 1),
+        (".a", None),
+        ("ab", None),
+        ("b", None),
+        ("", None),
+        ("zero", 0),
+        ("zero.more", 0),
+    ],
+)
+def test_the_most_specific_entry_counts(event_type: str, entry: int | None) -> None:
+    """By whole dotted parts, and an entry that is false is one."""
+    assert most_specific({"a": 1, "a.b": 2, "zero": 0}, event_type) == entry
