@@ -184,10 +184,10 @@ def check_document(document: object, place: str) -> None:
 
 def _registry(documents: Any) -> Registry[Any]:
     def refuse(uri: str) -> Resource[Any]:
-        raise NoSuchResource(uri)  # type: ignore[call-arg]
+        raise NoSuchResource(uri)
 
     contents = [Resource.from_contents(document) for document in documents if "$id" in document]
-    registry: Registry[Any] = Registry(retrieve=refuse)  # type: ignore[call-arg]
+    registry: Registry[Any] = Registry(retrieve=refuse)
     return contents @ registry
 
 

@@ -30,8 +30,10 @@ def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
             key = _encode(secret)
         case "hex":
             key = _decode_hex(secret)
-        case "base64" | "whsec_":
-            key = decode_base64(secret.removeprefix("whsec_") if secret_format == "whsec_" else secret)
+        case "base64":
+            key = decode_base64(secret)
+        case "whsec_":
+            key = decode_base64(secret.removeprefix("whsec_"))
     if not key:
         raise SecretFormatError("is empty")
     return key

@@ -47,7 +47,8 @@ class RedisConnection(asyncio.Protocol):
         if self.lost.done():
             reply.set_exception(ConnectionError("connection lost"))
             return reply
-        self._waiting.append((hiredis.pack_command(command)  # type: ignore[arg-type] # its stub says a tuple of one, reply))
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
+        self._waiting.append((packed, reply))
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)

@@ -125,7 +125,5 @@ class _Secrets:
     def keep(self) -> None:
         """Write them down."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(
-            os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
-        ) as file:
-            file.writelines(f"{name}={value}\n" for name, value in self._kept.items())
+        self.path.touch(mode=0o600)
+        self.path.write_text("".join(f"{name}={value}\n" for name, value in self._kept.items()), "utf-8")

@@ -197,7 +197,7 @@ class _Document:
                 return self._expand(node.value, place)
             case _:
                 try:
-                    return self._constructor.construct_object(node)  
+                    return self._constructor.construct_object(node)
                 except (yaml.YAMLError, ValueError) as error:
                     self.problems.append(self.locate(place, f"cannot be read: {error}"))
 

@@ -943,6 +943,13 @@ def test_all_that_the_template_names_is_covered() -> None:
         assert case.fault(changed) == "signature_mismatch"
 
 
+@each
+def test_an_adapter_tells_whether_it_needs_the_address(case: Case) -> None:
+    """So that nobody has to know it whose signature does not cover it."""
+    expected = isinstance(case.spec, HmacSpec) and "{url}" in case.spec.signed
+    assert expected == case.adapter.bind([case.secret()]).needs_url
+
+
 # Lists of signatures
 
 

@@ -41,7 +41,7 @@ def identify(adapter: Adapter, payload: object, fields: list[tuple[bytes, bytes]
     verified = VerifiedRequest(
         RawRequest(body=b"", headers=Headers(fields)),
         0,
-        proof=internals._PROOF,
+        proof=internals.PROOF,
     )
     return adapter.bind([SECRETS.get(adapter.name, ENCODED)]).identify(verified, payload)
 

@@ -279,8 +279,8 @@ def test_an_unknown_key_of_a_description_is_refused() -> None:
 
 def test_a_description_without_a_signature_is_refused() -> None:
     """There is no default that would accept everything."""
-    contents: list[dict[str, object]] = [{"signature": value} for value in (None, {}, "none", [])]
-    for content in [{}, *contents]:
+    values: list[object] = [None, {}, "none", []]
+    for content in [{}, *({"signature": value} for value in values)]:
         with pytest.raises(ValidationError, match="signature"):
             AdapterSpec.model_validate(content)
 
