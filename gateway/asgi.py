@@ -24,6 +24,8 @@ from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.pipeline import Pipeline, Progress
 from providers import Headers, RawRequest, Rejection, SignatureRejected
 
+_FIRST_REFUSAL = 400
+
 log = structlog.get_logger()
 
 
@@ -40,6 +42,7 @@ class Webhooks:
         self._endpoints = endpoints
         self._pipeline = pipeline
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
+        self._log = log.bind()  # without the lookups that a logger of the module does at every call
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is: the one place where exceptions become answers."""
@@ -72,13 +75,35 @@ class Webhooks:
         elapsed = time.perf_counter() - started_at
         metrics.outcomes[outcome_word] += 1
         metrics.observe_latency(elapsed)
-        _log_request(progress, answer, outcome_word, elapsed)
+        self._log_request(progress, answer, outcome_word, elapsed)
 
     def _refuse(self, rejection: Rejection, progress: Progress | None) -> Answer:
         if progress is None:
             return refuse(rejection)
         progress.cause = rejection.detail
         return refuse(rejection, progress.event_id)
+
+    def _log_request(
+        self, progress: Progress | None, answer: Answer | None, outcome: str, elapsed: float
+    ) -> None:
+        status = answer.status if answer else 0
+        write = self._log.info if status < _FIRST_REFUSAL else self._log.warning
+        milliseconds = round(elapsed * 1000, 2)
+        if progress is None:
+            write("request", outcome=outcome, status=status, ms=milliseconds)
+            return
+        fields: dict[str, Any] = {
+            "outcome": outcome,
+            "status": status,
+            "ms": milliseconds,
+            "provider": progress.endpoint.name,
+            "event_type": progress.event_type,
+            "event_id": progress.event_id,
+            "size": progress.size,
+        }
+        if progress.cause:
+            fields["cause"] = progress.cause
+        write("request", **fields)
 
 
 def _raw_request(scope: Scope, endpoint: Endpoint) -> RawRequest:
@@ -97,30 +122,6 @@ def _url_of(scope: Scope, public_url: str | None) -> str:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
         public_url = f"{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}"
     return f"{public_url}?{query.decode('latin-1')}" if query else public_url
-
-
-def _log_request(progress: Progress | None, answer: Answer | None, outcome: str, elapsed: float) -> None:
-    status = answer.status if answer else 0
-    write = log.info if status < _FIRST_REFUSAL else log.warning
-    milliseconds = round(elapsed * 1000, 2)
-    if progress is None:
-        write("request", outcome=outcome, status=status, ms=milliseconds)
-        return
-    fields: dict[str, Any] = {
-        "outcome": outcome,
-        "status": status,
-        "ms": milliseconds,
-        "provider": progress.endpoint.name,
-        "event_type": progress.event_type,
-        "event_id": progress.event_id,
-        "size": progress.size,
-    }
-    if progress.cause:
-        fields["cause"] = progress.cause
-    write("request", **fields)
-
-
-_FIRST_REFUSAL = 400
 
 
 class Health:

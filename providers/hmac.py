@@ -243,9 +243,9 @@ def _filler(field: str, id_header: bytes | None) -> Callable[[RawRequest, bytes]
         case ("method", _, _):
             return lambda request, _: request.method.encode()
         case ("url", _, _):
-            return lambda request, _: request.url.encode()
+            return lambda request, _: request.url.encode("latin-1")
         case ("path", _, _):
-            return lambda request, _: request.path.encode()
+            return lambda request, _: request.path.encode("latin-1")
         case ("id", _, _):
             if id_header is None:
                 raise ValueError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
+
 
 @lru_cache(maxsize=1024)
 def _second(seconds: int) -> str:
@@ -19,4 +21,4 @@ def rfc3339_seconds(seconds: int) -> str:
 def rfc3339_milliseconds(seconds: float) -> str:
     """Unix seconds as ``2026-01-31T12:00:00.123Z``."""
     whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{milliseconds:03d}Z"
+    return _second(whole) + _MILLISECONDS[milliseconds]
