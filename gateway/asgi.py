@@ -1,20 +1,20 @@
 """The HTTP side: paths to endpoints, rejections to answers, and one line and one count for every request.
 
-Starlette routes; the webhook path itself is a plain ASGI callable, because Request and Response objects
-would cost as much as the rest of the work.
+Starlette serves all but the webhook path. That is a plain ASGI callable, because routing and the Request and
+Response objects would cost as much as the rest of the work.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
 from gateway.body import ClientDisconnected
@@ -24,6 +24,7 @@ from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.pipeline import Pipeline, Progress
 from providers import Headers, RawRequest, Rejection, SignatureRejected
 
+_WEBHOOKS = "/webhooks/"
 _FIRST_REFUSAL = 400
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ class Webhooks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is: the one place where exceptions become answers."""
         started_at = time.perf_counter()
-        endpoint = self._endpoints.get(scope["path_params"]["provider"])
+        endpoint = self._endpoints.get(scope["path"].removeprefix(_WEBHOOKS))
         metrics = endpoint.metrics if endpoint else self._unknown
         progress = Progress(endpoint) if endpoint else None
         answer: Answer | None
@@ -66,7 +67,7 @@ class Webhooks:
         except ClientDisconnected:
             answer = None
         except Exception:
-            log.exception("internal error", provider=scope["path_params"]["provider"] if endpoint else None)
+            log.exception("internal error", provider=endpoint.name if endpoint else None)
             answer = self._refuse(Internal(), progress)
         if answer:
             await send(answer.start)
@@ -160,11 +161,17 @@ async def not_found(scope: Scope, _: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-def public_app(webhooks: Webhooks, health: Health) -> Router:
+def public_app(webhooks: Webhooks, health: Health) -> ASGIApp:
     """What listens to the world."""
-    return Router(
-        [Route("/webhooks/{provider}", webhooks), *health.routes()], redirect_slashes=False, default=not_found
-    )
+    router = Router(health.routes(), redirect_slashes=False, default=not_found)
+
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # The one path that is hot does not wait for the router to try its patterns.
+        if scope["type"] == "http" and scope["path"].startswith(_WEBHOOKS):
+            return webhooks(scope, receive, send)
+        return router(scope, receive, send)
+
+    return app
 
 
 def admin_app(metrics: Metrics, health: Health) -> Router:

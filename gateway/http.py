@@ -1,48 +1,107 @@
-"""The HTTP protocol: uvicorn's on httptools, with the writes of one turn of the event loop gathered.
+"""The HTTP protocol: uvicorn's on httptools, made lean for short answers that are complete at once.
 
-uvicorn writes the head and the body of an answer one after the other, which is two system calls and may wake
-the peer twice.
+uvicorn serves any ASGI application: it checks and writes an answer header by header, sends head and body in
+two system calls, and prepares for websockets. Nearly all answers here are one of a few heads and one short
+body, so the heads are remembered and each answer is one write; anything else takes uvicorn's own way.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from asgiref.typing import ASGISendEvent
+
+Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Protocol(HttpToolsProtocol):
     """One connection of a sender."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See asyncio.Protocol."""
-        super().connection_made(cast("asyncio.Transport", _GatheringTransport(transport, self.loop)))
+    def on_headers_complete(self) -> None:
+        """Start to handle a request, or queue it behind the one before it on the same connection."""
+        scope: Any = self.scope
+        version = self.parser.get_http_version()
+        scope["http_version"] = version
+        scope["method"] = self.parser.get_method().decode("ascii")
+        if self.url.startswith(b"/"):
+            raw_path, _, query = self.url.partition(b"?")
+        else:
+            parts = httptools.parse_url(self.url)
+            raw_path, query = parts.path or b"/", parts.query or b""
+        path = raw_path.decode("latin-1")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        previous = self.cycle
+        self.cycle = _Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
 
-class _GatheringTransport:
-    """A transport that sends at the end of the turn what was written in it."""
+class _Cycle(RequestResponseCycle):
+    """One request and its answer."""
 
-    __slots__ = ("_loop", "_parts", "_transport")
+    _start: Any = None
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
+    async def send(self, message: ASGISendEvent) -> None:
+        """See the ASGI specification."""
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._start = message
+            self.response_started = True
+            return
+        start, self._start = self._start, None
+        if start is None:
+            await super().send(message)
+            return
+        head = self._head_of(start, message)
+        if head is None:
+            self.response_started = False
+            await super().send(start)
+            await super().send(message)
+        elif not self.disconnected:
+            fields = [b"%b: %b\r\n" % field for field in self.default_headers]  # the date
+            self.transport.write(b"".join((head, *fields, b"\r\n", message["body"])))  # type: ignore[typeddict-item]
+            self.response_complete = True
+            self.message_event.set()
+            self.on_response()
 
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
+    def _head_of(self, start: Any, message: Any) -> bytes | None:
+        """The head of an answer that is complete at once on a connection that stays open; None for others."""
+        if (
+            message.get("more_body")
+            or not self.keep_alive
+            or self.flow.write_paused
+            or self.scope["method"] == "HEAD"
+        ):
+            return None
+        return _render_head(start["status"], tuple(start["headers"]))
 
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
 
-    def _send(self) -> None:
-        if self._parts:
-            self._transport.write(b"".join(self._parts))
-            self._parts.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+@lru_cache(maxsize=1024)
+def _render_head(status: int, fields: Fields) -> bytes | None:
+    names = {name for name, _ in fields}
+    if b"content-length" not in names or b"connection" in names:
+        return None
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % field for field in fields)

@@ -105,6 +105,7 @@ def _server(app: ASGIApp, config: Config) -> _Server:
             app,
             http=Protocol,
             ws="none",
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -18,7 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.secrets import SecretFormat, decode_secret
-from providers.signature import MAX_CANDIDATES, check_tolerance, read_timestamp, single
+from providers.signature import (
+    MAX_CANDIDATES,
+    check_tolerance,
+    longest_timestamp,
+    read_timestamp,
+    single,
+)
 from providers.units import Duration
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
@@ -157,6 +163,7 @@ class HmacVerifier:
         self._timestamp_header = self._timestamp_element = None
         if spec.timestamp:
             self._units_per_second = _UNITS_PER_SECOND[spec.timestamp.unit]
+            self._longest_timestamp = longest_timestamp(self._units_per_second)
             self._tolerance = spec.timestamp.tolerance
             self._timestamp_header = spec.timestamp.header.lower().encode() if spec.timestamp.header else None
             self._timestamp_element = spec.timestamp.element.encode() if spec.timestamp.element else None
@@ -165,7 +172,7 @@ class HmacVerifier:
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.signature.Verifier.verify`."""
         candidates, moment = self._read(request)
-        timestamp = read_timestamp(moment, self._units_per_second) if self._has_timestamp else 0
+        timestamp = read_timestamp(moment, self._longest_timestamp) if self._has_timestamp else 0
         message = self._render(request, moment)
         matched = -1
         # All keys against all candidates, without an early end: neither how many were tried nor which one
@@ -187,16 +194,16 @@ class HmacVerifier:
         moment = b""
         if self._timestamp_header:
             moment = single(request.headers, self._timestamp_header, "timestamp_missing")
-        elements = (
-            [element.strip() for element in value.split(self._separator)] if self._separator else [value]
-        )
+        if self._separator is None:
+            return self._candidates([value]), moment
+        elements = value.split(self._separator)
+        if b" " in value or b"\t" in value:
+            elements = [element.strip(b" \t") for element in elements]
         if self._timestamp_element:
             moments = [element for element in elements if element.startswith(self._timestamp_element)]
-            if len(moments) > 1:
-                raise SignatureRejected("signature_ambiguous")
-            moment = moments[0].removeprefix(self._timestamp_element) if moments else b""
-        if self._has_timestamp and not moment:
-            raise SignatureRejected("timestamp_missing")
+            if len(moments) != 1:
+                raise SignatureRejected("signature_ambiguous" if moments else "timestamp_missing")
+            moment = moments[0].removeprefix(self._timestamp_element)
         return self._candidates(elements), moment
 
     def _candidates(self, elements: list[bytes]) -> list[bytes]:
@@ -204,12 +211,16 @@ class HmacVerifier:
         found = [element[start:] for element in elements if element.startswith(self._prefix)]
         if len(found) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
-        whole = [candidate for candidate in found if len(candidate) == self._length]
+        whole = [
+            candidate.lower() if self._folds_case else candidate
+            for candidate in found
+            if len(candidate) == self._length
+        ]
         if not whole:
             raise SignatureRejected(
                 "signature_malformed" if found or not self._separator else "signature_missing"
             )
-        return [candidate.lower() for candidate in whole] if self._folds_case else whole
+        return whole
 
 
 class _Template:

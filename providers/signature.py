@@ -59,14 +59,20 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
     return value
 
 
-def read_timestamp(text: bytes, units_per_second: int) -> int:
+def longest_timestamp(units_per_second: int) -> int:
+    """The number of digits that a moment has at most, in a unit."""
+    return _LONGEST_SECONDS + len(str(units_per_second)) - 1
+
+
+def read_timestamp(text: bytes, longest: int) -> int:
     """A signed timestamp: ASCII digits and nothing else.
 
     Raises:
-        SignatureRejected: signs, spaces, fractions, exponents, other digits, or more of them than a moment in
-            the unit has.
+        SignatureRejected: it is empty, or has signs, spaces, fractions, exponents, other digits, or more than
+            ``longest`` of them.
     """
-    longest = _LONGEST_SECONDS + len(str(units_per_second)) - 1
+    if not text:
+        raise SignatureRejected("timestamp_missing")
     if len(text) > longest or not _DIGITS.fullmatch(text):
         raise SignatureRejected("timestamp_malformed")
     return int(text)

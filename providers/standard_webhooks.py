@@ -16,9 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.secrets import SecretFormatError, decode_base64, decode_secret
-from providers.signature import MAX_CANDIDATES, check_tolerance, read_timestamp, single
+from providers.signature import (
+    MAX_CANDIDATES,
+    check_tolerance,
+    longest_timestamp,
+    read_timestamp,
+    single,
+)
 from providers.units import Duration
 
+_LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)
 _PUBLIC_KEY_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
 
@@ -96,7 +103,7 @@ class StandardWebhooksVerifier:
         if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
             raise SignatureRejected("signature_malformed")
         moment = single(headers, names[1], "timestamp_missing")
-        timestamp = read_timestamp(moment, 1)
+        timestamp = read_timestamp(moment, _LONGEST_TIMESTAMP)
         message = b"%b.%b.%b" % (message_id, moment, request.body)
         matched = self._match(signatures, message)
         check_tolerance(timestamp, now, self._tolerance)

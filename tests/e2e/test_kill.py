@@ -1,0 +1,185 @@
+"""The gateway is killed at the worst moments: what a sender was told to be accepted is there, always."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import redis
+
+from gateway.claims import claim_key
+from gateway.consumers.sqlite import Delivery as Received
+from gateway.consumers.sqlite import SqliteConsumer
+from gateway.embedded import Database
+from support import senders
+from support.gateway_process import GatewayProcess, Secrets
+from support.inbox import Arrival, Inbox, data_of, ids
+from support.rabbitmq_server import RabbitMQServer
+from support.senders import Delivery, RetryingSender, post
+from support.waiting import wait_until
+
+# The shortest that the configuration permits: a lease of at least twice the deadline.
+IMPATIENT = {"server": {"deadline": "500ms"}, "dedupe": {"lease": "1s"}}
+KILLS = 10
+MAX_PAUSE = 0.4
+
+
+def value_of(store: redis.Redis, delivery: Delivery) -> bytes:
+    """What stands in Redis for an event; empty when nothing does."""
+    value = store.get(claim_key(delivery.provider, delivery.event_id))
+    return value if isinstance(value, bytes) else b""
+
+
+def post_and_ignore_the_end(url: str, delivery: Delivery) -> None:
+    """Send an event to a gateway that will be killed meanwhile."""
+    try:
+        post(url, delivery)
+    except httpx.TransportError:
+        return
+
+
+def acme_events(secrets: Secrets) -> Callable[[], Delivery]:
+    """Makes events of our own sender."""
+    return lambda: senders.acme(secrets.acme, senders.order())
+
+
+def kill_at_random_moments(gateway: GatewayProcess, sender: RetryingSender, kills: int) -> None:
+    """Kill and restart the gateway again and again; each life lasts until it has accepted something."""
+    dice = random.Random()
+    moment = threading.Event()
+    for _ in range(kills):
+        accepted = len(sender.accepted)
+        wait_until(lambda accepted=accepted: len(sender.accepted) > accepted, 20, "an event was accepted")
+        moment.wait(dice.uniform(0, MAX_PAUSE))
+        gateway.restart()
+
+
+def test_an_event_whose_gateway_dies_between_claim_and_publish_is_not_lost(
+    tmp_path: Path,
+    fresh_secrets: Secrets,
+    redis_url: str,
+    rabbitmq_server: RabbitMQServer,
+    rabbitmq_url: str,
+) -> None:
+    """The claim of the dead holds its sender off with 503 until the lease ends; then the event is accepted."""
+    delivery = senders.stripe(fresh_secrets.stripe, senders.stripe_event())
+    gateway = GatewayProcess(
+        tmp_path,
+        fresh_secrets,
+        redis_url=redis_url,
+        rabbitmq_url=rabbitmq_url,
+        overrides=IMPATIENT | {"dedupe": {"lease": "5s"}},
+    )
+    with gateway, redis.Redis.from_url(redis_url) as store:
+        inbox = Inbox(rabbitmq_url)
+        rabbitmq_server.suspend()
+        sender = threading.Thread(target=post_and_ignore_the_end, args=(gateway.url, delivery))
+        sender.start()
+        wait_until(lambda: value_of(store, delivery).startswith(b"pending:"), message="the event was claimed")
+
+        gateway.kill()
+
+        sender.join()
+        assert value_of(store, delivery).startswith(b"pending:")
+        rabbitmq_server.resume()
+        gateway.restart()
+        first = post(gateway.url, delivery)
+        assert (first.status_code, first.json()["reason"]) == (503, "in_flight")
+        assert int(first.headers["retry-after"]) > 0
+        with RetryingSender(gateway.url, lambda: delivery, senders=1) as retrying:
+            wait_until(lambda: retrying.accepted, 20, "the event was accepted")
+            retrying.finish()
+        assert retrying.answers[delivery.event_id].count("202 accepted") == 1
+        assert set(retrying.answers[delivery.event_id]) <= {
+            "503 in_flight",
+            "202 accepted",
+            "200 duplicate",
+        }
+        assert value_of(store, delivery) == b"done"
+        arrivals = inbox.take(1)
+        assert 1 <= len(arrivals) <= 2
+        assert {arrival.data for arrival in arrivals} == {delivery.body}
+        assert post(gateway.url, delivery).json()["status"] == "duplicate"
+
+
+def test_with_a_short_lease_the_repetition_waits_for_its_end_and_is_accepted(
+    tmp_path: Path,
+    fresh_secrets: Secrets,
+    redis_url: str,
+    rabbitmq_server: RabbitMQServer,
+    rabbitmq_url: str,
+) -> None:
+    """The sender needs no third attempt when the lease ends while its second one waits."""
+    delivery = senders.acme(fresh_secrets.acme, senders.order())
+    gateway = GatewayProcess(
+        tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url, overrides=IMPATIENT
+    )
+    with gateway, redis.Redis.from_url(redis_url) as store:
+        inbox = Inbox(rabbitmq_url)
+        rabbitmq_server.suspend()
+        sender = threading.Thread(target=post_and_ignore_the_end, args=(gateway.url, delivery))
+        sender.start()
+        wait_until(lambda: value_of(store, delivery).startswith(b"pending:"), message="the event was claimed")
+        gateway.kill()
+        sender.join()
+        rabbitmq_server.resume()
+        gateway.start()
+
+        assert post(gateway.url, delivery).json()["status"] == "accepted"
+
+        assert 1 <= len(inbox.take(1)) <= 2
+
+
+def test_killed_at_random_moments_under_load_it_loses_nothing_that_it_accepted(
+    tmp_path: Path, fresh_secrets: Secrets, redis_url: str, rabbitmq_url: str
+) -> None:
+    """Every event that was answered with 2xx is consumed as it was sent; each was answered with 2xx in the end."""
+    gateway = GatewayProcess(
+        tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url, overrides=IMPATIENT
+    )
+    with gateway:
+        inbox = Inbox(rabbitmq_url)
+        with RetryingSender(gateway.url, acme_events(fresh_secrets)) as sender:
+            kill_at_random_moments(gateway, sender, KILLS)
+            sender.finish()
+        expect_all_consumed(sender, inbox.take(len(sender.accepted)))
+
+
+def expect_all_consumed(sender: RetryingSender, arrivals: list[Arrival]) -> None:
+    """Compare what was accepted with what came."""
+    assert sender.accepted.keys() == sender.answers.keys()
+    data = {arrival.message_id: arrival.data for arrival in arrivals}
+    assert data == {event_id: delivery.body for event_id, delivery in sender.accepted.items()}
+    # Twice only where a kill fell between the broker's confirm and the commit of the claim.
+    repeated = [event_id for event_id, times in ids(arrivals).items() if times > 1]
+    assert len(repeated) <= KILLS * sender.senders
+
+
+def test_the_embedded_stores_lose_nothing_to_kills_under_load(tmp_path: Path, fresh_secrets: Secrets) -> None:
+    """Claims and queue are one file: what was answered with 202 is in it once, exactly as it was sent."""
+    with GatewayProcess(tmp_path, fresh_secrets, overrides=IMPATIENT) as gateway:
+        with RetryingSender(gateway.url, acme_events(fresh_secrets)) as sender:
+            kill_at_random_moments(gateway, sender, KILLS // 2)
+            sender.finish()
+        assert gateway.stop() == 0
+
+    received = asyncio.run(read_embedded(tmp_path / "var", "webhooks.unrouted"))
+
+    assert sender.accepted.keys() == sender.answers.keys()
+    data = {message.message_id: data_of(message.body) for message in received}
+    assert data == {event_id: delivery.body for event_id, delivery in sender.accepted.items()}
+    assert {message.routing_key for message in received} == {"acme.order.created"}
+
+
+async def read_embedded(data_dir: Path, queue: str) -> list[Received]:
+    """Everything in a queue of the embedded broker."""
+    consumer = SqliteConsumer(Database(data_dir), queue)
+    await consumer.start()
+    try:
+        return await consumer.receive(limit=1_000_000)
+    finally:
+        await consumer.stop()

@@ -1,0 +1,141 @@
+"""Servers come late, go and come back: the gateway says so, refuses only what it must, and recovers by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from support import senders
+from support.gateway_process import GatewayProcess, Secrets
+from support.inbox import Inbox
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+from support.requirements import require
+from support.senders import Delivery, post
+from support.waiting import wait_until
+
+
+def an_event(secrets: Secrets) -> Delivery:
+    """One that nobody has seen."""
+    return senders.stripe(secrets.stripe, senders.stripe_event())
+
+
+def checks_of(gateway: GatewayProcess) -> tuple[int, dict[str, Any]]:
+    """What /readyz says."""
+    response = gateway.get("/readyz")
+    return response.status_code, response.json()["checks"]
+
+
+def test_a_gateway_that_is_started_first_becomes_ready_when_its_servers_come(
+    tmp_path: Path, fresh_secrets: Secrets, rabbitmq_server: RabbitMQServer, rabbitmq_url: str
+) -> None:
+    """Alive at once, not ready while something is missing, which it names; refusing with 503 until then."""
+    require("redis-server")
+    rabbitmq_server.stop()
+    late_redis = RedisServer()  # it has a port, and is not started
+    gateway = GatewayProcess(
+        tmp_path, fresh_secrets, redis_url=late_redis.url, rabbitmq_url=rabbitmq_url, wait_ready=False
+    )
+    try:
+        with gateway:
+            assert gateway.get("/livez").json() == {"status": "live"}
+            status, checks = checks_of(gateway)
+            assert status == 503
+            assert set(checks) == {"claims", "publisher"}
+            assert "ok" not in checks.values()
+            refused = post(gateway.url, an_event(fresh_secrets))
+            assert (refused.status_code, refused.json()["reason"]) == (503, "broker_unavailable")
+
+            rabbitmq_server.start()
+            wait_until(lambda: checks_of(gateway)[1]["publisher"] == "ok", 15, "RabbitMQ was found")
+            status, checks = checks_of(gateway)
+            assert status == 503
+            assert checks["claims"] != "ok"
+
+            late_redis.start()
+            gateway.wait_ready()
+            assert checks_of(gateway) == (200, {"claims": "ok", "publisher": "ok"})
+            assert gateway.get("/readyz", admin=True).status_code == 200
+            inbox = Inbox(rabbitmq_url)
+            assert post(gateway.url, an_event(fresh_secrets)).json()["status"] == "accepted"
+            (arrival,) = inbox.take(1)
+            assert arrival.event["dedupe"] == "claimed"
+            assert gateway.stop() == 0
+    finally:
+        late_redis.close()
+
+
+def test_while_the_broker_is_away_senders_are_asked_to_come_back(
+    tmp_path: Path,
+    fresh_secrets: Secrets,
+    redis_url: str,
+    rabbitmq_server: RabbitMQServer,
+    rabbitmq_url: str,
+) -> None:
+    """503 with Retry-After and not ready; the same event is accepted, once, when the broker is back."""
+    delivery = an_event(fresh_secrets)
+    with GatewayProcess(tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url) as gateway:
+        inbox = Inbox(rabbitmq_url)
+        rabbitmq_server.stop()
+
+        for _ in range(2):
+            refused = post(gateway.url, delivery)
+            assert refused.status_code == 503
+            assert refused.json() == {
+                "status": "unavailable",
+                "reason": "broker_unavailable",
+                "id": delivery.event_id,
+            }
+            assert int(refused.headers["retry-after"]) > 0
+        assert gateway.get("/readyz").status_code == 503
+
+        rabbitmq_server.start()
+        gateway.wait_ready()
+        assert (accepted := post(gateway.url, delivery)).status_code == 202, accepted.text
+        assert post(gateway.url, delivery).json()["status"] == "duplicate"
+        (arrival,) = inbox.take(1)
+        assert arrival.data == delivery.body
+
+
+def test_while_redis_is_away_events_go_out_marked_as_unchecked(
+    tmp_path: Path, fresh_secrets: Secrets, redis_server: RedisServer, redis_url: str, rabbitmq_url: str
+) -> None:
+    """Accepted and ready, with repetitions arriving again; checked again as soon as Redis is back."""
+    delivery = an_event(fresh_secrets)
+    with GatewayProcess(tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url) as gateway:
+        inbox = Inbox(rabbitmq_url)
+        redis_server.stop()
+
+        answers = [post(gateway.url, delivery).status_code for _ in range(2)]
+
+        assert answers == [202, 202]
+        status, checks = checks_of(gateway)
+        assert (status, checks["publisher"]) == (200, "ok")
+        assert checks["claims"] != "ok"
+        arrivals = inbox.take(2)
+        assert [arrival.message_id for arrival in arrivals] == [delivery.event_id] * 2
+        assert [arrival.event["dedupe"] for arrival in arrivals] == ["unchecked"] * 2
+        counted = gateway.get("/metrics", admin=True).text
+        assert 'webhook_dedupe_unchecked_total{provider="stripe"} 2.0' in counted
+
+        redis_server.start()
+        wait_until(lambda: checks_of(gateway)[1]["claims"] == "ok", 15, "Redis was found again")
+        later = an_event(fresh_secrets)
+        assert [post(gateway.url, later).status_code for _ in range(2)] == [202, 200]
+        (arrival,) = inbox.take(1)
+        assert arrival.event["dedupe"] == "claimed"
+
+
+def test_set_to_reject_events_are_refused_while_redis_is_away(
+    tmp_path: Path, fresh_secrets: Secrets, redis_server: RedisServer, redis_url: str
+) -> None:
+    """503 dedupe_unavailable and not ready, where a duplicate is worse than a delay."""
+    strict = {"dedupe": {"on_unavailable": "reject"}}
+    with GatewayProcess(tmp_path, fresh_secrets, redis_url=redis_url, overrides=strict) as gateway:
+        redis_server.stop()
+
+        refused = post(gateway.url, an_event(fresh_secrets))
+
+        assert (refused.status_code, refused.json()["reason"]) == (503, "dedupe_unavailable")
+        assert "retry-after" in refused.headers
+        assert gateway.get("/readyz").status_code == 503
