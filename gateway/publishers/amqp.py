@@ -131,12 +131,14 @@ class PublishConnection(asyncio.Protocol):
         if self.lost.done() or self.blocked or self._is_paused:
             confirm.set_exception(PublishUnavailable(self.blocked or "the connection is lost or not read"))
             return confirm
+        body = message.body
+        head = self._publish_head(message.exchange, message.routing_key)
+        properties = _encode_properties(message)
+        # Only now, when nothing can raise any more: the broker counts what it gets, and so must we.
         self._last_tag += 1
         self._unconfirmed[self._last_tag] = _Pending(confirm, self._loop.time(), message.message_id)
-        body = message.body
-        properties = _encode_properties(message)
         self._outgoing += (
-            self._publish_head(message.exchange, message.routing_key),
+            head,
             _frame_head.pack(_HEADER, _CHANNEL, 14 + len(properties)),
             _content_head.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS),
             properties,
@@ -349,7 +351,12 @@ class PublishConnection(asyncio.Protocol):
 
 
 _REMEMBERED_HEADS = 1024
-_CAPABILITIES: FieldTable = {"publisher_confirms": True, "basic.nack": True, "connection.blocked": True}
+_CAPABILITIES: FieldTable = {
+    "publisher_confirms": True,
+    "basic.nack": True,
+    "connection.blocked": True,
+    "authentication_failure_close": True,  # else a wrong password is a closed socket and no word
+}
 
 
 async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> PublishConnection:
