@@ -25,7 +25,9 @@ async def handle(event: dict[str, Any]) -> None:
 
 async def main() -> None:
     """Consume until the process is ended."""
-    connection = await aio_pika.connect_robust(os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost/"))
+    connection = await aio_pika.connect_robust(
+        os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost/")
+    )
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=10)
     # The same declaration as the gateway's, so that it does not matter which of the two comes first.

@@ -19,10 +19,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
 from gateway.body import ClientDisconnected
 from gateway.endpoint import Endpoint
-from gateway.errors import Internal, MethodNotAllowed, UnknownProvider
+from gateway.errors import HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.pipeline import Pipeline, Progress
 from providers import Headers, RawRequest, Rejection, SignatureRejected
+
+MAX_FIELDS = 100
+"""Header fields of a request; senders have some twenty."""
+
+MAX_HEAD = 32 * 1024
+"""Bytes of all header fields of a request."""
 
 _WEBHOOKS = "/webhooks/"
 _FIRST_REFUSAL = 400
@@ -57,6 +63,8 @@ class Webhooks:
                 raise UnknownProvider
             if scope["method"] != "POST":
                 raise MethodNotAllowed
+            if len(scope["headers"]) > MAX_FIELDS or scope.get("head_size", 0) > MAX_HEAD:
+                raise HeadersTooLarge
             outcome = await self._pipeline.receive(_raw_request(scope, progress.endpoint), receive, progress)
             answer = succeed(outcome, progress.event_id or "")
         except SignatureRejected as rejection:

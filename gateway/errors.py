@@ -16,9 +16,7 @@
     └── Unavailable                  503, retryable: every transient cause of ours
         ├── InFlight                     in_flight
         ├── BrokerUnavailable            broker_unavailable
-        ├── DedupeUnavailable            dedupe_unavailable
-        ├── Overloaded                   overloaded
-        └── ShuttingDown                 shutting_down
+        └── DedupeUnavailable            dedupe_unavailable
 
 Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.answers`).
 """
@@ -117,18 +115,6 @@ class DedupeUnavailable(Unavailable):
     reason = "dedupe_unavailable"
 
 
-class Overloaded(Unavailable):
-    """More requests are being handled than the gateway takes on at once."""
-
-    reason = "overloaded"
-
-
-class ShuttingDown(Unavailable):
-    """The gateway is about to end."""
-
-    reason = "shutting_down"
-
-
 REJECTIONS: tuple[type[Rejection], ...] = (
     MalformedRequest,
     MalformedJson,
@@ -145,8 +131,6 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     InFlight,
     BrokerUnavailable,
     DedupeUnavailable,
-    Overloaded,
-    ShuttingDown,
 )
 """Every way to be refused, in the order of the documentation."""
 

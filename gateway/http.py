@@ -9,20 +9,27 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-if TYPE_CHECKING:
-    from asgiref.typing import ASGISendEvent
-
 Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection of a sender."""
+    """One connection of a sender. Tells the application in ``scope["head_size"]`` how large the headers are."""
+
+    def on_message_begin(self) -> None:
+        """See uvicorn."""
+        super().on_message_begin()
+        self._head_size = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See uvicorn."""
+        self._head_size += len(name) + len(value)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Start to handle a request, or queue it behind the one before it on the same connection."""
@@ -39,6 +46,7 @@ class Protocol(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
         scope["query_string"] = query
+        scope["head_size"] = self._head_size
         previous = self.cycle
         self.cycle = _Cycle(
             scope=scope,
@@ -53,7 +61,7 @@ class Protocol(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
-        if previous is None or previous.response_complete:
+        if previous is None or previous.response_complete:  # type: ignore[redundant-expr]  # None at first
             self._start_asgi_task(self.cycle, self.app)
         else:
             self.flow.pause_reading()
@@ -65,7 +73,7 @@ class _Cycle(RequestResponseCycle):
 
     _start: Any = None
 
-    async def send(self, message: ASGISendEvent) -> None:
+    async def send(self, message: Any) -> None:
         """See the ASGI specification."""
         if message["type"] == "http.response.start" and not self.response_started:
             self._start = message
@@ -82,7 +90,7 @@ class _Cycle(RequestResponseCycle):
             await super().send(message)
         elif not self.disconnected:
             fields = [b"%b: %b\r\n" % field for field in self.default_headers]  # the date
-            self.transport.write(b"".join((head, *fields, b"\r\n", message["body"])))  # type: ignore[typeddict-item]
+            self.transport.write(b"".join((head, *fields, b"\r\n", message["body"])))
             self.response_complete = True
             self.message_event.set()
             self.on_response()

@@ -187,7 +187,7 @@ def _registry(documents: Any) -> Registry[Any]:
         raise NoSuchResource(uri)
 
     contents = [Resource.from_contents(document) for document in documents if "$id" in document]
-    registry: Registry[Any] = Registry(retrieve=refuse)
+    registry: Registry[Any] = Registry(retrieve=refuse)  # type: ignore[call-arg]  # made by attrs
     return contents @ registry
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ from gateway.config.loader import adapter_of
 from gateway.schemas import Catalogue
 
 
-def run_check(path: Path, *, print_schema: bool) -> None:
-    """Report on the configuration at ``path``, or print the schema of such files."""
-    if print_schema:
-        typer.echo(json.dumps(config_schema(), indent=2))
-        return
+def run_check(path: Path) -> None:
+    """Report on the configuration at ``path``."""
     config = load_config(path)
     catalogue = Catalogue.bundled()
     count = 0

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shutil
 import signal
+import sys
 import time
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 import httpx
 import typer
 
 from gateway.app import Gateway
-from gateway.cli.runtime import dev_secrets_path, read_dev_secrets, run
+from gateway.cli.runtime import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, read_dev_secrets, run
 from gateway.cli.tail import describe
 from gateway.config import EMBEDDED, Config, load_config
 from gateway.config.loader import adapter_of
@@ -30,8 +31,8 @@ _POLL_EVERY = 0.05
 
 def run_dev(path: Path, *, send_samples: bool) -> None:
     """Run until Ctrl-C."""
-    if not path.exists() and path == Path("config.yaml"):
-        path = Path(str(resources.files("gateway.config") / "default.yaml"))
+    if not path.exists() and path == USUAL_CONFIG:
+        path = BUNDLED_CONFIG
     secrets = _Secrets(dev_secrets_path(path))
     config = load_config(path, missing=secrets.get)
     secrets.keep()
@@ -94,9 +95,10 @@ def _introduce(config: Config, address: str, admin: str, secrets: _Secrets) -> N
     if secrets.used:
         lines.append(f"Secrets made for you, for this machine only, kept in {secrets.path}:")
         lines += [f"  {name}={value}" for name, value in secrets.used.items()]
+    program = "gateway" if shutil.which("gateway") else sys.argv[0]
     first = next(iter(config.providers))
     lines += [
-        f"Try in another terminal:  gateway send {first}   or   gateway send {first} --tamper body",
+        f"Try in another terminal:  {program} send {first}   or   {program} send {first} --tamper body",
         "Ctrl-C ends it.",
         "",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -87,14 +88,23 @@ def check(
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
     ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the reference of all settings, in Markdown, instead.")
+    ] = False,
 ) -> None:
     """Check the configuration and the schemas, without starting anything.
 
     Each mistake is one line: file, line, the path of the field, what to do. Exit code 3 when there is one.
     """
-    from gateway.cli.check import run_check
+    from gateway.cli.check import config_schema, run_check
+    from gateway.config.reference import render
 
-    run_check(config, print_schema=json_schema)
+    if json_schema:
+        typer.echo(json.dumps(config_schema(), indent=2))
+    elif reference:
+        typer.echo(render(), nl=False)
+    else:
+        run_check(config)
 
 
 @app.command()
@@ -121,7 +131,8 @@ def send(
     Examples: `gateway send stripe`, `gateway send github pull_request.opened`, `gateway send stripe --tamper body`,
     `gateway send acme --count 10000`.
 
-    Exit codes: 0 the answers were as expected, 1 they were not or nobody listens, 2 the command is wrong.
+    Exit codes: 0 the answers were as expected, 1 they were not, nobody listens, or there is no such provider,
+    sample or file, 2 the command is wrong.
     """
     from gateway.cli.send import run_send
 

@@ -23,17 +23,23 @@ def run_providers(name: str | None) -> None:
         _show(name)
 
 
+def describe_all() -> list[tuple[str, str, str]]:
+    """Every adapter with its sender and how that signs."""
+    return [_describe(name) for name in registry.names()]
+
+
+def _describe(name: str) -> tuple[str, str, str]:
+    if name == registry.GENERIC:
+        return name, "any sender that signs with HMAC", "described in config.yaml"
+    return name, registry.load(name).spec.title, _scheme(name)
+
+
 def _list() -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("adapter", "sender", "signature", "samples"):
         table.add_column(heading)
-    for name in registry.names():
-        samples = ", ".join(sample_names(name))
-        if name == registry.GENERIC:
-            table.add_row(name, "any sender that signs with HMAC", "described in config.yaml", samples)
-        else:
-            spec = registry.load(name).spec
-            table.add_row(name, spec.title, _scheme(name), samples)
+    for name, sender, signature in describe_all():
+        table.add_row(name, sender, signature, ", ".join(sample_names(name)))
     Console().print(table)
 
 

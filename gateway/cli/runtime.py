@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,10 @@ T = TypeVar("T")
 
 DEV_SECRETS = "dev.env"
 
+USUAL_CONFIG = Path("config.yaml")
+BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "default.yaml"))
+"""What ``gateway dev`` runs where there is no config.yaml."""
+
 _STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
 
 
@@ -27,11 +32,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def load_without_secrets(path: Path) -> Config:
     """The configuration for a command that signs and verifies nothing: unset variables do not matter to it."""
-    return load_config(path, missing=lambda _: _STAND_IN)
+    return load_config(_find_config(path), missing=lambda _: _STAND_IN)
 
 
 def load_with_dev_secrets(path: Path) -> Config:
     """The configuration, with the secrets that ``gateway dev`` made where the environment has none."""
+    path = _find_config(path)
     kept = read_dev_secrets(dev_secrets_path(path))
     return load_config(path, missing=kept.get)
 
@@ -39,6 +45,13 @@ def load_with_dev_secrets(path: Path) -> Config:
 def dev_secrets_path(config: Path) -> Path:
     """Where ``gateway dev`` keeps the secrets that it made for the configuration at ``config``."""
     return load_without_secrets(config).data_dir / DEV_SECRETS
+
+
+def _find_config(path: Path) -> Path:
+    """``path``, or what ``gateway dev`` runs here when it has run here without a configuration."""
+    if path != USUAL_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
+        return path
+    return BUNDLED_CONFIG
 
 
 def read_dev_secrets(path: Path) -> dict[str, str]:

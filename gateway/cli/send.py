@@ -60,7 +60,7 @@ def run_send(
     """Send and show what came back."""
     tampering = _tampering(tamper)
     if tampering and count > 1:
-        raise OperatorError("--tamper spoils one event; leave --count out")
+        raise typer.BadParameter("spoils one event; leave --count out", param_hint="--tamper")
     config = load_with_dev_secrets(path)
     configured = find_provider(config, path, provider)
     adapter = adapter_of(configured)
@@ -86,8 +86,9 @@ def _tampering(text: str | None) -> Tampering | None:
             return text  # type: ignore[return-value]
     if text is None:
         return None
-    raise OperatorError(
-        f"--tamper: {text!r} is not a way to spoil an event; use {', '.join(get_args(Tampering))}"
+    raise typer.BadParameter(
+        f"{text!r} is not a way to spoil an event; use {', '.join(get_args(Tampering))}",
+        param_hint="--tamper",
     )
 
 
@@ -173,19 +174,21 @@ async def _send_all(
     simulator: Simulator, target: str, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
 ) -> None:
     remaining = iter(range(count))
-    limits = httpx.Limits(max_connections=_SENDERS, max_keepalive_connections=_SENDERS)
-    async with httpx.AsyncClient(timeout=_PATIENCE, limits=limits) as client:
+    tls = httpx.create_ssl_context()
 
-        async def keep_sending() -> None:
+    async def keep_sending() -> None:
+        # A client each: one pool of many connections looks through all of them at every request, which
+        # takes longer than the gateway does.
+        async with httpx.AsyncClient(timeout=_PATIENCE, verify=tls) as client:
             for _ in remaining:
                 request = simulator.make(time.time())
                 for _ in range(repeat):
                     await _count_one(client, request, target, tally)
                     advance()
 
-        async with asyncio.TaskGroup() as senders:
-            for _ in range(min(_SENDERS, count)):
-                senders.create_task(keep_sending())
+    async with asyncio.TaskGroup() as senders:
+        for _ in range(min(_SENDERS, count)):
+            senders.create_task(keep_sending())
 
 
 async def _count_one(client: httpx.AsyncClient, request: SignedRequest, target: str, tally: Tally) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import typer
 from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
-from gateway.errors import ConfigurationError, OperatorError
+from gateway.errors import ConfigurationError
 from gateway.logs import configure_logs
 from gateway.server import serve
 
@@ -17,7 +18,9 @@ from gateway.server import serve
 def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
     """Run the gateway until a signal ends it."""
     if log_format not in ("json", "console"):
-        raise OperatorError(f"--log-format: {log_format!r} is not a format; use json or console")
+        raise typer.BadParameter(
+            f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
+        )
     config = override_binds(load_config(path), bind, admin_bind)
     configure_logs("json" if log_format == "json" else "console")
     gateway = Gateway(config, path.parent)

@@ -65,12 +65,16 @@ class BrokerUrl:
             ValueError: it is no ``amqp://`` or ``amqps://`` address.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+        try:
+            port = parts.port
+        except ValueError:  # its text can be a part of the password: no cause, and no word of it
+            port = -1
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or port == -1:
             raise ValueError("is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost")
         is_tls = parts.scheme == "amqps"
         return cls(
             parts.hostname,
-            parts.port or (5671 if is_tls else 5672),
+            port or (5671 if is_tls else 5672),
             unquote(parts.username or "guest"),
             unquote(parts.password or "guest"),
             unquote(parts.path[1:]) or "/",
@@ -223,6 +227,9 @@ class PublishConnection(asyncio.Protocol):
             kind, _, size = _frame_head.unpack_from(received, position)
             following = position + 8 + size
             if following > end:
+                if size > self._frame_max:  # a protocol header, or no AMQP at all
+                    self.fail(ConnectionError("the server does not speak AMQP 0-9-1"))
+                    return
                 break
             if kind == _METHOD and size == 13:
                 class_id, method_id, tag, bits = _confirm.unpack_from(received, position + 7)
@@ -262,8 +269,6 @@ class PublishConnection(asyncio.Protocol):
             self.fail(ConnectionError(f"not RabbitMQ: {error}"))
             return
         match value:
-            case header.ProtocolHeader():
-                self.fail(ConnectionError("the server does not speak AMQP 0-9-1"))
             case heartbeat.Heartbeat():
                 pass
             case commands.Connection.Blocked():

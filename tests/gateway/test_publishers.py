@@ -264,8 +264,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(broker: Broker) ->
     assert answers[1::2] == [None] * 20
 
 
-async def test_a_memory_publisher_fails_as_it_is_told(
-) -> None:
+async def test_a_memory_publisher_fails_as_it_is_told() -> None:
     """For tests of what happens then."""
     publisher = MemoryPublisher()
     publisher.trouble = "on holiday"

@@ -1,0 +1,70 @@
+"""The reference of the configuration, made from the models: ``gateway check --reference``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from gateway.config.models import Config, ProviderConfig
+from providers.hmac import HmacSpec, TimestampSpec
+from providers.spec import IdentitySpec
+from providers.units import format_duration
+
+_HEAD = """# Configuration
+
+Every setting of `config.yaml`. Durations are written with a unit (`250ms`, `30s`, `5m`, `12h`, `4d`), sizes too
+(`64KiB`, `1MiB`). Unknown settings are mistakes. This page is made from the program: `gateway check --reference`.
+"""
+_HIDDEN = {"scheme"}
+
+
+def render() -> str:
+    """The page, in Markdown."""
+    return "\n".join([_HEAD, *_sections()])
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield _table(f"`{name}`", field.description, section, set())
+    yield f"## `data_dir`\n\n{Config.model_fields['data_dir'].description} Default: `var`.\n"
+    yield _table("`providers.<name>`", ProviderConfig.__doc__, ProviderConfig, set(IdentitySpec.model_fields))
+    yield _table("What a delivery is", IdentitySpec.__doc__, IdentitySpec, set())
+    yield _table("`signature` of adapter `hmac`", HmacSpec.__doc__, HmacSpec, set())
+    yield _table("`signature.timestamp`", TimestampSpec.__doc__, TimestampSpec, set())
+
+
+def _table(title: str, description: str | None, model: type[BaseModel], left_out: set[str]) -> str:
+    rows = [
+        f"| `{field.alias or name}` | {_default(field)} | {field.description} |"
+        for name, field in model.model_fields.items()
+        if name not in left_out | _HIDDEN
+    ]
+    return "\n".join(
+        [
+            f"## {title}\n",
+            f"{description}\n",
+            "| setting | default | meaning |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    default: Any = field.default
+    if default is PydanticUndefined:
+        return "needed"
+    if default is None or default == []:
+        return ""
+    if isinstance(default, float):
+        return f"`{format_duration(default)}`"
+    if isinstance(default, int):  # the only whole numbers are sizes
+        return f"`{default // 1024**2}MiB`"
+    return f"`{default}`"
