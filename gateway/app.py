@@ -22,6 +22,7 @@ from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
+from gateway.spool import Spool, SpoolingPublisher
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are kept for everything but its body."""
@@ -55,7 +56,7 @@ class Gateway:
         self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        metrics = Metrics(lambda: self._publisher.unconfirmed)
+        metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
         catalogue = Catalogue.bundled()
         endpoints = {
             name: _endpoint(name, provider, config, folder, catalogue, metrics)
@@ -90,7 +91,7 @@ class Gateway:
         The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
         """
         can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
-        return can_dedupe and not self._publisher.trouble
+        return can_dedupe and self._publisher.is_accepting
 
 
 def open_claims(config: Config, database: Database | None = None) -> Claims:
@@ -105,7 +106,12 @@ def _publisher(config: Config, database: Database) -> Publisher:
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
         return SqlitePublisher(database, rabbitmq.exchange)
-    return RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
+    broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
+    return (
+        SpoolingPublisher(broker, Spool(config.data_dir, config.spool.max_size))
+        if config.spool.enabled
+        else broker
+    )
 
 
 def _endpoint(

@@ -1,19 +1,13 @@
-"""The embedded stores' database: one SQLite file in ``data_dir``, written by one thread.
+"""The embedded stores' database: claims, exchanges, bindings and queues in one SQLite file in ``data_dir``.
 
-Operations asked for while a commit is under way go together into the next, and each is done only when its
-commit is on disk (WAL, ``synchronous=FULL``). Several processes may open the file: the gateway, a worker, a
-``tail``.
+Several processes may open the file: the gateway, a worker, a ``tail``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import queue
-import sqlite3
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+
+from gateway.sqlite import SqliteFile
 
 FILE_NAME = "embedded.db"
 
@@ -35,101 +29,9 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE INDEX IF NOT EXISTS messages_by_queue ON messages (queue, visible_at, id);
 """
 
-T = TypeVar("T")
-_Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
-
-class Database:
-    """The file, while it is open; :meth:`run` is for the event loop that called :meth:`start`."""
+class Database(SqliteFile):
+    """The embedded database in ``folder``."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._users = 0
-
-    async def start(self) -> None:
-        """Open the file, making it when it is not there; every start needs its own :meth:`stop`.
-
-        Raises:
-            OSError: it cannot be opened or made.
-        """
-        self._users += 1
-        if self._users > 1:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._loop = asyncio.get_running_loop()
-        try:
-            connection = open_database(self.path)
-        except sqlite3.Error as error:
-            raise OSError(f"{self.path}: {error}") from error
-        self._thread = threading.Thread(target=self._work, args=(connection,), name="embedded", daemon=True)
-        self._thread.start()
-
-    async def stop(self) -> None:
-        """Carry out what was asked for and close the file, when the last user stops."""
-        self._users -= 1
-        if self._users == 0 and self._thread:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-
-    def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Carry out ``operation`` on the file; done when it is committed.
-
-        The future raises sqlite3.Error when it is not; then nothing of its batch is.
-        """
-        result: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((operation, result))
-        return result
-
-    def _work(self, connection: sqlite3.Connection) -> None:
-        is_open = True
-        while is_open:
-            job, batch = self._jobs.get(), []
-            while job is not None:
-                batch.append(job)
-                if self._jobs.empty():
-                    break
-                job = self._jobs.get()
-            is_open = job is not None
-            if batch:
-                self._commit(connection, batch)
-        connection.close()
-
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            results = [operation(connection) for operation, _ in batch]
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._loop.call_soon_threadsafe(_fail, batch, error)
-        else:
-            self._loop.call_soon_threadsafe(_resolve, batch, results)
-
-
-def open_database(path: Path) -> sqlite3.Connection:
-    """A connection to the file at ``path`` with the tables made, durable at every commit.
-
-    Raises:
-        sqlite3.Error: it cannot be opened.
-    """
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.executescript(SCHEMA)
-    return connection
-
-
-def _resolve(batch: list[_Job], results: list[Any]) -> None:
-    for (_, future), result in zip(batch, results, strict=True):
-        if not future.done():
-            future.set_result(result)
-
-
-def _fail(batch: list[_Job], error: sqlite3.Error) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+        super().__init__(folder / FILE_NAME, SCHEMA)

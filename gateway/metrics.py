@@ -64,10 +64,12 @@ class Metrics:
 
     Args:
         unconfirmed: tells how many messages wait for their confirm.
+        spooled: tells how many messages wait on disk for the broker.
     """
 
-    def __init__(self, unconfirmed: Callable[[], float]) -> None:
+    def __init__(self, unconfirmed: Callable[[], float], spooled: Callable[[], float]) -> None:
         self._unconfirmed = unconfirmed
+        self._spooled = spooled
         self._providers: dict[str, ProviderMetrics] = {}
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(self))
@@ -125,6 +127,9 @@ class Metrics:
             "webhook_publishes_unconfirmed",
             "Messages that wait for the broker's confirm.",
             self._unconfirmed(),
+        )
+        yield GaugeMetricFamily(
+            "webhook_spooled", "Events that wait on disk for the broker.", self._spooled()
         )
 
     def _counter(

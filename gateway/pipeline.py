@@ -85,16 +85,8 @@ class Pipeline:
         claim = await self._dedupe.acquire(endpoint.name, event_id)
         if claim is None:
             return Outcome.DUPLICATE
-        message = self._compose(endpoint, verified, identity, event_id, claim, schema_id, violations, now)
-        await self._publish(message, claim, endpoint)
-        if violations:
-            progress.cause = _describe(violations)
-            return Outcome.QUARANTINED
-        return Outcome.ACCEPTED
-
-    async def _publish(self, message: Message, claim: Claim, endpoint: Endpoint) -> None:
-        """Publish, and settle the claim by what comes of it."""
         try:
+            message = self._compose(endpoint, verified, identity, event_id, claim, schema_id, violations, now)
             await self._publisher.publish(message)
         except PublishUnavailable as error:
             self._dedupe.release(claim)
@@ -103,6 +95,10 @@ class Pipeline:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, endpoint.metrics)
+        if violations:
+            progress.cause = _describe(violations)
+            return Outcome.QUARANTINED
+        return Outcome.ACCEPTED
 
     def _compose(
         self,

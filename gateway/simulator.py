@@ -97,10 +97,8 @@ class Simulator:
             headers[self._id_header] = event_id
         if self._type_header:
             headers[self._type_header] = self._header_type()
-        fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        path = "/" + self._url.split("/", 3)[-1]
-        request = RawRequest(body=body, headers=Headers(fields), path=path, url=self._url)
-        return SignedRequest(event_id, headers | self._adapter.scheme.sign(request, self._secret, now), body)
+        signed = self._adapter.scheme.sign(self._raw(body, headers), self._secret, now)
+        return SignedRequest(event_id, headers | signed, body)
 
     def tampered(self, tampering: Tampering, now: float) -> SignedRequest:
         """One request spoiled as told; ``replay`` spoils nothing, it is to be sent twice.
@@ -113,7 +111,7 @@ class Simulator:
                 request = self.make(now)
                 return replace(request, body=request.body + b" ")
             case "signature":
-                return self._with_wrong_signature(self.make(now))
+                return self._with_wrong_signature(self.make(now), now)
             case "timestamp":
                 signature = self._adapter.spec.signature
                 if isinstance(signature, HmacSpec) and signature.timestamp is None:
@@ -144,12 +142,15 @@ class Simulator:
             return self._event_type
         return self._event_type.partition(".")[0]
 
-    def _with_wrong_signature(self, request: SignedRequest) -> SignedRequest:
-        signed = self.make(0, is_fresh=False).headers
-        name = next(name for name, value in reversed(signed.items()) if request.headers[name] != value)
-        value = request.headers[name]
-        wrong = value[:-2] + ("0" if value[-2] != "0" else "1") + value[-1]
-        return replace(request, headers=request.headers | {name: wrong})
+    def _with_wrong_signature(self, request: SignedRequest, now: float) -> SignedRequest:
+        """The request with the signature of another body."""
+        signed = self._adapter.scheme.sign(self._raw(request.body + b" ", request.headers), self._secret, now)
+        return replace(request, headers=request.headers | signed)
+
+    def _raw(self, body: bytes, headers: dict[str, str]) -> RawRequest:
+        fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+        path = "/" + self._url.split("/", 3)[-1]
+        return RawRequest(body=body, headers=Headers(fields), path=path, url=self._url)
 
 
 def _place(sources: Sources | None) -> tuple[str | None, Sequence[str]]:

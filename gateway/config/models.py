@@ -89,6 +89,9 @@ class ServerConfig(Section):
     admin_bind: Bind = Field(
         "127.0.0.1:8081", description="Metrics and health for the operator; never public."
     )
+    workers: Literal[1] = Field(
+        1, description="Processes. One is what there is; run more gateways to have more."
+    )
     max_body: Size = Field(1024**2, description="The largest body of a request.")
     deadline: Duration = Field(
         8.0, description="For the body of a request to arrive; less for an impatient sender."
@@ -123,6 +126,15 @@ class DedupeConfig(Section):
     retention: Duration = Field(345_600.0, description="How long an event that is done is remembered.")
     on_unavailable: Literal["accept", "reject"] = Field(
         "accept", description="Without claims, publish events marked `dedupe: unchecked`, or answer 503."
+    )
+
+
+class SpoolConfig(Section):
+    """Where events wait on disk while RabbitMQ is away."""
+
+    enabled: bool = Field(default=True, description="Whether they do; else they are answered 503.")
+    max_size: Size = Field(
+        1024**3, description="Bytes of events beyond which they are answered 503 all the same."
     )
 
 
@@ -162,8 +174,9 @@ class Config(Section):
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
     redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
     rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
-    data_dir: Path = Field(Path("var"), description="The folder of the embedded stores.")
+    data_dir: Path = Field(Path("var"), description="The folder of the spool and the embedded stores.")
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
+    spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     providers: dict[Name, ProviderConfig] = Field(
         min_length=1, description="The senders, by the last part of their path."
     )

@@ -65,6 +65,8 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(default, float):
         return f"`{format_duration(default)}`"
-    if isinstance(default, int):  # the only whole numbers are sizes
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, int) and default >= 1024:  # the only whole numbers are sizes
         return f"`{default // 1024**2}MiB`"
     return f"`{default}`"

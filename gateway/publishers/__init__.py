@@ -45,8 +45,20 @@ class Publisher(Protocol):
         """Why nothing can be published at the moment; empty when it can."""
 
     @property
+    def was_ready(self) -> bool:
+        """Whether the broker has been there since the start."""
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether messages are taken at the moment, by the broker or by what stands in for it."""
+
+    @property
     def unconfirmed(self) -> int:
         """Messages that wait for their confirm."""
+
+    @property
+    def spooled(self) -> int:
+        """Messages that wait on disk for the broker."""
 
     async def start(self) -> None:
         """Begin to connect. Does not wait for a server that is not there."""

@@ -15,11 +15,18 @@ class MemoryPublisher:
         trouble: set it to make every publish fail with this cause.
     """
 
+    was_ready = True
     unconfirmed = 0
+    spooled = 0
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.trouble = ""
+
+    @property
+    def is_accepting(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`."""
+        return not self.trouble
 
     async def start(self) -> None:
         """See :class:`gateway.publishers.Publisher`."""

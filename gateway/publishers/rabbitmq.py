@@ -43,6 +43,8 @@ class RabbitPublisher:
         timeout: seconds that a confirm may take.
     """
 
+    spooled = 0
+
     def __init__(self, url: str, exchange: str, timeout: float = 2.0) -> None:
         declared = topology(exchange)
         self._link: Link[PublishConnection] = Link("rabbitmq", lambda: connect(url, declared, timeout))
@@ -51,6 +53,16 @@ class RabbitPublisher:
     def trouble(self) -> str:
         """See :class:`gateway.publishers.Publisher`."""
         return self._link.current.blocked if self._link.current else self._link.trouble
+
+    @property
+    def was_ready(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._link.was_connected
+
+    @property
+    def is_accepting(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`."""
+        return not self.trouble
 
     @property
     def unconfirmed(self) -> int:

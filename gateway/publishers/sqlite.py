@@ -24,7 +24,10 @@ class SqlitePublisher:
     """
 
     trouble = ""
+    was_ready = True
+    is_accepting = True
     unconfirmed = 0
+    spooled = 0
 
     def __init__(self, database: Database, exchange: str) -> None:
         self._database = database
