@@ -1,11 +1,12 @@
 """Structured logs: JSON lines in production, readable ones on a terminal, one line a request.
 
-Lines of one turn of the event loop leave in one write, before the next turn begins.
+Lines are gathered for a few milliseconds and leave in one write; those of an ending process too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import sys
 import time
@@ -16,11 +17,13 @@ import structlog
 
 from providers.times import rfc3339_milliseconds
 
+_GATHERED_FOR = 0.005  # seconds
+
 LogFormat = Literal["json", "console"]
 
 
 class _Sink:
-    """A file for structlog that gathers what is written in one turn of the event loop."""
+    """A file for structlog that gathers what is written within a few milliseconds."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -30,14 +33,15 @@ class _Sink:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._stream.write(line)
-            self._stream.flush()
+            self._lines.append(line)
+            self.drain()
             return
         if not self._lines:
-            loop.call_soon(self._drain)
+            loop.call_later(_GATHERED_FOR, self.drain)
         self._lines.append(line)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Write what was gathered."""
         lines, self._lines = self._lines, []
         self._stream.write(b"".join(lines))
         self._stream.flush()
@@ -74,6 +78,7 @@ def configure_logs(log_format: LogFormat) -> None:
     """Send all logs to standard output in ``log_format``."""
     if log_format == "json":
         sink = _Sink(sys.stdout.buffer)
+        atexit.register(sink.drain)
         structlog.configure(
             processors=[],
             wrapper_class=_JsonLogger,

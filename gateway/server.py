@@ -125,7 +125,8 @@ def _listening(bind: str, setting: str) -> Iterator[socket.socket]:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise OperatorError(
-            f"cannot listen at {bind}: {error.strerror or error}; is another program there? Change server.{setting}."
+            f"cannot listen at {bind}: {error.strerror or error}; is another program there? "
+            f"Change server.{setting} or use --{setting.replace('_', '-')}."
         ) from error
     with listener:
         yield listener

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ import typer
 
 from gateway.app import Gateway
 from gateway.cli.runtime import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, read_dev_secrets, run
+from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import EMBEDDED, Config, load_config
 from gateway.config.loader import adapter_of
@@ -29,25 +31,30 @@ _KEY_BYTES = 24
 _POLL_EVERY = 0.05
 
 
-def run_dev(path: Path, *, send_samples: bool) -> None:
+def run_dev(path: Path, bind: str | None, admin_bind: str | None, *, send_samples: bool) -> None:
     """Run until Ctrl-C."""
     if not path.exists() and path == USUAL_CONFIG:
         path = BUNDLED_CONFIG
     secrets = _Secrets(dev_secrets_path(path))
-    config = load_config(path, missing=secrets.get)
+    config = override_binds(load_config(path, missing=secrets.get), bind, admin_bind)
     secrets.keep()
     configure_logs("console")
-    run(_dev(config, path.parent, secrets, send_samples=send_samples))
+    send = "{program} send {provider}"  # as it has to be typed to reach this gateway
+    if path not in {USUAL_CONFIG, BUNDLED_CONFIG}:
+        send += f" --config {shlex.quote(str(path))}"
+    if bind is not None:
+        send += " --url {address}/webhooks/{provider}"
+    run(_dev(config, path.parent, secrets, send, send_samples=send_samples))
 
 
-async def _dev(config: Config, folder: Path, secrets: _Secrets, *, send_samples: bool) -> None:
+async def _dev(config: Config, folder: Path, secrets: _Secrets, send: str, *, send_samples: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(config, folder)
     async with running(gateway, config) as (address, admin):
-        _introduce(config, address, admin, secrets)
+        _introduce(config, address, admin, secrets, send)
         work = asyncio.create_task(_work(gateway, config, address, send_samples=send_samples))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -83,7 +90,7 @@ async def _send_samples(config: Config, address: str) -> None:
             await client.post(url, content=request.body, headers=request.headers)
 
 
-def _introduce(config: Config, address: str, admin: str, secrets: _Secrets) -> None:
+def _introduce(config: Config, address: str, admin: str, secrets: _Secrets, send: str) -> None:
     claims = f"SQLite in {config.data_dir}" if config.redis.url == EMBEDDED else "Redis"
     queue = f"a queue in {config.data_dir}" if config.rabbitmq.url == EMBEDDED else "RabbitMQ"
     lines = [
@@ -96,9 +103,9 @@ def _introduce(config: Config, address: str, admin: str, secrets: _Secrets) -> N
         lines.append(f"Secrets made for you, for this machine only, kept in {secrets.path}:")
         lines += [f"  {name}={value}" for name, value in secrets.used.items()]
     program = "gateway" if shutil.which("gateway") else sys.argv[0]
-    first = next(iter(config.providers))
+    send = send.format(program=program, provider=next(iter(config.providers)), address=address)
     lines += [
-        f"Try in another terminal:  {program} send {first}   or   {program} send {first} --tamper body",
+        f"Try in another terminal:  {send}   or   {send} --tamper body",
         "Ctrl-C ends it.",
         "",
     ]

@@ -68,6 +68,8 @@ def serve(
 @app.command()
 def dev(
     config: ConfigOption = DEFAULT_CONFIG,
+    bind: Annotated[str | None, typer.Option(help="Overrides server.bind, HOST:PORT.")] = None,
+    admin_bind: Annotated[str | None, typer.Option(help="Overrides server.admin_bind, HOST:PORT.")] = None,
     samples: Annotated[
         bool, typer.Option(help="Send one sample event of each provider at the start.")
     ] = True,
@@ -79,7 +81,7 @@ def dev(
     """
     from gateway.cli.dev import run_dev
 
-    run_dev(config, send_samples=samples)
+    run_dev(config, bind, admin_bind, send_samples=samples)
 
 
 @app.command()
