@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 class Webhooks:
-    """``POST /webhooks/{provider}``.
+    """``POST /webhooks/{provider}``, and the refusal of all paths that there are not.
 
     Args:
         endpoints: the configured providers by name.
@@ -161,17 +161,9 @@ class Health:
         return [Route("/livez", self.live), Route("/readyz", self.ready)]
 
 
-async def not_found(scope: Scope, _: Receive, send: Send) -> None:
-    """Any other path."""
-    if scope["type"] == "http":
-        answer = refuse(UnknownProvider())
-        await send(answer.start)
-        await send({"type": "http.response.body", "body": answer.body})
-
-
 def public_app(webhooks: Webhooks, health: Health) -> ASGIApp:
     """What listens to the world."""
-    router = Router(health.routes(), redirect_slashes=False, default=not_found)
+    router = Router(health.routes(), redirect_slashes=False, default=webhooks)
 
     def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # The one path that is hot does not wait for the router to try its patterns.
@@ -188,6 +180,4 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
     async def render_metrics(_: Request) -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
-    return Router(
-        [Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False, default=not_found
-    )
+    return Router([Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from starlette.types import Receive
 
@@ -20,7 +21,6 @@ from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from gateway.schemas import Violation
 from providers import Identity, RawRequest, VerifiedRequest
 from providers.identity import MAX_ATTRIBUTE
 from providers.times import rfc3339_milliseconds
@@ -35,6 +35,22 @@ class Progress:
     event_type: str | None = None
     size: int | None = None
     cause: str | None = None
+
+
+class Validation(NamedTuple):
+    """What the schemas say of an event.
+
+    Attributes:
+        schema_id: the schema that it passed, None when there is none or it did not.
+        violations: the rules that it breaks, for people; never a value of the body. None when it breaks none.
+    """
+
+    schema_id: str | None
+    violations: str | None
+
+
+_UNKNOWN = Validation(None, None)
+_UNTYPED = Validation(None, "/: the event type is missing")
 
 
 class Pipeline:
@@ -79,14 +95,14 @@ class Pipeline:
         progress.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()
         if not endpoint.wants(identity.event_type):
             return Outcome.IGNORED
-        schema_id, violations = _validate(endpoint, identity, payload)
-        if violations and endpoint.rejects_invalid:
-            raise SchemaMismatch(_describe(violations))
+        validation = _validate(endpoint, identity, payload)
+        if validation.violations and endpoint.rejects_invalid:
+            raise SchemaMismatch(validation.violations)
         claim = await self._dedupe.acquire(endpoint.name, event_id)
         if claim is None:
             return Outcome.DUPLICATE
         try:
-            message = self._compose(endpoint, verified, identity, event_id, claim, schema_id, violations, now)
+            message = self._compose(endpoint, verified, identity, event_id, validation, claim, now)
             await self._publisher.publish(message)
         except PublishUnavailable as error:
             self._dedupe.release(claim)
@@ -95,10 +111,8 @@ class Pipeline:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, endpoint.metrics)
-        if violations:
-            progress.cause = _describe(violations)
-            return Outcome.QUARANTINED
-        return Outcome.ACCEPTED
+        progress.cause = validation.violations
+        return Outcome.QUARANTINED if validation.violations else Outcome.ACCEPTED
 
     def _compose(
         self,
@@ -106,9 +120,8 @@ class Pipeline:
         request: VerifiedRequest,
         identity: Identity,
         event_id: str,
+        validation: Validation,
         claim: Claim,
-        schema_id: str | None,
-        violations: list[Violation],
         now: float,
     ) -> Message:
         envelope = endpoint.envelope
@@ -122,10 +135,10 @@ class Pipeline:
         }
         if traceparent:
             headers["traceparent"] = traceparent
-        if violations:
-            headers["violations"] = _describe(violations)
+        if validation.violations:
+            headers["violations"] = validation.violations
         return Message(
-            exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
+            exchange=self._exchange + QUARANTINE_SUFFIX if validation.violations else self._exchange,
             routing_key=envelope.routing_key(identity.event_type),
             message_id=event_id,
             type=envelope.type_of(identity.event_type),
@@ -138,22 +151,19 @@ class Pipeline:
                 received_at=rfc3339_milliseconds(now),
                 secret_slot=request.secret_slot,
                 is_claimed=claim.is_held,
-                schema_id=None if violations else schema_id,
+                schema_id=validation.schema_id,
                 traceparent=traceparent,
             ),
         )
 
 
-def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> tuple[str | None, list[Violation]]:
-    """The id of the schema for the event, and what in the event is against it."""
+def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> Validation:
     if not identity.is_typed:
-        return None, [Violation("", "event_type")]
+        return _UNTYPED
     schema = endpoint.schemas.find(identity.event_type)
     if schema is None:
-        return None, []
-    return schema.id, [] if schema.is_valid(payload) else schema.explain(payload)
-
-
-def _describe(violations: list[Violation]) -> str:
-    """The broken rules for people, never with a value of the body."""
-    return "; ".join(f"{violation.path or '/'}: {violation.rule}" for violation in violations)[:MAX_ATTRIBUTE]
+        return _UNKNOWN
+    if schema.is_valid(payload):
+        return Validation(schema.id, None)
+    broken = "; ".join(f"{violation.path or '/'}: {violation.rule}" for violation in schema.explain(payload))
+    return Validation(None, broken[:MAX_ATTRIBUTE])

@@ -33,7 +33,7 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
         match = _NAME.fullmatch(expression[1])
         if not match:
             raise ValueError(
-                f"has {expression[0]}, which is not a variable; write ${{NAME}} or ${{NAME:-fallback}}"
+                "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
             )
         name, fallback = match["name"], match["fallback"]
         value = (

@@ -172,7 +172,9 @@ class _Document:
             raise ConfigurationError(f"{path}: cannot be read: {error}") from None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise ConfigurationError(f"{path}:{line}: is not YAML: {error.problem}") from None
+            # An alias is quoted by name; it may be a secret that begins with an asterisk.
+            problem = str(error.problem).partition("alias '")[0].replace("undefined ", "an undefined alias")
+            raise ConfigurationError(f"{path}:{line}: is not YAML: {problem}") from None
         except yaml.YAMLError as error:
             raise ConfigurationError(f"{path}: is not YAML: {error}") from None
         self._constructor = yaml.constructor.SafeConstructor()
@@ -198,8 +200,10 @@ class _Document:
             case _:
                 try:
                     return self._constructor.construct_object(node)
-                except (yaml.YAMLError, ValueError) as error:
-                    self.problems.append(self.locate(place, f"cannot be read: {error}"))
+                except (yaml.YAMLError, ValueError):  # their texts quote the file, secrets included
+                    self.problems.append(
+                        self.locate(place, "cannot be read; if it is text, put it in quotes")
+                    )
 
     def _mapping(self, node: yaml.MappingNode, place: FieldPath) -> dict[str, Any]:
         content: dict[str, Any] = {}
@@ -254,6 +258,8 @@ def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
             return place, "is not text; put the secret in quotes"
         case "value_error":
             return place, str(detail["ctx"]["error"])
+        case "union_tag_invalid":
+            return (*place, "scheme"), f"must be one of {detail['ctx']['expected_tags']}"
         case "string_pattern_mismatch":
             return place, f"has characters that it cannot have; it must match {detail['ctx']['pattern']}"
         case _:

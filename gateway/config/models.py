@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -44,11 +45,19 @@ def _check_bind(text: str) -> str:
 
 
 def _check_redis_url(text: str) -> str:
-    if text != EMBEDDED and not _REDIS_URL.fullmatch(text):
+    if text != EMBEDDED and not (_REDIS_URL.fullmatch(text) and _has_usable_port(text)):
         raise ValueError(
             "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
         )
     return text
+
+
+def _has_usable_port(url: str) -> bool:
+    try:
+        urlsplit(url).port  # noqa: B018 -- raises
+    except ValueError:  # most likely a password that is not percent-encoded
+        return False
+    return True
 
 
 def _check_amqp_url(text: str) -> str:
@@ -102,7 +111,9 @@ class RedisConfig(Section):
     """Where claims are kept."""
 
     url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
-        EMBEDDED, description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir."
+        EMBEDDED,
+        repr=False,  # there may be a password in it
+        description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
     )
     timeout: Duration = Field(0.25, description="For Redis to answer; there is one attempt.")
 
@@ -111,7 +122,9 @@ class RabbitConfig(Section):
     """Where events go."""
 
     url: Annotated[str, AfterValidator(_check_amqp_url)] = Field(
-        EMBEDDED, description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir."
+        EMBEDDED,
+        repr=False,  # there may be a password in it
+        description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir.",
     )
     exchange: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(_check_exchange)
