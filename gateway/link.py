@@ -67,8 +67,13 @@ class Link(Generic[C]):
         while True:
             try:
                 self.current = await self._connect()
-            except (OSError, EOFError, ConnectionError) as error:
+            except OSError as error:
                 self._note(str(error) or type(error).__name__)
+            except (
+                Exception
+            ) as error:  # a link that ended would leave the gateway without its server for ever
+                log.exception("cannot connect", server=self._name)
+                self._note(f"cannot connect: {error!r}")
             else:
                 pause = _FIRST_PAUSE
                 self.was_connected, self.trouble = True, ""
@@ -82,7 +87,7 @@ class Link(Generic[C]):
         try:
             await asyncio.shield(connection.lost)
             self._note("connection closed")
-        except (OSError, EOFError, ConnectionError) as error:
+        except OSError as error:
             self._note(str(error) or type(error).__name__)
         finally:
             if not asyncio.current_task().cancelling():  # type: ignore[union-attr]

@@ -29,6 +29,7 @@ from gateway.simulator import Simulator, load_sample, sample_names
 
 _KEY_BYTES = 24
 _POLL_EVERY = 0.05
+_TRY_AGAIN_AFTER = 1.0
 
 
 def run_dev(path: Path, bind: str | None, admin_bind: str | None, *, send_samples: bool) -> None:
@@ -65,18 +66,25 @@ async def _dev(config: Config, folder: Path, secrets: _Secrets, send: str, *, se
 
 
 async def _work(gateway: Gateway, config: Config, address: str, *, send_samples: bool) -> None:
-    """The example worker: prints what arrives; with senders to make something arrive."""
+    """The example worker: prints what arrives; at first it makes something arrive."""
     while not gateway.is_ready():  # real servers may still be starting; the log says what is missing
         await asyncio.sleep(_POLL_EVERY)
-    async with tail(config, "#") as events, asyncio.TaskGroup() as senders:
-        if send_samples:
-            senders.create_task(_send_samples(config, address))
-        async for body in events:
-            typer.echo(f"worker got  {describe(body)}")
+    is_first = send_samples
+    while True:
+        try:
+            async with tail(config, "#") as events:
+                if is_first:
+                    is_first = False
+                    await _send_samples(config, address)
+                async for body in events:
+                    typer.echo(f"worker got  {describe(body)}")
+        except OSError as error:
+            typer.echo(f"worker lost the broker, trying again: {error}")
+            await asyncio.sleep(_TRY_AGAIN_AFTER)
 
 
 async def _send_samples(config: Config, address: str) -> None:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(trust_env=False) as client:
         for name, provider in config.providers.items():
             adapter = adapter_of(provider)
             if not sample_names(adapter.name):

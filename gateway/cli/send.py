@@ -105,13 +105,13 @@ def _reachable(host: str) -> str:
 
 
 async def _send_one(request: SignedRequest, target: str) -> bool:
-    async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+    async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
         return (await _post(client, request, target)).is_success
 
 
 async def _send_tampered(simulator: Simulator, tampering: Tampering, target: str) -> bool:
     request = simulator.tampered(tampering, time.time())
-    async with httpx.AsyncClient(timeout=_PATIENCE) as client:
+    async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
         answer = await _post(client, request, target)
         if tampering == "replay":
             repeated = await _post(client, request, target)
@@ -179,7 +179,7 @@ async def _send_all(
     async def keep_sending() -> None:
         # A client each: one pool of many connections looks through all of them at every request, which
         # takes longer than the gateway does.
-        async with httpx.AsyncClient(timeout=_PATIENCE, verify=tls) as client:
+        async with httpx.AsyncClient(timeout=_PATIENCE, verify=tls, trust_env=False) as client:
             for _ in remaining:
                 request = simulator.make(time.time())
                 for _ in range(repeat):
