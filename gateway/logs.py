@@ -90,7 +90,11 @@ def configure_logs(log_format: LogFormat) -> None:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-                structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), sort_keys=False),
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stdout.isatty(),
+                    sort_keys=False,
+                    exception_formatter=structlog.dev.plain_traceback,  # the other one shows local variables
+                ),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
             logger_factory=structlog.PrintLoggerFactory(),

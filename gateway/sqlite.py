@@ -88,7 +88,7 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             results = [operation(connection) for operation, _ in batch]
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 -- a bug in one operation must not end the thread for all
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             self._loop.call_soon_threadsafe(_fail, batch, error)
@@ -116,7 +116,7 @@ def _resolve(batch: list[_Job], results: list[Any]) -> None:
             future.set_result(result)
 
 
-def _fail(batch: list[_Job], error: sqlite3.Error) -> None:
+def _fail(batch: list[_Job], error: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)

@@ -37,9 +37,10 @@ def _describe(name: str) -> tuple[str, str, str]:
 def _list() -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("adapter", "sender", "signature", "samples"):
-        table.add_column(heading)
+        # Names are to be copied from here: whole where they fit, and never cut.
+        table.add_column(heading, no_wrap=heading in {"adapter", "samples"}, overflow="fold")
     for name, sender, signature in describe_all():
-        table.add_row(name, sender, signature, ", ".join(sample_names(name)))
+        table.add_row(name, sender, signature, "\n".join(sample_names(name)))
     Console().print(table)
 
 

@@ -210,15 +210,12 @@ class _Document:
         for key_node, value_node in node.value:
             key = str(key_node.value)
             inner = (*place, key)
+            self._lines[inner] = key_node.start_mark.line + 1
             if key == "<<":
                 self.problems.append(self.locate(inner, "merge keys are not read; write the keys out"))
                 continue
             if key in content:
-                line = key_node.start_mark.line + 1
-                self.problems.append(
-                    f"{self.path}:{line}: {'.'.join(map(str, inner))}: stands here for the second time"
-                )
-            self._lines[inner] = key_node.start_mark.line + 1
+                self.problems.append(self.locate(inner, "stands here for the second time"))
             content[key] = self._build(value_node, inner)
         return content
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -25,7 +26,7 @@ from support.waiting import wait_until
 # The shortest that the configuration permits: a lease of at least twice the deadline.
 IMPATIENT = {"server": {"deadline": "500ms"}, "dedupe": {"lease": "1s"}}
 KILLS = 10
-MAX_PAUSE = 0.4
+MAX_PAUSE = 0.25  # seconds under load before each kill
 
 
 def value_of(store: redis.Redis, delivery: Delivery) -> bytes:
@@ -47,13 +48,17 @@ def acme_events(secrets: Secrets) -> Callable[[], Delivery]:
     return lambda: senders.acme(secrets.acme, senders.order())
 
 
+def _has_accepted_more_than(sender: RetryingSender, count: int) -> bool:
+    return len(sender.accepted) > count
+
+
 def kill_at_random_moments(gateway: GatewayProcess, sender: RetryingSender, kills: int) -> None:
     """Kill and restart the gateway again and again; each life lasts until it has accepted something."""
     dice = random.Random()
     moment = threading.Event()
     for _ in range(kills):
         accepted = len(sender.accepted)
-        wait_until(lambda accepted=accepted: len(sender.accepted) > accepted, 20, "an event was accepted")
+        wait_until(partial(_has_accepted_more_than, sender, accepted), 20, "an event was accepted")
         moment.wait(dice.uniform(0, MAX_PAUSE))
         gateway.restart()
 

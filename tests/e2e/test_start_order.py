@@ -29,13 +29,14 @@ def checks_of(gateway: GatewayProcess) -> tuple[int, dict[str, Any]]:
 def test_a_gateway_that_is_started_first_becomes_ready_when_its_servers_come(
     tmp_path: Path, fresh_secrets: Secrets, rabbitmq_server: RabbitMQServer, rabbitmq_url: str
 ) -> None:
-    """Alive at once, not ready while something is missing, which it names; refusing with 503 until then."""
+    """Alive at once, not ready while something is missing, which it names; what comes meanwhile is kept."""
     require("redis-server")
     rabbitmq_server.stop()
     late_redis = RedisServer()  # it has a port, and is not started
     gateway = GatewayProcess(
         tmp_path, fresh_secrets, redis_url=late_redis.url, rabbitmq_url=rabbitmq_url, wait_ready=False
     )
+    early, late = an_event(fresh_secrets), an_event(fresh_secrets)
     try:
         with gateway:
             assert gateway.get("/livez").json() == {"status": "live"}
@@ -43,8 +44,7 @@ def test_a_gateway_that_is_started_first_becomes_ready_when_its_servers_come(
             assert status == 503
             assert set(checks) == {"claims", "publisher"}
             assert "ok" not in checks.values()
-            refused = post(gateway.url, an_event(fresh_secrets))
-            assert (refused.status_code, refused.json()["reason"]) == (503, "broker_unavailable")
+            assert post(gateway.url, early).json()["status"] == "accepted"
 
             rabbitmq_server.start()
             wait_until(lambda: checks_of(gateway)[1]["publisher"] == "ok", 15, "RabbitMQ was found")
@@ -57,44 +57,70 @@ def test_a_gateway_that_is_started_first_becomes_ready_when_its_servers_come(
             assert checks_of(gateway) == (200, {"claims": "ok", "publisher": "ok"})
             assert gateway.get("/readyz", admin=True).status_code == 200
             inbox = Inbox(rabbitmq_url)
-            assert post(gateway.url, an_event(fresh_secrets)).json()["status"] == "accepted"
-            (arrival,) = inbox.take(1)
-            assert arrival.event["dedupe"] == "claimed"
+            assert post(gateway.url, late).json()["status"] == "accepted"
+            events = [arrival.event for arrival in inbox.take(1)]
+            unrouted = Inbox(rabbitmq_url, "webhooks.unrouted", pattern=None)
+            if early.event_id not in {event["id"] for event in events}:  # drained before the queue was there
+                events += [arrival.event for arrival in unrouted.take(1)]
+            assert {event["id"]: event["dedupe"] for event in events} == {
+                early.event_id: "unchecked",
+                late.event_id: "claimed",
+            }
             assert gateway.stop() == 0
     finally:
         late_redis.close()
 
 
-def test_while_the_broker_is_away_senders_are_asked_to_come_back(
+def test_while_the_broker_is_away_events_wait_on_disk_or_are_refused_and_arrive_when_it_is_back(
     tmp_path: Path,
     fresh_secrets: Secrets,
     redis_url: str,
     rabbitmq_server: RabbitMQServer,
     rabbitmq_url: str,
 ) -> None:
-    """503 with Retry-After and not ready; the same event is accepted, once, when the broker is back."""
-    delivery = an_event(fresh_secrets)
-    with GatewayProcess(tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url) as gateway:
+    """With a spool accepted, and safe from a kill meanwhile; without one 503 with Retry-After, and not ready."""
+    kept, refused = [an_event(fresh_secrets) for _ in range(5)], an_event(fresh_secrets)
+    folders = [tmp_path / "spooling", tmp_path / "strict"]
+    for folder in folders:
+        folder.mkdir()
+    spooling, strict = (
+        GatewayProcess(
+            folder,
+            fresh_secrets,
+            redis_url=redis_url,
+            rabbitmq_url=rabbitmq_url,
+            overrides={"spool": {"enabled": folder.name == "spooling"}},
+        )
+        for folder in folders
+    )
+    with spooling, strict:
         inbox = Inbox(rabbitmq_url)
         rabbitmq_server.stop()
 
+        assert [post(spooling.url, delivery).status_code for delivery in kept * 2] == [202] * 5 + [200] * 5
+        status, checks = checks_of(spooling)
+        assert (status, checks["claims"]) == (200, "ok")
+        assert "5 events wait in the spool" in checks["publisher"]
+        spooling.kill()
         for _ in range(2):
-            refused = post(gateway.url, delivery)
-            assert refused.status_code == 503
-            assert refused.json() == {
+            answer = post(strict.url, refused)
+            assert answer.status_code == 503
+            assert answer.json() == {
                 "status": "unavailable",
                 "reason": "broker_unavailable",
-                "id": delivery.event_id,
+                "id": refused.event_id,
             }
-            assert int(refused.headers["retry-after"]) > 0
-        assert gateway.get("/readyz").status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+        assert checks_of(strict)[0] == 503
 
         rabbitmq_server.start()
-        gateway.wait_ready()
-        assert (accepted := post(gateway.url, delivery)).status_code == 202, accepted.text
-        assert post(gateway.url, delivery).json()["status"] == "duplicate"
-        (arrival,) = inbox.take(1)
-        assert arrival.data == delivery.body
+        spooling.start()
+        strict.wait_ready()
+        answers = [post(strict.url, refused).json()["status"] for _ in range(2)]
+        assert answers == ["accepted", "duplicate"]
+        data = {arrival.message_id: arrival.data for arrival in inbox.take(6)}
+        assert data == {delivery.event_id: delivery.body for delivery in [*kept, refused]}
+        wait_until(lambda: checks_of(spooling)[1]["publisher"] == "ok", 10, "the spool was drained")
 
 
 def test_while_redis_is_away_events_go_out_marked_as_unchecked(

@@ -1,5 +1,6 @@
-"""The promise of the whole, under every mix of faults: nothing accepted is lost, nothing published is repeated
-without need, and no event is called done that was not published.
+"""The promise of the whole, under every mix of faults.
+
+Nothing accepted is lost, nothing is published twice without need, and no event is called done that is not.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class VirtualTimeSelector(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
+        """Let the time pass that there would be to wait."""
         if timeout is None:
             raise AssertionError("everything waits for something that nobody will do")
         self.now += max(timeout, 0.0)
@@ -53,6 +55,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self.selector)
 
     def time(self) -> float:
+        """Seconds since this loop was made."""
         return self.selector.now
 
 
@@ -99,6 +102,9 @@ class HoldingPublisher:
     """A broker that confirms, or not, when the test says so."""
 
     trouble = ""
+    spooled = 0
+    is_accepting = True
+    was_ready = True
 
     def __init__(self) -> None:
         self.arrived: Counter[str] = Counter()
@@ -172,7 +178,10 @@ class ClaimProtocol(RuleBasedStateMachine):
         headers = [
             (b"x-github-delivery", attempt.event.encode()),
             (b"x-github-event", b"ping"),
-            (b"x-hub-signature-256", b"sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest().encode()),
+            (
+                b"x-hub-signature-256",
+                b"sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest().encode(),
+            ),
         ]
         scope = {
             "type": "http",

@@ -7,7 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Clock:
         self.now = 1_700_000_000.0
 
     def __call__(self) -> float:
+        """The time."""
         return self.now
 
 
@@ -58,6 +59,11 @@ async def started(claims: Claims) -> AsyncIterator[Claims]:
         yield claims
     finally:
         await claims.stop()
+
+
+def awaitable(condition: Callable[[], Awaitable[bool]]) -> Callable[[], bool | Awaitable[bool]]:
+    """The condition, of the type that it is waited for."""
+    return condition
 
 
 def raw_redis(url: str) -> AbstractContextManager[redis.Redis]:
@@ -222,7 +228,7 @@ async def test_of_many_concurrent_claimers_exactly_one_gets_the_key(store: Store
 
     winners = [key for key, standing in zip(keys, standings, strict=True) if standing is Standing.CLAIMED]
     assert sorted(set(keys)) == sorted(winners)
-    assert [Standing.IN_FLIGHT] * 450 == [each for each in standings if each is not Standing.CLAIMED]
+    assert [each for each in standings if each is not Standing.CLAIMED] == [Standing.IN_FLIGHT] * 450
 
 
 async def test_concurrent_claims_of_distinct_keys_are_all_granted(store: Store) -> None:
@@ -230,7 +236,7 @@ async def test_concurrent_claims_of_distinct_keys_are_all_granted(store: Store) 
     keys = [claim_key("stripe", str(number)) for number in range(500)]
     standings = await asyncio.gather(*(store.claims.claim(key, "a") for key in keys))
 
-    assert [Standing.CLAIMED] * 500 == standings
+    assert standings == [Standing.CLAIMED] * 500
 
 
 async def test_a_cancelled_caller_does_not_shift_the_replies_of_others(store: Store) -> None:
@@ -316,7 +322,7 @@ async def test_sqlite_sweeps_what_has_ended(tmp_path: Path) -> None:
         await claims.claim(KEY, "b")
         rows = await database.run(lambda connection: connection.execute("SELECT key FROM claims").fetchall())
 
-    assert [(KEY,)] == rows
+    assert rows == [(KEY,)]
 
 
 # Keys
@@ -374,7 +380,10 @@ async def test_sqlite_claims_survive_kill_9(tmp_path: Path) -> None:
 
 async def test_sqlite_claims_are_shared_by_two_users_of_one_file(tmp_path: Path) -> None:
     """Two gateways on one data_dir do not publish an event twice."""
-    async with started(SqliteClaims(Database(tmp_path))) as one, started(SqliteClaims(Database(tmp_path))) as two:
+    async with (
+        started(SqliteClaims(Database(tmp_path))) as one,
+        started(SqliteClaims(Database(tmp_path))) as two,
+    ):
         assert await one.claim(KEY, "a") is Standing.CLAIMED
         assert await two.claim(KEY, "b") is Standing.IN_FLIGHT
         one.commit(KEY, never)
@@ -436,7 +445,7 @@ async def test_a_redis_lease_ends_by_itself(redis_url: str) -> None:
         async def is_ours() -> bool:
             return await claims.claim(KEY, "b") is Standing.CLAIMED
 
-        await wait_until_async(is_ours, PATIENCE, "the lease has ended")
+        await wait_until_async(awaitable(is_ours), PATIENCE, "the lease has ended")
 
 
 async def test_a_redis_that_is_not_there_is_unavailable_at_once(own_redis: RedisServer) -> None:
@@ -449,7 +458,9 @@ async def test_a_redis_that_is_not_there_is_unavailable_at_once(own_redis: Redis
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(ClaimsUnavailable):
                 await claims.claim(KEY, "a")
-            await wait_until_async(lambda: "refused" in claims.trouble.lower() or "connect" in claims.trouble.lower())
+            await wait_until_async(
+                lambda: "refused" in claims.trouble.lower() or "connect" in claims.trouble.lower()
+            )
         assert not claims.was_ready
         claims.commit(KEY, lambda: failures.append("commit"))
         claims.release(KEY, "a")
@@ -518,12 +529,12 @@ async def test_a_read_only_redis_is_unavailable(own_redis: RedisServer) -> None:
     failures: list[str] = []
     async with started(RedisClaims(own_redis.url)) as claims:
         with raw_redis(own_redis.url) as raw:
-            raw.execute_command("REPLICAOF", "127.0.0.1", "1")
+            raw.replicaof("127.0.0.1", "1")
             with pytest.raises(ClaimsUnavailable):
                 await claims.claim(KEY, "a")
             claims.commit(KEY, lambda: failures.append("commit"))
             await wait_until_async(lambda: failures, PATIENCE, "the commit failed")
-            raw.execute_command("REPLICAOF", "NO", "ONE")
+            raw.replicaof("NO", "ONE")
 
         assert await claims.claim(KEY, "a") is Standing.CLAIMED
 
@@ -572,7 +583,9 @@ async def test_something_else_than_redis_is_told_in_words() -> None:
     claims = RedisClaims(f"redis://127.0.0.1:{port}/0")
     await claims.start()
     try:
-        await wait_until_async(lambda: "not a Redis server" in claims.trouble, PATIENCE, "the trouble is told")
+        await wait_until_async(
+            lambda: "not a Redis server" in claims.trouble, PATIENCE, "the trouble is told"
+        )
     finally:
         await claims.stop()
         server.close()

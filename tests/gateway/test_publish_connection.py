@@ -28,15 +28,18 @@ class FakeTransport(asyncio.Transport):
         self.is_gone = False
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """See asyncio.Transport."""
         self.written += bytes(data)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing to limit."""
 
     def close(self) -> None:
+        """See asyncio.Transport."""
         self.is_gone = True
 
     def abort(self) -> None:
+        """See asyncio.Transport."""
         self.is_gone = True
 
 
@@ -114,7 +117,9 @@ def whole(data: bytes) -> list[bytes]:
         pytest.param(ack(3, multiple=True), [SETTLED, SETTLED, SETTLED, OPEN, "", "1"], id="multiple"),
         pytest.param(ack(4) + ack(2), [OPEN, SETTLED, OPEN, SETTLED, "", "2"], id="out of order"),
         pytest.param(
-            ack(2) + ack(4, multiple=True), [SETTLED, SETTLED, SETTLED, SETTLED, "", "0"], id="ack, then multiple"
+            ack(2) + ack(4, multiple=True),
+            [SETTLED, SETTLED, SETTLED, SETTLED, "", "0"],
+            id="ack, then multiple",
         ),
         pytest.param(nack(2), [OPEN, REFUSED, OPEN, OPEN, "", "3"], id="one nack"),
         pytest.param(
@@ -194,7 +199,9 @@ def test_the_first_answer_to_a_publish_counts(answers: list[tuple[bool, int, boo
         )
         for number in range(1, 11)
     ]
-    received = b"".join((ack if is_ack else nack)(tag, multiple=multiple) for is_ack, tag, multiple in answers)
+    received = b"".join(
+        (ack if is_ack else nack)(tag, multiple=multiple) for is_ack, tag, multiple in answers
+    )
 
     assert expected == asyncio.run(outcome(10, [received]))[:10]
 
@@ -269,7 +276,7 @@ async def test_publishes_of_one_turn_leave_in_one_piece_and_in_order() -> None:
     events = [message(number, body=b"%d" % number * 3) for number in range(5)]
     frames = frames_of(await written_for(events))
 
-    assert ["id-0", "id-1", "id-2", "id-3", "id-4"] == [head.properties.message_id for head in frames[1::3]]
+    assert [head.properties.message_id for head in frames[1::3]] == ["id-0", "id-1", "id-2", "id-3", "id-4"]
     assert [event.body for event in events] == [part.value for part in frames[2::3]]
 
 
@@ -288,7 +295,11 @@ async def test_an_event_that_cannot_be_encoded_leaves_the_counting_right(field: 
 
     assert state_of(confirm) == SETTLED
     assert connection.unconfirmed == 0
-    assert [type(each).__name__ for each in frames_of(transport.written)] == ["Publish", "ContentHeader", "ContentBody"]
+    assert [type(each).__name__ for each in frames_of(transport.written)] == [
+        "Publish",
+        "ContentHeader",
+        "ContentBody",
+    ]
 
 
 async def test_a_cancelled_publish_takes_nothing_from_the_others() -> None:
@@ -298,7 +309,7 @@ async def test_a_cancelled_publish_takes_nothing_from_the_others() -> None:
     confirms[1].cancel()
     connection.data_received(ack(1) + nack(2) + ack(3))
 
-    assert [SETTLED, SETTLED] == [state_of(confirms[0]), state_of(confirms[2])]
+    assert [state_of(confirms[0]), state_of(confirms[2])] == [SETTLED, SETTLED]
     assert connection.unconfirmed == 0
 
 
@@ -306,7 +317,10 @@ async def test_a_cancelled_publish_takes_nothing_from_the_others() -> None:
     ("received", "cause"),
     [
         (frame.marshal(commands.Channel.Close(404, "NOT_FOUND - no exchange", 60, 40), 1), "404 NOT_FOUND"),
-        (frame.marshal(commands.Connection.Close(320, "CONNECTION_FORCED", 0, 0), 0), "320 CONNECTION_FORCED"),
+        (
+            frame.marshal(commands.Connection.Close(320, "CONNECTION_FORCED", 0, 0), 0),
+            "320 CONNECTION_FORCED",
+        ),
         (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "AMQP 0-9-1"),
     ],
@@ -356,7 +370,8 @@ def test_the_parts_of_an_address(url: str, expected: BrokerUrl) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "h", "http://h", "amqp://", "amqp:///v", "redis://h", "amqp://u:hunter2/x@h", "amqp://h:70000"]
+    "url",
+    ["", "h", "http://h", "amqp://", "amqp:///v", "redis://h", "amqp://u:hunter2/x@h", "amqp://h:70000"],
 )
 def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
     """A slash in a password that is not percent-encoded must not put the password into the error text."""

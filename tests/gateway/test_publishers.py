@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -45,10 +45,17 @@ def message(
     )
 
 
+def awaitable(condition: Callable[[], Awaitable[bool]]) -> Callable[[], bool | Awaitable[bool]]:
+    """The condition, of the type that it is waited for."""
+    return condition
+
+
 class Broker(Protocol):
     """A publisher with the far end of its queues."""
 
-    publisher: Publisher
+    @property
+    def publisher(self) -> Publisher:
+        """What is tested."""
 
     async def bind(self, queue: str, pattern: str) -> None:
         """Make a queue that the exchange for events fills."""
@@ -69,14 +76,17 @@ class MemoryBroker:
         self._taken: dict[str, int] = {}
 
     async def bind(self, queue: str, pattern: str) -> None:
+        """See :class:`Broker`."""
         self._patterns[queue] = pattern
 
     async def read(self, queue: str, count: int) -> list[Received]:
+        """See :class:`Broker`."""
         start = self._taken.get(queue, 0)
         self._taken[queue] = start + count
         return self._content(queue)[start : start + count]
 
     async def is_empty(self, queue: str) -> bool:
+        """See :class:`Broker`."""
         return len(self._content(queue)) == self._taken.get(queue, 0)
 
     def _content(self, queue: str) -> list[Received]:
@@ -89,7 +99,9 @@ class MemoryBroker:
 
     def _goes_to(self, queue: str, key: str) -> bool:
         if queue == UNROUTED:
-            return not any(matches(pattern, key) for name, pattern in self._patterns.items() if name != QUARANTINE)
+            return not any(
+                matches(pattern, key) for name, pattern in self._patterns.items() if name != QUARANTINE
+            )
         return matches(self._patterns[queue], key)
 
 
@@ -101,11 +113,13 @@ class SqliteBroker:
         self._database = Database(folder)
 
     async def bind(self, queue: str, pattern: str) -> None:
+        """See :class:`Broker`."""
         consumer = SqliteConsumer(self._database, queue, [(EXCHANGE, pattern)])
         await consumer.start()
         await consumer.stop()
 
     async def read(self, queue: str, count: int) -> list[Received]:
+        """See :class:`Broker`."""
         consumer = SqliteConsumer(self._database, queue)
         await consumer.start()
         deliveries = await consumer.receive(count)
@@ -114,6 +128,7 @@ class SqliteBroker:
         return [(each.message_id, each.routing_key, each.body) for each in deliveries]
 
     async def is_empty(self, queue: str) -> bool:
+        """See :class:`Broker`."""
         return not await self.read(queue, 1)
 
 
@@ -125,20 +140,30 @@ class RabbitBroker:
         self.channel = channel
 
     async def bind(self, queue: str, pattern: str) -> None:
+        """See :class:`Broker`."""
         made = await self.channel.declare_queue(queue, durable=True)
         await made.bind(EXCHANGE, pattern)
 
     async def read(self, queue: str, count: int) -> list[Received]:
+        """See :class:`Broker`."""
         messages = [await self.take(queue) for _ in range(count)]
         return [(each.message_id or "", each.routing_key or "", each.body) for each in messages]
 
     async def take(self, queue: str) -> AbstractIncomingMessage:
+        """The next message of a queue, with its properties."""
         source = await self.channel.get_queue(queue, ensure=False)
-        return await wait_until_async(
-            lambda: source.get(no_ack=True, fail=False), PATIENCE, f"there is a message in {queue}"
-        )  # type: ignore[return-value] # the loop ends with one only
+        found: list[AbstractIncomingMessage] = []
+
+        async def arrives() -> bool:
+            message = await source.get(no_ack=True, fail=False)
+            found.extend([message] if message else [])
+            return bool(found)
+
+        await wait_until_async(awaitable(arrives), PATIENCE, f"there is a message in {queue}")
+        return found[0]
 
     async def is_empty(self, queue: str) -> bool:
+        """See :class:`Broker`."""
         source = await self.channel.get_queue(queue, ensure=False)
         return await source.get(no_ack=True, fail=False) is None
 
@@ -199,7 +224,9 @@ async def test_every_bound_queue_gets_a_copy(broker: Broker) -> None:
     await broker.bind("pushes", "github.push")
     await broker.publisher.publish(message())
 
-    assert [await broker.read(queue, 1) for queue in ("all", "pushes")] == [[("id-1", "github.push", b"{}")]] * 2
+    assert [await broker.read(queue, 1) for queue in ("all", "pushes")] == [
+        [("id-1", "github.push", b"{}")]
+    ] * 2
     assert await broker.is_empty("all")
     assert await broker.is_empty("pushes")
 
@@ -414,7 +441,9 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
                 return True
 
             # The queue elects its leader after the broker has opened its door.
-            await wait_until_async(is_published, 60.0, "an event is confirmed", forgive=(PublishUnavailable,))
+            await wait_until_async(
+                awaitable(is_published), 60.0, "an event is confirmed", forgive=(PublishUnavailable,)
+            )
         await late.stop()
 
         async with await aio_pika.connect(rabbitmq_url) as connection:
@@ -433,7 +462,8 @@ async def test_a_suspended_broker_fails_publishes_after_the_confirm_timeout(
         try:
             async with asyncio.timeout(PATIENCE):
                 answers = await asyncio.gather(
-                    *(broker.publisher.publish(message(number)) for number in range(5)), return_exceptions=True
+                    *(broker.publisher.publish(message(number)) for number in range(5)),
+                    return_exceptions=True,
                 )
         finally:
             rabbitmq_server.resume()
@@ -443,7 +473,9 @@ async def test_a_suspended_broker_fails_publishes_after_the_confirm_timeout(
             await broker.publisher.publish(message("after"))
             return True
 
-        await wait_until_async(is_published, PATIENCE, "it works again", forgive=(PublishUnavailable,))
+        await wait_until_async(
+            awaitable(is_published), PATIENCE, "it works again", forgive=(PublishUnavailable,)
+        )
         await wait_until_async(lambda: broker.publisher.unconfirmed == 0, PATIENCE, "the late confirms came")
 
 
@@ -462,7 +494,7 @@ async def test_an_alarm_of_the_broker_is_trouble_until_it_clears(
                 return bool(publisher.trouble)
 
             # RabbitMQ tells a connection of the alarm when it publishes.
-            await wait_until_async(is_blocked, PATIENCE, "the alarm is noticed")
+            await wait_until_async(awaitable(is_blocked), PATIENCE, "the alarm is noticed")
             assert "takes no messages" in publisher.trouble
             assert "memory" in publisher.trouble
             with pytest.raises(PublishUnavailable, match="takes no messages"):

@@ -304,5 +304,5 @@ def configuration(public: int, admin: int, overrides: Mapping[str, Section]) -> 
         },
     }
     for section, settings in overrides.items():
-        content[section] = {**content[section], **settings}
+        content[section] = {**content.get(section, {}), **settings}
     return content

@@ -1,0 +1,132 @@
+"""`gateway dev`: the first minute with the program, with nothing installed, configured or set."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
+from support.inbox import Inbox
+from support.ports import free_ports
+from support.waiting import wait_until
+
+PROVIDERS = ("stripe", "github", "acme")
+SHIPPED = Path(__file__).resolve().parent.parent.parent / "config.yaml"
+
+
+def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
+    """`gateway dev` on private ports, with the configuration that it finds or brings."""
+    public, admin = free_ports(2)
+    words = ("dev", "--bind", f"127.0.0.1:{public}", "--admin-bind", f"127.0.0.1:{admin}")
+    return Program(directory, *words, extra=extra)
+
+
+def arrivals(program: Program, provider: str) -> list[str]:
+    """The ids of the events of one provider that the worker got."""
+    return re.findall(rf"^worker got  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
+
+
+def wait_for_samples(program: Program) -> None:
+    """Wait until the worker got an event of each provider."""
+    wait_until(lambda: all(arrivals(program, provider) for provider in PROVIDERS), 20, "the samples arrived")
+
+
+def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that is proposed, in the same folder, without any secret in the environment."""
+    (proposed,) = re.findall(r"Try in another terminal:  (.+?)   or   ", program.stdout)
+    return run_gateway(*shlex.split(proposed)[1:], *more, cwd=program.directory)
+
+
+@pytest.mark.parametrize("is_configured", [False, True], ids=["empty folder", "shipped configuration"])
+def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_configured: bool) -> None:
+    """Samples of three providers, then what a second terminal sends; Ctrl-C ends it with exit code 0."""
+    if is_configured:
+        shutil.copy(SHIPPED, tmp_path)
+    with dev(tmp_path) as program:
+        wait_for_samples(program)
+
+        sent, spoiled = in_another_terminal(program), in_another_terminal(program, "--tamper", "body")
+
+        assert sent.returncode == 0, sent.stderr
+        assert spoiled.returncode == 0, spoiled.stderr
+        (event_id,) = re.findall(r'"status":"accepted","id":"(\w+)"', sent.stdout)
+        wait_until(lambda: event_id in arrivals(program, "stripe"), 10, "the worker got the event")
+        assert "outcome=invalid_signature status=401" in program.stdout
+        began_at = time.monotonic()
+        assert program.stop(signal.SIGINT) == 0
+        assert time.monotonic() - began_at < 5
+        assert program.stderr == ""
+        assert len(arrivals(program, "stripe")) == 2
+        assert "Traceback" not in program.stdout
+
+
+def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
+    """In one file that nobody else can read, one for each provider, the same at the next start."""
+    kept = tmp_path / "var" / "dev.env"
+    with dev(tmp_path) as program:
+        program.wait_for("Ctrl-C ends it.")
+        first = kept.read_text()
+        assert kept.stat().st_mode & 0o777 == 0o600
+        names = [line.partition("=")[0] for line in first.splitlines()]
+        assert names == [f"{provider.upper()}_WEBHOOK_SECRET" for provider in PROVIDERS]
+        assert all(line in program.stdout for line in first.splitlines())
+        assert program.stop(signal.SIGINT) == 0
+
+        program.start()
+        wait_until(lambda: program.stdout.count("Ctrl-C ends it.") == 2, 20, "it started again")
+        assert kept.read_text() == first
+        wait_for_samples(program)
+        assert program.stop(signal.SIGTERM) == 0
+
+
+def test_secrets_of_the_environment_are_used_and_not_shown(tmp_path: Path, fresh_secrets: Secrets) -> None:
+    """Nor written down."""
+    with dev(tmp_path, fresh_secrets.environment()) as program:
+        wait_for_samples(program)
+        assert program.stop(signal.SIGINT) == 0
+        fresh_secrets.expect_absent(
+            program.stdout, program.stderr, (tmp_path / "var" / "dev.env").read_text()
+        )
+
+
+def test_real_servers_are_used_where_the_environment_names_them(
+    tmp_path: Path, fresh_secrets: Secrets, redis_url: str, rabbitmq_url: str
+) -> None:
+    """The worker reads from RabbitMQ, beside any other consumer; nothing is embedded."""
+    gateway = GatewayProcess(
+        tmp_path,
+        fresh_secrets,
+        redis_url=redis_url,
+        rabbitmq_url=rabbitmq_url,
+        command=("dev", "--no-samples"),
+    )
+    with gateway:
+        gateway.wait_for("Ctrl-C ends it.")
+        assert "claims in Redis, events to RabbitMQ" in gateway.stdout
+        inbox = Inbox(rabbitmq_url)
+        sent = gateway.run("send", "stripe")
+        assert sent.returncode == 0, sent.stderr
+        (arrival,) = inbox.take(1)
+        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], 10, "the worker got it")
+        assert gateway.stop(signal.SIGINT) == 0
+        assert not (tmp_path / "var" / "embedded.db").exists()
+
+
+def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) -> None:
+    """The port, and how to take another."""
+    with dev(tmp_path) as program:
+        program.wait_for("Ctrl-C ends it.")
+        (address,) = re.findall(r"senders call  http://(\S+)/webhooks/stripe", program.stdout)
+        second = run_gateway("dev", "--bind", address, cwd=tmp_path)
+        assert second.returncode == 1
+        assert f"cannot listen at {address}" in second.stderr
+        assert "--bind" in second.stderr
+        assert second.stderr.count("\n") == 1

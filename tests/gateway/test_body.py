@@ -1,0 +1,248 @@
+"""The body: which ones are read at all, and which are JSON to the letter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.body import MAX_DEPTH, check_media_type, parse_json, traceparent_of
+from gateway.errors import MalformedJson, UnsupportedMediaType
+from providers import Headers, MalformedRequest
+
+TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def headers(*fields: tuple[bytes, bytes]) -> Headers:
+    """The header of a request."""
+    return Headers(fields)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        b"application/json",
+        b"application/json; charset=utf-8",
+        b"application/json;charset=UTF-8",
+        b"Application/JSON ; Charset=UTF-8",
+        b'application/json; charset="utf-8"',
+        b"application/json; charset=utf8",
+        b"application/json;",
+        b"application/json; charset=utf-8; x=1",
+        b"application/json; profile=x",
+        b"application/cloudevents+json",
+        b"application/cloudevents+json; charset=utf-8",
+    ],
+)
+def test_json_in_utf_8_is_read(content_type: bytes) -> None:
+    """In every way in which senders say so."""
+    check_media_type(headers((b"content-type", content_type)))
+
+
+def test_a_sender_that_says_nothing_is_left_to_the_parser() -> None:
+    """As is one that says that its body is as it is."""
+    check_media_type(headers())
+    check_media_type(headers((b"content-encoding", b"identity")))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (b"content-type", b""),
+        (b"content-type", b"text/plain"),
+        (b"content-type", b"text/json"),
+        (b"content-type", b"application/x-www-form-urlencoded"),
+        (b"content-type", b"multipart/form-data; boundary=application/json"),
+        (b"content-type", b"application/jsonx"),
+        (b"content-type", b"application/xml, application/json"),
+        (b"content-type", b"application/cloudevents-batch+json"),
+        (b"content-type", b"application/json; charset=iso-8859-1"),
+        (b"content-type", b"application/json; charset=utf-16"),
+        (b"content-type", b"application/json; charset=utf-7"),
+        (b"content-type", b"application/json; charset="),
+        (b"content-type", b"application/json; x=1; charset=latin-1"),
+        (b"content-encoding", b"gzip"),
+        (b"content-encoding", b"br"),
+        (b"content-encoding", b"identity, gzip"),
+        (b"content-encoding", b""),
+    ],
+)
+def test_anything_else_is_not_read(field: tuple[bytes, bytes]) -> None:
+    """Other types, other charsets, and what would have to be inflated."""
+    with pytest.raises(UnsupportedMediaType):
+        check_media_type(headers(field))
+
+
+@pytest.mark.parametrize("name", [b"content-type", b"content-encoding"])
+def test_a_repeated_header_is_malformed(name: bytes) -> None:
+    """A proxy and we could read different ones."""
+    with pytest.raises(MalformedRequest):
+        check_media_type(headers((name, b"application/json"), (name, b"text/plain")))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"{}", {}),
+        (b" \t\r\n[] \n", []),
+        (b"null", None),
+        (b'"x"', "x"),
+        (b"-0.0", -0.0),
+        (b"9007199254740993", 9007199254740993),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b'{"id":"first","id":"last"}', {"id": "last"}),
+        (b'"\\ud83d\\ude00"', "😀"),
+        (b'"\\u0000"', "\0"),
+        (
+            b'{"__proto__":1,"$ref":"x","constructor":null}',
+            {"__proto__": 1, "$ref": "x", "constructor": None},
+        ),
+        ('"\u2028\ufeff"'.encode(), "\u2028\ufeff"),
+        (b"[" * 32 + b"]" * 32, json.loads("[" * 32 + "]" * 32)),
+    ],
+)
+def test_json_is_read(body: bytes, expected: object) -> None:
+    """Repeated names included, since real senders have them: the last one counts."""
+    assert expected == parse_json(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" \n",
+        b"{",
+        b"{}{}",
+        b"{} x",
+        b"{}\x00",
+        b"[1,]",
+        b"{'a':1}",
+        b"{a:1}",
+        b"// x\n{}",
+        b"NaN",
+        b"[Infinity]",
+        b"-Infinity",
+        b"1e400",
+        b"-1e400",
+        b"01",
+        b"+1",
+        b"1" * 5000,
+        b'"\xff"',
+        b'"\xc0\xaf"',
+        b'"\xed\xa0\x80"',
+        b'"\\ud800"',
+        b'"\\udc00\\ud800"',
+        b'"\n"',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+        "{}".encode("utf-16-le"),
+        "{}".encode("utf-32"),
+        b"true false",
+        b"nul",
+        b"[" * 33 + b"]" * 33,
+        b'{"a":' * 33 + b"1" + b"}" * 33,
+        b"[" * 100_000 + b"]" * 100_000,
+        b"[" * 100_000,
+    ],
+    ids=lambda body: repr(body[:16]),
+)
+def test_what_is_not_json_to_the_letter_is_refused(body: bytes) -> None:
+    """With a rejection and no other exception, whatever it is."""
+    with pytest.raises(MalformedJson):
+        parse_json(body)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"b":', "}]")])
+@pytest.mark.parametrize("levels", [1, 31, 32, 33, 34, 64])
+def test_nesting_is_bounded(opening: str, closing: str, levels: int) -> None:
+    """Thirty-two levels and no more; siblings do not count."""
+    times = levels // (2 if "[{" in opening else 1)
+    depth = times * (2 if "[{" in opening else 1)
+    text = "[0" + ",[],{}" * 40 + "," + opening * (times - 1) + "[1]" + closing * (times - 1) + "]"
+    depth = 1 + (times - 1) * (2 if "[{" in opening else 1) + 1
+    if depth <= MAX_DEPTH:
+        assert json.loads(text) == parse_json(text.encode())
+    else:
+        with pytest.raises(MalformedJson, match="nested"):
+            parse_json(text.encode())
+
+
+def test_a_wide_body_is_not_a_deep_one() -> None:
+    """Thousands of containers side by side, and brackets within texts."""
+    for text in (
+        "[" + ",".join(["{}"] * 5000) + "]",
+        json.dumps({"a": "[{" * 5000}),
+        json.dumps(["["] * 5000),
+    ):
+        assert json.loads(text) == parse_json(text.encode())
+
+
+def test_the_json_test_suite_agrees(corpus: Path) -> None:
+    """What must be refused is refused, what must be accepted is read; the rest never fails in another way."""
+    folder = corpus / "json-parsing"
+    verdicts: dict[str, str] = {}
+    for path in sorted(folder.glob("[niy]_*.json")):
+        try:
+            parse_json(path.read_bytes())
+        except MalformedJson:
+            verdicts[path.name] = "refused"
+        else:
+            verdicts[path.name] = "accepted"
+
+    assert len(verdicts) > 100
+    assert [
+        name for name, verdict in verdicts.items() if name.startswith("n_") and verdict != "refused"
+    ] == []
+    assert [
+        name for name, verdict in verdicts.items() if name.startswith("y_") and verdict != "accepted"
+    ] == []
+
+
+@given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
+def test_no_bytes_raise_anything_but_a_rejection(body: bytes) -> None:
+    """What is accepted, the standard library reads as the same value."""
+    try:
+        value = parse_json(body)
+    except MalformedJson:
+        return
+    # Integers beyond 64 bits are read as the nearest double; the bytes go out as they came.
+    expected = json.loads(
+        body, parse_int=lambda digits: int(digits) if abs(int(digits)) < 10**18 else float(digits)
+    )
+    assert orjson.loads(orjson.dumps(expected)) == _without_large_integers(value)
+
+
+def _without_large_integers(value: object) -> object:
+    if type(value) is int and abs(value) >= 10**18:
+        return float(value)
+    if isinstance(value, dict):
+        return {name: _without_large_integers(inner) for name, inner in value.items()}
+    return [_without_large_integers(inner) for inner in value] if isinstance(value, list) else value
+
+
+def test_a_trace_context_is_passed_on() -> None:
+    """As it is."""
+    assert TRACEPARENT.decode() == traceparent_of(headers((b"traceparent", TRACEPARENT)))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"x",
+        TRACEPARENT[:-1],
+        TRACEPARENT + b"0",
+        TRACEPARENT.upper(),
+        TRACEPARENT.replace(b"-", b"0"),
+        b"\xff" * 55,
+    ],
+)
+def test_an_odd_trace_context_is_left_out(value: bytes) -> None:
+    """It is no reason to refuse an event; neither is a repeated one."""
+    assert traceparent_of(headers((b"traceparent", value))) is None
+    assert traceparent_of(headers((b"traceparent", TRACEPARENT), (b"traceparent", TRACEPARENT))) is None
+    assert traceparent_of(headers()) is None

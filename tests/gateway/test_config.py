@@ -1,0 +1,496 @@
+"""The configuration: every mistake is found before anything starts, told with its place, and never with a secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from gateway.cli.check import config_schema
+from gateway.config import EMBEDDED, Config, load_config
+from gateway.config.environment import UnsetVariable, expand, is_optional
+from gateway.config.loader import adapter_of
+from gateway.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "correct horse battery staple"
+GITHUB = 'providers:\n  github: {adapter: github, secrets: ["${SECRET}"]}\n'
+SHIPPED_SECRETS = {
+    name: f"{SECRET} of {name}"
+    for name in ("STRIPE_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET", "ACME_WEBHOOK_SECRET")
+}
+
+
+def load(folder: Path, text: str, **environment: str) -> Config:
+    """The configuration of a file with this text."""
+    path = folder / "config.yaml"
+    path.write_text(text, "utf-8")
+    return load_config(path, {"SECRET": SECRET, **environment})
+
+
+def problems_of(folder: Path, text: str, **environment: str) -> list[str]:
+    """What is wrong with it, a line each, without the folder."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, text, **environment)
+    assert caught.value.exit_code == 3
+    assert caught.value.__cause__ is None
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def github(**settings: str) -> str:
+    """One provider with a setting a line: adapter in line 3, secrets in line 4, then the rest."""
+    settings = {"adapter": "github", "secrets": '["${SECRET}"]', **settings}
+    return "providers:\n  x:\n" + "".join(f"    {name}: {value}\n" for name, value in settings.items())
+
+
+# The file that is shipped
+
+
+@pytest.fixture
+def shipped() -> Config:
+    """config.yaml of the repository, with its secrets set."""
+    return load_config(ROOT / "config.yaml", SHIPPED_SECRETS)
+
+
+def test_the_shipped_file_loads(shipped: Config) -> None:
+    """With secrets and nothing else set, everything is embedded."""
+    assert {"stripe", "github", "acme"} == set(shipped.providers)
+    assert (shipped.redis.url, shipped.rabbitmq.url) == (EMBEDDED, EMBEDDED)
+    assert shipped.providers["acme"].secret_texts() == [SHIPPED_SECRETS["ACME_WEBHOOK_SECRET"]]
+    for provider in shipped.providers.values():
+        adapter_of(provider).bind(provider.secret_texts())
+
+
+def test_the_shipped_file_says_what_is_the_default(shipped: Config) -> None:
+    """So that it can be read as the reference."""
+    minimal = Config(providers=shipped.providers)
+
+    assert minimal.model_dump(mode="json") == shipped.model_dump(mode="json") | {"data_dir": "var"}
+
+
+def test_the_shipped_file_takes_addresses_and_a_second_secret_from_the_environment() -> None:
+    """As an operator sets them."""
+    config = load_config(
+        ROOT / "config.yaml",
+        {
+            **SHIPPED_SECRETS,
+            "REDIS_URL": "redis://cache/0",
+            "RABBITMQ_URL": "amqp://broker",
+            "GATEWAY_DATA_DIR": "/data",
+            "ACME_OLD_WEBHOOK_SECRET": f"{SECRET}, the old one",
+        },
+    )
+
+    assert (config.redis.url, config.rabbitmq.url) == ("redis://cache/0", "amqp://broker")
+    assert config.data_dir == Path("/data")
+    assert len(config.providers["acme"].secrets) == 2
+
+
+def test_the_schema_for_editors_is_up_to_date() -> None:
+    """docs/config.schema.json is what `gateway check --schema` prints."""
+    path = ROOT / "docs" / "config.schema.json"
+
+    assert json.dumps(config_schema(), indent=2) + "\n" == path.read_text("utf-8")
+
+
+def test_the_schema_for_editors_accepts_the_shipped_file() -> None:
+    """As it stands in the editor, variables and all."""
+    schema = config_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    content = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"servr": {}}, {"server": {"deadline": 8}}, {"providers": {}}, {"dedupe": {"on_unavailable": "drop"}}],
+)
+def test_the_schema_for_editors_refuses_mistakes(change: dict[str, Any]) -> None:
+    """Which an editor underlines then."""
+    content = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8")) | change
+
+    assert not jsonschema.Draft202012Validator(config_schema()).is_valid(content)
+
+
+# Mistakes, as they are told
+
+DURATION = "is not a duration; write a number and a unit, such as 300s, 250ms, 5m, 12h or 4d"
+VARIABLE = "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
+PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # the file
+        ("", "config.yaml:1: providers: is missing"),
+        (
+            "server:\n\tbind: x\n",
+            "config.yaml:2: is not YAML: found character '\\t' that cannot start any token",
+        ),
+        (GITHUB + "  github: {}\n", "config.yaml:3: providers.github: stands here for the second time"),
+        (
+            "server:\n  bind: 127.0.0.1:1\n  bind: 127.0.0.1:2\n" + GITHUB,
+            "config.yaml:3: server.bind: stands here for the second time",
+        ),
+        (
+            "a: &a {adapter: github}\nproviders:\n  x:\n    <<: *a\n",
+            "config.yaml:4: providers.x.<<: merge keys are not read; write the keys out",
+        ),
+        (
+            "a: &a [x]\nb: [" + ", ".join(["*a"] * 21) + "]\n" + GITHUB,
+            "config.yaml: more than 20 aliases; write the values out",
+        ),
+        # settings
+        (
+            "server:\n  max_bdy: 1MiB\n" + GITHUB,
+            "config.yaml:2: server.max_bdy: is not a setting; did you mean max_body?",
+        ),
+        (
+            github(on_invald="reject"),
+            "config.yaml:5: providers.x.on_invald: is not a setting; did you mean on_invalid?",
+        ),
+        ("zzz: 1\n" + GITHUB, "config.yaml:1: zzz: is not a setting"),
+        (
+            github(adapter="gihub"),
+            "config.yaml:3: providers.x.adapter: there is no adapter 'gihub'; did you mean github?",
+        ),
+        (github(adapter="hmac"), "config.yaml:2: providers.x.signature: is needed by adapter hmac"),
+        (
+            github(signature="{header: X}"),
+            "config.yaml:5: providers.x.signature: is already known to adapter github",
+        ),
+        (
+            github(adapter="hmac", signature="{scheme: none}"),
+            "config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'",
+        ),
+        (
+            github(on_invalid="drop"),
+            "config.yaml:5: providers.x.on_invalid: must be 'quarantine' or 'reject'",
+        ),
+        (
+            github(schema="nowhere.json"),
+            "config.yaml:5: providers.x.schema: nowhere.json: [Errno 2] No such file or directory: 'nowhere.json'",
+        ),
+        (
+            'providers:\n  Git Hub: {adapter: github, secrets: ["${SECRET}"]}\n',
+            (
+                "config.yaml:2: providers.Git Hub: has characters that it cannot have; "
+                "it must match ^[a-z0-9][a-z0-9_-]{0,62}$"
+            ),
+        ),
+        # secrets
+        (
+            github(secrets='[""]'),
+            "config.yaml:4: providers.x.secrets.0: is empty; everybody could sign with an empty secret",
+        ),
+        (
+            github(secrets='["   "]'),
+            "config.yaml:4: providers.x.secrets.0: is empty; everybody could sign with an empty secret",
+        ),
+        (github(secrets='["${SECRET} "]'), "config.yaml:4: providers.x.secrets.0: has white space around it"),
+        (
+            github(secrets='["${SECRET}", short]'),
+            "config.yaml:4: providers.x.secrets.1: is shorter than 16 characters; choose a longer one at the sender",
+        ),
+        (github(secrets='["ChangeMe"]'), f"config.yaml:4: providers.x.secrets.0: {PLACEHOLDER}"),
+        (github(secrets='["xxxxxxxxxxxxxxxxxxxx"]'), f"config.yaml:4: providers.x.secrets.0: {PLACEHOLDER}"),
+        (
+            github(secrets="[1234567890123456]"),
+            "config.yaml:4: providers.x.secrets.0: is not text; put the secret in quotes",
+        ),
+        (
+            github(secrets="[yes]"),
+            "config.yaml:4: providers.x.secrets.0: is not text; put the secret in quotes",
+        ),
+        (
+            github(adapter="standard_webhooks", secrets='["whsec_not base64 at all"]'),
+            "config.yaml:4: providers.x.secrets.0: is not base64",
+        ),
+        # variables
+        (
+            github(secrets='["${MISSING}"]'),
+            (
+                "config.yaml:4: providers.x.secrets.0: needs the environment variable MISSING, which is not set; "
+                "set it, or write ${NAME:-fallback}"
+            ),
+        ),
+        (
+            github(secrets='["${EMPTY}"]'),
+            (
+                "config.yaml:4: providers.x.secrets.0: needs the environment variable EMPTY, which is set to nothing; "
+                "set it, or write ${NAME:-fallback}"
+            ),
+        ),
+        (github(secrets='["${}"]'), f"config.yaml:4: providers.x.secrets.0: {VARIABLE}"),
+        (github(secrets='["${A${B}}"]'), f"config.yaml:4: providers.x.secrets.0: {VARIABLE}"),
+        # numbers, addresses, names
+        ("server:\n  deadline: -8s\n" + GITHUB, f"config.yaml:2: server.deadline: {DURATION}"),
+        ("dedupe:\n  lease: true\n" + GITHUB, f"config.yaml:2: dedupe.lease: {DURATION}"),
+        ("dedupe:\n  lease: 30\n" + GITHUB, f"config.yaml:2: dedupe.lease: {DURATION}"),
+        (
+            "server:\n  max_body: 0B\n" + GITHUB,
+            "config.yaml:2: server.max_body: is not a size; write a number and a unit, such as 64KiB, 1MiB or 1GiB",
+        ),
+        (
+            "server:\n  bind: 127.0.0.1:70000\n" + GITHUB,
+            "config.yaml:2: server.bind: is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080",
+        ),
+        (
+            "rabbitmq:\n  exchange: amq.topic\n" + GITHUB,
+            "config.yaml:2: rabbitmq.exchange: must not begin with amq., which RabbitMQ keeps to itself",
+        ),
+        (
+            "rabbitmq:\n  exchange: ''\n" + GITHUB,
+            (
+                "config.yaml:2: rabbitmq.exchange: has characters that it cannot have; "
+                "it must match ^[A-Za-z0-9_.:-]{1,200}$"
+            ),
+        ),
+        # what does not fit together
+        (
+            "server: {deadline: 20s}\n" + GITHUB,
+            (
+                "config.yaml:1: dedupe.lease (30s) must be at least twice server.deadline (20s), "
+                "or a slow event is handled twice"
+            ),
+        ),
+        (
+            "dedupe: {lease: 60s, retention: 30s}\n" + GITHUB,
+            "config.yaml:1: dedupe.retention must not be shorter than dedupe.lease",
+        ),
+        (
+            "server: {bind: 'h:80', admin_bind: 'h:80'}\n" + GITHUB,
+            "config.yaml:1: server.bind and server.admin_bind must differ: metrics are not for the public",
+        ),
+        (
+            "dedupe: {retention: 1d}\n" + github(adapter="stripe"),
+            (
+                "config.yaml:3: providers.x: Stripe repeats a delivery for up to 3d, longer than dedupe.retention (1d); "
+                "raise the retention"
+            ),
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{id}.{body}"}'),
+            (
+                "config.yaml:2: providers.x: {id} in signed needs event_id: header:NAME, "
+                "since nothing is parsed before it is verified"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    """File and line, the path of the field, what is wrong and what to do: one line each, and no other."""
+    assert [expected] == problems_of(tmp_path, text, EMPTY="")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a list\n",
+        "providers: {}\n",
+        "providers: 5\n",
+        "server: 5\n" + GITHUB,
+        "providers: \x01\n",
+        GITHUB + "---\n" + GITHUB,
+        "? [a, b]\n: c\n" + GITHUB,
+        "data_dir: !!python/object:os.system x\n" + GITHUB,
+        "data_dir: 2001-99-99\n" + GITHUB,
+        "data_dir: 17\n" + GITHUB,
+        github(secrets="[]"),
+        github(secrets='["${MISSING:-}"]'),
+        github(secrets="[" + ", ".join(['"${SECRET}"'] * 6) + "]"),
+        github(events='["a b"]'),
+        github(public_url="ftp://x"),
+        github(adapter="hmac", signature="{heder: X}"),
+        github(adapter="hmac", signature="{header: X, algorithm: md5}"),
+        github(adapter="hmac", signature='{header: X, signed: "{bdy}"}'),
+        github(event_id="body.id"),
+        "rabbitmq: {exchange: " + "x" * 201 + "}\n" + GITHUB,
+        "redis: {url: 'http://h'}\n" + GITHUB,
+        "rabbitmq: {url: 'http://h'}\n" + GITHUB,
+    ],
+)
+def test_other_mistakes_are_refused_too(tmp_path: Path, text: str) -> None:
+    """Each with the name of the file."""
+    assert problems_of(tmp_path, text)[0].startswith("config.yaml:")
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """An operator mends them in one go."""
+    problems = problems_of(tmp_path, "server: {a: 1, b: 2}\n" + github(on_invalid="drop"))
+
+    assert [line.split(": ")[1] for line in problems] == ["server.a", "server.b", "providers.x.on_invalid"]
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """With the option that names another."""
+    with pytest.raises(ConfigurationError, match="there is no such file; name one with --config"):
+        load_config(tmp_path / "nowhere.yaml", {})
+
+
+def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
+    """UTF-8 is what it has to be."""
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load_config(tmp_path / "config.yaml", {})
+
+
+# Secrets stay where they are
+
+HUNTER = "hunter2-and-more"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        github(secrets=f"{HUNTER}-0123456789"),
+        github(secrets=f"{{a: {HUNTER}-0123456789}}"),
+        github(secrets=f'["{HUNTER} "]'),
+        github(secrets=f'["{HUNTER[:9]}"]'),
+        github(secrets=f'["${{{HUNTER}}}"]'),
+        github(secrets=f'["abc${{{HUNTER}!}}"]'),
+        github(secrets=f"[*{HUNTER}]"),
+        github(secrets=f"[!{HUNTER} x]"),
+        github(secrets=f"[!!python/object:os.system {HUNTER}]"),
+        github(secrets=f'["{HUNTER}'),
+        github(secrets='["${PASSWORD}", 5]'),
+        github(secrets='["${PASSWORD} "]'),
+        github(adapter="standard_webhooks", secrets='["${PASSWORD}"]'),
+        github(secrets='["${PASSWORD}"]', signature="{header: X}"),
+        github(secrets='["${PASSWORD}"]', unknown="1"),
+        "redis: {url: 'http://:${PASSWORD}@h'}\n" + GITHUB,
+        "redis: {url: 'redis://:${PASSWORD}/x@h'}\n" + GITHUB,
+        "rabbitmq: {url: 'http://u:${PASSWORD}@h'}\n" + GITHUB,
+        "rabbitmq: {url: 'amqp://u:${PASSWORD}/x@h'}\n" + GITHUB,
+    ],
+)
+def test_no_mistake_is_told_with_a_secret(tmp_path: Path, text: str) -> None:
+    """Neither one from the environment nor one that stands in the file, whatever is wrong with it."""
+    text_of_all = "\n".join(problems_of(tmp_path, text, PASSWORD=HUNTER + "!"))
+
+    assert HUNTER[:9] not in text_of_all
+
+
+def test_a_configuration_shows_no_secret(tmp_path: Path) -> None:
+    """Neither printed, nor in a message, nor dumped; the passwords in addresses count as well."""
+    urls = f"redis: {{url: 'redis://:{HUNTER}@h/0'}}\nrabbitmq: {{url: 'amqp://u:{HUNTER}@h'}}\n"
+    config = load(tmp_path, urls + GITHUB)
+
+    for shown in (
+        repr(config),
+        str(config),
+        f"{config.redis} {config.rabbitmq} {config.providers['github']!r}",
+    ):
+        assert HUNTER not in shown
+        assert SECRET not in shown
+    assert SECRET not in config.providers["github"].model_dump_json()
+
+
+# Variables
+
+
+def expanded(text: str, **environment: str) -> str:
+    """The text with its variables replaced, none of them supplied."""
+    return expand(text, environment, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "expected"),
+    [
+        ("plain", {}, "plain"),
+        ("${A}", {"A": "1"}, "1"),
+        ("<${A}-${B}>", {"A": "1", "B": "2"}, "<1-2>"),
+        ("${A:-x}", {}, "x"),
+        ("${A:-x}", {"A": ""}, "x"),
+        ("${A:-x}", {"A": "1"}, "1"),
+        ("${A:-}", {}, ""),
+        ("${A:-redis://h:1/0?a=b}", {}, "redis://h:1/0?a=b"),
+        ("${A}", {"A": "${B}", "B": "2"}, "${B}"),
+        ("${A}", {"A": r"\1\g<0>$"}, r"\1\g<0>$"),
+        ("$A $$ $ US$5 {A}", {"A": "1"}, "$A $$ $ US$5 {A}"),
+        ("$${A}", {"A": "1"}, "$1"),
+    ],
+)
+def test_variables_are_replaced_once(text: str, environment: dict[str, str], expected: str) -> None:
+    """A dollar sign is otherwise itself, and values are not expanded again."""
+    assert expected == expanded(text, **environment)
+
+
+@pytest.mark.parametrize(
+    "text", ["${}", "${ A}", "${A-B}", "${1A}", "${A${B}}", "${A:-${B}}", "${A:x}", "${A:-{x}${}"]
+)
+def test_what_is_no_variable_is_refused(text: str) -> None:
+    """Braces do not nest, and a typing mistake is not taken for text."""
+    with pytest.raises(ValueError, match="not a variable"):
+        expanded(text, A="1", B="2")
+
+
+@pytest.mark.parametrize("environment", [{}, {"A": ""}])
+def test_a_variable_without_fallback_must_be_set(environment: dict[str, str]) -> None:
+    """To something; and its name is told."""
+    with pytest.raises(UnsetVariable, match="environment variable A"):
+        expanded("${A}", **environment)
+
+
+def test_a_missing_variable_can_be_supplied() -> None:
+    """As by `gateway dev`, which makes throw-away secrets; what is set comes first."""
+    assert expand("${A}${B}", {"B": "2"}, {"A": "1", "B": "x"}.get) == "12"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("${A:-}", True), ("${A:-x}", False), ("${A}", False), ("x${A:-}", False), ("", False)],
+)
+def test_only_an_empty_fallback_is_optional(text: str, expected: bool) -> None:
+    """Then the whole item of a list is left out."""
+    assert expected is is_optional(text)
+
+
+def test_an_empty_fallback_in_a_list_is_left_out(tmp_path: Path) -> None:
+    """The old secret that is not set any more; the places of the others in messages stay right."""
+    secrets = '["${OLD:-}", "${SECRET}", "${OLDER:-}"]'
+
+    assert load(tmp_path, github(secrets=secrets)).providers["x"].secret_texts() == [SECRET]
+    assert len(load(tmp_path, github(secrets=secrets), OLD=SECRET + "!").providers["x"].secrets) == 2
+
+
+def test_a_value_with_a_dollar_sign_stays_as_it_is(tmp_path: Path) -> None:
+    """Secrets of senders have them."""
+    secret = "pa$$w0rd-${SECRET}-$HOME"
+
+    assert load(tmp_path, github(secrets='["${ODD}"]'), ODD=secret).providers["x"].secret_texts() == [secret]
+
+
+# Values
+
+
+def test_times_that_fit_are_accepted(tmp_path: Path) -> None:
+    """At the limit: twice the deadline, and a retention as long as the lease and the sender's patience."""
+    text = "server: {deadline: 15s}\ndedupe: {lease: 30s, retention: 3d}\n"
+    config = load(tmp_path, text + github(adapter="stripe"))
+
+    assert (config.dedupe.lease, config.dedupe.retention, config.server.deadline) == (30, 259_200, 15)
+
+
+def test_the_identity_of_an_adapter_can_be_changed_in_the_configuration(tmp_path: Path) -> None:
+    """What is not stated stays as the adapter has it."""
+    provider = load(tmp_path, github(subject="body:/ref")).providers["x"]
+
+    assert adapter_of(provider).spec.subject == "body:/ref"
+    assert adapter_of(provider).spec.event_id == "header:X-GitHub-Delivery"
+
+
+def test_a_schema_of_one_s_own_is_found_beside_the_file(tmp_path: Path) -> None:
+    """Relative to the configuration, wherever the program was started; and checked at once."""
+    (tmp_path / "own.json").write_text('{"type":"object"}')
+    assert load(tmp_path, github(schema="own.json")).providers["x"].schema_file == Path("own.json")
+    (tmp_path / "own.json").write_text('{"typ":"object"}')
+
+    assert (
+        "'typ' is not a keyword of JSON Schema 2020-12" in problems_of(tmp_path, github(schema="own.json"))[0]
+    )
