@@ -77,9 +77,7 @@ class Schema:
         except (RecursionError, OverflowError) as error:
             return [Violation("", type(error).__name__)]
         violations = [
-            Violation(_pointer(cause.absolute_path), _pointer(cause.absolute_schema_path))
-            for error in errors
-            for cause in _causes(error)
+            violation for error in errors for cause in _causes(error) for violation in _violations(cause)
         ]
         return violations[:MAX_VIOLATIONS]
 
@@ -227,6 +225,15 @@ def _causes(error: jsonschema.ValidationError) -> Iterator[jsonschema.Validation
         yield error
     for inner in error.context or ():
         yield from _causes(inner)
+
+
+def _violations(error: jsonschema.ValidationError) -> Iterator[Violation]:
+    path, rule = _pointer(error.absolute_path), _pointer(error.absolute_schema_path)
+    if error.validator == "required":  # the path is of the object; what matters is what it lacks
+        missing = next(name for name in error.validator_value if error.message.startswith(repr(name)))
+        yield Violation(f"{path}{_pointer([missing])}", rule)
+    else:
+        yield Violation(path, rule)
 
 
 def _pointer(path: Any) -> str:

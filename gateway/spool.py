@@ -220,7 +220,12 @@ class SpoolingPublisher:
     async def _keep_draining(self) -> None:
         while True:
             await self._is_filled.wait()
-            if self._broker.trouble or not await self._drain_some():
+            try:
+                is_progress = not self._broker.trouble and await self._drain_some()
+            except sqlite3.Error as error:
+                log.warning("the spool cannot be drained", cause=str(error))
+                is_progress = False
+            if not is_progress:
                 await asyncio.sleep(_LOOK_AGAIN_AFTER)
             if not self._spool.count:
                 self._is_filled.clear()

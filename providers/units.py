@@ -47,6 +47,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f}ms"
 
 
+def format_size(size: int) -> str:
+    """The shortest way to write a size: 1048576 gives ``1MiB``."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size >= _BYTES[unit] and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return f"{size}B"
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
@@ -58,6 +66,7 @@ Duration = Annotated[
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
+    PlainSerializer(format_size, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64KiB", "1MiB"]}),
 ]
 """Bytes, written with a unit."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gateway.answers import _STATUS, Outcome
-from gateway.cli.check import config_schema
 from gateway.cli.providers import describe_all
 from gateway.config import load_config, reference
+from gateway.config.reference import config_schema
 from gateway.errors import REJECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from gateway.config import Config, load_config
+from gateway.config import load_config
 from gateway.config.loader import adapter_of
 from gateway.schemas import Catalogue
 
@@ -30,14 +29,6 @@ def run_check(path: Path) -> None:
     typer.echo(
         f"  claims: {_kind(config.redis.url)}, events: {_kind(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
     )
-
-
-def config_schema() -> dict[str, Any]:
-    """The JSON Schema of the configuration file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(by_alias=True),
-    }
 
 
 def _kind(url: str) -> str:

@@ -98,8 +98,8 @@ def check(
 
     Each mistake is one line: file, line, the path of the field, what to do. Exit code 3 when there is one.
     """
-    from gateway.cli.check import config_schema, run_check
-    from gateway.config.reference import render
+    from gateway.cli.check import run_check
+    from gateway.config.reference import config_schema, render
 
     if json_schema:
         typer.echo(json.dumps(config_schema(), indent=2))

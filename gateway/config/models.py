@@ -187,7 +187,10 @@ class Config(Section):
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
     redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
     rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
-    data_dir: Path = Field(Path("var"), description="The folder of the spool and the embedded stores.")
+    data_dir: Path = Field(
+        Path("var"),
+        description="The folder of the spool and the embedded stores, relative to the working directory.",
+    )
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     providers: dict[Name, ProviderConfig] = Field(

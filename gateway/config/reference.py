@@ -1,4 +1,4 @@
-"""The reference of the configuration, made from the models: ``gateway check --reference``."""
+"""What is made from the models: the reference for people, and the JSON Schema for editors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from gateway.config.models import Config, ProviderConfig
 from providers.hmac import HmacSpec, TimestampSpec
 from providers.spec import IdentitySpec
-from providers.units import format_duration
+from providers.units import format_duration, format_size
 
 _HEAD = """# Configuration
 
@@ -67,6 +67,22 @@ def _default(field: FieldInfo) -> str:
         return f"`{format_duration(default)}`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    if isinstance(default, int) and default >= 1024:  # the only whole numbers are sizes
-        return f"`{default // 1024**2}MiB`"
+    if isinstance(default, int) and field.metadata:  # a size; other whole numbers have no unit
+        return f"`{format_size(default)}`"
     return f"`{default}`"
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration file."""
+    schema = Config.model_json_schema(by_alias=True)
+    for definition in schema["$defs"].values():
+        for setting in definition.get("properties", {}).values():
+            _write_default_with_unit(setting)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _write_default_with_unit(setting: dict[str, Any]) -> None:
+    """Pydantic gives the number that the program works with, not the text that stands in the file."""
+    default = setting.get("default")
+    if setting.get("type") == "string" and isinstance(default, (int, float)):
+        setting["default"] = format_duration(default) if isinstance(default, float) else format_size(default)

@@ -10,10 +10,10 @@ import jsonschema
 import pytest
 import yaml
 
-from gateway.cli.check import config_schema
 from gateway.config import EMBEDDED, Config, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of
+from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -284,6 +284,10 @@ async def test_all_signature_failures_have_one_answer(house: House) -> None:
         await house.post(X_Hub_Signature_256="sha256=tooshort"),
         await house.post(X_Hub_Signature_256="md5=" + "0" * 64),
         await house.post(X_Hub_Signature_256=""),
+        # nothing else is looked at before the sender is proven
+        await house.post(b"{", X_Hub_Signature_256="sha256=" + "0" * 64),
+        await house.post(Content_Type="text/plain", drop="X-Hub-Signature-256"),
+        await house.post(event_id=None, drop="X-Hub-Signature-256"),
         await house.post(path="/webhooks/stripe"),
         await house.post(path="/webhooks/stripe", Stripe_Signature="t=1,v1=" + "0" * 64),
     ]

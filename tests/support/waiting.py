@@ -42,7 +42,7 @@ def wait_until(
 
 async def wait_until_async(
     condition: Callable[[], T | Awaitable[T]],
-    timeout: float = 10.0,  # noqa: ASYNC109 - the deadline must end the polling, not cancel the condition
+    timeout: float = 10.0,
     message: str = "the condition became true",
     *,
     forgive: tuple[type[Exception], ...] = (),
