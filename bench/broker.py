@@ -38,7 +38,7 @@ class Queue:
             queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
             await queue.bind(exchange, "#")
 
-    async def _drain(self, expected: int, timeout: float) -> int:  # noqa: ASYNC109 - polls, cancels nothing
+    async def _drain(self, expected: int, timeout: float) -> int:
         async with self._channel() as channel:
             deadline = time.monotonic() + timeout
             while True:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import jsonschema_rs
@@ -230,7 +230,8 @@ def _causes(error: jsonschema.ValidationError) -> Iterator[jsonschema.Validation
 def _violations(error: jsonschema.ValidationError) -> Iterator[Violation]:
     path, rule = _pointer(error.absolute_path), _pointer(error.absolute_schema_path)
     if error.validator == "required":  # the path is of the object; what matters is what it lacks
-        missing = next(name for name in error.validator_value if error.message.startswith(repr(name)))
+        required = cast("list[str]", error.validator_value)
+        missing = next(name for name in required if error.message.startswith(repr(name)))
         yield Violation(f"{path}{_pointer([missing])}", rule)
     else:
         yield Violation(path, rule)
