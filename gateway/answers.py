@@ -56,7 +56,7 @@ class Answer:
         self.start: dict[str, Any] = {
             "type": "http.response.start",
             "status": status,
-            "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+            "headers": (_JSON, (b"content-length", b"%d" % len(body)), *headers),
         }
 
 

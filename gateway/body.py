@@ -80,9 +80,10 @@ def check_media_type(headers: Headers) -> None:
     media_type, _, parameters = content_type.lower().partition(b";")
     if media_type.strip() not in _JSON_TYPES:
         raise UnsupportedMediaType
-    charset = parameters.replace(b" ", b"").replace(b'"', b"").removeprefix(b"charset=")
-    if b"charset=" in parameters and charset.partition(b";")[0] not in (b"utf-8", b"utf8"):
-        raise UnsupportedMediaType
+    for parameter in parameters.replace(b'"', b"").split(b";"):
+        name, _, value = parameter.strip().partition(b"=")
+        if name == b"charset" and value not in {b"utf-8", b"utf8"}:
+            raise UnsupportedMediaType
 
 
 def parse_json(body: bytes) -> Any:

@@ -21,15 +21,22 @@ Fields = tuple[tuple[bytes, bytes], ...]
 class Protocol(HttpToolsProtocol):
     """One connection of a sender. Tells the application in ``scope["head_size"]`` how large the headers are."""
 
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0
+
     def on_message_begin(self) -> None:
         """See uvicorn."""
         super().on_message_begin()
         self._head_size = 0
+        self._idle_since = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """See uvicorn."""
         self._head_size += len(name) + len(value)
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Start to handle a request, or queue it behind the one before it on the same connection."""
@@ -66,6 +73,37 @@ class Protocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or be idle."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            return
+        # One timer for as long as the connection lives; uvicorn sets and cancels one for each request.
+        self._idle_since = self.loop.time()
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._end_idleness)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if self._idle_timer:
+            self._idle_timer.cancel()
+        super().connection_lost(exc)
+
+    def _end_idleness(self) -> None:
+        self._idle_timer = None
+        if not self.cycle.response_complete:  # a request is under way, and sets the timer when it is done
+            return
+        remaining = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if remaining <= 0:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(remaining, self._end_idleness)
 
 
 class _Cycle(RequestResponseCycle):

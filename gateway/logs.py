@@ -30,15 +30,13 @@ class _Sink:
         self._lines: list[bytes] = []
 
     def write(self, line: bytes) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._lines.append(line)
-            self.drain()
-            return
-        if not self._lines:
-            loop.call_later(_GATHERED_FOR, self.drain)
         self._lines.append(line)
+        if len(self._lines) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_later(_GATHERED_FOR, self.drain)
+        except RuntimeError:
+            self.drain()
 
     def drain(self) -> None:
         """Write what was gathered."""

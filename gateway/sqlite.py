@@ -39,8 +39,8 @@ class SqliteFile:
         Raises:
             OSError: it cannot be opened or made.
         """
-        self._users += 1
-        if self._users > 1:
+        if self._users:
+            self._users += 1
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._loop = asyncio.get_running_loop()
@@ -52,6 +52,7 @@ class SqliteFile:
             target=self._work, args=(connection,), name=self.path.stem, daemon=True
         )
         self._thread.start()
+        self._users = 1
 
     async def stop(self) -> None:
         """Carry out what was asked for and close the file, when the last user stops."""

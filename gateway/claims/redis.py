@@ -16,7 +16,6 @@ from gateway.claims import (
     PENDING,
     ClaimsUnavailable,
     Standing,
-    call_on_failure,
     ignore_failure,
     standing_of,
 )
@@ -92,4 +91,4 @@ class RedisClaims:
         if connection is None:
             on_failure()
         else:
-            call_on_failure(connection.execute(*command), on_failure)
+            connection.tell(on_failure, *command)

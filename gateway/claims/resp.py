@@ -10,13 +10,35 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import hiredis
 from redis.asyncio.connection import SSLConnection, parse_url
 
 Value = str | bytes | int
+
+
+class _Unawaited:
+    """A reply that nobody waits for: a future costs as much as the rest of the command."""
+
+    __slots__ = ("_on_failure",)
+
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        self._on_failure = on_failure
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _: Any) -> None:
+        """It is as it should be."""
+
+    def set_exception(self, _: Exception) -> None:
+        self._on_failure()
+
+
+Reply = asyncio.Future[Any] | _Unawaited
 
 
 class RedisConnection(asyncio.Protocol):
@@ -32,8 +54,8 @@ class RedisConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._timeout = timeout
         self._reader = hiredis.Reader()
-        self._waiting: list[tuple[bytes, asyncio.Future[Any]]] = []
-        self._in_flight: deque[asyncio.Future[Any]] = deque()
+        self._waiting: list[tuple[bytes, Reply]] = []
+        self._in_flight: deque[Reply] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
         self._is_flush_due = False
 
@@ -44,21 +66,30 @@ class RedisConnection(asyncio.Protocol):
         carried out all the same.
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
+        self._send(command, reply)
+        return reply
+
+    def tell(self, on_failure: Callable[[], None], *command: Value) -> None:
+        """Have ``command`` carried out without waiting for it; ``on_failure`` is called if it is not."""
+        self._send(command, _Unawaited(on_failure))
+
+    def _send(self, command: tuple[Value, ...], reply: Reply) -> None:
         if self.lost.done():
             reply.set_exception(ConnectionError("connection lost"))
-            return reply
+            return
         packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
         self._waiting.append((packed, reply))
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
-        return reply
 
     async def close(self) -> None:
         """Send what waits, take the replies, and close."""
-        while (self._in_flight or self._waiting) and not self.lost.done():
-            await asyncio.wait([self._in_flight[-1] if self._in_flight else self._waiting[-1][1]])
+        if not self.lost.done():
+            with suppress(OSError, hiredis.ReplyError):
+                await self.execute("PING")  # replies come in order: all before it are there when this one is
         self._transport.close()
+        await asyncio.wait([self.lost])
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""

@@ -33,6 +33,8 @@ _CONNECT_TIMEOUT = 10.0
 _WATCH_EVERY = 0.1
 _LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
 
+_FRAME_OVERHEAD = 8  # bytes of a frame around its content
+
 _BASIC, _PUBLISH, _ACK, _NACK = 60, 40, 80, 120
 _MANDATORY = b"\x01"
 # Which properties follow, as the specification numbers them: content-type, headers, delivery-mode,
@@ -41,7 +43,7 @@ _PROPERTY_FLAGS = (1 << 15) | (1 << 13) | (1 << 12) | (1 << 7) | (1 << 5) | (1 <
 _PERSISTENT = b"\x02"
 
 _frame_head = struct.Struct(">BHI")
-_content_head = struct.Struct(">HHQH")
+_header_head = struct.Struct(">BHIHHQH")
 _confirm = struct.Struct(">HHQB")
 _long = struct.Struct(">I")
 
@@ -122,7 +124,6 @@ class PublishConnection(asyncio.Protocol):
         self._is_paused = False
         self._heard_at = self._spoke_at = self._loop.time()
         self._watch: asyncio.TimerHandle | None = None
-        self._publish_heads: dict[tuple[str, str], bytes] = {}
 
     @property
     def unconfirmed(self) -> int:
@@ -135,23 +136,31 @@ class PublishConnection(asyncio.Protocol):
         if self.lost.done() or self.blocked or self._is_paused:
             confirm.set_exception(PublishUnavailable(self.blocked or "the connection is lost or not read"))
             return confirm
-        body = message.body
-        head = self._publish_head(message.exchange, message.routing_key)
-        properties = _encode_properties(message)
+        headers = tuple(message.headers.items())
+        method, before_id, after_id = _recurring_parts(
+            message.exchange, message.routing_key, message.type, headers
+        )
+        message_id = _short(message.message_id)
         # Only now, when nothing can raise any more: the broker counts what it gets, and so must we.
         self._last_tag += 1
         self._unconfirmed[self._last_tag] = _Pending(confirm, self._loop.time(), message.message_id)
+        body = message.body
+        size, largest = len(body), self._frame_max - _FRAME_OVERHEAD
+        properties_size = len(before_id) + len(message_id) + len(after_id)
         self._outgoing += (
-            head,
-            _frame_head.pack(_HEADER, _CHANNEL, 14 + len(properties)),
-            _content_head.pack(_BASIC, 0, len(body), _PROPERTY_FLAGS),
-            properties,
+            method,
+            _header_head.pack(_HEADER, _CHANNEL, 14 + properties_size, _BASIC, 0, size, _PROPERTY_FLAGS),
+            before_id,
+            message_id,
+            after_id,
             _FRAME_END,
         )
-        largest = self._frame_max - 8
-        for start in range(0, len(body), largest):
-            part = body if len(body) <= largest else body[start : start + largest]
-            self._outgoing += (_frame_head.pack(_BODY, _CHANNEL, len(part)), part, _FRAME_END)
+        if 0 < size <= largest:
+            self._outgoing += (_frame_head.pack(_BODY, _CHANNEL, size), body, _FRAME_END)
+        else:
+            for start in range(0, size, largest):
+                part = body[start : start + largest]
+                self._outgoing += (_frame_head.pack(_BODY, _CHANNEL, len(part)), part, _FRAME_END)
         if not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -300,18 +309,6 @@ class PublishConnection(asyncio.Protocol):
         if isinstance(close, commands.Connection.Close):
             self._write(frame.marshal(commands.Connection.CloseOk(), 0))
 
-    def _publish_head(self, exchange: str, routing_key: str) -> bytes:
-        key = exchange, routing_key
-        head = self._publish_heads.get(key)
-        if head is None:
-            arguments = b"\x00\x00" + _short(exchange) + _short(routing_key) + _MANDATORY
-            method = struct.pack(">HH", _BASIC, _PUBLISH) + arguments
-            head = _frame_head.pack(_METHOD, _CHANNEL, len(method)) + method + _FRAME_END
-            if len(self._publish_heads) >= _REMEMBERED_HEADS:  # senders choose event types; memory is bounded
-                self._publish_heads.clear()
-            self._publish_heads[key] = head
-        return head
-
     def _flush(self) -> None:
         self._is_flush_due = False
         if self._outgoing and not self.lost.done():
@@ -355,7 +352,6 @@ class PublishConnection(asyncio.Protocol):
                 )
 
 
-_REMEMBERED_HEADS = 1024
 _CAPABILITIES: FieldTable = {
     "publisher_confirms": True,
     "basic.nack": True,
@@ -384,19 +380,16 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
     return connection
 
 
-def _encode_properties(message: Message) -> bytes:
-    table = b"".join([_header_field(name, value) for name, value in message.headers.items()])
-    return b"".join(
-        (
-            _CONTENT_TYPE_PROPERTY,
-            _long.pack(len(table)),
-            table,
-            _PERSISTENT,
-            _short(message.message_id),
-            _short(message.type),
-            _APP_ID_PROPERTY,
-        )
-    )
+@lru_cache(maxsize=1024)  # senders choose event types; memory is bounded
+def _recurring_parts(
+    exchange: str, routing_key: str, kind: str, headers: tuple[tuple[str, str], ...]
+) -> tuple[bytes, bytes, bytes]:
+    """What the messages of one kind share: the method's frame, and the properties before and after the id."""
+    arguments = b"\x00\x00" + _short(exchange) + _short(routing_key) + _MANDATORY
+    method = _frame_head.pack(_METHOD, _CHANNEL, 4 + len(arguments)) + struct.pack(">HH", _BASIC, _PUBLISH)
+    table = b"".join(_short(name) + b"S" + _long_string(value) for name, value in headers)
+    before_id = _short(CONTENT_TYPE) + _long.pack(len(table)) + table + _PERSISTENT
+    return method + arguments + _FRAME_END, before_id, _short(kind) + _short(APP_ID)
 
 
 def _short(text: str) -> bytes:
@@ -404,11 +397,6 @@ def _short(text: str) -> bytes:
     return bytes((len(data),)) + data
 
 
-@lru_cache(maxsize=1024)  # nearly all messages of a provider have the same ones
-def _header_field(name: str, value: str) -> bytes:
-    data = value.encode()
-    return b"%bS%b%b" % (_short(name), _long.pack(len(data)), data)
-
-
-_CONTENT_TYPE_PROPERTY = _short(CONTENT_TYPE)
-_APP_ID_PROPERTY = _short(APP_ID)
+def _long_string(text: str) -> bytes:
+    data = text.encode()
+    return _long.pack(len(data)) + data

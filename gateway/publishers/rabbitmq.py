@@ -80,5 +80,9 @@ class RabbitPublisher:
     def publish(self, message: Message) -> Awaitable[None]:
         """See :class:`gateway.publishers.Publisher`."""
         if self._link.current is None:
-            raise PublishUnavailable(self._link.trouble)
+            return _fail(self._link.trouble)
         return self._link.current.publish(message)
+
+
+async def _fail(cause: str) -> None:
+    raise PublishUnavailable(cause)
