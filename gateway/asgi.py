@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -65,7 +64,9 @@ class Webhooks:
                 raise MethodNotAllowed
             if len(scope["headers"]) > MAX_FIELDS or scope.get("head_size", 0) > MAX_HEAD:
                 raise HeadersTooLarge
-            outcome = await self._pipeline.receive(_raw_request(scope, progress.endpoint), receive, progress)
+            arrived = scope["arrived_body"]() if "arrived_body" in scope else None
+            request = _raw_request(scope, progress.endpoint)
+            outcome = await self._pipeline.receive(request, arrived, receive, progress)
             answer = succeed(outcome, progress.event_id or "")
         except SignatureRejected as rejection:
             metrics.signature_failures[rejection.fault] += 1
@@ -97,22 +98,20 @@ class Webhooks:
     ) -> None:
         status = answer.status if answer else 0
         write = self._log.info if status < _FIRST_REFUSAL else self._log.warning
-        milliseconds = round(elapsed * 1000, 2)
         if progress is None:
-            write("request", outcome=outcome, status=status, ms=milliseconds)
-            return
-        fields: dict[str, Any] = {
-            "outcome": outcome,
-            "status": status,
-            "ms": milliseconds,
-            "provider": progress.endpoint.name,
-            "event_type": progress.event_type,
-            "event_id": progress.event_id,
-            "size": progress.size,
-        }
-        if progress.cause:
-            fields["cause"] = progress.cause
-        write("request", **fields)
+            write("request", outcome=outcome, status=status, ms=round(elapsed * 1000, 2))
+        else:
+            write(
+                "request",
+                outcome=outcome,
+                status=status,
+                ms=round(elapsed * 1000, 2),
+                provider=progress.endpoint.name,
+                event_type=progress.event_type,
+                event_id=progress.event_id,
+                size=progress.size,
+                cause=progress.cause,
+            )
 
 
 def _raw_request(scope: Scope, endpoint: Endpoint) -> RawRequest:

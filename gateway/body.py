@@ -40,7 +40,7 @@ async def read_body(
         with deadline:
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False):
-                return _checked(message.get("body", b""), limit)
+                return bounded(message.get("body", b""), limit)
             return await _read_rest(message, receive, limit)
     except TimeoutError as error:
         raise RequestTimeout from error
@@ -59,7 +59,12 @@ async def _read_rest(message: Any, receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-def _checked(body: bytes, limit: int) -> bytes:
+def bounded(body: bytes, limit: int) -> bytes:
+    """A body that is there already.
+
+    Raises:
+        BodyTooLarge: it is larger than ``limit`` bytes.
+    """
     if len(body) > limit:
         raise BodyTooLarge
     return body

@@ -6,7 +6,6 @@ Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/forma
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
@@ -14,11 +13,11 @@ import orjson
 from providers.identity import Identity
 
 MAX_ROUTING_KEY = 255
+_REMEMBERED_TYPES = 1024  # senders have a few event types, but could make up any number
 
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.-]")
 
 
-@lru_cache(maxsize=1024)  # senders have a few event types, but could make up any number
 def key_segment(event_type: str) -> str:
     """An event type as part of a routing key: others than ``[A-Za-z0-9_.-]`` become dots."""
     return _NOT_IN_KEYS.sub(".", event_type)
@@ -34,17 +33,21 @@ class Envelope:
 
     def __init__(self, provider: str, adapter: str) -> None:
         self.provider = provider
-        self._type_prefix = f"com.{adapter}."
+        self._adapter = adapter
+        self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
         self._constant = {"datacontenttype": "application/json", "provider": provider, "adapter": adapter}
 
-    def routing_key(self, event_type: str) -> str:
-        """``<provider>.<event type>``, at most 255 bytes."""
-        return f"{self.provider}.{key_segment(event_type)}"[:MAX_ROUTING_KEY]
-
-    def type_of(self, event_type: str) -> str:
-        """The CloudEvents ``type``."""
-        return self._type_prefix + key_segment(event_type)
+    def names_of(self, event_type: str) -> tuple[str, str]:
+        """The routing key, ``<provider>.<event type>`` in at most 255 bytes, and the CloudEvents ``type``."""
+        names = self._names.get(event_type)
+        if names is None:
+            segment = key_segment(event_type)
+            names = f"{self.provider}.{segment}"[:MAX_ROUTING_KEY], f"com.{self._adapter}.{segment}"
+            if len(self._names) >= _REMEMBERED_TYPES:
+                self._names.clear()
+            self._names[event_type] = names
+        return names
 
     def source_of(self, identity: Identity) -> str:
         """The CloudEvents ``source``: the provider's own convention, else its key and the account."""
@@ -59,6 +62,7 @@ class Envelope:
         identity: Identity,
         event_id: str,
         source: str,
+        kind: str,
         data: bytes,
         *,
         received_at: str,
@@ -67,12 +71,12 @@ class Envelope:
         schema_id: str | None,
         traceparent: str | None,
     ) -> bytes:
-        """The event. ``data`` is verified JSON and goes in byte for byte."""
+        """The event, of CloudEvents type ``kind``. ``data`` is verified JSON and goes in byte for byte."""
         attributes = {
             "specversion": "1.0",
             "id": event_id,
             "source": source,
-            "type": self.type_of(identity.event_type),
+            "type": kind,
             **self._constant,
             "eventtype": identity.event_type,
             "receivedat": received_at,

@@ -19,7 +19,11 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection of a sender. Tells the application in ``scope["head_size"]`` how large the headers are."""
+    """One connection of a sender.
+
+    Tells the application in ``scope["head_size"]`` how large the headers are, and gives it with
+    ``scope["arrived_body"]()`` a body that need not be waited for.
+    """
 
     _idle_timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0
@@ -54,6 +58,7 @@ class Protocol(HttpToolsProtocol):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         scope["head_size"] = self._head_size
+        scope["arrived_body"] = self._arrived_body
         previous = self.cycle
         self.cycle = _Cycle(
             scope=scope,
@@ -73,6 +78,10 @@ class Protocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
+
+    def _arrived_body(self) -> bytes | None:
+        """The whole body when it is there already, as that of nearly every webhook is; else None."""
+        return None if self.cycle.more_body else bytes(self.cycle.body)
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or be idle."""

@@ -67,8 +67,8 @@ class _JsonLogger(structlog.BoundLoggerBase):
         self._write("error", event, {**fields, **trace})
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        line = {"timestamp": rfc3339_milliseconds(time.time()), "level": level, "event": event}
-        line.update(self._context, **fields)
+        moment = rfc3339_milliseconds(time.time())
+        line = {"timestamp": moment, "level": level, "event": event, **self._context, **fields}
         self._logger.write(orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE))
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from starlette.types import Receive
 
 from gateway.answers import Outcome
-from gateway.body import check_media_type, parse_json, read_body, traceparent_of
+from gateway.body import bounded, check_media_type, parse_json, read_body, traceparent_of
 from gateway.deadlines import Deadlines
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
@@ -72,8 +72,10 @@ class Pipeline:
         self._clock = clock
         self._deadlines = Deadlines()
 
-    async def receive(self, request: RawRequest, receive: Receive, progress: Progress) -> Outcome:
-        """Take one request the whole way; ``request`` has no body yet.
+    async def receive(
+        self, request: RawRequest, arrived: bytes | None, receive: Receive, progress: Progress
+    ) -> Outcome:
+        """Take one request the whole way; ``request`` has no body yet, ``arrived`` is it if it is there.
 
         Raises:
             Rejection: it is refused.
@@ -81,9 +83,11 @@ class Pipeline:
         """
         endpoint = progress.endpoint
         adapter = endpoint.adapter
-        request.body = await read_body(
-            request.headers, receive, endpoint.max_body, self._deadlines.within(endpoint.body_deadline)
-        )
+        if arrived is None:
+            deadline = self._deadlines.within(endpoint.body_deadline)
+            request.body = await read_body(request.headers, receive, endpoint.max_body, deadline)
+        else:
+            request.body = bounded(arrived, endpoint.max_body)
         progress.size = len(request.body)
         now = self._clock()
         verified = adapter.verify(request, now)  # nothing before this line touches any state
@@ -125,6 +129,7 @@ class Pipeline:
         now: float,
     ) -> Message:
         envelope = endpoint.envelope
+        routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
         traceparent = traceparent_of(request.headers)
         headers = {
@@ -139,14 +144,15 @@ class Pipeline:
             headers["violations"] = validation.violations
         return Message(
             exchange=self._exchange + QUARANTINE_SUFFIX if validation.violations else self._exchange,
-            routing_key=envelope.routing_key(identity.event_type),
+            routing_key=routing_key,
             message_id=event_id,
-            type=envelope.type_of(identity.event_type),
+            type=kind,
             headers=headers,
             body=envelope.encode(
                 identity,
                 event_id,
                 source,
+                kind,
                 request.body,
                 received_at=rfc3339_milliseconds(now),
                 secret_slot=request.secret_slot,
