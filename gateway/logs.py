@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal
 
 import orjson
 import structlog
+from structlog.typing import EventDict
 
 from providers.times import rfc3339_milliseconds
 
@@ -72,6 +73,11 @@ class _JsonLogger(structlog.BoundLoggerBase):
         self._logger.write(orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE))
 
 
+def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
+    """People need not read what is not there; programs like the same keys in every line."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def configure_logs(log_format: LogFormat) -> None:
     """Send all logs to standard output in ``log_format``."""
     if log_format == "json":
@@ -86,6 +92,7 @@ def configure_logs(log_format: LogFormat) -> None:
     else:
         structlog.configure(
             processors=[
+                _drop_absent,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
                 structlog.dev.ConsoleRenderer(
