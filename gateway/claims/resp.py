@@ -19,6 +19,8 @@ from redis.asyncio.connection import SSLConnection, parse_url
 
 Value = str | bytes | int
 
+_SENT_AT_ONCE = 8  # commands; the server works on them while we make the next
+
 
 class _Unawaited:
     """A reply that nobody waits for: a future costs as much as the rest of the command."""
@@ -79,7 +81,11 @@ class RedisConnection(asyncio.Protocol):
             return
         packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
         self._waiting.append((packed, reply))
-        if not self._in_flight and not self._is_flush_due:
+        if self._in_flight:
+            return
+        if len(self._waiting) >= _SENT_AT_ONCE:
+            self._flush()
+        elif not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
 

@@ -1,6 +1,6 @@
 """One AMQP 0-9-1 connection that declares and publishes, and does nothing else.
 
-The publishes of one turn of the event loop leave in one write, and confirms are settled by delivery tag,
+The publishes of one turn of the event loop leave in few writes, and confirms are settled by delivery tag,
 ``multiple`` included. aio-pika serves everything else in this program; for this one path its cost per
 message is several times that of the whole rest of a request (bench/RESULTS.md), and it can raise a
 CancelledError that nobody asked for when heartbeats fail.
@@ -33,6 +33,7 @@ _CONNECT_TIMEOUT = 10.0
 _WATCH_EVERY = 0.1
 _LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
 
+_SENT_AT_ONCE = 8  # messages; the broker works on them while we make the next
 _FRAME_OVERHEAD = 8  # bytes of a frame around its content
 
 _BASIC, _PUBLISH, _ACK, _NACK = 60, 40, 80, 120
@@ -116,7 +117,7 @@ class PublishConnection(asyncio.Protocol):
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, _Pending] = {}
-        self._last_tag = 0
+        self._last_tag = self._flushed_tag = 0
         self._frame_max = 131_072
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
@@ -161,7 +162,9 @@ class PublishConnection(asyncio.Protocol):
             for start in range(0, size, largest):
                 part = body[start : start + largest]
                 self._outgoing += (_frame_head.pack(_BODY, _CHANNEL, len(part)), part, _FRAME_END)
-        if not self._is_flush_due:
+        if self._last_tag - self._flushed_tag >= _SENT_AT_ONCE:
+            self._flush()
+        elif not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
         return confirm
@@ -311,6 +314,7 @@ class PublishConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
+        self._flushed_tag = self._last_tag
         if self._outgoing and not self.lost.done():
             self._write(b"".join(self._outgoing))
         self._outgoing.clear()
