@@ -78,6 +78,11 @@ def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def silence_logs() -> None:
+    """For commands that say themselves what there is to say."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+
 def configure_logs(log_format: LogFormat) -> None:
     """Send all logs to standard output in ``log_format``."""
     if log_format == "json":

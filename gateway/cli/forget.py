@@ -12,6 +12,7 @@ from gateway.claims import ClaimsUnavailable, claim_key
 from gateway.cli.runtime import find_provider, load_without_secrets, run
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.logs import silence_logs
 
 _CONNECT_WITHIN = 3.0
 _POLL_EVERY = 0.02
@@ -19,6 +20,7 @@ _POLL_EVERY = 0.02
 
 def run_forget(path: Path, provider: str, event_id: str) -> None:
     """Forget the event, and say whether it was known."""
+    silence_logs()
     config = load_without_secrets(path)
     find_provider(config, path, provider)
     if not run(_forget(config, claim_key(provider, event_id))):

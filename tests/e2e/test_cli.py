@@ -341,6 +341,7 @@ def test_a_forgotten_event_is_accepted_again(gateway: GatewayProcess) -> None:
     assert [post(gateway.url, delivery).status_code for _ in range(2)] == [202, 200]
 
     done, again = (gateway.run("forget", "stripe", delivery.event_id) for _ in range(2))
+    assert len(done.stdout.splitlines()) == 1
 
     assert (done.returncode, again.returncode) == (0, 1)
     assert delivery.event_id in done.stdout
