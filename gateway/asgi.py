@@ -1,7 +1,7 @@
 """The HTTP side: paths to endpoints, rejections to answers, and one line and one count for every request.
 
 Starlette serves all but the webhook path. That is a plain ASGI callable, because routing and the Request and
-Response objects would cost as much as the rest of the work.
+Response objects would add to every webhook what none of them needs.
 """
 
 from __future__ import annotations
