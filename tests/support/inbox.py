@@ -79,6 +79,17 @@ class Inbox:
         wait_until(has_come, timeout, f"{count} messages came to {self._queue}")
         return taken
 
+    def take_distinct(self, count: int, timeout: float = 20.0) -> list[Arrival]:
+        """Everything, once ``count`` different ones have come: copies do not stand for what is still on its way."""
+        taken: list[Arrival] = []
+
+        def has_come() -> bool:
+            taken.extend(self.take_all())
+            return len({arrival.message_id for arrival in taken}) >= count
+
+        wait_until(has_come, timeout, f"{count} different messages came to {self._queue}")
+        return taken
+
     async def _bind(self, exchange: str, pattern: str) -> None:
         async with await aio_pika.connect(self._url) as connection:
             channel = await connection.channel()
