@@ -118,9 +118,7 @@ class Catalogue:
 
     def find(self, adapter: str, event_type: str) -> Schema | None:
         """The schema for an event: of its type, else of the longest dotted prefix, else the adapter's envelope."""
-        known = {name: name for name in self.event_types(adapter)}
-        name = most_specific(known, event_type) or known.get(ENVELOPE)
-        return self._get(adapter, name) if name else None
+        return self.of_adapter(adapter).find(event_type)
 
     def _get(self, adapter: str, event_type: str) -> Schema:
         key = adapter, event_type
@@ -138,7 +136,7 @@ class AdapterSchemas:
 
     def find(self, event_type: str) -> Schema | None:
         """The schema for an event of this type; see :meth:`Catalogue.find`."""
-        return self._by_type.get(event_type) or most_specific(self._by_type, event_type) or self._envelope
+        return most_specific(self._by_type, event_type) or self._envelope
 
 
 def load_file(path: Path) -> AdapterSchemas:
