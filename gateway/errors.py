@@ -5,18 +5,22 @@
     ├── BadEventId                   400 bad_event_id
     ├── SignatureRejected            401 invalid_signature
     ├── MalformedJson                400 malformed_json
+    ├── IpNotAllowed                 403 ip_not_allowed
     ├── UnknownProvider              404 unknown_provider
     ├── MethodNotAllowed             405 method_not_allowed
     ├── RequestTimeout               408 request_timeout
     ├── BodyTooLarge                 413 body_too_large
     ├── UnsupportedMediaType         415 unsupported_media_type
     ├── SchemaMismatch               422 schema_mismatch
+    ├── RateLimited                  429 rate_limited, retryable
     ├── HeadersTooLarge              431 headers_too_large
     ├── Internal                     500 internal               a bug, and only a bug
     └── Unavailable                  503, retryable: every transient cause of ours
         ├── InFlight                     in_flight
         ├── BrokerUnavailable            broker_unavailable
-        └── DedupeUnavailable            dedupe_unavailable
+        ├── DedupeUnavailable            dedupe_unavailable
+        ├── Overloaded                   overloaded
+        └── ShuttingDown                 shutting_down
 
 Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.answers`).
 """
@@ -31,6 +35,13 @@ class MalformedJson(Rejection):
 
     status = 400
     reason = "malformed_json"
+
+
+class IpNotAllowed(Rejection):
+    """The provider has ``allow_ips``, and the request comes from elsewhere."""
+
+    status = 403
+    reason = "ip_not_allowed"
 
 
 class UnknownProvider(Rejection):
@@ -75,6 +86,14 @@ class SchemaMismatch(Rejection):
     reason = "schema_mismatch"
 
 
+class RateLimited(Rejection):
+    """The provider has sent more verified events than its ``rate_limit``."""
+
+    status = 429
+    reason = "rate_limited"
+    retryable = True
+
+
 class HeadersTooLarge(Rejection):
     """There are more header fields, or larger ones, than any sender has reason for."""
 
@@ -115,22 +134,38 @@ class DedupeUnavailable(Unavailable):
     reason = "dedupe_unavailable"
 
 
+class Overloaded(Unavailable):
+    """There are more connections, requests or bytes than we are to hold, or a request took too long here."""
+
+    reason = "overloaded"
+
+
+class ShuttingDown(Unavailable):
+    """The gateway is ending, and this request came after the signal."""
+
+    reason = "shutting_down"
+
+
 REJECTIONS: tuple[type[Rejection], ...] = (
     MalformedRequest,
     MalformedJson,
     BadEventId,
     SignatureRejected,
+    IpNotAllowed,
     UnknownProvider,
     MethodNotAllowed,
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
     SchemaMismatch,
+    RateLimited,
     HeadersTooLarge,
     Internal,
     InFlight,
     BrokerUnavailable,
     DedupeUnavailable,
+    Overloaded,
+    ShuttingDown,
 )
 """Every way to be refused, in the order of the documentation."""
 

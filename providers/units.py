@@ -1,9 +1,9 @@
-"""Durations and sizes as people write them in configuration: ``300s``, ``4d``, ``1MiB``."""
+"""Durations, sizes and rates as people write them in configuration: ``300s``, ``1MiB``, ``100/s``."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -11,6 +11,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "KB": 1000, "MB": 1000**2, "GB": 1000**3}
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,12})(B|KiB|MiB|GiB|KB|MB|GB)", re.ASCII)
+_RATE = re.compile(r"(\d{1,7})/(s|m|h)", re.ASCII)
 
 
 def parse_duration(text: object) -> float:
@@ -37,6 +38,32 @@ def parse_size(text: object) -> int:
     if not size:
         raise ValueError("is not a size; write a number and a unit, such as 64KiB, 1MiB or 1GiB")
     return size
+
+
+class EventRate(NamedTuple):
+    """So many events in so many seconds."""
+
+    events: int
+    seconds: float
+
+
+def parse_rate(text: object) -> EventRate:
+    """A rate such as ``100/s``, ``600/m`` or ``5000/h``.
+
+    Raises:
+        ValueError: the text is no such rate, or it is zero.
+    """
+    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    rate = EventRate(int(match[1]), _SECONDS[match[2]]) if match else None
+    if not rate or not rate.events:
+        raise ValueError("is not a rate; write a number of events and a unit, such as 100/s, 600/m or 5000/h")
+    return rate
+
+
+def format_rate(rate: EventRate) -> str:
+    """How a rate is written: ``100/s``."""
+    unit = next(unit for unit, seconds in _SECONDS.items() if seconds == rate.seconds)
+    return f"{rate.events}/{unit}"
 
 
 def format_duration(seconds: float) -> str:
@@ -70,3 +97,11 @@ Size = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64KiB", "1MiB"]}),
 ]
 """Bytes, written with a unit."""
+
+Rate = Annotated[
+    EventRate,
+    BeforeValidator(parse_rate),
+    PlainSerializer(format_rate, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_RATE.pattern}$", "examples": ["100/s", "600/m"]}),
+]
+"""Events in a time, written ``100/s``."""

@@ -39,16 +39,11 @@ def override_binds(config: Config, bind: str | None, admin_bind: str | None) -> 
     if not changes:
         return config
     try:
-        server = type(config.server).model_validate(
-            {**config.server.model_dump(exclude={"max_body", "deadline"}), **changes}
-        )
+        type(config.server).model_validate(changes)
     except ValidationError as error:
         problems = (
             f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx']['error']}"
             for detail in error.errors()
         )
         raise ConfigurationError(*problems) from None
-    server = server.model_copy(
-        update={"max_body": config.server.max_body, "deadline": config.server.deadline}
-    )
-    return config.model_copy(update={"server": server})
+    return config.model_copy(update={"server": config.server.model_copy(update=changes)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -10,16 +11,18 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
 from gateway.publishers.amqp import BrokerUrl
 from providers.spec import IdentitySpec, SignatureSpec
-from providers.units import Duration, Size, format_duration
+from providers.units import Duration, Rate, Size, format_duration
 
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
@@ -80,6 +83,21 @@ def _check_exchange(text: str) -> str:
     return text
 
 
+def _parse_network(text: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text if isinstance(text, str) else "")
+    except ValueError:
+        raise ValueError(
+            "is not a network; write its first address and the length of its prefix, such as 192.0.2.0/24"
+        ) from None
+
+
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_parse_network),
+    WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
+]
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Bind = Annotated[str, AfterValidator(_check_bind)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#/-]{1,128}$")]
@@ -98,12 +116,27 @@ class ServerConfig(Section):
     admin_bind: Bind = Field(
         "127.0.0.1:8081", description="Metrics and health for the operator; never public."
     )
-    workers: Literal[1] = Field(
-        1, description="Processes. One is what there is; run more gateways to have more."
+    trusted_proxies: list[Network] = Field(
+        [], description="Networks of proxies whose X-Forwarded-For is believed, for `allow_ips`."
     )
+    workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
     max_body: Size = Field(1024**2, description="The largest body of a request.")
     deadline: Duration = Field(
-        8.0, description="For the body of a request to arrive; less for an impatient sender."
+        8.0, description="For a whole request, from its head to its answer; less for an impatient sender."
+    )
+    max_connections: Count = Field(
+        2000, description="Open connections of a worker beyond which new ones are answered 503."
+    )
+    max_in_flight: Count = Field(
+        1000, description="Requests that a worker handles at a time, beyond which they are answered 503."
+    )
+    max_buffered: Size = Field(
+        256 * 1024**2,
+        description="Bytes of bodies in a worker's memory beyond which requests are answered 503.",
+    )
+    shutdown_delay: Duration | None = Field(
+        None,
+        description="How long /readyz says no before the listener closes, for a load balancer to notice.",
     )
 
 
@@ -164,6 +197,11 @@ class ProviderConfig(IdentitySpec):
     events: list[EventPattern] = Field(
         [], description="Event types to publish: * stands for one word, # for any number; empty for all."
     )
+    allow_ips: list[Network] = Field([], description="Networks from which it sends; empty for all.")
+    rate_limit: Rate | None = Field(
+        None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
+    )
+    max_body: Size | None = Field(None, description="The largest body, where it is not `server.max_body`.")
     on_invalid: Literal["quarantine", "reject"] = Field(
         "quarantine", description="What happens to a genuine event that is against its schema."
     )

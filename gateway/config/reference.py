@@ -67,7 +67,7 @@ def _default(field: FieldInfo) -> str:
         return f"`{format_duration(default)}`"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
-    if isinstance(default, int) and field.metadata:  # a size; other whole numbers have no unit
+    if isinstance(default, int) and "format_size" in str(field.metadata):  # other whole numbers have no unit
         return f"`{format_size(default)}`"
     return f"`{default}`"
 
