@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 from gateway.admission import Admission, Proxies
@@ -28,6 +29,22 @@ from gateway.webhooks import Webhooks
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are left to the network."""
+
+_FIXED = (
+    "server.bind",
+    "server.admin_bind",
+    "server.workers",
+    "server.max_connections",
+    "server.max_in_flight",
+    "server.max_buffered",
+    "server.shutdown_delay",
+    "redis",
+    "rabbitmq",
+    "data_dir",
+    "dedupe",
+    "spool",
+)
+"""What a running gateway cannot change."""
 
 
 class Gateway:
@@ -59,18 +76,16 @@ class Gateway:
         self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
-        catalogue = Catalogue.bundled()
-        endpoints = {
-            name: _endpoint(name, provider, config, folder, catalogue, metrics)
-            for name, provider in config.providers.items()
-        }
+        self._metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
+        self._catalogue = Catalogue.bundled()
+        self._config = config
+        self._folder = folder
+        self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        proxies = Proxies(config.server.trusted_proxies)
-        self.webhooks = Webhooks(endpoints, proxies, pipeline, metrics)
+        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self._metrics)
         self.public = public_app(self.webhooks, health)
-        self.admin = admin_app(metrics, health)
+        self.admin = admin_app(self._metrics, health)
 
     async def start(self) -> None:
         """Open the stores and begin to connect to the servers.
@@ -86,9 +101,29 @@ class Gateway:
         await self._publisher.stop()
         await self._claims.stop()
 
+    def reload(self, config: Config) -> list[str]:
+        """Use the providers of ``config`` for all requests from now on.
+
+        Returns:
+            The settings that differ and cannot change while the gateway runs.
+
+        Raises:
+            ValueError: a schema cannot be used; nothing has changed then.
+        """
+        self.webhooks.replace(self._endpoints(config), _proxies(config))
+        return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
+
+    def announce_end(self) -> None:
+        """Say on /readyz that nothing more should be sent here."""
+        self._is_ending = True
+
     def troubles(self) -> dict[str, str]:
         """What is wrong with each part; empty texts where nothing is."""
-        return {"publisher": self._publisher.trouble, "claims": self._claims.trouble}
+        return {
+            "publisher": self._publisher.trouble,
+            "claims": self._claims.trouble,
+            "process": "is ending" if self._is_ending else "",
+        }
 
     def is_ready(self) -> bool:
         """Whether events can be accepted.
@@ -96,7 +131,21 @@ class Gateway:
         The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
         """
         can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
-        return can_dedupe and self._publisher.is_accepting
+        return can_dedupe and self._publisher.is_accepting and not self._is_ending
+
+    def _endpoints(self, config: Config) -> dict[str, Endpoint]:
+        return {
+            name: _endpoint(name, provider, config, self._folder, self._catalogue, self._metrics)
+            for name, provider in config.providers.items()
+        }
+
+
+def _proxies(config: Config) -> Proxies:
+    return Proxies(config.server.trusted_proxies)
+
+
+def _get(config: Config, setting: str) -> object:
+    return attrgetter(setting)(config)
 
 
 def open_claims(config: Config, database: Database | None = None) -> Claims:

@@ -7,7 +7,7 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from math import ceil
 
@@ -17,7 +17,7 @@ import uvicorn
 from gateway.app import Gateway
 from gateway.asgi import HEALTH_PATHS
 from gateway.config.models import Config, split_bind
-from gateway.errors import OperatorError
+from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
 
 _BACKLOG = 2048
@@ -73,18 +73,45 @@ async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, 
             log.info("stopped")
 
 
-async def serve(gateway: Gateway, config: Config) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the process at once.
+async def serve(gateway: Gateway, config: Config, read_again: Callable[[], Config]) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
+
+    Args:
+        gateway: what is served.
+        config: what it was made of.
+        read_again: reads the configuration, and raises ConfigurationError when it is wrong.
 
     Raises:
         OperatorError: see :func:`running`.
     """
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, _on_signal, loop, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
     async with running(gateway, config):
         await stop.wait()
+        reloading.cancel()
+        gateway.announce_end()
+        await asyncio.sleep(config.server.shutdown_delay or 0)
+
+
+async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event) -> None:
+    while True:
+        await reload.wait()
+        reload.clear()
+        try:
+            fixed = gateway.reload(await asyncio.to_thread(read_again))
+        except ConfigurationError as error:
+            for problem in error.args:
+                log.warning("the new configuration is wrong, the old one stays", problem=str(problem))
+        except Exception:
+            log.exception("the new configuration cannot be used, the old one stays")
+        else:
+            log.info("configuration read again")
+            for setting in fixed:
+                log.warning("this setting changes with the next start only", setting=setting)
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

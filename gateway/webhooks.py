@@ -138,10 +138,7 @@ class Webhooks:
         elapsed = time.perf_counter() - exchange.started_at
         exchange.metrics.outcomes[outcome] += 1
         exchange.metrics.observe_latency(elapsed)
-        if 0 < status < _FIRST_REFUSAL:
-            write, client = self._log.info, None
-        else:
-            write, client = self._log.warning, exchange.client
+        write = self._log.info if 0 < status < _FIRST_REFUSAL else self._log.warning
         write(
             "request",
             outcome=outcome,
@@ -151,7 +148,7 @@ class Webhooks:
             event_type=exchange.event_type,
             event_id=exchange.event_id,
             size=exchange.size,
-            client=client,
+            client=exchange.client,
             cause=exchange.cause,
         )
 

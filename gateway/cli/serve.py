@@ -21,10 +21,13 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         raise typer.BadParameter(
             f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
         )
-    config = override_binds(load_config(path), bind, admin_bind)
+
+    def read() -> Config:
+        return override_binds(load_config(path), bind, admin_bind)
+
+    config = read()
     configure_logs("json" if log_format == "json" else "console")
-    gateway = Gateway(config, path.parent)
-    run(serve(gateway, config))
+    run(serve(Gateway(config, path.parent), config, read))
 
 
 def override_binds(config: Config, bind: str | None, admin_bind: str | None) -> Config:

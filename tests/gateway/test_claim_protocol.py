@@ -176,6 +176,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         """POST the event and note the answer."""
         body = b'{"zen":"%b"}' % attempt.event.encode()
         headers = [
+            (b"host", b"gateway.test"),
             (b"x-github-delivery", attempt.event.encode()),
             (b"x-github-event", b"ping"),
             (
