@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gateway import logs
 from gateway.asgi import Health, Webhooks, admin_app, public_app
 from gateway.claims import Claims
 from gateway.claims.redis import RedisClaims
@@ -16,13 +17,14 @@ from gateway.dedupe import Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.event import Envelope
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, shared_tallies
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
 from gateway.spool import Spool, SpoolingPublisher
+from gateway.tallies import Tallies
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are kept for everything but its body."""
@@ -37,6 +39,9 @@ class Gateway:
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
+        slot: which of the workers this is, from 0.
+        slots: how many workers there are.
+        tallies: where all workers count; by default a place of its own.
 
     Attributes:
         public: the ASGI application for senders.
@@ -51,12 +56,18 @@ class Gateway:
         claims: Claims | None = None,
         publisher: Publisher | None = None,
         clock: Callable[[], float] = time.time,
+        slot: int = 0,
+        slots: int = 1,
+        tallies: Tallies | None = None,
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
+        self._metrics = metrics = Metrics(tallies or shared_tallies(slots), slot)
+        metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
+        metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
+        metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         catalogue = Catalogue.bundled()
         endpoints = {
             name: _endpoint(name, provider, config, folder, catalogue, metrics)
@@ -75,9 +86,11 @@ class Gateway:
         """
         await self._claims.start()
         await self._publisher.start()
+        await self._metrics.start()
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
+        await self._metrics.stop()
         await self._publisher.stop()
         await self._claims.stop()
 

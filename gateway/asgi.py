@@ -69,7 +69,7 @@ class Webhooks:
             outcome = await self._pipeline.receive(request, arrived, receive, progress)
             answer = succeed(outcome, progress.event_id or "")
         except SignatureRejected as rejection:
-            metrics.signature_failures[rejection.fault] += 1
+            metrics.count_signature_failure(rejection.fault)
             answer = self._refuse(rejection, progress)
         except Rejection as rejection:
             answer = self._refuse(rejection, progress)
@@ -83,7 +83,7 @@ class Webhooks:
             await send({"type": "http.response.body", "body": answer.body})
         outcome_word = answer.outcome if answer else CLIENT_DISCONNECTED
         elapsed = time.perf_counter() - started_at
-        metrics.outcomes[outcome_word] += 1
+        metrics.count_outcome(outcome_word)
         metrics.observe_latency(elapsed)
         self._log_request(progress, answer, outcome_word, elapsed)
 

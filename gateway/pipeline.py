@@ -91,7 +91,7 @@ class Pipeline:
         progress.size = len(request.body)
         now = self._clock()
         verified = adapter.verify(request, now)  # nothing before this line touches any state
-        endpoint.metrics.secret_slots[verified.secret_slot] += 1
+        endpoint.metrics.count_secret_slot(verified.secret_slot)
         check_media_type(verified.headers)
         payload = parse_json(verified.body)
         identity = adapter.identify(verified, payload)

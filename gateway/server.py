@@ -7,7 +7,7 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 import structlog
 import uvicorn
@@ -17,11 +17,14 @@ from gateway.app import Gateway
 from gateway.config.models import Config, split_bind
 from gateway.errors import OperatorError
 from gateway.http import Protocol
+from gateway.supervisor import Worker
 
 _BACKLOG = 2048
 _KEEP_ALIVE = 30  # seconds
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
 _GRACE = 2.0  # seconds beyond the request deadline
+
+Listeners = tuple[socket.socket, socket.socket]
 
 log = structlog.get_logger()
 
@@ -35,17 +38,30 @@ class _Server(uvicorn.Server):
         yield
 
 
-@asynccontextmanager
-async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, str]]:
-    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+@contextmanager
+def listening(config: Config) -> Iterator[Listeners]:
+    """The sockets of the public and the admin listener, open within the block.
 
     Raises:
-        OperatorError: an address is taken, or an embedded store cannot be opened.
+        OperatorError: an address is taken.
     """
     with (
         _listening(config.server.bind, "bind") as public,
         _listening(config.server.admin_bind, "admin_bind") as admin,
     ):
+        yield public, admin
+
+
+@asynccontextmanager
+async def running(
+    gateway: Gateway, config: Config, listeners: Listeners | None = None
+) -> AsyncIterator[tuple[str, str]]:
+    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+
+    Raises:
+        OperatorError: an address is taken, or an embedded store cannot be opened.
+    """
+    with nullcontext(listeners) if listeners else listening(config) as (public, admin):
         try:
             await gateway.start()
         except OSError as error:
@@ -66,6 +82,19 @@ async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, 
             await asyncio.gather(*tasks)
             await gateway.stop()
             log.info("stopped")
+
+
+async def serve_as_worker(gateway: Gateway, config: Config, listeners: Listeners, worker: Worker) -> None:
+    """Run on sockets that other workers serve as well, until a signal or the end of the parent.
+
+    Raises:
+        OperatorError: an embedded store cannot be opened.
+    """
+    stop = asyncio.Event()
+    worker.watch(stop.set)
+    async with running(gateway, config, listeners):
+        worker.note_started()
+        await stop.wait()
 
 
 async def serve(gateway: Gateway, config: Config) -> None:
