@@ -7,6 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 
+from gateway import logs
 from gateway.admission import Admission, Proxies
 from gateway.asgi import Health, admin_app, public_app
 from gateway.claims import Claims
@@ -18,13 +19,14 @@ from gateway.dedupe import Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.event import Envelope
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, shared_tallies
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
 from gateway.spool import Spool, SpoolingPublisher
+from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
 
 _HEADROOM = 0.5
@@ -56,11 +58,15 @@ class Gateway:
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
+        slot: which of the workers this is, from 0.
+        slots: how many workers there are.
+        tallies: where all workers count; by default a place of its own.
 
     Attributes:
         webhooks: what becomes of webhooks.
         public: the ASGI application for senders.
         admin: the ASGI application for the operator.
+        metrics: what is counted.
     """
 
     def __init__(
@@ -71,21 +77,27 @@ class Gateway:
         claims: Claims | None = None,
         publisher: Publisher | None = None,
         clock: Callable[[], float] = time.time,
+        slot: int = 0,
+        slots: int = 1,
+        tallies: Tallies | None = None,
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        self._metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
+        self.metrics = Metrics(tallies or shared_tallies(slots), slot)
+        self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
+        self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
+        self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         self._catalogue = Catalogue.bundled()
         self._config = config
         self._folder = folder
         self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self._metrics)
+        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self.metrics)
         self.public = public_app(self.webhooks, health)
-        self.admin = admin_app(self._metrics, health)
+        self.admin = admin_app(self.metrics, health)
 
     async def start(self) -> None:
         """Open the stores and begin to connect to the servers.
@@ -95,9 +107,11 @@ class Gateway:
         """
         await self._claims.start()
         await self._publisher.start()
+        await self.metrics.start()
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
+        await self.metrics.stop()
         await self._publisher.stop()
         await self._claims.stop()
 
@@ -119,11 +133,8 @@ class Gateway:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with each part; empty texts where nothing is."""
-        return {
-            "publisher": self._publisher.trouble,
-            "claims": self._claims.trouble,
-            "process": "is ending" if self._is_ending else "",
-        }
+        troubles = {"publisher": self._publisher.trouble, "claims": self._claims.trouble}
+        return {**troubles, "process": "is ending"} if self._is_ending else troubles
 
     def is_ready(self) -> bool:
         """Whether events can be accepted.
@@ -135,7 +146,7 @@ class Gateway:
 
     def _endpoints(self, config: Config) -> dict[str, Endpoint]:
         return {
-            name: _endpoint(name, provider, config, self._folder, self._catalogue, self._metrics)
+            name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
             for name, provider in config.providers.items()
         }
 

@@ -68,8 +68,8 @@ class Dedupe:
     def commit(self, claim: Claim, metrics: ProviderMetrics) -> None:
         """The event is published: repetitions are duplicates from now on."""
         if not claim.is_held:
-            metrics.unchecked += 1
-        self.claims.commit(claim.key, metrics.note_commit_failure)
+            metrics.count("unchecked")
+        self.claims.commit(claim.key, lambda: metrics.count("commit_failure"))
 
     def release(self, claim: Claim) -> None:
         """The event was not published: whoever has it may try."""

@@ -87,7 +87,7 @@ class Pipeline:
         request.body = body
         now = self._clock()
         verified = endpoint.adapter.verify(request, now)  # nothing before this line touches any state
-        endpoint.metrics.secret_slots[verified.secret_slot] += 1
+        endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         check_media_type(verified.headers)
         payload = parse_json(verified.body)

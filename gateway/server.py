@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from math import ceil
 
 import structlog
@@ -19,10 +19,13 @@ from gateway.asgi import HEALTH_PATHS
 from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
+from gateway.supervisor import Worker
 
 _BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
+
+Listeners = tuple[socket.socket, socket.socket]
 
 log = structlog.get_logger()
 
@@ -36,29 +39,42 @@ class _Server(uvicorn.Server):
         yield
 
 
-@asynccontextmanager
-async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, str]]:
-    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+@contextmanager
+def listening(config: Config) -> Iterator[Listeners]:
+    """The sockets of the public and the admin listener, open within the block.
 
     Raises:
-        OperatorError: an address is taken, or an embedded store cannot be opened.
+        OperatorError: an address is taken.
     """
     with (
         _listening(config.server.bind, "bind") as public,
         _listening(config.server.admin_bind, "admin_bind") as admin,
     ):
+        yield public, admin
+
+
+@asynccontextmanager
+async def running(
+    gateway: Gateway, config: Config, listeners: Listeners | None = None
+) -> AsyncIterator[tuple[str, str]]:
+    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+
+    Raises:
+        OperatorError: an address is taken, or an embedded store cannot be opened.
+    """
+    with nullcontext(listeners) if listeners else listening(config) as (public, admin):
         try:
             await gateway.start()
         except OSError as error:
             raise OperatorError(f"cannot open the embedded stores: {error}") from error
         limits = _limits(config)
-        servers = [
-            _server(Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS), config),
-            _server(Listener(None, gateway.admin, limits), config),
-        ]
+        listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
+        gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
+        gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight)
+        servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
         tasks = [
-            asyncio.create_task(server.serve(sockets=[listener]), name="listener")
-            for server, listener in zip(servers, (public, admin), strict=True)
+            asyncio.create_task(server.serve(sockets=[sock]), name="listener")
+            for server, sock in zip(servers, (public, admin), strict=True)
         ]
         _settle_memory()
         addresses = _address(public), _address(admin)
@@ -73,24 +89,38 @@ async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, 
             log.info("stopped")
 
 
-async def serve(gateway: Gateway, config: Config, read_again: Callable[[], Config]) -> None:
+async def serve(
+    gateway: Gateway,
+    config: Config,
+    read_again: Callable[[], Config],
+    listeners: Listeners | None = None,
+    worker: Worker | None = None,
+) -> None:
     """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
 
     Args:
         gateway: what is served.
         config: what it was made of.
         read_again: reads the configuration, and raises ConfigurationError when it is wrong.
+        listeners: sockets that other workers serve as well; by default it opens its own.
+        worker: tells the parent, where this is one of several workers.
 
     Raises:
         OperatorError: see :func:`running`.
     """
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, loop, stop)
+    if worker:
+        worker.watch(stop.set)
+    else:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal, loop, stop)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
-    async with running(gateway, config):
+    async with running(gateway, config, listeners):
+        if worker:
+            worker.note_started()
         await stop.wait()
         reloading.cancel()
         gateway.announce_end()

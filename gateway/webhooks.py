@@ -112,7 +112,7 @@ class Webhooks:
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""
         if isinstance(rejection, SignatureRejected):
-            exchange.metrics.signature_failures[rejection.fault] += 1
+            exchange.metrics.count_signature_failure(rejection.fault)
         if rejection.detail:
             exchange.cause = rejection.detail
         self._finish(exchange, refuse(rejection, exchange.event_id))
@@ -136,7 +136,7 @@ class Webhooks:
 
     def _note(self, exchange: Exchange, outcome: str, status: int) -> None:
         elapsed = time.perf_counter() - exchange.started_at
-        exchange.metrics.outcomes[outcome] += 1
+        exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
         write = self._log.info if 0 < status < _FIRST_REFUSAL else self._log.warning
         write(
