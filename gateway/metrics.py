@@ -33,6 +33,8 @@ class ProviderMetrics:
         secret_slots: verified requests by the position of the secret that matched.
         unchecked: events published without a claim.
         commit_failures: published events whose claim could not be marked as done.
+        replays_suspected: published events whose body had come under another id that no signature covers.
+        id_body_mismatches: duplicates that had another body than the event of the same id.
     """
 
     def __init__(self, secret_count: int) -> None:
@@ -41,6 +43,8 @@ class ProviderMetrics:
         self.secret_slots = [0] * secret_count
         self.unchecked = 0
         self.commit_failures = 0
+        self.replays_suspected = 0
+        self.id_body_mismatches = 0
         self._latency = [0] * (len(LATENCY_BUCKETS) + 1)
         self._latency_sum = 0.0
 

@@ -102,7 +102,9 @@ class Pipeline:
         validation = _validate(endpoint, identity, payload)
         if validation.violations and endpoint.rejects_invalid:
             raise SchemaMismatch(validation.violations)
-        claim = await self._dedupe.acquire(endpoint.name, event_id)
+        claim = await self._dedupe.acquire(
+            endpoint.name, event_id, verified.body, endpoint.metrics, is_id_signed=adapter.signs_event_id
+        )
         if claim is None:
             return Outcome.DUPLICATE
         try:
