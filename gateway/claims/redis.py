@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Iterator
 
 import hiredis
@@ -69,12 +70,12 @@ class RedisClaims:
         """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"
-        give_up_at = asyncio.get_running_loop().time() + self._timeout
+        asked_at = time.monotonic()
         try:
             try:
                 value = await self._connection().execute(*command)
             except ConnectionError:
-                async with asyncio.timeout_at(give_up_at):
+                async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
         except (hiredis.ReplyError, OSError) as error:
             raise _unavailable(error) from error
