@@ -13,6 +13,7 @@ from gateway.asgi import Health, admin_app, public_app
 from gateway.claims import Claims
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
+from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.config.loader import adapter_of
 from gateway.dedupe import Dedupe
@@ -85,9 +86,11 @@ class Gateway:
         self._claims = claims or open_claims(config, database)
         self._publisher = publisher or _publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
+        self._clock_watch = ClockWatch(self._claims, clock)
         self.metrics = Metrics(tallies or shared_tallies(slots), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
+        self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
         self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         self._catalogue = Catalogue.bundled()
         self._config = config
@@ -107,11 +110,13 @@ class Gateway:
         """
         await self._claims.start()
         await self._publisher.start()
+        await self._clock_watch.start()
         await self.metrics.start()
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
         await self.metrics.stop()
+        await self._clock_watch.stop()
         await self._publisher.stop()
         await self._claims.stop()
 
@@ -133,7 +138,11 @@ class Gateway:
 
     def troubles(self) -> dict[str, str]:
         """What is wrong with each part; empty texts where nothing is."""
-        troubles = {"publisher": self._publisher.trouble, "claims": self._claims.trouble}
+        troubles = {
+            "publisher": self._publisher.trouble,
+            "claims": self._claims.trouble,
+            "clock": self._clock_watch.trouble,
+        }
         return {**troubles, "process": "is ending"} if self._is_ending else troubles
 
     def is_ready(self) -> bool:
@@ -142,7 +151,8 @@ class Gateway:
         The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
         """
         can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
-        return can_dedupe and self._publisher.is_accepting and not self._is_ending
+        is_well = not (self._clock_watch.trouble or self._is_ending)
+        return can_dedupe and self._publisher.is_accepting and is_well
 
     def _endpoints(self, config: Config) -> dict[str, Endpoint]:
         return {

@@ -108,7 +108,13 @@ class Pipeline:
             Rejection: it cannot be published now.
         """
         endpoint = exchange.endpoint
-        claim = await self._dedupe.acquire(endpoint.name, event.id)
+        claim = await self._dedupe.acquire(
+            endpoint.name,
+            event.id,
+            event.request.body,
+            endpoint.metrics,
+            is_id_signed=endpoint.adapter.signs_event_id,
+        )
         if claim is None:
             return Outcome.DUPLICATE
         try:
@@ -154,6 +160,7 @@ class Pipeline:
                 received_at=rfc3339_milliseconds(event.received_at),
                 secret_slot=event.request.secret_slot,
                 is_claimed=claim.is_held,
+                is_replay_suspected=claim.is_replay_suspected,
                 schema_id=event.validation.schema_id,
                 traceparent=traceparent,
             ),

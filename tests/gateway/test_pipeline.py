@@ -668,7 +668,7 @@ async def test_which_secret_matched_is_counted_and_told(build: Callable[..., Hou
 async def test_readiness_follows_the_stores(house: House) -> None:
     """Live as long as it answers; ready while events can be accepted."""
     assert answer_of(await house.client.get("/livez")) == (200, {"status": "live"})
-    ready = {"status": "ready", "checks": {"publisher": "ok", "claims": "ok"}}
+    ready = {"status": "ready", "checks": {"publisher": "ok", "claims": "ok", "clock": "ok"}}
     assert (200, ready) == answer_of(await house.client.get("/readyz"))
     house.publisher.trouble = "the broker has gone fishing"
     assert (answer_of(await house.operator.get("/readyz"))) == (
