@@ -15,11 +15,12 @@ from typing import NamedTuple
 from starlette.types import Receive
 
 from gateway.answers import Outcome
-from gateway.body import bounded, check_media_type, parse_json, read_body, traceparent_of
+from gateway.body import bounded, read_body
 from gateway.deadlines import Deadlines
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
+from gateway.payload import check_media_type, parse_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from providers import Identity, RawRequest, VerifiedRequest
 from providers.identity import MAX_ATTRIBUTE
