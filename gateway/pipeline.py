@@ -14,14 +14,14 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway.answers import Outcome
-from gateway.body import check_media_type, parse_json, traceparent_of
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
 from gateway.exchange import Exchange
+from gateway.payload import check_media_type, parse_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from providers import Identity, VerifiedRequest
-from providers.identity import MAX_ATTRIBUTE
+from providers.identity import clean_attribute
 from providers.times import rfc3339_milliseconds
 
 
@@ -175,6 +175,7 @@ def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> Valida
         return _UNKNOWN
     if schema.is_valid(payload):
         return Validation(schema.id, None)
-    broken = "; ".join(f"{violation.path or '/'}: {violation.rule}" for violation in schema.explain(payload))
-    # The validator that decides and the one that explains differ in odd corners, such as which digits are digits.
-    return Validation(None, broken[:MAX_ATTRIBUTE] or "/: schema")
+    broken = "; ".join(
+        f"{violation.path or '/'}: {violation.rule or '/'}" for violation in schema.explain(payload)
+    )
+    return Validation(None, clean_attribute(broken) or "/: /")

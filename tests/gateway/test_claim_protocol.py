@@ -210,7 +210,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         if answer == "internal":
             self.violations.append("a bug")
 
-    def note_publish(self, event: str, is_claimed: bool) -> None:  # noqa: FBT001 -- a callback
+    def note_publish(self, event: str, is_claimed: bool) -> None:
         """Nobody may hold an event that another one has held for less than the lease."""
         if not is_claimed:
             self.has_faults = True
