@@ -22,7 +22,7 @@ from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
-from gateway.spool import Spool, SpoolingPublisher
+from gateway.spool.publisher import SpoolingPublisher
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are kept for everything but its body."""
@@ -108,9 +108,7 @@ def _publisher(config: Config, database: Database) -> Publisher:
         return SqlitePublisher(database, rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
     return (
-        SpoolingPublisher(broker, Spool(config.data_dir, config.spool.max_size))
-        if config.spool.enabled
-        else broker
+        SpoolingPublisher(broker, config.data_dir, config.spool.max_size) if config.spool.enabled else broker
     )
 
 
