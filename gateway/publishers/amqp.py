@@ -32,6 +32,7 @@ _HEARTBEAT = 10  # seconds
 _REACH_TIMEOUT = 3.0  # to reach the broker: a packet lost while it was away must not cost its return
 _OPEN_TIMEOUT = 10.0  # to log in and declare, for which a broker that starts takes its time
 _WATCH_EVERY = 0.1
+_DECLARE_EVERY = 1.0
 _LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
 _MOST_UNCONFIRMED = 4096  # messages, beyond which publishing stops
 
@@ -125,6 +126,9 @@ class PublishConnection(asyncio.Protocol):
         self._frame_max = 131_072
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
+        self._topology: Sequence[base.Frame] = ()
+        self._declared_at = self._loop.time()
+        self._declaring: asyncio.Task[None] | None = None
         self._is_flush_due = False
         self._is_paused = False
         self._heard_at = self._spoke_at = self._loop.time()
@@ -229,10 +233,26 @@ class PublishConnection(asyncio.Protocol):
         self._write(frame.marshal(commands.Connection.TuneOk(1, self._frame_max, _HEARTBEAT), 0))
         await self.call(commands.Connection.Open(url.vhost), 0)
         await self.call(commands.Channel.Open())
-        for command in topology:
-            await self.call(command)
+        self._topology = topology
+        await self._declare()
         await self.call(commands.Confirm.Select())
         self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
+
+    async def _declare(self) -> None:
+        self._declared_at = self._loop.time()
+        for command in self._topology:
+            await self.call(command)
+
+    def _declare_again(self) -> None:
+        """A message came back that the topology has a place for: somebody has removed a part of it."""
+        if self._declaring is None and self._loop.time() - self._declared_at > _DECLARE_EVERY:
+            self._declaring = self._loop.create_task(self._declare(), name="declaring the topology again")
+            self._declaring.add_done_callback(self._on_declared)
+
+    def _on_declared(self, task: asyncio.Task[None]) -> None:
+        self._declaring = None
+        if not task.cancelled():
+            task.exception()  # retrieved: the connection has ended with it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -319,6 +339,7 @@ class PublishConnection(asyncio.Protocol):
                 self.blocked = ""
             case commands.Basic.Return():
                 self._return_cause = f"returned by the broker: {value.reply_text}"
+                self._declare_again()
             case header.ContentHeader():
                 self._on_returned(value.properties.message_id)
             case commands.Connection.Close() | commands.Channel.Close():
