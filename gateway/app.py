@@ -26,7 +26,7 @@ from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
-from gateway.spool import Spool, SpoolingPublisher
+from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
 
@@ -84,12 +84,14 @@ class Gateway:
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
-        self._publisher = publisher or _publisher(config, database)
+        self._publisher = publisher or _publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self._claims, clock)
         self.metrics = Metrics(tallies or shared_tallies(slots), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
+        self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)
+        self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.trouble))
         self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
         self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         self._catalogue = Catalogue.bundled()
@@ -177,16 +179,14 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def _publisher(config: Config, database: Database) -> Publisher:
+def _publisher(config: Config, database: Database, slot: int, slots: int) -> Publisher:
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
         return SqlitePublisher(database, rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
-    return (
-        SpoolingPublisher(broker, Spool(config.data_dir, config.spool.max_size))
-        if config.spool.enabled
-        else broker
-    )
+    if not config.spool.enabled:
+        return broker
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
 
 
 def _endpoint(

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 1.0  # events wait, or are refused, until the server is found again
 
 log = structlog.get_logger()
 

@@ -76,7 +76,7 @@ READINGS = (
     Reading("webhook_connections", "Open connections of senders."),
     Reading("webhook_requests_in_flight", "Requests that are being handled."),
     Reading("webhook_publishes_unconfirmed", "Messages that wait for the broker's confirm."),
-    Reading("webhook_breaker_open", "Workers that hold events back from a broker that does not confirm."),
+    Reading("webhook_broker_unavailable", "Workers whose broker takes no events at the moment."),
     Reading("webhook_spooled", "Events that wait on disk for the broker."),
     Reading("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
     Reading("webhook_clock_offset_seconds", "How far our clock is from that of Redis, at worst.", "farthest"),

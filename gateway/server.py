@@ -19,6 +19,7 @@ from gateway.asgi import HEALTH_PATHS
 from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
+from gateway.spool.files import SpoolInUse
 from gateway.supervisor import Worker
 
 _BACKLOG = 2048
@@ -60,13 +61,15 @@ async def running(
     """A gateway that serves within the block; gives the addresses of the public and the admin listener.
 
     Raises:
-        OperatorError: an address is taken, or an embedded store cannot be opened.
+        OperatorError: an address is taken, or a store cannot be opened.
     """
     with nullcontext(listeners) if listeners else listening(config) as (public, admin):
         try:
             await gateway.start()
+        except SpoolInUse as error:
+            raise ConfigurationError(str(error)) from error
         except OSError as error:
-            raise OperatorError(f"cannot open the embedded stores: {error}") from error
+            raise OperatorError(f"cannot open the stores in data_dir: {error}") from error
         limits = _limits(config)
         listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))

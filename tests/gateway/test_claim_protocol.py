@@ -43,7 +43,7 @@ class HoldingPublisher:
     """A broker that confirms, or not, when the test says so."""
 
     trouble = ""
-    spooled = 0
+    spooled = corrupt = 0
     is_accepting = True
     was_ready = True
 
