@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
 import typer
 from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.cli.runtime import run
-from gateway.config import Config, load_config
+from gateway.config import Config, config_warnings, load_config
 from gateway.errors import ConfigurationError
 from gateway.logs import configure_logs
 from gateway.server import serve
+
+log = structlog.get_logger()
 
 
 def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
@@ -23,6 +26,8 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         )
     config = override_binds(load_config(path), bind, admin_bind)
     configure_logs("json" if log_format == "json" else "console")
+    for warning in config_warnings(config):
+        log.warning("configuration", warning=warning)
     gateway = Gateway(config, path.parent)
     run(serve(gateway, config))
 
