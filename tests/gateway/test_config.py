@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import structlog
 import yaml
 
+from gateway.cli.check import run_check
+from gateway.cli.serve import run_serve
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of
@@ -404,6 +408,7 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: s
         github(adapter="hmac", signature="{header: X, algorithm: md5}"),
         github(adapter="hmac", signature='{header: X, signed: "{bdy}"}'),
         github(event_id="body.id"),
+        github(event_id="body:/" + "1" * 256),
         "rabbitmq: {exchange: " + "x" * 201 + "}\n" + GITHUB,
         "redis: {url: 'http://h'}\n" + GITHUB,
         "rabbitmq: {url: 'http://h'}\n" + GITHUB,
@@ -636,6 +641,29 @@ def warnings_of(folder: Path, text: str) -> list[str]:
 def test_what_is_most_likely_a_mistake_is_a_warning(tmp_path: Path, text: str, expected: list[str]) -> None:
     """It can be meant, so nothing is refused."""
     assert expected == warnings_of(tmp_path, text)
+
+
+def test_a_warning_is_printed_by_check_and_logged_by_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends neither of them."""
+    path = tmp_path / "config.yaml"
+    path.write_text("server: {trusted_proxies: [0.0.0.0/0]}\n" + GITHUB)
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    run_check(path)
+    assert "  warning: server.trusted_proxies.0: is every address; " in capsys.readouterr().out
+
+    def run_nothing(main: Coroutine[Any, Any, None]) -> None:
+        main.close()
+
+    monkeypatch.setattr("gateway.cli.serve.run", run_nothing)
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr("gateway.cli.serve.configure_logs", lambda _: None)
+        run_serve(path, None, None, "json")
+    assert [entry["warning"] for entry in logs] == [
+        "server.trusted_proxies.0: is every address; anybody can then claim to be in allow_ips"
+    ]
 
 
 # Values
