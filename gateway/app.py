@@ -54,7 +54,7 @@ class Gateway:
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
-        self._publisher = publisher or _publisher(config, database)
+        self._publisher = publisher or open_publisher(config, database)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
         catalogue = Catalogue.bundled()
@@ -102,14 +102,17 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def _publisher(config: Config, database: Database) -> Publisher:
+def open_publisher(
+    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+) -> Publisher:
+    """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database, rabbitmq.exchange)
+        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
-    return (
-        SpoolingPublisher(broker, config.data_dir, config.spool.max_size) if config.spool.enabled else broker
-    )
+    if not config.spool.enabled:
+        return broker
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
 
 
 def _endpoint(
