@@ -28,29 +28,30 @@ from gateway.spool.rows import SpooledMessage
 
 _PATIENCE = 10.0  # seconds without progress
 _POLL_EVERY = 0.05
-_MEBIBYTE = 1024**2
 
 
 def run_show(path: Path) -> None:
     """Show the spools of all workers."""
     config = load_without_secrets(path)
+    limit = config.spool.max_size // config.server.workers
     for slot, file in _files(config).items():
-        workers = config.server.workers
-        owner = "a gateway runs on it" if is_owned(file) else "no gateway runs on it"
-        left = "" if slot < workers else f", and of {workers} configured none would: the next start drains it"
-        typer.echo(f"{file}: {owner}{left}")
         with _readable(file):
-            summary = summarize(file)
-        limit = config.spool.max_size // workers
-        age = "" if summary.oldest_at is None else f", the oldest for {_age(time.time() - summary.oldest_at)}"
-        full = ": full" if summary.size >= limit else ""
-        typer.echo(f"  waiting  {_events(summary.events)}{age}")
-        typer.echo(f"  size     {summary.size / _MEBIBYTE:,.1f} of {limit / _MEBIBYTE:,.1f} MiB{full}")
-        typer.echo(
-            f"  corrupt  {_events(summary.corrupt)}, see `gateway spool export --corrupt`"
-            if summary.corrupt
-            else "  corrupt  none"
+            summary, owned = summarize(file), is_owned(file)
+        left = (
+            ""
+            if slot < config.server.workers
+            else ", nor will a worker as configured: the next start drains it"
         )
+        age = "" if summary.oldest_at is None else f", the oldest for {_age(time.time() - summary.oldest_at)}"
+        corrupt = (
+            f"{_events(summary.corrupt)}, see `gateway spool export --corrupt`" if summary.corrupt else "none"
+        )
+        typer.echo(f"{file}: {'a gateway runs on it' if owned else f'no gateway runs on it{left}'}")
+        typer.echo(f"  waiting  {_events(summary.events)}{age}")
+        typer.echo(
+            f"  size     {_size(summary.size)} of {_size(limit)}{': full' if summary.size >= limit else ''}"
+        )
+        typer.echo(f"  corrupt  {corrupt}")
 
 
 def run_verify(path: Path) -> None:
@@ -108,8 +109,12 @@ def run_drain(path: Path) -> None:
     files = _files(config)
     if config.rabbitmq.url == EMBEDDED:
         raise OperatorError("rabbitmq.url is embedded; name the RabbitMQ that the events are for")
-    if owned := [str(file) for file in files.values() if is_owned(file)]:
-        raise OperatorError(f"a gateway runs on {', '.join(owned)} and drains it; stop it first, or let it")
+    for file in files.values():
+        with _readable(file):
+            if is_owned(file):
+                raise OperatorError(
+                    f"a gateway runs on {file} and drains it by itself; stop it first, or let it"
+                )
     if files:
         # Also where events are not to be spooled any more: those that were are to go.
         enabled = config.model_copy(update={"spool": config.spool.model_copy(update={"enabled": True})})
@@ -167,6 +172,8 @@ def _readable(file: Path) -> Iterator[None]:
         raise OperatorError(
             f"{file}: {error}; if it is damaged, the next start of its gateway saves what can be read"
         ) from error
+    except OSError as error:
+        raise OperatorError(f"{file}: {error.strerror}") from error
 
 
 def _records(file: Path) -> Iterator[dict[str, Any] | None]:
@@ -209,6 +216,10 @@ def _moment(seconds: float) -> str:
 
 def _events(count: int) -> str:
     return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1024**2:,.1f} MiB" if count >= 1024**2 else f"{count / 1024:,.1f} KiB"
 
 
 def _age(seconds: float) -> str:
