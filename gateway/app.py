@@ -87,7 +87,7 @@ class Gateway:
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
-        self._publisher = publisher or _publisher(config, database, slot, slots)
+        self._publisher = publisher or open_publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self._claims, clock)
         self.metrics = Metrics(tallies or shared_tallies(slots), slot)
@@ -182,10 +182,13 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def _publisher(config: Config, database: Database, slot: int, slots: int) -> Publisher:
+def open_publisher(
+    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+) -> Publisher:
+    """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database, rabbitmq.exchange)
+        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
     if not config.spool.enabled:
         return broker
