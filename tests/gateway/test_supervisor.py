@@ -47,7 +47,7 @@ SERVE = "asyncio.run(serve(worker))"
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say('started', worker.slot); time.sleep(600)"
 SHORT_LIVED = "worker.note_started(); say('started', worker.slot)"
 MISCONFIGURED = "raise ConfigurationError('one mistake', 'another')"
-WITHOUT_STORE = "raise OperatorError('no store') if worker.slot else None; asyncio.run(serve(worker))"
+WITHOUT_STORE = f"if worker.slot: raise OperatorError('no store')\n    {SERVE}"
 BROKEN = "raise RuntimeError('a bug')"
 BROKEN_LATER = f"{SERVE} if worker.predecessor else (worker.note_started(), 1 / 0)"
 
