@@ -211,7 +211,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 )
 def test_what_does_not_compile_is_refused_before_the_first_event(schema: dict[str, Any]) -> None:
     """A reference to nothing."""
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match=r"^urn:test:order: [^\n]*nowhere[^\n]*$"):
         Catalogue({("acme", "order"): document("order", **schema)}).of_adapter("acme")
 
 
