@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 
 from gateway.claims import Claims, ClaimsUnavailable, Standing, claim_key
+from gateway.counting import ProviderMetrics
 from gateway.errors import DedupeUnavailable, InFlight
-from gateway.metrics import ProviderMetrics
 
 _LONGEST_WAIT = 1.5
 _POLL_EVERY = 0.05

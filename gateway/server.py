@@ -17,12 +17,14 @@ from gateway.app import Gateway
 from gateway.config.models import Config, split_bind
 from gateway.errors import OperatorError
 from gateway.http import Protocol
-from gateway.supervisor import Worker
+from gateway.worker import Worker
 
 _BACKLOG = 2048
 _KEEP_ALIVE = 30  # seconds
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
 _GRACE = 2.0  # seconds beyond the request deadline
+_PATIENCE = 2.0  # seconds for a worker to reach its servers
+_POLL_EVERY = 0.01
 
 Listeners = tuple[socket.socket, socket.socket]
 
@@ -66,6 +68,8 @@ async def running(
             await gateway.start()
         except OSError as error:
             raise OperatorError(f"cannot open the embedded stores: {error}") from error
+        if listeners:
+            await _wait_ready(gateway)
         servers = [_server(gateway.public, config), _server(gateway.admin, config)]
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener]), name="listener")
@@ -82,6 +86,14 @@ async def running(
             await asyncio.gather(*tasks)
             await gateway.stop()
             log.info("stopped")
+
+
+async def _wait_ready(gateway: Gateway) -> None:
+    """Leave connections to the other workers until this one has its servers, or they are away anyhow."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _PATIENCE
+    while not gateway.is_ready() and loop.time() < give_up_at:
+        await asyncio.sleep(_POLL_EVERY)
 
 
 async def serve_as_worker(gateway: Gateway, config: Config, listeners: Listeners, worker: Worker) -> None:
