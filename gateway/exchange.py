@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.answers import Answer
 from gateway.endpoint import Endpoint
-from gateway.metrics import ProviderMetrics
+from gateway.counting import ProviderMetrics
 from providers import Headers, RawRequest
 
 
