@@ -75,9 +75,10 @@ class Metrics:
         self._registry.register(_Collector(self))
 
     def of_provider(self, provider: str, secret_count: int) -> ProviderMetrics:
-        """The numbers of one provider, which has so many secrets."""
-        self._providers[provider] = ProviderMetrics(secret_count)
-        return self._providers[provider]
+        """The numbers of one provider, which has so many secrets; they outlive a change of its configuration."""
+        numbers = self._providers.setdefault(provider, ProviderMetrics(0))
+        numbers.secret_slots += [0] * (secret_count - len(numbers.secret_slots))
+        return numbers
 
     def render(self) -> bytes:
         """All of them in Prometheus' text format."""
