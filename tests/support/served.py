@@ -218,7 +218,7 @@ class Served:
     def outcomes(self) -> Counter[str]:
         """How many requests ended in which way; each has one line in the log, and is counted once."""
         lines = Counter(str(line["outcome"]) for line in self.logs if line["event"] == "request")
-        providers = self.gateway._metrics._providers.values()
+        providers = self.gateway.metrics._providers.values()
         counted = sum((Counter(provider.outcomes) for provider in providers), Counter())
         assert lines == +counted
         return lines
