@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,8 +216,8 @@ async def test_a_foreign_value_is_never_a_duplicate(store: Store, value: bytes) 
 async def test_a_mark_tells_only_of_another_value(store: Store) -> None:
     """Before the claim asked for after it is answered: the first value stays, and its repetition is no news."""
     others: list[str] = []
-    for value in (b"first", b"first", b"second", b"third", b"first"):
-        store.claims.mark(KEY + "mark", value, lambda value=value: others.append(value.decode()))
+    for value in ("first", "first", "second", "third", "first"):
+        store.claims.mark(KEY + "mark", value.encode(), partial(others.append, value))
     await store.claims.claim(KEY, "a")
 
     assert others == ["second", "third"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -69,7 +70,12 @@ class Door:
             self._tasks.add(task)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, client: asyncio.StreamWriter, *, is_reply: bool
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        *,
+        is_reply: bool,
     ) -> None:
         try:
             while data := await source.read(65536):
@@ -183,25 +189,25 @@ def _empty(raw: redis.Redis) -> None:
     raw.config_set("maxmemory", "0")
 
 
-def _fail_to_save(raw: redis.Redis) -> None:
+def _miss_replicas(raw: redis.Redis) -> None:
     raw.config_set("min-replicas-to-write", "1")
 
 
-def _save_again(raw: redis.Redis) -> None:
+def _need_none(raw: redis.Redis) -> None:
     raw.config_set("min-replicas-to-write", "0")
 
 
 def _deny(raw: redis.Redis) -> None:
-    raw.execute_command("ACL", "SETUSER", "default", "-set")
+    raw.acl_setuser("default", enabled=True, commands=["-set"])
 
 
 def _permit(raw: redis.Redis) -> None:
-    raw.execute_command("ACL", "SETUSER", "default", "+set")
+    raw.acl_setuser("default", enabled=True, commands=["+set"])
 
 
 @pytest.mark.parametrize(
     ("damage", "repair"),
-    [(_fill, _empty), (_fail_to_save, _save_again), (_deny, _permit)],
+    [(_fill, _empty), (_miss_replicas, _need_none), (_deny, _permit)],
     ids=["OOM", "NOREPLICAS", "NOPERM"],
 )
 async def test_a_refused_claim_is_as_good_as_none_and_the_connection_stays(
@@ -230,7 +236,12 @@ async def test_a_script_that_does_not_end_is_as_good_as_a_black_hole(
     raw.config_set("busy-reply-threshold", "50")
     async with connected(own_redis.url) as dedupe:
         script = asyncio.create_task(asyncio.to_thread(_run_for_ever, own_redis.url))
-        await wait_until_async(lambda: is_unchecked(dedupe), PATIENCE, "the script runs")
+        numbers = itertools.count()
+
+        def is_blocked() -> bool | Awaitable[bool]:
+            return is_unchecked(dedupe, f"blocked {next(numbers)}")
+
+        await wait_until_async(is_blocked, PATIENCE, "the script runs")
         raw.script_kill()
         await script
         await wait_until_async(lambda: not dedupe.claims.trouble, PATIENCE, "Redis is back")
@@ -294,7 +305,9 @@ async def test_a_store_that_forgets_never_swallows_an_event(
         else:
             raw.config_set("maxmemory-policy", "allkeys-random")
             raw.config_set("maxmemory", "1")
-            await wait_until_async(lambda: not raw.exists(claim_key("github", "1")), PATIENCE, "it is evicted")
+            await wait_until_async(
+                lambda: not raw.exists(claim_key("github", "1")), PATIENCE, "it is evicted"
+            )
             raw.config_set("maxmemory", "0")
 
         assert not await is_unchecked(dedupe)
@@ -352,7 +365,7 @@ async def test_a_mark_makes_no_round_trip_of_its_own(own_redis: RedisServer, raw
         key = body_key("github", BODY)
 
         assert raw.get(key) == claim.key.rpartition(":")[2].encode()
-        assert int(raw.ttl(key)) > 345_000  # type: ignore[arg-type] # the client is not asynchronous
+        assert int(raw.ttl(key)) > 345_000
 
 
 async def test_a_store_tells_its_time_and_what_is_wrong_with_it(
@@ -366,7 +379,7 @@ async def test_a_store_tells_its_time_and_what_is_wrong_with_it(
         raw.config_set("maxmemory-policy", "allkeys-lru")
         (warning,) = (await dedupe.claims.inspect(time.time)).warnings
         assert "allkeys-lru" in warning
-        raw.execute_command("ACL", "SETUSER", "default", "-info")
+        raw.acl_setuser("default", enabled=True, commands=["-info"])
         report = await dedupe.claims.inspect(time.time)
 
         assert report.clock_offset == pytest.approx(0, abs=5)

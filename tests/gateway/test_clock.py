@@ -71,7 +71,9 @@ def test_a_wrong_clock_is_told_of(offset: float | None, warnings: int, *, is_tro
 
 def test_the_trouble_says_which_way() -> None:
     """In words that an operator can act on."""
-    assert watch(ScriptedStore(StoreReport(90.0)), 1).trouble == "the clock is 90 s ahead of the claim store's"
+    assert (
+        watch(ScriptedStore(StoreReport(90.0)), 1).trouble == "the clock is 90 s ahead of the claim store's"
+    )
     assert "behind" in watch(ScriptedStore(StoreReport(-90.0)), 1).trouble
 
 

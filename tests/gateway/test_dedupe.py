@@ -23,9 +23,7 @@ class House:
         self.dedupe = Dedupe(self.claims, accepts_unchecked=True)
         self.metrics = ProviderMetrics(1)
 
-    async def acquire(
-        self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False
-    ) -> Claim | None:
+    async def acquire(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim | None:
         """As the pipeline asks."""
         return await self.dedupe.acquire("github", event_id, body, self.metrics, is_id_signed=is_id_signed)
 
