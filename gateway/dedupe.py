@@ -13,6 +13,9 @@ from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, bo
 from gateway.counting import ProviderMetrics
 from gateway.errors import DedupeUnavailable, InFlight
 
+LONGEST_WAIT = 1.5
+"""Seconds to wait for another attempt at the same event; longer would only hold the sender's connection."""
+
 _POLL_EVERY = 0.05
 _TELL_AGAIN_AFTER = 60.0
 _REMEMBERED_BODIES = 2048  # in each of two generations
@@ -68,7 +71,7 @@ class Dedupe:
         metrics: ProviderMetrics,
         *,
         is_id_signed: bool,
-        longest_wait: float,
+        longest_wait: float = LONGEST_WAIT,
     ) -> Claim | None:
         """Our claim to the event; None when it is already done. Who else has it is waited for, so many seconds.
 

@@ -15,7 +15,7 @@ from gateway.claims import ClaimsUnavailable, Standing, body_key, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.dedupe import Claim, Dedupe
 from gateway.errors import DedupeUnavailable
-from gateway.metrics import ProviderMetrics
+from support.incidents import Incidents
 from support.redis_server import RedisServer
 from support.requirements import require
 from support.waiting import wait_until_async
@@ -106,7 +106,7 @@ async def connected(url: str, *, accepts: bool = True, timeout: float = 0.25) ->
 async def acquire(dedupe: Dedupe, event_id: str = "1") -> Claim | None:
     """A claim as the pipeline asks for it, answered in time."""
     async with asyncio.timeout(ANSWER_WITHIN):
-        return await dedupe.acquire("github", event_id, BODY, ProviderMetrics(1), is_id_signed=True)
+        return await dedupe.acquire("github", event_id, BODY, Incidents(), is_id_signed=True)
 
 
 async def is_unchecked(dedupe: Dedupe, event_id: str = "1") -> bool:
@@ -286,7 +286,7 @@ async def test_a_failover_that_loses_a_claim_costs_a_duplicate_and_no_event(own_
                 assert second.is_held
                 dedupe.release(first)  # in vain: it is not the first's any more
                 assert await dedupe.claims.claim(second.key, "third") is Standing.IN_FLIGHT
-                dedupe.commit(first, ProviderMetrics(1))
+                dedupe.commit(first, Incidents())
 
                 assert await acquire(dedupe) is None
     finally:
@@ -327,7 +327,7 @@ async def test_garbage_under_the_key_is_unchecked_and_no_duplicate(
         claim = await acquire(dedupe)
         assert claim is not None
         assert not claim.is_held
-        dedupe.commit(claim, ProviderMetrics(1))
+        dedupe.commit(claim, Incidents())
 
         assert await acquire(dedupe) is None
 
@@ -339,7 +339,7 @@ async def test_of_a_retry_storm_one_publishes_and_the_others_wait_for_it(own_red
         done, _ = await asyncio.wait(storm, return_when=asyncio.FIRST_COMPLETED)
         (owner,) = [await each for each in done]
         assert owner is not None
-        dedupe.commit(owner, ProviderMetrics(1))
+        dedupe.commit(owner, Incidents())
 
         assert [claim for claim in await asyncio.gather(*storm) if claim] == [owner]
 
@@ -360,7 +360,7 @@ async def test_a_waiter_takes_over_when_the_holder_fails(own_redis: RedisServer)
 async def test_a_mark_makes_no_round_trip_of_its_own(own_redis: RedisServer, raw: redis.Redis) -> None:
     """It stands for the retention under the digest of the body, and holds the digest of the event's id."""
     async with connected(own_redis.url) as dedupe:
-        claim = await dedupe.acquire("github", "1", BODY, ProviderMetrics(1), is_id_signed=False)
+        claim = await dedupe.acquire("github", "1", BODY, Incidents(), is_id_signed=False)
         assert claim is not None
         key = body_key("github", BODY)
 

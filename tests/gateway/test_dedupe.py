@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.dedupe import _REMEMBERED_BODIES, Claim, Dedupe
-from gateway.metrics import ProviderMetrics
+from support.incidents import Incidents
 
 BODY = b'{"zen":"Practicality beats purity."}'
 
@@ -21,7 +21,7 @@ class House:
     def __init__(self, claims: MemoryClaims | None = None) -> None:
         self.claims = claims or MemoryClaims()
         self.dedupe = Dedupe(self.claims, accepts_unchecked=True)
-        self.metrics = ProviderMetrics(1)
+        self.metrics = Incidents()
 
     async def acquire(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim | None:
         """As the pipeline asks."""
@@ -62,7 +62,7 @@ async def test_a_body_under_another_unsigned_id_is_published_and_suspect() -> No
 
     assert not first.is_replay_suspected
     assert second.is_replay_suspected
-    assert house.metrics.replays_suspected == 1
+    assert house.metrics.seen["replay_suspected"] == 1
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ async def test_a_duplicate_with_another_body_is_counted() -> None:
     house = House()
     await house.publish("1")
     assert await house.acquire("1") is None
-    assert house.metrics.id_body_mismatches == 0
+    assert house.metrics.seen["id_body_mismatch"] == 0
     assert await house.acquire("1", b"{}") is None
 
-    assert house.metrics.id_body_mismatches == 1
+    assert house.metrics.seen["id_body_mismatch"] == 1
 
 
 async def test_only_recent_bodies_are_remembered() -> None:
@@ -117,7 +117,7 @@ async def test_only_recent_bodies_are_remembered() -> None:
     for number in (0, 2 * _REMEMBERED_BODIES):
         assert await house.acquire(str(number), b"{}", is_id_signed=True) is None
 
-    assert house.metrics.id_body_mismatches == 1
+    assert house.metrics.seen["id_body_mismatch"] == 1
 
 
 async def test_a_refusing_store_is_logged_once_a_while() -> None:
@@ -128,7 +128,7 @@ async def test_a_refusing_store_is_logged_once_a_while() -> None:
             assert not (await house.publish(str(number))).is_held
 
     assert [line["cause"] for line in logs] == ["OOM"]
-    assert house.metrics.unchecked == 3
+    assert house.metrics.seen["unchecked"] == 3
 
 
 async def test_a_foreign_value_is_logged_with_its_key() -> None:

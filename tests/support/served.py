@@ -219,7 +219,7 @@ class Served:
         """How many requests ended in which way; each has one line in the log, and is counted once."""
         lines = Counter(str(line["outcome"]) for line in self.logs if line["event"] == "request")
         (requests,) = (
-            family for family in self.gateway.metrics.families() if family.name == "webhook_requests"
+            family for family in self.gateway.metrics.collect() if family.name == "webhook_requests"
         )
         counted: Counter[str] = Counter()
         for sample in requests.samples:
