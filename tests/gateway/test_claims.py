@@ -594,7 +594,8 @@ async def test_a_wrong_password_is_told_in_words(own_redis: RedisServer) -> None
 async def test_something_else_than_redis_is_told_in_words() -> None:
     """An address that leads to an HTTP server."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)  # closing over unread bytes would reset the connection
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
         writer.close()
