@@ -33,7 +33,7 @@ from gateway.errors import (
 )
 from gateway.exchange import Exchange, Head
 from gateway.pipeline import Event
-from gateway.webhooks import Webhooks
+from gateway.webhooks import MAX_TARGET, Webhooks
 from providers import Headers, MalformedRequest, Rejection
 
 HEAD_DEADLINE = 5.0
@@ -45,7 +45,6 @@ KEEP_ALIVE = 30.0
 _SWEEP_EVERY = 0.1
 _LINGER = 1.0  # seconds for a sender to read why it was refused while it still sends
 _LARGEST_HEAD = 64 * 1024  # bytes that arrive without completing a head; what is complete is judged by itself
-_LONGEST_TARGET = 8 * 1024
 _MOST_FRAMING = 1024 * 1024  # bytes of a request that are no body; the parser keeps trailers without a bound
 _FRAMING_OF_A_BYTE = 8  # and for each byte of the body, which may come in chunks of one
 _MOST_PIPELINED = 100
@@ -241,7 +240,7 @@ class Connection(asyncio.Protocol):
             if self._fields is unfinished:  # still the same head
                 self._unfinished_head += len(data)
                 if self._unfinished_head > _LARGEST_HEAD:
-                    is_target = len(self._target) > _LONGEST_TARGET
+                    is_target = len(self._target) > MAX_TARGET
                     self._refuse_unread(UnknownProvider() if is_target else HeadersTooLarge())
         elif self._incoming:
             self._look_at_beginning(self._incoming, len(data))

@@ -25,6 +25,9 @@ PREFIX = b"/webhooks/"
 MAX_FIELDS = 100
 """Header fields of a request; senders have some twenty."""
 
+MAX_TARGET = 8 * 1024
+"""Bytes of the path and the query of a request; no address that was given to a sender is longer."""
+
 MAX_HEAD = 32 * 1024
 """Bytes of all header fields of a request."""
 
@@ -158,9 +161,12 @@ def _check_head(head: Head) -> None:
 
     Raises:
         MalformedRequest: two readers of this request could understand it differently.
+        UnknownProvider: no address here is as long.
         HeadersTooLarge: it has more fields than any sender has reason for.
     """
     headers = head.headers
+    if len(head.path) + len(head.query) > MAX_TARGET:
+        raise UnknownProvider
     if len(headers.fields) > MAX_FIELDS or head.size > MAX_HEAD:
         raise HeadersTooLarge
     if head.version not in _VERSIONS:

@@ -201,7 +201,7 @@ def test_workers_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Se
         ("configuration", 3, "config.yaml"),
         ("schema", 3, "order.json"),
         ("port", 1, "cannot listen at 127.0.0.1:"),
-        ("folder", 1, "cannot open the embedded stores"),
+        ("folder", 1, "cannot open the stores in data_dir"),
     ],
 )
 def test_what_cannot_start_says_why_once(
