@@ -235,7 +235,16 @@ class Connection(asyncio.Protocol):
             self._has_unread = True
             return
         unfinished = self._fields if self._is_in_head else None
-        self._parse(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            log.exception("internal error")
+            self._refuse_unread(Internal())
+        except httptools.HttpParserError as error:
+            if not self._is_deaf:  # else it follows a request that was the last by its own word
+                self._refuse_unread(MalformedRequest(str(error)))
         if self._is_in_head:
             if self._fields is unfinished:  # still the same head
                 self._unfinished_head += len(data)
@@ -288,18 +297,6 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     # --- the parser's side ------------------------------------------------------------------------
-
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            log.exception("internal error")
-            self._refuse_unread(Internal())
-        except httptools.HttpParserError as error:
-            if not self._is_deaf:  # else it follows a request that was the last by its own word
-                self._refuse_unread(MalformedRequest(str(error)))
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -407,7 +404,7 @@ class Connection(asyncio.Protocol):
             for field in incoming.head.headers.fields
             if field[0] in {b"content-length", b"transfer-encoding"}
         ]
-        self._parse(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), rest))
+        self.data_received(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), rest))
 
     # --- requests and answers ---------------------------------------------------------------------
 

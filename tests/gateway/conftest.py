@@ -15,9 +15,13 @@ from structlog.testing import capture_logs
 from support.served import Serve, Served
 
 
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop of the program, whose transports differ in their corners from asyncio's."""
-    return {"uvloop": uvloop.new_event_loop}
+def pytest_asyncio_loop_factories(
+    item: pytest.Function,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """For what serves the loop of the program, whose transports differ in their corners from asyncio's."""
+    if "serve" in item.fixturenames:
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -167,6 +168,10 @@ class Program:
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> int:
         """Send a signal and return the exit code, which is negative where it had to be killed."""
         self.child.signal(number)
+        return self.wait_for_end(timeout)
+
+    def wait_for_end(self, timeout: float = 15.0) -> int:
+        """Wait until it has ended by itself; the exit code, negative for a signal."""
         try:
             wait_until(lambda: not self.child.is_running, timeout, "it ended")
         except TimeoutError as error:
@@ -244,6 +249,24 @@ class GatewayProcess(Program):
     def get(self, path: str, *, admin: bool = False) -> httpx.Response:
         """What a GET of ``path`` is answered."""
         return httpx.get((self.admin_url if admin else self.url) + path, timeout=10, trust_env=False)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens to senders."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return host, int(port)
+
+    def wait_for_refusal(self, timeout: float = 15.0) -> None:
+        """Wait until it takes no more connections."""
+
+        def refuses() -> bool:
+            try:
+                socket.create_connection(self.address, timeout=5).close()
+            except OSError:
+                return True
+            return False
+
+        wait_until(refuses, timeout, "it takes no more connections")
 
     def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run another command with the same configuration and environment."""

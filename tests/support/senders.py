@@ -42,6 +42,16 @@ class Delivery:
     headers: Fields
     body: bytes
 
+    def on_the_wire(self) -> bytes:
+        """It as a whole HTTP/1.1 request."""
+        head = [
+            f"POST /webhooks/{self.provider} HTTP/1.1",
+            "Host: gateway.test",
+            f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
+        ]
+        return "\r\n".join([*head, "", ""]).encode() + self.body
+
     def tampered(self) -> Delivery:
         """The same with one more blank in its body."""
         return replace(self, body=self.body + b" ")
