@@ -37,6 +37,7 @@ SLACK = 2.0
 """Seconds that pass at most between a claim and what comes of it, other than the publish."""
 EVENTS = ("red", "green")
 OUTCOMES = {202: "accepted", 200: "duplicate"}
+FATES: st.SearchStrategy[list[Fate]] = st.just([]) | st.lists(st.sampled_from(Fate), max_size=2)
 NO_SCHEMAS = Catalogue({})  # compiling them for every example would take most of the time
 
 
@@ -227,7 +228,7 @@ class ClaimProtocol(RuleBasedStateMachine):
     @rule(
         event=st.sampled_from(EVENTS),
         position=st.integers(0, 3),
-        fates=st.lists(st.sampled_from(Fate), max_size=3),
+        fates=FATES,
     )
     def send(self, event: str, position: int, fates: list[Fate]) -> None:
         """A sender delivers, for the first time or again, to any gateway, over connections that break or not."""
@@ -241,7 +242,7 @@ class ClaimProtocol(RuleBasedStateMachine):
     @rule(
         position=st.integers(0, 3),
         fate=st.sampled_from(["confirmed", "refused", "its confirm is lost"]),
-        fates=st.lists(st.sampled_from(Fate), max_size=2),
+        fates=FATES,
     )
     def settle(self, position: int, fate: str, fates: list[Fate]) -> None:
         """The broker confirms one of the messages that wait, or refuses it, or seems to."""
@@ -256,12 +257,13 @@ class ClaimProtocol(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.3, SLACK, LEASE + 1]))
     def wait(self, seconds: float) -> None:
-        """Until connections are back; until waiters give up; until leases end, under slow publishes too."""
+        """Until the store is back; until waiters give up; until leases end, under slow publishes too."""
+        self.redis.is_away, self.redis.refusal = False, ""
         self.run_for(min(seconds, SLACK))
         self.skipped += max(0.0, seconds - SLACK)
 
     @rule(
-        fault=st.sampled_from(["forget", "garbage", "away", "back", "kill", "OOM", "READONLY", "LOADING"]),
+        fault=st.sampled_from(["forget", "garbage", "away", "kill", "OOM", "READONLY"]),
         event=st.sampled_from(EVENTS),
     )
     def disturb(self, fault: str, event: str) -> None:
@@ -276,8 +278,6 @@ class ClaimProtocol(RuleBasedStateMachine):
                 self.holders.pop(event, None)
             case "away":
                 self.redis.go_away()
-            case "back":
-                self.redis.is_away, self.redis.refusal = False, ""
             case "kill":  # what it had published may arrive or not; another one takes its place
                 self.loop.run_until_complete(self.nodes.pop(0).kill())
                 self.add_node()
