@@ -18,6 +18,8 @@ from support.waiting import wait_until
 MAX_GROWTH = 100 * 1024**2
 """Bytes of memory that hostile input may cost; the inputs themselves amount to many times that."""
 
+_SOON = 3.0  # seconds
+
 DISCONNECTED = "client_disconnected"
 
 _OUTCOME = re.compile(r'webhook_requests_total\{.*outcome="(\w+)"')
@@ -79,12 +81,12 @@ class Target:
             )
             if hostile.answer == DISCONNECTED:
                 watch.expected[DISCONNECTED] += 1
-                assert exchange.replies == []
+                assert exchange.replies == [], exchange
             else:
                 watch.note(exchange)
-                assert exchange.answer == hostile.answer
-            assert exchange.interim == []
-            assert exchange.is_closed or not hostile.closes
+                assert exchange.answer == hostile.answer, exchange
+            assert exchange.interim == [], exchange
+            assert exchange.is_closed or not hostile.closes, exchange
 
     def watching(self) -> Watch:
         """A block after which the gateway must be as well as before."""
@@ -172,11 +174,13 @@ class Watch:
         assert published or claims == self._stored[0]
         wait_until(
             lambda: target.outcomes() - self._outcomes == expected,
-            5,
+            _SOON,
             f"the outcomes {dict(expected)} were counted, and no others",
         )
         total = self._lines + expected.total()
         wait_until(
-            lambda: target.gateway.stdout.count(_REQUEST) == total, 5, "each request had one line in the log"
+            lambda: target.gateway.stdout.count(_REQUEST) == total,
+            _SOON,
+            "each request had one line in the log",
         )
         target.expect_well()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -38,17 +39,21 @@ def _slow_inputs(target: Target) -> dict[str, tuple[Callable[[], Iterable[bytes]
     wire, chunked = acme(target.secrets), acme(target.secrets).chunked()
     return {
         "1: nothing": (list, ""),
-        "2: a head, byte by byte": (lambda: _drip(bytes(wire)), ""),
-        "2: half a head": (lambda: [wire.head[:50]], ""),
+        "2: a head, byte by byte": (lambda: _drip(bytes(wire)), "408 request_timeout"),
+        "2: half a head": (lambda: [wire.head[:50]], "408 request_timeout"),
         "2: half a head after an event": (
             lambda: [bytes(acme(target.secrets)) + wire.head[:50]],
-            "202 accepted",
+            "202 accepted, 408 request_timeout",
         ),
+        "28: HTTP 0.9": (lambda: [b"GET /webhooks/acme\r\n"], "408 request_timeout"),
         "3: no body": (lambda: [wire.head], "408 request_timeout"),
         "3: half a body": (lambda: [bytes(wire)[:-9]], "408 request_timeout"),
         "3: half of the chunks": (lambda: [bytes(chunked)[:-9]], "408 request_timeout"),
-        "4: a body, byte by byte": (lambda: [wire.head, *_drip(wire.body)], "408 request_timeout"),
-        "4: chunks, byte by byte": (lambda: [chunked.head, *_drip(chunked.body)], "408 request_timeout"),
+        "4: a body, byte by byte": (lambda: chain([wire.head], _drip(wire.body)), "408 request_timeout"),
+        "4: chunks, byte by byte": (
+            lambda: chain([chunked.head], _drip(chunked.body)),
+            "408 request_timeout",
+        ),
     }
 
 
