@@ -135,6 +135,11 @@ class Target:
         assert '"level":"error"' not in log, self.gateway.report()
         assert "Traceback" not in log + self.gateway.stderr, self.gateway.report()
         self.secrets.expect_absent(log, self.gateway.stderr)
+        wait_until(
+            lambda: self.gateway.stdout.count(_REQUEST) == self.outcomes().total(),
+            _SOON,
+            "each request had one line in the log",
+        )
 
     def _database(self) -> sqlite3.Connection:
         path = self.gateway.directory / "var" / "embedded.db"
@@ -158,7 +163,6 @@ class Watch:
 
     def __enter__(self) -> Self:
         self._outcomes = self._target.outcomes()
-        self._lines = self._target.gateway.stdout.count(_REQUEST)
         self._stored = self._target.stored()
         return self
 
@@ -176,11 +180,5 @@ class Watch:
             lambda: target.outcomes() - self._outcomes == expected,
             _SOON,
             f"the outcomes {dict(expected)} were counted, and no others",
-        )
-        total = self._lines + expected.total()
-        wait_until(
-            lambda: target.gateway.stdout.count(_REQUEST) == total,
-            _SOON,
-            "each request had one line in the log",
         )
         target.expect_well()
