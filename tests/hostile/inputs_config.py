@@ -57,7 +57,6 @@ FIELDS: list[tuple[int, dict[str, Any], str]] = [
     (120, {"server": {"bind": "127.0.0.1:70000"}}, "server.bind: is not an address"),
     (120, {"server": {"bind": "127.0.0.1"}}, "server.bind: is not an address"),
     (121, {"providers": {"x6": {**ACME, "verification": "none"}}}, "providers.x6.verification: is not a setting; verification cannot be switched off"),
-    (121, {"providers": {"x7": {**ACME, "signature": None}}}, "providers.x7.signature: is needed"),
     (122, {"rabbitmq": {"exchange": ""}}, "rabbitmq.exchange: "),
     (122, {"rabbitmq": {"exchange": "x" * 256}}, "rabbitmq.exchange: "),
     (122, {"rabbitmq": {"exchange": "amq.topic"}}, "rabbitmq.exchange: must not begin with amq."),

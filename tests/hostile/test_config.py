@@ -21,12 +21,10 @@ def _merged() -> dict[str, tuple[dict[str, Any], list[str]]]:
     """The bad sections in as few configurations as can hold them, each with all that is said of it."""
     files: list[tuple[int, dict[str, Any], list[str]]] = []
     for number, sections, problem in FIELDS:
-        for of_number, content, problems in files:
-            if of_number == number and _fit(content, sections):
-                break
-        else:
-            content, problems = {}, []
-            files.append((number, content, problems))
+        if not (fitting := [file for file in files if file[0] == number and _fit(file[1], sections)]):
+            fitting = [(number, {}, [])]
+            files += fitting
+        _, content, problems = fitting[0]
         for section, settings in sections.items():
             content[section] = (
                 {**content.get(section, {}), **settings} if isinstance(settings, dict) else settings
