@@ -35,7 +35,7 @@ class Input:
     Attributes:
         number: in the list of 122.
         name: what is wrong with it.
-        send: makes the bytes, or the pieces to send one by one.
+        send: makes the bytes, or the pieces to send one by one, from the secrets of the senders.
         answer: the status and the reason; nothing when the connection just ends.
         closes: whether the connection must be closed afterwards, since no one can tell where the next
             request begins.
@@ -44,13 +44,13 @@ class Input:
 
     number: int
     name: str
-    send: Callable[[Secrets], Wire | bytes | Iterable[bytes]]
+    send: Callable[..., Wire | bytes | Iterable[bytes]]
     answer: str
     closes: bool = False
     half_close: bool = False
 
     def __str__(self) -> str:
-        return f"{self.number}-{self.name.replace(' ', '-')}"
+        return f"{self.number}-{self.name[:60].replace(' ', '-')}"
 
 
 class Target:

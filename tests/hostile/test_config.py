@@ -19,10 +19,11 @@ SERVED = "a key twice"
 
 def _merged() -> dict[str, tuple[dict[str, Any], list[str]]]:
     """The bad sections in as few configurations as can hold them, each with all that is said of it."""
-    files: list[tuple[int, dict[str, Any], list[str]]] = []
+    files: list[tuple[bool, dict[str, Any], list[str]]] = []
     for number, sections, problem in FIELDS:
-        if not (fitting := [file for file in files if file[0] == number and _fit(file[1], sections)]):
-            fitting = [(number, {}, [])]
+        has_variables = number == 119  # which are looked at first, and without which nothing else is
+        if not (fitting := [file for file in files if file[0] == has_variables and _fit(file[1], sections)]):
+            fitting = [(has_variables, {}, [])]
             files += fitting
         _, content, problems = fitting[0]
         for section, settings in sections.items():
@@ -30,9 +31,7 @@ def _merged() -> dict[str, tuple[dict[str, Any], list[str]]]:
                 {**content.get(section, {}), **settings} if isinstance(settings, dict) else settings
             )
         problems.append(problem)
-    return {
-        f"{number}, file {at}": (content, problems) for at, (number, content, problems) in enumerate(files)
-    }
+    return {f"fields-{at}": (content, problems) for at, (_, content, problems) in enumerate(files)}
 
 
 def _fit(content: dict[str, Any], sections: dict[str, Any]) -> bool:
