@@ -385,7 +385,11 @@ class Connection(asyncio.Protocol):
             return
         if len(self._queue) < _MOST_PIPELINED:
             self._is_deaf = not incoming.stays_open
-            self._take(incoming)
+            try:
+                self._take(incoming)
+            except Exception:
+                self._incoming = incoming  # it is still to be answered
+                raise
         else:
             self._refuse(incoming, Overloaded("too many requests ahead of their answers"))
             self._end(incoming)

@@ -58,9 +58,8 @@ class Supervisor:
         self._places = [_Place(slot) for slot in range(slots)]
         self._failure: OperatorError | None = None
         self._is_ending = False
-        self._alive, self._lifeline = (
-            os.pipe()
-        )  # the workers' end, and the one that closes when the parent dies
+        # Nothing is ever written to it; the workers read its end when the parent, however it died, is gone.
+        self._alive, self._lifeline = os.pipe()
 
     def run(self) -> None:
         """Return when all workers have ended after a signal; a second signal kills them and this process.

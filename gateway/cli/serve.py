@@ -13,7 +13,7 @@ from gateway.app import Gateway
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
 from gateway.counting import shared_tallies
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
 from gateway.server import listening, serve
 from gateway.supervisor import Supervisor
@@ -43,7 +43,7 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
 
     def reload() -> None:
         nonlocal config
-        with suppress(ConfigurationError):  # the workers say what is wrong with it
+        with suppress(OperatorError):  # the workers say what is wrong with it
             config = read()
 
     def work(worker: Worker) -> None:

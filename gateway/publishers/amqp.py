@@ -143,6 +143,8 @@ class PublishConnection(asyncio.Protocol):
     @property
     def trouble(self) -> str:
         """Why the broker is sent nothing at the moment, or next to nothing; empty when it is."""
+        if self.lost.done():
+            return "the connection is lost"
         if self.blocked or self._is_paused:
             return self.blocked or "the broker does not read what it is sent"
         if self._breaker.is_open:
@@ -188,9 +190,7 @@ class PublishConnection(asyncio.Protocol):
         return confirm
 
     def _refusal(self) -> str:
-        if self.lost.done():
-            return "the connection is lost"
-        if self.blocked or self._is_paused or not self._breaker.permits():
+        if self.lost.done() or self.blocked or self._is_paused or not self._breaker.permits():
             return self.trouble
         if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
             return f"{_MOST_UNCONFIRMED} messages wait for their confirm"

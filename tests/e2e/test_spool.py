@@ -148,3 +148,22 @@ async def test_a_drain_that_is_interrupted_says_what_is_left(
         rabbitmq_server.resume()
     drained = gateway.run("spool", "drain")
     assert (drained.returncode, drained.stdout) == (0, "50 events published, 0 left\n")
+
+
+async def test_damage_is_logged_as_an_error_and_the_rest_is_published(
+    tmp_path: Path, fresh_secrets: Secrets, rabbitmq_url: str
+) -> None:
+    """By the gateway that finds it."""
+    await fill(tmp_path / "var", 5)
+    process = GatewayProcess(tmp_path, fresh_secrets, rabbitmq_url=rabbitmq_url)
+    spoil(process, "UPDATE spool SET body = x'00' WHERE id = 2")
+    with process:
+        process.wait_for("spool drained")
+
+        (line,) = [line for line in process.log_lines() if line["level"] == "error"]
+    assert (line["event"], line["spool"], line["row"], line["reason"]) == (
+        "a row of the spool was set aside",
+        "spool-0.db",
+        2,
+        "does not match its digest",
+    )

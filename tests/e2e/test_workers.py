@@ -30,7 +30,6 @@ DEADLINE = 2.0  # seconds
 SETTINGS: dict[str, dict[str, Any]] = {
     "server": {"workers": WORKERS, "deadline": f"{DEADLINE:g}s"},
     "dedupe": {"lease": f"{2 * DEADLINE:g}s"},
-    "spool": {"enabled": False},
 }
 KILLS = 6
 
