@@ -91,6 +91,23 @@ _BROKEN: list[tuple[int, str, bytes]] = [
     (101, "a key of 1 MB", _with(b"1", b"k" * 1_000_000)),
 ]
 
+_TIMES: tuple[object, ...] = (
+            "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "99999-01-01T00:00:00Z", "yesterday", "", -1, 0, 10**18,
+            10**300, 1e308, True, None, [], {}, "2025-01-15T12:00:00", "0001-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-23:59", "\u0662\u0660\u0662\u0665-01-01",
+)  # fmt: skip
+
+_IDS: list[tuple[str, object]] = [
+            ("with NUL", "a\0b"), ("empty", ""), ("null", None), ("true", True), ("a list", ["a"]), ("an object", {}),
+            ("a fraction", 1.5), ("in unicode", "\u2603"), ("with a line feed", "a\n"), ("with a blank", "a b"),
+            ("of 256", "x" * 256), ("of 1 MB", "x" * 1_000_000), ("a number of 300 digits", 10**299),
+]  # fmt: skip
+
+_TYPES: list[tuple[str, object]] = [
+            ("of 300", "x" * 300), ("with NUL", "a\0b"), ("with a line feed", "a\nb"), ("in unicode", "caf\u00e9"),
+            ("empty", ""), ("null", None), ("a list", []), ("a fraction", 1.5), ("of 1 MB", "x" * 1_000_000),
+]  # fmt: skip
+
 _FINE: list[tuple[int, str, bytes]] = [
     (90, "an integer of 300 digits", _with(b"9" * 300)),
     (90, "an integer of 400 digits", _with(b"9" * 400)),
@@ -106,11 +123,7 @@ _FINE: list[tuple[int, str, bytes]] = [
     (102, "keys that differ little", _keys(1_000, "\0" * 60 + "{}")),
     *(
         (104, f"time {moment!r}", order(created_at=moment))
-        for moment in (
-            "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "99999-01-01T00:00:00Z", "yesterday", "", -1, 0, 10**18,
-            10**300, 1e308, True, None, [], {}, "2025-01-15T12:00:00", "0001-01-01T00:00:00+23:59",
-            "9999-12-31T23:59:59-23:59", "\u0662\u0660\u0662\u0665-01-01",
-        )
+        for moment in _TIMES
     ),
     (107, "a string of 5 MB", _padded_to(5_000_000)),
     (99, "a string that fills the limit", _padded_to(MAX_BODY)),
@@ -129,19 +142,12 @@ INPUTS = [
     ),
     *(
         Input(96, f"id {name}", lambda of, value=value: acme(of, _identified(value)), _BAD_ID)
-        for name, value in [
-            ("with NUL", "a\0b"), ("empty", ""), ("null", None), ("true", True), ("a list", ["a"]), ("an object", {}),
-            ("a fraction", 1.5), ("in unicode", "\u2603"), ("with a line feed", "a\n"), ("with a blank", "a b"),
-            ("of 256", "x" * 256), ("of 1 MB", "x" * 1_000_000), ("a number of 300 digits", 10**299),
-        ]
+        for name, value in _IDS
     ),
     Input(96, "a number as id", lambda of: acme(of, order(id=9_007_199_254_740_993)), _ACCEPTED),
     *(
         Input(103, f"type {name}", lambda of, value=value: acme(of, _typed(value)), _QUARANTINED)
-        for name, value in [
-            ("of 300", "x" * 300), ("with NUL", "a\0b"), ("with a line feed", "a\nb"), ("in unicode", "caf\u00e9"),
-            ("empty", ""), ("null", None), ("a list", []), ("a fraction", 1.5), ("of 1 MB", "x" * 1_000_000),
-        ]
+        for name, value in _TYPES
     ),
     *(
         Input(103, f"type {value!r}", lambda of, value=value: acme(of, _typed(value)), _ACCEPTED)

@@ -12,7 +12,7 @@ from typing import Self
 
 from hostile.signed import partner
 from hostile.wire import Exchange, Wire, address_of, converse
-from support.gateway_process import GatewayProcess, Secrets
+from support.gateway_process import GatewayProcess
 from support.waiting import wait_until
 
 MAX_GROWTH = 100 * 1024**2

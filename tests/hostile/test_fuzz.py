@@ -39,7 +39,7 @@ def _expect_only_signed(target: Target, signed: set[bytes], before: Counter[str]
 
 async def test_mutated_requests(target: Target) -> None:
     """Valid requests with bytes flipped, put in, taken out, doubled and mixed, cut into any pieces."""
-    signed = {partner(target.secrets).body}
+    signed = {data_of(event) for event in target.published().values()} | {partner(target.secrets).body}
     for begin in range(0, INPUTS, BATCH):
         # Signed anew for each batch: their moments must not pass while the fuzzer runs.
         wires = [signer(target.secrets) for signer in SIGNERS * 6]
