@@ -92,20 +92,20 @@ _BROKEN: list[tuple[int, str, bytes]] = [
 ]
 
 _TIMES: tuple[object, ...] = (
-            "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "99999-01-01T00:00:00Z", "yesterday", "", -1, 0, 10**18,
-            10**300, 1e308, True, None, [], {}, "2025-01-15T12:00:00", "0001-01-01T00:00:00+23:59",
-            "9999-12-31T23:59:59-23:59", "\u0662\u0660\u0662\u0665-01-01",
+    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "99999-01-01T00:00:00Z", "yesterday", "", -1, 0, 10**18,
+    10**300, 1e308, True, None, [], {}, "2025-01-15T12:00:00", "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59", "\u0662\u0660\u0662\u0665-01-01",
 )  # fmt: skip
 
 _IDS: list[tuple[str, object]] = [
-            ("with NUL", "a\0b"), ("empty", ""), ("null", None), ("true", True), ("a list", ["a"]), ("an object", {}),
-            ("a fraction", 1.5), ("in unicode", "\u2603"), ("with a line feed", "a\n"), ("with a blank", "a b"),
-            ("of 256", "x" * 256), ("of 1 MB", "x" * 1_000_000), ("a number of 300 digits", 10**299),
+    ("with NUL", "a\0b"), ("empty", ""), ("null", None), ("true", True), ("a list", ["a"]), ("an object", {}),
+    ("a fraction", 1.5), ("in unicode", "\u2603"), ("with a line feed", "a\n"), ("with a blank", "a b"),
+    ("of 256", "x" * 256), ("of 1 MB", "x" * 1_000_000), ("a number of 300 digits", 10**299),
 ]  # fmt: skip
 
 _TYPES: list[tuple[str, object]] = [
-            ("of 300", "x" * 300), ("with NUL", "a\0b"), ("with a line feed", "a\nb"), ("in unicode", "caf\u00e9"),
-            ("empty", ""), ("null", None), ("a list", []), ("a fraction", 1.5), ("of 1 MB", "x" * 1_000_000),
+    ("of 300", "x" * 300), ("with NUL", "a\0b"), ("with a line feed", "a\nb"), ("in unicode", "caf\u00e9"),
+    ("empty", ""), ("null", None), ("a list", []), ("a fraction", 1.5), ("of 1 MB", "x" * 1_000_000),
 ]  # fmt: skip
 
 _FINE: list[tuple[int, str, bytes]] = [
