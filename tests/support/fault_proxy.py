@@ -115,6 +115,11 @@ class FaultProxy:
 
         self._await(switch())
 
+    def retarget(self, port: int) -> None:
+        """Reset every connection; new ones go to another server."""
+        self._target = port
+        self.reset_all()
+
     def reset_all(self) -> None:
         """Reset every connection; new ones are taken."""
         self._await(self._reset_all())
