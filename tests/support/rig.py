@@ -23,18 +23,20 @@ from support.redis_server import RedisServer
 from support.senders import Delivery, post
 from support.waiting import wait_until
 
-QUICK: dict[str, Section] = {
+LENIENT: dict[str, Section] = {
     "server": {"deadline": "2s"},
     "dedupe": {"lease": "4s"},
     "rabbitmq": {"confirm_timeout": "500ms"},
 }
-"""Settings under which a test need not wait long for what takes its time."""
-
-LENIENT = QUICK
 """Without Redis, events go out unchecked; without RabbitMQ, they wait in the spool."""
 
-STRICT = QUICK | {"dedupe": {"lease": "4s", "on_unavailable": "reject"}, "spool": {"enabled": False}}
-"""Without either of them, events are refused."""
+STRICT: dict[str, Section] = {
+    "server": {"deadline": "1s"},
+    "dedupe": {"lease": "2s", "on_unavailable": "reject"},
+    "rabbitmq": {"confirm_timeout": "500ms"},
+    "spool": {"enabled": False},
+}
+"""Without either of them, events are refused; leases are short, because senders have to wait for their end."""
 
 _NO_HANG = 8.0  # seconds; far beyond the deadline and its grace
 _RECOVERY = 30.0  # seconds for everything to be as before, on a machine with other work
@@ -50,6 +52,7 @@ class Rig:
         redis_server: to be reached past the proxy.
         rabbitmq_server: to be reached past the proxy.
         rabbitmq_url: the virtual host, past the proxy.
+        is_strict: whether events are refused rather than published unchecked, or spooled.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Rig:
         redis_server: RedisServer,
         rabbitmq_server: RabbitMQServer,
         rabbitmq_url: str,
+        *,
+        is_strict: bool,
     ) -> None:
         self.gateway = gateway
         self.redis = redis
@@ -67,9 +72,11 @@ class Rig:
         self.redis_server = redis_server
         self.rabbitmq_server = rabbitmq_server
         self.rabbitmq_url = rabbitmq_url
+        self.is_strict = is_strict
         self.vhost = rabbitmq_url.rpartition("/")[2]
         self.sent: dict[str, Delivery] = {}
         self.answers: dict[str, list[str]] = {}
+        self.arrivals: dict[str, list[Arrival]] = {}
         self.slowest = 0.0
         self._inboxes = [Inbox(rabbitmq_url)] + [
             Inbox(rabbitmq_url, f"webhooks.{name}", None) for name in ("unrouted", "quarantine")
@@ -78,10 +85,9 @@ class Rig:
     def renew(self) -> None:
         """Undo all faults, and begin a new ledger with empty queues."""
         self.heal()
-        Inbox(self.rabbitmq_url)  # bound anew: a test may have taken it away
         self.take_all()
-        self.sent.clear()
-        self.answers.clear()
+        for ledger in (self.sent, self.answers, self.arrivals):
+            ledger.clear()
         self.slowest = 0.0
 
     def heal(self) -> None:
@@ -89,6 +95,7 @@ class Rig:
         self.redis.heal()
         self.broker.heal()
         wait_until(self._is_idle, _RECOVERY, "everything works again", forgive=(httpx.TransportError,))
+        Inbox(self.rabbitmq_url)  # bound anew: a test may have taken the exchange or the binding away
 
     def event(self, size: int = 0) -> Delivery:
         """A new event, with ``size`` more bytes in it."""
@@ -144,14 +151,18 @@ class Rig:
             most_copies: of one event that may have arrived.
 
         Returns:
-            What arrived, by event.
+            What has arrived, by event.
         """
         self.heal()
-        for event_id, delivery in self.sent.items():
-            if not any(answer.startswith("2") for answer in self.answers[event_id]):
-                self.send_until_accepted(delivery)
+        refused = [
+            delivery
+            for event_id, delivery in self.sent.items()
+            if not any(answer.startswith("2") for answer in self.answers[event_id])
+        ]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.send_until_accepted, refused))
         wait_until(self._is_idle, _RECOVERY, "nothing is under way")
-        arrivals: dict[str, list[Arrival]] = {}
+        arrivals = self.arrivals
 
         def have_come() -> bool:
             for arrival in self.take_all():
@@ -225,7 +236,10 @@ def open_rig(
             overrides=overrides,
         )
         with gateway:
-            yield Rig(gateway, redis_proxy, broker_proxy, redis_server, rabbitmq_server, rabbitmq_url)
+            yield Rig(
+                *(gateway, redis_proxy, broker_proxy, redis_server, rabbitmq_server, rabbitmq_url),
+                is_strict=overrides is STRICT,
+            )
 
 
 def in_the_background(work: Callable[[], object]) -> ThreadPoolExecutor:
