@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 import pytest
 
+from support.gateway_process import Section
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 from support.rig import LENIENT, STRICT, Rig, open_rig
@@ -14,20 +16,32 @@ from support.vhosts import VhostPool
 _MODES = {"lenient": LENIENT, "strict": STRICT}
 
 
-@pytest.fixture(scope="module", params=list(_MODES))
-def module_rig(
-    request: pytest.FixtureRequest,
+OpenRig = Callable[[Mapping[str, Section]], AbstractContextManager[Rig]]
+
+
+@pytest.fixture(scope="session")
+def new_rig(
     tmp_path_factory: pytest.TempPathFactory,
     redis_server: RedisServer,
     rabbitmq_server: RabbitMQServer,
     _vhosts: VhostPool,
-) -> Iterator[Rig]:
+) -> OpenRig:
+    """Opens a gateway with settings of its own, in a folder and a virtual host of its own."""
+
+    def new(overrides: Mapping[str, Section]) -> AbstractContextManager[Rig]:
+        redis_server.ensure_running()
+        rabbitmq_server.ensure_running()
+        rabbitmq_url = rabbitmq_server.vhost_url(_vhosts.take())
+        folder = tmp_path_factory.mktemp("gateway")
+        return open_rig(folder, redis_server, rabbitmq_server, rabbitmq_url, overrides)
+
+    return new
+
+
+@pytest.fixture(scope="module", params=list(_MODES))
+def module_rig(request: pytest.FixtureRequest, new_rig: OpenRig) -> Iterator[Rig]:
     """The gateway for the tests of a module, lenient or strict."""
-    redis_server.ensure_running()
-    rabbitmq_server.ensure_running()
-    rabbitmq_url = rabbitmq_server.vhost_url(_vhosts.take())
-    folder = tmp_path_factory.mktemp("gateway")
-    with open_rig(folder, redis_server, rabbitmq_server, rabbitmq_url, _MODES[request.param]) as rig:
+    with new_rig(_MODES[request.param]) as rig:
         yield rig
 
 
