@@ -15,7 +15,7 @@ import pytest
 from support.fault_proxy import Direction
 from support.gateway_process import Section
 from support.rig import LENIENT, Rig
-from support.senders import Delivery
+from support.senders import wire
 from support.waiting import wait_until
 
 LIMITED = LENIENT | {"server": {"deadline": "2s", "max_in_flight": 8, "max_connections": 50}}
@@ -33,13 +33,6 @@ def limited_rig(new_rig: Callable[[Mapping[str, Section]], AbstractContextManage
 def connect(rig: Rig) -> socket.socket:
     """A connection to the gateway."""
     return socket.create_connection(("127.0.0.1", urlsplit(rig.gateway.url).port or 0), timeout=10)
-
-
-def request(delivery: Delivery) -> bytes:
-    """The bytes of a request."""
-    fields = {"Host": "localhost", "Content-Length": str(len(delivery.body))} | delivery.headers
-    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    return f"POST /webhooks/{delivery.provider} HTTP/1.1\r\n{head}\r\n".encode() + delivery.body
 
 
 def close(connection: socket.socket) -> None:
@@ -69,7 +62,7 @@ def test_a_sender_that_leaves_in_the_middle_of_its_body_leaves_no_trace(rig: Rig
     event = rig.event(size=2000)
     lines_before = len(rig.gateway.request_lines())
     with connect(rig) as connection:
-        connection.sendall(request(event)[:-1000])
+        connection.sendall(wire(event)[:-1000])
         leave(connection)
         wait_until(lambda: len(rig.gateway.request_lines()) > lines_before)
 
@@ -87,7 +80,7 @@ def test_a_sender_that_leaves_after_its_body_finds_its_event_done(rig: Rig, leav
     rig.broker.delay(0.2, Direction.TO_CLIENT)
     event = rig.event()
     with connect(rig) as connection:
-        connection.sendall(request(event))
+        connection.sendall(wire(event))
         wait_until(lambda: rig.value_of(event).startswith(b"pending:"))
         leave(connection)
 
@@ -101,7 +94,7 @@ def test_a_sender_that_leaves_after_its_body_finds_its_event_done(rig: Rig, leav
 def test_slow_senders_hold_up_nobody_and_are_let_go(rig: Rig) -> None:
     """Some say nothing, some half a head, some half a body; others are served, and these closed in time."""
     event = rig.event(size=2000)
-    parts = (b"", request(event)[:30], request(event)[:-1000])
+    parts = (b"", wire(event)[:30], wire(event)[:-1000])
     with contextlib.ExitStack() as stack:
         stuck = [stack.enter_context(connect(rig)) for _ in range(60)]
         for connection, part in zip(stuck, parts * 20, strict=True):

@@ -102,7 +102,7 @@ class Program:
 
     def __init__(self, directory: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> None:
         self.directory = directory
-        self.program = (str(PROGRAM),)
+        self.program: tuple[str, ...] = (str(PROGRAM),)
         self._arguments = arguments
         self._environment = environment(extra)
         name = f"{arguments[0]}-{secrets.token_hex(3)}"

@@ -238,7 +238,7 @@ def open_rig(
         with gateway:
             yield Rig(
                 *(gateway, redis_proxy, broker_proxy, redis_server, rabbitmq_server, rabbitmq_url),
-                is_strict=overrides is STRICT,
+                is_strict=overrides.get("spool", {}).get("enabled") is False,
             )
 
 
