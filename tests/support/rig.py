@@ -183,7 +183,7 @@ class Rig:
 
     def all_answers(self) -> Counter[str]:
         """How often each answer was given."""
-        return Counter(answer for answers in self.answers.values() for answer in answers)
+        return Counter(answer for answers in list(self.answers.values()) for answer in answers)
 
     def _send(self, client: httpx.Client, delivery: Delivery) -> str:
         self.sent[delivery.event_id] = delivery
