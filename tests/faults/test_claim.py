@@ -252,7 +252,7 @@ def test_a_claim_of_the_dead_is_waited_for_and_taken_over(rig: Rig) -> None:
     """Never answered with 2xx while it is pending; accepted when its lease is over, clocks jumping or not."""
     soon, late = rig.events(2)
     with redis.Redis.from_url(rig.redis_server.url) as store:
-        store.set(claim_key(soon.provider, soon.event_id), b"pending:another", px=700)
+        store.set(claim_key(soon.provider, soon.event_id), b"pending:another", px=200)
         store.set(claim_key(late.provider, late.event_id), b"pending:another", px=60_000)
 
         answers = rig.send_all([late, soon])
