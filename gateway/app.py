@@ -16,11 +16,12 @@ from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.config.loader import adapter_of
-from gateway.dedupe import Dedupe
+from gateway.counting import shared_tallies
+from gateway.dedupe import LONGEST_WAIT, Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.event import Envelope
-from gateway.metrics import Metrics, shared_tallies
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
@@ -32,9 +33,6 @@ from gateway.webhooks import Webhooks
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are left to the network."""
-
-_LONGEST_WAIT = 1.5
-"""Seconds to wait for another attempt at the same event; longer would only hold the sender's connection."""
 
 _FIXED = (
     "server.bind",
@@ -215,7 +213,7 @@ def _endpoint(
         deadline=deadline,
         # What is left suffices for the servers to answer, if it can at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
-        longest_wait=min(_LONGEST_WAIT, deadline / 2),
+        longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
     )

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, body_key, claim_key
+from gateway.counting import ProviderMetrics
 from gateway.errors import DedupeUnavailable, InFlight
-from gateway.metrics import ProviderMetrics
+
+LONGEST_WAIT = 1.5
+"""Seconds to wait for another attempt at the same event; longer would only hold the sender's connection."""
 
 _POLL_EVERY = 0.05
 _TELL_AGAIN_AFTER = 60.0
@@ -68,7 +71,7 @@ class Dedupe:
         metrics: ProviderMetrics,
         *,
         is_id_signed: bool,
-        longest_wait: float,
+        longest_wait: float = LONGEST_WAIT,
     ) -> Claim | None:
         """Our claim to the event; None when it is already done. Who else has it is waited for, so many seconds.
 

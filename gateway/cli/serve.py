@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from gateway.app import Gateway
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
-from gateway.errors import ConfigurationError
+from gateway.counting import shared_tallies
+from gateway.errors import ConfigurationError, OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
-from gateway.metrics import shared_tallies
 from gateway.server import listening, serve
-from gateway.supervisor import Supervisor, Worker
+from gateway.supervisor import Supervisor
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
 
     def reload() -> None:
         nonlocal config
-        with suppress(ConfigurationError):  # the workers say what is wrong with it
+        with suppress(OperatorError):  # the workers say what is wrong with it
             config = read()
 
     def work(worker: Worker) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -142,6 +143,8 @@ class PublishConnection(asyncio.Protocol):
     @property
     def trouble(self) -> str:
         """Why the broker is sent nothing at the moment, or next to nothing; empty when it is."""
+        if self.lost.done():
+            return "the connection is lost"
         if self.blocked or self._is_paused:
             return self.blocked or "the broker does not read what it is sent"
         if self._breaker.is_open:
@@ -187,9 +190,7 @@ class PublishConnection(asyncio.Protocol):
         return confirm
 
     def _refusal(self) -> str:
-        if self.lost.done():
-            return "the connection is lost"
-        if self.blocked or self._is_paused or not self._breaker.permits():
+        if self.lost.done() or self.blocked or self._is_paused or not self._breaker.permits():
             return self.trouble
         if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
             return f"{_MOST_UNCONFIRMED} messages wait for their confirm"
@@ -429,15 +430,24 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
     context = ssl.create_default_context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
     factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout)  # noqa: E731 -- typed for mypy
-    async with asyncio.timeout(_REACH_TIMEOUT):
+    async with _within(_REACH_TIMEOUT):
         _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     try:
-        async with asyncio.timeout(_OPEN_TIMEOUT):
+        async with _within(_OPEN_TIMEOUT):
             await connection.open(parts, topology)
     except BaseException:
         connection.fail(ConnectionError("could not be opened"))
         raise
     return connection
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"the broker did not answer within {seconds:g} s") from error
 
 
 @lru_cache(maxsize=1024)  # senders choose event types; memory is bounded

@@ -50,6 +50,9 @@ class Drain:
                 await self._spool.renew_reserve()
             except PublishUnavailable:  # the file cannot be read or written, of which the spool tells
                 is_progress = False
+            except Exception:  # a drain that ended would leave its events where they are for ever
+                log.exception("the spool cannot be drained", spool=self._spool.path.name)
+                is_progress = False
             if self._spool.count == 0:
                 log.info("spool drained", spool=self._spool.path.name)
             pause = _FIRST_PAUSE if is_progress or self._broker.trouble else min(2 * pause, _LONGEST_PAUSE)

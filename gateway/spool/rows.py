@@ -74,7 +74,7 @@ def decode(row: Row) -> SpooledMessage:
         raise CorruptRow("does not match its digest")
     try:
         exchange, routing_key, message_id, kind, headers, spooled_at = orjson.loads(head)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:  # no JSON, or not what we write
         raise CorruptRow(f"cannot be read: {error}") from error
     return SpooledMessage(number, Message(exchange, routing_key, message_id, kind, headers, body), spooled_at)
 

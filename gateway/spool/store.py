@@ -79,19 +79,22 @@ class Spool:
         try:
             await asyncio.to_thread(mend, self.path)
             await self._file.start()
-            self.count, self._size, self.corrupt = await self._file.run(_totals)
-            self._has_reserve = await asyncio.to_thread(self._reserve.make)
-        except sqlite3.Error as error:
-            raise OSError(f"{self.path}: {error}") from error
         except OSError:
             self._owner.give_back()
             raise
+        try:
+            self.count, self._size, self.corrupt = await self._file.run(_totals)
+        except sqlite3.Error as error:
+            await self._file.stop()
+            self._owner.give_back()
+            raise OSError(f"{self.path}: {error}") from error
+        self._has_reserve = await asyncio.to_thread(self._reserve.make)
         self._note_count(0)
 
     async def stop(self) -> None:
         """Close the file; what is in it stays, and a file with nothing in it goes."""
         await self._file.stop()
-        if not self.count:
+        if not (self.count or self._damage):
             await asyncio.to_thread(_delete_if_empty, self.path)
         self._owner.give_back()
 

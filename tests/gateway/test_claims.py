@@ -7,8 +7,10 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,24 @@ async def test_a_foreign_value_is_never_a_duplicate(store: Store, value: bytes) 
         await store.claims.claim(KEY, "a")
 
 
+async def test_a_mark_tells_only_of_another_value(store: Store) -> None:
+    """Before the claim asked for after it is answered: the first value stays, and its repetition is no news."""
+    others: list[str] = []
+    for value in ("first", "first", "second", "third", "first"):
+        store.claims.mark(KEY + "mark", value.encode(), partial(others.append, value))
+    await store.claims.claim(KEY, "a")
+
+    assert others == ["second", "third"]
+
+
+async def test_a_store_without_a_clock_of_its_own_has_no_offset(store: Store) -> None:
+    """And nothing to warn of, as a test starts it."""
+    report = await store.claims.inspect(time.time)
+
+    assert abs(report.clock_offset or 0.0) < PATIENCE
+    assert report.warnings == ()
+
+
 async def test_keys_do_not_affect_each_other(store: Store) -> None:
     """Neither other events of a provider nor the same id of another provider."""
     await store.claims.claim(claim_key("github", "1"), "a")
@@ -410,6 +430,7 @@ async def test_a_failing_sqlite_file_is_an_unavailable_store(tmp_path: Path) -> 
             await claims.claim(KEY, "a")
         claims.commit(KEY, lambda: failures.append("commit"))
         claims.release(KEY, "a")
+        claims.mark(KEY, b"value", lambda: failures.append("mark"))
         with pytest.raises(ClaimsUnavailable, match="claims"):
             await claims.forget(KEY)
 
@@ -573,7 +594,8 @@ async def test_a_wrong_password_is_told_in_words(own_redis: RedisServer) -> None
 async def test_something_else_than_redis_is_told_in_words() -> None:
     """An address that leads to an HTTP server."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)  # closing over unread bytes would reset the connection
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await writer.drain()
         writer.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gateway import logs
 
 SECRET = "hunter2-and-a-little-more"
 
@@ -145,3 +148,13 @@ def test_no_secret_and_nothing_personal_is_logged(tmp_path: Path, log_format: st
     assert SECRET not in output
     assert "personal" not in output
     assert "sha256=" not in output
+
+
+def test_the_logger_of_production_has_every_level_that_is_used() -> None:
+    """It is a class of its own; a level that it lacked would fail where it is needed most."""
+    package = Path(inspect.getfile(logs)).parent
+    sources = [path.read_text("utf-8") for path in package.rglob("*.py")]
+    used = {level for source in sources for level in re.findall(r"\blog\.([a-z]+)\(", source)} - {"bind"}
+
+    assert {"info", "warning", "exception"} <= used
+    assert all(hasattr(logs._JsonLogger, level) for level in used), used

@@ -169,6 +169,16 @@ async def test_a_second_gateway_on_the_same_spool_does_not_start(tmp_path: Path)
             await Spool(spool_path(tmp_path, 0), LARGE).start()
 
 
+async def test_a_file_of_another_layout_is_left_alone(tmp_path: Path) -> None:
+    """It is no damage of ours; its owner is told, and can have it back at once."""
+    path = spool_path(tmp_path, 0)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE spool (something INTEGER)")
+    for _ in range(2):
+        with pytest.raises(OSError, match=r"spool-0\.db: no such column"):
+            await Spool(path, LARGE).start()
+
+
 async def test_every_worker_has_a_spool_of_its_own(tmp_path: Path) -> None:
     """And its part of the room."""
     size = SLOTS * 2 * (OVERHEAD + 100)

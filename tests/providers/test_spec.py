@@ -213,6 +213,45 @@ def test_standard_webhooks_is_meant_when_it_is_named() -> None:
     assert isinstance(spec.scheme(), StandardWebhooksScheme)
 
 
+_STANDARD = {"scheme": "standard_webhooks"}
+_BOTH = {"scheme": "standard_webhooks", "header_prefixes": ["svix-", "webhook-"]}
+
+
+@pytest.mark.parametrize(
+    ("signature", "event_id", "expected"),
+    [
+        ({"header": "X-S"}, None, True),
+        ({"header": "X-S"}, "body:/id", True),
+        ({"header": "X-S"}, "header:X-Id", False),
+        ({"header": "X-S", "signed": "{id}.{body}"}, "header:X-Id", True),
+        ({"header": "X-S", "signed": "{header:x-id}.{body}"}, "header:X-Id", True),
+        ({"header": "X-S", "signed": "{header:X-Other}.{body}"}, "header:X-Id", False),
+        ({"header": "X-S", "signed": "{header:X-Id}.{body}"}, ["header:X-Id", "header:X-Other"], True),
+        ({"header": "X-S", "signed": "{header:X-Id}.{body}"}, ["header:X-Other", "header:X-Id"], False),
+        ({"header": "X-S"}, ["body:/id", "header:X-Id"], False),
+        (_STANDARD, "header:webhook-id", True),
+        (_STANDARD, "header:svix-id", False),
+        (_STANDARD, "body:/id", True),
+        (_STANDARD, ["header:Webhook-Id", "header:X-Other"], True),
+        (_BOTH, ["header:svix-id", "header:webhook-id"], True),
+        (_BOTH, ["header:webhook-id", "header:svix-id"], False),
+        (_BOTH, "header:webhook-id", False),
+    ],
+)
+def test_it_is_known_whether_the_signature_covers_the_event_id(
+    signature: dict[str, Any], event_id: object, *, expected: bool
+) -> None:
+    """Of several places the first that is present counts, so an unsigned one must not come before a signed one."""
+    spec = AdapterSpec.model_validate({"signature": signature, "event_id": event_id})
+
+    assert expected == spec.signs_event_id
+
+
+def test_of_the_adapters_here_github_alone_leaves_its_id_unsigned() -> None:
+    """A new one in this list deserves a thought."""
+    assert [name for name in YAML_NAMES if not registry.load(name).spec.signs_event_id] == ["github"]
+
+
 def test_a_description_that_was_read_does_not_change() -> None:
     """It is shared by all requests."""
     spec = described({})

@@ -1,0 +1,140 @@
+"""The policy over claims: which event is ours, which is suspect, and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
+from gateway.claims.memory import MemoryClaims
+from gateway.dedupe import _REMEMBERED_BODIES, Claim, Dedupe
+from support.incidents import Incidents
+
+BODY = b'{"zen":"Practicality beats purity."}'
+
+
+class House:
+    """The policy over a store in memory."""
+
+    def __init__(self, claims: MemoryClaims | None = None) -> None:
+        self.claims = claims or MemoryClaims()
+        self.dedupe = Dedupe(self.claims, accepts_unchecked=True)
+        self.metrics = Incidents()
+
+    async def acquire(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim | None:
+        """As the pipeline asks."""
+        return await self.dedupe.acquire("github", event_id, body, self.metrics, is_id_signed=is_id_signed)
+
+    async def publish(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim:
+        """An event on all its way."""
+        claim = await self.acquire(event_id, body, is_id_signed=is_id_signed)
+        assert claim is not None
+        self.dedupe.commit(claim, self.metrics)
+        return claim
+
+
+class BrokenMarks(MemoryClaims):
+    """A store in which no mark arrives."""
+
+    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+
+class Refusing(MemoryClaims):
+    """A store that raises what it was given."""
+
+    def __init__(self, error: ClaimsUnavailable) -> None:
+        super().__init__()
+        self.error = error
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """See :class:`gateway.claims.Claims`."""
+        raise self.error
+
+
+async def test_a_body_under_another_unsigned_id_is_published_and_suspect() -> None:
+    """Identical bodies can be legitimate, so it is not dropped; it is counted once it is published."""
+    house = House()
+    first = await house.publish("1")
+    second = await house.publish("2")
+
+    assert not first.is_replay_suspected
+    assert second.is_replay_suspected
+    assert house.metrics.seen["replay_suspected"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event_id", "body", "is_id_signed"),
+    [("2", BODY, True), ("2", BODY + b" ", False)],
+    ids=["the id is signed", "another body"],
+)
+async def test_nothing_else_is_suspect(event_id: str, body: bytes, *, is_id_signed: bool) -> None:
+    """A signed id is the sender's own, and another body is another event."""
+    house = House()
+    await house.publish("1")
+
+    assert not (await house.publish(event_id, body, is_id_signed=is_id_signed)).is_replay_suspected
+
+
+async def test_a_retry_after_a_failed_publish_is_not_suspect() -> None:
+    """The mark holds its own id."""
+    house = House()
+    claim = await house.acquire("1")
+    assert claim is not None
+    house.dedupe.release(claim)
+
+    assert not (await house.publish("1")).is_replay_suspected
+
+
+async def test_a_failing_mark_does_not_hinder_the_event() -> None:
+    """It is claimed and published; the suspicion is lost."""
+    house = House(BrokenMarks())
+    await house.publish("1")
+
+    claim = await house.publish("2")
+    assert claim.is_held
+    assert not claim.is_replay_suspected
+
+
+async def test_a_duplicate_with_another_body_is_counted() -> None:
+    """It stays a duplicate; the same body is not counted."""
+    house = House()
+    await house.publish("1")
+    assert await house.acquire("1") is None
+    assert house.metrics.seen["id_body_mismatch"] == 0
+    assert await house.acquire("1", b"{}") is None
+
+    assert house.metrics.seen["id_body_mismatch"] == 1
+
+
+async def test_only_recent_bodies_are_remembered() -> None:
+    """A bounded number; a forgotten one is no mismatch."""
+    house = House()
+    for number in range(2 * _REMEMBERED_BODIES + 1):
+        await house.publish(str(number), is_id_signed=True)
+    for number in (0, 2 * _REMEMBERED_BODIES):
+        assert await house.acquire(str(number), b"{}", is_id_signed=True) is None
+
+    assert house.metrics.seen["id_body_mismatch"] == 1
+
+
+async def test_a_refusing_store_is_logged_once_a_while() -> None:
+    """Not once an event; every event goes out unchecked."""
+    house = House(Refusing(ClaimsUnavailable("OOM")))
+    with capture_logs() as logs:
+        for number in range(3):
+            assert not (await house.publish(str(number))).is_held
+
+    assert [line["cause"] for line in logs] == ["OOM"]
+    assert house.metrics.seen["unchecked"] == 3
+
+
+async def test_a_foreign_value_is_logged_with_its_key() -> None:
+    """Somebody else writes where only gateways should."""
+    house = House(Refusing(ForeignValue("a foreign value")))
+    with capture_logs() as logs:
+        assert not (await house.publish("1")).is_held
+
+    assert [line["key"] for line in logs] == [claim_key("github", "1")]
