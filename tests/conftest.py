@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from support.gateway_process import Program
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 from support.requirements import require
 from support.vhosts import VhostPool
 
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the programs that still run have written, when a test fails."""
+    report = yield
+    if report.failed:
+        report.sections += [("gateway", program.report()) for program in Program.open_ones]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
-"""Fixtures for tests that drive the installed program, and its output beside every failure."""
+"""Fixtures for tests that drive the installed program."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.gateway_process import Program, Secrets
+from support.gateway_process import Secrets
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 
@@ -18,17 +18,6 @@ ok = rabbit_auth_backend_internal:set_permissions(
     <<"guest">>, <<"{name}">>, <<".*">>, <<".*">>, <<".*">>, <<"tests">>).
 """
 _DROP = 'rabbit_vhost:delete(<<"{name}">>, <<"tests">>).'
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show what the programs that still run have written, when a test fails."""
-    report = yield
-    if report.failed:
-        report.sections += [("gateway", program.report()) for program in Program.open_ones]
-    return report
 
 
 @pytest.fixture(scope="module")

@@ -94,12 +94,16 @@ class Program:
         directory: its working directory, which also takes its output.
         arguments: of the command line.
         extra: the environment variables that it needs.
+
+    Attributes:
+        program: what is run with the arguments.
     """
 
     open_ones: list[Program] = []  # noqa: RUF012 -- what a failing test shows the output of
 
     def __init__(self, directory: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> None:
         self.directory = directory
+        self.program: tuple[str, ...] = (str(PROGRAM),)
         self._arguments = arguments
         self._environment = environment(extra)
         name = f"{arguments[0]}-{secrets.token_hex(3)}"
@@ -129,7 +133,7 @@ class Program:
 
     def start(self) -> None:
         """Start it, without waiting for anything."""
-        argv = ["/bin/sh", "-c", _SPLIT, str(self._stderr), str(PROGRAM), *self._arguments]
+        argv = ["/bin/sh", "-c", _SPLIT, str(self._stderr), *self.program, *self._arguments]
         self._child = Child(argv, env=self._environment, cwd=self.directory, log=self._stdout)
 
     @property

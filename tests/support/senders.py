@@ -66,6 +66,13 @@ def post(url: str, delivery: Delivery, client: httpx.Client | None = None) -> ht
     return client.post(target, content=delivery.body, headers=delivery.headers, timeout=20)
 
 
+def wire(delivery: Delivery) -> bytes:
+    """The request as it goes over the wire, for whoever wants to send a part of it."""
+    fields = {"Host": "localhost", "Content-Length": str(len(delivery.body))} | delivery.headers
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"POST /webhooks/{delivery.provider} HTTP/1.1\r\n{head}\r\n".encode() + delivery.body
+
+
 def stripe_signature(secret: str, body: bytes) -> str:
     """The header field that Stripe's library makes for a body, now."""
     return str(WebhookSignature.generate_signature_header(body.decode(), secret, int(time.time())))
