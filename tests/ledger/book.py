@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag, auto
 
-
 # The event, when it began, how long it took, how it ended.
 _ATTEMPT = struct.Struct("=IdfB")
 # The event, when, from which queue.
