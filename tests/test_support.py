@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import socketserver
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from support.fault_proxy import Direction, FaultProxy
 from support.ports import free_ports, is_free
 from support.process import Child, descendants, is_alive
 from support.rabbitmq_server import RabbitMQServer
@@ -159,6 +164,155 @@ def test_each_test_gets_a_virtual_host_of_its_own(rabbitmq_server: RabbitMQServe
     vhost = rabbitmq_url.rpartition("/")[2]
     assert vhost in rabbitmq_server.ctl("list_vhosts").split()
     assert "guest\t.*\t.*\t.*" in rabbitmq_server.ctl("list_permissions", "--vhost", vhost)
+
+
+class _Echo(socketserver.BaseRequestHandler):
+    """Answers what it gets, and keeps it."""
+
+    heard = bytearray()
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self.request.recv(65_536):
+                self.heard += data
+                self.request.sendall(data)
+
+
+@pytest.fixture
+def echo_proxy() -> Iterator[FaultProxy]:
+    """A proxy in front of a server that answers with what it gets."""
+    _Echo.heard.clear()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            with FaultProxy(server.server_address[1]) as proxy:
+                yield proxy
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def call(proxy: FaultProxy) -> socket.socket:
+    """A connection through the proxy that is known to work."""
+    client = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    client.sendall(b"hello")
+    assert receive(client, 5) == b"hello"
+    return client
+
+
+def receive(client: socket.socket, count: int) -> bytes:
+    """``count`` bytes, or what came before the end."""
+    data = b""
+    while len(data) < count and (piece := client.recv(count - len(data))):
+        data += piece
+    return data
+
+
+def test_a_healed_proxy_passes_what_it_is_given_and_the_end_of_it(echo_proxy: FaultProxy) -> None:
+    """Each direction ends by itself."""
+    with call(echo_proxy) as client:
+        client.sendall(b"x" * 100_000)
+        client.shutdown(socket.SHUT_WR)
+        assert len(receive(client, 100_001)) == 100_000
+
+
+def test_a_proxy_refuses_and_is_back_on_the_same_port(echo_proxy: FaultProxy) -> None:
+    """As a server that dies and is started again."""
+    with call(echo_proxy) as client:
+        echo_proxy.refuse()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        call(echo_proxy)
+    echo_proxy.heal()
+    call(echo_proxy).close()
+
+
+def test_a_proxy_resets_its_connections_and_takes_new_ones(echo_proxy: FaultProxy) -> None:
+    """As a network that forgets."""
+    with call(echo_proxy) as client:
+        echo_proxy.reset_all()
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    call(echo_proxy).close()
+
+
+def test_a_stalled_proxy_holds_both_ways_until_it_is_healed(echo_proxy: FaultProxy) -> None:
+    """Connections are taken meanwhile, and nothing is lost."""
+    with call(echo_proxy) as client:
+        echo_proxy.stall()
+        client.sendall(b"later")
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        with socket.create_connection(("127.0.0.1", echo_proxy.port), timeout=0.1) as other:
+            other.sendall(b"other")
+            with pytest.raises(TimeoutError):
+                other.recv(1)
+        assert bytes(_Echo.heard) == b"hello"
+        echo_proxy.heal()
+        client.settimeout(5)
+        assert receive(client, 5) == b"later"
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_proxy_delays_one_way(echo_proxy: FaultProxy, direction: Direction) -> None:
+    """What comes late comes all the same."""
+    with call(echo_proxy) as client:
+        echo_proxy.delay(0.3, direction)
+        client.settimeout(0.05)
+        client.sendall(b"later")
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.settimeout(5)
+        assert receive(client, 5) == b"later"
+
+
+@pytest.mark.parametrize(
+    ("direction", "heard"), [(Direction.TO_SERVER, b"hello"), (Direction.TO_CLIENT, b"hellogone")]
+)
+def test_a_proxy_discards_one_way(echo_proxy: FaultProxy, direction: Direction, heard: bytes) -> None:
+    """The other side has heard it, or has not."""
+    with call(echo_proxy) as client:
+        echo_proxy.discard(direction)
+        client.sendall(b"gone")
+        client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        assert bytes(_Echo.heard) == heard
+
+
+@pytest.mark.parametrize(
+    ("direction", "heard"), [(Direction.TO_SERVER, b"helloabc"), (Direction.TO_CLIENT, b"helloabcdef")]
+)
+def test_a_proxy_cuts_after_so_many_bytes(echo_proxy: FaultProxy, direction: Direction, heard: bytes) -> None:
+    """In the middle of a message; the next connection is sound."""
+    with call(echo_proxy) as client:
+        echo_proxy.cut_after(3, direction)
+        client.sendall(b"abcdef")
+        echo_proxy.wait_tripped()
+        wait_until(lambda: bytes(_Echo.heard) == heard)
+        with pytest.raises(ConnectionResetError):
+            receive(client, 100)
+    call(echo_proxy).close()
+
+
+def test_a_proxy_cuts_at_a_marker_and_loses_the_reply_to_one(echo_proxy: FaultProxy) -> None:
+    """The server has not heard the first, and has heard the second; the client knows of neither."""
+    echo_proxy.cut_at(b"one")
+    with call(echo_proxy) as client:
+        client.sendall(b"one")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert bytes(_Echo.heard) == b"hello"
+    echo_proxy.lose_reply(b"two")
+    with call(echo_proxy) as client:
+        client.sendall(b"two")
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert bytes(_Echo.heard) == b"hellohellotwo"
+    echo_proxy.wait_tripped(0)
 
 
 def test_the_collections_are_found(corpus: Path, facts: Path, conformance: Path) -> None:
