@@ -6,12 +6,13 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 import orjson
 
 from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
 from providers.rejections import Rejection
+
+Fields = tuple[tuple[bytes, bytes], ...]
 
 RETRY_AFTER = 5
 """Seconds after which a sender is asked to try again."""
@@ -41,36 +42,29 @@ class Answer:
     Attributes:
         status: the HTTP status.
         outcome: one of :data:`OUTCOMES`.
-        start: the ASGI message that begins the response.
-        body: the bytes of the JSON object.
+        body: its bytes, for webhooks a JSON object.
+        fields: the header fields, but for the length of the body.
     """
 
-    __slots__ = ("body", "outcome", "start", "status")
+    __slots__ = ("body", "fields", "outcome", "status")
 
-    def __init__(
-        self, status: int, outcome: str, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def __init__(self, status: int, outcome: str, body: bytes, fields: Fields) -> None:
         self.status = status
         self.outcome = outcome
         self.body = body
-        self.start: dict[str, Any] = {
-            "type": "http.response.start",
-            "status": status,
-            "headers": (_JSON, (b"content-length", b"%d" % len(body)), *headers),
-        }
+        self.fields = fields
 
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
 _ALLOW = (b"allow", b"POST")
-_CLOSE = (b"connection", b"close")
 
 _HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
 
 
 def succeed(outcome: Outcome, event_id: str) -> Answer:
     """The answer to a verified event."""
-    return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}")
+    return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,))
 
 
 def refuse(rejection: Rejection, event_id: str | None = None) -> Answer:
@@ -78,17 +72,12 @@ def refuse(rejection: Rejection, event_id: str | None = None) -> Answer:
     body = {"status": _status_word(rejection), "reason": rejection.reason}
     if event_id is not None:
         body["id"] = event_id
-    headers = []
+    fields: Fields = (_JSON,)
     if rejection.retryable:
-        headers.append(_RETRY_AFTER)
+        fields += (_RETRY_AFTER,)
     if isinstance(rejection, MethodNotAllowed):
-        headers.append(_ALLOW)
-    if rejection.status in _LEAVES_BODY_UNREAD:
-        headers.append(_CLOSE)
-    return Answer(rejection.status, rejection.reason, orjson.dumps(body), tuple(headers))
-
-
-_LEAVES_BODY_UNREAD = frozenset({404, 405, 408, 413, 415, 431})
+        fields += (_ALLOW,)
+    return Answer(rejection.status, rejection.reason, orjson.dumps(body), fields)
 
 
 def _status_word(rejection: Rejection) -> str:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.asgi import Health, Webhooks, admin_app, public_app
+from gateway.admission import Admission, Proxies
+from gateway.asgi import Health, admin_app, public_app
 from gateway.claims import Claims
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
@@ -23,9 +24,10 @@ from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
 from gateway.spool import Spool, SpoolingPublisher
+from gateway.webhooks import Webhooks
 
 _HEADROOM = 0.5
-"""Seconds of a sender's patience that are kept for everything but its body."""
+"""Seconds of a sender's patience that are left to the network."""
 
 
 class Gateway:
@@ -39,6 +41,7 @@ class Gateway:
         clock: Unix seconds.
 
     Attributes:
+        webhooks: what becomes of webhooks.
         public: the ASGI application for senders.
         admin: the ASGI application for the operator.
     """
@@ -64,7 +67,9 @@ class Gateway:
         }
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        self.public = public_app(Webhooks(endpoints, pipeline, metrics), health)
+        proxies = Proxies(config.server.trusted_proxies)
+        self.webhooks = Webhooks(endpoints, proxies, pipeline, metrics)
+        self.public = public_app(self.webhooks, health)
         self.admin = admin_app(metrics, health)
 
     async def start(self) -> None:
@@ -118,7 +123,8 @@ def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
-    patience = adapter.spec.patience
+    server, patience = config.server, adapter.spec.patience
+    deadline = min(server.deadline, patience - _HEADROOM) if patience else server.deadline
     return Endpoint(
         name=name,
         adapter=adapter.bind(provider.secret_texts()),
@@ -129,9 +135,10 @@ def _endpoint(
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
         rejects_invalid=provider.on_invalid == "reject",
-        max_body=config.server.max_body,
-        body_deadline=min(config.server.deadline, patience - _HEADROOM)
-        if patience
-        else config.server.deadline,
+        max_body=provider.max_body or server.max_body,
+        deadline=deadline,
+        # What is left suffices for the servers to answer, if it can at all.
+        body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
+        admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
     )

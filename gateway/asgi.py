@@ -1,135 +1,26 @@
-"""The HTTP side: paths to endpoints, rejections to answers, and one line and one count for every request.
+"""The gateway as ASGI applications: health and metrics, and webhooks for whoever embeds the gateway elsewhere.
 
-Starlette serves all but the webhook path. That is a plain ASGI callable, because routing and the Request and
-Response objects would add to every webhook what none of them needs.
+The gateway's own server serves webhooks without ASGI in between (:mod:`gateway.http`); within another server its
+deadlines and its limits on connections are that server's care.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 
-import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
-from gateway.body import ClientDisconnected
-from gateway.endpoint import Endpoint
-from gateway.errors import HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
-from gateway.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.pipeline import Pipeline, Progress
-from providers import Headers, RawRequest, Rejection, SignatureRejected
+from gateway.answers import Answer
+from gateway.errors import BodyTooLarge
+from gateway.exchange import Exchange, Head
+from gateway.metrics import Metrics
+from gateway.webhooks import Webhooks
+from providers import Headers
 
-MAX_FIELDS = 100
-"""Header fields of a request; senders have some twenty."""
-
-MAX_HEAD = 32 * 1024
-"""Bytes of all header fields of a request."""
-
-_WEBHOOKS = "/webhooks/"
-_FIRST_REFUSAL = 400
-
-log = structlog.get_logger()
-
-
-class Webhooks:
-    """``POST /webhooks/{provider}``, and the refusal of all paths that there are not.
-
-    Args:
-        endpoints: the configured providers by name.
-        pipeline: what happens to a request.
-        metrics: where requests are counted.
-    """
-
-    def __init__(self, endpoints: Mapping[str, Endpoint], pipeline: Pipeline, metrics: Metrics) -> None:
-        self._endpoints = endpoints
-        self._pipeline = pipeline
-        self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
-        self._log = log.bind()  # without the lookups that a logger of the module does at every call
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, whatever it is: the one place where exceptions become answers."""
-        started_at = time.perf_counter()
-        endpoint = self._endpoints.get(scope["path"].removeprefix(_WEBHOOKS))
-        metrics = endpoint.metrics if endpoint else self._unknown
-        progress = Progress(endpoint) if endpoint else None
-        answer: Answer | None
-        try:
-            if progress is None:
-                raise UnknownProvider
-            if scope["method"] != "POST":
-                raise MethodNotAllowed
-            if len(scope["headers"]) > MAX_FIELDS or scope.get("head_size", 0) > MAX_HEAD:
-                raise HeadersTooLarge
-            arrived = scope["arrived_body"]() if "arrived_body" in scope else None
-            request = _raw_request(scope, progress.endpoint)
-            outcome = await self._pipeline.receive(request, arrived, receive, progress)
-            answer = succeed(outcome, progress.event_id or "")
-        except SignatureRejected as rejection:
-            metrics.signature_failures[rejection.fault] += 1
-            answer = self._refuse(rejection, progress)
-        except Rejection as rejection:
-            answer = self._refuse(rejection, progress)
-        except ClientDisconnected:
-            answer = None
-        except Exception:
-            log.exception("internal error", provider=endpoint.name if endpoint else None)
-            answer = self._refuse(Internal(), progress)
-        if answer:
-            await send(answer.start)
-            await send({"type": "http.response.body", "body": answer.body})
-        outcome_word = answer.outcome if answer else CLIENT_DISCONNECTED
-        elapsed = time.perf_counter() - started_at
-        metrics.outcomes[outcome_word] += 1
-        metrics.observe_latency(elapsed)
-        self._log_request(progress, answer, outcome_word, elapsed)
-
-    def _refuse(self, rejection: Rejection, progress: Progress | None) -> Answer:
-        if progress is None:
-            return refuse(rejection)
-        progress.cause = rejection.detail
-        return refuse(rejection, progress.event_id)
-
-    def _log_request(
-        self, progress: Progress | None, answer: Answer | None, outcome: str, elapsed: float
-    ) -> None:
-        status = answer.status if answer else 0
-        write = self._log.info if status < _FIRST_REFUSAL else self._log.warning
-        if progress is None:
-            write("request", outcome=outcome, status=status, ms=round(elapsed * 1000, 2))
-        else:
-            write(
-                "request",
-                outcome=outcome,
-                status=status,
-                ms=round(elapsed * 1000, 2),
-                provider=progress.endpoint.name,
-                event_type=progress.event_type,
-                event_id=progress.event_id,
-                size=progress.size,
-                cause=progress.cause,
-            )
-
-
-def _raw_request(scope: Scope, endpoint: Endpoint) -> RawRequest:
-    return RawRequest(
-        body=b"",
-        headers=Headers(scope["headers"]),
-        path=scope["raw_path"].decode("latin-1"),
-        url=_url_of(scope, endpoint.public_url) if endpoint.adapter.needs_url else "",
-    )
-
-
-def _url_of(scope: Scope, public_url: str | None) -> str:
-    """The address that the sender called: as configured, else as it arrived here."""
-    query = scope["query_string"]
-    if public_url is None:
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-        public_url = f"{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}"
-    return f"{public_url}?{query.decode('latin-1')}" if query else public_url
+HEALTH_PATHS = (b"/livez", b"/readyz")
 
 
 class Health:
@@ -160,17 +51,9 @@ class Health:
         return [Route("/livez", self.live), Route("/readyz", self.ready)]
 
 
-def public_app(webhooks: Webhooks, health: Health) -> ASGIApp:
+def public_app(webhooks: Webhooks, health: Health) -> Router:
     """What listens to the world."""
-    router = Router(health.routes(), redirect_slashes=False, default=webhooks)
-
-    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        # The one path that is hot does not wait for the router to try its patterns.
-        if scope["type"] == "http" and scope["path"].startswith(_WEBHOOKS):
-            return webhooks(scope, receive, send)
-        return router(scope, receive, send)
-
-    return app
+    return Router(health.routes(), redirect_slashes=False, default=_Receiver(webhooks))
 
 
 def admin_app(metrics: Metrics, health: Health) -> Router:
@@ -180,3 +63,57 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
     return Router([Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False)
+
+
+class _Receiver:
+    """Webhooks as an ASGI application."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self._webhooks = webhooks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = self._webhooks.open(_head_of(scope))
+        if exchange.answer is None:
+            body = await self._read_body(exchange, receive)
+            if body is None:
+                self._webhooks.abandon(exchange)
+                return
+            if exchange.answer is None:
+                event = self._webhooks.examine(exchange, body)
+                if event is not None:
+                    await self._webhooks.deliver(exchange, event)
+        if exchange.answer is not None:
+            await _send(exchange.answer, send)
+
+    async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes | None:
+        """The body, None when its sender has left; no more of it than may be."""
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > exchange.endpoint.max_body:
+                self._webhooks.refuse(exchange, BodyTooLarge())
+                return b""
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+def _head_of(scope: Scope) -> Head:
+    fields = scope["headers"]
+    return Head(
+        scope["method"],
+        scope["raw_path"],
+        scope["query_string"],
+        Headers(fields),
+        sum(len(name) + len(value) for name, value in fields),
+        scope["client"][0] if scope.get("client") else "",
+        scope["http_version"],
+    )
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    length = (b"content-length", b"%d" % len(answer.body))
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.fields, length]})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.admission import Admission
 from gateway.event import Envelope
 from gateway.metrics import ProviderMetrics
 from gateway.schemas import AdapterSchemas
@@ -24,7 +25,9 @@ class Endpoint:
         events: patterns of the event types to publish; empty for all.
         rejects_invalid: whether a genuine event that is against its schema is refused, not quarantined.
         max_body: the largest body, in bytes.
-        body_deadline: seconds for the body to arrive.
+        deadline: seconds from the head of a request to its answer.
+        body_deadline: seconds of them for the body to arrive.
+        admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
     """
 
@@ -36,7 +39,9 @@ class Endpoint:
     events: tuple[str, ...]
     rejects_invalid: bool
     max_body: int
+    deadline: float
     body_deadline: float
+    admission: Admission
     public_url: str | None
 
     def wants(self, event_type: str) -> bool:

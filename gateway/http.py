@@ -1,162 +1,590 @@
-"""The HTTP protocol: uvicorn's on httptools, made lean for short answers that are complete at once.
+"""HTTP/1.1 for short requests and short answers: strict, bounded in bytes and in time, at the speed of httptools.
 
-uvicorn serves any ASGI application: it checks and writes an answer header by header, sends head and body in
-two system calls, and prepares for websockets. Nearly all answers here are one of a few heads and one short
-body, so the heads are remembered and each answer is one write; anything else takes uvicorn's own way.
+httptools parses; what it lets pass and must not (headers beyond any bound, trailers among the headers, an
+``Upgrade`` that swallows the body), and what a server owes its connections (deadlines, limits, an orderly end)
+is here. A webhook that is refused is answered within the call that brought its last byte; only what is to be
+published becomes a task. Health and metrics are served by an ASGI application.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from email.utils import formatdate
 from functools import lru_cache
-from typing import Any
-from urllib.parse import unquote
+from http import HTTPStatus
+from typing import Any, NamedTuple, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+import structlog
+from starlette.types import ASGIApp, Message, Scope
 
-Fields = tuple[tuple[bytes, bytes], ...]
+from gateway.answers import Answer, Fields
+from gateway.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    Internal,
+    Overloaded,
+    RequestTimeout,
+    ShuttingDown,
+    UnknownProvider,
+)
+from gateway.exchange import Exchange, Head
+from gateway.pipeline import Event
+from gateway.webhooks import Webhooks
+from providers import Headers, MalformedRequest, Rejection
+
+HEAD_DEADLINE = 5.0
+"""Seconds for the head of a request, from its first byte or from the opening of its connection."""
+
+KEEP_ALIVE = 30.0
+"""Seconds that a connection may be idle between requests."""
+
+_SWEEP_EVERY = 0.1
+_LINGER = 1.0  # seconds for a sender to read why it was refused while it still sends
+_LARGEST_HEAD = 64 * 1024  # bytes that arrive without completing a head; what is complete is judged by itself
+_LONGEST_TARGET = 8 * 1024
+_MOST_PIPELINED = 100
+_APP_BODY = 64 * 1024  # no health check has more
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+log = structlog.get_logger()
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection of a sender.
+class Limits(NamedTuple):
+    """What one process holds at most.
 
-    Tells the application in ``scope["head_size"]`` how large the headers are, and gives it with
-    ``scope["arrived_body"]()`` a body that need not be waited for.
+    Attributes:
+        connections: open at a time.
+        in_flight: events that are being delivered at a time.
+        buffered: bytes of bodies in memory at a time.
     """
 
-    _idle_timer: asyncio.TimerHandle | None = None
-    _idle_since = 0.0
+    connections: int
+    in_flight: int
+    buffered: int
 
-    def on_message_begin(self) -> None:
-        """See uvicorn."""
-        super().on_message_begin()
+
+class Listener:
+    """What the connections to one address share. Calling it makes a connection, as uvicorn does.
+
+    Args:
+        webhooks: what becomes of webhooks; None where there are none.
+        app: the ASGI application for ``app_paths``, and for everything where there are no webhooks.
+        limits: what it holds at most.
+        app_paths: the paths that are no webhooks.
+
+    Attributes:
+        connections: those that are open.
+        in_flight: how many events are being delivered.
+        buffered: bytes of bodies in memory.
+        is_closing: whether the process is ending, and new requests are refused.
+        date: the header field of that name, as bytes.
+    """
+
+    def __init__(
+        self, webhooks: Webhooks | None, app: ASGIApp, limits: Limits, app_paths: Iterable[bytes] = ()
+    ) -> None:
+        self.webhooks = webhooks
+        self.app = app
+        self.limits = limits
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.in_flight = 0
+        self.buffered = 0
+        self.is_closing = False
+        self.date = b""
+        self._app_paths = frozenset(app_paths)
+        self._is_sweep_due = False
+
+    def __call__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:
+        """A connection that uvicorn's server knows of."""
+        self.connections, self.tasks = server_state.connections, server_state.tasks
+        return Connection(self)
+
+    def webhooks_at(self, path: bytes) -> Webhooks | None:
+        """What becomes of a request for ``path``; None for the ASGI application."""
+        return None if path in self._app_paths else self.webhooks
+
+    def watch(self) -> None:
+        """Keep the deadlines of the connections as long as there are any."""
+        if not self._is_sweep_due:
+            self._is_sweep_due = True
+            self._sweep()
+
+    def _sweep(self) -> None:
+        # A timer for each request costs more than the reading that it guards; here one looks after all.
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        for connection in [connection for connection in self.connections if connection.due_at <= now]:
+            connection.expire()
+        self._is_sweep_due = bool(self.connections)
+        if self._is_sweep_due:
+            loop.call_later(_SWEEP_EVERY, self._sweep)
+
+
+class _Incoming:
+    """A request while it arrives and until it is answered.
+
+    Attributes:
+        head: its head.
+        exchange: what becomes of it; None where the ASGI application decides.
+        parts: its body as it came, unless it is refused already.
+        size: bytes in ``parts``.
+        max_body: what they may become.
+        opened_at: when its head was complete, on the event loop's clock.
+        body_due_at: when its body has to be.
+        stays_open: whether the connection outlives it.
+    """
+
+    __slots__ = ("body_due_at", "exchange", "head", "max_body", "opened_at", "parts", "size", "stays_open")
+
+    def __init__(self, head: Head, exchange: Exchange | None, opened_at: float, *, stays_open: bool) -> None:
+        self.head = head
+        self.exchange = exchange
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.opened_at = opened_at
+        self.stays_open = stays_open
+        if exchange is None or exchange.answer is not None:
+            self.max_body, self.body_due_at = _APP_BODY, opened_at + HEAD_DEADLINE
+        else:
+            self.max_body = exchange.endpoint.max_body
+            self.body_due_at = opened_at + exchange.endpoint.body_deadline
+
+    @property
+    def is_refused(self) -> bool:
+        return self.exchange is not None and self.exchange.answer is not None
+
+    def take_body(self) -> bytes:
+        parts, self.parts = self.parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Connection(asyncio.Protocol):
+    """One connection of a sender.
+
+    Attributes:
+        due_at: when :meth:`expire` is to be called, on the event loop's clock.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._peer = ""
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
         self._head_size = 0
-        self._idle_since = self.loop.time()
+        self._unfinished_head = 0
+        self._is_in_head = False
+        self._is_upgrade = False
+        self._expects_continue = False
+        self._incoming: _Incoming | None = None  # the one that arrives
+        self._busy: _Incoming | None = None  # the one that is being handled
+        self._queue: deque[_Incoming] = deque()  # those that arrived behind it
+        self._is_deaf = False  # nothing more is taken from this connection
+        self._is_last = False  # the request that came last is to be the last
+        self._has_unread = False  # more may be sent than was read
+        self._is_lingering = False  # it has had its last answer, and is read until its sender has seen that
+        self._is_unwritable = False  # its sender does not read the answers
+        self.due_at = 0.0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """See uvicorn."""
-        self._head_size += len(name) + len(value)
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+    # --- the transport's side ---------------------------------------------------------------------
 
-    def on_headers_complete(self) -> None:
-        """Start to handle a request, or queue it behind the one before it on the same connection."""
-        scope: Any = self.scope
-        version = self.parser.get_http_version()
-        scope["http_version"] = version
-        scope["method"] = self.parser.get_method().decode("ascii")
-        if self.url.startswith(b"/"):
-            raw_path, _, query = self.url.partition(b"?")
-        else:
-            parts = httptools.parse_url(self.url)
-            raw_path, query = parts.path or b"/", parts.query or b""
-        path = raw_path.decode("latin-1")
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        scope["head_size"] = self._head_size
-        scope["arrived_body"] = self._arrived_body
-        previous = self.cycle
-        self.cycle = _Cycle(
-            scope=scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
-        if previous is None or previous.response_complete:  # type: ignore[redundant-expr]  # None at first
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
-
-    def _arrived_body(self) -> bytes | None:
-        """The whole body when it is there already, as that of nearly every webhook is; else None."""
-        return None if self.cycle.more_body else bytes(self.cycle.body)
-
-    def on_response_complete(self) -> None:
-        """Go on with the next request, or be idle."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-            return
-        # One timer for as long as the connection lives; uvicorn sets and cancels one for each request.
-        self._idle_since = self.loop.time()
-        if self._idle_timer is None:
-            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._end_idleness)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        listener = self._listener
+        self.due_at = self._loop.time() + HEAD_DEADLINE
+        listener.connections.add(self)
+        listener.watch()
+        excess = len(listener.connections) - listener.limits.connections
+        if excess > listener.limits.connections:
+            self._transport.abort()
+        elif excess > 0:
+            self._refuse_unread(Overloaded("too many connections"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        if self._idle_timer:
-            self._idle_timer.cancel()
-        super().connection_lost(exc)
+        self._listener.connections.discard(self)
+        self._parser = None  # it holds this object, and this object it
+        left = [incoming for incoming in (self._incoming, *self._queue) if incoming]
+        self._incoming = self._busy = None
+        self._queue.clear()
+        for incoming in left:
+            self._forget_body(incoming)
+            if incoming.exchange and not incoming.is_refused and self._listener.webhooks:
+                self._listener.webhooks.abandon(incoming.exchange)
 
-    def _end_idleness(self) -> None:
-        self._idle_timer = None
-        if not self.cycle.response_complete:  # a request is under way, and sets the timer when it is done
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._is_deaf:
             return
-        remaining = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if remaining <= 0:
-            self.transport.close()
+        was_in_head = self._is_in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._on_broken(error)
+        if self._is_in_head and was_in_head:
+            self._unfinished_head += len(data)
+            if self._unfinished_head > _LARGEST_HEAD:
+                is_target = len(self._target) > _LONGEST_TARGET
+                self._refuse_unread(UnknownProvider() if is_target else HeadersTooLarge())
+        elif self._incoming:
+            self._look_at_beginning(self._incoming)
+
+    def eof_received(self) -> bool:
+        """See asyncio.Protocol: who has sent all may still wait for the answer."""
+        self._is_last = self._is_deaf = True
+        return self._busy is not None
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol: who does not read answers gets no more of them."""
+        self._is_unwritable = True
+        self._pace_reading()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        self._is_unwritable = False
+        self._pace_reading()
+
+    def _pace_reading(self) -> None:
+        if self._queue or self._is_unwritable:
+            self._transport.pause_reading()
         else:
-            self._idle_timer = self.loop.call_later(remaining, self._end_idleness)
+            self._transport.resume_reading()
 
+    def shutdown(self) -> None:
+        """The process ends: be idle no longer, but finish what has begun."""
+        self._listener.is_closing = self._is_last = True
+        if not (self._busy or self._incoming or self._is_in_head):
+            self._transport.close()
 
-class _Cycle(RequestResponseCycle):
-    """One request and its answer."""
+    def expire(self) -> None:
+        """The time is over for what this connection is doing."""
+        if self._is_lingering or self._transport.is_closing():
+            self._transport.abort()
+        elif self._busy:
+            self._give_up(self._busy)
+        elif self._incoming or self._is_in_head:
+            self._refuse_unread(RequestTimeout())
+        else:
+            self._transport.close()
 
-    _start: Any = None
+    # --- the parser's side ------------------------------------------------------------------------
 
-    async def send(self, message: Any) -> None:
-        """See the ASGI specification."""
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._start = message
-            self.response_started = True
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._target = b""
+        self._fields = []
+        self._head_size = self._unfinished_head = 0
+        self._is_in_head = True
+        if self._busy is None:
+            self.due_at = self._loop.time() + HEAD_DEADLINE
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request's target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field, or a trailer: those are not looked at, since proxies treat them in different ways."""
+        if self._is_in_head:
+            self._head_size += len(name) + len(value)
+            self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is complete."""
+        self._is_in_head = False
+        parser, listener = self._parser, self._listener
+        self._is_upgrade = parser.should_upgrade()
+        path, _, query = self._target.partition(b"?")
+        version = parser.get_http_version()
+        head = Head(
+            parser.get_method().decode("ascii"),
+            path,
+            query,
+            Headers(self._fields),
+            self._head_size,
+            self._peer,
+            version,
+        )
+        webhooks = listener.webhooks_at(path)
+        exchange = webhooks.open(head) if webhooks else None
+        stays_open = (
+            version == "1.1"
+            and not self._is_upgrade
+            and parser.should_keep_alive()
+            and not (exchange and exchange.answer)  # what is odd in its head may be odd in where it ends
+        )
+        self._is_last = self._is_last or not stays_open
+        incoming = _Incoming(head, exchange, self._loop.time(), stays_open=stays_open)
+        self._incoming = incoming
+        if listener.is_closing and exchange:
+            self._refuse(incoming, ShuttingDown())
+        self._expects_continue = not incoming.is_refused and b"expect" in head.headers
+        if self._busy is None:
+            self.due_at = incoming.body_due_at
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body."""
+        incoming = self._incoming
+        if incoming is None or incoming.is_refused:
             return
-        start, self._start = self._start, None
-        if start is None:
-            await super().send(message)
+        self._expects_continue = False
+        listener = self._listener
+        incoming.parts.append(data)
+        incoming.size += len(data)
+        listener.buffered += len(data)
+        if incoming.size > incoming.max_body:
+            self._refuse(incoming, BodyTooLarge())
+        elif listener.buffered > listener.limits.buffered:
+            self._refuse(incoming, Overloaded("too many bytes of bodies"))
+
+    def on_message_complete(self) -> None:
+        """The request is complete, but for the body of one that asks for an upgrade."""
+        if not self._is_upgrade:
+            self.on_rest_complete()
+
+    def on_rest_complete(self) -> None:
+        """The request is complete."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is None:
             return
-        head = self._head_of(start, message)
-        if head is None:
-            self.response_started = False
-            await super().send(start)
-            await super().send(message)
-        elif not self.disconnected:
-            fields = [b"%b: %b\r\n" % field for field in self.default_headers]  # the date
-            self.transport.write(b"".join((head, *fields, b"\r\n", message["body"])))
-            self.response_complete = True
-            self.message_event.set()
-            self.on_response()
+        if self._busy is None:
+            self._handle(incoming)
+        elif len(self._queue) < _MOST_PIPELINED:
+            self._queue.append(incoming)
+            self._pace_reading()
+        else:
+            self._refuse_unread(Overloaded("too many requests ahead of their answers"))
 
-    def _head_of(self, start: Any, message: Any) -> bytes | None:
-        """The head of an answer that is complete at once on a connection that stays open; None for others."""
-        if (
-            message.get("more_body")
-            or not self.keep_alive
-            or self.flow.write_paused
-            or self.scope["method"] == "HEAD"
-        ):
-            return None
-        return _render_head(start["status"], tuple(start["headers"]))
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """Stay with HTTP/1.1, as a server may.
+
+        The parser takes the request to end with its head and leaves the body, so another one reads that.
+        """
+        incoming = self._incoming
+        if incoming is None:
+            return
+        self._parser = httptools.HttpRequestParser(_Rest(self))
+        framing = [
+            b"%b: %b\r\n" % field
+            for field in incoming.head.headers.fields
+            if field[0] in {b"content-length", b"transfer-encoding"}
+        ]
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n" % b"".join(framing))
+            self._parser.feed_data(rest)
+        except httptools.HttpParserError as error:
+            self._on_broken(error)
+
+    def _on_broken(self, error: httptools.HttpParserError) -> None:
+        if isinstance(error, httptools.HttpParserCallbackError):
+            log.error("internal error", exc_info=error.__context__)
+            self._refuse_unread(Internal())
+        elif (
+            not self._is_last or self._incoming
+        ):  # else it follows a request that was the last by its own word
+            self._refuse_unread(MalformedRequest(str(error)))
+
+    # --- requests and answers ---------------------------------------------------------------------
+
+    def _look_at_beginning(self, incoming: _Incoming) -> None:
+        """A head without the whole of its body: refuse it before more comes, or tell it to go on."""
+        if incoming.is_refused and self._busy is None:
+            self._end(incoming)
+        elif self._expects_continue:
+            self._expects_continue = False
+            self._transport.write(_CONTINUE)
+
+    def _refuse(self, incoming: _Incoming, rejection: Rejection) -> None:
+        self._forget_body(incoming)
+        if incoming.exchange is None or self._listener.webhooks is None:  # no sender of webhooks
+            self._transport.abort()
+        elif not incoming.is_refused:
+            self._listener.webhooks.refuse(incoming.exchange, rejection)
+
+    def _refuse_unread(self, rejection: Rejection) -> None:
+        """Refuse what has no head, or goes on as no request can; nothing behind it is read."""
+        webhooks, incoming = self._listener.webhooks, self._incoming
+        if incoming is not None:
+            self._refuse(incoming, rejection)
+        elif webhooks is not None:
+            exchange = webhooks.refuse_unread(self._peer, rejection)
+            incoming = _Incoming(_NO_HEAD, exchange, self._loop.time(), stays_open=False)
+        else:
+            self._transport.abort()
+        if incoming is not None and not self._transport.is_closing():
+            self._end(incoming)
+
+    def _end(self, incoming: _Incoming) -> None:
+        """Answer a request behind which more may come, and hear no more."""
+        self._incoming = None
+        self._is_deaf = self._has_unread = True
+        if self._busy:
+            self._queue.append(incoming)
+        else:
+            self._handle(incoming)
+
+    def _handle(self, incoming: _Incoming) -> None:
+        """Come to an answer, at once or by a task."""
+        exchange, listener = incoming.exchange, self._listener
+        if exchange is None or listener.webhooks is None:
+            self._start(incoming, self._run_app(incoming))
+            return
+        if exchange.answer is None:
+            if listener.in_flight >= listener.limits.in_flight:
+                listener.webhooks.refuse(exchange, Overloaded("too many events at a time"))
+            else:
+                event = listener.webhooks.examine(exchange, incoming.take_body())
+                if event is not None:
+                    self.due_at = incoming.opened_at + exchange.endpoint.deadline
+                    self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, event))
+                    return
+        self._answer(incoming, exchange.answer)
+
+    def _start(self, incoming: _Incoming, work: Coroutine[Any, Any, None]) -> None:
+        self._busy = incoming
+        task = self._loop.create_task(work)
+        self._listener.tasks.add(task)
+        task.add_done_callback(self._listener.tasks.discard)
+
+    async def _deliver(
+        self, incoming: _Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
+    ) -> None:
+        self._listener.in_flight += 1
+        try:
+            await webhooks.deliver(exchange, event)
+        finally:
+            self._listener.in_flight -= 1
+        self._go_on(incoming, exchange.answer)
+
+    async def _run_app(self, incoming: _Incoming) -> None:
+        body, sent = incoming.take_body(), _Sent()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        try:
+            await self._listener.app(_scope_of(incoming.head), receive, sent)
+        except Exception:
+            log.exception("internal error", path=incoming.head.path.decode("latin-1"))
+            sent = _Sent()
+        self._go_on(incoming, Answer(sent.status, "", sent.body, sent.fields))
+
+    def _go_on(self, incoming: _Incoming, answer: Answer | None) -> None:
+        """Answer what was worked on, and turn to what came behind it."""
+        if self._busy is not incoming:  # the deadline has answered it, or its sender has left
+            self._forget_body(incoming)
+            return
+        self._busy = None
+        self._answer(incoming, answer)
+        if self._queue:
+            while self._queue and self._busy is None:
+                self._handle(self._queue.popleft())
+            if not self._transport.is_closing():
+                self._pace_reading()
+
+    def _give_up(self, incoming: _Incoming) -> None:
+        """Answer for what takes too long. It goes on: if it ends well, the sender's next attempt is a duplicate."""
+        self._is_deaf = self._has_unread = True
+        self._refuse(incoming, Overloaded("no answer within the deadline"))
+        self._go_on(incoming, incoming.exchange.answer if incoming.exchange else None)
+
+    def _answer(self, incoming: _Incoming, answer: Answer | None) -> None:
+        self._forget_body(incoming)
+        transport = self._transport
+        if answer is None or transport.is_closing():
+            return
+        is_last = not self._queue and (not incoming.stays_open or self._is_deaf or self._listener.is_closing)
+        head = _render_head(answer.status, answer.fields, len(answer.body), is_last)
+        body = b"" if incoming.head.method == "HEAD" else answer.body
+        transport.write(b"".join((head, self._listener.date, b"\r\n", body)))
+        now = self._loop.time()
+        if is_last:
+            self._hang_up(now)
+        elif self._incoming:
+            self.due_at = self._incoming.body_due_at
+        else:
+            self.due_at = now + (HEAD_DEADLINE if self._is_in_head else KEEP_ALIVE)
+
+    def _hang_up(self, now: float) -> None:
+        """Close; but while more may be sent, not before the sender can have read the answer.
+
+        Closing over unread bytes resets the connection, and a reset can overtake the answer.
+        """
+        self._is_deaf = True
+        if self._has_unread and self._transport.can_write_eof():
+            self._is_lingering = True
+            self.due_at = now + _LINGER
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def _forget_body(self, incoming: _Incoming) -> None:
+        self._listener.buffered -= incoming.size
+        incoming.size = 0
+        incoming.parts = []
 
 
-@lru_cache(maxsize=1024)
-def _render_head(status: int, fields: Fields) -> bytes | None:
-    names = {name for name, _ in fields}
-    if b"content-length" not in names or b"connection" in names:
-        return None
-    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % field for field in fields)
+class _Rest:
+    """What a parser calls that reads only the body of a request."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.on_body = connection.on_body
+        self.on_message_complete = connection.on_rest_complete
+
+
+class _Sent:
+    """What an ASGI application sends."""
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.fields: Fields = ()
+        self.body = b""
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.fields = tuple(field for field in message["headers"] if field[0] != b"content-length")
+        else:
+            self.body += message.get("body", b"")
+
+
+_NO_HEAD = Head("", b"", b"", Headers(()), 0, "")
+
+
+def _scope_of(head: Head) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": "http",
+        "path": head.path.decode("latin-1"),
+        "raw_path": head.path,
+        "query_string": head.query,
+        "root_path": "",
+        "headers": list(head.headers.fields),
+        "client": (head.peer, 0),
+        "server": None,
+    }
+
+
+@lru_cache(maxsize=4096)
+def _render_head(status: int, fields: Fields, length: int, is_last: bool) -> bytes:
+    phrase = HTTPStatus(status).phrase
+    lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]
+    lines += [b"%b: %b" % field for field in fields]
+    lines.append(b"content-length: %d" % length)
+    if is_last:
+        lines.append(b"connection: close")
+    return b"\r\n".join([*lines, b""])

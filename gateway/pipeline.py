@@ -2,39 +2,27 @@
 
 Nothing is parsed before it is verified, nothing claimed before it is valid, nothing answered before it is
 durable; and a claim becomes permanent only after the broker's confirm. Whatever is wrong is raised as a
-:class:`Rejection` where it is found and becomes an answer in :mod:`gateway.asgi`.
+:class:`Rejection` where it is found and becomes an answer in :mod:`gateway.webhooks`.
+
+What precedes the claim is plain computation and never waits, so that only genuine events become tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-from starlette.types import Receive
-
 from gateway.answers import Outcome
-from gateway.body import bounded, check_media_type, parse_json, read_body, traceparent_of
-from gateway.deadlines import Deadlines
+from gateway.body import check_media_type, parse_json, traceparent_of
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
+from gateway.exchange import Exchange
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from providers import Identity, RawRequest, VerifiedRequest
+from providers import Identity, VerifiedRequest
 from providers.identity import MAX_ATTRIBUTE
 from providers.times import rfc3339_milliseconds
-
-
-@dataclass(slots=True)
-class Progress:
-    """What is known of a request so far; gathered along the way for the one line that is logged of it."""
-
-    endpoint: Endpoint
-    event_id: str | None = None
-    event_type: str | None = None
-    size: int | None = None
-    cause: str | None = None
 
 
 class Validation(NamedTuple):
@@ -47,6 +35,24 @@ class Validation(NamedTuple):
 
     schema_id: str | None
     violations: str | None
+
+
+class Event(NamedTuple):
+    """A genuine event that is to be published.
+
+    Attributes:
+        id: by which repetitions are recognised.
+        request: the request that brought it.
+        identity: what it is.
+        validation: what the schemas say of it.
+        received_at: when it came, in Unix seconds.
+    """
+
+    id: str
+    request: VerifiedRequest
+    identity: Identity
+    validation: Validation
+    received_at: float
 
 
 _UNKNOWN = Validation(None, None)
@@ -70,44 +76,43 @@ class Pipeline:
         self._publisher = publisher
         self._exchange = exchange
         self._clock = clock
-        self._deadlines = Deadlines()
 
-    async def receive(
-        self, request: RawRequest, arrived: bytes | None, receive: Receive, progress: Progress
-    ) -> Outcome:
-        """Take one request the whole way; ``request`` has no body yet, ``arrived`` is it if it is there.
+    def examine(self, exchange: Exchange, body: bytes) -> Event | Outcome:
+        """The event in a request for an endpoint, or the outcome if there is nothing to publish.
 
         Raises:
             Rejection: it is refused.
-            ClientDisconnected: its sender left before the body was complete.
         """
-        endpoint = progress.endpoint
-        adapter = endpoint.adapter
-        if arrived is None:
-            deadline = self._deadlines.within(endpoint.body_deadline)
-            request.body = await read_body(request.headers, receive, endpoint.max_body, deadline)
-        else:
-            request.body = bounded(arrived, endpoint.max_body)
-        progress.size = len(request.body)
+        endpoint, request = exchange.endpoint, exchange.request
+        request.body = body
         now = self._clock()
-        verified = adapter.verify(request, now)  # nothing before this line touches any state
+        verified = endpoint.adapter.verify(request, now)  # nothing before this line touches any state
         endpoint.metrics.secret_slots[verified.secret_slot] += 1
+        endpoint.admission.note_verified()
         check_media_type(verified.headers)
         payload = parse_json(verified.body)
-        identity = adapter.identify(verified, payload)
-        progress.event_type = identity.event_type
-        progress.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()
+        identity = endpoint.adapter.identify(verified, payload)
+        exchange.event_type = identity.event_type
+        exchange.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()
         if not endpoint.wants(identity.event_type):
             return Outcome.IGNORED
         validation = _validate(endpoint, identity, payload)
         if validation.violations and endpoint.rejects_invalid:
             raise SchemaMismatch(validation.violations)
-        claim = await self._dedupe.acquire(endpoint.name, event_id)
+        return Event(event_id, verified, identity, validation, now)
+
+    async def deliver(self, exchange: Exchange, event: Event) -> Outcome:
+        """Claim the event, publish it, and let it be known as done.
+
+        Raises:
+            Rejection: it cannot be published now.
+        """
+        endpoint = exchange.endpoint
+        claim = await self._dedupe.acquire(endpoint.name, event.id)
         if claim is None:
             return Outcome.DUPLICATE
         try:
-            message = self._compose(endpoint, verified, identity, event_id, validation, claim, now)
-            await self._publisher.publish(message)
+            await self._publisher.publish(self._compose(endpoint, event, claim))
         except PublishUnavailable as error:
             self._dedupe.release(claim)
             raise BrokerUnavailable(str(error)) from error
@@ -115,23 +120,14 @@ class Pipeline:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, endpoint.metrics)
-        progress.cause = validation.violations
-        return Outcome.QUARANTINED if validation.violations else Outcome.ACCEPTED
+        exchange.cause = event.validation.violations
+        return Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
 
-    def _compose(
-        self,
-        endpoint: Endpoint,
-        request: VerifiedRequest,
-        identity: Identity,
-        event_id: str,
-        validation: Validation,
-        claim: Claim,
-        now: float,
-    ) -> Message:
-        envelope = endpoint.envelope
+    def _compose(self, endpoint: Endpoint, event: Event, claim: Claim) -> Message:
+        envelope, identity = endpoint.envelope, event.identity
         routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
-        traceparent = traceparent_of(request.headers)
+        traceparent = traceparent_of(event.request.headers)
         headers = {
             "provider": endpoint.name,
             "adapter": endpoint.adapter.name,
@@ -140,24 +136,25 @@ class Pipeline:
         }
         if traceparent:
             headers["traceparent"] = traceparent
-        if validation.violations:
-            headers["violations"] = validation.violations
+        violations = event.validation.violations
+        if violations:
+            headers["violations"] = violations
         return Message(
-            exchange=self._exchange + QUARANTINE_SUFFIX if validation.violations else self._exchange,
+            exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
             routing_key=routing_key,
-            message_id=event_id,
+            message_id=event.id,
             type=kind,
             headers=headers,
             body=envelope.encode(
                 identity,
-                event_id,
+                event.id,
                 source,
                 kind,
-                request.body,
-                received_at=rfc3339_milliseconds(now),
-                secret_slot=request.secret_slot,
+                event.request.body,
+                received_at=rfc3339_milliseconds(event.received_at),
+                secret_slot=event.request.secret_slot,
                 is_claimed=claim.is_held,
-                schema_id=validation.schema_id,
+                schema_id=event.validation.schema_id,
                 traceparent=traceparent,
             ),
         )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import ceil
 
 import structlog
 import uvicorn
-from starlette.types import ASGIApp
 
 from gateway.app import Gateway
+from gateway.asgi import HEALTH_PATHS
 from gateway.config.models import Config, split_bind
 from gateway.errors import OperatorError
-from gateway.http import Protocol
+from gateway.http import Limits, Listener
 
 _BACKLOG = 2048
-_KEEP_ALIVE = 30  # seconds
+_OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
-_GRACE = 2.0  # seconds beyond the request deadline
 
 log = structlog.get_logger()
 
@@ -50,7 +51,11 @@ async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, 
             await gateway.start()
         except OSError as error:
             raise OperatorError(f"cannot open the embedded stores: {error}") from error
-        servers = [_server(gateway.public, config), _server(gateway.admin, config)]
+        limits = _limits(config)
+        servers = [
+            _server(Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS), config),
+            _server(Listener(None, gateway.admin, limits), config),
+        ]
         tasks = [
             asyncio.create_task(server.serve(sockets=[listener]), name="listener")
             for server, listener in zip(servers, (public, admin), strict=True)
@@ -99,21 +104,32 @@ def _settle_memory() -> None:
     gc.set_threshold(_YOUNG_OBJECTS)
 
 
-def _server(app: ASGIApp, config: Config) -> _Server:
+def _server(listener: Listener, config: Config) -> _Server:
     return _Server(
         uvicorn.Config(
-            app,
-            http=Protocol,
+            listener.app,
+            http=listener,  # type: ignore[arg-type]  # it asks for a class and calls it
             ws="none",
             interface="asgi3",
             lifespan="off",
             log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=int(config.server.deadline + _GRACE),
+            # Every request ends by its deadline; what is under way then is cancelled, and its claim given back.
+            timeout_graceful_shutdown=ceil(config.server.deadline),
         )
+    )
+
+
+def _limits(config: Config) -> Limits:
+    """What is configured, as far as the system lets us open as many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    most = max(soft - _OTHER_FILES, 1) if soft != resource.RLIM_INFINITY else config.server.max_connections
+    if most < config.server.max_connections:
+        log.warning("fewer connections than server.max_connections, for want of open files", connections=most)
+    return Limits(
+        min(config.server.max_connections, most), config.server.max_in_flight, config.server.max_buffered
     )
 
 

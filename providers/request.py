@@ -22,11 +22,15 @@ class Headers:
 
     A field that is asked for must stand alone: two of them mean that a proxy and we could read different
     ones, so asking raises instead of choosing.
+
+    Attributes:
+        fields: all of them, in their order.
     """
 
-    __slots__ = ("_by_name", "_repeated")
+    __slots__ = ("_by_name", "_repeated", "fields")
 
     def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
+        self.fields = fields
         self._by_name = dict(fields)
         self._repeated: frozenset[bytes] = _NOTHING
         if len(self._by_name) != len(fields):
@@ -42,6 +46,10 @@ class Headers:
         if name in self._repeated:
             raise MalformedRequest(f"header {name.decode('latin-1')} is repeated")
         return self._by_name.get(name)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The values of all fields ``name`` (lower case), in their order."""
+        return [value for field, value in self.fields if field == name]
 
     def __contains__(self, name: bytes) -> bool:
         """Whether the field ``name`` (lower case) stands there at all."""

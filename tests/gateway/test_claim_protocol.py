@@ -185,6 +185,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         ]
         scope = {
             "type": "http",
+            "http_version": "1.1",
             "method": "POST",
             "path": "/webhooks/github",
             "raw_path": b"/webhooks/github",

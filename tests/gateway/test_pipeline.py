@@ -737,6 +737,7 @@ async def call(
 
     scope = {
         "type": "http",
+        "http_version": "1.1",
         "method": "POST",
         "path": "/webhooks/github",
         "raw_path": b"/webhooks/github",

@@ -1,0 +1,71 @@
+"""One request and what becomes of it: gathered along the way, for the answer and for the one line that is logged."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.answers import Answer
+from gateway.endpoint import Endpoint
+from gateway.metrics import ProviderMetrics
+from providers import Headers, RawRequest
+
+
+class Head(NamedTuple):
+    """A request before its body.
+
+    Attributes:
+        method: as it was sent.
+        path: as it was sent, percent-encoding kept, without the query.
+        query: what stands behind the question mark.
+        headers: the header fields.
+        size: bytes of the names and values of all header fields.
+        peer: the address that the connection comes from; empty when it has none.
+        version: of HTTP.
+    """
+
+    method: str
+    path: bytes
+    query: bytes
+    headers: Headers
+    size: int
+    peer: str
+    version: str = "1.1"
+
+
+class Exchange:
+    """One request, from its head to its answer.
+
+    Attributes:
+        provider: the provider that it is for, None when its path names none.
+        metrics: where it is counted.
+        client: the address of the sender, behind trusted proxies too.
+        started_at: when its head was complete, in seconds on a steady clock.
+        endpoint: what its path leads to; only once it is let in.
+        request: it as its adapter sees it; only once it is let in, without its body until that has arrived.
+        answer: the answer, once there is one.
+        event_id: of the event in it, once it is verified.
+        event_type: so too.
+        size: bytes of the body.
+        cause: what the log says beyond the outcome.
+    """
+
+    __slots__ = (
+        "answer", "cause", "client", "endpoint", "event_id", "event_type", "metrics", "provider", "request", "size",
+        "started_at",
+    )  # fmt: skip
+
+    endpoint: Endpoint
+    request: RawRequest
+
+    def __init__(
+        self, provider: str | None, metrics: ProviderMetrics, client: str, started_at: float
+    ) -> None:
+        self.provider = provider
+        self.metrics = metrics
+        self.client = client
+        self.started_at = started_at
+        self.answer: Answer | None = None
+        self.event_id: str | None = None
+        self.event_type: str | None = None
+        self.size: int | None = None
+        self.cause: str | None = None

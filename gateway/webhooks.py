@@ -1,0 +1,192 @@
+"""``/webhooks/{provider}``: paths to endpoints, rejections to answers, and one line and one count for every request.
+
+A request is opened when its head is there, examined when its body is, and, if it is an event, delivered. The
+first two steps never wait: whoever is refused costs no task.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from gateway.admission import Proxies
+from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
+from gateway.endpoint import Endpoint
+from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
+from gateway.exchange import Exchange, Head
+from gateway.metrics import UNKNOWN_PROVIDER, Metrics
+from gateway.pipeline import Event, Pipeline
+from providers import MalformedRequest, RawRequest, Rejection, SignatureRejected
+
+PREFIX = b"/webhooks/"
+
+MAX_FIELDS = 100
+"""Header fields of a request; senders have some twenty."""
+
+MAX_HEAD = 32 * 1024
+"""Bytes of all header fields of a request."""
+
+_VERSIONS = frozenset({"1.0", "1.1"})
+_FIRST_REFUSAL = 400
+
+log = structlog.get_logger()
+
+
+class Webhooks:
+    """What becomes of requests.
+
+    Args:
+        endpoints: the configured providers by name.
+        proxies: who is believed where a request comes from.
+        pipeline: what happens to an event.
+        metrics: where requests are counted.
+    """
+
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], proxies: Proxies, pipeline: Pipeline, metrics: Metrics
+    ) -> None:
+        self._pipeline = pipeline
+        self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
+        self._log = log.bind()  # without the lookups that a logger of the module does at every call
+        self.replace(endpoints, proxies)
+
+    def replace(self, endpoints: Mapping[str, Endpoint], proxies: Proxies) -> None:
+        """Have other endpoints from now on; requests that are under way keep theirs."""
+        self._endpoints = {PREFIX + name.encode(): endpoint for name, endpoint in endpoints.items()}
+        self._proxies = proxies
+
+    def open(self, head: Head) -> Exchange:
+        """Begin with a request whose head is complete; it has an answer already if it is refused for that."""
+        endpoint = self._endpoints.get(head.path)
+        client = self._proxies.client_of(head.peer, head.headers)
+        exchange = (
+            Exchange(endpoint.name, endpoint.metrics, client, time.perf_counter())
+            if endpoint
+            else Exchange(None, self._unknown, client, time.perf_counter())
+        )
+        try:
+            _check_head(head)
+            if endpoint is None:
+                raise UnknownProvider
+            if head.method != "POST":
+                raise MethodNotAllowed
+            endpoint.admission.check(client)
+            if int(head.headers.get(b"content-length") or b"0") > endpoint.max_body:
+                raise BodyTooLarge
+            exchange.endpoint = endpoint
+            exchange.request = _raw_request(head, endpoint)
+        except Rejection as rejection:
+            self.refuse(exchange, rejection)
+        return exchange
+
+    def examine(self, exchange: Exchange, body: bytes) -> Event | None:
+        """The event in a request that has arrived, if it is to be delivered; else it has an answer now."""
+        exchange.size = len(body)
+        try:
+            event = self._pipeline.examine(exchange, body)
+        except Rejection as rejection:
+            self.refuse(exchange, rejection)
+        except Exception:
+            log.exception("internal error", provider=exchange.provider)
+            self.refuse(exchange, Internal())
+        else:
+            if isinstance(event, Event):
+                return event
+            self._finish(exchange, succeed(event, exchange.event_id or ""))
+        return None
+
+    async def deliver(self, exchange: Exchange, event: Event) -> None:
+        """Have an event published, and answer."""
+        try:
+            outcome = await self._pipeline.deliver(exchange, event)
+        except Rejection as rejection:
+            self.refuse(exchange, rejection)
+        except Exception:
+            log.exception("internal error", provider=exchange.provider)
+            self.refuse(exchange, Internal())
+        else:
+            self._finish(exchange, succeed(outcome, event.id))
+
+    def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
+        """Answer with a rejection."""
+        if isinstance(rejection, SignatureRejected):
+            exchange.metrics.signature_failures[rejection.fault] += 1
+        if rejection.detail:
+            exchange.cause = rejection.detail
+        self._finish(exchange, refuse(rejection, exchange.event_id))
+
+    def refuse_unread(self, peer: str, rejection: Rejection) -> Exchange:
+        """Answer what never became a request: its head is broken, too large, too slow or one too many."""
+        exchange = Exchange(None, self._unknown, peer, time.perf_counter())
+        self.refuse(exchange, rejection)
+        return exchange
+
+    def abandon(self, exchange: Exchange) -> None:
+        """The sender has left before its body was complete; nobody is there to be answered."""
+        self._note(exchange, CLIENT_DISCONNECTED, 0)
+
+    def _finish(self, exchange: Exchange, answer: Answer) -> None:
+        if exchange.answer is None:
+            exchange.answer = answer
+            self._note(exchange, answer.outcome, answer.status)
+        else:  # the deadline had an answer for it before; what became of the event is worth a line
+            self._log.warning("finished late", outcome=answer.outcome, event_id=exchange.event_id)
+
+    def _note(self, exchange: Exchange, outcome: str, status: int) -> None:
+        elapsed = time.perf_counter() - exchange.started_at
+        exchange.metrics.outcomes[outcome] += 1
+        exchange.metrics.observe_latency(elapsed)
+        if 0 < status < _FIRST_REFUSAL:
+            write, client = self._log.info, None
+        else:
+            write, client = self._log.warning, exchange.client
+        write(
+            "request",
+            outcome=outcome,
+            status=status,
+            ms=round(elapsed * 1000, 2),
+            provider=exchange.provider,
+            event_type=exchange.event_type,
+            event_id=exchange.event_id,
+            size=exchange.size,
+            client=client,
+            cause=exchange.cause,
+        )
+
+
+def _check_head(head: Head) -> None:
+    """What holds for every request, and no parser checks.
+
+    Raises:
+        MalformedRequest: two readers of this request could understand it differently.
+        HeadersTooLarge: it has more fields than any sender has reason for.
+    """
+    headers = head.headers
+    if len(headers.fields) > MAX_FIELDS or head.size > MAX_HEAD:
+        raise HeadersTooLarge
+    if head.version not in _VERSIONS:
+        raise MalformedRequest(f"HTTP/{head.version}")
+    if headers.get(b"host") is None and head.version == "1.1":
+        raise MalformedRequest("no host")
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and coding.lower() != b"chunked":
+        raise MalformedRequest("a transfer coding other than chunked")
+
+
+def _raw_request(head: Head, endpoint: Endpoint) -> RawRequest:
+    return RawRequest(
+        body=b"",
+        headers=head.headers,
+        path=head.path.decode("latin-1"),
+        url=_url_of(head, endpoint.public_url) if endpoint.adapter.needs_url else "",
+    )
+
+
+def _url_of(head: Head, public_url: str | None) -> str:
+    """The address that the sender called: as configured, else as it arrived here."""
+    if public_url is None:
+        host = (head.headers.get(b"host") or b"").decode("latin-1")
+        public_url = f"http://{host}{head.path.decode('latin-1')}"
+    return f"{public_url}?{head.query.decode('latin-1')}" if head.query else public_url
