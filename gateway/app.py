@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
+from gateway import logs
 from gateway.admission import Admission, Proxies
 from gateway.asgi import Health, admin_app, public_app
 from gateway.claims import Claims
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
+from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.config.loader import adapter_of
 from gateway.dedupe import Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.event import Envelope
-from gateway.metrics import Metrics
+from gateway.metrics import Metrics, shared_tallies
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.schemas import Catalogue, load_file
-from gateway.spool import Spool, SpoolingPublisher
+from gateway.spool.publisher import SpoolingPublisher
+from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
 
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are left to the network."""
+
+_FIXED = (
+    "server.bind",
+    "server.admin_bind",
+    "server.workers",
+    "server.max_connections",
+    "server.max_in_flight",
+    "server.max_buffered",
+    "server.shutdown_delay",
+    "redis",
+    "rabbitmq",
+    "data_dir",
+    "dedupe",
+    "spool",
+)
+"""What a running gateway cannot change."""
 
 
 class Gateway:
@@ -39,11 +59,15 @@ class Gateway:
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
+        slot: which of the workers this is, from 0.
+        slots: how many workers there are.
+        tallies: where all workers count; by default a place of its own.
 
     Attributes:
         webhooks: what becomes of webhooks.
         public: the ASGI application for senders.
         admin: the ASGI application for the operator.
+        metrics: what is counted.
     """
 
     def __init__(
@@ -54,23 +78,31 @@ class Gateway:
         claims: Claims | None = None,
         publisher: Publisher | None = None,
         clock: Callable[[], float] = time.time,
+        slot: int = 0,
+        slots: int = 1,
+        tallies: Tallies | None = None,
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
-        self._publisher = publisher or _publisher(config, database)
+        self._publisher = publisher or _publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        metrics = Metrics(lambda: self._publisher.unconfirmed, lambda: self._publisher.spooled)
-        catalogue = Catalogue.bundled()
-        endpoints = {
-            name: _endpoint(name, provider, config, folder, catalogue, metrics)
-            for name, provider in config.providers.items()
-        }
+        self._clock_watch = ClockWatch(self._claims, clock)
+        self.metrics = Metrics(tallies or shared_tallies(slots), slot)
+        self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
+        self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
+        self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)
+        self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.trouble))
+        self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
+        self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
+        self._catalogue = Catalogue.bundled()
+        self._config = config
+        self._folder = folder
+        self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        proxies = Proxies(config.server.trusted_proxies)
-        self.webhooks = Webhooks(endpoints, proxies, pipeline, metrics)
+        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self.metrics)
         self.public = public_app(self.webhooks, health)
-        self.admin = admin_app(metrics, health)
+        self.admin = admin_app(self.metrics, health)
 
     async def start(self) -> None:
         """Open the stores and begin to connect to the servers.
@@ -80,15 +112,40 @@ class Gateway:
         """
         await self._claims.start()
         await self._publisher.start()
+        await self._clock_watch.start()
+        await self.metrics.start()
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
+        await self.metrics.stop()
+        await self._clock_watch.stop()
         await self._publisher.stop()
         await self._claims.stop()
 
+    def reload(self, config: Config) -> list[str]:
+        """Use the providers of ``config`` for all requests from now on.
+
+        Returns:
+            The settings that differ and cannot change while the gateway runs.
+
+        Raises:
+            ValueError: a schema cannot be used; nothing has changed then.
+        """
+        self.webhooks.replace(self._endpoints(config), _proxies(config))
+        return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
+
+    def announce_end(self) -> None:
+        """Say on /readyz that nothing more should be sent here."""
+        self._is_ending = True
+
     def troubles(self) -> dict[str, str]:
         """What is wrong with each part; empty texts where nothing is."""
-        return {"publisher": self._publisher.trouble, "claims": self._claims.trouble}
+        troubles = {
+            "publisher": self._publisher.trouble,
+            "claims": self._claims.trouble,
+            "clock": self._clock_watch.trouble,
+        }
+        return {**troubles, "process": "is ending"} if self._is_ending else troubles
 
     def is_ready(self) -> bool:
         """Whether events can be accepted.
@@ -96,7 +153,22 @@ class Gateway:
         The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
         """
         can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
-        return can_dedupe and self._publisher.is_accepting
+        is_well = not (self._clock_watch.trouble or self._is_ending)
+        return can_dedupe and self._publisher.is_accepting and is_well
+
+    def _endpoints(self, config: Config) -> dict[str, Endpoint]:
+        return {
+            name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
+            for name, provider in config.providers.items()
+        }
+
+
+def _proxies(config: Config) -> Proxies:
+    return Proxies(config.server.trusted_proxies)
+
+
+def _get(config: Config, setting: str) -> object:
+    return attrgetter(setting)(config)
 
 
 def open_claims(config: Config, database: Database | None = None) -> Claims:
@@ -107,16 +179,14 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def _publisher(config: Config, database: Database) -> Publisher:
+def _publisher(config: Config, database: Database, slot: int, slots: int) -> Publisher:
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
         return SqlitePublisher(database, rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
-    return (
-        SpoolingPublisher(broker, Spool(config.data_dir, config.spool.max_size))
-        if config.spool.enabled
-        else broker
-    )
+    if not config.spool.enabled:
+        return broker
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
 
 
 def _endpoint(

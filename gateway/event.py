@@ -68,11 +68,12 @@ class Envelope:
         received_at: str,
         secret_slot: int,
         is_claimed: bool,
+        is_replay_suspected: bool = False,
         schema_id: str | None,
         traceparent: str | None,
     ) -> bytes:
         """The event, of CloudEvents type ``kind``. ``data`` is verified JSON and goes in byte for byte."""
-        attributes = {
+        attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,
             "source": source,
@@ -83,13 +84,14 @@ class Envelope:
             "secretslot": str(secret_slot),
             "dedupe": "claimed" if is_claimed else "unchecked",
         }
-        optional = {
+        optional: dict[str, str | bool | None] = {
             "time": identity.time,
             "subject": identity.subject,
             "dataschema": schema_id,
             "deliveryid": identity.delivery_id,
             "account": identity.account,
             "actor": identity.actor,
+            "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }
         attributes.update((name, value) for name, value in optional.items() if value is not None)

@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE = 1.0  # events wait, or are refused, until the server is found again
 
 log = structlog.get_logger()
 
@@ -47,6 +47,7 @@ class Link(Generic[C]):
         self._name = name
         self._connect = connect
         self._task: asyncio.Task[None] | None = None
+        self._next: asyncio.Future[C | None] | None = None
 
     async def start(self) -> None:
         """Begin to connect, without waiting for it."""
@@ -62,6 +63,19 @@ class Link(Generic[C]):
             await self.current.close()
             self.current = None
 
+    async def reconnected(self) -> C:
+        """The open connection, for one who found the last one lost: that of the next attempt to connect.
+
+        Raises:
+            ConnectionError: the attempt failed.
+        """
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        connection = await asyncio.shield(self._next)
+        if connection is None:
+            raise ConnectionError(self.trouble)
+        return connection
+
     async def _keep_connected(self) -> None:
         pause = _FIRST_PAUSE
         while True:
@@ -69,15 +83,18 @@ class Link(Generic[C]):
                 self.current = await self._connect()
             except OSError as error:
                 self._note(str(error) or type(error).__name__)
+                self._announce(None)
             except (
                 Exception
             ) as error:  # a link that ended would leave the gateway without its server for ever
                 log.exception("cannot connect", server=self._name)
                 self._note(f"cannot connect: {error!r}")
+                self._announce(None)
             else:
                 pause = _FIRST_PAUSE
                 self.was_connected, self.trouble = True, ""
                 log.info("connected", server=self._name)
+                self._announce(self.current)
                 await self._wait_until_lost(self.current)
             # Jitter, so that a fleet of gateways does not come back as one wave.
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
@@ -92,6 +109,11 @@ class Link(Generic[C]):
         finally:
             if not asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 self.current = None
+
+    def _announce(self, connection: C | None) -> None:
+        if self._next:
+            self._next.set_result(connection)
+            self._next = None
 
     def _note(self, trouble: str) -> None:
         if trouble != self.trouble:  # said once, not at every attempt

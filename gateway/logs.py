@@ -1,49 +1,27 @@
 """Structured logs: JSON lines in production, readable ones on a terminal, one line a request.
 
-Lines are gathered for a few milliseconds and leave in one write; those of an ending process too.
+JSON lines never make the event loop wait, see :mod:`gateway.sink`; those for a terminal may.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import logging
 import sys
 import time
-from typing import Any, BinaryIO, Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import orjson
 import structlog
 from structlog.typing import EventDict
 
+from gateway.sink import Sink
 from providers.times import rfc3339_milliseconds
 
-_GATHERED_FOR = 0.005  # seconds
+_LAST_LINES = 1.0  # seconds for them to be written when the process ends
 
 LogFormat = Literal["json", "console"]
-
-
-class _Sink:
-    """A file for structlog that gathers what is written within a few milliseconds."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._lines: list[bytes] = []
-
-    def write(self, line: bytes) -> None:
-        self._lines.append(line)
-        if len(self._lines) > 1:
-            return
-        try:
-            asyncio.get_running_loop().call_later(_GATHERED_FOR, self.drain)
-        except RuntimeError:
-            self.drain()
-
-    def drain(self) -> None:
-        """Write what was gathered."""
-        lines, self._lines = self._lines, []
-        self._stream.write(b"".join(lines))
-        self._stream.flush()
 
 
 class _ToStructlog(logging.Handler):
@@ -52,6 +30,16 @@ class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = "warning" if record.levelno >= logging.WARNING else "info"
         getattr(structlog.get_logger(), level)(record.getMessage(), logger=record.name)
+
+
+class _ToSink:
+    """Gives structlog a sink as what its loggers write to."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def __call__(self, *_: object) -> Sink:
+        return self.sink
 
 
 class _JsonLogger(structlog.BoundLoggerBase):
@@ -68,9 +56,16 @@ class _JsonLogger(structlog.BoundLoggerBase):
         self._write("error", event, {**fields, **trace})
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        moment = rfc3339_milliseconds(time.time())
-        line = {"timestamp": moment, "level": level, "event": event, **self._context, **fields}
-        self._logger.write(orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE))
+        self._logger.write(_render(level, event, {**self._context, **fields}))
+
+
+def _render(level: str, event: str, fields: dict[str, Any]) -> bytes:
+    line = {"timestamp": rfc3339_milliseconds(time.time()), "level": level, "event": event, **fields}
+    return orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
+
+
+def _tell_lost(common: dict[str, int]) -> Callable[[int], bytes]:
+    return lambda lost: _render("warning", "log lines lost", {**common, "lines": lost})
 
 
 def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
@@ -83,17 +78,20 @@ def silence_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def configure_logs(log_format: LogFormat) -> None:
-    """Send all logs to standard output in ``log_format``."""
+def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
+    """Send all logs to standard output in ``log_format``, each line with the number of the worker if there is one."""
+    common = {} if worker is None else {"worker": worker}
+    structlog.configure(
+        context_class=lambda fields: {**common, **fields},  # type: ignore[arg-type]  # it is only called
+        cache_logger_on_first_use=True,
+    )
     if log_format == "json":
-        sink = _Sink(sys.stdout.buffer)
-        atexit.register(sink.drain)
         structlog.configure(
             processors=[],
             wrapper_class=_JsonLogger,
-            logger_factory=lambda *_: sink,
-            cache_logger_on_first_use=True,
+            logger_factory=_ToSink(Sink(sys.stdout.fileno(), _tell_lost(common))),
         )
+        atexit.register(close_logs)
     else:
         structlog.configure(
             processors=[
@@ -108,6 +106,23 @@ def configure_logs(log_format: LogFormat) -> None:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
             logger_factory=structlog.PrintLoggerFactory(),
-            cache_logger_on_first_use=True,
         )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+
+
+def lines_dropped() -> int:
+    """How many lines were lost so far, because nobody read them in time."""
+    sink = _sink()
+    return sink.dropped if sink else 0
+
+
+def close_logs() -> None:
+    """Write what waits to be written, if that can be done in a moment; nothing is to be logged afterwards."""
+    sink = _sink()
+    if sink:
+        sink.close(_LAST_LINES)
+
+
+def _sink() -> Sink | None:
+    factory = structlog.get_config()["logger_factory"]
+    return factory.sink if isinstance(factory, _ToSink) else None

@@ -14,14 +14,14 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from gateway.answers import Outcome
-from gateway.body import check_media_type, parse_json, traceparent_of
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, SchemaMismatch
 from gateway.exchange import Exchange
+from gateway.payload import check_media_type, parse_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from providers import Identity, VerifiedRequest
-from providers.identity import MAX_ATTRIBUTE
+from providers.identity import clean_attribute
 from providers.times import rfc3339_milliseconds
 
 
@@ -87,7 +87,7 @@ class Pipeline:
         request.body = body
         now = self._clock()
         verified = endpoint.adapter.verify(request, now)  # nothing before this line touches any state
-        endpoint.metrics.secret_slots[verified.secret_slot] += 1
+        endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         check_media_type(verified.headers)
         payload = parse_json(verified.body)
@@ -108,7 +108,13 @@ class Pipeline:
             Rejection: it cannot be published now.
         """
         endpoint = exchange.endpoint
-        claim = await self._dedupe.acquire(endpoint.name, event.id)
+        claim = await self._dedupe.acquire(
+            endpoint.name,
+            event.id,
+            event.request.body,
+            endpoint.metrics,
+            is_id_signed=endpoint.adapter.signs_event_id,
+        )
         if claim is None:
             return Outcome.DUPLICATE
         try:
@@ -154,6 +160,7 @@ class Pipeline:
                 received_at=rfc3339_milliseconds(event.received_at),
                 secret_slot=event.request.secret_slot,
                 is_claimed=claim.is_held,
+                is_replay_suspected=claim.is_replay_suspected,
                 schema_id=event.validation.schema_id,
                 traceparent=traceparent,
             ),
@@ -168,6 +175,7 @@ def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> Valida
         return _UNKNOWN
     if schema.is_valid(payload):
         return Validation(schema.id, None)
-    broken = "; ".join(f"{violation.path or '/'}: {violation.rule}" for violation in schema.explain(payload))
-    # The validator that decides and the one that explains differ in odd corners, such as which digits are digits.
-    return Validation(None, broken[:MAX_ATTRIBUTE] or "/: schema")
+    broken = "; ".join(
+        f"{violation.path or '/'}: {violation.rule or '/'}" for violation in schema.explain(payload)
+    )
+    return Validation(None, clean_attribute(broken) or "/: /")

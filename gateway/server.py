@@ -7,8 +7,8 @@ import gc
 import resource
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from math import ceil
 
 import structlog
@@ -17,12 +17,16 @@ import uvicorn
 from gateway.app import Gateway
 from gateway.asgi import HEALTH_PATHS
 from gateway.config.models import Config, split_bind
-from gateway.errors import OperatorError
+from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
+from gateway.spool.files import SpoolInUse
+from gateway.supervisor import Worker
 
 _BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
+
+Listeners = tuple[socket.socket, socket.socket]
 
 log = structlog.get_logger()
 
@@ -36,29 +40,44 @@ class _Server(uvicorn.Server):
         yield
 
 
-@asynccontextmanager
-async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, str]]:
-    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+@contextmanager
+def listening(config: Config) -> Iterator[Listeners]:
+    """The sockets of the public and the admin listener, open within the block.
 
     Raises:
-        OperatorError: an address is taken, or an embedded store cannot be opened.
+        OperatorError: an address is taken.
     """
     with (
         _listening(config.server.bind, "bind") as public,
         _listening(config.server.admin_bind, "admin_bind") as admin,
     ):
+        yield public, admin
+
+
+@asynccontextmanager
+async def running(
+    gateway: Gateway, config: Config, listeners: Listeners | None = None
+) -> AsyncIterator[tuple[str, str]]:
+    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+
+    Raises:
+        OperatorError: an address is taken, or a store cannot be opened.
+    """
+    with nullcontext(listeners) if listeners else listening(config) as (public, admin):
         try:
             await gateway.start()
+        except SpoolInUse as error:
+            raise ConfigurationError(str(error)) from error
         except OSError as error:
-            raise OperatorError(f"cannot open the embedded stores: {error}") from error
+            raise OperatorError(f"cannot open the stores in data_dir: {error}") from error
         limits = _limits(config)
-        servers = [
-            _server(Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS), config),
-            _server(Listener(None, gateway.admin, limits), config),
-        ]
+        listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
+        gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
+        gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight)
+        servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
         tasks = [
-            asyncio.create_task(server.serve(sockets=[listener]), name="listener")
-            for server, listener in zip(servers, (public, admin), strict=True)
+            asyncio.create_task(server.serve(sockets=[sock]), name="listener")
+            for server, sock in zip(servers, (public, admin), strict=True)
         ]
         _settle_memory()
         addresses = _address(public), _address(admin)
@@ -73,18 +92,59 @@ async def running(gateway: Gateway, config: Config) -> AsyncIterator[tuple[str, 
             log.info("stopped")
 
 
-async def serve(gateway: Gateway, config: Config) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the process at once.
+async def serve(
+    gateway: Gateway,
+    config: Config,
+    read_again: Callable[[], Config],
+    listeners: Listeners | None = None,
+    worker: Worker | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
+
+    Args:
+        gateway: what is served.
+        config: what it was made of.
+        read_again: reads the configuration, and raises ConfigurationError when it is wrong.
+        listeners: sockets that other workers serve as well; by default it opens its own.
+        worker: tells the parent, where this is one of several workers.
 
     Raises:
         OperatorError: see :func:`running`.
     """
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, _on_signal, loop, stop)
-    async with running(gateway, config):
+    if worker:
+        worker.watch(stop.set)
+    else:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _on_signal, loop, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
+    async with running(gateway, config, listeners):
+        if worker:
+            worker.note_started()
         await stop.wait()
+        reloading.cancel()
+        gateway.announce_end()
+        await asyncio.sleep(config.server.shutdown_delay or 0)
+
+
+async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event) -> None:
+    while True:
+        await reload.wait()
+        reload.clear()
+        try:
+            fixed = gateway.reload(await asyncio.to_thread(read_again))
+        except ConfigurationError as error:
+            for problem in error.args:
+                log.warning("the new configuration is wrong, the old one stays", problem=str(problem))
+        except Exception:
+            log.exception("the new configuration cannot be used, the old one stays")
+        else:
+            log.info("configuration read again")
+            for setting in fixed:
+                log.warning("this setting changes with the next start only", setting=setting)
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

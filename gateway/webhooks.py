@@ -112,7 +112,7 @@ class Webhooks:
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""
         if isinstance(rejection, SignatureRejected):
-            exchange.metrics.signature_failures[rejection.fault] += 1
+            exchange.metrics.count_signature_failure(rejection.fault)
         if rejection.detail:
             exchange.cause = rejection.detail
         self._finish(exchange, refuse(rejection, exchange.event_id))
@@ -136,12 +136,9 @@ class Webhooks:
 
     def _note(self, exchange: Exchange, outcome: str, status: int) -> None:
         elapsed = time.perf_counter() - exchange.started_at
-        exchange.metrics.outcomes[outcome] += 1
+        exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
-        if 0 < status < _FIRST_REFUSAL:
-            write, client = self._log.info, None
-        else:
-            write, client = self._log.warning, exchange.client
+        write = self._log.info if 0 < status < _FIRST_REFUSAL else self._log.warning
         write(
             "request",
             outcome=outcome,
@@ -151,7 +148,7 @@ class Webhooks:
             event_type=exchange.event_type,
             event_id=exchange.event_id,
             size=exchange.size,
-            client=client,
+            client=exchange.client,
             cause=exchange.cause,
         )
 

@@ -42,12 +42,14 @@ class BoundAdapter:
     Attributes:
         name: the adapter's name.
         needs_url: whether the signature covers the address that the sender called.
+        signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
     """
 
     def __init__(self, adapter: Adapter, secrets: Sequence[str]) -> None:
         spec = adapter.spec
         self.name = adapter.name
         self.needs_url = isinstance(spec.signature, HmacSpec) and spec.signature.signs_url
+        self.signs_event_id = spec.signs_event_id
         self._verifier = adapter.scheme.bind(secrets)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None

@@ -114,6 +114,14 @@ class HmacSpec(BaseModel):
         """Whether the event id is among what is signed."""
         return "{id}" in self.signed
 
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """Whether the first of these fields that is present is signed; ``{id}`` stands for the first of them.
+
+        Nothing verifies without the fields that are signed, so no other can stand in for a signed first one.
+        """
+        signed = {field.removeprefix("header:").lower().encode() for field in _FIELD.findall(self.signed)}
+        return not names or self.signs_id or names[0] in signed
+
     @property
     def signs_url(self) -> bool:
         """Whether the address that the sender called is among what is signed."""

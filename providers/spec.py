@@ -78,6 +78,13 @@ class AdapterSpec(IdentitySpec):
     def _id_header(self) -> bytes | None:
         return header_name(self.event_id) if isinstance(self.event_id, str) else None
 
+    @property
+    def signs_event_id(self) -> bool:
+        """Whether the signature covers the event id, wherever it stands; the body it always covers."""
+        sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
+        headers = [name for name in map(header_name, sources) if name]
+        return self.signature.signs_headers(headers)
+
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
         match self.signature:

@@ -43,6 +43,11 @@ class StandardWebhooksSpec(BaseModel):
         300.0, description="How far the timestamp may be from our clock, before or after."
     )
 
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """Whether the first of these fields that is present is signed: they are looked for in the verifier's order."""
+        signed = [f"{prefix}id".encode() for prefix in self.header_prefixes]
+        return all(name == own for name, own in zip(names, signed, strict=False))
+
 
 class StandardWebhooksScheme:
     """The scheme of a :class:`StandardWebhooksSpec`.

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from typing import Any, Protocol
 
 KEY_PREFIX = "whgw:1"
+PROBE_KEY = f"{KEY_PREFIX}:"
+"""Nothing is ever stored under it: whoever may remove it, may write."""
+
 DONE = b"done"
 PENDING = b"pending:"
 _DIGEST_LENGTH = 40  # hexadecimal digits, 160 bits
@@ -28,7 +32,24 @@ class Standing(Enum):
 
 
 class ClaimsUnavailable(Exception):
-    """The store did not answer, or answered what no gateway stores."""
+    """The store did not answer, or answered with an error."""
+
+
+class ForeignValue(ClaimsUnavailable):
+    """What stands under the key is of no gateway. It must never look like a duplicate."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReport:
+    """What a store tells of itself.
+
+    Attributes:
+        clock_offset: seconds that our clock is ahead of the store's; None when it has no other clock than ours.
+        warnings: what an operator should change, one sentence each, the same words every time.
+    """
+
+    clock_offset: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Claims(Protocol):
@@ -65,6 +86,20 @@ class Claims(Protocol):
     def release(self, key: str, token: str) -> None:
         """Give ``key`` back if it is still held under ``token``; if that fails, the lease ends by itself."""
 
+    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+        """Put ``value`` under ``key`` for the retention if nothing is there; ``on_other`` if something else is.
+
+        Asked for, not waited for. It travels with the claim that is asked for directly after it, and
+        ``on_other`` is called before that is answered; not at all when the store fails.
+        """
+
+    async def inspect(self, clock: Callable[[], float]) -> StoreReport:
+        """Compare the store's clock with ``clock`` (Unix seconds) and see whether it is set up to keep claims.
+
+        Raises:
+            ClaimsUnavailable: the store did not answer.
+        """
+
     async def forget(self, key: str) -> bool:
         """Remove ``key`` in any state, so that the event is accepted again; tells whether it was there.
 
@@ -75,15 +110,23 @@ class Claims(Protocol):
 
 def claim_key(provider: str, event_id: str) -> str:
     """The key of an event: of fixed form and length, whatever the sender calls its events."""
-    digest = sha256(event_id.encode()).hexdigest()[:_DIGEST_LENGTH]
-    return f"{KEY_PREFIX}:{provider}:{digest}"
+    return f"{KEY_PREFIX}:{provider}:{_digest(event_id.encode())}"
+
+
+def body_key(provider: str, body: bytes) -> str:
+    """The key of the mark that a body leaves when the signature does not cover its event's id."""
+    return f"{KEY_PREFIX}:{provider}:body:{_digest(body)}"
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:_DIGEST_LENGTH]
 
 
 def standing_of(value: bytes | None, holder: bytes) -> Standing:
     """What the value found under a key means to the claimer who would store ``holder`` there.
 
     Raises:
-        ClaimsUnavailable: the value is not of this program; an unknown value must never look like a duplicate.
+        ForeignValue: the value is not of this program.
     """
     if value is None or value == holder:
         return Standing.CLAIMED
@@ -91,7 +134,7 @@ def standing_of(value: bytes | None, holder: bytes) -> Standing:
         return Standing.DONE
     if value.startswith(PENDING):
         return Standing.IN_FLIGHT
-    raise ClaimsUnavailable("a foreign value stands under the key")
+    raise ForeignValue("a foreign value stands under the key")
 
 
 def call_on_failure(result: asyncio.Future[Any], on_failure: Callable[[], None]) -> None:

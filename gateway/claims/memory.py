@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gateway.claims import DONE, PENDING, Standing, standing_of
+from gateway.claims import DONE, PENDING, Standing, StoreReport, standing_of
 
 
 class MemoryClaims:
@@ -37,10 +37,7 @@ class MemoryClaims:
     async def claim(self, key: str, token: str) -> Standing:
         """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
-        value = self._get(key)
-        if value is None:
-            self._values[key] = holder, self._clock() + self._lease
-        return standing_of(value, holder)
+        return standing_of(self._take(key, holder, self._lease), holder)
 
     def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -51,9 +48,25 @@ class MemoryClaims:
         if self._get(key) == PENDING + token.encode():
             del self._values[key]
 
+    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        if self._take(key, value, self._retention) not in (None, value):
+            on_other()
+
+    async def inspect(self, clock: Callable[[], float]) -> StoreReport:
+        """See :class:`gateway.claims.Claims`."""
+        return StoreReport()
+
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
         return self._values.pop(key, None) is not None
+
+    def _take(self, key: str, value: bytes, duration: float) -> bytes | None:
+        """Put ``value`` under a free ``key``; tell what stood there."""
+        found = self._get(key)
+        if found is None:
+            self._values[key] = value, self._clock() + duration
+        return found
 
     def _get(self, key: str) -> bytes | None:
         value, expires_at = self._values.get(key, (None, 0.0))

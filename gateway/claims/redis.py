@@ -1,13 +1,16 @@
 """Claims in Redis: ``SET <key> pending:<token> NX PX <lease> GET``, then ``SET <key> done EX <retention>``.
 
-With ``NX GET`` and a token of its own per attempt, a claim that is asked for again recognises itself. Needs
-Redis 7 (or Valkey), the first that takes NX and GET together.
+With ``NX GET`` and a token of its own per attempt, a claim that is asked for again recognises itself. So it is
+asked for again, once, when the connection died before the reply came; nothing else ever is. Needs Redis 7 (or
+Valkey), the first that takes NX and GET together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterator
 
 import hiredis
 
@@ -16,6 +19,7 @@ from gateway.claims import (
     PENDING,
     ClaimsUnavailable,
     Standing,
+    StoreReport,
     ignore_failure,
     standing_of,
 )
@@ -23,6 +27,7 @@ from gateway.claims.resp import RedisConnection, Value, connect
 from gateway.link import Link
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_FIRST_VERSION = 7
 
 
 class RedisClaims:
@@ -32,7 +37,7 @@ class RedisClaims:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         lease: seconds that a claim is held at most.
         retention: seconds that a done event is remembered.
-        timeout: seconds that Redis may take to answer; there is one attempt.
+        timeout: seconds that Redis may take to answer.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class RedisClaims:
     ) -> None:
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
+        self._timeout = timeout
         self._link: Link[RedisConnection] = Link("redis", lambda: connect(url, timeout))
 
     @property
@@ -63,7 +69,17 @@ class RedisClaims:
     async def claim(self, key: str, token: str) -> Standing:
         """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
-        return standing_of(await self._execute("SET", key, holder, "NX", "PX", self._lease_ms, "GET"), holder)
+        command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"
+        asked_at = time.monotonic()
+        try:
+            try:
+                value = await self._connection().execute(*command)
+            except ConnectionError:
+                async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
+                    value = await (await self._link.reconnected()).execute(*command)
+        except (hiredis.ReplyError, OSError) as error:
+            raise _unavailable(error) from error
+        return standing_of(value, holder)
 
     def commit(self, key: str, on_failure: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -73,18 +89,46 @@ class RedisClaims:
         """See :class:`gateway.claims.Claims`."""
         self._ask(ignore_failure, "EVAL", _RELEASE, 1, key, PENDING + token.encode())
 
+    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+        def judge(found: bytes | None) -> None:
+            if found not in (None, value):
+                on_other()
+
+        if connection := self._link.current:
+            connection.overhear(judge, "SET", key, value, "NX", "EX", self._retention_s, "GET")
+
+    async def inspect(self, clock: Callable[[], float]) -> StoreReport:
+        """See :class:`gateway.claims.Claims`."""
+        connection = self._connection()
+        offset = None
+        warnings: list[str] = []
+        try:
+            try:
+                asked_at = clock()
+                seconds, microseconds = await connection.execute("TIME")
+                offset = (asked_at + clock()) / 2 - (int(seconds) + int(microseconds) / 1e6)
+                info: bytes = await connection.execute("INFO")
+                warnings += _warnings(info.decode("latin-1"))
+            except hiredis.ReplyError as error:  # an account that may claim need not be one that may ask
+                warnings.append(f"Redis does not tell of itself: {error}")
+        except OSError as error:
+            raise _unavailable(error) from error
+        return StoreReport(offset, tuple(warnings))
+
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
-        return bool(await self._execute("DEL", key))
+        try:
+            return bool(await self._connection().execute("DEL", key))
+        except (hiredis.ReplyError, OSError) as error:
+            raise _unavailable(error) from error
 
-    async def _execute(self, *command: Value) -> Any:
+    def _connection(self) -> RedisConnection:
         connection = self._link.current
         if connection is None:
             raise ClaimsUnavailable(self._link.trouble)
-        try:
-            return await connection.execute(*command)
-        except (hiredis.ReplyError, OSError) as error:
-            raise ClaimsUnavailable(str(error)) from error
+        return connection
 
     def _ask(self, on_failure: Callable[[], None], *command: Value) -> None:
         connection = self._link.current
@@ -92,3 +136,21 @@ class RedisClaims:
             on_failure()
         else:
             connection.tell(on_failure, *command)
+
+
+def _unavailable(error: Exception) -> ClaimsUnavailable:
+    return ClaimsUnavailable(str(error) or "no reply in time")
+
+
+def _warnings(info: str) -> Iterator[str]:
+    """What the reply to INFO says against keeping claims in this server."""
+    facts = dict(re.findall(r"^(\w+):(.*?)\r?$", info, re.MULTILINE))
+    version = facts.get("redis_version", "")
+    major = version.partition(".")[0]
+    if major.isdecimal() and int(major) < _FIRST_VERSION:
+        yield f"Redis {version} cannot keep claims; it takes Redis {_FIRST_VERSION} or newer"
+    policy = facts.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":  # the volatile- ones too: a claim has an expiry, so it is what they evict
+        yield f"Redis drops claims when its memory is full (maxmemory-policy {policy}); set it to noeviction"
+    if facts.get("evicted_keys", "0") != "0":
+        yield "Redis has dropped keys to free memory; repetitions of events whose claims it dropped pass"

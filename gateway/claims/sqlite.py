@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from gateway.claims import (
     PENDING,
     ClaimsUnavailable,
     Standing,
+    StoreReport,
     call_on_failure,
     ignore_failure,
     standing_of,
@@ -64,13 +66,7 @@ class SqliteClaims:
 
         def claim(connection: sqlite3.Connection) -> bytes | None:
             self._sweep(connection)
-            now = self._clock()
-            row = connection.execute(
-                "SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)
-            ).fetchone()
-            if row is None:
-                self._put(connection, key, holder, now + self._lease)
-            return row[0] if row else None
+            return self._take(connection, key, holder, self._lease)
 
         return standing_of(await self._run(claim), holder)
 
@@ -91,11 +87,36 @@ class SqliteClaims:
         )
         call_on_failure(released, ignore_failure)
 
+    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+        def judge(marked: asyncio.Future[bytes | None]) -> None:
+            is_known = not marked.cancelled() and marked.exception() is None
+            if is_known and marked.result() not in (None, value):
+                on_other()
+
+        marked = self._database.run(lambda connection: self._take(connection, key, value, self._retention))
+        marked.add_done_callback(judge)
+
+    async def inspect(self, clock: Callable[[], float]) -> StoreReport:
+        """See :class:`gateway.claims.Claims`."""
+        return StoreReport()
+
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
         return await self._run(
             lambda connection: connection.execute("DELETE FROM claims WHERE key = ?", (key,)).rowcount > 0
         )
+
+    def _take(self, connection: sqlite3.Connection, key: str, value: bytes, duration: float) -> bytes | None:
+        """Put ``value`` under a free ``key``; tell what stood there."""
+        now = self._clock()
+        row = connection.execute(
+            "SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)
+        ).fetchone()
+        if row is None:
+            self._put(connection, key, value, now + duration)
+        return row[0] if row else None
 
     def _put(self, connection: sqlite3.Connection, key: str, value: bytes, expires_at: float) -> None:
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, value, expires_at))

@@ -55,7 +55,8 @@ def serve(
     """Run the gateway, for production: every secret must be set.
 
     Redis and RabbitMQ may come up later; /readyz tells when events can be accepted. SIGTERM finishes what was
-    accepted and ends; a second one ends at once.
+    accepted and ends; a second one ends at once. SIGHUP reads the configuration again: providers, their secrets and
+    limits change without a pause, and if there is a mistake in it nothing does.
 
     Exit codes: 0 ended by a signal, 1 an address is taken or a store cannot be opened, 3 the configuration is
     wrong.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import structlog
 import typer
 from pydantic import ValidationError
 
@@ -11,8 +13,12 @@ from gateway.app import Gateway
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
 from gateway.errors import ConfigurationError
-from gateway.logs import configure_logs
-from gateway.server import serve
+from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.metrics import shared_tallies
+from gateway.server import listening, serve
+from gateway.supervisor import Supervisor, Worker
+
+log = structlog.get_logger()
 
 
 def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
@@ -21,10 +27,36 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         raise typer.BadParameter(
             f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
         )
-    config = override_binds(load_config(path), bind, admin_bind)
-    configure_logs("json" if log_format == "json" else "console")
-    gateway = Gateway(config, path.parent)
-    run(serve(gateway, config))
+    logs: LogFormat = "json" if log_format == "json" else "console"
+
+    def read() -> Config:
+        return override_binds(load_config(path), bind, admin_bind)
+
+    config = read()
+    if config.server.workers == 1:
+        configure_logs(logs)
+        run(serve(Gateway(config, path.parent), config, read))
+        return
+    slots = config.server.workers
+    tallies = shared_tallies(slots)
+
+    def reload() -> None:
+        nonlocal config
+        with suppress(ConfigurationError):  # the workers say what is wrong with it
+            config = read()
+
+    def work(worker: Worker) -> None:
+        configure_logs(logs, worker.slot)
+        try:
+            if worker.predecessor:
+                log.warning("worker replaced", predecessor=worker.predecessor)
+            gateway = Gateway(config, path.parent, slot=worker.slot, slots=slots, tallies=tallies)
+            run(serve(gateway, config, read, listeners, worker))
+        finally:
+            close_logs()
+
+    with listening(config) as listeners:
+        Supervisor(slots, work, reload).run()
 
 
 def override_binds(config: Config, bind: str | None, admin_bind: str | None) -> Config:

@@ -27,11 +27,13 @@ from providers.units import Duration, Rate, Size, format_duration
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
 
+MAX_SECRETS = 5
+"""Secrets that a provider can have at a time."""
+
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
 _REDIS_URL = re.compile(r"(redis|rediss|unix)://.+")
 _PUBLIC_URL = re.compile(r"https?://[!-~]+")
 _HIGHEST_PORT = 65_535
-_MAX_SECRETS = 5
 
 
 def split_bind(bind: str) -> tuple[str, int]:
@@ -191,7 +193,7 @@ class ProviderConfig(IdentitySpec):
 
     adapter: str = Field(description="What kind of sender this is; `gateway providers` lists them.")
     secrets: list[SecretStr] = Field(
-        min_length=1, max_length=_MAX_SECRETS, description="The secrets in use; several while rotating."
+        min_length=1, max_length=MAX_SECRETS, description="The secrets in use; several while rotating."
     )
     signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
     events: list[EventPattern] = Field(

@@ -60,6 +60,10 @@ class Publisher(Protocol):
     def spooled(self) -> int:
         """Messages that wait on disk for the broker."""
 
+    @property
+    def corrupt(self) -> int:
+        """Rows on disk that were damaged, or that cannot be published, and were set aside."""
+
     async def start(self) -> None:
         """Begin to connect. Does not wait for a server that is not there."""
 

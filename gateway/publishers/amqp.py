@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from pamqp import base, commands, exceptions, frame, header, heartbeat
 from pamqp.common import FieldTable
 
+from gateway.breaker import Breaker
 from gateway.publishers import APP_ID, CONTENT_TYPE, Message, PublishUnavailable
 
 _HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
@@ -28,9 +29,12 @@ _FRAME_END = b"\xce"
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _CHANNEL = 1
 _HEARTBEAT = 10  # seconds
-_CONNECT_TIMEOUT = 10.0
+_REACH_TIMEOUT = 3.0  # to reach the broker: a packet lost while it was away must not cost its return
+_OPEN_TIMEOUT = 10.0  # to log in and declare, for which a broker that starts takes its time
 _WATCH_EVERY = 0.1
+_DECLARE_EVERY = 1.0
 _LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
+_MOST_UNCONFIRMED = 4096  # messages, beyond which publishing stops
 
 _SENT_AT_ONCE = 8  # messages; the broker works on them while we make the next
 _FRAME_OVERHEAD = 8  # bytes of a frame around its content
@@ -95,6 +99,7 @@ class _Pending:
     confirm: asyncio.Future[None]
     sent_at: float
     message_id: str
+    is_overdue: bool = False
 
 
 class PublishConnection(asyncio.Protocol):
@@ -116,10 +121,14 @@ class PublishConnection(asyncio.Protocol):
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, _Pending] = {}
+        self._breaker = Breaker(self._loop.time)
         self._last_tag = self._flushed_tag = 0
         self._frame_max = 131_072
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
+        self._topology: Sequence[base.Frame] = ()
+        self._declared_at = self._loop.time()
+        self._declaring: asyncio.Task[None] | None = None
         self._is_flush_due = False
         self._is_paused = False
         self._heard_at = self._spoke_at = self._loop.time()
@@ -130,18 +139,27 @@ class PublishConnection(asyncio.Protocol):
         """Messages that wait for their confirm."""
         return len(self._unconfirmed)
 
+    @property
+    def trouble(self) -> str:
+        """Why the broker is sent nothing at the moment, or next to nothing; empty when it is."""
+        if self.blocked or self._is_paused:
+            return self.blocked or "the broker does not read what it is sent"
+        if self._breaker.is_open:
+            return f"the broker has confirmed nothing within {self._timeout:g} s; it is asked again every few seconds"
+        return ""
+
     def publish(self, message: Message) -> asyncio.Future[None]:
         """Done when the broker confirms; raises PublishUnavailable when it does not."""
         confirm: asyncio.Future[None] = self._loop.create_future()
-        if self.lost.done() or self.blocked or self._is_paused:
-            confirm.set_exception(PublishUnavailable(self.blocked or "the connection is lost or not read"))
-            return confirm
         headers = tuple(message.headers.items())
         method, before_id, after_id = _recurring_parts(
             message.exchange, message.routing_key, message.type, headers
         )
         message_id = _short(message.message_id)
         # Only now, when nothing can raise any more: the broker counts what it gets, and so must we.
+        if refusal := self._refusal():
+            confirm.set_exception(PublishUnavailable(refusal))
+            return confirm
         self._last_tag += 1
         self._unconfirmed[self._last_tag] = _Pending(confirm, self._loop.time(), message.message_id)
         body = message.body
@@ -167,6 +185,15 @@ class PublishConnection(asyncio.Protocol):
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
         return confirm
+
+    def _refusal(self) -> str:
+        if self.lost.done():
+            return "the connection is lost"
+        if self.blocked or self._is_paused or not self._breaker.permits():
+            return self.trouble
+        if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
+            return f"{_MOST_UNCONFIRMED} messages wait for their confirm"
+        return ""
 
     async def call(self, command: base.Frame, channel: int = _CHANNEL) -> Any:
         """Send a synchronous method and wait for its reply.
@@ -206,10 +233,26 @@ class PublishConnection(asyncio.Protocol):
         self._write(frame.marshal(commands.Connection.TuneOk(1, self._frame_max, _HEARTBEAT), 0))
         await self.call(commands.Connection.Open(url.vhost), 0)
         await self.call(commands.Channel.Open())
-        for command in topology:
-            await self.call(command)
+        self._topology = topology
+        await self._declare()
         await self.call(commands.Confirm.Select())
         self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
+
+    async def _declare(self) -> None:
+        self._declared_at = self._loop.time()
+        for command in self._topology:
+            await self.call(command)
+
+    def _declare_again(self) -> None:
+        """A message came back that the topology has a place for: somebody has removed a part of it."""
+        if self._declaring is None and self._loop.time() - self._declared_at > _DECLARE_EVERY:
+            self._declaring = self._loop.create_task(self._declare(), name="declaring the topology again")
+            self._declaring.add_done_callback(self._on_declared)
+
+    def _on_declared(self, task: asyncio.Task[None]) -> None:
+        self._declaring = None
+        if not task.cancelled():
+            task.exception()  # retrieved: the connection has ended with it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -264,14 +307,22 @@ class PublishConnection(asyncio.Protocol):
                 tags.append(earlier)
         else:
             tags = [tag]
+        is_timely = is_late = False
         for settled in tags:
             pending = unconfirmed.pop(settled, None)
-            if pending is None or pending.confirm.done():  # timed out, returned, or its request was cancelled
+            if pending is None:
+                continue
+            is_timely, is_late = is_timely or not pending.is_overdue, is_late or pending.is_overdue
+            if pending.confirm.done():  # timed out, returned, or its request was cancelled
                 continue
             if is_ack:
                 pending.confirm.set_result(None)
             else:
                 pending.confirm.set_exception(PublishUnavailable("refused by the broker (nack)"))
+        if is_timely:
+            self._breaker.note_confirm()
+        elif is_late:
+            self._breaker.note_late_confirm()
 
     def _on_frame(self, data: bytes) -> None:
         try:
@@ -288,6 +339,7 @@ class PublishConnection(asyncio.Protocol):
                 self.blocked = ""
             case commands.Basic.Return():
                 self._return_cause = f"returned by the broker: {value.reply_text}"
+                self._declare_again()
             case header.ContentHeader():
                 self._on_returned(value.properties.message_id)
             case commands.Connection.Close() | commands.Channel.Close():
@@ -328,6 +380,10 @@ class PublishConnection(asyncio.Protocol):
         for pending in self._unconfirmed.values():
             if now - pending.sent_at < self._timeout:
                 break
+            if pending.is_overdue:
+                continue
+            pending.is_overdue = True
+            self._breaker.note_timeout(pending.sent_at)
             if not pending.confirm.done():
                 pending.confirm.set_exception(PublishUnavailable(f"not confirmed within {self._timeout:g} s"))
         if now - self._spoke_at > _HEARTBEAT / 2:
@@ -373,13 +429,14 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
     context = ssl.create_default_context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
     factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout)  # noqa: E731 -- typed for mypy
-    async with asyncio.timeout(_CONNECT_TIMEOUT):
+    async with asyncio.timeout(_REACH_TIMEOUT):
         _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
-        try:
+    try:
+        async with asyncio.timeout(_OPEN_TIMEOUT):
             await connection.open(parts, topology)
-        except BaseException:
-            connection.fail(ConnectionError("could not be opened"))
-            raise
+    except BaseException:
+        connection.fail(ConnectionError("could not be opened"))
+        raise
     return connection
 
 

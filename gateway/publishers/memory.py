@@ -17,7 +17,7 @@ class MemoryPublisher:
 
     was_ready = True
     unconfirmed = 0
-    spooled = 0
+    spooled = corrupt = 0
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

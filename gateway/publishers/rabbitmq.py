@@ -43,16 +43,17 @@ class RabbitPublisher:
         timeout: seconds that a confirm may take.
     """
 
-    spooled = 0
+    spooled = corrupt = 0
 
     def __init__(self, url: str, exchange: str, timeout: float = 2.0) -> None:
         declared = topology(exchange)
+        self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
         self._link: Link[PublishConnection] = Link("rabbitmq", lambda: connect(url, declared, timeout))
 
     @property
     def trouble(self) -> str:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._link.current.blocked if self._link.current else self._link.trouble
+        return self._link.current.trouble if self._link.current else self._link.trouble
 
     @property
     def was_ready(self) -> bool:
@@ -81,6 +82,9 @@ class RabbitPublisher:
         """See :class:`gateway.publishers.Publisher`."""
         if self._link.current is None:
             return _fail(self._link.trouble)
+        if message.exchange not in self._exchanges:
+            # Spooled before the configuration changed. RabbitMQ would close the channel, on everybody.
+            return _fail(f"this gateway does not publish to the exchange {message.exchange!r}")
         return self._link.current.publish(message)
 
 

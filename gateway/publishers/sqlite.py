@@ -27,7 +27,7 @@ class SqlitePublisher:
     was_ready = True
     is_accepting = True
     unconfirmed = 0
-    spooled = 0
+    spooled = corrupt = 0
 
     def __init__(self, database: Database, exchange: str) -> None:
         self._database = database

@@ -492,5 +492,6 @@ def test_a_schema_of_one_s_own_is_found_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text('{"typ":"object"}')
 
     assert (
-        "'typ' is not a keyword of JSON Schema 2020-12" in problems_of(tmp_path, github(schema="own.json"))[0]
+        "/typ: is not a keyword of JSON Schema 2020-12; did you mean type?"
+        in problems_of(tmp_path, github(schema="own.json"))[0]
     )

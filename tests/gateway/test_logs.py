@@ -109,6 +109,7 @@ def test_a_line_tells_what_an_operator_needs(lines: list[dict[str, Any]]) -> Non
         "event_type": "label",
         "event_id": "one",
         "size": 42,
+        "client": "127.0.0.1",
         "cause": None,
     }
     causes = {line["outcome"]: line.get("cause") for line in lines if line["event"] == "request"}

@@ -14,6 +14,7 @@ from pamqp import commands, frame, header, heartbeat
 
 from gateway.publishers import Message, PublishUnavailable
 from gateway.publishers.amqp import BrokerUrl, PublishConnection
+from support.waiting import wait_until_async
 
 SETTLED = "confirmed"
 OPEN = "open"
@@ -48,9 +49,9 @@ def message(number: int | str = 1, body: bytes = b"{}") -> Message:
     return Message("webhooks", "github.push", f"id-{number}", "com.github.push", {"provider": "github"}, body)
 
 
-def opened() -> tuple[PublishConnection, FakeTransport]:
+def opened(timeout: float = 5.0) -> tuple[PublishConnection, FakeTransport]:
     """A connection as it is once its channel is open."""
-    connection = PublishConnection(timeout=5.0)
+    connection = PublishConnection(timeout)
     transport = FakeTransport()
     connection.connection_made(transport)
     return connection, transport
@@ -337,6 +338,54 @@ async def test_the_end_of_the_connection_fails_all_that_wait(received: bytes, ca
     assert cause in str(connection.lost.exception())
     with pytest.raises(PublishUnavailable):
         await connection.publish(message("late"))
+
+
+async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time() -> None:
+    """Refused at once, but for one message after a while; an answer that comes too late lets that one go now."""
+    connection, transport = opened(timeout=0.05)
+    overdue = [connection.publish(message(number)) for number in range(1, 4)]
+    overdue[2].cancel()  # its sender has gone; the broker's silence is the same
+    connection._look_after()
+    assert not connection.trouble
+    await wait_until_async(lambda: connection.trouble, 10, "the confirms are overdue")
+    assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 0.05 s"] * 2
+    assert "has confirmed nothing within 0.05 s" in state_of(connection.publish(message("refused")))
+
+    connection.data_received(ack(1))
+    probe, beside = connection.publish(message("probe")), connection.publish(message("beside"))
+    assert state_of(probe) == OPEN
+    assert "has confirmed nothing" in state_of(beside)
+    connection.data_received(ack(4))
+    assert (state_of(probe), connection.trouble) == (SETTLED, "")
+    confirm = connection.publish(message("after"))
+    connection.data_received(ack(5))
+    assert state_of(confirm) == SETTLED
+    assert b"refused" not in transport.written
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
+    """It never reaches the broker; were it counted as the one that asks, none would ever ask again."""
+    connection, _ = opened(timeout=0.05)
+    for number in range(1, 4):
+        connection.publish(message(number))
+    connection._look_after()
+    await wait_until_async(lambda: connection.trouble, 10, "the confirms are overdue")
+    connection.data_received(ack(1))
+    with pytest.raises(ValueError, match="range"):
+        connection.publish(message("x" * 300))
+
+    assert state_of(connection.publish(message("probe"))) == OPEN
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_messages_that_wait_for_their_confirm_are_bounded() -> None:
+    """A slow broker is no reason to fill the memory: what is too much is refused at once, until some are confirmed."""
+    connection, _ = opened()
+    confirms = [connection.publish(message(number)) for number in range(4097)]
+    assert [state_of(confirm) for confirm in confirms[-2:]] == [OPEN, "4096 messages wait for their confirm"]
+    connection.data_received(ack(1))
+    assert state_of(connection.publish(message("one more"))) == OPEN
 
 
 async def test_a_connection_that_takes_no_more_bytes_takes_no_more_events() -> None:

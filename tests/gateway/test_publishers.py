@@ -414,6 +414,16 @@ async def test_a_deleted_exchange_is_declared_again(rabbitmq_url: str) -> None:
         assert await broker.read("all", 1) == [("id-after", "github.push", b"{}")]
 
 
+async def test_an_exchange_that_is_not_declared_is_nobody_elses_trouble(rabbitmq_url: str) -> None:
+    """RabbitMQ would close the channel on everybody: what was spooled for another exchange is not sent at all."""
+    async with rabbit(rabbitmq_url) as broker:
+        with pytest.raises(PublishUnavailable, match="'renamed'"):
+            await broker.publisher.publish(message(exchange="renamed"))
+        await broker.publisher.publish(message())
+
+        assert not broker.publisher.trouble
+
+
 async def test_a_killed_broker_fails_publishes_and_is_found_again(
     rabbitmq_url: str, rabbitmq_server: RabbitMQServer
 ) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.schemas import MAX_VIOLATIONS, Catalogue, SchemaError, Violation, check_document, load_file
+from gateway.schemas.lint import MAX_BRANCHES, MAX_SCHEMA_DEPTH, MAX_UNIQUE_ITEMS, subschemas
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+NESTED_PAYLOAD: Any = 1
+for _ in range(31):
+    NESTED_PAYLOAD = {"a": NESTED_PAYLOAD}
 
 
 def document(name: str, **rules: Any) -> dict[str, Any]:
@@ -92,6 +102,19 @@ def test_references_within_the_catalogue_are_followed() -> None:
     assert [each.path for each in order.explain({"note": 1, "total": "1"})][::-1] == ["/total", "/note"]
 
 
+BRANCHING = ("allOf", "anyOf", "oneOf")
+BROKEN_PATTERNS = ("(", "[a", "a(?=b)", "(?!a)b", "(?<=a)b", "(?<!a)b", r"(a)\1", "a{1000}{1000}{1000}")
+NESTED_PATTERNS = ("^(a+)+$", "(a*)*", "((a+)b)*", "(a{2,})+", "(?:x[(]y*)+", r"(\)a+){3,}", "(a|b+)*c")
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """A schema of so many levels."""
+    schema: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        schema = {"not": schema}
+    return schema
+
+
 @pytest.mark.parametrize(
     ("schema", "cause"),
     [
@@ -99,11 +122,32 @@ def test_references_within_the_catalogue_are_followed() -> None:
         (True, "is not a JSON object"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, r"\$schema must be"),
         ({"$schema": "https://example.com/dialect"}, r"\$schema must be"),
-        ({"typ": "object"}, "'typ' is not a keyword"),
-        ({"properties": {"a": {"requird": []}}}, "'requird' is not a keyword"),
-        ({"allOf": [{"if": {"x-a": 1}}]}, "'x-a' is not a keyword"),
-        ({"$defs": {"a": {"items": {"nullable": True}}}}, "'nullable' is not a keyword"),
-        ({"definitions": {}}, "'definitions' is not a keyword"),
+        ({"typ": "object"}, r"/typ: is not a keyword of JSON Schema 2020-12"),
+        (
+            {"properties": {"a": {"requird": []}}},
+            r"/properties/a/requird: is not a keyword of JSON Schema 2020-12; did you mean required",
+        ),
+        ({"allOf": [{"if": {"x-a": 1}}]}, r"/allOf/0/if/x\-a: is not a keyword of JSON Schema 2020-12"),
+        (
+            {"$defs": {"a": {"items": {"nullable": True}}}},
+            r"/\$defs/a/items/nullable: is not a keyword of JSON Schema 2020-12",
+        ),
+        ({"definitions": {}}, r"/definitions: is not a keyword of JSON Schema 2020-12"),
+        ({"format": "email"}, "/format: is not checked by JSON Schema 2020-12; write a pattern"),
+        ({"items": {"$dynamicRef": "#a"}}, r"/items/\$dynamicRef: can lead anywhere; write \$ref"),
+        ({"$dynamicAnchor": "a"}, r"/\$dynamicAnchor: is only for \$dynamicRef"),
+        ({"uniqueItems": True}, "/uniqueItems: compares all items .* maxItems of at most 256"),
+        ({"uniqueItems": True, "maxItems": MAX_UNIQUE_ITEMS + 1}, "/uniqueItems: compares all items"),
+        *(({keyword: [{}] * (MAX_BRANCHES + 1)}, f"/{keyword}: has more than 100") for keyword in BRANCHING),
+        *(({"pattern": pattern}, "/pattern: .* does not compile") for pattern in BROKEN_PATTERNS),
+        *(({"pattern": pattern}, "/pattern: .* repeats without bound") for pattern in NESTED_PATTERNS),
+        (
+            {"patternProperties": {"^(a+)+$": {}}},
+            r"/patternProperties: '\^\(a\+\)\+\$' repeats without bound",
+        ),
+        ({"patternProperties": {"(": {}}}, r"/patternProperties: '\(' does not compile"),
+        (nested(MAX_SCHEMA_DEPTH + 1), "is nested in more than 64 levels"),
+        (nested(100_000), "is nested in more than 64 levels"),
         ({"type": "text"}, "/type"),
         ({"minimum": "1"}, "/minimum"),
         ({"required": "a"}, "/required"),
@@ -123,13 +167,50 @@ def test_what_is_no_usable_schema_is_refused_at_load(schema: object, cause: str)
 @pytest.mark.parametrize(
     "schema",
     [
+        {"uniqueItems": True, "maxItems": MAX_UNIQUE_ITEMS},
+        {"uniqueItems": False},
+        {"properties": {"format": {"type": "string"}, "typ": {}, "$dynamicRef": {}}},
+        *({keyword: [{}] * MAX_BRANCHES} for keyword in BRANCHING),
+        *(
+            {"pattern": text}
+            for text in ("^(ab)+$", "(a{1,5})+", "a+b*", "(a+){2,5}", r"([+]|\+)*", "^[^(+)]+$", "")
+        ),
+        {"pattern": r"^\p{Lu}\w+$"},
+        nested(MAX_SCHEMA_DEPTH),
+    ],
+)
+def test_what_looks_like_it_but_is_harmless_is_accepted(schema: dict[str, Any]) -> None:
+    """At the limits, and where a name or a character only looks like a rule."""
+    check_document(schema, "here")
+
+
+@given(st.text(alphabet="ab()[]{}*+?|^$\\.-,12", max_size=20))
+def test_any_pattern_is_accepted_or_refused(pattern: str) -> None:
+    """And raises nothing else."""
+    with suppress(SchemaError):
+        check_document({"pattern": pattern}, "here")
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    """A line each."""
+    with pytest.raises(SchemaError) as caught:
+        check_document({"typ": 1, "properties": {"a": {"format": "date"}}}, "here")
+
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
+        "/typ",
+        "/properties/a/format",
+    ]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
         {"$ref": "urn:test:nowhere"},
         {"properties": {"a": {"$ref": "#/$defs/nowhere"}}},
-        {"pattern": "("},
     ],
 )
 def test_what_does_not_compile_is_refused_before_the_first_event(schema: dict[str, Any]) -> None:
-    """A reference to nothing, a pattern that is none."""
+    """A reference to nothing."""
     with pytest.raises(SchemaError):
         Catalogue({("acme", "order"): document("order", **schema)}).of_adapter("acme")
 
@@ -240,3 +321,79 @@ def test_both_validators_agree(payload: object, rules: dict[str, Any]) -> None:
     assert schema is not None
 
     assert schema.is_valid(payload) is (schema.explain(payload) == [])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a\r\nb\x00", "/a\\r\\nb\\x00"),
+        ("\x1b[2J", "/\\x1b[2J"),
+        ("\u2028\u202e", "/\\u2028\\u202e"),
+        ("größe ☃", "/größe ☃"),
+        ("k" * 4096, "/" + "k" * 64),
+    ],
+)
+def test_a_hostile_name_in_a_path_is_harmless(name: str, expected: str) -> None:
+    """It comes from the sender and goes into a header and a log line."""
+    schema = catalogue(order={"additionalProperties": {"type": "string"}}).find("acme", "order")
+    assert schema is not None
+
+    assert schema.explain({name: 1}) == [Violation(expected, "/additionalProperties/type")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "payload", "expected"),
+    [
+        ({"items": {"type": "string"}}, [1] * 500_000, [Violation("/0", "/items/type")]),
+        ({"items": {"type": "string"}}, [*["x"] * 9999, 1], [Violation("/9999", "/items/type")]),
+        ({"anyOf": [{"items": {"type": "string"}}, {"type": "null"}]}, [1] * 500_000, [Violation("", "")]),
+        ({"oneOf": [{"items": {}}, {"items": True}]}, [1] * 500_000, [Violation("", "")]),
+        ({"items": {"type": "integer"}}, [1] * 500_000, []),
+        ({"anyOf": [{"items": {"type": "integer"}}, {"type": "null"}]}, [1] * 500_000, []),
+        ({"items": {"required": [f"k{i}" for i in range(30)]}}, [{}] * 4999, None),
+        ({"items": {"anyOf": [{"required": [f"k{i}"]} for i in range(100)]}}, [{}] * 40, None),
+        ({"items": {"anyOf": [{"required": [f"k{i}"]} for i in range(100)]}}, [{}] * 200_000, None),
+        ({"uniqueItems": True, "maxItems": 256}, [{"a": i} for i in range(30_000)], None),
+        ({"uniqueItems": True, "maxItems": 256}, [*({"a": i} for i in range(255)), {"a": 0}], None),
+        ({"pattern": "^a*a*a*a*b$"}, "a" * 1_000_000, None),
+        ({"required": [f"k{i}" for i in range(100)]}, {"a": "x" * 1_000_000}, None),
+        ({"multipleOf": 0.01}, 1.5e308, []),
+        ({"multipleOf": 7}, 1.5e300, None),
+        ({"maximum": 5}, 10**18, [Violation("", "/maximum")]),
+        ({"$ref": "#"}, {"a": 1}, []),
+        ({"properties": {"a": {"$ref": "#"}}, "type": "object"}, NESTED_PAYLOAD, [Violation("/a" * 31, "")]),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_no_body_takes_long(rules: dict[str, Any], payload: Any, expected: list[Violation] | None) -> None:
+    """Whatever schema the lint accepts: deciding and explaining are bounded, and agree."""
+    schema = catalogue(order=rules).find("acme", "order")
+    assert schema is not None
+    started_at = time.perf_counter()
+    is_valid, violations = schema.is_valid(payload), schema.explain(payload)
+
+    assert time.perf_counter() - started_at < 1
+    assert is_valid is (violations == [])
+    if expected is not None:
+        assert [violation.path for violation in expected] == [violation.path for violation in violations]
+
+
+@pytest.mark.parametrize("adapter", Catalogue.bundled().adapters())
+def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapter: str) -> None:
+    """Wide, long, deep, and all wrong at once, in each place that a schema speaks of."""
+    schemas = Catalogue.bundled()
+    for event_type in schemas.event_types(adapter):
+        schema = schemas.find(adapter, event_type)
+        assert schema is not None
+        names = {
+            name
+            for _, inner in subschemas(schemas._documents[adapter, event_type])
+            for name in inner.get("properties", ())
+        }
+        wide: list[Any] = [{}] * (300_000 // max(1, len(names) ** 2))
+        for value in (wide, "x" * 1_000_000, NESTED_PAYLOAD, 1.5e308):
+            payload = {name: dict.fromkeys(names, value) for name in names}
+            started_at = time.perf_counter()
+            schema.is_valid(payload)
+            schema.explain(payload)
+            assert time.perf_counter() - started_at < 1

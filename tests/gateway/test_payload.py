@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.body import MAX_DEPTH, check_media_type, parse_json, traceparent_of
 from gateway.errors import MalformedJson, UnsupportedMediaType
+from gateway.payload import MAX_DEPTH, check_media_type, parse_json, traceparent_of
 from providers import Headers, MalformedRequest
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -1,0 +1,16 @@
+"""JSON Schemas: found by adapter and event type, checked at load, compiled once, never fetched."""
+
+from gateway.schemas.catalogue import AdapterSchemas, Catalogue, load_file
+from gateway.schemas.lint import SchemaError, check_document
+from gateway.schemas.schema import MAX_VIOLATIONS, Schema, Violation
+
+__all__ = [
+    "MAX_VIOLATIONS",
+    "AdapterSchemas",
+    "Catalogue",
+    "Schema",
+    "SchemaError",
+    "Violation",
+    "check_document",
+    "load_file",
+]

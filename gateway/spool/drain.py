@@ -1,0 +1,113 @@
+"""The drain: publishes what waits in a spool, oldest first, and deletes it once it is confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from gateway.publishers import Publisher, PublishUnavailable
+from gateway.spool.rows import SpooledMessage
+from gateway.spool.store import Spool
+
+_PUBLISHED_AT_ONCE = 200  # messages; few enough that live events, which go between, hardly wait for them
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+_TIME_TO_END = 3.0
+
+log = structlog.get_logger()
+
+
+class Drain:
+    """Empties one spool, whenever there is something in it.
+
+    Args:
+        broker: where to.
+        spool: where from.
+    """
+
+    def __init__(self, broker: Publisher, spool: Spool) -> None:
+        self._broker = broker
+        self._spool = spool
+        self._undeleted: list[SpooledMessage] = []
+        self._is_ending = asyncio.Event()
+        self._refusal = ""
+        self._task = asyncio.create_task(self._keep_draining(), name=f"drain of {spool.path.name}")
+
+    async def stop(self) -> None:
+        """End after the messages that are under way."""
+        self._is_ending.set()
+        self._task.get_loop().call_later(_TIME_TO_END, self._task.cancel)
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _keep_draining(self) -> None:
+        pause = _FIRST_PAUSE
+        while await self._is_something_to_do():
+            try:
+                is_progress = await self._probe() if self._broker.trouble else await self._pass()
+                await self._spool.renew_reserve()
+            except PublishUnavailable:  # the file cannot be read or written, of which the spool tells
+                is_progress = False
+            if self._spool.count == 0:
+                log.info("spool drained", spool=self._spool.path.name)
+            pause = _FIRST_PAUSE if is_progress or self._broker.trouble else min(2 * pause, _LONGEST_PAUSE)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_ending.wait(), pause)
+
+    async def _is_something_to_do(self) -> bool:
+        tasks = [asyncio.ensure_future(event.wait()) for event in (self._is_ending, self._spool.is_filled)]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return not self._is_ending.is_set()
+
+    async def _probe(self) -> bool:
+        """Publish the oldest message alone, so that no more of them than need be wait for a broker that is away."""
+        return await self._forward(await self._spool.read(0, 1))
+
+    async def _pass(self) -> bool:
+        """Publish every message once; whether any was confirmed. What the broker refuses is passed by."""
+        is_progress = False
+        messages = await self._spool.read(0, _PUBLISHED_AT_ONCE)
+        while messages and not self._broker.trouble and not self._is_ending.is_set():
+            # The next are read while these are waited for.
+            is_any, messages = await asyncio.gather(
+                self._forward(messages), self._spool.read(messages[-1].row, _PUBLISHED_AT_ONCE)
+            )
+            is_progress |= is_any
+        return is_progress
+
+    async def _forward(self, messages: list[SpooledMessage]) -> bool:
+        """Publish some messages and delete those that were confirmed; whether any was."""
+        if not self._undeleted:
+            answers = await asyncio.gather(*(self._publish(message) for message in messages))
+            self._undeleted = [
+                message for message, is_confirmed in zip(messages, answers, strict=True) if is_confirmed
+            ]
+        if self._undeleted:
+            # Kept until it has worked: on a disk that fails they would be published again and again.
+            await self._spool.delete(self._undeleted)
+            self._undeleted = []
+            return True
+        return False
+
+    async def _publish(self, message: SpooledMessage) -> bool:
+        try:
+            await self._broker.publish(message.message)
+        except PublishUnavailable as error:
+            self._note_refusal(str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 -- one event that nobody can publish must not hold up all others
+            with suppress(PublishUnavailable):
+                await self._spool.set_aside(message, f"cannot be published: {error!r}")
+            return False
+        return True
+
+    def _note_refusal(self, cause: str) -> None:
+        if not self._broker.trouble and cause != self._refusal:  # said once, not of every message
+            log.warning("a spooled event is refused and stays", spool=self._spool.path.name, cause=cause)
+            self._refusal = cause
