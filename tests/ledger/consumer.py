@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+import aiormq
+from aiormq.abc import DeliveredMessage
 
 from ledger.book import Book
 from ledger.events import ROUTED, Events
@@ -19,15 +20,29 @@ _ACKNOWLEDGE_EVERY = 100
 _AT_LEAST_EVERY = 0.2
 _RECONNECT_AFTER = 0.3
 _PATIENCE = 10.0
+_FAILURES = (OSError, RuntimeError, TimeoutError, aiormq.AMQPError)  # a closed channel is a RuntimeError
+
+
+@asynccontextmanager
+async def _channel(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+    connection = aiormq.Connection(url)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await connection.connect()
+            channel = await connection.channel(publisher_confirms=False)
+        yield channel
+    finally:
+        with suppress(*_FAILURES):
+            async with asyncio.timeout(_PATIENCE):
+                await connection.close()
 
 
 async def bind_queue(url: str) -> None:
     """Make a queue for the events of most providers; those of the others are unrouted."""
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        queue = await channel.declare_queue(QUEUES[0], durable=True, arguments={"x-queue-type": "quorum"})
+    async with _channel(url) as channel:
+        await channel.queue_declare(QUEUES[0], durable=True, arguments={"x-queue-type": "quorum"})
         for provider in ROUTED:
-            await queue.bind("webhooks", f"{provider}.#")
+            await channel.queue_bind(QUEUES[0], "webhooks", f"{provider}.#")
 
 
 class Consumer:
@@ -56,46 +71,46 @@ class Consumer:
 
     async def is_drained(self) -> bool:
         """Whether nothing waits in any queue."""
-        async with await aio_pika.connect(self._url, timeout=_PATIENCE) as connection:
-            channel = await connection.channel()
-            declared = [await channel.declare_queue(queue, passive=True) for queue in QUEUES]
-        return not any(queue.declaration_result.message_count for queue in declared)
+        async with _channel(self._url) as channel:
+            declared = [await channel.queue_declare(queue, passive=True) for queue in QUEUES]
+        return not any(queue.message_count for queue in declared)
 
     async def _keep_draining(self, index: int) -> None:
         while True:
             last: deque[str | None] = deque(maxlen=_PREFETCH)
             # Whatever ends a connection, the answer is the next one.
-            with suppress(OSError, RuntimeError, TimeoutError, aio_pika.exceptions.AMQPError):
-                async with await aio_pika.connect(self._url, timeout=_PATIENCE, heartbeat=10) as connection:
-                    await self._drain(index, await connection.channel(), last)
+            with suppress(*_FAILURES):
+                async with _channel(self._url) as channel:
+                    await self._drain(index, channel, last)
             self._in_doubt[index] = Counter(last)
             await asyncio.sleep(_RECONNECT_AFTER)
 
-    async def _drain(self, index: int, channel: AbstractChannel, last: deque[str | None]) -> None:
-        await channel.set_qos(prefetch_count=_PREFETCH)
-        queue = await channel.get_queue(QUEUES[index])
-        unacknowledged: list[AbstractIncomingMessage] = []
+    async def _drain(self, index: int, channel: aiormq.abc.AbstractChannel, last: deque[str | None]) -> None:
+        received = acknowledged = 0
 
         async def acknowledge() -> None:
-            newest = unacknowledged[-1]
-            unacknowledged.clear()
-            await newest.ack(multiple=True)
+            nonlocal acknowledged
+            acknowledged = received
+            await channel.basic_ack(received, multiple=True)
 
-        async def take(message: AbstractIncomingMessage) -> None:
+        async def take(message: DeliveredMessage) -> None:
+            nonlocal received
+            assert message.delivery_tag is not None
+            received = message.delivery_tag
             self._take(index, message)
-            last.append(message.message_id)
-            unacknowledged.append(message)
-            if len(unacknowledged) >= _ACKNOWLEDGE_EVERY:
+            last.append(message.header.properties.message_id)
+            if received - acknowledged >= _ACKNOWLEDGE_EVERY:
                 await acknowledge()
 
-        await queue.consume(take)
+        await channel.basic_qos(prefetch_count=_PREFETCH)
+        await channel.basic_consume(QUEUES[index], take)
         while not channel.is_closed:
             await asyncio.sleep(_AT_LEAST_EVERY)
-            if unacknowledged:
+            if received > acknowledged:
                 await acknowledge()
 
-    def _take(self, index: int, message: AbstractIncomingMessage) -> None:
-        event_id = message.message_id
+    def _take(self, index: int, message: DeliveredMessage) -> None:
+        event_id = message.header.properties.message_id
         if message.redelivered and self._in_doubt[index][event_id]:
             self._in_doubt[index][event_id] -= 1
             return

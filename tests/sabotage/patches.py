@@ -220,24 +220,24 @@ PATCHES = (
     # --- what is taken for an event --------------------------------------------------------------
     Patch(
         "a body may be nested as deep as one likes",
-        "gateway/body.py",
+        "gateway/payload.py",
         "and _is_deeper(payload, MAX_DEPTH):",
         "and _is_deeper(payload, 1000):",
-        "tests/gateway/test_body.py::test_nesting_is_bounded",
+        "tests/gateway/test_payload.py::test_nesting_is_bounded",
     ),
     Patch(
         "NaN is a number",
-        "gateway/body.py",
+        "gateway/payload.py",
         "payload = orjson.loads(body)",
         'payload = __import__("json").loads(body)',
-        "tests/gateway/test_body.py::test_what_is_not_json_to_the_letter_is_refused",
+        "tests/gateway/test_payload.py::test_what_is_not_json_to_the_letter_is_refused",
     ),
     Patch(
         "a compressed body is read as it is",
-        "gateway/body.py",
+        "gateway/payload.py",
         'if b"content-encoding" in headers and',
         'if b"x-content-encoding" in headers and',
-        "tests/gateway/test_body.py::test_anything_else_is_not_read",
+        "tests/gateway/test_payload.py::test_anything_else_is_not_read",
     ),
     Patch(
         "a body is parsed before its sender is proven",
