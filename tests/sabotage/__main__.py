@@ -30,6 +30,17 @@ _COPIED = (
 _LONGEST = 300  # seconds
 _PASSED, _FAILED = 0, 1  # what pytest ends with
 _TAIL = 3_000
+_PROGRAM = """\
+#!{python}
+import sys
+
+sys.path.insert(0, {root!r})
+sys.dont_write_bytecode = True
+
+from gateway.cli import main
+
+main()
+"""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,7 +108,20 @@ def _copy(target: Path) -> Path:
             shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, target / name)
+    _pretend_installed(target)
     return target
+
+
+def _pretend_installed(target: Path) -> None:
+    """Give the copy an interpreter of its own, beside which tests find the program ``gateway`` of the copy."""
+    environment, programs = Path(sys.prefix), target / "bin"
+    programs.mkdir()
+    (programs / "python").symlink_to(Path(sys.executable).resolve())
+    (target / "lib").symlink_to(environment / "lib")
+    shutil.copy2(environment / "pyvenv.cfg", target)
+    program = programs / "gateway"
+    program.write_text(_PROGRAM.format(python=programs / "python", root=str(target)), "utf-8")
+    program.chmod(0o755)
 
 
 def _test(root: Path, *tests: str) -> tuple[int, str]:
@@ -105,7 +129,17 @@ def _test(root: Path, *tests: str) -> tuple[int, str]:
     # Two writes within one second can leave a file as old and as long as before: no byte code is kept of it.
     extra = {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-p", "no:randomly", *tests],
+        [
+            str(root / "bin" / "python"),
+            "-m",
+            "pytest",
+            "-x",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            *tests,
+        ],
         cwd=root,
         env=os.environ | extra,
         stdin=subprocess.DEVNULL,
