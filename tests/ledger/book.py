@@ -6,7 +6,7 @@ import struct
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag, auto
 
@@ -150,6 +150,17 @@ class Book:
             took > seconds and ending <= Ending.BROKEN
             for _, _, took, ending in _ATTEMPT.iter_unpack(self._attempts)
         )
+
+    def spans(self, numbers: Container[int]) -> dict[int, tuple[float, float]]:
+        """The moments of the first attempt and the last arrival of some events."""
+        first: dict[int, float] = {}
+        for number, began, _, _ in _ATTEMPT.iter_unpack(self._attempts):
+            if number in numbers:
+                first[number] = min(began, first.get(number, began))
+        last = {
+            number: moment for number, moment, _ in _ARRIVAL.iter_unpack(self._arrivals) if number in numbers
+        }
+        return {number: (first[number], last[number]) for number in last}
 
     def timeline(self, number: int) -> Iterator[str]:
         """What happened to an event, in order, faults included."""
