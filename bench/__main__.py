@@ -13,10 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import contenders, machine, report, samples
+from bench import contenders, machine, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, Surroundings
-from bench.measure import Measurements, Scale
+from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
 from support.programs import ProgramMissingError
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
@@ -42,18 +42,23 @@ def main(arguments: Sequence[str]) -> int:
         if "gateway" in options.only:
             contenders.gateway_command()
         with ExitStack() as stack:
-            measurements = _prepare(stack, options.only, console)
+            measurements, rabbitmq = _prepare(stack, options.only, console)
             measurements.run(scale)
             soaks = {}
-            for record in measurements.records if options.soak else []:
-                if record.contender.name == options.soak_on:
+            spooling = None
+            for record in measurements.records:
+                if options.soak and record.contender.name == options.soak_on:
                     soaks[record.contender.name] = measurements.soak(record, options.soak, _SOAK_STEP)
+                if options.spool and rabbitmq and record.contender.name == "gateway":
+                    spooling = spool.measure(
+                        measurements, record, rabbitmq, options.spool, OPEN_LOOP_RATE, console.print
+                    )
     except (NotInstalledError, ProgramMissingError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
 
     records = measurements.records
-    tables = report.grids(records, soaks)
+    tables = report.grids(records, soaks, spooling)
     report.show(console, tables, options.only)
     console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
     if options.save:
@@ -70,12 +75,15 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(record.lost or record.unexpected for record in records) else 0
 
 
-def _prepare(stack: ExitStack, names: Sequence[str], console: Console) -> Measurements:
+def _prepare(
+    stack: ExitStack, names: Sequence[str], console: Console
+) -> tuple[Measurements, RabbitMQServer | None]:
     """Start the servers and the contenders; leaving `stack` ends them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     secret = f"whsec_{secrets.token_hex(16)}"
     surroundings = Surroundings(directory, secret)
     neighbours = {}
+    rabbitmq = None
     if set(names) != {"floor"}:
         console.print("starting Redis and RabbitMQ")
         redis = stack.enter_context(RedisServer())
@@ -92,7 +100,7 @@ def _prepare(stack: ExitStack, names: Sequence[str], console: Console) -> Measur
         if contender.exchange:
             # After it is ready: the exchange is the contender's to declare.
             queue.bind(contender.exchange)
-    return Measurements(started, surroundings, queue, neighbours, console.print)
+    return Measurements(started, surroundings, queue, neighbours, console.print), rabbitmq
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -127,6 +135,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--soak-on", choices=NAMES, help="whom to soak (default: the gateway if measured)")
     parser.add_argument(
+        "--spool",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="send the gateway N more events while RabbitMQ is away, and see them drained",
+    )
+    parser.add_argument(
         "--save",
         action=argparse.BooleanOptionalAction,
         help="write bench/RESULTS.md (default: when all are measured and not --quick)",
@@ -134,6 +149,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.save is None:
         options.save = not options.quick and set(options.only) == set(NAMES)
+    if options.spool and "gateway" not in options.only:
+        parser.error("--spool is of the gateway, but it is not among --only")
     if options.soak_on is None:
         options.soak_on = "gateway" if "gateway" in options.only else options.only[-1]
     if options.soak_on not in options.only:

@@ -37,6 +37,7 @@ class Contender:
     port: int
     child: Child
     exchange: str | None
+    admin_port: int = 0
 
     @property
     def pid(self) -> int:
@@ -69,6 +70,7 @@ def start(name: str, surroundings: Surroundings) -> Contender:
     directory = surroundings.directory / name
     directory.mkdir()
     environment = surroundings.environment
+    admin_port = 0
     if name == "gateway":
         # Without PYTHONPATH: the installed wheel is what users get, the source tree is not.
         port, admin_port = free_ports(2)
@@ -89,7 +91,7 @@ def start(name: str, surroundings: Surroundings) -> Contender:
     except BaseException:
         child.kill()
         raise
-    return Contender(name=name, port=port, child=child, exchange=_EXCHANGES.get(name))
+    return Contender(name=name, port=port, child=child, exchange=_EXCHANGES.get(name), admin_port=admin_port)
 
 
 def gateway_command() -> str:

@@ -57,6 +57,13 @@ class Record:
     stored: int = 0
     unexpected: Counter[str] = field(default_factory=Counter)
 
+    def count(self, result: Result, expected: str = "202") -> None:
+        """Add what the generator saw to the sums."""
+        self.accepted += result.accepted
+        self.unexpected.update({key: count for key, count in result.statuses.items() if key != expected})
+        if result.disconnected:
+            self.unexpected["disconnected"] += result.disconnected
+
     def median(self, of: Callable[[Burst], float]) -> float:
         """The median over the rounds."""
         return statistics.median(map(of, self.rounds))
@@ -95,7 +102,7 @@ class Measurements:
         say: Callable[[str], None],
     ) -> None:
         self._surroundings = surroundings
-        self._queue = queue
+        self.queue = queue
         self._neighbours = neighbours
         self._say = say
         self.records = [Record(contender) for contender in contenders]
@@ -152,30 +159,39 @@ class Measurements:
         contender.child.expect_running()
         before = meter.cpu_seconds(contender.pid)
         beside = {name: meter.cpu_seconds(pid) for name, pid in self._neighbours.items()}
-        result = self._load(contender.port, events, connections, rate, is_forged=is_forged)
+        result = self.load(contender.port, events, connections, rate, is_forged=is_forged)
         # Before the queue is emptied, which is our doing and not the contender's.
         neighbours = {name: meter.cpu_seconds(pid) - beside[name] for name, pid in self._neighbours.items()}
-        stored = self._queue.drain(result.accepted) if contender.exchange else None
+        stored = self.queue.drain(result.accepted) if contender.exchange else None
         # Read after the queue has everything, so that work put off until after the answer is counted too.
         cpu_seconds = meter.cpu_seconds(contender.pid) - before
-        record.accepted += result.accepted
+        record.count(result, expected="401" if is_forged else "202")
         record.stored += stored or 0
-        expected = "401" if is_forged else "202"
-        record.unexpected.update({key: count for key, count in result.statuses.items() if key != expected})
-        if result.disconnected:
-            record.unexpected["disconnected"] += result.disconnected
         return Burst(result, cpu_seconds, neighbours)
 
-    def _load(self, port: int, events: int, connections: int, rate: float, *, is_forged: bool) -> Result:
+    def load(
+        self, port: int, events: int, connections: int, rate: float = 0.0, *, is_forged: bool = False
+    ) -> Result:
+        """What the generator saw when it had sent `events` events."""
+        return self.start_load(port, events, connections, rate, is_forged=is_forged)()
+
+    def start_load(
+        self, port: int, events: int, connections: int, rate: float = 0.0, *, is_forged: bool = False
+    ) -> Callable[[], Result]:
+        """Start the generator, and return what waits for its result."""
         command = [
             *(sys.executable, "-m", "bench.load", str(port), "--events", str(events)),
             *("--connections", str(connections), "--rate", str(rate)),
             *(["--forged"] if is_forged else []),
         ]
-        done = subprocess.run(
-            command,
-            env=self._surroundings.environment | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            check=True,
+        generator = subprocess.Popen(
+            command, env=self._surroundings.environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
         )
-        return Result(**json.loads(done.stdout))
+
+        def result() -> Result:
+            output, _ = generator.communicate()
+            if generator.returncode:
+                raise subprocess.CalledProcessError(generator.returncode, command)
+            return Result(**json.loads(output))
+
+        return result

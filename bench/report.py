@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench.contenders import TITLES
 from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, Burst, Record, Scale
+from bench.spool import Spooling
 
 _TIMES_FLOOR = "\N{MULTIPLICATION SIGN} floor"
 _NOTHING = "\N{EN DASH}"
@@ -56,14 +57,33 @@ class Grid:
         return f"## {self.title}\n\n" + "\n".join(lines)
 
 
-def grids(records: Sequence[Record], soaks: dict[str, list[tuple[int, int]]]) -> list[Grid]:
+def grids(
+    records: Sequence[Record], soaks: dict[str, list[tuple[int, int]]], spooling: Spooling | None
+) -> list[Grid]:
     """Arrange what was measured."""
     floor = next((record.cpu for record in records if record.contender.name == "floor"), None)
     found = [_throughput(records, floor), _latency(records), _other(records, floor)]
     for name, marks in soaks.items():
         rows = [(f"{events:,}", _mebibytes(size)) for events, size in marks]
         found.append(Grid(f"Soak of the {name}", ("events", "resident MiB"), rows))
+    if spooling:
+        found.append(_spool(spooling))
     return found
+
+
+def _spool(spooling: Spooling) -> Grid:
+    answers = (
+        ("all connections, RabbitMQ away", spooling.accepting),
+        (f"{OPEN_LOOP_RATE:.0f}/s, RabbitMQ away", spooling.scheduled),
+        (f"{OPEN_LOOP_RATE:.0f}/s, while the spool is drained", spooling.beside),
+    )
+    rows = [
+        (name, f"{result.rate:,.0f}", *(f"{each:.1f}" for each in (result.p50, result.p99, result.p999)))
+        for name, result in answers
+    ]
+    drained = f"{spooling.drained:,} spooled events drained", f"{spooling.drained / spooling.seconds:,.0f}"
+    rows.append((*drained, _NOTHING, _NOTHING, _NOTHING))
+    return Grid("Spool of the gateway (latency in ms)", ("", "events/s", "p50", "p99", "p99.9"), rows)
 
 
 def _throughput(records: Sequence[Record], floor: float | None) -> Grid:

@@ -33,6 +33,9 @@ from gateway.webhooks import Webhooks
 _HEADROOM = 0.5
 """Seconds of a sender's patience that are left to the network."""
 
+_LONGEST_WAIT = 1.5
+"""Seconds to wait for another attempt at the same event; longer would only hold the sender's connection."""
+
 _FIXED = (
     "server.bind",
     "server.admin_bind",
@@ -84,7 +87,7 @@ class Gateway:
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
-        self._publisher = publisher or _publisher(config, database, slot, slots)
+        self._publisher = publisher or open_publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self._claims, clock)
         self.metrics = Metrics(tallies or shared_tallies(slots), slot)
@@ -179,10 +182,13 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def _publisher(config: Config, database: Database, slot: int, slots: int) -> Publisher:
+def open_publisher(
+    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+) -> Publisher:
+    """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database, rabbitmq.exchange)
+        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange)
     broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
     if not config.spool.enabled:
         return broker
@@ -209,6 +215,7 @@ def _endpoint(
         deadline=deadline,
         # What is left suffices for the servers to answer, if it can at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
+        longest_wait=min(_LONGEST_WAIT, deadline / 2),
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
     )

@@ -13,7 +13,6 @@ from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, bo
 from gateway.errors import DedupeUnavailable, InFlight
 from gateway.metrics import ProviderMetrics
 
-_LONGEST_WAIT = 1.5
 _POLL_EVERY = 0.05
 _TELL_AGAIN_AFTER = 60.0
 _REMEMBERED_BODIES = 2048  # in each of two generations
@@ -62,9 +61,16 @@ class Dedupe:
         self._refusal_told_at = -_TELL_AGAIN_AFTER
 
     async def acquire(
-        self, provider: str, event_id: str, body: bytes, metrics: ProviderMetrics, *, is_id_signed: bool
+        self,
+        provider: str,
+        event_id: str,
+        body: bytes,
+        metrics: ProviderMetrics,
+        *,
+        is_id_signed: bool,
+        longest_wait: float,
     ) -> Claim | None:
-        """Our claim to the event; None when it is already done.
+        """Our claim to the event; None when it is already done. Who else has it is waited for, so many seconds.
 
         ``is_id_signed`` tells whether the signature covers ``event_id`` as it does ``body``. Where it does not, who
         has seen one delivery can send it again under any other id; such a one is ours all the same, but suspect.
@@ -81,7 +87,7 @@ class Dedupe:
         try:
             standing = await self.claims.claim(claim.key, claim.token)
             if standing is Standing.IN_FLIGHT:
-                standing = await self._wait(claim)
+                standing = await self._wait(claim, longest_wait)
         except ClaimsUnavailable as error:
             self._note(error, claim.key)
             if not self.accepts_unchecked:
@@ -108,10 +114,10 @@ class Dedupe:
         if claim.is_held:
             self.claims.release(claim.key, claim.token)
 
-    async def _wait(self, claim: Claim) -> Standing:
+    async def _wait(self, claim: Claim, longest_wait: float) -> Standing:
         """Ask again until the holder is done, or has let go and the claim is ours."""
         loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + _LONGEST_WAIT
+        give_up_at = loop.time() + longest_wait
         while loop.time() < give_up_at:
             await asyncio.sleep(_POLL_EVERY)
             standing = await self.claims.claim(claim.key, claim.token)

@@ -27,6 +27,7 @@ class Endpoint:
         max_body: the largest body, in bytes.
         deadline: seconds from the head of a request to its answer.
         body_deadline: seconds of them for the body to arrive.
+        longest_wait: seconds of them for another attempt at the same event to end.
         admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
     """
@@ -41,6 +42,7 @@ class Endpoint:
     max_body: int
     deadline: float
     body_deadline: float
+    longest_wait: float
     admission: Admission
     public_url: str | None
 

@@ -51,6 +51,9 @@ class _JsonLogger(structlog.BoundLoggerBase):
     def warning(self, event: str, **fields: Any) -> None:
         self._write("warning", event, fields)
 
+    def error(self, event: str, **fields: Any) -> None:
+        self._write("error", event, fields)
+
     def exception(self, event: str, **fields: Any) -> None:
         trace = structlog.processors.format_exc_info(None, "error", {"exc_info": True})
         self._write("error", event, {**fields, **trace})

@@ -114,6 +114,7 @@ class Pipeline:
             event.request.body,
             endpoint.metrics,
             is_id_signed=endpoint.adapter.signs_event_id,
+            longest_wait=endpoint.longest_wait,
         )
         if claim is None:
             return Outcome.DUPLICATE

@@ -16,6 +16,7 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.asgi import HEALTH_PATHS
+from gateway.config import config_warnings
 from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
@@ -120,6 +121,8 @@ async def serve(
             loop.add_signal_handler(number, _on_signal, loop, stop)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    if worker is None or worker.slot == 0:
+        _tell_doubts(config)
     reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
     async with running(gateway, config, listeners):
         if worker:
@@ -135,7 +138,8 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
         await reload.wait()
         reload.clear()
         try:
-            fixed = gateway.reload(await asyncio.to_thread(read_again))
+            config = await asyncio.to_thread(read_again)
+            fixed = gateway.reload(config)
         except ConfigurationError as error:
             for problem in error.args:
                 log.warning("the new configuration is wrong, the old one stays", problem=str(problem))
@@ -143,8 +147,14 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
             log.exception("the new configuration cannot be used, the old one stays")
         else:
             log.info("configuration read again")
+            _tell_doubts(config)
             for setting in fixed:
                 log.warning("this setting changes with the next start only", setting=setting)
+
+
+def _tell_doubts(config: Config) -> None:
+    for warning in config_warnings(config):
+        log.warning("configuration", warning=warning)
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

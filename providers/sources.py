@@ -14,7 +14,7 @@ from pydantic import AfterValidator
 
 from providers.request import Headers
 
-_SOURCE = re.compile(r"header:(?P<header>[A-Za-z0-9-]{1,64})|body:(?P<pointer>(?:/[^\s]*)?)")
+_SOURCE = re.compile(r"header:(?P<header>[A-Za-z0-9-]{1,64})|body:(?P<pointer>(?:/[^\s]{0,255})?)")
 
 V = TypeVar("V")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.config import load_config
+from gateway.config import config_warnings, load_config
 from gateway.config.loader import adapter_of
 from gateway.schemas import Catalogue
 
@@ -29,6 +29,8 @@ def run_check(path: Path) -> None:
     typer.echo(
         f"  claims: {_kind(config.redis.url)}, events: {_kind(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
     )
+    for warning in config_warnings(config):
+        typer.echo(f"  warning: {warning}")
 
 
 def _kind(url: str) -> str:

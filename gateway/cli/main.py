@@ -188,6 +188,69 @@ def forget(
     run_forget(config, provider, event_id)
 
 
+spool = typer.Typer(
+    help=(
+        "Look after the events that wait on disk for RabbitMQ. All but drain work beside a running gateway.\n\n"
+        "Exit codes: 0 done, 1 it could not be done or something is damaged, 3 the configuration is wrong."
+    ),
+    no_args_is_help=True,
+)
+app.add_typer(spool, name="spool")
+
+
+@spool.command("show")
+def spool_show(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show how much waits, for how long, and whether a gateway runs on it."""
+    from gateway.cli.spool import run_show
+
+    run_show(config)
+
+
+@spool.command("verify")
+def spool_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Read every event and check it against its digest, and the file itself, changing nothing.
+
+    Exit codes: 0 all is sound, 1 something is damaged or was set aside.
+    """
+    from gateway.cli.spool import run_verify
+
+    run_verify(config)
+
+
+@spool.command("drain")
+def spool_drain(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Publish what waits, while no gateway runs: before a machine is given up, or after its gateway was.
+
+    Each event is deleted when RabbitMQ has confirmed it, so that Ctrl-C loses nothing: the rest stays.
+
+    Exit codes: 0 nothing waits any more, 1 a gateway runs, RabbitMQ does not take events, or some were set aside.
+    """
+    from gateway.cli.spool import run_drain
+
+    run_drain(config)
+
+
+@spool.command("export")
+def spool_export(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this new file, not to the terminal.")
+    ] = None,
+    corrupt: Annotated[
+        bool, typer.Option("--corrupt", help="The events that were set aside instead, with the reasons.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Print what waits, one JSON object a line, and leave it where it is.
+
+    What is not text is in base64, under a name that ends in _base64.
+
+    Examples: `gateway spool export | jq -r .body | jq .data`, `gateway spool export --corrupt -o corrupt.jsonl`.
+    """
+    from gateway.cli.spool import run_export
+
+    run_export(config, output, corrupt=corrupt)
+
+
 def main() -> None:
     """Run the program; a mistake of the operator is a line on standard error, never a traceback."""
     try:

@@ -1,15 +1,20 @@
 """``${VAR}`` and ``${VAR:-fallback}`` in the values of the configuration.
 
-A dollar sign is otherwise itself, values are not expanded again, and braces do not nest.
+A dollar sign is otherwise itself, values are not expanded again, and braces do not nest. Where NAME is unset and
+NAME_FILE is set, the value is what stands in that file, which is how containers are given secrets.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 _EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-[^${]*)?")
+
+
+_MAX_FILE = 64 * 1024
 
 
 class UnsetVariable(ValueError):
@@ -26,7 +31,7 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
 
     Raises:
         UnsetVariable: a variable is unset, with the name and what to do.
-        ValueError: what stands in the braces is no name of a variable.
+        ValueError: what stands in the braces is no name of a variable, or its file cannot be read.
     """
 
     def replace(expression: re.Match[str]) -> str:
@@ -37,9 +42,9 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
             )
         name, fallback = match["name"], match["fallback"]
         value = (
-            environment.get(name) or note_missing(name)
+            look_up(name, environment) or note_missing(name)
             if fallback is None
-            else environment.get(name) or fallback[2:]
+            else look_up(name, environment) or fallback[2:]
         )
         if value is None:
             state = "set to nothing" if name in environment else "not set"
@@ -47,6 +52,29 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
         return value
 
     return _EXPRESSION.sub(replace, text)
+
+
+def look_up(name: str, environment: Mapping[str, str]) -> str | None:
+    """The value of a variable, or of the file that NAME_FILE names, less one line feed at its end.
+
+    Raises:
+        ValueError: the file cannot be read; with its path, never with what stands in it.
+    """
+    path = environment.get(f"{name}_FILE")
+    if environment.get(name) or not path:
+        return environment.get(name)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_FILE + 1)
+        if len(content) > _MAX_FILE:
+            raise ValueError(f"needs the file {path} of {name}_FILE, which is larger than 64KiB")
+        return content.decode().removesuffix("\n")
+    except OSError as error:
+        raise ValueError(
+            f"needs the file {path} of {name}_FILE, which cannot be read: {error.strerror}"
+        ) from None
+    except UnicodeDecodeError:
+        raise ValueError(f"needs the file {path} of {name}_FILE, which is not UTF-8") from None
 
 
 def is_optional(text: str) -> bool:

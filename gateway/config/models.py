@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,12 +17,11 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     WithJsonSchema,
-    model_validator,
 )
 
 from gateway.publishers.amqp import BrokerUrl
 from providers.spec import IdentitySpec, SignatureSpec
-from providers.units import Duration, Rate, Size, format_duration
+from providers.units import Duration, Rate, Size
 
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
@@ -31,7 +30,7 @@ MAX_SECRETS = 5
 """Secrets that a provider can have at a time."""
 
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
-_REDIS_URL = re.compile(r"(redis|rediss|unix)://.+")
+_REDIS_URL = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?|unix://.+")
 _PUBLIC_URL = re.compile(r"https?://[!-~]+")
 _HIGHEST_PORT = 65_535
 
@@ -50,19 +49,21 @@ def _check_bind(text: str) -> str:
 
 
 def _check_redis_url(text: str) -> str:
-    if text != EMBEDDED and not (_REDIS_URL.fullmatch(text) and _has_usable_port(text)):
+    if text != EMBEDDED and not (_REDIS_URL.fullmatch(text) and _is_read_by_redis(text)):
         raise ValueError(
             "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
         )
     return text
 
 
-def _has_usable_port(url: str) -> bool:
+def _is_read_by_redis(url: str) -> bool:
+    from redis.asyncio.connection import parse_url  # noqa: PLC0415 -- slow, and most often not needed
+
     try:
-        urlsplit(url).port  # noqa: B018 -- raises
+        parse_url(url)
+        return urlsplit(url).port != 0
     except ValueError:  # most likely a password that is not percent-encoded
         return False
-    return True
 
 
 def _check_amqp_url(text: str) -> str:
@@ -87,11 +88,12 @@ def _check_exchange(text: str) -> str:
 
 def _parse_network(text: object) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(text if isinstance(text, str) else "")
+        network = ip_network(text if isinstance(text, str) else "", strict=False)
     except ValueError:
-        raise ValueError(
-            "is not a network; write its first address and the length of its prefix, such as 192.0.2.0/24"
-        ) from None
+        raise ValueError("is not a network; write an address, or a network such as 192.0.2.0/24") from None
+    if str(network.network_address) != str(ip_address(str(text).partition("/")[0])):
+        raise ValueError(f"is an address within a network; write {network}, or the address alone")
+    return network
 
 
 Network = Annotated[
@@ -236,16 +238,3 @@ class Config(Section):
     providers: dict[Name, ProviderConfig] = Field(
         min_length=1, description="The senders, by the last part of their path."
     )
-
-    @model_validator(mode="after")
-    def _times_fit(self) -> Config:
-        if self.dedupe.lease < 2 * self.server.deadline:
-            raise ValueError(
-                f"dedupe.lease ({format_duration(self.dedupe.lease)}) must be at least twice server.deadline "
-                f"({format_duration(self.server.deadline)}), or a slow event is handled twice"
-            )
-        if self.dedupe.retention < self.dedupe.lease:
-            raise ValueError("dedupe.retention must not be shorter than dedupe.lease")
-        if self.server.bind == self.server.admin_bind and not self.server.bind.endswith(":0"):
-            raise ValueError("server.bind and server.admin_bind must differ: metrics are not for the public")
-        return self

@@ -30,7 +30,7 @@ class Drain:
     def __init__(self, broker: Publisher, spool: Spool) -> None:
         self._broker = broker
         self._spool = spool
-        self._undeleted: list[SpooledMessage] = []
+        self._confirmed: list[SpooledMessage] = []
         self._is_ending = asyncio.Event()
         self._refusal = ""
         self._task = asyncio.create_task(self._keep_draining(), name=f"drain of {spool.path.name}")
@@ -67,45 +67,54 @@ class Drain:
 
     async def _probe(self) -> bool:
         """Publish the oldest message alone, so that no more of them than need be wait for a broker that is away."""
-        return await self._forward(await self._spool.read(0, 1))
+        await self._delete()
+        await self._publish_all(await self._spool.read(0, 1))
+        return await self._delete()
 
     async def _pass(self) -> bool:
         """Publish every message once; whether any was confirmed. What the broker refuses is passed by."""
-        is_progress = False
+        is_progress = await self._delete()
         messages = await self._spool.read(0, _PUBLISHED_AT_ONCE)
         while messages and not self._broker.trouble and not self._is_ending.is_set():
-            # The next are read while these are waited for.
-            is_any, messages = await asyncio.gather(
-                self._forward(messages), self._spool.read(messages[-1].row, _PUBLISHED_AT_ONCE)
+            # While these are waited for, those before are deleted and the next are read.
+            deleted, following, _ = await asyncio.gather(
+                self._delete(),
+                self._spool.read(messages[-1].row, _PUBLISHED_AT_ONCE),
+                self._publish_all(messages),
+                return_exceptions=True,  # all three have ended before another attempt begins
             )
-            is_progress |= is_any
-        return is_progress
+            if isinstance(following, BaseException):
+                raise following
+            if isinstance(deleted, BaseException):
+                raise deleted
+            is_progress |= deleted
+            messages = following
+        return await self._delete() or is_progress
 
-    async def _forward(self, messages: list[SpooledMessage]) -> bool:
-        """Publish some messages and delete those that were confirmed; whether any was."""
-        if not self._undeleted:
-            answers = await asyncio.gather(*(self._publish(message) for message in messages))
-            self._undeleted = [
-                message for message, is_confirmed in zip(messages, answers, strict=True) if is_confirmed
-            ]
-        if self._undeleted:
-            # Kept until it has worked: on a disk that fails they would be published again and again.
-            await self._spool.delete(self._undeleted)
-            self._undeleted = []
-            return True
-        return False
+    async def _publish_all(self, messages: list[SpooledMessage]) -> None:
+        await asyncio.gather(*(self._publish(message) for message in messages))
 
-    async def _publish(self, message: SpooledMessage) -> bool:
+    async def _delete(self) -> bool:
+        """Delete what was confirmed; whether there was any. It is kept in mind until that has worked.
+
+        Else it would be published again and again on a disk that fails.
+        """
+        confirmed = self._confirmed[:]
+        if confirmed:
+            await self._spool.delete(confirmed)
+            del self._confirmed[: len(confirmed)]
+        return bool(confirmed)
+
+    async def _publish(self, message: SpooledMessage) -> None:
         try:
             await self._broker.publish(message.message)
         except PublishUnavailable as error:
             self._note_refusal(str(error))
-            return False
         except Exception as error:  # noqa: BLE001 -- one event that nobody can publish must not hold up all others
             with suppress(PublishUnavailable):
                 await self._spool.set_aside(message, f"cannot be published: {error!r}")
-            return False
-        return True
+        else:
+            self._confirmed.append(message)
 
     def _note_refusal(self, cause: str) -> None:
         if not self._broker.trouble and cause != self._refusal:  # said once, not of every message

@@ -68,6 +68,8 @@ class Ownership:
 
 def is_owned(path: Path) -> bool:
     """Whether a process owns the spool at ``path``."""
+    if not path.with_suffix(".lock").exists():
+        return False
     descriptor = _lock(path)
     if descriptor is not None:
         os.close(descriptor)

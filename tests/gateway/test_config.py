@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+import structlog
 import yaml
 
-from gateway.config import EMBEDDED, Config, load_config
+from gateway.cli.check import run_check
+from gateway.cli.serve import run_serve
+from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of
 from gateway.config.reference import config_schema
@@ -120,6 +124,9 @@ def test_the_schema_for_editors_refuses_mistakes(change: dict[str, Any]) -> None
 
 DURATION = "is not a duration; write a number and a unit, such as 300s, 250ms, 5m, 12h or 4d"
 VARIABLE = "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
+RATE = "is not a rate; write a number of events and a unit, such as 100/s, 600/m or 5000/h"
+VERIFIED = "verification cannot be switched off"
+REDIS = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
 PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
 
 
@@ -166,7 +173,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
-            "config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'",
+            f"config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'; {VERIFIED}",
         ),
         (
             github(on_invalid="drop"),
@@ -174,7 +181,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(schema="nowhere.json"),
-            "config.yaml:5: providers.x.schema: nowhere.json: [Errno 2] No such file or directory: 'nowhere.json'",
+            "config.yaml:5: providers.x.schema: nowhere.json: cannot be read: No such file or directory",
         ),
         (
             'providers:\n  Git Hub: {adapter: github, secrets: ["${SECRET}"]}\n',
@@ -251,21 +258,112 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 "it must match ^[A-Za-z0-9_.:-]{1,200}$"
             ),
         ),
+        ("server:\n  workers: true\n" + GITHUB, "config.yaml:2: server.workers: must be a whole number"),
+        (
+            "server:\n  max_connections: 0\n" + GITHUB,
+            "config.yaml:2: server.max_connections: must be greater than or equal to 1",
+        ),
+        (
+            "server:\n  max_in_flight: -1\n" + GITHUB,
+            "config.yaml:2: server.max_in_flight: must be greater than or equal to 1",
+        ),
+        (
+            "server:\n  max_in_flight: '5'\n" + GITHUB,
+            "config.yaml:2: server.max_in_flight: must be a whole number",
+        ),
+        ("server:\n  shutdown_delay: 0s\n" + GITHUB, f"config.yaml:2: server.shutdown_delay: {DURATION}"),
+        (
+            "server:\n  trusted_proxies: [10.0.0.1/8]\n" + GITHUB,
+            "config.yaml:2: server.trusted_proxies.0: is an address within a network; write 10.0.0.0/8, or the address alone",
+        ),
+        (
+            github(allow_ips="['2001:db8::1/32']"),
+            "config.yaml:5: providers.x.allow_ips.0: is an address within a network; write 2001:db8::/32, or the address alone",
+        ),
+        (
+            github(allow_ips="[localhost]"),
+            "config.yaml:5: providers.x.allow_ips.0: is not a network; write an address, or a network such as 192.0.2.0/24",
+        ),
+        (
+            github(allow_ips="192.0.2.0/24"),
+            "config.yaml:5: providers.x.allow_ips: must be a list, such as [a, b]",
+        ),
+        (github(rate_limit="0/s"), f"config.yaml:5: providers.x.rate_limit: {RATE}"),
+        (github(rate_limit="100"), f"config.yaml:5: providers.x.rate_limit: {RATE}"),
+        ("redis:\n  url: redis://h:70000\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
+        ("redis:\n  url: redis://h:0/1\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
+        ("redis:\n  url: redis://h/zero\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
+        ("redis:\n  url: redis://h/0?socket_timeout=x\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
+        ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
+        ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
+        # verification
+        (
+            github(adapter="none"),
+            f"config.yaml:3: providers.x.adapter: there is no adapter 'none'; {VERIFIED}",
+        ),
+        (github(verify="false"), f"config.yaml:5: providers.x.verify: is not a setting; {VERIFIED}"),
+        (
+            github(insecure_i_understand="true"),
+            f"config.yaml:5: providers.x.insecure_i_understand: is not a setting; {VERIFIED}",
+        ),
+        (
+            github(adapter="hmac", signature="none"),
+            f"config.yaml:5: providers.x.signature: must say how the sender signs; {VERIFIED}",
+        ),
+        # sections
+        ("server:\n" + GITHUB, "config.yaml:1: server: is empty; leave it out, or write something under it"),
+        ("server: 5\n" + GITHUB, "config.yaml:1: server: must be settings by name"),
+        ("- a\n", "config.yaml:1: must be settings by name"),
+        ("providers: {}\n", "config.yaml:1: providers: is empty"),
+        (github(secrets="[]"), "config.yaml:4: providers.x.secrets: is empty"),
+        (
+            github(secrets="[" + ", ".join(['"${SECRET}"'] * 6) + "]"),
+            "config.yaml:4: providers.x.secrets: has more than 5 items",
+        ),
+        (
+            github(subject="{push: nowhere}"),
+            (
+                "config.yaml:5: providers.x.subject.push: is not a place in a delivery; "
+                "write header:NAME or body:/json/pointer"
+            ),
+        ),
+        (
+            "a: &a [*a, *a]\n" + GITHUB,
+            "config.yaml:1: a.0: is an alias within what it stands for\nconfig.yaml:1: a.1: is an alias within what it stands for",
+        ),
+        ("a: " + "[" * 100_000 + "\n" + GITHUB, "config.yaml:1: is nested too deeply"),
+        ("#" * 1024**2 + "\n" + GITHUB, "config.yaml: is larger than 1MiB"),
+        (
+            "providers: \x01\n",
+            "config.yaml: is not YAML: unacceptable character #x0001: special characters are not allowed",
+        ),
         # what does not fit together
+        (
+            "server: {max_buffered: 1MiB, max_body: 2MiB}\n" + GITHUB,
+            "config.yaml:1: server.max_body: must not be larger than server.max_buffered (1MiB)",
+        ),
+        (
+            github(max_body="1GiB"),
+            "config.yaml:5: providers.x.max_body: must not be larger than server.max_buffered (256MiB)",
+        ),
+        (
+            "server:\n  deadline: 2s\nrabbitmq:\n  confirm_timeout: 2s\n" + GITHUB,
+            "config.yaml:4: rabbitmq.confirm_timeout: and redis.timeout must be shorter than server.deadline (2s) together",
+        ),
         (
             "server: {deadline: 20s}\n" + GITHUB,
             (
-                "config.yaml:1: dedupe.lease (30s) must be at least twice server.deadline (20s), "
+                "config.yaml:1: dedupe.lease: 30s must be at least twice server.deadline (20s), "
                 "or a slow event is handled twice"
             ),
         ),
         (
             "dedupe: {lease: 60s, retention: 30s}\n" + GITHUB,
-            "config.yaml:1: dedupe.retention must not be shorter than dedupe.lease",
+            "config.yaml:1: dedupe.retention: must not be shorter than dedupe.lease (1m)",
         ),
         (
             "server: {bind: 'h:80', admin_bind: 'h:80'}\n" + GITHUB,
-            "config.yaml:1: server.bind and server.admin_bind must differ: metrics are not for the public",
+            "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
         ),
         (
             "dedupe: {retention: 1d}\n" + github(adapter="stripe"),
@@ -285,7 +383,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
 )
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     """File and line, the path of the field, what is wrong and what to do: one line each, and no other."""
-    assert [expected] == problems_of(tmp_path, text, EMPTY="")
+    assert expected.splitlines() == problems_of(tmp_path, text, EMPTY="")
 
 
 @pytest.mark.parametrize(
@@ -310,6 +408,7 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: s
         github(adapter="hmac", signature="{header: X, algorithm: md5}"),
         github(adapter="hmac", signature='{header: X, signed: "{bdy}"}'),
         github(event_id="body.id"),
+        github(event_id="body:/" + "1" * 256),
         "rabbitmq: {exchange: " + "x" * 201 + "}\n" + GITHUB,
         "redis: {url: 'http://h'}\n" + GITHUB,
         "rabbitmq: {url: 'http://h'}\n" + GITHUB,
@@ -464,6 +563,107 @@ def test_a_value_with_a_dollar_sign_stays_as_it_is(tmp_path: Path) -> None:
     secret = "pa$$w0rd-${SECRET}-$HOME"
 
     assert load(tmp_path, github(secrets='["${ODD}"]'), ODD=secret).providers["x"].secret_texts() == [secret]
+
+
+# Files in place of variables
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"a secret", "a secret"),
+        (b"a secret\n", "a secret"),
+        (b"a secret\n\n", "a secret\n"),
+        (b"pa$${X}", "pa$${X}"),
+    ],
+)
+def test_a_file_stands_in_for_a_variable(tmp_path: Path, content: bytes, expected: str) -> None:
+    """As containers are given secrets; read again whenever the configuration is, and less its last line feed."""
+    path = tmp_path / "secret"
+    path.write_bytes(content)
+
+    assert expected == expanded("${A}", A_FILE=str(path)) == expanded("${A:-x}", A="", A_FILE=str(path))
+    path.write_bytes(b"another")
+    assert expanded("${A}", A_FILE=str(path)) == "another"
+
+
+def test_the_variable_comes_before_its_file_and_the_file_before_the_fallback(tmp_path: Path) -> None:
+    """An empty one counts as unset, be it a variable or a file."""
+    (tmp_path / "empty").write_bytes(b"\n")
+
+    assert expanded("${A}", A="1", A_FILE="/nowhere") == "1"
+    assert expanded("${A:-x}", A_FILE=str(tmp_path / "empty")) == "x"
+    assert expanded("${A:-x}", A_FILE="") == "x"
+
+
+def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path) -> None:
+    """And never with what stands in it; also where the variable is an optional item of a list."""
+    (tmp_path / "large").write_text(HUNTER * 10_000)
+    (tmp_path / "latin").write_text(HUNTER + "\xe9", "latin-1")
+    told = {
+        "nowhere": "cannot be read: No such file or directory",
+        "large": "is larger than 64KiB",
+        "latin": "is not UTF-8",
+    }
+    for name, problem in told.items():
+        for text in ("${OLD}", "${OLD:-}"):
+            assert problems_of(
+                tmp_path, github(secrets=f'["${{SECRET}}", "{text}"]'), OLD_FILE=str(tmp_path / name)
+            ) == [f"config.yaml:4: providers.x.secrets.1: needs the file {name} of OLD_FILE, which {problem}"]
+
+
+# Warnings
+
+
+def warnings_of(folder: Path, text: str) -> list[str]:
+    """What is odd about a configuration that can be used."""
+    return config_warnings(load(folder, text, OTHER=SECRET + "!"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GITHUB, []),
+        (github(secrets='["${SECRET}", "${OTHER}"]'), []),
+        (
+            GITHUB + '  x: {adapter: stripe, secrets: ["${OTHER}", "${SECRET}"]}\n',
+            [
+                "providers.x.secrets.1: is also providers.github.secrets.0; who may send to one may then sign for the other"
+            ],
+        ),
+        ("server: {trusted_proxies: [10.0.0.0/8]}\n" + GITHUB, []),
+        (
+            "server: {trusted_proxies: [10.0.0.0/8, '::/0']}\n" + GITHUB,
+            ["server.trusted_proxies.1: is every address; anybody can then claim to be in allow_ips"],
+        ),
+    ],
+)
+def test_what_is_most_likely_a_mistake_is_a_warning(tmp_path: Path, text: str, expected: list[str]) -> None:
+    """It can be meant, so nothing is refused."""
+    assert expected == warnings_of(tmp_path, text)
+
+
+def test_a_warning_is_printed_by_check_and_logged_by_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ends neither of them."""
+    path = tmp_path / "config.yaml"
+    path.write_text("server: {trusted_proxies: [0.0.0.0/0]}\n" + GITHUB)
+    monkeypatch.setenv("SECRET", SECRET)
+    monkeypatch.chdir(tmp_path)
+    run_check(path)
+    assert "  warning: server.trusted_proxies.0: is every address; " in capsys.readouterr().out
+
+    def run_nothing(main: Coroutine[Any, Any, None]) -> None:
+        main.close()
+
+    monkeypatch.setattr("gateway.cli.serve.run", run_nothing)
+    with structlog.testing.capture_logs() as logs:
+        monkeypatch.setattr("gateway.cli.serve.configure_logs", lambda _: None)
+        run_serve(path, None, None, "json")
+    assert [entry["warning"] for entry in logs] == [
+        "server.trusted_proxies.0: is every address; anybody can then claim to be in allow_ips"
+    ]
 
 
 # Values

@@ -1,0 +1,77 @@
+"""The spool: how fast events are accepted while RabbitMQ is away, and how fast they go when it is back."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.load import Result
+from bench.measure import CONNECTIONS, Measurements, Record
+from support.rabbitmq_server import RabbitMQServer
+
+_LOOK_EVERY = 0.02
+_PATIENCE = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spooling:
+    """What was measured.
+
+    Attributes:
+        accepting: the answers while RabbitMQ was away, all connections busy.
+        scheduled: the answers while it was away, at a fixed rate.
+        drained: how many events were then in the spool.
+        seconds: how long they took, from the first confirm to the last.
+        beside: the answers at that rate while they were drained.
+    """
+
+    accepting: Result
+    scheduled: Result
+    drained: int
+    seconds: float
+    beside: Result
+
+
+def measure(
+    measurements: Measurements,
+    record: Record,
+    rabbitmq: RabbitMQServer,
+    events: int,
+    rate: float,
+    say: Callable[[str], None],
+) -> Spooling:
+    """Fill the spool with some more than ``events`` events, and let it be drained while others come in."""
+
+    def spooled() -> int:
+        address = f"http://127.0.0.1:{record.contender.admin_port}/metrics"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            found = re.search(rb"^webhook_spooled (\S+)", answer.read(), re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
+    say(f"spool: sending {events:,} events while RabbitMQ is away")
+    rabbitmq.kill()
+    port = record.contender.port
+    accepting = measurements.load(port, events, CONNECTIONS)
+    scheduled = measurements.load(port, max(events // 10, 500), CONNECTIONS, rate)
+    rabbitmq.start()
+    beside = measurements.start_load(port, max(events // 10, 500), CONNECTIONS, rate)
+    started_at, full = time.monotonic(), spooled()
+    first_at = last_at = started_at
+    left = full
+    while left and time.monotonic() - started_at < _PATIENCE:
+        time.sleep(_LOOK_EVERY)
+        left, last_at = spooled(), time.monotonic()
+        if left >= full:
+            full, first_at = left, last_at
+    drained, seconds = full - left, last_at - first_at
+    say(f"spool: drained {drained:,} events at {drained / seconds:,.0f}/s")
+    measured = Spooling(accepting, scheduled, drained, seconds, beside())
+    for result in (accepting, scheduled, measured.beside):
+        record.count(result)
+    record.stored += measurements.queue.drain(
+        accepting.accepted + scheduled.accepted + measured.beside.accepted
+    )
+    return measured

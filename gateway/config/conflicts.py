@@ -1,0 +1,60 @@
+"""Settings that are right by themselves and do not fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.config.document import FieldPath
+from gateway.config.models import Config
+from providers.units import format_duration, format_size
+
+
+def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
+    """What makes a configuration unusable: the setting to change, and why."""
+    server, dedupe = config.server, config.dedupe
+    if dedupe.lease < 2 * server.deadline:
+        yield (
+            ("dedupe", "lease"),
+            (
+                f"{format_duration(dedupe.lease)} must be at least twice server.deadline "
+                f"({format_duration(server.deadline)}), or a slow event is handled twice"
+            ),
+        )
+    if dedupe.retention < dedupe.lease:
+        yield (
+            ("dedupe", "retention"),
+            f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
+        )
+    if config.redis.timeout + config.rabbitmq.confirm_timeout >= server.deadline:
+        yield (
+            ("rabbitmq", "confirm_timeout"),
+            f"and redis.timeout must be shorter than server.deadline ({format_duration(server.deadline)}) together",
+        )
+    if server.bind == server.admin_bind and not server.bind.endswith(":0"):
+        yield ("server", "admin_bind"), "must differ from server.bind: metrics are not for the public"
+    limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]
+    limits += [(("providers", name, "max_body"), each.max_body) for name, each in config.providers.items()]
+    for place, limit in limits:
+        if limit and limit > server.max_buffered:
+            yield place, f"must not be larger than server.max_buffered ({format_size(server.max_buffered)})"
+
+
+def config_warnings(config: Config) -> list[str]:
+    """What can be meant but is most likely a mistake: one line each, never with a secret."""
+    return [*_shared_secrets(config), *_open_proxies(config)]
+
+
+def _shared_secrets(config: Config) -> Iterator[str]:
+    owners: dict[str, str] = {}
+    for name, provider in config.providers.items():
+        for position, secret in enumerate(provider.secret_texts()):
+            place = f"providers.{name}.secrets.{position}"
+            if secret in owners:
+                yield f"{place}: is also {owners[secret]}; who may send to one may then sign for the other"
+            owners.setdefault(secret, place)
+
+
+def _open_proxies(config: Config) -> Iterator[str]:
+    for position, network in enumerate(config.server.trusted_proxies):
+        if network.prefixlen == 0:
+            yield f"server.trusted_proxies.{position}: is every address; anybody can then claim to be in allow_ips"

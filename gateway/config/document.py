@@ -1,0 +1,141 @@
+"""The YAML file: plain values with the line of each, and the variables in them replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gateway.config.environment import UnsetVariable, expand, is_optional
+from gateway.errors import ConfigurationError
+
+FieldPath = tuple[str | int, ...]
+
+_MAX_ALIASES = 20
+_MAX_DEPTH = 10
+_MAX_FILE = 1024**2
+
+
+class Document:
+    """A YAML file as plain values, with the line of each of them.
+
+    Attributes:
+        content: the values, variables replaced.
+        problems: what is wrong with the file as YAML, or with its variables.
+    """
+
+    def __init__(
+        self, path: Path, environment: Mapping[str, str], missing: Callable[[str], str | None]
+    ) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self._environment = environment
+        self._missing = missing
+        self._lines: dict[FieldPath, int] = {(): 1}
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_FILE + 1)
+            if len(content) > _MAX_FILE:
+                raise ConfigurationError(f"{path}: is larger than 1MiB")
+            text = content.decode()
+            _check_bounds(text, path)
+            node = yaml.compose(text, yaml.SafeLoader)
+        except FileNotFoundError:
+            raise ConfigurationError(f"{path}: there is no such file; name one with --config") from None
+        except OSError as error:
+            raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(f"{path}: cannot be read: it is not UTF-8") from None
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            # An alias is quoted by name; it may be a secret that begins with an asterisk.
+            problem = str(error.problem).partition("alias '")[0].replace("undefined ", "an undefined alias")
+            raise ConfigurationError(f"{path}:{line}: is not YAML: {problem}") from None
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"{path}: is not YAML: {str(error).partition(chr(10))[0]}") from None
+        self._open: list[yaml.Node] = []
+        self._constructor = yaml.constructor.SafeConstructor()
+        self.content = self._build(node, ()) if node else {}
+
+    def locate(self, place: FieldPath, text: str) -> str:
+        """One problem as a line: where in the file, which field, what."""
+        known = place
+        while known not in self._lines:
+            known = known[:-1]
+        return f"{self.path}:{self._lines[known]}: {'.'.join(map(str, place))}{': ' if place else ''}{text}"
+
+    def _build(self, node: yaml.Node, place: FieldPath) -> Any:
+        self._lines.setdefault(place, node.start_mark.line + 1)
+        if any(node is outer for outer in self._open):
+            self.problems.append(self.locate(place, "is an alias within what it stands for"))
+            return None
+        self._open.append(node)
+        content = self._content(node, place)
+        self._open.pop()
+        return content
+
+    def _content(self, node: yaml.Node, place: FieldPath) -> Any:
+        match node:
+            case yaml.MappingNode():
+                return self._mapping(node, place)
+            case yaml.SequenceNode():
+                kept = [item for item in node.value if not self._is_left_out(item)]
+                return [self._build(item, (*place, position)) for position, item in enumerate(kept)]
+            case yaml.ScalarNode(tag="tag:yaml.org,2002:str"):
+                return self._expand(node.value, place)
+            case _:
+                try:
+                    return self._constructor.construct_object(node)
+                except (yaml.YAMLError, ValueError):  # their texts quote the file, secrets included
+                    self.problems.append(
+                        self.locate(place, "cannot be read; if it is text, put it in quotes")
+                    )
+
+    def _mapping(self, node: yaml.MappingNode, place: FieldPath) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            inner = (*place, key)
+            self._lines[inner] = key_node.start_mark.line + 1
+            if key == "<<":
+                self.problems.append(self.locate(inner, "merge keys are not read; write the keys out"))
+                continue
+            if key in content:
+                self.problems.append(self.locate(inner, "stands here for the second time"))
+            content[key] = self._build(value_node, inner)
+        return content
+
+    def _is_left_out(self, node: yaml.Node) -> bool:
+        if not isinstance(node, yaml.ScalarNode) or not is_optional(node.value):
+            return False
+        try:
+            return not self._try_expand(node.value)
+        except ValueError:  # told when its value is made
+            return False
+
+    def _try_expand(self, text: str) -> str:
+        return expand(text, self._environment, self._missing)
+
+    def _expand(self, text: str, place: FieldPath) -> str:
+        try:
+            return self._try_expand(text)
+        except UnsetVariable as error:
+            self.problems.append(self.locate(place, f"{error}; set it, or write ${{NAME:-fallback}}"))
+        except ValueError as error:
+            self.problems.append(self.locate(place, str(error)))
+        return text
+
+
+def _check_bounds(text: str, path: Path) -> None:
+    """Refuse what would take long to compose, or to write out."""
+    aliases = depth = 0
+    for event in yaml.parse(text):
+        aliases += isinstance(event, yaml.AliasEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if aliases > _MAX_ALIASES:
+            raise ConfigurationError(f"{path}: more than {_MAX_ALIASES} aliases; write the values out")
+        if depth > _MAX_DEPTH:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ConfigurationError(f"{path}:{line}: is nested too deeply")
