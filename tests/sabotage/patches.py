@@ -486,15 +486,16 @@ PATCHES = (
     Patch(
         "an event leaves the spool before it is published",
         "gateway/spool/drain.py",
-        "        if not self._undeleted:\n            answers",
-        "        await self._spool.delete(messages)\n        if not self._undeleted:\n            answers",
+        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
+        "        await self._spool.delete(messages)\n"
+        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
         f"{_SPOOL}::test_events_in_the_spool_survive_kill_9",
     ),
     Patch(
         "an event leaves the spool without a confirm",
         "gateway/spool/drain.py",
-        "zip(messages, answers, strict=True) if is_confirmed",
-        "zip(messages, answers, strict=True) if is_confirmed is not None",
+        "            self._note_refusal(str(error))\n",
+        "            self._note_refusal(str(error))\n            self._confirmed.append(message)\n",
         f"{_SPOOL}::test_what_the_broker_refuses_holds_nothing_up_and_is_tried_again",
     ),
     Patch(
@@ -590,6 +591,34 @@ PATCHES = (
         "tests/hostile/test_slow.py::test_slow_senders_are_cut_off",
     ),
     Patch(
+        "anybody can say where it sends from",
+        "gateway/admission.py",
+        "if not self._trusted or not self._trusts(_parse(peer)):",
+        "if not self._trusted:",
+        "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
+    ),
+    Patch(
+        "of what proxies say the sender's part counts",
+        "gateway/admission.py",
+        "for hop in reversed(hops):",
+        "for hop in hops:",
+        "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
+    ),
+    Patch(
+        "who cannot be told is allowed",
+        "gateway/admission.py",
+        "if address is None or not any(",
+        "if address is not None and not any(",
+        "tests/gateway/test_admission.py::test_only_allowed_addresses_come_in",
+    ),
+    Patch(
+        "forgeries count towards the rate",
+        "gateway/admission.py",
+        "        if self._bucket and self._bucket.is_empty():\n",
+        "        self.note_verified()\n        if self._bucket and self._bucket.is_empty():\n",
+        "tests/gateway/test_admission.py::test_only_verified_events_count_towards_the_rate",
+    ),
+    Patch(
         "a signature that is not ASCII is a bug of ours",
         "providers/hmac.py",
         "if hmac.compare_digest(expected, candidate):",
@@ -606,9 +635,9 @@ PATCHES = (
     # --- configuration ---------------------------------------------------------------------------
     Patch(
         "a lease may be shorter than a request",
-        "gateway/config/models.py",
-        "if self.dedupe.lease < 2 * self.server.deadline:",
-        "if self.dedupe.lease <= 0:",
+        "gateway/config/conflicts.py",
+        "if dedupe.lease < 2 * server.deadline:",
+        "if dedupe.lease <= 0:",
         "tests/gateway/test_config.py::test_a_mistake_is_told_with_its_place",
     ),
     Patch(
