@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ _SETTINGS = {
 _PATIENCE = 0.5  # of what a sender has; still more than twice the deadline
 _COMPRESSION = 5_000  # 75 hours are less than a minute
 _REPORT_EVERY = 10.0
+_TIME_TO_END = 120.0
 _SPOOLED = re.compile(rb"^webhook_spooled ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -121,7 +122,7 @@ class _Run:
         background = [asyncio.create_task(self._consumer.run()), asyncio.create_task(self._gauge.run())]
         sending = asyncio.create_task(self._world.senders.run())
         try:
-            await self._send_calmly()
+            await self._send_calmly(sending)
             self._nemesis.start()
             try:
                 await self._send_through_faults(sending)
@@ -136,16 +137,21 @@ class _Run:
             self._book, self._world.events, self._gauge, self._plan.seed, DEADLINE, self._world.gateway.log
         )
 
-    async def _send_calmly(self) -> None:
+    async def _send_calmly(self, sending: asyncio.Task[None]) -> None:
         """A twentieth of the events before the first fault: of those there must be one copy each."""
         share = self._plan.events // 20
         await wait_until_async(
-            lambda: self._book.events >= share, 600.0, "events were sent before the first fault"
+            lambda: self._book.events >= share or sending.done(),
+            600.0,
+            "events were sent before the first fault",
         )
         self._world.senders.is_calm = False
         begun = self._book.events
         await wait_until_async(
-            lambda: self._book.arrivals >= begun and State.CALM not in self._book.states[:begun],
+            lambda: (
+                (self._book.arrivals >= begun and State.CALM not in self._book.states[:begun])
+                or sending.done()
+            ),
             60.0,
             "they were all answered and consumed",
         )
@@ -171,10 +177,14 @@ class _Run:
         await asyncio.to_thread(self._world.gateway.wait_ready, 60.0)
         await asyncio.sleep(2 * _LEASE)
         self._world.senders.hurry()
-        await asyncio.wait_for(sending, 120.0)
-        async with asyncio.timeout(120.0):
-            while not await self._is_drained():
-                self._tell(f"{self._book.now():6.0f} s  draining")
+        # What does not come to an end in this time is found in the balance.
+        await asyncio.wait([sending], timeout=_TIME_TO_END)
+        if sending.done():
+            sending.result()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TIME_TO_END):
+                while not await self._is_drained():
+                    self._tell(f"{self._book.now():6.0f} s  draining")
         self._gauge.sample()
 
     async def _is_drained(self) -> bool:
