@@ -122,7 +122,7 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if worker is None or worker.slot == 0:
-        _tell_doubts(config)
+        tell_doubts(config)
     reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
     async with running(gateway, config, listeners):
         if worker:
@@ -147,12 +147,13 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
             log.exception("the new configuration cannot be used, the old one stays")
         else:
             log.info("configuration read again")
-            _tell_doubts(config)
+            tell_doubts(config)
             for setting in fixed:
                 log.warning("this setting changes with the next start only", setting=setting)
 
 
-def _tell_doubts(config: Config) -> None:
+def tell_doubts(config: Config) -> None:
+    """Log what in the configuration is most likely a mistake."""
     for warning in config_warnings(config):
         log.warning("configuration", warning=warning)
 

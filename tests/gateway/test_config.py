@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import structlog
 import yaml
 
 from gateway.cli.check import run_check
-from gateway.cli.serve import run_serve
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
+from gateway.server import tell_doubts
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "correct horse battery staple"
@@ -654,13 +653,8 @@ def test_a_warning_is_printed_by_check_and_logged_by_serve(
     run_check(path)
     assert "  warning: server.trusted_proxies.0: is every address; " in capsys.readouterr().out
 
-    def run_nothing(main: Coroutine[Any, Any, None]) -> None:
-        main.close()
-
-    monkeypatch.setattr("gateway.cli.serve.run", run_nothing)
     with structlog.testing.capture_logs() as logs:
-        monkeypatch.setattr("gateway.cli.serve.configure_logs", lambda _: None)
-        run_serve(path, None, None, "json")
+        tell_doubts(load_config(path))
     assert [entry["warning"] for entry in logs] == [
         "server.trusted_proxies.0: is every address; anybody can then claim to be in allow_ips"
     ]

@@ -391,10 +391,10 @@ async def test_a_repeated_header_that_counts_is_refused(house: House) -> None:
 
 
 async def test_an_event_that_another_request_handles_is_in_flight(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    build: Callable[..., House],
 ) -> None:
-    """503 with Retry-After and never 2xx: the other one may still fail."""
-    monkeypatch.setattr("gateway.dedupe._LONGEST_WAIT", 0.1)
+    """503 with Retry-After and never 2xx: the other one may still fail. Half of the deadline is waited at most."""
+    house = build(server={"deadline": "200ms"})
     house.publisher.gate.clear()
     first = asyncio.ensure_future(house.post())
     await wait_until_async(lambda: house.publisher.waiting, PATIENCE, "the first one waits for its confirm")
