@@ -82,12 +82,12 @@ def _run(patches: Sequence[Patch], copies: SimpleQueue[Path], jobs: int) -> int:
         root, began = copies.get(), time.monotonic()
         before = patch.apply(root)
         try:
-            code, output = _test(root, patch.test)
+            code, output = _test(root, "-x", patch.test)
         finally:
             (root / patch.file).write_text(before, "utf-8")
             copies.put(root)
-        # Any other code means that no test ran, as when the product cannot be imported any more.
-        is_caught = code == _FAILED
+        # Else no test ran, as when the product cannot be imported or started any more: that proves nothing.
+        is_caught = code == _FAILED and "\nFAILED " in output
         verdict = "caught  " if is_caught else "SURVIVED" if code == _PASSED else "NO TEST "
         print(f"{verdict} {time.monotonic() - began:5.1f} s  {patch.title}\n{' ' * 18}{patch.test}")
         if verdict == "NO TEST ":
@@ -124,22 +124,12 @@ def _pretend_installed(target: Path) -> None:
     program.chmod(0o755)
 
 
-def _test(root: Path, *tests: str) -> tuple[int, str]:
+def _test(root: Path, *arguments: str) -> tuple[int, str]:
     """Run tests against the copy at ``root``, which comes before what is installed."""
     # Two writes within one second can leave a file as old and as long as before: no byte code is kept of it.
     extra = {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [
-            str(root / "bin" / "python"),
-            "-m",
-            "pytest",
-            "-x",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            *tests,
-        ],
+        [root / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments],
         cwd=root,
         env=os.environ | extra,
         stdin=subprocess.DEVNULL,
