@@ -16,11 +16,12 @@ from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.config.loader import adapter_of
+from gateway.counting import shared_tallies
 from gateway.dedupe import Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.event import Envelope
-from gateway.metrics import Metrics, shared_tallies
+from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher

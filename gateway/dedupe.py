@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import structlog
 
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, body_key, claim_key
+from gateway.counting import ProviderMetrics
 from gateway.errors import DedupeUnavailable, InFlight
-from gateway.metrics import ProviderMetrics
 
 _POLL_EVERY = 0.05
 _TELL_AGAIN_AFTER = 60.0

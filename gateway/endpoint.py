@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.admission import Admission
+from gateway.counting import ProviderMetrics
 from gateway.event import Envelope
-from gateway.metrics import ProviderMetrics
 from gateway.schemas import AdapterSchemas
 from gateway.topics import matches
 from providers import BoundAdapter

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.answers import Answer
+from gateway.counting import ProviderMetrics
 from gateway.endpoint import Endpoint
-from gateway.metrics import ProviderMetrics
 from providers import Headers, RawRequest
 
 

@@ -46,6 +46,8 @@ _SWEEP_EVERY = 0.1
 _LINGER = 1.0  # seconds for a sender to read why it was refused while it still sends
 _LARGEST_HEAD = 64 * 1024  # bytes that arrive without completing a head; what is complete is judged by itself
 _LONGEST_TARGET = 8 * 1024
+_MOST_FRAMING = 1024 * 1024  # bytes of a request that are no body; the parser keeps trailers without a bound
+_FRAMING_OF_A_BYTE = 8  # and for each byte of the body, which may come in chunks of one
 _MOST_PIPELINED = 100
 _APP_BODY = 64 * 1024  # no health check has more
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -119,11 +121,15 @@ class Listener:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
-        for connection in [connection for connection in self.connections if connection.due_at <= now]:
-            connection.expire()
         self._is_sweep_due = bool(self.connections)
         if self._is_sweep_due:
             loop.call_later(_SWEEP_EVERY, self._sweep)
+        for connection in [connection for connection in self.connections if connection.due_at <= now]:
+            try:
+                connection.expire()
+            except Exception:  # or those behind it would have no deadline
+                log.exception("internal error")
+                connection.abort()
 
 
 class _Incoming:
@@ -133,20 +139,23 @@ class _Incoming:
         head: its head.
         exchange: what becomes of it; None where the ASGI application decides.
         parts: its body as it came, unless it is refused already.
-        size: bytes in ``parts``.
+        size: bytes of its body that are in memory.
+        arrived: bytes of it that came without completing it.
         max_body: what they may become.
         opened_at: when its head was complete, on the event loop's clock.
         body_due_at: when its body has to be.
         stays_open: whether the connection outlives it.
     """
 
-    __slots__ = ("body_due_at", "exchange", "head", "max_body", "opened_at", "parts", "size", "stays_open")
+    __slots__ = (
+        "arrived", "body_due_at", "exchange", "head", "max_body", "opened_at", "parts", "size", "stays_open",
+    )  # fmt: skip
 
     def __init__(self, head: Head, exchange: Exchange | None, opened_at: float, *, stays_open: bool) -> None:
         self.head = head
         self.exchange = exchange
         self.parts: list[bytes] = []
-        self.size = 0
+        self.size = self.arrived = 0
         self.opened_at = opened_at
         self.stays_open = stays_open
         if exchange is None or exchange.answer is not None:
@@ -186,9 +195,8 @@ class Connection(asyncio.Protocol):
         self._incoming: _Incoming | None = None  # the one that arrives
         self._busy: _Incoming | None = None  # the one that is being handled
         self._queue: deque[_Incoming] = deque()  # those that arrived behind it
-        self._is_deaf = False  # nothing more is taken from this connection
-        self._is_last = False  # the request that came last is to be the last
-        self._has_unread = False  # more may be sent than was read
+        self._is_deaf = False  # the last request is there: nothing more is taken from this connection
+        self._has_unread = False  # more may be sent than is looked at
         self._is_lingering = False  # it has had its last answer, and is read until its sender has seen that
         self._is_unwritable = False  # its sender does not read the answers
         self.due_at = 0.0
@@ -217,7 +225,7 @@ class Connection(asyncio.Protocol):
         left = [incoming for incoming in (self._incoming, *self._queue) if incoming]
         self._incoming = self._busy = None
         self._queue.clear()
-        for incoming in left:
+        for incoming in left:  # the task of the one that is handled looks after it
             self._forget_body(incoming)
             if incoming.exchange and not incoming.is_refused and self._listener.webhooks:
                 self._listener.webhooks.abandon(incoming.exchange)
@@ -225,25 +233,22 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         if self._is_deaf:
+            self._has_unread = True
             return
-        was_in_head = self._is_in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserError as error:
-            self._on_broken(error)
-        if self._is_in_head and was_in_head:
-            self._unfinished_head += len(data)
-            if self._unfinished_head > _LARGEST_HEAD:
-                is_target = len(self._target) > _LONGEST_TARGET
-                self._refuse_unread(UnknownProvider() if is_target else HeadersTooLarge())
+        unfinished = self._fields if self._is_in_head else None
+        self._parse(data)
+        if self._is_in_head:
+            if self._fields is unfinished:  # still the same head
+                self._unfinished_head += len(data)
+                if self._unfinished_head > _LARGEST_HEAD:
+                    is_target = len(self._target) > _LONGEST_TARGET
+                    self._refuse_unread(UnknownProvider() if is_target else HeadersTooLarge())
         elif self._incoming:
-            self._look_at_beginning(self._incoming)
+            self._look_at_beginning(self._incoming, len(data))
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol: who has sent all may still wait for the answer."""
-        self._is_last = self._is_deaf = True
+        self._is_deaf = True
         return self._busy is not None
 
     def pause_writing(self) -> None:
@@ -264,9 +269,13 @@ class Connection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """The process ends: be idle no longer, but finish what has begun."""
-        self._listener.is_closing = self._is_last = True
-        if not (self._busy or self._incoming or self._is_in_head):
+        self._listener.is_closing = True
+        if not (self._busy or self._incoming or self._is_in_head or self._is_lingering):
             self._transport.close()
+
+    def abort(self) -> None:
+        """End it without a word."""
+        self._transport.abort()
 
     def expire(self) -> None:
         """The time is over for what this connection is doing."""
@@ -281,8 +290,23 @@ class Connection(asyncio.Protocol):
 
     # --- the parser's side ------------------------------------------------------------------------
 
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            log.exception("internal error")
+            self._refuse_unread(Internal())
+        except httptools.HttpParserError as error:
+            if not self._is_deaf:  # else it follows a request that was the last by its own word
+                self._refuse_unread(MalformedRequest(str(error)))
+
     def on_message_begin(self) -> None:
         """A request begins."""
+        if self._is_deaf:  # it came in one piece with the last one
+            self._has_unread = True
+            return
         self._target = b""
         self._fields = []
         self._head_size = self._unfinished_head = 0
@@ -302,6 +326,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        if self._is_deaf:
+            return
         self._is_in_head = False
         parser, listener = self._parser, self._listener
         self._is_upgrade = parser.should_upgrade()
@@ -324,12 +350,11 @@ class Connection(asyncio.Protocol):
             and parser.should_keep_alive()
             and not (exchange and exchange.answer)  # what is odd in its head may be odd in where it ends
         )
-        self._is_last = self._is_last or not stays_open
         incoming = _Incoming(head, exchange, self._loop.time(), stays_open=stays_open)
         self._incoming = incoming
         if listener.is_closing and exchange:
             self._refuse(incoming, ShuttingDown())
-        self._expects_continue = not incoming.is_refused and b"expect" in head.headers
+        self._expects_continue = b"expect" in head.headers and version == "1.1" and not incoming.is_refused
         if self._busy is None:
             self.due_at = incoming.body_due_at
 
@@ -358,13 +383,12 @@ class Connection(asyncio.Protocol):
         incoming, self._incoming = self._incoming, None
         if incoming is None:
             return
-        if self._busy is None:
-            self._handle(incoming)
-        elif len(self._queue) < _MOST_PIPELINED:
-            self._queue.append(incoming)
-            self._pace_reading()
+        if len(self._queue) < _MOST_PIPELINED:
+            self._is_deaf = not incoming.stays_open
+            self._take(incoming)
         else:
-            self._refuse_unread(Overloaded("too many requests ahead of their answers"))
+            self._refuse(incoming, Overloaded("too many requests ahead of their answers"))
+            self._end(incoming)
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """Stay with HTTP/1.1, as a server may.
@@ -380,27 +404,17 @@ class Connection(asyncio.Protocol):
             for field in incoming.head.headers.fields
             if field[0] in {b"content-length", b"transfer-encoding"}
         ]
-        try:
-            self._parser.feed_data(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n" % b"".join(framing))
-            self._parser.feed_data(rest)
-        except httptools.HttpParserError as error:
-            self._on_broken(error)
-
-    def _on_broken(self, error: httptools.HttpParserError) -> None:
-        if isinstance(error, httptools.HttpParserCallbackError):
-            log.error("internal error", exc_info=error.__context__)
-            self._refuse_unread(Internal())
-        elif (
-            not self._is_last or self._incoming
-        ):  # else it follows a request that was the last by its own word
-            self._refuse_unread(MalformedRequest(str(error)))
+        self._parse(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), rest))
 
     # --- requests and answers ---------------------------------------------------------------------
 
-    def _look_at_beginning(self, incoming: _Incoming) -> None:
+    def _look_at_beginning(self, incoming: _Incoming, arrived: int) -> None:
         """A head without the whole of its body: refuse it before more comes, or tell it to go on."""
-        if incoming.is_refused and self._busy is None:
+        incoming.arrived += arrived
+        if incoming.is_refused:
             self._end(incoming)
+        elif incoming.arrived - incoming.size > _MOST_FRAMING + _FRAMING_OF_A_BYTE * incoming.size:
+            self._refuse_unread(HeadersTooLarge())
         elif self._expects_continue:
             self._expects_continue = False
             self._transport.write(_CONTINUE)
@@ -428,11 +442,17 @@ class Connection(asyncio.Protocol):
     def _end(self, incoming: _Incoming) -> None:
         """Answer a request behind which more may come, and hear no more."""
         self._incoming = None
+        self._is_in_head = False
         self._is_deaf = self._has_unread = True
-        if self._busy:
-            self._queue.append(incoming)
-        else:
+        self._take(incoming)
+
+    def _take(self, incoming: _Incoming) -> None:
+        """Handle a request now, or after those before it."""
+        if self._busy is None:
             self._handle(incoming)
+        else:
+            self._queue.append(incoming)
+            self._pace_reading()
 
     def _handle(self, incoming: _Incoming) -> None:
         """Come to an answer, at once or by a task."""
@@ -446,9 +466,11 @@ class Connection(asyncio.Protocol):
             else:
                 event = listener.webhooks.examine(exchange, incoming.take_body())
                 if event is not None:
+                    listener.in_flight += 1
                     self.due_at = incoming.opened_at + exchange.endpoint.deadline
                     self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, event))
                     return
+        self._forget_body(incoming)
         self._answer(incoming, exchange.answer)
 
     def _start(self, incoming: _Incoming, work: Coroutine[Any, Any, None]) -> None:
@@ -460,11 +482,11 @@ class Connection(asyncio.Protocol):
     async def _deliver(
         self, incoming: _Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
     ) -> None:
-        self._listener.in_flight += 1
         try:
             await webhooks.deliver(exchange, event)
         finally:
             self._listener.in_flight -= 1
+            self._forget_body(incoming)
         self._go_on(incoming, exchange.answer)
 
     async def _run_app(self, incoming: _Incoming) -> None:
@@ -478,33 +500,36 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("internal error", path=incoming.head.path.decode("latin-1"))
             sent = _Sent()
+        finally:
+            self._forget_body(incoming)
         self._go_on(incoming, Answer(sent.status, "", sent.body, sent.fields))
 
     def _go_on(self, incoming: _Incoming, answer: Answer | None) -> None:
         """Answer what was worked on, and turn to what came behind it."""
         if self._busy is not incoming:  # the deadline has answered it, or its sender has left
-            self._forget_body(incoming)
             return
         self._busy = None
         self._answer(incoming, answer)
         if self._queue:
             while self._queue and self._busy is None:
                 self._handle(self._queue.popleft())
-            if not self._transport.is_closing():
-                self._pace_reading()
+            self._pace_reading()
 
     def _give_up(self, incoming: _Incoming) -> None:
         """Answer for what takes too long. It goes on: if it ends well, the sender's next attempt is a duplicate."""
         self._is_deaf = self._has_unread = True
-        self._refuse(incoming, Overloaded("no answer within the deadline"))
-        self._go_on(incoming, incoming.exchange.answer if incoming.exchange else None)
+        exchange, webhooks = incoming.exchange, self._listener.webhooks
+        if exchange is None or webhooks is None:
+            self.abort()
+        else:  # its body stays in memory, and counted, until the work on it ends
+            webhooks.refuse(exchange, Overloaded("no answer within the deadline"))
+            self._go_on(incoming, exchange.answer)
 
     def _answer(self, incoming: _Incoming, answer: Answer | None) -> None:
-        self._forget_body(incoming)
         transport = self._transport
         if answer is None or transport.is_closing():
             return
-        is_last = not self._queue and (not incoming.stays_open or self._is_deaf or self._listener.is_closing)
+        is_last = not self._queue and (self._is_deaf or self._listener.is_closing)
         head = _render_head(answer.status, answer.fields, len(answer.body), is_last)
         body = b"" if incoming.head.method == "HEAD" else answer.body
         transport.write(b"".join((head, self._listener.date, b"\r\n", body)))
@@ -522,9 +547,9 @@ class Connection(asyncio.Protocol):
         Closing over unread bytes resets the connection, and a reset can overtake the answer.
         """
         self._is_deaf = True
+        self.due_at = now + _LINGER
         if self._has_unread and self._transport.can_write_eof():
             self._is_lingering = True
-            self.due_at = now + _LINGER
             self._transport.write_eof()
         else:
             self._transport.close()

@@ -21,11 +21,13 @@ from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http import Limits, Listener
 from gateway.spool.files import SpoolInUse
-from gateway.supervisor import Worker
+from gateway.worker import Worker
 
 _BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
+_PATIENCE = 2.0  # seconds for a worker to reach its servers
+_POLL_EVERY = 0.01
 
 Listeners = tuple[socket.socket, socket.socket]
 
@@ -71,6 +73,8 @@ async def running(
             raise ConfigurationError(str(error)) from error
         except OSError as error:
             raise OperatorError(f"cannot open the stores in data_dir: {error}") from error
+        if listeners:
+            await _wait_ready(gateway)
         limits = _limits(config)
         listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
@@ -91,6 +95,14 @@ async def running(
             await asyncio.gather(*tasks)
             await gateway.stop()
             log.info("stopped")
+
+
+async def _wait_ready(gateway: Gateway) -> None:
+    """Leave connections to the other workers until this one has its servers, or they are away anyhow."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _PATIENCE
+    while not gateway.is_ready() and loop.time() < give_up_at:
+        await asyncio.sleep(_POLL_EVERY)
 
 
 async def serve(

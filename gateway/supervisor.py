@@ -8,8 +8,6 @@ connections which a dying worker had not accepted yet wait for the others.
 
 from __future__ import annotations
 
-import asyncio
-import mmap
 import os
 import select
 import signal
@@ -22,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from gateway.errors import OperatorError
+from gateway.worker import ENDING, Note, Worker
 
-_ENDING = (signal.SIGTERM, signal.SIGINT)
-_HANDLED = (*_ENDING, signal.SIGHUP, signal.SIGCHLD)
+_HANDLED = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
 _CANNOT_START = (1, 3)  # exit codes of what starting again does not mend
 _SHORT_LIFE = 1.0  # seconds
 _FIRST_PAUSE = 0.1
@@ -32,73 +30,12 @@ _LONGEST_PAUSE = 5.0
 _MANY_SIGNALS = 1024
 
 
-class _Note:
-    """What a worker tells its parent, in memory that outlives it."""
-
-    _TEXT = slice(1, mmap.PAGESIZE)
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
-
-    @property
-    def has_started(self) -> bool:
-        return bool(self._memory[0])
-
-    @has_started.setter
-    def has_started(self, value: bool) -> None:
-        self._memory[0] = value
-
-    @property
-    def text(self) -> str:
-        return self._memory[self._TEXT].rstrip(b"\0").decode(errors="ignore")
-
-    @text.setter
-    def text(self, text: str) -> None:
-        room = mmap.PAGESIZE - 1
-        self._memory[self._TEXT] = text.encode(errors="replace")[:room].ljust(room, b"\0")
-
-
-@dataclass(frozen=True)
-class Worker:
-    """One worker process, for what runs in it.
-
-    Attributes:
-        slot: which of the workers it is, from 0.
-        predecessor: how the worker ended whose place it takes; empty if there was none.
-    """
-
-    slot: int
-    predecessor: str
-    _parent: int
-    _note: _Note
-
-    def watch(self, stop: Callable[[], None]) -> None:
-        """Call ``stop`` at a signal to end, and when the parent is gone; on the event loop that runs.
-
-        Later signals say the same again: a terminal sends them to parent and workers alike, and the parent
-        passes its own on. It is for the parent to kill at the second one.
-        """
-        loop = asyncio.get_running_loop()
-
-        def on_parent_gone() -> None:
-            loop.remove_reader(self._parent)
-            stop()
-
-        for number in _ENDING:
-            loop.add_signal_handler(number, stop)
-        loop.add_reader(self._parent, on_parent_gone)
-
-    def note_started(self) -> None:
-        """Tell the parent that this worker serves: should it fail from now on, it is replaced."""
-        self._note.has_started = True
-
-
 @dataclass
 class _Place:
     """What the parent knows of the worker in one slot; ``pid`` is 0 while there is none."""
 
     slot: int
-    note: _Note = field(default_factory=_Note)
+    note: Note = field(default_factory=Note)
     pid: int = 0
     started_at: float = 0.0
     due_at: float = 0.0
@@ -195,7 +132,7 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload()
             self._send(signal.SIGHUP)
-        elif number in _ENDING:
+        elif number in ENDING:
             if self._is_ending:
                 self._send(signal.SIGKILL)
                 signal.signal(number, signal.SIG_DFL)

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 from gateway.app import Gateway
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
+from gateway.counting import shared_tallies
 from gateway.errors import ConfigurationError
 from gateway.logs import LogFormat, close_logs, configure_logs
-from gateway.metrics import shared_tallies
 from gateway.server import listening, serve
-from gateway.supervisor import Supervisor, Worker
+from gateway.supervisor import Supervisor
+from gateway.worker import Worker
 
 log = structlog.get_logger()
 

@@ -137,6 +137,7 @@ async def _drain(config: Config) -> None:
     )
     trouble, moved_at, left = "", time.monotonic(), total
     try:
+        typer.echo(f"{_events(total)} to publish; Ctrl-C ends it, and the rest stays", err=True)
         with progress:
             task = progress.add_task("draining", total=total)
             while publisher.spooled and time.monotonic() - moved_at < _PATIENCE:

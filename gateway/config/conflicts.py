@@ -25,11 +25,6 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
             ("dedupe", "retention"),
             f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
         )
-    if config.redis.timeout + config.rabbitmq.confirm_timeout >= server.deadline:
-        yield (
-            ("rabbitmq", "confirm_timeout"),
-            f"and redis.timeout must be shorter than server.deadline ({format_duration(server.deadline)}) together",
-        )
     if server.bind == server.admin_bind and not server.bind.endswith(":0"):
         yield ("server", "admin_bind"), "must differ from server.bind: metrics are not for the public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]
@@ -41,7 +36,7 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 def config_warnings(config: Config) -> list[str]:
     """What can be meant but is most likely a mistake: one line each, never with a secret."""
-    return [*_shared_secrets(config), *_open_proxies(config)]
+    return [*_shared_secrets(config), *_open_proxies(config), *_late_answers(config)]
 
 
 def _shared_secrets(config: Config) -> Iterator[str]:
@@ -58,3 +53,12 @@ def _open_proxies(config: Config) -> Iterator[str]:
     for position, network in enumerate(config.server.trusted_proxies):
         if network.prefixlen == 0:
             yield f"server.trusted_proxies.{position}: is every address; anybody can then claim to be in allow_ips"
+
+
+def _late_answers(config: Config) -> Iterator[str]:
+    deadline = config.server.deadline
+    if config.redis.timeout + config.rabbitmq.confirm_timeout >= deadline:
+        yield (
+            "rabbitmq.confirm_timeout: is with redis.timeout not shorter than server.deadline "
+            f"({format_duration(deadline)}); a request can end before its event is spooled"
+        )

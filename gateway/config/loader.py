@@ -7,6 +7,7 @@ and what to do. A secret's value is never part of it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,9 +26,11 @@ from providers.spec import AdapterSpec, IdentitySpec
 from providers.units import format_duration
 
 _SHORTEST_SECRET = 16
-_DEFAULT_LOOKING = frozenset(
-    {"changeme", "change-me", "secret", "password", "test", "example", "default", "todo", "xxx"}
+_PLACEHOLDER = re.compile(
+    r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
+    re.IGNORECASE,
 )
+"""A variable that something forgot to replace, one character, or nothing but such words."""
 
 
 def load_config(
@@ -126,7 +129,7 @@ def _check_secrets(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple
             problem = "is empty; everybody could sign with an empty secret"
         elif secret != secret.strip():
             problem = "has white space around it"
-        elif secret.lower() in _DEFAULT_LOOKING or len(set(secret)) == 1:
+        elif _PLACEHOLDER.fullmatch(secret):
             problem = "looks like a placeholder; use the secret that the sender shows you"
         elif len(secret) < _SHORTEST_SECRET:
             problem = f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"

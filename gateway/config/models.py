@@ -30,7 +30,7 @@ MAX_SECRETS = 5
 """Secrets that a provider can have at a time."""
 
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
-_REDIS_URL = re.compile(r"rediss?://[^/?#]+(/[0-9]*)?(\?.*)?|unix://.+")
+_REDIS_URL = re.compile(r"rediss?://[^/?#]*(/[0-9]*)?(\?.*)?|unix://.+")
 _PUBLIC_URL = re.compile(r"https?://[!-~]+")
 _HIGHEST_PORT = 65_535
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -429,15 +430,24 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
     context = ssl.create_default_context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
     factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout)  # noqa: E731 -- typed for mypy
-    async with asyncio.timeout(_REACH_TIMEOUT):
+    async with _within(_REACH_TIMEOUT):
         _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     try:
-        async with asyncio.timeout(_OPEN_TIMEOUT):
+        async with _within(_OPEN_TIMEOUT):
             await connection.open(parts, topology)
     except BaseException:
         connection.fail(ConnectionError("could not be opened"))
         raise
     return connection
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"the broker did not answer within {seconds:g} s") from error
 
 
 @lru_cache(maxsize=1024)  # senders choose event types; memory is bounded

@@ -6,6 +6,7 @@ number of errors is bounded, because it finds all of them before it tells the fi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,8 @@ class Schema:
                 document, retriever=by_id.__getitem__, pattern_options=RegexOptions(), mask="a value"
             )
         except (ValidationError, ReferencingError) as error:
-            raise SchemaError(f"{self.id}: {str(error).partition(chr(10))[0]}") from error
+            cause = re.split(r"\n| and retrieving", str(error))[0]
+            raise SchemaError(f"{self.id}: {cause}") from error
         self.is_valid = self._compiled.is_valid
 
     def explain(self, payload: object) -> list[Violation]:

@@ -157,7 +157,7 @@ def test_every_request_is_one_json_line(mix: Mix) -> None:
     wait_until(lambda: len(mix.gateway.request_lines()) >= len(mix.answers), message="the lines were written")
     lines = mix.gateway.request_lines()
     assert len(lines) == len(mix.answers) == sum(EXPECTED.values())
-    outcomes = Counter((line.get("provider", ""), line["outcome"]) for line in lines)
+    outcomes = Counter((line["provider"] or "", line["outcome"]) for line in lines)
     assert outcomes == EXPECTED
     assert [line["status"] for line in lines] == [answer.status_code for answer in mix.answers]
     assert all({"timestamp", "level", "ms"} <= line.keys() for line in lines)

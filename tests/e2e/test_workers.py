@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import senders
 from support.gateway_process import GatewayProcess, Secrets, run_gateway
 from support.inbox import Inbox, ids
+from support.ports import free_port
 from support.process import descendants, is_alive
 from support.senders import RetryingSender, post
 from support.waiting import wait_until
@@ -128,9 +129,11 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(gateway: GatewayProcess
     wait_until(lambda: counters(gateway)[restarts] >= KILLS, message="the last one was replaced")
     seen.append(counters(gateway))
 
-    data = {arrival.message_id: arrival.data for arrival in inbox.take_distinct(len(sender.accepted))}
+    arrivals = inbox.take_distinct(len(sender.accepted))
+    data = {arrival.message_id: arrival.data for arrival in arrivals}
     assert data == {event_id: delivery.body for event_id, delivery in sender.accepted.items()}
     assert sender.accepted.keys() == sender.answers.keys()
+    assert {arrival.event["dedupe"] for arrival in arrivals} == {"claimed"}  # none by a worker without Redis
     for earlier, later in pairwise(seen):
         assert {key for key, value in earlier.items() if later.get(key, -1) < value} == set()
     assert seen[-1][restarts] == KILLS
@@ -173,6 +176,24 @@ def test_workers_end_when_their_parent_is_killed(gateway: GatewayProcess) -> Non
     wait_until(lambda: not any(map(is_alive, workers)), DEADLINE + 5, "they ended")
     gateway.restart()
     assert post(gateway.url, senders.acme(gateway.secrets.acme, senders.order())).status_code == 202
+
+
+def test_workers_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Secrets) -> None:
+    """They wait for them a moment, not for ever: else nobody would answer what is missing."""
+    closed = f"//127.0.0.1:{free_port()}"
+    process = GatewayProcess(
+        tmp_path,
+        fresh_secrets,
+        redis_url=f"redis:{closed}",
+        rabbitmq_url=f"amqp:{closed}",
+        overrides=SETTINGS,
+        wait_ready=False,
+    )
+    with process:
+        answer = process.get("/readyz")
+        assert answer.status_code == 503
+        assert set(answer.json()["checks"]) >= {"publisher", "claims"}
+        assert process.stop() == 0
 
 
 @pytest.mark.parametrize(

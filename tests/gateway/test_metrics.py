@@ -18,8 +18,9 @@ from gateway.answers import CLIENT_DISCONNECTED, OUTCOMES
 from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
+from gateway.counting import AT, LATENCY, LATENCY_BUCKETS, READINGS, shared_tallies
 from gateway.errors import REJECTIONS, OperatorError
-from gateway.metrics import LATENCY_BUCKETS, READINGS, UNKNOWN_PROVIDER, Metrics, shared_tallies
+from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.publishers.memory import MemoryPublisher
 from gateway.tallies import MAX_RECORDS
 from providers.rejections import SIGNATURE_FAULTS
@@ -187,6 +188,7 @@ def test_the_histogram_is_as_prometheus_has_it() -> None:
 def test_outcomes_are_a_closed_set() -> None:
     """Each rejection is among them by its reason, once."""
     assert len(OUTCOMES) == len(set(OUTCOMES))
+    assert len(AT) == LATENCY  # no outcome is counted where a fault of a signature is
     assert {rejection.reason for rejection in REJECTIONS} | {CLIENT_DISCONNECTED} < set(OUTCOMES)
 
 
@@ -337,7 +339,7 @@ def test_the_documentation_lists_every_metric() -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
     documented = [line for line in page.splitlines() if line.startswith("| `")]
 
-    assert documented == [row_of(family) for family in metrics.families()]
+    assert documented == [row_of(family) for family in metrics.collect()]
 
 
 def row_of(family: Metric) -> str:

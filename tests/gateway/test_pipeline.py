@@ -7,7 +7,6 @@ import hmac
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,81 +16,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.app import Gateway
-from gateway.claims import Claims, ClaimsUnavailable, Standing, claim_key
-from gateway.claims.memory import MemoryClaims
+from gateway.claims import Claims
 from gateway.config import Config
 from gateway.publishers import Message, Publisher, PublishUnavailable
-from gateway.publishers.memory import MemoryPublisher
 from gateway.schemas import Catalogue
+from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
 from support.waiting import wait_until_async
 
-SECRET = "a secret of the sender"
 PATIENCE = 10.0
 JSON = "application/json"
-
-
-class SpyClaims(MemoryClaims):
-    """Claims that can be away or break, and tell what was asked of them."""
-
-    def __init__(self, events: list[str]) -> None:
-        super().__init__()
-        self.events = events
-        self.is_away = False
-        self.bug: Exception | None = None
-
-    async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
-        self.events.append("claim")
-        if self.bug:
-            raise self.bug
-        if self.is_away:
-            raise ClaimsUnavailable("Redis is on holiday")
-        return await super().claim(key, token)
-
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
-        """See :class:`gateway.claims.Claims`."""
-        self.events.append("commit")
-        if self.is_away:
-            on_failure()
-        else:
-            super().commit(key, on_failure)
-
-    def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
-        self.events.append("release")
-        super().release(key, token)
-
-    def value(self, event_id: str) -> bytes | None:
-        """What stands under the key of an event."""
-        return self._get(claim_key("github", event_id))
-
-
-class SpyPublisher(MemoryPublisher):
-    """A broker whose confirms the test can hold back."""
-
-    def __init__(self, events: list[str]) -> None:
-        super().__init__()
-        self.events = events
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.waiting = 0
-        self.bug: BaseException | None = None
-
-    async def _publish(self, message: Message) -> None:
-        self.events.append("publish")
-        self.waiting += 1
-        try:
-            await self.gate.wait()
-        finally:
-            self.waiting -= 1
-        if self.bug:
-            raise self.bug
-        await super()._publish(message)
-        self.events.append("confirm")
-
-
-_bundled = cache(Catalogue.bundled)
-"""The schemas, compiled once for all tests."""
 
 
 class House:
@@ -114,7 +47,7 @@ class House:
         )
         claims: Claims = self.claims
         publisher: Publisher = self.publisher
-        with patch.object(Catalogue, "bundled", _bundled):
+        with patch.object(Catalogue, "bundled", bundled):
             self.gateway = Gateway(self.config, folder, claims=claims, publisher=publisher)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"

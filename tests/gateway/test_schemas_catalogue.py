@@ -211,7 +211,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 )
 def test_what_does_not_compile_is_refused_before_the_first_event(schema: dict[str, Any]) -> None:
     """A reference to nothing."""
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match=r"^urn:test:order: [^\n]*nowhere[^\n]*$"):
         Catalogue({("acme", "order"): document("order", **schema)}).of_adapter("acme")
 
 
@@ -380,7 +380,7 @@ def test_no_body_takes_long(rules: dict[str, Any], payload: Any, expected: list[
 
 @pytest.mark.parametrize("adapter", Catalogue.bundled().adapters())
 def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapter: str) -> None:
-    """Wide, long, deep, and all wrong at once, in each place that a schema speaks of."""
+    """A megabyte that is wide, long or deep, and wrong in each place that a schema speaks of."""
     schemas = Catalogue.bundled()
     for event_type in schemas.event_types(adapter):
         schema = schemas.find(adapter, event_type)
@@ -390,8 +390,9 @@ def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapt
             for _, inner in subschemas(schemas._documents[adapter, event_type])
             for name in inner.get("properties", ())
         }
-        wide: list[Any] = [{}] * (300_000 // max(1, len(names) ** 2))
-        for value in (wide, "x" * 1_000_000, NESTED_PAYLOAD, 1.5e308):
+        places = max(1, len(names) ** 2)
+        wide: list[Any] = [{}] * (300_000 // places)
+        for value in (wide, "x" * (1_000_000 // places), NESTED_PAYLOAD, 1.5e308):
             payload = {name: dict.fromkeys(names, value) for name in names}
             started_at = time.perf_counter()
             schema.is_valid(payload)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,6 +46,7 @@ say("ended")
 
 SERVE = "asyncio.run(serve(worker))"
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say('started', worker.slot); time.sleep(600)"
+STARTING = "say('starting', worker.slot); time.sleep(600)"
 SHORT_LIVED = "worker.note_started(); say('started', worker.slot)"
 MISCONFIGURED = "raise ConfigurationError('one mistake', 'another')"
 WITHOUT_STORE = f"if worker.slot: raise OperatorError('no store')\n    {SERVE}"
@@ -145,9 +147,19 @@ def test_workers_end_when_their_parent_is_killed(family: Callable[[str], Family]
 def test_workers_that_live_shortly_are_replaced_ever_more_slowly(family: Callable[[str], Family]) -> None:
     """So that a mistake does not take the whole machine."""
     parent = family(SHORT_LIVED)
+    parent.wait_for("started 0", "started 1")
+    began_at = time.monotonic()
     wait_until(lambda: len(parent.lines()) >= 10, message="each was started five times")
 
-    assert len(parent.lines()) <= 14
+    assert time.monotonic() - began_at > 1  # 0.1 + 0.2 + 0.4 + 0.8 seconds
+    assert parent.stop() == 0
+
+
+def test_a_worker_that_is_still_starting_ends_at_once(family: Callable[[str], Family]) -> None:
+    """It has accepted nothing yet."""
+    parent = family(STARTING)
+    parent.wait_for("starting 0", "starting 1")
+
     assert parent.stop() == 0
 
 

@@ -145,7 +145,11 @@ class _Transport:
                 self._loop.call_later(_LATENCY, self.abort)
 
     def _reply(self, replies: bytes) -> None:
-        self._loop.call_later(_LATENCY, lambda: self._is_open and self._connection.data_received(replies))
+        self._loop.call_later(_LATENCY, self._arrive, replies)
+
+    def _arrive(self, replies: bytes) -> None:
+        if self._is_open:
+            self._connection.data_received(replies)
 
     def abort(self) -> None:
         """End the connection."""

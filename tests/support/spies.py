@@ -1,0 +1,78 @@
+"""Collaborators of a gateway in memory that tell what was asked of them, and fail when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+
+from gateway.claims import ClaimsUnavailable, Standing, claim_key
+from gateway.claims.memory import MemoryClaims
+from gateway.publishers import Message
+from gateway.publishers.memory import MemoryPublisher
+from gateway.schemas import Catalogue
+
+SECRET = "a secret of the sender"
+
+bundled = cache(Catalogue.bundled)
+"""The schemas, compiled once for all tests."""
+
+
+class SpyClaims(MemoryClaims):
+    """Claims that can be away or break, and tell what was asked of them."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self.events = events
+        self.is_away = False
+        self.bug: Exception | None = None
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """See :class:`gateway.claims.Claims`."""
+        self.events.append("claim")
+        if self.bug:
+            raise self.bug
+        if self.is_away:
+            raise ClaimsUnavailable("Redis is on holiday")
+        return await super().claim(key, token)
+
+    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        self.events.append("commit")
+        if self.is_away:
+            on_failure()
+        else:
+            super().commit(key, on_failure)
+
+    def release(self, key: str, token: str) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        self.events.append("release")
+        super().release(key, token)
+
+    def value(self, event_id: str) -> bytes | None:
+        """What stands under the key of an event."""
+        return self._get(claim_key("github", event_id))
+
+
+class SpyPublisher(MemoryPublisher):
+    """A broker whose confirms the test can hold back."""
+
+    def __init__(self, events: list[str]) -> None:
+        super().__init__()
+        self.events = events
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.waiting = 0
+        self.bug: BaseException | None = None
+
+    async def _publish(self, message: Message) -> None:
+        self.events.append("publish")
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
+        if self.bug:
+            raise self.bug
+        await super()._publish(message)
+        self.events.append("confirm")
