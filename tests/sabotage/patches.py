@@ -643,8 +643,8 @@ PATCHES = (
     Patch(
         "a placeholder is a secret",
         "gateway/config/loader.py",
-        "elif secret.lower() in _DEFAULT_LOOKING or len(set(secret)) == 1:",
-        "elif len(set(secret)) == 1:",
+        "elif _PLACEHOLDER.fullmatch(secret):",
+        "elif not secret:",
         "tests/gateway/test_config.py::test_a_mistake_is_told_with_its_place",
     ),
 )
