@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ledger.events import Events
 from ledger.senders import Senders
 from support.fault_proxy import Direction, FaultProxy
-from support.gateway_process import GatewayProcess
+from support.gateway_process import GatewayProcess, Secrets
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 
@@ -199,7 +199,7 @@ def _garbage(world: World) -> AbstractContextManager[None]:
 
 def _forgeries(world: World) -> AbstractContextManager[None]:
     """Events of a run that never was, signed with a wrong secret."""
-    forger = Events("forged", type(world.gateway.secrets)(), world.port)
+    forger = Events("forged", Secrets(), world.port)
 
     def send() -> None:
         with socket.create_connection(("127.0.0.1", world.port), timeout=2) as connection:
