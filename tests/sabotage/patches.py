@@ -206,8 +206,8 @@ PATCHES = (
         "anybody can make a verified request",
         "providers/request.py",
         "if proof is not PROOF:",
-        "if proof == 0:",
-        "tests/providers/test_verified_request.py::test_a_verified_request_is_not_made_without_a_proof",
+        "if proof is None:",
+        "tests/providers/test_verified_request.py::test_a_verified_request_needs_the_proof",
     ),
     Patch(
         "the answer tells what is wrong with a signature",
