@@ -538,7 +538,7 @@ PATCHES = (
         "gateway/spool/publisher.py",
         "            except PublishUnavailable:\n                pass\n",
         "            except PublishUnavailable:\n                return\n",
-        f"{_SPOOL}::test_what_the_broker_refuses_holds_nothing_up_and_is_tried_again",
+        f"{_SPOOL}::test_what_the_broker_refuses_is_spooled",
     ),
     # --- HTTP ------------------------------------------------------------------------------------
     Patch(
@@ -574,7 +574,7 @@ PATCHES = (
         "gateway/webhooks.py",
         "if head.version not in _VERSIONS:",
         'if head.version == "":',
-        f"{_BENT}[28-version-HTTP/1.2]",
+        f"{_BENT}[28-version-HTTP/2.0]",
     ),
     Patch(
         "a request that asks for an upgrade loses its body",
