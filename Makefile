@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format bench lock image install clean services
+.PHONY: help run test check format bench ledger sabotage lock image install clean services
 MAKEFLAGS += --no-print-directory
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -42,6 +42,12 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 
 bench: $(VENV)/.dev $(VENV)/.installed services ## Measure against the floor and the usual recipe (ARGS="--quick")
 	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m bench $(ARGS)
+
+ledger: $(VENV)/.dev $(VENV)/.installed services ## Account for every event through faults and kills (ARGS="--events 1000000 …")
+	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m ledger $(ARGS)
+
+sabotage: $(VENV)/.dev $(VENV)/.installed services ## Break the product in many ways; a test must notice each (ARGS="spool …")
+	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m sabotage $(ARGS)
 
 lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(lock) pyproject.toml --output-file requirements/runtime.txt

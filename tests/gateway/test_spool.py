@@ -41,6 +41,16 @@ async def test_nothing_is_spooled_while_the_broker_confirms(tmp_path: Path) -> N
     assert not spool_path(tmp_path, 0).exists()
 
 
+async def test_what_the_broker_refuses_is_spooled(tmp_path: Path) -> None:
+    """Though it is in no trouble: what it did not confirm was not accepted yet."""
+    broker = Broker()
+    broker.refused = {"evt_1"}
+    async with spooling(tmp_path, broker) as publisher:
+        await publisher.publish(make_message(1))
+
+        assert publisher.spooled == 1
+
+
 async def test_events_that_are_not_confirmed_wait_and_are_drained_oldest_first(tmp_path: Path) -> None:
     """Every field of a message survives, and their order too."""
     broker = Broker("away")

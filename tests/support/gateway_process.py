@@ -144,6 +144,11 @@ class Program:
         return self._child
 
     @property
+    def log(self) -> Path:
+        """The file of its standard output, where it may be too long to be read at once."""
+        return self._stdout
+
+    @property
     def stdout(self) -> str:
         """What it wrote so far, over all its starts."""
         return _ESCAPES.sub("", self._stdout.read_text("utf-8", "replace"))

@@ -1,0 +1,83 @@
+"""The nemesis: for each target a thread that chooses faults, at random moments and for random times, by its seed."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+from ledger.book import Book, Fault
+from ledger.faults import FAULTS, KILL, Kind, World
+
+# Seconds between two faults of a target, at most.
+_PAUSES = {"gateway": 4.0, "Redis": 3.0, "RabbitMQ": 5.0, "clients": 5.0}
+
+
+class Nemesis:
+    """Does harm until it is told to stop, and undoes it all.
+
+    Args:
+        world: what it is done to.
+        book: what takes note.
+        seed: of all its choices.
+    """
+
+    def __init__(self, world: World, book: Book, seed: int) -> None:
+        self._world = world
+        self._book = book
+        self._is_over = threading.Event()
+        self._failures: list[BaseException] = []
+        self._threads = [
+            threading.Thread(
+                target=self._harm,
+                args=(target, random.Random(f"{seed} {target}")),
+                name=f"nemesis of {target}",
+            )
+            for target in FAULTS
+        ]
+
+    def start(self) -> None:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End, with every fault undone.
+
+        Raises:
+            BaseException: a fault could not be done or undone.
+        """
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a fault could not be done or undone."""
+        return bool(self._failures)
+
+    @property
+    def kills(self) -> int:
+        """How often the gateway was killed."""
+        return sum(fault.name == KILL for fault in self._book.faults)
+
+    @property
+    def faults(self) -> int:
+        """How many faults there were beside the kills."""
+        return len(self._book.faults) - self.kills
+
+    def _harm(self, target: str, dice: random.Random) -> None:
+        try:
+            while not self._is_over.wait(dice.uniform(0, _PAUSES[target])):
+                kinds = FAULTS[target]
+                (kind,) = dice.choices(kinds, [kind.weight for kind in kinds])
+                self._inflict(target, kind, dice.uniform(0, kind.longest))
+        except BaseException as error:  # noqa: BLE001 -- raised again by stop
+            self._failures.append(error)
+
+    def _inflict(self, target: str, kind: Kind, duration: float) -> None:
+        began = self._book.now()
+        with kind.make(self._world):
+            self._is_over.wait(duration)
+        self._book.faults.append(Fault(began, self._book.now(), target, kind.name))

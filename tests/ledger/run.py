@@ -1,0 +1,197 @@
+"""One run, from the first calm events to the balance of the book."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import uvloop
+
+from ledger.balance import Balance
+from ledger.book import Book, State
+from ledger.consumer import Consumer, bind_queue
+from ledger.events import Events
+from ledger.faults import World
+from ledger.gauge import Gauge
+from ledger.nemesis import Nemesis
+from ledger.senders import Senders
+from support.fault_proxy import FaultProxy
+from support.gateway_process import GatewayProcess, Secrets
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+from support.waiting import wait_until_async
+
+# A quarter of what is usual, so that a lease ends while its event is still being retried.
+DEADLINE = 2.0
+_LEASE = 2 * DEADLINE
+_SETTINGS = {
+    "server": {"deadline": f"{DEADLINE:g}s"},
+    "dedupe": {"lease": f"{_LEASE:g}s"},
+    "rabbitmq": {"confirm_timeout": "500ms"},
+    "spool": {"max_size": "8MiB"},
+}
+_PATIENCE = 0.5  # of what a sender has; still more than twice the deadline
+_COMPRESSION = 5_000  # 75 hours are less than a minute
+_REPORT_EVERY = 10.0
+_TIME_TO_END = 120.0
+_SPOOLED = re.compile(rb"^webhook_spooled ([0-9.e+]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much there is to be, at least.
+
+    Attributes:
+        events: new events.
+        faults: faults beside the kills.
+        kills: kills of the gateway.
+        seed: of all choices.
+        connections: of the senders.
+        rate: new events a second; 0 for as many as go.
+    """
+
+    events: int
+    faults: int
+    kills: int
+    seed: int
+    connections: int = 32
+    rate: float = 0.0
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    redis: RedisServer,
+    rabbitmq: RabbitMQServer,
+    rabbitmq_url: str,
+    tell: Callable[[str], None],
+) -> Balance:
+    """Carry the plan out in an empty folder; ``tell`` is told of the progress."""
+    with ExitStack() as stack:
+        to_redis = stack.enter_context(FaultProxy(redis.port))
+        to_rabbitmq = stack.enter_context(FaultProxy(rabbitmq.port))
+        gateway = GatewayProcess(
+            folder,
+            Secrets(),
+            redis_url=to_redis.url_of(redis.url),
+            rabbitmq_url=to_rabbitmq.url_of(rabbitmq_url),
+            overrides=_SETTINGS,
+            wait_ready=False,  # it may have to come back while RabbitMQ is away
+        )
+        stack.enter_context(gateway).wait_ready()
+        port = urlsplit(gateway.url).port
+        assert port is not None
+        events = Events(f"{plan.seed:04x}", gateway.secrets, port)
+        book = Book()
+        senders = Senders(
+            events,
+            book,
+            port,
+            connections=plan.connections,
+            rate=plan.rate,
+            compression=_COMPRESSION,
+            patience=_PATIENCE,
+            seed=plan.seed,
+        )
+        dice = random.Random(f"{plan.seed} contents")
+        world = World(gateway, redis, rabbitmq, to_redis, to_rabbitmq, port, events, senders, dice)
+        consumer = Consumer(rabbitmq_url, events, book)
+        return uvloop.run(_Run(plan, world, book, consumer, tell).run(rabbitmq_url))
+
+
+class _Run:
+    def __init__(
+        self, plan: Plan, world: World, book: Book, consumer: Consumer, tell: Callable[[str], None]
+    ) -> None:
+        self._plan = plan
+        self._world = world
+        self._book = book
+        self._consumer = consumer
+        self._tell = tell
+        self._gauge = Gauge(world.gateway)
+        self._nemesis = Nemesis(world, book, plan.seed)
+
+    async def run(self, url: str) -> Balance:
+        await bind_queue(url)
+        background = [asyncio.create_task(self._consumer.run()), asyncio.create_task(self._gauge.run())]
+        sending = asyncio.create_task(self._world.senders.run())
+        try:
+            await self._send_calmly(sending)
+            self._nemesis.start()
+            try:
+                await self._send_through_faults(sending)
+            finally:
+                await asyncio.to_thread(self._nemesis.stop)
+            await self._settle(sending)
+        finally:
+            for task in (*background, sending):
+                task.cancel()
+            await asyncio.gather(*background, sending, return_exceptions=True)
+        return Balance(
+            self._book, self._world.events, self._gauge, self._plan.seed, DEADLINE, self._world.gateway.log
+        )
+
+    async def _send_calmly(self, sending: asyncio.Task[None]) -> None:
+        """A twentieth of the events before the first fault: of those there must be one copy each."""
+        share = self._plan.events // 20
+        await wait_until_async(
+            lambda: self._book.events >= share or sending.done(),
+            600.0,
+            "events were sent before the first fault",
+        )
+        self._world.senders.is_calm = False
+        begun = self._book.events
+        await wait_until_async(
+            lambda: (
+                (self._book.arrivals >= begun and State.CALM not in self._book.states[:begun])
+                or sending.done()
+            ),
+            60.0,
+            "they were all answered and consumed",
+        )
+
+    async def _send_through_faults(self, sending: asyncio.Task[None]) -> None:
+        told = self._book.now()
+        plan, book, nemesis = self._plan, self._book, self._nemesis
+        while book.events < plan.events or nemesis.faults < plan.faults or nemesis.kills < plan.kills:
+            await asyncio.sleep(0.1)
+            if sending.done() or nemesis.has_failed:
+                break
+            if book.now() - told >= _REPORT_EVERY:
+                told = book.now()
+                self._tell(
+                    f"{told:6.0f} s  {book.events:,} events, {book.open_events:,} open, {book.arrivals:,} arrivals, "
+                    f"{nemesis.faults} faults, {nemesis.kills} kills"
+                )
+        self._world.senders.end()
+
+    async def _settle(self, sending: asyncio.Task[None]) -> None:
+        """Without faults now: the leases of the dead end, the last retries are made, the spool drains."""
+        self._tell(f"{self._book.now():6.0f} s  no more faults; {self._book.open_events:,} events are open")
+        await asyncio.to_thread(self._world.gateway.wait_ready, 60.0)
+        await asyncio.sleep(2 * _LEASE)
+        self._world.senders.hurry()
+        # What does not come to an end in this time is found in the balance.
+        await asyncio.wait([sending], timeout=_TIME_TO_END)
+        if sending.done():
+            sending.result()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TIME_TO_END):
+                while not await self._is_drained():
+                    self._tell(f"{self._book.now():6.0f} s  draining")
+        self._gauge.sample()
+
+    async def _is_drained(self) -> bool:
+        """Whether nothing waits anywhere, and nothing came for a second."""
+        before = self._book.arrivals
+        await asyncio.sleep(1.0)
+        metrics = await asyncio.to_thread(self._world.gateway.get, "/metrics", admin=True)
+        found = _SPOOLED.search(metrics.content)
+        assert found
+        return float(found[1]) == 0 and await self._consumer.is_drained() and self._book.arrivals == before

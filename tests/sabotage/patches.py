@@ -1,0 +1,650 @@
+"""The patches. Each does what a careless change could do, and names the test that is there against it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class StalePatchError(Exception):
+    """A patch does not fit the product or the tests any more."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One act of sabotage.
+
+    Attributes:
+        title: what the product does wrong with it.
+        file: the file that is changed, from the root of the repository.
+        old: the text that is replaced; it stands in the file exactly once.
+        new: what it is replaced by.
+        test: the test that fails then, as ``file::name``.
+    """
+
+    title: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+    def apply(self, root: Path) -> str:
+        """Change the file below ``root``, and return its text from before.
+
+        Raises:
+            StalePatchError: the text to replace is not there once.
+        """
+        text = self._read(root)
+        (root / self.file).write_text(text.replace(self.old, self.new), "utf-8")
+        return text
+
+    def check(self, root: Path) -> None:
+        """See whether it still fits.
+
+        Raises:
+            StalePatchError: the text to replace is not there once, or the test is not there.
+        """
+        self._read(root)
+        file, _, name = self.test.partition("::")
+        if name.partition("[")[0] not in _tests_in(root / file):
+            raise StalePatchError(f"{self.title}: there is no {self.test}")
+
+    def _read(self, root: Path) -> str:
+        path = root / self.file
+        text = path.read_text("utf-8") if path.exists() else ""
+        if text.count(self.old) != 1:
+            raise StalePatchError(f"{self.title}: {text.count(self.old)} times in {self.file}:\n{self.old}")
+        return text
+
+
+@lru_cache
+def _tests_in(file: Path) -> frozenset[str]:
+    if not file.exists():
+        return frozenset()
+    nodes = ast.parse(file.read_text("utf-8")).body
+    return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+_CONTRACT = "tests/providers/test_contract.py"
+_CLAIMS = "tests/gateway/test_claims.py"
+_PIPELINE = "tests/gateway/test_pipeline.py"
+_CONNECTION = "tests/gateway/test_publish_connection.py"
+_BREAKER = "tests/gateway/test_breaker.py"
+_SPOOL = "tests/gateway/test_spool.py"
+_BENT = "tests/hostile/test_http.py::test_bent_http_gets_its_answer"
+_ENCODED = f"{_CONNECTION}::test_any_event_is_encoded_as_the_specification_has_it"
+_SETTLED = f"{_CONNECTION}::test_answers_of_the_broker_settle_the_right_publishes"
+
+PATCHES = (
+    # --- who sent this ---------------------------------------------------------------------------
+    Patch(
+        "any signature of the right length is accepted",
+        "providers/hmac.py",
+        "if hmac.compare_digest(expected, candidate):",
+        "if candidate:",
+        f"{_CONTRACT}::test_a_signature_of_another_secret_is_refused",
+    ),
+    Patch(
+        "only the beginning of a signature is compared",
+        "providers/hmac.py",
+        "if hmac.compare_digest(expected, candidate):",
+        "if hmac.compare_digest(expected[:8], candidate[:8]):",
+        f"{_CONTRACT}::test_a_garbled_signature_does_not_match",
+    ),
+    Patch(
+        "signatures are compared in a time that tells how much is right",
+        "providers/hmac.py",
+        "if hmac.compare_digest(expected, candidate):",
+        "if expected == candidate:",
+        f"{_CONTRACT}::test_all_is_compared_with_all_in_constant_time",
+    ),
+    Patch(
+        "without a signature there is nothing to check",
+        "providers/hmac.py",
+        "        candidates, moment = self._read(request)\n",
+        "        if not request.headers.get(self._header):\n            return 0\n"
+        "        candidates, moment = self._read(request)\n",
+        f"{_CONTRACT}::test_without_its_header_it_is_missing",
+    ),
+    Patch(
+        "of two signature headers the first counts",
+        "providers/signature.py",
+        '    if headers.is_repeated(name):\n        raise SignatureRejected("signature_ambiguous")\n'
+        "    value = headers.get(name)\n",
+        "    value = next(iter(headers.all(name)), None)\n",
+        f"{_CONTRACT}::test_a_repeated_header_is_ambiguous",
+    ),
+    Patch(
+        "any number of signatures is tried",
+        "providers/hmac.py",
+        "if len(found) > MAX_CANDIDATES:",
+        "if len(found) > 1000:",
+        f"{_CONTRACT}::test_too_many_signatures_are_not_looked_at",
+    ),
+    Patch(
+        "only the first secret is tried",
+        "providers/hmac.py",
+        "for slot in range(len(self._keys) - 1, -1, -1):",
+        "for slot in range(1):",
+        f"{_CONTRACT}::test_while_rotating_either_secret_is_accepted",
+    ),
+    Patch(
+        "the timestamp may be of any age",
+        "providers/signature.py",
+        "if age > tolerance:",
+        "if age > 1000 * tolerance:",
+        f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
+    ),
+    Patch(
+        "the timestamp may be in the future",
+        "providers/signature.py",
+        "if -age > tolerance:",
+        "if -age > 1000 * tolerance:",
+        f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
+    ),
+    Patch(
+        "of two timestamps in one header the first counts",
+        "providers/hmac.py",
+        "if len(moments) != 1:",
+        "if not moments:",
+        f"{_CONTRACT}::test_two_timestamps_in_one_header_are_ambiguous",
+    ),
+    Patch(
+        "the timestamp is not among what is signed",
+        "providers/hmac.py",
+        'b"%b.%b" % (moment, request.body)',
+        "request.body",
+        f"{_CONTRACT}::test_we_sign_as_the_oracle_does",
+    ),
+    Patch(
+        "a timestamp is what int() takes",
+        "providers/signature.py",
+        "if len(text) > longest or not _DIGITS.fullmatch(text):",
+        'if len(text) > longest or not text.strip().replace(b"_", b"").isdigit():',
+        f"{_CONTRACT}::test_a_timestamp_that_is_not_digits_is_malformed",
+    ),
+    Patch(
+        "an empty secret is a key",
+        "providers/secrets.py",
+        "    if not key:\n",
+        "    if key is None:\n",
+        "tests/providers/test_secrets.py::test_an_empty_key_is_refused",
+    ),
+    Patch(
+        "a refused secret is told",
+        "providers/secrets.py",
+        'raise SecretFormatError("is not base64")',
+        'raise SecretFormatError(f"{text} is not base64")',
+        "tests/providers/test_secrets.py::test_the_error_does_not_tell_the_secret",
+    ),
+    Patch(
+        "a message id may have dots, and end where one likes",
+        "providers/standard_webhooks.py",
+        'if b"." in message_id:',
+        'if b" " in message_id:',
+        f"{_CONTRACT}::test_an_id_with_a_dot_is_refused",
+    ),
+    Patch(
+        "a public-key signature is read and not checked",
+        "providers/standard_webhooks.py",
+        "public_key.verify(signature, message)",
+        "public_key.public_bytes_raw()",
+        f"{_CONTRACT}::test_a_signature_of_another_secret_is_refused",
+    ),
+    Patch(
+        "a signature need not cover the body",
+        "providers/hmac.py",
+        'if "body" not in fields:',
+        "if not fields:",
+        "tests/providers/test_spec.py::test_a_signature_that_leaves_out_the_body_is_refused",
+    ),
+    Patch(
+        "anybody can make a verified request",
+        "providers/request.py",
+        "if proof is not PROOF:",
+        "if proof is None:",
+        "tests/providers/test_verified_request.py::test_a_verified_request_needs_the_proof",
+    ),
+    Patch(
+        "the answer tells what is wrong with a signature",
+        "providers/rejections.py",
+        "        super().__init__(fault)\n        self.fault = fault\n",
+        "        super().__init__(fault)\n        self.fault = fault\n        self.reason = fault\n",
+        f"{_PIPELINE}::test_all_signature_failures_have_one_answer",
+    ),
+    Patch(
+        "an event id may be anything",
+        "providers/identity.py",
+        "if type(text) is not str or not _EVENT_ID.fullmatch(text):",
+        "if type(text) is not str or not text:",
+        "tests/providers/test_identify.py::test_an_unusable_event_id_is_refused",
+    ),
+    # --- what is taken for an event --------------------------------------------------------------
+    Patch(
+        "a body may be nested as deep as one likes",
+        "gateway/payload.py",
+        "and is_deeper(payload, MAX_DEPTH):",
+        "and is_deeper(payload, 1000):",
+        "tests/gateway/test_payload.py::test_nesting_is_bounded",
+    ),
+    Patch(
+        "NaN is a number",
+        "gateway/payload.py",
+        "payload = orjson.loads(body)",
+        'payload = __import__("json").loads(body)',
+        "tests/gateway/test_payload.py::test_what_is_not_json_to_the_letter_is_refused",
+    ),
+    Patch(
+        "a compressed body is read as it is",
+        "gateway/payload.py",
+        'if b"content-encoding" in headers and',
+        'if b"x-content-encoding" in headers and',
+        "tests/gateway/test_payload.py::test_anything_else_is_not_read",
+    ),
+    Patch(
+        "a body is parsed before its sender is proven",
+        "gateway/pipeline.py",
+        "        verified = endpoint.adapter.verify(request, now)",
+        "        parse_json(body)\n        verified = endpoint.adapter.verify(request, now)",
+        f"{_PIPELINE}::test_all_signature_failures_have_one_answer",
+    ),
+    Patch(
+        "an event against its schema is as good as any",
+        "gateway/pipeline.py",
+        "if schema.is_valid(payload):",
+        "if schema.is_valid(payload) or schema.explain(payload):",
+        f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",
+    ),
+    Patch(
+        "quarantined events go where the good ones go",
+        "gateway/pipeline.py",
+        "exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,",
+        "exchange=self._exchange,",
+        f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",
+    ),
+    Patch(
+        "on_invalid: reject rejects nothing",
+        "gateway/pipeline.py",
+        "if validation.violations and endpoint.rejects_invalid:",
+        "if validation is None and endpoint.rejects_invalid:",
+        f"{_PIPELINE}::test_an_event_against_its_schema_is_refused_where_that_is_wanted",
+    ),
+    Patch(
+        "a schema may compare any number of items with each other",
+        "gateway/schemas/lint.py",
+        'if schema.get("uniqueItems") and',
+        'if schema.get("uniqueItem") and',
+        "tests/gateway/test_schemas_catalogue.py::test_what_is_no_usable_schema_is_refused_at_load",
+    ),
+    Patch(
+        "a pattern may take for ever",
+        "gateway/schemas/lint.py",
+        "if _nests_unbounded(pattern):",
+        "if _nests_unbounded(pattern[:1]):",
+        "tests/gateway/test_schemas_catalogue.py::test_what_is_no_usable_schema_is_refused_at_load",
+    ),
+    Patch(
+        "a schema may call an address",
+        "gateway/schemas/lint.py",
+        'if not reference.startswith(("#", "urn:")):',
+        'if not reference.startswith(("#", "urn:", "http")):',
+        "tests/gateway/test_schemas_catalogue.py::test_what_is_no_usable_schema_is_refused_at_load",
+    ),
+    # --- the event -------------------------------------------------------------------------------
+    Patch(
+        "the body is encoded again",
+        "gateway/event.py",
+        "(orjson.dumps(attributes)[:-1], data)",
+        "(orjson.dumps(attributes)[:-1], orjson.dumps(orjson.loads(data)))",
+        "tests/gateway/test_event.py::test_data_is_byte_for_byte_what_was_sent",
+    ),
+    Patch(
+        "an event type goes into the routing key as it is",
+        "gateway/event.py",
+        'return _NOT_IN_KEYS.sub(".", event_type)',
+        "return event_type",
+        "tests/gateway/test_event.py::test_event_types_in_routing_keys_have_no_special_characters",
+    ),
+    Patch(
+        "an unchecked event is marked as claimed",
+        "gateway/event.py",
+        '"dedupe": "claimed" if is_claimed else "unchecked"',
+        '"dedupe": "claimed"',
+        f"{_PIPELINE}::test_without_claims_events_are_published_unchecked_and_marked",
+    ),
+    # --- claims ----------------------------------------------------------------------------------
+    Patch(
+        "our own pending claim is somebody else's",
+        "gateway/claims/__init__.py",
+        "if value is None or value == holder:",
+        "if value is None:",
+        f"{_CLAIMS}::test_a_claim_asked_for_again_recognises_itself",
+    ),
+    Patch(
+        "a pending claim is a duplicate",
+        "gateway/claims/__init__.py",
+        "        return Standing.IN_FLIGHT\n",
+        "        return Standing.DONE\n",
+        f"{_CLAIMS}::test_the_second_claimer_sees_that_the_first_is_at_work",
+    ),
+    Patch(
+        "a claim takes what is taken",
+        "gateway/claims/redis.py",
+        'holder, "NX", "PX"',
+        'holder, "PX"',
+        f"{_CLAIMS}::test_redis_holds_the_token_for_the_lease_and_then_done_for_the_retention",
+    ),
+    Patch(
+        "anybody can release a claim in Redis",
+        "gateway/claims/redis.py",
+        "\"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0\"",
+        "\"return redis.call('DEL', KEYS[1])\"",
+        f"{_CLAIMS}::test_only_its_holder_can_release_a_key",
+    ),
+    Patch(
+        "anybody can release a claim in SQLite",
+        "gateway/claims/sqlite.py",
+        "DELETE FROM claims WHERE key = ? AND value = ?",
+        "DELETE FROM claims WHERE key = ? AND ? != ''",
+        f"{_CLAIMS}::test_only_its_holder_can_release_a_key",
+    ),
+    Patch(
+        "a claim never ends",
+        "gateway/claims/redis.py",
+        '"NX", "PX", self._lease_ms, "GET"',
+        '"NX", "GET"',
+        f"{_CLAIMS}::test_a_redis_lease_ends_by_itself",
+    ),
+    Patch(
+        "one provider's events are another's duplicates",
+        "gateway/claims/__init__.py",
+        'return f"{KEY_PREFIX}:{provider}:{',
+        'return f"{KEY_PREFIX}:{',
+        f"{_CLAIMS}::test_keys_of_different_events_differ",
+    ),
+    Patch(
+        "an event that is in flight is answered as a duplicate",
+        "gateway/dedupe.py",
+        "        raise InFlight\n",
+        "        return Standing.DONE\n",
+        f"{_PIPELINE}::test_an_event_that_another_request_handles_is_in_flight",
+    ),
+    Patch(
+        "on_unavailable: reject accepts",
+        "gateway/dedupe.py",
+        "if not self.accepts_unchecked:",
+        "if self.accepts_unchecked is None:",
+        f"{_PIPELINE}::test_without_claims_events_are_refused_where_that_is_wanted",
+    ),
+    Patch(
+        "a claim is done before the broker's confirm",
+        "gateway/pipeline.py",
+        "            await self._publisher.publish(",
+        "            self._dedupe.commit(claim, endpoint.metrics)\n            await self._publisher.publish(",
+        f"{_PIPELINE}::test_the_claim_is_permanent_only_after_the_confirm",
+    ),
+    Patch(
+        "a claim stays when the publish failed",
+        "gateway/pipeline.py",
+        "        except PublishUnavailable as error:\n            self._dedupe.release(claim)\n",
+        "        except PublishUnavailable as error:\n",
+        f"{_PIPELINE}::test_an_event_that_the_broker_does_not_confirm_is_to_be_sent_again",
+    ),
+    Patch(
+        "a claim stays when the request is cancelled",
+        "gateway/pipeline.py",
+        "        except BaseException:\n            self._dedupe.release(claim)\n",
+        "        except BaseException:\n",
+        f"{_PIPELINE}::test_a_request_that_is_cancelled_gives_its_claim_back",
+    ),
+    # --- publishing ------------------------------------------------------------------------------
+    Patch(
+        "the broker may drop what it cannot route",
+        "gateway/publishers/amqp.py",
+        '_MANDATORY = b"\\x01"',
+        '_MANDATORY = b"\\x00"',
+        _ENCODED,
+    ),
+    Patch(
+        "messages are transient",
+        "gateway/publishers/amqp.py",
+        '_PERSISTENT = b"\\x02"',
+        '_PERSISTENT = b"\\x01"',
+        _ENCODED,
+    ),
+    Patch(
+        "an event counts as confirmed when it is sent",
+        "gateway/publishers/amqp.py",
+        "_Pending(confirm, self._loop.time(), message.message_id)\n",
+        "_Pending(confirm, self._loop.time(), message.message_id)\n        confirm.set_result(None)\n",
+        _SETTLED,
+    ),
+    Patch(
+        "a nack is an ack", "gateway/publishers/amqp.py", "is_ack=method_id == _ACK", "is_ack=True", _SETTLED
+    ),
+    Patch(
+        "a confirm of several is one of one",
+        "gateway/publishers/amqp.py",
+        "bool(bits & 1)",
+        "False",
+        _SETTLED,
+    ),
+    Patch(
+        "a returned event is published",
+        "gateway/publishers/amqp.py",
+        "            if pending.message_id == message_id and not",
+        "            if pending.message_id is message_id is None and not",
+        _SETTLED,
+    ),
+    Patch(
+        "what waits for a confirm when the connection ends waits for ever",
+        "gateway/publishers/amqp.py",
+        "        stranded, self._unconfirmed = self._unconfirmed, {}\n",
+        "        stranded: dict[int, _Pending] = {}\n",
+        f"{_CONNECTION}::test_the_end_of_the_connection_fails_all_that_wait",
+    ),
+    Patch(
+        "any number of events waits for its confirm",
+        "gateway/publishers/amqp.py",
+        "_MOST_UNCONFIRMED = 4096",
+        "_MOST_UNCONFIRMED = 40_960",
+        f"{_CONNECTION}::test_messages_that_wait_for_their_confirm_are_bounded",
+    ),
+    Patch(
+        "a broker that confirms nothing is sent everything",
+        "gateway/breaker.py",
+        "if self._timeouts >= _TIMEOUTS_THAT_OPEN:",
+        "if self._timeouts >= 1_000_000:",
+        f"{_BREAKER}::test_three_timeouts_in_a_row_open_it",
+    ),
+    Patch(
+        "a broker that is asked again is sent everything",
+        "gateway/breaker.py",
+        "if self._probed_at is not None or now < self._probe_due_at:",
+        "if now < self._probe_due_at:",
+        f"{_BREAKER}::test_after_a_second_one_message_at_a_time_may_go",
+    ),
+    # --- the spool -------------------------------------------------------------------------------
+    Patch(
+        "an event is accepted before it is on disk",
+        "gateway/spool/store.py",
+        "        await self._wait_for(written)\n",
+        "        written.add_done_callback(lambda done: done.exception())\n",
+        f"{_SPOOL}::test_a_spool_that_cannot_be_written_refuses_and_is_tried_again",
+    ),
+    Patch(
+        "a commit that failed is one",
+        "gateway/sqlite.py",
+        "self._loop.call_soon_threadsafe(_fail, batch, error)",
+        "self._loop.call_soon_threadsafe(_resolve, batch, [None] * len(batch))",
+        "tests/gateway/test_embedded.py::test_a_failing_operation_leaves_nothing_of_its_batch",
+    ),
+    Patch(
+        "an event leaves the spool before it is published",
+        "gateway/spool/drain.py",
+        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
+        "        await self._spool.delete(messages)\n"
+        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
+        f"{_SPOOL}::test_events_in_the_spool_survive_kill_9",
+    ),
+    Patch(
+        "an event leaves the spool without a confirm",
+        "gateway/spool/drain.py",
+        "            self._note_refusal(str(error))\n",
+        "            self._note_refusal(str(error))\n            self._confirmed.append(message)\n",
+        f"{_SPOOL}::test_what_the_broker_refuses_holds_nothing_up_and_is_tried_again",
+    ),
+    Patch(
+        "one event that nobody can publish holds up all others",
+        "gateway/spool/drain.py",
+        'await self._spool.set_aside(message, f"cannot be published: {error!r}")',
+        'raise PublishUnavailable("again")',
+        f"{_SPOOL}::test_an_event_that_nobody_can_publish_is_set_aside",
+    ),
+    Patch(
+        "the spool has no bound",
+        "gateway/spool/store.py",
+        "if self.trouble or self._size + size > self._max_size:",
+        "if self._damage:",
+        f"{_SPOOL}::test_many_at_once_cannot_overshoot_the_bound",
+    ),
+    Patch(
+        "two processes drain one spool",
+        "gateway/spool/files.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB",
+        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        f"{_SPOOL}::test_a_second_gateway_on_the_same_spool_does_not_start",
+    ),
+    Patch(
+        "a damaged row is published",
+        "gateway/spool/rows.py",
+        " or digest != _digest(head, body):",
+        ":",
+        f"{_SPOOL}::test_a_row_that_was_changed_is_set_aside",
+    ),
+    Patch(
+        "the newest event is drained first",
+        "gateway/spool/store.py",
+        "FROM spool WHERE id > ? ORDER BY id",
+        "FROM spool WHERE id > ? ORDER BY id DESC",
+        f"{_SPOOL}::test_events_that_are_not_confirmed_wait_and_are_drained_oldest_first",
+    ),
+    Patch(
+        "what the broker does not confirm is not spooled",
+        "gateway/spool/publisher.py",
+        "            except PublishUnavailable:\n                pass\n",
+        "            except PublishUnavailable:\n                return\n",
+        f"{_SPOOL}::test_what_the_broker_refuses_is_spooled",
+    ),
+    # --- HTTP ------------------------------------------------------------------------------------
+    Patch(
+        "a body may have one byte more than its limit",
+        "gateway/http.py",
+        "if incoming.size > incoming.max_body:",
+        "if incoming.size > incoming.max_body + 1:",
+        f"{_BENT}[8-chunks-over-the-limit-by-one]",
+    ),
+    Patch(
+        "a request may have any number of header fields",
+        "gateway/webhooks.py",
+        "if len(headers.fields) > MAX_FIELDS or head.size > MAX_HEAD:",
+        "if head.size > 1000 * MAX_HEAD:",
+        f"{_BENT}[25-101-header-fields]",
+    ),
+    Patch(
+        "of two hosts the last counts",
+        "gateway/webhooks.py",
+        'if headers.get(b"host") is None and',
+        'if b"host" not in headers and',
+        f"{_BENT}[29-two-hosts]",
+    ),
+    Patch(
+        "a transfer coding that nobody undoes is accepted",
+        "gateway/webhooks.py",
+        'if coding is not None and coding.lower() != b"chunked":',
+        'if coding == b"":',
+        f"{_BENT}[15-coding-'gzip,-chunked']",
+    ),
+    Patch(
+        "HTTP of any version is understood",
+        "gateway/webhooks.py",
+        "if head.version not in _VERSIONS:",
+        'if head.version == "":',
+        f"{_BENT}[28-version-HTTP/2.0]",
+    ),
+    Patch(
+        "a request that asks for an upgrade loses its body",
+        "gateway/http.py",
+        "self._decline_upgrade(data[upgrade.args[0] :])",
+        "self.on_rest_complete()",
+        f"{_BENT}[31-upgrade-to-h2c]",
+    ),
+    Patch(
+        "a head may take as long as it likes",
+        "gateway/http.py",
+        "HEAD_DEADLINE = 5.0",
+        "HEAD_DEADLINE = 500.0",
+        "tests/hostile/test_slow.py::test_slow_senders_are_cut_off",
+    ),
+    Patch(
+        "anybody can say where it sends from",
+        "gateway/admission.py",
+        "if not self._trusted or not self._trusts(_parse(peer)):",
+        "if not self._trusted:",
+        "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
+    ),
+    Patch(
+        "of what proxies say the sender's part counts",
+        "gateway/admission.py",
+        "for hop in reversed(hops):",
+        "for hop in hops:",
+        "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
+    ),
+    Patch(
+        "who cannot be told is allowed",
+        "gateway/admission.py",
+        "if address is None or not any(",
+        "if address is not None and not any(",
+        "tests/gateway/test_admission.py::test_only_allowed_addresses_come_in",
+    ),
+    Patch(
+        "forgeries count towards the rate",
+        "gateway/admission.py",
+        "        if self._bucket and self._bucket.is_empty():\n",
+        "        self.note_verified()\n        if self._bucket and self._bucket.is_empty():\n",
+        "tests/gateway/test_admission.py::test_only_verified_events_count_towards_the_rate",
+    ),
+    Patch(
+        "a signature that is not ASCII is a bug of ours",
+        "providers/hmac.py",
+        "if hmac.compare_digest(expected, candidate):",
+        "if hmac.compare_digest(expected.decode(), candidate.decode()):",
+        f"{_CONTRACT}::test_bytes_that_are_not_ascii_are_refused",
+    ),
+    Patch(
+        "the log tells the header fields",
+        "gateway/webhooks.py",
+        "            cause=exchange.cause,\n",
+        "            cause=exchange.cause,\n            headers=str(exchange.request.headers.fields) if exchange.answer else None,\n",
+        "tests/gateway/test_logs.py::test_no_secret_and_nothing_personal_is_logged",
+    ),
+    # --- configuration ---------------------------------------------------------------------------
+    Patch(
+        "a lease may be shorter than a request",
+        "gateway/config/conflicts.py",
+        "if dedupe.lease < 2 * server.deadline:",
+        "if dedupe.lease <= 0:",
+        "tests/gateway/test_config.py::test_a_mistake_is_told_with_its_place",
+    ),
+    Patch(
+        "a placeholder is a secret",
+        "gateway/config/loader.py",
+        "elif _PLACEHOLDER.fullmatch(secret):",
+        "elif not secret:",
+        "tests/gateway/test_config.py::test_a_mistake_is_told_with_its_place",
+    ),
+)

@@ -1,0 +1,18 @@
+"""The patches fit the product and the tests; ``make sabotage`` applies them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sabotage.patches import PATCHES, ROOT, Patch
+
+
+def test_there_are_many() -> None:
+    """Each with a title of its own."""
+    assert len({patch.title for patch in PATCHES}) == len(PATCHES) >= 30
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.title)
+def test_a_patch_fits(patch: Patch) -> None:
+    """What it replaces stands there once, and the test that it names is there."""
+    patch.check(ROOT)
