@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from math import ceil
 
 import structlog
@@ -173,8 +174,13 @@ def tell_doubts(config: Config) -> None:
 def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, _end_at_once)
     stop.set()
+
+
+def _end_at_once(number: int, _: object) -> None:
+    # Not the default action: the kernel keeps that from a process that is the first of its container.
+    os._exit(128 + number)
 
 
 def _settle_memory() -> None:
@@ -204,16 +210,17 @@ def _server(listener: Listener, config: Config) -> _Server:
 
 def _limits(config: Config) -> Limits:
     """What is configured, as far as the system lets us open as many files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS has a lower limit than it tells
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        soft = hard
-    most = max(soft - _OTHER_FILES, 1) if soft != resource.RLIM_INFINITY else config.server.max_connections
-    if most < config.server.max_connections:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = config.server.max_connections
+    if (
+        files != resource.RLIM_INFINITY and (files - _OTHER_FILES) // 2 < most
+    ):  # as many more while they are refused
+        most = max((files - _OTHER_FILES) // 2, 1)
         log.warning("fewer connections than server.max_connections, for want of open files", connections=most)
-    return Limits(
-        min(config.server.max_connections, most), config.server.max_in_flight, config.server.max_buffered
-    )
+    return Limits(most, config.server.max_in_flight, config.server.max_buffered)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_a_second_signal_ends_it_at_once(
             assert gateway.child.is_running
             gateway.child.signal(number)
 
-            assert gateway.wait_for_end(SOON) == -number
+            assert gateway.wait_for_end(SOON) == 128 + number
         assert gateway.request_lines() == []
 
 
