@@ -32,14 +32,20 @@ class Breaker:
         """Whether messages are held back, but for one at a time that finds out whether confirms come again."""
         return self._probe_due_at is not None
 
+    @property
+    def is_probe_due(self) -> bool:
+        """Whether the breaker is open and the next message would be the probe."""
+        return (
+            self._probe_due_at is not None and self._probed_at is None and self._clock() >= self._probe_due_at
+        )
+
     def permits(self) -> bool:
         """Whether a message may be sent now. While the breaker is open that message is the probe."""
         if self._probe_due_at is None:
             return True
-        now = self._clock()
-        if self._probed_at is not None or now < self._probe_due_at:
+        if not self.is_probe_due:
             return False
-        self._probed_at = now
+        self._probed_at = self._clock()
         return True
 
     def note_confirm(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,6 +36,18 @@ class Message:
 
 class PublishUnavailable(Exception):
     """The broker did not confirm. The message may have arrived all the same."""
+
+
+class ConfirmOverdue(PublishUnavailable):
+    """The broker did not confirm in time, and still may.
+
+    Attributes:
+        late: done when it confirms all the same; cancelled when it no longer can.
+    """
+
+    def __init__(self, cause: str, late: asyncio.Future[None]) -> None:
+        super().__init__(cause)
+        self.late = late
 
 
 class Publisher(Protocol):

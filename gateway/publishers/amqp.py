@@ -23,7 +23,7 @@ from pamqp import base, commands, exceptions, frame, header, heartbeat
 from pamqp.common import FieldTable
 
 from gateway.breaker import Breaker
-from gateway.publishers import APP_ID, CONTENT_TYPE, Message, PublishUnavailable
+from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, PublishUnavailable
 
 _HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _FRAME_END = b"\xce"
@@ -34,6 +34,7 @@ _REACH_TIMEOUT = 3.0  # to reach the broker: a packet lost while it was away mus
 _OPEN_TIMEOUT = 10.0  # to log in and declare, for which a broker that starts takes its time
 _WATCH_EVERY = 0.1
 _DECLARE_EVERY = 1.0
+_LONGEST_UNCONFIRMED = 60  # seconds, after which a confirm is lost for good and a new connection has to do
 _LARGEST_BACKLOG = 16 * 1024 * 1024  # bytes that the broker has not read, beyond which publishing stops
 _MOST_UNCONFIRMED = 4096  # messages, beyond which publishing stops
 
@@ -95,12 +96,30 @@ class BrokerRefusal(ConnectionError):
 
 @dataclass(slots=True)
 class _Pending:
-    """A message that waits for its confirm."""
+    """A message that waits for its confirm; ``late`` once nobody does any more."""
 
     confirm: asyncio.Future[None]
     sent_at: float
     message_id: str
-    is_overdue: bool = False
+    late: asyncio.Future[None] | None = None
+
+    def settle(self, *, is_ack: bool) -> None:
+        if self.late is not None:
+            if is_ack and not self.late.done():
+                self.late.set_result(None)
+            self.late.cancel()
+        elif self.confirm.done():  # returned, or its request was cancelled
+            pass
+        elif is_ack:
+            self.confirm.set_result(None)
+        else:
+            self.confirm.set_exception(PublishUnavailable("refused by the broker (nack)"))
+
+    def refuse(self, cause: str) -> None:
+        if self.late is not None:
+            self.late.cancel()
+        elif not self.confirm.done():
+            self.confirm.set_exception(PublishUnavailable(cause))
 
 
 class PublishConnection(asyncio.Protocol):
@@ -132,7 +151,8 @@ class PublishConnection(asyncio.Protocol):
         self._declaring: asyncio.Task[None] | None = None
         self._is_flush_due = False
         self._is_paused = False
-        self._heard_at = self._spoke_at = self._loop.time()
+        self._heard_at = self._spoke_at = self._confirmed_at = self._loop.time()
+        self._is_stalled = False
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -147,9 +167,17 @@ class PublishConnection(asyncio.Protocol):
             return "the connection is lost"
         if self.blocked or self._is_paused:
             return self.blocked or "the broker does not read what it is sent"
+        if self._is_stalled and not self._breaker.is_open:
+            return f"the broker has confirmed nothing for {self._timeout / 4:g} s"
         if self._breaker.is_open:
             return f"the broker has confirmed nothing within {self._timeout:g} s; it is asked again every few seconds"
         return ""
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether a message would be sent now, the probe of an open breaker included."""
+        is_open = not (self.lost.done() or self.blocked or self._is_paused)
+        return is_open and (not self._breaker.is_open or self._breaker.is_probe_due)
 
     def publish(self, message: Message) -> asyncio.Future[None]:
         """Done when the broker confirms; raises PublishUnavailable when it does not."""
@@ -191,7 +219,7 @@ class PublishConnection(asyncio.Protocol):
 
     def _refusal(self) -> str:
         if self.lost.done() or self.blocked or self._is_paused or not self._breaker.permits():
-            return self.trouble
+            return self.trouble or "the broker is asked with another message"
         if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
             return f"{_MOST_UNCONFIRMED} messages wait for their confirm"
         return ""
@@ -313,13 +341,9 @@ class PublishConnection(asyncio.Protocol):
             pending = unconfirmed.pop(settled, None)
             if pending is None:
                 continue
-            is_timely, is_late = is_timely or not pending.is_overdue, is_late or pending.is_overdue
-            if pending.confirm.done():  # timed out, returned, or its request was cancelled
-                continue
-            if is_ack:
-                pending.confirm.set_result(None)
-            else:
-                pending.confirm.set_exception(PublishUnavailable("refused by the broker (nack)"))
+            is_timely, is_late = is_timely or pending.late is None, is_late or pending.late is not None
+            pending.settle(is_ack=is_ack)
+        self._confirmed_at, self._is_stalled = self._heard_at, False
         if is_timely:
             self._breaker.note_confirm()
         elif is_late:
@@ -357,8 +381,8 @@ class PublishConnection(asyncio.Protocol):
     def _on_returned(self, message_id: str | None) -> None:
         # A return names no delivery tag, and the ack that follows says nothing of it; the id is all there is.
         for pending in self._unconfirmed.values():
-            if pending.message_id == message_id and not pending.confirm.done():
-                pending.confirm.set_exception(PublishUnavailable(self._return_cause))
+            if pending.message_id == message_id:
+                pending.refuse(self._return_cause)
 
     def _answer_close(self, close: base.Frame) -> None:
         if isinstance(close, commands.Connection.Close):
@@ -380,19 +404,27 @@ class PublishConnection(asyncio.Protocol):
         now = self._loop.time()
         for pending in self._unconfirmed.values():
             if now - pending.sent_at < self._timeout:
+                self._is_stalled = now - max(pending.sent_at, self._confirmed_at) > self._timeout / 4
                 break
-            if pending.is_overdue:
-                continue
-            pending.is_overdue = True
-            self._breaker.note_timeout(pending.sent_at)
-            if not pending.confirm.done():
-                pending.confirm.set_exception(PublishUnavailable(f"not confirmed within {self._timeout:g} s"))
+            if pending.late is None:
+                self._give_up_waiting(pending)
+        oldest = next(iter(self._unconfirmed.values()), None)
+        if oldest and now - oldest.sent_at > _LONGEST_UNCONFIRMED and not self.blocked:
+            self.fail(ConnectionError(f"a message was not confirmed for {_LONGEST_UNCONFIRMED} s"))
+            return
         if now - self._spoke_at > _HEARTBEAT / 2:
             self._write(_HEARTBEAT_FRAME)
         if now - self._heard_at > 2 * _HEARTBEAT:
             self.fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
         else:
             self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
+
+    def _give_up_waiting(self, pending: _Pending) -> None:
+        self._breaker.note_timeout(pending.sent_at)
+        pending.late = self._loop.create_future()
+        if not pending.confirm.done():
+            cause = f"not confirmed within {self._timeout:g} s"
+            pending.confirm.set_exception(ConfirmOverdue(cause, pending.late))
 
     def fail(self, error: OSError) -> None:
         """End the connection, and with it everything that waits for it."""
@@ -406,10 +438,7 @@ class PublishConnection(asyncio.Protocol):
             self._reply.set_exception(error)
         stranded, self._unconfirmed = self._unconfirmed, {}
         for pending in stranded.values():
-            if not pending.confirm.done():
-                pending.confirm.set_exception(
-                    PublishUnavailable(f"connection lost before the confirm: {error}")
-                )
+            pending.refuse(f"connection lost before the confirm: {error}")
 
 
 _CAPABILITIES: FieldTable = {

@@ -63,7 +63,7 @@ class RabbitPublisher:
     @property
     def is_accepting(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return not self.trouble
+        return self._link.current is not None and self._link.current.is_accepting
 
     @property
     def unconfirmed(self) -> int:

@@ -7,11 +7,12 @@ from contextlib import suppress
 
 import structlog
 
-from gateway.publishers import Publisher, PublishUnavailable
+from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.spool.rows import SpooledMessage
 from gateway.spool.store import Spool
 
-_PUBLISHED_AT_ONCE = 200  # messages; few enough that live events, which go between, hardly wait for them
+# Messages; few enough that live events, which go between, hardly wait for them. Who is killed repeats them.
+_PUBLISHED_AT_ONCE = 50
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _TIME_TO_END = 3.0
@@ -111,6 +112,8 @@ class Drain:
     async def _publish(self, message: SpooledMessage) -> None:
         try:
             await self._broker.publish(message.message)
+        except ConfirmOverdue as overdue:
+            self._spool.hold_back(message.row, message.size, overdue.late)
         except PublishUnavailable as error:
             self._note_refusal(str(error))
         except Exception as error:  # noqa: BLE001 -- one event that nobody can publish must not hold up all others

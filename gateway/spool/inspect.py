@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.spool.rows import OVERHEAD, CorruptRow, SpooledMessage, decode
+from gateway.spool.rows import COLUMNS, OVERHEAD, CorruptRow, SpooledMessage, decode
 
 _AT_ONCE = 100  # rows; between them the gateway is free to tidy its log up
 
@@ -56,7 +56,7 @@ def events_in(path: Path) -> Iterator[SpooledMessage | CorruptRow]:
     Raises:
         sqlite3.Error: it cannot be read.
     """
-    for row in _rows(path, "SELECT id, head, body, digest FROM spool WHERE id > ? ORDER BY id LIMIT ?"):
+    for row in _rows(path, f"SELECT {COLUMNS} FROM spool WHERE id > ? ORDER BY id LIMIT ?"):  # noqa: S608 -- ours
         try:
             yield decode(row)
         except CorruptRow as error:
@@ -70,7 +70,9 @@ def corrupt_rows_in(path: Path) -> Iterator[tuple[int, Any, Any, str, float]]:
         sqlite3.Error: it cannot be read.
     """
     return _rows(
-        path, "SELECT id, head, body, reason, found_at FROM corrupt WHERE id > ? ORDER BY id LIMIT ?"
+        path,
+        "SELECT id, CAST(head AS BLOB), CAST(body AS BLOB), reason, found_at FROM corrupt"
+        " WHERE id > ? ORDER BY id LIMIT ?",
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from gateway.publishers import Message, Publisher, PublishUnavailable
+from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
 from gateway.spool.drain import Drain
 from gateway.spool.files import left_behind, spool_path
 from gateway.spool.store import Spool
@@ -87,15 +87,18 @@ class SpoolingPublisher:
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:
+        late = None
         # A broker in trouble is tried with what waits in the spool: nobody waits for that to be answered.
         if not self._broker.trouble or self._spool.trouble:
             try:
                 await self._broker.publish(message)
+            except ConfirmOverdue as overdue:
+                late = overdue.late
             except PublishUnavailable:
                 pass
             else:
                 return
-        await self._spool.append(message)
+        await self._spool.append(message, late)
 
     async def _adopt(self, path: Path) -> None:
         spool = Spool(path, max_size=0)

@@ -21,6 +21,9 @@ CREATE TABLE IF NOT EXISTS corrupt (
 OVERHEAD = 512
 """Bytes that are counted for a row beside its body: its other fields, and what the file needs around them."""
 
+COLUMNS = "id, CAST(head AS BLOB), CAST(body AS BLOB), CAST(digest AS BLOB)"
+"""What :func:`decode` takes: as bytes, whatever a flipped bit makes SQLite take them for."""
+
 _DIGEST_SIZE = 16
 
 Row = tuple[int, Any, Any, Any]

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 
 from gateway.publishers import Message, PublishUnavailable
 from gateway.spool.files import Ownership, delete_database
 from gateway.spool.reserve import Reserve
-from gateway.spool.rows import OVERHEAD, SCHEMA, CorruptRow, SpooledMessage, decode, encode
+from gateway.spool.rows import COLUMNS, OVERHEAD, SCHEMA, CorruptRow, SpooledMessage, decode, encode
 from gateway.spool.salvage import is_damage, mark_as_damaged, mend
 from gateway.sqlite import SqliteFile, open_file
 
@@ -52,6 +52,8 @@ class Spool:
         self._max_size = max_size
         self._size = 0
         self._has_reserve = True
+        self._is_full = False
+        self._held_back: set[int] = set()
         self._damage = self._failure = ""
         self._failed_until = 0.0
         self.is_filled = asyncio.Event()
@@ -65,7 +67,7 @@ class Spool:
             return f"the spool cannot be written: {self._failure}"
         if not self._has_reserve:
             return "the disk is full, and the spool is only drained"
-        return "the spool is full" if self._size >= self._max_size else ""
+        return "the spool is full" if self._is_full or self._size >= self._max_size else ""
 
     async def start(self) -> None:
         """Open the file, saving what can be saved of a damaged one.
@@ -98,25 +100,47 @@ class Spool:
             await asyncio.to_thread(_delete_if_empty, self.path)
         self._owner.give_back()
 
-    async def append(self, message: Message) -> None:
+    async def append(self, message: Message, late: asyncio.Future[None] | None = None) -> None:
         """Done when ``message`` is on disk.
+
+        Args:
+            message: what is to wait.
+            late: see :meth:`hold_back`, if its confirm may still come.
 
         Raises:
             PublishUnavailable: the spool is full, or cannot be written.
         """
         row = encode(message, time.time())
         size = OVERHEAD + len(message.body)
-        if self.trouble or self._size + size > self._max_size:
-            raise PublishUnavailable(self.trouble or "the spool is full")
+        if self._size + size > self._max_size:
+            self._is_full = self.count > 0
+            raise PublishUnavailable("the spool is full")
+        if self.trouble:
+            raise PublishUnavailable(self.trouble)
+        numbers: list[int] = []
+
+        def insert(connection: sqlite3.Connection) -> None:
+            cursor = connection.execute("INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row)
+            numbers.append(cast("int", cursor.lastrowid))
+            if late is not None:  # here, so that no reader sees it before it is held back
+                self._held_back.update(numbers)
+
         # Counted before it is written, so that many at once cannot overshoot.
         self._size += size
-        written = self._file.run(
-            lambda connection: connection.execute(
-                "INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row
-            )
-        )
-        written.add_done_callback(partial(self._note_append, size))
+        written = self._file.run(insert)
+        written.add_done_callback(partial(self._note_append, numbers, size, late))
         await self._wait_for(written)
+
+    def hold_back(self, row: int, size: int, late: asyncio.Future[None]) -> None:
+        """Do not let a message be read whose confirm may still come, or it would be published twice.
+
+        Args:
+            row: which message.
+            size: its bytes in the spool.
+            late: done when the confirm has come, and the message is deleted; cancelled when it no longer can.
+        """
+        self._held_back.add(row)
+        late.add_done_callback(partial(self._on_late, row, size))
 
     async def read(self, after: int, limit: int) -> list[SpooledMessage]:
         """Up to ``limit`` messages behind the row ``after``, oldest first; corrupt rows are set aside.
@@ -124,7 +148,10 @@ class Spool:
         Raises:
             PublishUnavailable: the file cannot be read.
         """
-        messages, corrupt, size = await self._run(lambda connection: _read(connection, after, limit))
+        held_back = self._held_back
+        messages, corrupt, size = await self._run(
+            lambda connection: _read(connection, after, limit, held_back)
+        )
         self._note_corrupt(corrupt, size)
         return messages
 
@@ -147,8 +174,7 @@ class Spool:
             self._has_reserve = False
             log.warning("the spool gives its reserve of disk space up, to be drained", spool=self.path.name)
             await self._run(remove)
-        self._size -= sum(message.size for message in messages)
-        self._note_count(-len(messages))
+        self._note_removal(len(messages), sum(message.size for message in messages))
 
     async def set_aside(self, message: SpooledMessage, reason: str) -> None:
         """Move a message that cannot be published to the corrupt ones.
@@ -178,11 +204,40 @@ class Spool:
             self._note_failure(error)
             raise PublishUnavailable(self.trouble) from error
 
-    def _note_append(self, size: int, written: asyncio.Future[sqlite3.Cursor]) -> None:
+    def _note_append(
+        self,
+        numbers: list[int],
+        size: int,
+        late: asyncio.Future[None] | None,
+        written: asyncio.Future[None],
+    ) -> None:
         if written.exception():
             self._size -= size
+            self._held_back.difference_update(numbers)
         else:
             self._note_count(1)
+            if late is not None:
+                self.hold_back(numbers[0], size, late)
+
+    def _on_late(self, row: int, size: int, late: asyncio.Future[None]) -> None:
+        if late.cancelled():
+            self._held_back.discard(row)
+            return
+
+        def remove(connection: sqlite3.Connection) -> int:
+            return connection.execute("DELETE FROM spool WHERE id = ?", (row,)).rowcount
+
+        self._file.run(remove).add_done_callback(partial(self._note_late_removal, row, size))
+
+    def _note_late_removal(self, row: int, size: int, removed: asyncio.Future[int]) -> None:
+        self._held_back.discard(row)
+        if not removed.exception():  # else it is published once more, under the same id
+            self._note_removal(removed.result(), size)
+
+    def _note_removal(self, count: int, size: int) -> None:
+        self._size -= size
+        self._is_full = False
+        self._note_count(-count)
 
     def _note_count(self, change: int) -> None:
         self.count += change
@@ -195,8 +250,7 @@ class Spool:
         for row, reason in corrupt:
             log.error("a row of the spool was set aside", spool=self.path.name, row=row, reason=reason)
         self.corrupt += len(corrupt)
-        self._size -= size
-        self._note_count(-len(corrupt))
+        self._note_removal(len(corrupt), size)
 
     def _note_failure(self, error: sqlite3.Error) -> None:
         if is_damage(error):
@@ -230,15 +284,18 @@ def _delete_if_empty(path: Path) -> None:
 
 
 def _read(
-    connection: sqlite3.Connection, after: int, limit: int
+    connection: sqlite3.Connection, after: int, limit: int, held_back: set[int]
 ) -> tuple[list[SpooledMessage], list[tuple[int, str]], int]:
     messages: list[SpooledMessage] = []
     corrupt: list[tuple[int, str]] = []
     corrupt_size = size = 0
     rows = connection.execute(
-        "SELECT id, head, body, digest, LENGTH(body) FROM spool WHERE id > ? ORDER BY id", (after,)
+        f"SELECT {COLUMNS}, LENGTH(body) FROM spool WHERE id > ? ORDER BY id",  # noqa: S608 -- ours
+        (after,),
     )
     for *row, length in rows:
+        if row[0] in held_back:
+            continue
         try:
             messages.append(decode(tuple(row)))
         except CorruptRow as error:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pamqp import body as amqp_body
 from pamqp import commands, frame, header, heartbeat
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import ConfirmOverdue, Message, PublishUnavailable
 from gateway.publishers.amqp import BrokerUrl, PublishConnection
 from support.waiting import wait_until_async
 
@@ -61,7 +61,7 @@ def state_of(confirm: asyncio.Future[None]) -> str:
     """What became of a publish, in a word."""
     if not confirm.done():
         return OPEN
-    return str(confirm.exception() or SETTLED)
+    return CANCELLED if confirm.cancelled() else str(confirm.exception() or SETTLED)
 
 
 def ack(tag: int, *, multiple: bool = False) -> bytes:
@@ -88,6 +88,7 @@ def returned(number: int | str, body: bytes = b"{}") -> bytes:
 
 HEARTBEAT = frame.marshal(heartbeat.Heartbeat(), 0)
 REFUSED = "refused by the broker (nack)"
+CANCELLED = "cancelled"
 RETURNED = "returned by the broker: NO_ROUTE"
 
 
@@ -362,6 +363,65 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     assert state_of(confirm) == SETTLED
     assert b"refused" not in transport.written
     connection.fail(ConnectionError("the test is over"))
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        pytest.param(ack(1), [SETTLED, OPEN], id="one ack"),
+        pytest.param(ack(2, multiple=True), [SETTLED, SETTLED], id="multiple"),
+        pytest.param(nack(1), [CANCELLED, OPEN], id="nack"),
+        pytest.param(returned(1) + ack(1), [CANCELLED, OPEN], id="an ack after the return confirms nothing"),
+        pytest.param(b"\xff" * 8, [CANCELLED, CANCELLED], id="the connection ends"),
+    ],
+)
+async def test_a_confirm_that_comes_too_late_is_told(received: bytes, expected: list[str]) -> None:
+    """So that who has kept the event meanwhile need not publish it again; and whoever waits for it learns of its loss."""
+    connection, _ = opened(timeout=0.05)
+    confirms = [connection.publish(message(number)) for number in (1, 2)]
+    connection._look_after()
+    await wait_until_async(
+        lambda: all(confirm.done() for confirm in confirms), 10, "the confirms are overdue"
+    )
+    errors = [confirm.exception() for confirm in confirms]
+    assert [type(error) for error in errors] == [ConfirmOverdue] * 2
+
+    connection.data_received(received)
+
+    assert [state_of(error.late) for error in errors if isinstance(error, ConfirmOverdue)] == expected
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_a_broker_that_has_fallen_silent_is_in_trouble_before_its_confirms_are_overdue() -> None:
+    """Events are better off on disk than waiting with those; any confirm says that it works again."""
+    connection, _ = opened(timeout=40.0)
+    connection.publish(message(1))
+    connection._unconfirmed[1].sent_at -= 11
+    connection._look_after()
+    assert not str(connection.trouble)  # it has confirmed something meanwhile, for all that is known
+    connection._confirmed_at -= 11
+    connection._look_after()
+    assert str(connection.trouble) == "the broker has confirmed nothing for 10 s"
+    assert connection.is_accepting
+    connection.publish(message(2))
+
+    connection.data_received(ack(2))
+
+    assert not connection.trouble
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_a_confirm_that_never_comes_ends_the_connection() -> None:
+    """Its event would be kept back for ever; but an alarm may take as long as it takes."""
+    connection, _ = opened(timeout=0.05)
+    connection.publish(message(1))
+    connection._unconfirmed[1].sent_at -= 61
+    connection.blocked = "low on memory"
+    connection._look_after()
+    assert not connection.lost.done()
+    connection.blocked = ""
+    connection._look_after()
+    assert "was not confirmed for 60 s" in str(connection.lost.exception())
 
 
 async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:

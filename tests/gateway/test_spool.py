@@ -158,6 +158,29 @@ async def test_many_at_once_cannot_overshoot_the_bound(tmp_path: Path) -> None:
         assert publisher.spooled == 10
 
 
+async def test_an_event_whose_confirm_may_still_come_is_not_drained(tmp_path: Path) -> None:
+    """It is deleted when that comes, and drained when it no longer can."""
+    broker = Broker()
+    async with spooling(tmp_path, broker) as publisher:
+        for number in range(4):
+            broker.overdue[f"evt_{number}"] = asyncio.get_running_loop().create_future()
+            await publisher.publish(make_message(number))
+        await publisher.publish(make_message(4))
+        assert publisher.spooled == 4
+        lates = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
+        lates[0].set_result(None)
+        lates[1].cancel()
+        await wait_until_async(lambda: publisher.spooled == 2, 10, "one is deleted and one drained")
+        assert broker.attempts.count("evt_0") == 1
+        assert broker.attempts.count("evt_1") == 2
+        lates[2].set_result(None)
+        await wait_until_async(lambda: publisher.spooled == 1, 10, "another is deleted")
+    async with spooling(tmp_path, broker) as publisher:  # nobody can tell any more whether it was confirmed
+        await wait_until_async(lambda: publisher.spooled == 0, 10, "the last one is drained")
+
+    assert [message.message_id for message in broker.messages] == ["evt_4", "evt_1", "evt_3"]
+
+
 async def test_a_caller_who_gives_up_leaves_the_count_right(tmp_path: Path) -> None:
     """Its event is on disk all the same, and is drained without waiting for the next one."""
     broker = Broker("away")

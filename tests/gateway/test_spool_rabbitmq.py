@@ -70,7 +70,7 @@ async def test_a_broker_that_dies_and_returns_gets_everything(
 async def test_a_frozen_broker_is_waited_for_by_the_first_events_only(
     tmp_path: Path, rabbitmq_server: RabbitMQServer, rabbitmq_url: str
 ) -> None:
-    """Then they go to the spool at once, and no more than the first can be there twice."""
+    """Then they go to the spool at once; those that it confirms after all are not published again."""
     async with spooling(tmp_path, rabbitmq_url) as publisher:
         await publisher.publish(make_message(0))
         rabbitmq_server.suspend()
@@ -88,9 +88,7 @@ async def test_a_frozen_broker_is_waited_for_by_the_first_events_only(
         await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "the spool is drained")
         await publisher.publish(make_message(50))
 
-    found = await arrived(rabbitmq_url)
-    assert ids(51) == set(found)
-    assert len(found) < 51 + 10
+    assert sorted(ids(51)) == sorted(await arrived(rabbitmq_url))
 
 
 @pytest.mark.parametrize("exchange", ["webhooks", "webhooks.unrouted"])

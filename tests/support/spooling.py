@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.publishers import Message, Publisher, PublishUnavailable
+from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
 from gateway.publishers.memory import MemoryPublisher
 from gateway.spool.publisher import SpoolingPublisher
 
@@ -27,6 +28,7 @@ class Broker(MemoryPublisher):
     Attributes:
         refused: ids that it does not confirm.
         poison: ids on which it raises what nobody expects.
+        overdue: ids that it does not confirm in time, with what becomes of their confirms later.
         attempts: the ids of all messages that it was given, in order.
     """
 
@@ -35,12 +37,15 @@ class Broker(MemoryPublisher):
         self.trouble = trouble
         self.refused: set[str] = set()
         self.poison: set[str] = set()
+        self.overdue: dict[str, asyncio.Future[None]] = {}
         self.attempts: list[str] = []
 
     async def _publish(self, message: Message) -> None:
         self.attempts.append(message.message_id)
         if message.message_id in self.poison:
             raise ValueError("no such thing")
+        if message.message_id in self.overdue:
+            raise ConfirmOverdue("not in time", self.overdue[message.message_id])
         if message.message_id in self.refused:
             raise PublishUnavailable("refused")
         await super()._publish(message)
