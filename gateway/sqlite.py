@@ -11,11 +11,15 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 PAGE_SIZE = 8192
 """Bytes. Events of two kilobytes, of which the usual 4096 would hold but one, leave little of it unused."""
+
+_LOG_PAGES = 128
+"""Pages, a mebibyte, after which the log goes into the file: on a disk that is full now there is no room for more."""
 
 T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
@@ -95,9 +99,17 @@ class SqliteFile:
         except Exception as error:  # noqa: BLE001 -- a bug in one operation must not end the thread for all
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                _empty_log(connection)
             self._loop.call_soon_threadsafe(_fail, batch, error)
         else:
             self._loop.call_soon_threadsafe(_resolve, batch, results)
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+    """On a full disk: what is in the log takes no new room in the file, and leaves that which it had in the log."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_file(path: Path, schema: str) -> sqlite3.Connection:
@@ -110,6 +122,7 @@ def open_file(path: Path, schema: str) -> sqlite3.Connection:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; others stay as they are
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.executescript(schema)
     return connection

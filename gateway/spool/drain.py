@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 
 import structlog
@@ -11,8 +12,10 @@ from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.spool.rows import SpooledMessage
 from gateway.spool.store import Spool
 
-# Messages; few enough that live events, which go between, hardly wait for them. Who is killed repeats them.
-_PUBLISHED_AT_ONCE = 50
+_READ_AT_ONCE = 200  # messages
+_FEWEST_LANES, _MOST_LANES = 4, 64
+_BACKLOG_OF_A_LANE = 64  # messages
+
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _TIME_TO_END = 3.0
@@ -31,7 +34,7 @@ class Drain:
     def __init__(self, broker: Publisher, spool: Spool) -> None:
         self._broker = broker
         self._spool = spool
-        self._confirmed: list[SpooledMessage] = []
+        self._undeleted: list[SpooledMessage] = []
         self._is_ending = asyncio.Event()
         self._refusal = ""
         self._task = asyncio.create_task(self._keep_draining(), name=f"drain of {spool.path.name}")
@@ -71,45 +74,56 @@ class Drain:
 
     async def _probe(self) -> bool:
         """Publish the oldest message alone, so that no more of them than need be wait for a broker that is away."""
-        await self._delete()
-        await self._publish_all(await self._spool.read(0, 1))
-        return await self._delete()
+        await self._delete_rest()
+        return await self._forward(await self._spool.read(0, 1), lanes=1)
 
     async def _pass(self) -> bool:
         """Publish every message once; whether any was confirmed. What the broker refuses is passed by."""
-        is_progress = await self._delete()
-        messages = await self._spool.read(0, _PUBLISHED_AT_ONCE)
-        while messages and not self._broker.trouble and not self._is_ending.is_set():
-            # While these are waited for, those before are deleted and the next are read.
-            deleted, following, _ = await asyncio.gather(
-                self._delete(),
-                self._spool.read(messages[-1].row, _PUBLISHED_AT_ONCE),
-                self._publish_all(messages),
-                return_exceptions=True,  # all three have ended before another attempt begins
-            )
-            if isinstance(following, BaseException):
-                raise following
-            if isinstance(deleted, BaseException):
-                raise deleted
-            is_progress |= deleted
-            messages = following
-        return await self._delete() or is_progress
+        await self._delete_rest()
+        is_progress, last = False, 0
+        while messages := await self._spool.read(last, _READ_AT_ONCE):
+            # Who is killed publishes again what was published and not deleted: as few as the backlog allows.
+            lanes = min(max(_FEWEST_LANES, self._spool.count // _BACKLOG_OF_A_LANE), _MOST_LANES)
+            is_progress |= await self._forward(messages, lanes)
+            last = messages[-1].row
+            if self._broker.trouble or self._is_ending.is_set():
+                break
+        return is_progress
 
-    async def _publish_all(self, messages: list[SpooledMessage]) -> None:
-        await asyncio.gather(*(self._publish(message) for message in messages))
+    async def _forward(self, messages: list[SpooledMessage], lanes: int) -> bool:
+        """Publish messages and delete those that are confirmed, so many at a time; whether any was.
 
-    async def _delete(self) -> bool:
-        """Delete what was confirmed; whether there was any. It is kept in mind until that has worked.
-
-        Else it would be published again and again on a disk that fails.
+        Raises:
+            PublishUnavailable: the file cannot be written.
         """
-        confirmed = self._confirmed[:]
-        if confirmed:
-            await self._spool.delete(confirmed)
-            del self._confirmed[: len(confirmed)]
-        return bool(confirmed)
+        waiting = iter(messages)
+        results = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return any(results)
 
-    async def _publish(self, message: SpooledMessage) -> None:
+    async def _delete_rest(self) -> None:
+        """Delete what could not be before. On a disk that fails it would be published again and again."""
+        if self._undeleted:
+            await self._spool.delete(self._undeleted)
+            self._undeleted = []
+
+    async def _lane(self, messages: Iterator[SpooledMessage]) -> bool:
+        is_progress = False
+        for message in messages:
+            if await self._publish(message):
+                is_progress = True
+                try:
+                    await self._spool.delete([message])
+                except PublishUnavailable:
+                    self._undeleted.append(message)
+                    raise
+            if self._broker.trouble or self._is_ending.is_set():
+                break
+        return is_progress
+
+    async def _publish(self, message: SpooledMessage) -> bool:
         try:
             await self._broker.publish(message.message)
         except ConfirmOverdue as overdue:
@@ -120,7 +134,8 @@ class Drain:
             with suppress(PublishUnavailable):
                 await self._spool.set_aside(message, f"cannot be published: {error!r}")
         else:
-            self._confirmed.append(message)
+            return True
+        return False
 
     def _note_refusal(self, cause: str) -> None:
         if not self._broker.trouble and cause != self._refusal:  # said once, not of every message

@@ -169,12 +169,16 @@ class Spool:
         try:
             await self._run(remove)
         except PublishUnavailable:
-            if self._damage or not self._reserve.give_up():
+            if self._damage:
                 raise
-            self._has_reserve = False
-            log.warning("the spool gives its reserve of disk space up, to be drained", spool=self.path.name)
+            self._give_reserve_up()
             await self._run(remove)
         self._note_removal(len(messages), sum(message.size for message in messages))
+
+    def _give_reserve_up(self) -> None:
+        if self._has_reserve and self._reserve.give_up():
+            log.warning("the spool gives its reserve of disk space up, to be drained", spool=self.path.name)
+        self._has_reserve = False
 
     async def set_aside(self, message: SpooledMessage, reason: str) -> None:
         """Move a message that cannot be published to the corrupt ones.

@@ -15,6 +15,7 @@ from ledger.gauge import Gauge
 
 _GRACE = 0.5
 _SHOWN = 3
+_SHOWN_CAUSES = 8
 _PUBLISHES_IN_A_FAULT = (
     3  # of one event: with others, alone as a probe, and once more when the probe was confirmed
 )
@@ -129,10 +130,24 @@ class Balance:
         yield Row(
             "consumed more than once, under faults", f"{len(repeated):,} ({len(repeated) / book.events:.3%})"
         )
+        for names, count in self._felt_by(repeated).most_common(_SHOWN_CAUSES):
+            yield Row(f"  under {names}", f"{count:,}")
         yield Row("the most copies of an event", str(max(book.copies, default=0)))
         title = "more copies than attempts and faults account for"
         self.offenders[title] = self._unaccounted(repeated)
         yield self._nothing(title, self.offenders[title])
+
+    def _felt_by(self, repeated: set[int]) -> Counter[str]:
+        """How many of these events were under way during which faults."""
+        felt: Counter[str] = Counter()
+        for first, last in self._book.spans(repeated).values():
+            names = {
+                f"{fault.target}: {fault.name}"
+                for fault in self._book.faults
+                if fault.target != "clients" and fault.began < last and first < fault.ended + _AFTERMATH
+            }
+            felt[" and ".join(sorted(names)) or "none"] += 1
+        return felt
 
     def _unaccounted(self, repeated: set[int]) -> list[int]:
         """Events of which there are more copies than publishes that can have gone without their confirm.
