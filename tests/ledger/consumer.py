@@ -82,7 +82,8 @@ class Consumer:
             with suppress(*_FAILURES):
                 async with _channel(self._url) as channel:
                     await self._drain(index, channel, last)
-            self._in_doubt[index] = Counter(last)
+            if last:  # else the broker is still away, and what was in doubt still is
+                self._in_doubt[index] = Counter(last)
             await asyncio.sleep(_RECONNECT_AFTER)
 
     async def _drain(self, index: int, channel: aiormq.abc.AbstractChannel, last: deque[str | None]) -> None:
