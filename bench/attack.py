@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from bench import meter, samples
-from bench.grid import NOTHING, Grid, judged, mebibytes
+from bench.grid import NOTHING, TIMES, Grid, judged, mebibytes
 from bench.load import Result
 from bench.measure import CONNECTIONS, Measurements, Record
 from support.waiting import wait_until
@@ -58,16 +58,18 @@ class Attack:
     def grids(self) -> list[Grid]:
         """What was measured, beside its limits."""
         title = f"{_RATE:.0f} good events/s while {_SLOW} slow heads and {_FORGED_RATE:,.0f} forgeries/s come"
+        ratio = self.times_alone
         rows = [
             ("alone", *_times(self.alone), NOTHING, NOTHING, NOTHING),
-            ("under attack", *_times(self.under), f"{self.times_alone:.1f}")
-            + judged(self.times_alone, _MOST_TIMES_ALONE),
+            ("under attack", *_times(self.under), f"{ratio:.1f}", *judged(ratio, _MOST_TIMES_ALONE)),
         ]
         bodies = judged(self.peak / 2**20, _MOST_MIB)
         memory = [(phase, mebibytes(size), NOTHING, NOTHING) for phase, size in self.resident.items()]
         memory.insert(-1, (f"{_BODIES} bodies of 1 MB at once", mebibytes(self.peak), *bodies))
         return [
-            Grid(f"{title} (latency in ms)", ("", "p50", "p99", "× alone", "limit", "met"), rows, _NOTE),
+            Grid(
+                f"{title} (latency in ms)", ("", "p50", "p99", f"{TIMES} alone", "limit", "met"), rows, _NOTE
+            ),
             Grid("Memory under attack (resident MiB)", ("", "MiB", "limit", "met"), memory),
         ]
 
@@ -153,10 +155,14 @@ def measure(measurements: Measurements, record: Record, rounds: int, say: Callab
     meter.forget_peak(pid)
     statuses = _send_large(record.contender.port, measurements.surroundings.secret)
     attack.peak = meter.peak_bytes(pid)
-    attack.resident["after the bodies"] = meter.resident_bytes(pid)
     say(f"attack: {_BODIES} bodies at once, answered {dict(statuses)}")
+    wait_until(
+        lambda: not meter.reading(record.contender.admin_url, "webhook_spooled"), 60, "the spool is empty"
+    )
+    attack.resident["after the bodies"] = meter.resident_bytes(pid)
     record.accepted += statuses["202"]
-    record.stored += measurements.queue.drain(statuses["202"])
+    # So many bytes at once can be confirmed too late, and then are sent again: copies make up for no loss.
+    record.stored += min(measurements.queue.drain(statuses["202"]), statuses["202"])
     return attack
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import meter, samples
-from bench.grid import Grid, judged
+from bench.grid import TIMES, Grid, judged
 from bench.load import Result
 from bench.measure import CONNECTIONS, Measurements
 from support.gateway_process import GatewayProcess, Secrets, Section
@@ -77,11 +77,7 @@ class Faults:
     def grids(self) -> list[Grid]:
         """What was measured, beside its limits."""
         answered = [_answer_row(name, results) for name, results in self.answers.items()]
-        delayed = [
-            (name, f"{statistics.median(seconds):.2f}", f"{max(seconds):.2f}")
-            + judged(statistics.median(seconds), _DELAYS_S[name])
-            for name, seconds in self.delays.items()
-        ]
+        delayed = [_delay_row(name, seconds) for name, seconds in self.delays.items()]
         columns = ("", "answers", "p50", "p99", "max", "limit", "met")
         return [
             Grid("Answers while a server is away (latency in ms)", columns, answered, _ANSWERS_NOTE),
@@ -96,11 +92,16 @@ class Faults:
 
 def _answer_row(name: str, results: list[Result]) -> tuple[str, ...]:
     statuses = sum((Counter(result.statuses) for result in results), Counter())
-    said = ", ".join(f"{count:,} × {status}" for status, count in statuses.items())
+    said = ", ".join(f"{count:,} {TIMES} {status}" for status, count in statuses.items())
     p50, p99, longest = (
         statistics.median(getattr(result, key) for result in results) for key in ("p50", "p99", "longest")
     )
     return name, said, f"{p50:.1f}", f"{p99:.1f}", f"{longest:.1f}", *judged(p99, _ANSWERS_MS[name])
+
+
+def _delay_row(name: str, seconds: list[float]) -> tuple[str, ...]:
+    median = statistics.median(seconds)
+    return name, f"{median:.2f}", f"{max(seconds):.2f}", *judged(median, _DELAYS_S[name])
 
 
 class _Rounds:

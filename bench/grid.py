@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 NOTHING = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.contenders import TITLES
-from bench.grid import NOTHING, Grid, mebibytes
+from bench.grid import NOTHING, TIMES, Grid, mebibytes
 from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, Burst, Record, Scale
 from bench.spool import Spooling
 
-_TIMES_FLOOR = "\N{MULTIPLICATION SIGN} floor"
+_TIMES_FLOOR = f"{TIMES} floor"
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
