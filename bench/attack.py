@@ -7,7 +7,7 @@ import socket
 import statistics
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -64,7 +64,9 @@ class Attack:
             ("under attack", *_times(self.under), f"{ratio:.1f}", *judged(ratio, _MOST_TIMES_ALONE)),
         ]
         bodies = judged(self.peak / 2**20, _MOST_MIB)
-        memory = [(phase, mebibytes(size), NOTHING, NOTHING) for phase, size in self.resident.items()]
+        memory: list[Sequence[str]] = [
+            (phase, mebibytes(size), NOTHING, NOTHING) for phase, size in self.resident.items()
+        ]
         memory.insert(-1, (f"{_BODIES} bodies of 1 MB at once", mebibytes(self.peak), *bodies))
         return [
             Grid(
