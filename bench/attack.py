@@ -76,10 +76,8 @@ class Attack:
         ]
 
 
-def _times(results: list[Result]) -> tuple[str, str]:
-    return tuple(
-        f"{statistics.median(getattr(each, name) for each in results):.1f}" for name in ("p50", "p99")
-    )
+def _times(results: list[Result]) -> list[str]:
+    return [f"{statistics.median(getattr(each, name) for each in results):.1f}" for name in ("p50", "p99")]
 
 
 class SlowSenders:

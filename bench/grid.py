@@ -26,7 +26,7 @@ class Grid:
         table = Table(
             title=self.title,
             title_justify="left",
-            caption=self.note or None,
+            caption=self.note.replace("\n", " ") or None,
             caption_justify="left",
             box=box.SIMPLE_HEAD,
         )
