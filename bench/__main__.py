@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import attack, contenders, faults, machine, report, samples, spool
+from bench import attack, contenders, machine, outages, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, Surroundings
 from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
                     limits += attack.measure(measurements, record, scale.rounds, console.print).grids()
             if options.faults and redis and rabbitmq:
                 measurements.stop()
-                limits += faults.measure(measurements, redis, rabbitmq, scale.rounds, console.print).grids()
+                limits += outages.measure(measurements, redis, rabbitmq, scale.rounds, console.print).grids()
     except (NotInstalledError, ProgramMissingError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
@@ -151,13 +151,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--attack",
         action="store_true",
         help="see what good senders of the gateway notice of 500 slow ones and 1,000 forgeries a second, and how "
-        "much memory it takes under them and under 200 bodies of 1 MB; 25 seconds a round",
+        "much memory it takes under them and under 200 bodies of 1 MB; half a minute a round",
     )
     parser.add_argument(
         "--faults",
         action="store_true",
         help="see how long senders of the gateway wait while Redis or RabbitMQ is away, frozen or full, how long it "
-        "takes until all is well again, and how long it takes to end; 45 seconds a round",
+        "takes until all is well again, and how long it takes to end; half a minute a round",
     )
     parser.add_argument(
         "--save",
