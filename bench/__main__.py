@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import contenders, machine, report, samples, spool
+from bench import attack, contenders, machine, outages, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, Surroundings
 from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
@@ -42,10 +42,11 @@ def main(arguments: Sequence[str]) -> int:
         if "gateway" in options.only:
             contenders.gateway_command()
         with ExitStack() as stack:
-            measurements, rabbitmq = _prepare(stack, options.only, console)
+            measurements, redis, rabbitmq = _prepare(stack, options.only, console)
             measurements.run(scale)
             soaks = {}
             spooling = None
+            limits = []
             for record in measurements.records:
                 if options.soak and record.contender.name == options.soak_on:
                     soaks[record.contender.name] = measurements.soak(record, options.soak, _SOAK_STEP)
@@ -53,12 +54,17 @@ def main(arguments: Sequence[str]) -> int:
                     spooling = spool.measure(
                         measurements, record, rabbitmq, options.spool, OPEN_LOOP_RATE, console.print
                     )
+                if options.attack and record.contender.name == "gateway":
+                    limits += attack.measure(measurements, record, scale.rounds, console.print).grids()
+            if options.faults and redis and rabbitmq:
+                measurements.stop()
+                limits += outages.measure(measurements, redis, rabbitmq, scale.rounds, console.print).grids()
     except (NotInstalledError, ProgramMissingError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
 
     records = measurements.records
-    tables = report.grids(records, soaks, spooling)
+    tables = report.grids(records, soaks, spooling) + limits
     report.show(console, tables, options.only)
     console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
     if options.save:
@@ -77,13 +83,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _prepare(
     stack: ExitStack, names: Sequence[str], console: Console
-) -> tuple[Measurements, RabbitMQServer | None]:
+) -> tuple[Measurements, RedisServer | None, RabbitMQServer | None]:
     """Start the servers and the contenders; leaving `stack` ends them."""
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     secret = f"whsec_{secrets.token_hex(16)}"
     surroundings = Surroundings(directory, secret)
     neighbours = {}
-    rabbitmq = None
+    redis = rabbitmq = None
     if set(names) != {"floor"}:
         console.print("starting Redis and RabbitMQ")
         redis = stack.enter_context(RedisServer())
@@ -100,7 +106,7 @@ def _prepare(
         if contender.exchange:
             # After it is ready: the exchange is the contender's to declare.
             queue.bind(contender.exchange)
-    return Measurements(started, surroundings, queue, neighbours, console.print), rabbitmq
+    return Measurements(started, surroundings, queue, neighbours, console.print), redis, rabbitmq
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -142,6 +148,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="send the gateway N more events while RabbitMQ is away, and see them drained",
     )
     parser.add_argument(
+        "--attack",
+        action="store_true",
+        help="see what good senders of the gateway notice of 500 slow ones and 1,000 forgeries a second, and how "
+        "much memory it takes under them and under 200 bodies of 1 MB; half a minute a round",
+    )
+    parser.add_argument(
+        "--faults",
+        action="store_true",
+        help="see how long senders of the gateway wait while Redis or RabbitMQ is away, frozen or full, how long it "
+        "takes until all is well again, and how long it takes to end; half a minute a round",
+    )
+    parser.add_argument(
         "--save",
         action=argparse.BooleanOptionalAction,
         help="write bench/RESULTS.md (default: when all are measured and not --quick)",
@@ -149,8 +167,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.save is None:
         options.save = not options.quick and set(options.only) == set(NAMES)
-    if options.spool and "gateway" not in options.only:
-        parser.error("--spool is of the gateway, but it is not among --only")
+    for option in ("spool", "attack", "faults"):
+        if getattr(options, option) and "gateway" not in options.only:
+            parser.error(f"--{option} is of the gateway, but it is not among --only")
     if options.soak_on is None:
         options.soak_on = "gateway" if "gateway" in options.only else options.only[-1]
     if options.soak_on not in options.only:

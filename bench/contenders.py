@@ -44,6 +44,11 @@ class Contender:
         """The process id."""
         return self.child.pid
 
+    @property
+    def admin_url(self) -> str:
+        """Where the gateway tells its operator of itself."""
+        return f"http://127.0.0.1:{self.admin_port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:

@@ -37,6 +37,7 @@ class Result:
     p50: float
     p99: float
     p999: float
+    longest: float
     generator_cpu: float
 
     @property
@@ -211,6 +212,7 @@ async def measure(port: int, requests: Sequence[bytes], connections: int, rate: 
         p50=percentile(0.50),
         p99=percentile(0.99),
         p999=percentile(0.999),
+        longest=percentile(1.0),
         generator_cpu=generator_cpu,
     )
 

@@ -101,7 +101,7 @@ class Measurements:
         neighbours: dict[str, int],
         say: Callable[[str], None],
     ) -> None:
-        self._surroundings = surroundings
+        self.surroundings = surroundings
         self.queue = queue
         self._neighbours = neighbours
         self._say = say
@@ -113,12 +113,12 @@ class Measurements:
             record.idle_bytes = meter.resident_bytes(record.contender.pid)
         for record in self.records:
             self._say(f"warming up {record.contender.name}")
-            self._burst(record, max(scale.events // 5, 200))
+            self.burst(record, max(scale.events // 5, 200))
         for number in range(scale.rounds):
             # The first of a round inherits the caches of the last: nobody is always first.
             turn = number % len(self.records)
             for record in self.records[turn:] + self.records[:turn]:
-                burst = self._burst(record, scale.events)
+                burst = self.burst(record, scale.events)
                 record.rounds.append(burst)
                 self._say(
                     f"round {number + 1} of {scale.rounds}: {record.contender.name:8}"
@@ -126,10 +126,10 @@ class Measurements:
                 )
         for record in self.records:
             self._say(f"one connection, open loop and forged signatures: {record.contender.name}")
-            record.alone = self._burst(record, scale.alone, connections=1)
-            record.scheduled = self._burst(record, scale.scheduled, rate=OPEN_LOOP_RATE)
+            record.alone = self.burst(record, scale.alone, connections=1)
+            record.scheduled = self.burst(record, scale.scheduled, rate=OPEN_LOOP_RATE)
             if record.contender.exchange:
-                record.forged = self._burst(record, scale.forged, is_forged=True)
+                record.forged = self.burst(record, scale.forged, is_forged=True)
         for record in self.records:
             record.final_bytes = meter.resident_bytes(record.contender.pid)
 
@@ -139,14 +139,19 @@ class Measurements:
         sent = 0
         while sent < events:
             portion = min(_PORTION, events - sent, step - sent % step)
-            self._burst(record, portion)
+            self.burst(record, portion)
             sent += portion
             if sent % step == 0 or sent == events:
                 marks.append((sent, meter.resident_bytes(record.contender.pid)))
                 self._say(f"soak: {sent:>9,} events, {marks[-1][1] / 2**20:.1f} MiB resident")
         return marks
 
-    def _burst(
+    def stop(self) -> None:
+        """End the contenders: nothing more is measured of them, and they would be in the way."""
+        for record in self.records:
+            record.contender.child.stop()
+
+    def burst(
         self,
         record: Record,
         events: int,
@@ -155,6 +160,7 @@ class Measurements:
         rate: float = 0.0,
         is_forged: bool = False,
     ) -> Burst:
+        """Send `events` events, and account for them."""
         contender = record.contender
         contender.child.expect_running()
         before = meter.cpu_seconds(contender.pid)
@@ -185,7 +191,7 @@ class Measurements:
             *(["--forged"] if is_forged else []),
         ]
         generator = subprocess.Popen(
-            command, env=self._surroundings.environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+            command, env=self.surroundings.environment | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
         )
 
         def result() -> Result:

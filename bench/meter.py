@@ -1,8 +1,10 @@
-"""What the kernel says about a process: the processor time it used and the memory it holds."""
+"""What the kernel says about a process, its processor time and its memory, and what a gateway says of itself."""
 
 from __future__ import annotations
 
+import re
 import time
+import urllib.request
 from pathlib import Path
 
 from support.process import descendants
@@ -20,14 +22,32 @@ def resident_bytes(pid: int) -> int:
     return sum(_resident_bytes(member) for member in (pid, *descendants(pid)))
 
 
+def peak_bytes(pid: int) -> int:
+    """The most that was resident since `forget_peak`; of processes below it too, as if all had it at once."""
+    return sum(_resident_bytes(member, "VmHWM:") for member in (pid, *descendants(pid)))
+
+
+def forget_peak(pid: int) -> None:
+    """Let `peak_bytes` begin with what is resident now."""
+    for member in (pid, *descendants(pid)):
+        Path(f"/proc/{member}/clear_refs").write_text("5")
+
+
+def reading(admin_url: str, name: str) -> float:
+    """A metric without labels, as the gateway gives it."""
+    with urllib.request.urlopen(f"{admin_url}/metrics", timeout=10) as answer:
+        found = re.search(rf"^{name} (\S+)".encode(), answer.read(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
 def _cpu_seconds(pid: int) -> float:
     # The clock that clock_getcpuclockid(3) makes: the sum that /proc/<pid>/stat shows as utime and stime, in
     # nanoseconds instead of hundredths of a second, of which a round of the floor has no more than fifty.
     return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
-def _resident_bytes(pid: int) -> int:
+def _resident_bytes(pid: int, line_of: str = "VmRSS:") -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(line_of):
             return int(line.split()[1]) * 1024
     return 0

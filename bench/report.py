@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from bench.contenders import TITLES
+from bench.grid import NOTHING, TIMES, Grid, mebibytes
 from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, Burst, Record, Scale
 from bench.spool import Spooling
 
-_TIMES_FLOOR = "\N{MULTIPLICATION SIGN} floor"
-_NOTHING = "\N{EN DASH}"
+_TIMES_FLOOR = f"{TIMES} floor"
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
@@ -33,30 +30,6 @@ counted, and compared with the number of accepted events.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table, before it is known where it goes."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def on_screen(self) -> Table:
-        """As rich draws it."""
-        table = Table(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
-        for number, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if number else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def in_markdown(self) -> str:
-        """As Markdown."""
-        ruler = ["---", *["---:"] * (len(self.columns) - 1)]
-        lines = [f"| {' | '.join(cells)} |" for cells in (self.columns, ruler, *self.rows)]
-        return f"## {self.title}\n\n" + "\n".join(lines)
-
-
 def grids(
     records: Sequence[Record], soaks: dict[str, list[tuple[int, int]]], spooling: Spooling | None
 ) -> list[Grid]:
@@ -64,7 +37,7 @@ def grids(
     floor = next((record.cpu for record in records if record.contender.name == "floor"), None)
     found = [_throughput(records, floor), _latency(records), _other(records, floor)]
     for name, marks in soaks.items():
-        rows = [(f"{events:,}", _mebibytes(size)) for events, size in marks]
+        rows = [(f"{events:,}", mebibytes(size)) for events, size in marks]
         found.append(Grid(f"Soak of the {name}", ("events", "resident MiB"), rows))
     if spooling:
         found.append(_spool(spooling))
@@ -82,7 +55,7 @@ def _spool(spooling: Spooling) -> Grid:
         for name, result in answers
     ]
     drained = f"{spooling.drained:,} spooled events drained", f"{spooling.drained / spooling.seconds:,.0f}"
-    rows.append((*drained, _NOTHING, _NOTHING, _NOTHING))
+    rows.append((*drained, NOTHING, NOTHING, NOTHING))
     return Grid("Spool of the gateway (latency in ms)", ("", "events/s", "p50", "p99", "p99.9"), rows)
 
 
@@ -127,12 +100,12 @@ def _other(records: Sequence[Record], floor: float | None) -> Grid:
     rows = [
         (
             record.contender.name,
-            f"{record.forged.cpu_per_answer:.0f}" if record.forged else _NOTHING,
-            _ratio(record.forged.cpu_per_answer, floor) if record.forged else _NOTHING,
-            _mebibytes(record.idle_bytes),
-            _mebibytes(record.final_bytes),
+            f"{record.forged.cpu_per_answer:.0f}" if record.forged else NOTHING,
+            _ratio(record.forged.cpu_per_answer, floor) if record.forged else NOTHING,
+            mebibytes(record.idle_bytes),
+            mebibytes(record.final_bytes),
             f"{record.accepted:,}",
-            _NOTHING if record.lost is None else f"{record.lost:,}",
+            NOTHING if record.lost is None else f"{record.lost:,}",
             ", ".join(f"{count:,} {what}" for what, count in record.unexpected.items()) or "none",
         )
         for record in records
@@ -152,16 +125,12 @@ def _other(records: Sequence[Record], floor: float | None) -> Grid:
 
 def _neighbour(record: Record, name: str) -> str:
     if record.contender.exchange is None:
-        return _NOTHING
+        return NOTHING
     return f"{record.median(lambda burst: burst.neighbour_cpu_per_answer(name)):.0f}"
 
 
 def _ratio(cpu: float, floor: float | None) -> str:
-    return f"{cpu / floor:.1f}" if floor else _NOTHING
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f}"
+    return f"{cpu / floor:.1f}" if floor else NOTHING
 
 
 def generator_share(records: Sequence[Record]) -> float:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench import meter
 from bench.load import Result
 from bench.measure import CONNECTIONS, Measurements, Record
 from support.rabbitmq_server import RabbitMQServer
@@ -46,10 +45,7 @@ def measure(
     """Fill the spool with some more than ``events`` events, and let it be drained while others come in."""
 
     def spooled() -> int:
-        address = f"http://127.0.0.1:{record.contender.admin_port}/metrics"
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = re.search(rb"^webhook_spooled (\S+)", answer.read(), re.MULTILINE)
-        return int(float(found[1])) if found else 0
+        return int(meter.reading(record.contender.admin_url, "webhook_spooled"))
 
     say(f"spool: sending {events:,} events while RabbitMQ is away")
     rabbitmq.kill()
