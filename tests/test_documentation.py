@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from gateway.answers import _STATUS, Outcome
+from gateway.app import Gateway
+from gateway.cli.main import app
 from gateway.cli.providers import describe_all
 from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
 from gateway.errors import REJECTIONS
+from providers.rejections import SIGNATURE_FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+GUARANTEES = (ROOT / "docs/guarantees.md").read_text("utf-8")
+PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
+LINKS = [
+    pytest.param(page, link, id=f"{page.name}-{link}")
+    for page in PAGES
+    for link in sorted(set(re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))))
+    if not link.startswith("http")
+]
 
 
-def _table(name: str) -> list[list[str]]:
-    """The rows of the README's table between the comments of that name, without its head."""
-    block = README.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
+def _table(name: str, page: str = README) -> list[list[str]]:
+    """The rows of a page's table between the comments of that name, without its head."""
+    block = page.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0]
     rows = [line.strip("| ").split(" | ") for line in block.strip().splitlines()]
     return rows[2:]
 
@@ -50,20 +64,100 @@ def test_the_json_schema_of_the_configuration_is_up_to_date() -> None:
     assert config_schema() == json.loads((ROOT / "docs/config.schema.json").read_text("utf-8"))
 
 
-def test_the_provider_of_the_readme_is_a_configuration(tmp_path: Path) -> None:
-    """The block to paste can be pasted."""
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
+def test_a_configuration_of_the_readme_is_one(tmp_path: Path, block: str) -> None:
+    """The blocks to paste can be pasted."""
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas/acme.json").write_text("{}")
     path = tmp_path / "config.yaml"
     path.write_text(block)
 
-    config = load_config(path, {"ACME_WEBHOOK_SECRET": "not-a-real-secret-0123"})
-
-    assert list(config.providers) == ["acme"]
+    assert load_config(path, missing=lambda _: "not-a-real-secret-0123").providers
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)", README))))
-def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
-    """Files are moved more often than links are clicked."""
-    assert (ROOT / link).exists()
+def test_the_log_line_of_the_readme_is_one() -> None:
+    """With the fields of every request, in their order, and a cause that there is."""
+    (line,) = (
+        json.loads(block) for block in re.findall(r"```json\n(\{\"timestamp.*?)```", README, re.DOTALL)
+    )
+    source = (ROOT / "gateway/webhooks.py").read_text("utf-8")
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    (fields,) = (
+        [keyword.arg for keyword in call.keywords]
+        for call in calls
+        if call.args and isinstance(call.args[0], ast.Constant) and call.args[0].value == "request"
+    )
+
+    assert list(line) == ["timestamp", "level", "event", *fields]
+    assert line["cause"] in SIGNATURE_FAULTS
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_every_link_leads_somewhere(page: Path, link: str) -> None:
+    """To a file, and in it to a heading of a page or to a test: a proof that is not there any more is none."""
+    path, _, fragment = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+
+    assert target.exists()
+    if fragment:
+        assert fragment in _places_in(target)
+
+
+def _places_in(file: Path) -> set[str]:
+    text = file.read_text("utf-8")
+    if file.suffix == ".py":
+        functions = ast.FunctionDef, ast.AsyncFunctionDef
+        return {node.name for node in ast.parse(text).body if isinstance(node, functions)}
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_command_that_is_named_is_there() -> None:
+    """With the commands of `gateway spool`, of which the table has all."""
+    program = typer.main.get_command(app)
+    assert isinstance(program, TyperGroup)
+    spool = program.commands["spool"]
+    assert isinstance(spool, TyperGroup)
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+
+    assert set(re.findall(r"(?:`|bin/)gateway ([a-z]+)", text)) <= set(program.commands)
+    assert set(re.findall(r"gateway spool ([a-z]+)[ `]", text)) <= set(spool.commands)
+    assert {row[0] for row in _table("commands", GUARANTEES)} == {
+        f"`gateway spool {name}`" for name in spool.commands
+    }
+
+
+def test_every_metric_that_is_named_is_there() -> None:
+    """What an operator is told to look at."""
+    known = set(re.findall(r"webhook_\w+", (ROOT / "docs/metrics.md").read_text("utf-8")))
+
+    assert set(re.findall(r"webhook_\w+", README + GUARANTEES)) <= known
+
+
+def test_every_line_of_the_log_that_is_named_is_written() -> None:
+    """In the words of the program."""
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "gateway").rglob("*.py"))
+    lines = re.findall(r"log(?: line)? `([^`]+)`", GUARANTEES) + re.findall(r"line `([^`]+)`", GUARANTEES)
+
+    assert len(lines) > 5
+    assert [line for line in lines if line not in source] == []
+
+
+def test_the_parts_of_the_readiness_are_listed(tmp_path: Path) -> None:
+    """All that /readyz names, the end among them."""
+    config = load_config(ROOT / "config.yaml", missing=lambda _: "not-a-real-secret-0123")
+    gateway = Gateway(config.model_copy(update={"data_dir": tmp_path}), ROOT)
+    gateway.announce_end()
+
+    assert [f"`{part}`" for part in gateway.troubles()] == [row[0] for row in _table("readiness", GUARANTEES)]
+
+
+def test_the_limits_are_those_of_the_program() -> None:
+    """As far as they can be configured."""
+    reference_page = (ROOT / "docs/configuration.md").read_text("utf-8")
+    defaults = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", reference_page, re.MULTILINE))
+    plain = {"4 days": "4d"}
+    for name, value, setting in _table("limits", GUARANTEES):
+        for key in re.findall(r"`(?:server|redis|rabbitmq|dedupe|spool)\.(\w+)`", setting):
+            written = plain.get(value, value.replace(" ", "").replace(",", ""))
+            assert written == defaults[key], name

@@ -1,4 +1,4 @@
-"""The command line: ``gateway serve | dev | check | send | tail | providers | forget``."""
+"""The command line: ``gateway serve | dev | check | send | tail | providers | forget | spool``."""
 
 from gateway.cli.main import main
 

@@ -19,18 +19,26 @@ def run_check(path: Path) -> None:
     for adapter in catalogue.adapters():
         catalogue.of_adapter(adapter)
         count += len(catalogue.event_types(adapter))
-    typer.echo(f"{path}: {len(config.providers)} providers, nothing wrong; {count} bundled schemas compile")
+    warnings = config_warnings(config)
+    verdict = "no mistake, but see the warnings" if warnings else "nothing wrong"
+    typer.echo(
+        f"{path}: {_count(len(config.providers), 'provider')}, {verdict}; {count} bundled schemas compile"
+    )
     for name, provider in sorted(config.providers.items()):
         title = adapter_of(provider).spec.title or "described in the configuration"
-        secrets = "1 secret" if len(provider.secrets) == 1 else f"{len(provider.secrets)} secrets"
+        secrets = _count(len(provider.secrets), "secret")
         typer.echo(
             f"  /webhooks/{name}: {provider.adapter} ({title}), {secrets}, on invalid: {provider.on_invalid}"
         )
     typer.echo(
         f"  claims: {_kind(config.redis.url)}, events: {_kind(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
     )
-    for warning in config_warnings(config):
+    for warning in warnings:
         typer.echo(f"  warning: {warning}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _kind(url: str) -> str:

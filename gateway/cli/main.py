@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -50,13 +51,16 @@ def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     bind: Annotated[str | None, typer.Option(help="Overrides server.bind, HOST:PORT.")] = None,
     admin_bind: Annotated[str | None, typer.Option(help="Overrides server.admin_bind, HOST:PORT.")] = None,
-    log_format: Annotated[str, typer.Option(help="json or console.", metavar="FORMAT")] = "json",
+    log_format: Annotated[
+        str, typer.Option(help="json for programs, console for people.", metavar="FORMAT")
+    ] = "json",
 ) -> None:
     """Run the gateway, for production: every secret must be set.
 
-    Redis and RabbitMQ may come up later; /readyz tells when events can be accepted. SIGTERM finishes what was
-    accepted and ends; a second one ends at once. SIGHUP reads the configuration again: providers, their secrets and
-    limits change without a pause, and if there is a mistake in it nothing does.
+    Redis and RabbitMQ may come up later; /readyz tells when events can be accepted.
+
+    Signals: SIGTERM finishes what was accepted and ends; a second one ends at once. SIGHUP reads the configuration
+    again: providers, their secrets and limits change without a pause, and if there is a mistake in it nothing does.
 
     Exit codes: 0 ended by a signal, 1 an address is taken or a store cannot be opened, 3 the configuration is
     wrong.
@@ -131,8 +135,12 @@ def send(
 ) -> None:
     """Send events as the provider does, signed with the provider's secret, and show what comes back.
 
-    Examples: `gateway send stripe`, `gateway send github pull_request.opened`, `gateway send stripe --tamper body`,
-    `gateway send acme --count 10000`.
+    For example:
+
+    - `gateway send stripe`
+    - `gateway send github pull_request.opened`
+    - `gateway send stripe --tamper body`
+    - `gateway send acme --count 10000`
 
     Exit codes: 0 the answers were as expected, 1 they were not, nobody listens, or there is no such provider,
     sample or file, 2 the command is wrong.
@@ -154,7 +162,11 @@ def tail(
 ) -> None:
     """Print events as they are published, beside all other consumers. Ctrl-C ends it.
 
-    Examples: `gateway tail`, `gateway tail 'stripe.invoice.*'`, `gateway tail --json | jq .data`.
+    For example:
+
+    - `gateway tail`
+    - `gateway tail 'stripe.invoice.*'`
+    - `gateway tail --json | jq .data`
     """
     from gateway.cli.tail import run_tail
 
@@ -190,7 +202,8 @@ def forget(
 
 spool = typer.Typer(
     help=(
-        "Look after the events that wait on disk for RabbitMQ. All but drain work beside a running gateway.\n\n"
+        "Look after the events that wait on disk for RabbitMQ.\n\n"
+        "All but drain work beside a running gateway, and change nothing. None needs the secrets of the providers.\n\n"
         "Exit codes: 0 done, 1 it could not be done or something is damaged, 3 the configuration is wrong."
     ),
     no_args_is_help=True,
@@ -219,7 +232,7 @@ def spool_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 @spool.command("drain")
 def spool_drain(config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Publish what waits, while no gateway runs: before a machine is given up, or after its gateway was.
+    """Publish what waits, while no gateway runs there: before a machine is given up, say.
 
     Each event is deleted when RabbitMQ has confirmed it, so that Ctrl-C loses nothing: the rest stays.
 
@@ -244,7 +257,10 @@ def spool_export(
 
     What is not text is in base64, under a name that ends in _base64.
 
-    Examples: `gateway spool export | jq -r .body | jq .data`, `gateway spool export --corrupt -o corrupt.jsonl`.
+    For example:
+
+    - `gateway spool export | jq -r .body | jq .data`
+    - `gateway spool export --corrupt -o corrupt.jsonl`
     """
     from gateway.cli.spool import run_export
 

@@ -107,7 +107,7 @@ def run_drain(path: Path) -> None:
     silence_logs()
     config = load_without_secrets(path)
     files = _files(config)
-    if config.rabbitmq.url == EMBEDDED:
+    if files and config.rabbitmq.url == EMBEDDED:
         raise OperatorError("rabbitmq.url is embedded; name the RabbitMQ that the events are for")
     for file in files.values():
         with _readable(file):
