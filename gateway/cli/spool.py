@@ -173,6 +173,8 @@ def _readable(file: Path) -> Iterator[None]:
         raise OperatorError(
             f"{file}: {error}; if it is damaged, the next start of its gateway saves what can be read"
         ) from error
+    except BrokenPipeError:  # whoever reads what is exported has had enough
+        raise
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
 

@@ -63,7 +63,7 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     if command in {"serve", "check", "send", "forget", "spool"}:
         assert re.search(r"[Ee]xit codes?\W", done.stdout)
     if command in {"send", "tail"}:
-        assert f"gateway {command}" in done.stdout.partition("Examples:")[2]
+        assert f"gateway {command}" in done.stdout.partition("For example:")[2]
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import senders
-from support.gateway_process import GatewayProcess, Program, Secrets
+from support.gateway_process import PROGRAM, GatewayProcess, Program, Secrets
 from support.ports import free_port
 from support.rabbitmq_server import RabbitMQServer
 from support.senders import post
@@ -120,6 +121,23 @@ async def test_what_waits_is_drained_without_a_gateway(
     assert gateway.run("spool", "verify").returncode == 1
     kept = gateway.run("spool", "export", "--output", "corrupt.jsonl")
     assert (kept.returncode, kept.stderr) == (1, "corrupt.jsonl: File exists\n")
+
+
+async def test_whoever_reads_an_export_may_have_enough(nowhere: GatewayProcess) -> None:
+    """As in `gateway spool export | head`: that is no damage of the spool."""
+    await fill(data_dir(nowhere), 500)
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{PROGRAM}' spool export --config '{nowhere.config}' | head -n 1"],
+        cwd=nowhere.directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert json.loads(done.stdout)["row"] == 1
+    assert done.stderr == ""
 
 
 def test_a_file_that_is_no_spool_is_told_in_one_line(nowhere: GatewayProcess) -> None:
