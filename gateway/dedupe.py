@@ -93,10 +93,12 @@ class Dedupe:
                 standing = await self._wait(claim, longest_wait)
         except ClaimsUnavailable as error:
             self._note(error, claim.key)
-            if not self.accepts_unchecked:
-                raise DedupeUnavailable(str(error)) from error
-            claim.is_held = False
-            return claim
+            if not self._bodies.has(claim.key):
+                if not self.accepts_unchecked:
+                    raise DedupeUnavailable(str(error)) from error
+                claim.is_held = False
+                return claim
+            standing = Standing.DONE  # by ourselves, and not long ago
         if standing is Standing.CLAIMED:
             return claim
         if self._bodies.differs(claim.key, claim.body_hash):
@@ -150,6 +152,10 @@ class _RecentBodies:
         self._young[key] = body_hash
         if len(self._young) >= _REMEMBERED_BODIES:
             self._young, self._old = {}, self._young
+
+    def has(self, key: str) -> bool:
+        """Whether a body is known under ``key``."""
+        return key in self._young or key in self._old
 
     def differs(self, key: str, body_hash: int) -> bool:
         """Whether another body is known under ``key``."""
