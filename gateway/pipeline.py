@@ -119,7 +119,9 @@ class Pipeline:
         if claim is None:
             return Outcome.DUPLICATE
         try:
-            await self._publisher.publish(self._compose(endpoint, event, claim))
+            message = self._compose(endpoint, event, claim)
+            exchange.request.body = event.request.body = b""  # the message has it; large ones add up
+            await self._publisher.publish(message)
         except PublishUnavailable as error:
             self._dedupe.release(claim)
             raise BrokerUnavailable(str(error)) from error

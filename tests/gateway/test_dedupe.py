@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.dedupe import _REMEMBERED_BODIES, Claim, Dedupe
+from gateway.errors import DedupeUnavailable
 from support.incidents import Incidents
 
 BODY = b'{"zen":"Practicality beats purity."}'
@@ -129,6 +130,25 @@ async def test_a_refusing_store_is_logged_once_a_while() -> None:
 
     assert [line["cause"] for line in logs] == ["OOM"]
     assert house.metrics.seen["unchecked"] == 3
+
+
+@pytest.mark.parametrize("accepts_unchecked", [True, False])
+async def test_while_the_store_is_away_what_was_published_here_is_a_duplicate(
+    accepts_unchecked: bool,
+) -> None:
+    """Nobody needs to be asked about that; anything else is as it is configured."""
+    claims = Refusing(ClaimsUnavailable("away"))
+    house = House(claims)
+    house.dedupe.accepts_unchecked = True
+    await house.publish("1")
+    house.dedupe.accepts_unchecked = accepts_unchecked
+
+    assert await house.acquire("1") is None
+    if accepts_unchecked:
+        assert await house.acquire("2") is not None
+    else:
+        with pytest.raises(DedupeUnavailable):
+            await house.acquire("2")
 
 
 async def test_a_foreign_value_is_logged_with_its_key() -> None:
