@@ -436,9 +436,23 @@ PATCHES = (
     Patch(
         "a returned event is published",
         "gateway/publishers/amqp.py",
-        "            if pending.message_id == message_id and not",
-        "            if pending.message_id is message_id is None and not",
+        "            if pending.message_id == message_id:",
+        "            if pending.message_id is message_id is None:",
         _SETTLED,
+    ),
+    Patch(
+        "an event that came back counts as confirmed late",
+        "gateway/publishers/amqp.py",
+        "    def refuse(self, cause: str) -> None:\n        if self.late is not None:\n            self.late.cancel()\n",
+        "    def refuse(self, cause: str) -> None:\n        if self.late is not None:\n            pass\n",
+        f"{_CONNECTION}::test_a_confirm_that_comes_too_late_is_told",
+    ),
+    Patch(
+        "an event whose confirm may still come is drained",
+        "gateway/spool/store.py",
+        "        if row[0] in held_back:\n            continue\n",
+        "",
+        f"{_SPOOL}::test_an_event_whose_confirm_may_still_come_is_not_drained",
     ),
     Patch(
         "what waits for a confirm when the connection ends waits for ever",
@@ -464,8 +478,8 @@ PATCHES = (
     Patch(
         "a broker that is asked again is sent everything",
         "gateway/breaker.py",
-        "if self._probed_at is not None or now < self._probe_due_at:",
-        "if now < self._probe_due_at:",
+        "            and self._probed_at is None\n",
+        "",
         f"{_BREAKER}::test_after_a_second_one_message_at_a_time_may_go",
     ),
     # --- the spool -------------------------------------------------------------------------------
@@ -486,16 +500,15 @@ PATCHES = (
     Patch(
         "an event leaves the spool before it is published",
         "gateway/spool/drain.py",
-        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
-        "        await self._spool.delete(messages)\n"
-        "        await asyncio.gather(*(self._publish(message) for message in messages))\n",
+        "        waiting = iter(messages)\n",
+        "        await self._spool.delete(messages)\n        waiting = iter(messages)\n",
         f"{_SPOOL}::test_events_in_the_spool_survive_kill_9",
     ),
     Patch(
         "an event leaves the spool without a confirm",
         "gateway/spool/drain.py",
         "            self._note_refusal(str(error))\n",
-        "            self._note_refusal(str(error))\n            self._confirmed.append(message)\n",
+        "            self._note_refusal(str(error))\n            return True\n",
         f"{_SPOOL}::test_what_the_broker_refuses_holds_nothing_up_and_is_tried_again",
     ),
     Patch(
@@ -508,8 +521,8 @@ PATCHES = (
     Patch(
         "the spool has no bound",
         "gateway/spool/store.py",
-        "if self.trouble or self._size + size > self._max_size:",
-        "if self._damage:",
+        "        if self._size + size > self._max_size:",
+        "        if self._damage:",
         f"{_SPOOL}::test_many_at_once_cannot_overshoot_the_bound",
     ),
     Patch(
