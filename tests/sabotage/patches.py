@@ -478,8 +478,8 @@ PATCHES = (
     Patch(
         "a broker that is asked again is sent everything",
         "gateway/breaker.py",
-        "            and self._probed_at is None\n",
-        "",
+        "self._probe_due_at is not None and self._probed_at is None and self._clock()",
+        "self._probe_due_at is not None and self._clock()",
         f"{_BREAKER}::test_after_a_second_one_message_at_a_time_may_go",
     ),
     # --- the spool -------------------------------------------------------------------------------
