@@ -10,6 +10,8 @@ from ledger.faults import FAULTS, KILL, Kind, World
 
 # Seconds between two faults of a target, at most.
 _PAUSES = {"gateway": 4.0, "Redis": 3.0, "RabbitMQ": 5.0, "clients": 5.0}
+# What comes of them, in faults a second.
+_KILLS, _OTHERS = 0.25, 0.77
 
 
 class Nemesis:
@@ -19,9 +21,15 @@ class Nemesis:
         world: what it is done to.
         book: what takes note.
         seed: of all its choices.
+        kills: how many kills of the gateway there are to be.
+        faults: how many others.
+        seconds: over how long; 0 for as soon as can be.
     """
 
-    def __init__(self, world: World, book: Book, seed: int) -> None:
+    def __init__(self, world: World, book: Book, seed: int, kills: int, faults: int, seconds: float) -> None:
+        slower = max(1.0, seconds * _OTHERS / faults)
+        self._pauses = {target: pause * slower for target, pause in _PAUSES.items()}
+        self._pauses["gateway"] = _PAUSES["gateway"] * max(1.0, seconds * _KILLS / kills)
         self._world = world
         self._book = book
         self._is_over = threading.Event()
@@ -69,7 +77,7 @@ class Nemesis:
 
     def _harm(self, target: str, dice: random.Random) -> None:
         try:
-            while not self._is_over.wait(dice.uniform(0, _PAUSES[target])):
+            while not self._is_over.wait(dice.uniform(0, self._pauses[target])):
                 kinds = FAULTS[target]
                 (kind,) = dice.choices(kinds, [kind.weight for kind in kinds])
                 self._inflict(target, kind, dice.uniform(0, kind.longest))

@@ -63,6 +63,11 @@ class Plan:
     connections: int = 32
     rate: float = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """How long the events take at their rate; 0 if they go as fast as they can."""
+        return self.events / self.rate if self.rate else 0.0
+
 
 def run(
     plan: Plan,
@@ -115,7 +120,7 @@ class _Run:
         self._consumer = consumer
         self._tell = tell
         self._gauge = Gauge(world.gateway)
-        self._nemesis = Nemesis(world, book, plan.seed)
+        self._nemesis = Nemesis(world, book, plan.seed, plan.kills, plan.faults, plan.seconds)
 
     async def run(self, url: str) -> Balance:
         await bind_queue(url)
