@@ -20,7 +20,7 @@ from gateway.asgi import HEALTH_PATHS
 from gateway.config import config_warnings
 from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.http import Limits, Listener
+from gateway.http.listener import Limits, Listener
 from gateway.spool.files import SpoolInUse
 from gateway.worker import Worker
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.http import Connection
+from gateway.http.connection import Connection
 from support.served import Caller, Serve, Served, chunked, webhook
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
@@ -26,7 +26,7 @@ BRIEF = 0.3  # seconds, where a test waits for a deadline
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
     for name in ("HEAD_DEADLINE", "KEEP_ALIVE", "_LINGER"):
-        monkeypatch.setattr(f"gateway.http.{name}", BRIEF)
+        monkeypatch.setattr(f"gateway.http.connection.{name}", BRIEF)
 
 
 async def busy(served: Served) -> Caller:

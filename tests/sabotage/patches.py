@@ -556,7 +556,7 @@ PATCHES = (
     # --- HTTP ------------------------------------------------------------------------------------
     Patch(
         "a body may have one byte more than its limit",
-        "gateway/http.py",
+        "gateway/http/connection.py",
         "if incoming.size > incoming.max_body:",
         "if incoming.size > incoming.max_body + 1:",
         f"{_BENT}[8-chunks-over-the-limit-by-one]",
@@ -591,14 +591,14 @@ PATCHES = (
     ),
     Patch(
         "a request that asks for an upgrade loses its body",
-        "gateway/http.py",
+        "gateway/http/connection.py",
         "self._decline_upgrade(data[upgrade.args[0] :])",
         "self.on_rest_complete()",
         f"{_BENT}[31-upgrade-to-h2c]",
     ),
     Patch(
         "a head may take as long as it likes",
-        "gateway/http.py",
+        "gateway/http/incoming.py",
         "HEAD_DEADLINE = 5.0",
         "HEAD_DEADLINE = 500.0",
         "tests/hostile/test_slow.py::test_slow_senders_are_cut_off",

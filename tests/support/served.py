@@ -17,7 +17,8 @@ from unittest.mock import patch
 
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.http import Connection, Listener
+from gateway.http.connection import Connection
+from gateway.http.listener import Listener
 from gateway.schemas import Catalogue
 from gateway.server import running
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled

@@ -1,25 +1,20 @@
-"""HTTP/1.1 for short requests and short answers: strict, bounded in bytes and in time, at the speed of httptools.
+"""One connection: from bytes to requests, and from answers to bytes.
 
-httptools parses; what it lets pass and must not (headers beyond any bound, trailers among the headers, an
-``Upgrade`` that swallows the body), and what a server owes its connections (deadlines, limits, an orderly end)
-is here. A webhook that is refused is answered within the call that brought its last byte; only what is to be
-published becomes a task. Health and metrics are served by an ASGI application.
+It is longer than other modules because it is one thing, the state of a connection, on which the transport, the
+parser and the clock all act.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
-from email.utils import formatdate
+from collections.abc import Coroutine
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 import structlog
-from starlette.types import ASGIApp, Message, Scope
 
 from gateway.answers import Answer, Fields
 from gateway.errors import (
@@ -32,144 +27,26 @@ from gateway.errors import (
     UnknownProvider,
 )
 from gateway.exchange import Exchange, Head
+from gateway.http.application import ask
+from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
 from gateway.pipeline import Event
 from gateway.webhooks import MAX_TARGET, Webhooks
 from providers import Headers, MalformedRequest, Rejection
 
-HEAD_DEADLINE = 5.0
-"""Seconds for the head of a request, from its first byte or from the opening of its connection."""
+if TYPE_CHECKING:
+    from gateway.http.listener import Listener
 
 KEEP_ALIVE = 30.0
 """Seconds that a connection may be idle between requests."""
 
-_SWEEP_EVERY = 0.1
 _LINGER = 1.0  # seconds for a sender to read why it was refused while it still sends
 _LARGEST_HEAD = 64 * 1024  # bytes that arrive without completing a head; what is complete is judged by itself
 _MOST_FRAMING = 1024 * 1024  # bytes of a request that are no body; the parser keeps trailers without a bound
 _FRAMING_OF_A_BYTE = 8  # and for each byte of the body, which may come in chunks of one
 _MOST_PIPELINED = 100
-_APP_BODY = 64 * 1024  # no health check has more
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = structlog.get_logger()
-
-
-class Limits(NamedTuple):
-    """What one process holds at most.
-
-    Attributes:
-        connections: open at a time.
-        in_flight: events that are being delivered at a time.
-        buffered: bytes of bodies in memory at a time.
-    """
-
-    connections: int
-    in_flight: int
-    buffered: int
-
-
-class Listener:
-    """What the connections to one address share. Calling it makes a connection, as uvicorn does.
-
-    Args:
-        webhooks: what becomes of webhooks; None where there are none.
-        app: the ASGI application for ``app_paths``, and for everything where there are no webhooks.
-        limits: what it holds at most.
-        app_paths: the paths that are no webhooks.
-
-    Attributes:
-        connections: those that are open.
-        in_flight: how many events are being delivered.
-        buffered: bytes of bodies in memory.
-        is_closing: whether the process is ending, and new requests are refused.
-        date: the header field of that name, as bytes.
-    """
-
-    def __init__(
-        self, webhooks: Webhooks | None, app: ASGIApp, limits: Limits, app_paths: Iterable[bytes] = ()
-    ) -> None:
-        self.webhooks = webhooks
-        self.app = app
-        self.limits = limits
-        self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.in_flight = 0
-        self.buffered = 0
-        self.is_closing = False
-        self.date = b""
-        self._app_paths = frozenset(app_paths)
-        self._is_sweep_due = False
-
-    def __call__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:
-        """A connection that uvicorn's server knows of."""
-        self.connections, self.tasks = server_state.connections, server_state.tasks
-        return Connection(self)
-
-    def webhooks_at(self, path: bytes) -> Webhooks | None:
-        """What becomes of a request for ``path``; None for the ASGI application."""
-        return None if path in self._app_paths else self.webhooks
-
-    def watch(self) -> None:
-        """Keep the deadlines of the connections as long as there are any."""
-        if not self._is_sweep_due:
-            self._is_sweep_due = True
-            self._sweep()
-
-    def _sweep(self) -> None:
-        # A timer for each request costs more than the reading that it guards; here one looks after all.
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
-        self._is_sweep_due = bool(self.connections)
-        if self._is_sweep_due:
-            loop.call_later(_SWEEP_EVERY, self._sweep)
-        for connection in [connection for connection in self.connections if connection.due_at <= now]:
-            try:
-                connection.expire()
-            except Exception:  # or those behind it would have no deadline
-                log.exception("internal error")
-                connection.abort()
-
-
-class _Incoming:
-    """A request while it arrives and until it is answered.
-
-    Attributes:
-        head: its head.
-        exchange: what becomes of it; None where the ASGI application decides.
-        parts: its body as it came, unless it is refused already.
-        size: bytes of its body that are in memory.
-        arrived: bytes of it that came without completing it.
-        max_body: what they may become.
-        opened_at: when its head was complete, on the event loop's clock.
-        body_due_at: when its body has to be.
-        stays_open: whether the connection outlives it.
-    """
-
-    __slots__ = (
-        "arrived", "body_due_at", "exchange", "head", "max_body", "opened_at", "parts", "size", "stays_open",
-    )  # fmt: skip
-
-    def __init__(self, head: Head, exchange: Exchange | None, opened_at: float, *, stays_open: bool) -> None:
-        self.head = head
-        self.exchange = exchange
-        self.parts: list[bytes] = []
-        self.size = self.arrived = 0
-        self.opened_at = opened_at
-        self.stays_open = stays_open
-        if exchange is None or exchange.answer is not None:
-            self.max_body, self.body_due_at = _APP_BODY, opened_at + HEAD_DEADLINE
-        else:
-            self.max_body = exchange.endpoint.max_body
-            self.body_due_at = opened_at + exchange.endpoint.body_deadline
-
-    @property
-    def is_refused(self) -> bool:
-        return self.exchange is not None and self.exchange.answer is not None
-
-    def take_body(self) -> bytes:
-        parts, self.parts = self.parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Connection(asyncio.Protocol):
@@ -191,9 +68,9 @@ class Connection(asyncio.Protocol):
         self._is_in_head = False
         self._is_upgrade = False
         self._expects_continue = False
-        self._incoming: _Incoming | None = None  # the one that arrives
-        self._busy: _Incoming | None = None  # the one that is being handled
-        self._queue: deque[_Incoming] = deque()  # those that arrived behind it
+        self._incoming: Incoming | None = None  # the one that arrives
+        self._busy: Incoming | None = None  # the one that is being handled
+        self._queue: deque[Incoming] = deque()  # those that arrived behind it
         self._is_deaf = False  # the last request is there: nothing more is taken from this connection
         self._has_unread = False  # more may be sent than is looked at
         self._is_lingering = False  # it has had its last answer, and is read until its sender has seen that
@@ -346,7 +223,7 @@ class Connection(asyncio.Protocol):
             and parser.should_keep_alive()
             and not (exchange and exchange.answer)  # what is odd in its head may be odd in where it ends
         )
-        incoming = _Incoming(head, exchange, self._loop.time(), stays_open=stays_open)
+        incoming = Incoming(head, exchange, self._loop.time(), stays_open=stays_open)
         self._incoming = incoming
         if listener.is_closing and exchange:
             self._refuse(incoming, ShuttingDown())
@@ -408,7 +285,7 @@ class Connection(asyncio.Protocol):
 
     # --- requests and answers ---------------------------------------------------------------------
 
-    def _look_at_beginning(self, incoming: _Incoming, arrived: int) -> None:
+    def _look_at_beginning(self, incoming: Incoming, arrived: int) -> None:
         """A head without the whole of its body: refuse it before more comes, or tell it to go on."""
         incoming.arrived += arrived
         if incoming.is_refused:
@@ -419,7 +296,7 @@ class Connection(asyncio.Protocol):
             self._expects_continue = False
             self._transport.write(_CONTINUE)
 
-    def _refuse(self, incoming: _Incoming, rejection: Rejection) -> None:
+    def _refuse(self, incoming: Incoming, rejection: Rejection) -> None:
         self._forget_body(incoming)
         if incoming.exchange is None or self._listener.webhooks is None:  # no sender of webhooks
             self._transport.abort()
@@ -433,20 +310,20 @@ class Connection(asyncio.Protocol):
             self._refuse(incoming, rejection)
         elif webhooks is not None:
             exchange = webhooks.refuse_unread(self._peer, rejection)
-            incoming = _Incoming(_NO_HEAD, exchange, self._loop.time(), stays_open=False)
+            incoming = Incoming(NO_HEAD, exchange, self._loop.time(), stays_open=False)
         else:
             self._transport.abort()
         if incoming is not None and not self._transport.is_closing():
             self._end(incoming)
 
-    def _end(self, incoming: _Incoming) -> None:
+    def _end(self, incoming: Incoming) -> None:
         """Answer a request behind which more may come, and hear no more."""
         self._incoming = None
         self._is_in_head = False
         self._is_deaf = self._has_unread = True
         self._take(incoming)
 
-    def _take(self, incoming: _Incoming) -> None:
+    def _take(self, incoming: Incoming) -> None:
         """Handle a request now, or after those before it."""
         if self._busy is None:
             self._handle(incoming)
@@ -454,7 +331,7 @@ class Connection(asyncio.Protocol):
             self._queue.append(incoming)
             self._pace_reading()
 
-    def _handle(self, incoming: _Incoming) -> None:
+    def _handle(self, incoming: Incoming) -> None:
         """Come to an answer, at once or by a task."""
         exchange, listener = incoming.exchange, self._listener
         if exchange is None or listener.webhooks is None:
@@ -473,14 +350,14 @@ class Connection(asyncio.Protocol):
         self._forget_body(incoming)
         self._answer(incoming, exchange.answer)
 
-    def _start(self, incoming: _Incoming, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, incoming: Incoming, work: Coroutine[Any, Any, None]) -> None:
         self._busy = incoming
         task = self._loop.create_task(work)
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)
 
     async def _deliver(
-        self, incoming: _Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
+        self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
     ) -> None:
         try:
             await webhooks.deliver(exchange, event)
@@ -489,22 +366,14 @@ class Connection(asyncio.Protocol):
             self._forget_body(incoming)
         self._go_on(incoming, exchange.answer)
 
-    async def _run_app(self, incoming: _Incoming) -> None:
-        body, sent = incoming.take_body(), _Sent()
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
-
+    async def _run_app(self, incoming: Incoming) -> None:
         try:
-            await self._listener.app(_scope_of(incoming.head), receive, sent)
-        except Exception:
-            log.exception("internal error", path=incoming.head.path.decode("latin-1"))
-            sent = _Sent()
+            answer = await ask(self._listener.app, incoming.head, incoming.take_body())
         finally:
             self._forget_body(incoming)
-        self._go_on(incoming, Answer(sent.status, "", sent.body, sent.fields))
+        self._go_on(incoming, answer)
 
-    def _go_on(self, incoming: _Incoming, answer: Answer | None) -> None:
+    def _go_on(self, incoming: Incoming, answer: Answer | None) -> None:
         """Answer what was worked on, and turn to what came behind it."""
         if self._busy is not incoming:  # the deadline has answered it, or its sender has left
             return
@@ -515,7 +384,7 @@ class Connection(asyncio.Protocol):
                 self._handle(self._queue.popleft())
             self._pace_reading()
 
-    def _give_up(self, incoming: _Incoming) -> None:
+    def _give_up(self, incoming: Incoming) -> None:
         """Answer for what takes too long. It goes on: if it ends well, the sender's next attempt is a duplicate."""
         self._is_deaf = self._has_unread = True
         exchange, webhooks = incoming.exchange, self._listener.webhooks
@@ -525,7 +394,7 @@ class Connection(asyncio.Protocol):
             webhooks.refuse(exchange, Overloaded("no answer within the deadline"))
             self._go_on(incoming, exchange.answer)
 
-    def _answer(self, incoming: _Incoming, answer: Answer | None) -> None:
+    def _answer(self, incoming: Incoming, answer: Answer | None) -> None:
         transport = self._transport
         if answer is None or transport.is_closing():
             return
@@ -554,7 +423,7 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _forget_body(self, incoming: _Incoming) -> None:
+    def _forget_body(self, incoming: Incoming) -> None:
         self._listener.buffered -= incoming.size
         incoming.size = 0
         incoming.parts = []
@@ -566,42 +435,6 @@ class _Rest:
     def __init__(self, connection: Connection) -> None:
         self.on_body = connection.on_body
         self.on_message_complete = connection.on_rest_complete
-
-
-class _Sent:
-    """What an ASGI application sends."""
-
-    def __init__(self) -> None:
-        self.status = 500
-        self.fields: Fields = ()
-        self.body = b""
-
-    async def __call__(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            self.fields = tuple(field for field in message["headers"] if field[0] != b"content-length")
-        else:
-            self.body += message.get("body", b"")
-
-
-_NO_HEAD = Head("", b"", b"", Headers(()), 0, "")
-
-
-def _scope_of(head: Head) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": head.version,
-        "method": head.method,
-        "scheme": "http",
-        "path": head.path.decode("latin-1"),
-        "raw_path": head.path,
-        "query_string": head.query,
-        "root_path": "",
-        "headers": list(head.headers.fields),
-        "client": (head.peer, 0),
-        "server": None,
-    }
 
 
 @lru_cache(maxsize=4096)
