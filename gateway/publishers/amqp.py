@@ -344,7 +344,7 @@ class PublishConnection(asyncio.Protocol):
             is_timely, is_late = is_timely or pending.late is None, is_late or pending.late is not None
             pending.settle(is_ack=is_ack)
         self._confirmed_at, self._is_stalled = self._heard_at, False
-        if is_timely:
+        if is_timely or (is_late and not unconfirmed):  # with nothing left to wait for, it works again
             self._breaker.note_confirm()
         elif is_late:
             self._breaker.note_late_confirm()

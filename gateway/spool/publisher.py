@@ -50,7 +50,7 @@ class SpoolingPublisher:
     @property
     def is_accepting(self) -> bool:
         """See :class:`gateway.publishers.Publisher`; the broker is waited for at the start, not later."""
-        return self._broker.is_accepting or (self._broker.was_ready and not self._spool.trouble)
+        return not self._broker.trouble or (self._broker.was_ready and not self._spool.trouble)
 
     @property
     def unconfirmed(self) -> int:
