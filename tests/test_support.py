@@ -281,6 +281,12 @@ def test_a_proxy_discards_one_way(echo_proxy: FaultProxy, direction: Direction, 
         with pytest.raises(TimeoutError):
             client.recv(1)
         assert bytes(_Echo.heard) == heard
+        echo_proxy.heal()
+        client.settimeout(5)
+        client.sendall(b"behind the hole")
+        with pytest.raises(ConnectionResetError):
+            receive(client, 100)
+    call(echo_proxy).close()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from ledger.faults import FAULTS, KILL, Kind, World
 # Seconds between two faults of a target, at most.
 _PAUSES = {"gateway": 4.0, "Redis": 3.0, "RabbitMQ": 5.0, "clients": 5.0}
 # What comes of them, in faults a second.
-_KILLS, _OTHERS = 0.25, 0.77
+_KILLS, _OTHERS = 0.29, 1.2
 
 
 class Nemesis:

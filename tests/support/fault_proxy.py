@@ -39,6 +39,7 @@ class _Link:
     server: socket.socket
     pumps: list[asyncio.Task[None]] = field(default_factory=list)
     loses_reply: bool = False
+    torn: set[Direction] = field(default_factory=set)
 
 
 @dataclass
@@ -133,7 +134,10 @@ class FaultProxy:
         self._do(lambda: self._faults.delay.update(dict.fromkeys(directions or Direction, seconds)))
 
     def discard(self, direction: Direction) -> None:
-        """Take what comes this way, and drop it."""
+        """Take what comes this way, and drop it. What comes after :meth:`heal` on the same connection resets that.
+
+        TCP never delivers what follows a hole in its stream.
+        """
         self._do(lambda: self._faults.discarded.add(direction))
 
     def cut_after(self, count: int, direction: Direction = Direction.TO_SERVER) -> None:
@@ -251,7 +255,10 @@ class FaultProxy:
             return data[:left], True
         if left is not None:
             faults.left[direction] = left - len(data)
-        return (b"", False) if direction in faults.discarded else (data, False)
+        if direction in faults.discarded:
+            link.torn.add(direction)
+            return b"", False
+        return (b"", True) if direction in link.torn else (data, False)
 
     async def _reset_all(self) -> None:
         links = list(self._links)
