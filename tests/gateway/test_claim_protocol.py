@@ -363,6 +363,6 @@ class ClaimProtocol(RuleBasedStateMachine):
         assert self.attempts[-1].answer in OUTCOMES.values()
 
 
-ClaimProtocol.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+ClaimProtocol.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_the_claim_protocol = ClaimProtocol.TestCase
 """Any order of deliveries, confirms, refusals, lost replies, lost stores, lost leases and killed gateways."""

@@ -20,7 +20,7 @@ def test_every_event_is_accounted_for(
     rabbitmq_url: str,
 ) -> None:
     """Through kills and faults none is lost, swallowed, garbled or made up, and none is refused for good."""
-    plan = Plan(events=25_000, faults=25, kills=12, seed=20_250_115)
+    plan = Plan(events=20_000, faults=20, kills=10, seed=20_250_115)
 
     balance = run(plan, tmp_path, redis_server, rabbitmq_server, rabbitmq_url, print)
 
