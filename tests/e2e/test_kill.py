@@ -27,7 +27,7 @@ from support.waiting import wait_until
 
 # The shortest that the configuration permits: a lease of at least twice the deadline.
 IMPATIENT = {"server": {"deadline": "500ms"}, "dedupe": {"lease": "1s"}}
-# 15 in every run; WEBHOOK_KILLS=300 for the long one.
+# 8 in every run; WEBHOOK_KILLS=300 for the long one.
 KILLS = int(os.environ.get("WEBHOOK_KILLS", "8"))
 MAX_PAUSE = 0.25  # seconds under load before each kill
 
