@@ -167,10 +167,10 @@ class PublishConnection(asyncio.Protocol):
             return "the connection is lost"
         if self.blocked or self._is_paused:
             return self.blocked or "the broker does not read what it is sent"
-        if self._is_stalled and not self._breaker.is_open:
-            return f"the broker has confirmed nothing for {self._timeout / 4:g} s"
         if self._breaker.is_open:
             return f"the broker has confirmed nothing within {self._timeout:g} s; it is asked again every few seconds"
+        if self._is_stalled:
+            return f"the broker has confirmed nothing for {self._timeout / 4:g} s"
         return ""
 
     @property

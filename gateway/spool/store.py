@@ -228,15 +228,15 @@ class Spool:
             self._held_back.discard(row)
             return
 
-        def remove(connection: sqlite3.Connection) -> int:
-            return connection.execute("DELETE FROM spool WHERE id = ?", (row,)).rowcount
+        removed = self._file.run(
+            lambda connection: connection.execute("DELETE FROM spool WHERE id = ?", (row,))
+        )
+        removed.add_done_callback(partial(self._note_late_removal, row, size))
 
-        self._file.run(remove).add_done_callback(partial(self._note_late_removal, row, size))
-
-    def _note_late_removal(self, row: int, size: int, removed: asyncio.Future[int]) -> None:
+    def _note_late_removal(self, row: int, size: int, removed: asyncio.Future[sqlite3.Cursor]) -> None:
         self._held_back.discard(row)
         if not removed.exception():  # else it is published once more, under the same id
-            self._note_removal(removed.result(), size)
+            self._note_removal(1, size)
 
     def _note_removal(self, count: int, size: int) -> None:
         self._size -= size
