@@ -173,15 +173,20 @@ def roomy_rig(new_rig: NewRig) -> Iterator[Rig]:
         yield rig
 
 
-def test_live_events_are_not_held_up_by_the_backlog_of_an_outage(roomy_rig: Rig) -> None:
-    """Oldest first, and live events between them."""
-    rig = roomy_rig
+def begin_to_drain(rig: Rig, backlog: int) -> None:
+    """Have events wait for a broker that is away, and return when it is back and takes the first of them."""
     rig.renew()
     rig.broker.refuse()
-    assert set(rig.send_all(rig.events(2000), at_once=32)) == {"202 accepted"}
+    assert set(rig.send_all(rig.events(backlog), at_once=32)) == {"202 accepted"}
     waiting = rig.metric("webhook_spooled")
     rig.broker.heal()
     wait_until(lambda: rig.metric("webhook_spooled") < waiting)
+
+
+def test_live_events_are_not_held_up_by_the_backlog_of_an_outage(roomy_rig: Rig) -> None:
+    """Oldest first, and live events between them."""
+    rig = roomy_rig
+    begin_to_drain(rig, 2000)
 
     durations = []
     for event in rig.events(20):
@@ -197,12 +202,7 @@ def test_a_gateway_that_is_ended_in_the_middle_of_a_backlog_goes_on_with_it(room
     """By SIGTERM and by SIGKILL."""
     rig: Rig = roomy_rig
     gateway: GatewayProcess = rig.gateway
-    rig.renew()
-    rig.broker.refuse()
-    assert set(rig.send_all(rig.events(1000), at_once=32)) == {"202 accepted"}
-    waiting = rig.metric("webhook_spooled")
-    rig.broker.heal()
-    wait_until(lambda: rig.metric("webhook_spooled") < waiting)
+    begin_to_drain(rig, 1000)
 
     assert gateway.stop() == 0
     gateway.start()
