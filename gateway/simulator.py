@@ -14,7 +14,6 @@ import orjson
 from gateway.errors import OperatorError
 from providers import Headers, RawRequest
 from providers.adapter import Adapter
-from providers.hmac import HmacSpec
 from providers.sources import Sources, header_name, pointer_steps
 
 Tampering = Literal["body", "signature", "timestamp", "replay"]
@@ -98,7 +97,7 @@ class Simulator:
         if self._type_header:
             headers[self._type_header] = self._header_type()
         signed = self._adapter.scheme.sign(self._raw(body, headers), self._secret, now)
-        return SignedRequest(event_id, headers | signed, body)
+        return SignedRequest(event_id, headers | signed.headers, signed.body)
 
     def tampered(self, tampering: Tampering, now: float) -> SignedRequest:
         """One request spoiled as told; ``replay`` spoils nothing, it is to be sent twice.
@@ -113,8 +112,7 @@ class Simulator:
             case "signature":
                 return self._with_wrong_signature(self.make(now), now)
             case "timestamp":
-                signature = self._adapter.spec.signature
-                if isinstance(signature, HmacSpec) and signature.timestamp is None:
+                if not self._adapter.spec.signature.has_moment:
                     raise OperatorError(
                         f"{self._adapter.name} signs no timestamp; try --tamper body or replay"
                     )
@@ -145,7 +143,7 @@ class Simulator:
     def _with_wrong_signature(self, request: SignedRequest, now: float) -> SignedRequest:
         """The request with the signature of another body."""
         signed = self._adapter.scheme.sign(self._raw(request.body + b" ", request.headers), self._secret, now)
-        return replace(request, headers=request.headers | signed)
+        return replace(request, headers=request.headers | signed.headers)
 
     def _raw(self, body: bytes, headers: dict[str, str]) -> RawRequest:
         fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]

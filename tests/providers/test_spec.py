@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 import providers
 from providers import registry
-from providers.hmac import HmacScheme, HmacSpec
+from providers.schemes.hmac import HmacScheme, HmacSpec
+from providers.schemes.standard_webhooks import StandardWebhooksScheme, StandardWebhooksSpec
 from providers.spec import AdapterSpec
-from providers.standard_webhooks import StandardWebhooksScheme, StandardWebhooksSpec
 
 PACKAGE = Path(providers.__file__).parent
 MODULES = sorted(PACKAGE.glob("*.py"))
