@@ -154,7 +154,9 @@ class HmacScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return HmacVerifier(self, [decode_secret(secret, self.spec.secret_format) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         spec = self.spec
         fields, elements, moment = {}, [], b""
