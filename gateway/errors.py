@@ -19,6 +19,7 @@
         ├── InFlight                     in_flight
         ├── BrokerUnavailable            broker_unavailable
         ├── DedupeUnavailable            dedupe_unavailable
+        ├── KeyUnavailable               key_unavailable
         ├── Overloaded                   overloaded
         └── ShuttingDown                 shutting_down
 
@@ -134,6 +135,12 @@ class DedupeUnavailable(Unavailable):
     reason = "dedupe_unavailable"
 
 
+class KeyUnavailable(Unavailable):
+    """The key that the sender signs with could not be fetched; neither a proof nor a reason to refuse."""
+
+    reason = "key_unavailable"
+
+
 class Overloaded(Unavailable):
     """There are more connections, requests or bytes than we are to hold, or a request took too long here."""
 
@@ -164,6 +171,7 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     InFlight,
     BrokerUnavailable,
     DedupeUnavailable,
+    KeyUnavailable,
     Overloaded,
     ShuttingDown,
 )

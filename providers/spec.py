@@ -78,6 +78,9 @@ class ParameterSpec(BaseModel):
 
     description: str = Field(description="What it is, and where the operator finds it.")
     required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    pattern: str | None = Field(
+        None, max_length=256, description="A regular expression that it matches as a whole."
+    )
 
 
 class AdapterSpec(DeliverySpec):

@@ -10,9 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from providers.schemes.ebay import EbaySpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.jwt import JwtSpec
+from providers.schemes.paddle_classic import PaddleClassicSpec
+from providers.schemes.paypal import PaypalSpec
+from providers.schemes.plaid import PlaidSpec
 from providers.schemes.public_key import PublicKeySpec
+from providers.schemes.sns import SnsSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
 
 
@@ -24,7 +29,12 @@ SignatureSpec = Annotated[
     Annotated[HmacSpec, Tag("hmac")]
     | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
     | Annotated[PublicKeySpec, Tag("public_key")]
-    | Annotated[JwtSpec, Tag("jwt")],
+    | Annotated[JwtSpec, Tag("jwt")]
+    | Annotated[SnsSpec, Tag("sns")]
+    | Annotated[PaypalSpec, Tag("paypal")]
+    | Annotated[PlaidSpec, Tag("plaid")]
+    | Annotated[EbaySpec, Tag("ebay")]
+    | Annotated[PaddleClassicSpec, Tag("paddle_classic")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

@@ -5,9 +5,7 @@ Ed25519, ECDSA and RSA. As with HMAC the signature covers what its ``signed`` te
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -15,10 +13,13 @@ from pydantic import Field, model_validator
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
+    ENCODERS,
     Algorithm,
     Check,
+    Encoding,
     KeyFormat,
     check_with,
+    decode_signature,
     load_private_key,
     load_public_key,
     make_key_pair,
@@ -45,19 +46,6 @@ _ALGORITHMS = {
     "rsa-sha1": Algorithm("rsa", "sha1"),
 }
 _UNITS_PER_SECOND = {"s": 1, "ms": 1000}
-
-Encoding = Literal["hex", "base64", "base64url"]
-
-_ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
-    "hex": binascii.hexlify,
-    "base64": base64.b64encode,
-    "base64url": base64.urlsafe_b64encode,
-}
-_DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
-    "hex": binascii.unhexlify,
-    "base64": base64.b64decode,
-    "base64url": base64.urlsafe_b64decode,
-}
 
 
 class PublicKeySpec(SchemeSpec):
@@ -149,7 +137,7 @@ class PublicKeyScheme:
             fields[spec.timestamp.header] = moment.decode()
         message = self.template.render(request, moment)
         signature = sign_with(load_private_key(secret), self.algorithm, message)
-        fields[spec.header] = spec.prefix + _ENCODERS[spec.encoding](signature).decode()
+        fields[spec.header] = spec.prefix + ENCODERS[spec.encoding](signature).decode()
         return Signed(fields, request.body, request.query)
 
 
@@ -170,7 +158,10 @@ class PublicKeyVerifier(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
-        signature = self._decode(single(request.headers, self._header, "signature_missing"))
+        text = single(request.headers, self._header, "signature_missing")
+        if not text.startswith(self._prefix):
+            raise SignatureRejected("signature_malformed")
+        signature = decode_signature(text[len(self._prefix) :], self._encoding)
         moment, timestamp = b"", 0.0
         if self._timestamp:
             moment = single(request.headers, self._timestamp_header, "timestamp_missing")
@@ -183,16 +174,3 @@ class PublicKeyVerifier(StaticVerifier):
                     check_tolerance(timestamp, now, self._timestamp.tolerance)
                 return slot
         raise SignatureRejected("signature_mismatch")
-
-    def _decode(self, text: bytes) -> bytes:
-        """The signature in a header; of the spellings that a decoder takes for the same only one is let in."""
-        if text.startswith(self._prefix):
-            text = text[len(self._prefix) :]
-            text = text.lower() if self._encoding == "hex" else text
-            try:
-                signature = _DECODERS[self._encoding](text)
-            except ValueError:
-                signature = b""
-            if signature and _ENCODERS[self._encoding](signature) == text:
-                return signature
-        raise SignatureRejected("signature_malformed")
