@@ -109,6 +109,13 @@ class AdapterSpec(DeliverySpec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _parameters_are_declared(self) -> AdapterSpec:
+        for name in self.signature.needed_parameters:
+            if name not in self.parameters or not self.parameters[name].required:
+                raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
+        return self
+
     @property
     def _id_header(self) -> bytes | None:
         return header_name(self.event_id) if isinstance(self.event_id, str) else None

@@ -174,7 +174,9 @@ class HmacScheme:
         keys = [self._key(secret) for secret in secrets]
         return HmacVerifier(self, keys) if self.is_plain else OddHmacVerifier(self, keys)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:

@@ -81,7 +81,9 @@ class StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")

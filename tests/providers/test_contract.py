@@ -71,7 +71,9 @@ class Case:
     @property
     def spec(self) -> HmacSpec | StandardWebhooksSpec:
         """The description of the signature."""
-        return self.adapter.spec.signature
+        signature = self.adapter.spec.signature
+        assert isinstance(signature, HmacSpec | StandardWebhooksSpec)
+        return signature
 
     @property
     def is_standard(self) -> bool:
