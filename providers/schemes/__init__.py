@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
+from providers.schemes.token import BasicSpec, TokenSpec
 
 
 def _scheme_of(value: Any) -> str | None:
@@ -19,7 +20,10 @@ def _scheme_of(value: Any) -> str | None:
 
 
 SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
+    Annotated[BasicSpec, Tag("basic")]
+    | Annotated[HmacSpec, Tag("hmac")]
+    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
+    | Annotated[TokenSpec, Tag("token")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

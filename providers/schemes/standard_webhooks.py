@@ -42,6 +42,10 @@ class StandardWebhooksSpec(SchemeSpec):
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
         ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
     )
+    secret_format: Literal["whsec_", "raw"] = Field(
+        "whsec_",
+        description="How the secret's text becomes the key: as the standard says, or the text itself.",
+    )
     tolerance: Duration = Field(
         300.0, description="How far the timestamp may be from our clock, before or after."
     )
@@ -79,7 +83,8 @@ class StandardWebhooksScheme:
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> StandardWebhooksVerifier:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
+        checks = [_check(secret, self.spec.secret_format) for secret in secrets]
+        return StandardWebhooksVerifier(self.spec, checks)
 
     def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
@@ -87,13 +92,16 @@ class StandardWebhooksScheme:
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
         moment = str(int(now))
         message = b"%b.%b.%b" % (message_id, moment.encode(), request.body)
-        if secret.startswith("whsk_"):
+        if secret.startswith("whsk_") and self.spec.secret_format == "whsec_":
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
             seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
             version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
         else:
-            version, signature = "v1", hmac.digest(decode_secret(secret, "whsec_"), message, "sha256")
+            version, signature = (
+                "v1",
+                hmac.digest(decode_secret(secret, self.spec.secret_format), message, "sha256"),
+            )
         headers = {
             f"{prefix}timestamp": moment,
             f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
@@ -149,7 +157,9 @@ class StandardWebhooksVerifier(StaticVerifier):
         return matched
 
 
-def _check(secret: str) -> Check:
+def _check(secret: str, secret_format: Literal["whsec_", "raw"]) -> Check:
+    if secret_format == "raw":
+        return b"v1,", _hmac_check(decode_secret(secret, secret_format))
     if secret.startswith("whpk_"):
         return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", _PUBLIC_KEY_BYTES))
     if secret.startswith("whsk_"):
