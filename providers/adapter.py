@@ -110,7 +110,7 @@ class BoundAdapter:
         if word is None:
             return UNKNOWN_TYPE, False
         action = self._event_action(delivery) if self._event_action else None
-        if action is None:
+        if action is None or action == "":
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
         return (refined, True) if refined else (word, False)
