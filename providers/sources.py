@@ -4,6 +4,7 @@
     query:token                  a parameter of the address
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
     item:/id                     the same into one event of a batch; the payload where there is no batch
+    text:push                    that very text, for senders that have one type of event and do not say it
     member:/                     the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
@@ -26,6 +27,7 @@ from providers.request import Headers
 _SOURCE = re.compile(
     r"header:(?P<header>[A-Za-z0-9-]{1,64})"
     r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
+    r"|text:(?P<text>[!-z|~]{1,64})"
     r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
 )
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -171,6 +173,9 @@ def _compile_source(source: str) -> Getter:
     if match and match["query"]:
         parameter = match["query"]
         return lambda delivery: query_value(delivery.query, parameter)
+    if match and match["text"]:
+        text = match["text"]
+        return lambda _: text
     steps = pointer_steps(source)
     if source.startswith("member:"):
         return lambda delivery: _first_container(resolve(delivery.item, steps))
