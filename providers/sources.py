@@ -95,6 +95,12 @@ def pointer_steps(source: str) -> list[str]:
     return [step.replace("~1", "/").replace("~0", "~") for step in source.partition(":")[2].split("/")[1:]]
 
 
+def places_of(sources: Sources | None) -> list[str]:
+    """All places that are named, those within a text one by one."""
+    named = [sources] if isinstance(sources, str) else sources or []
+    return [place for source in named for place in _FIELD.findall(source) or [source]]
+
+
 def compile_sources(sources: Sources) -> Getter:
     """A function that reads the value; None when it is absent."""
     getters = [_compile_source(source) for source in ([sources] if isinstance(sources, str) else sources)]
