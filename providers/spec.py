@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from providers.handshake import HandshakeSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
 from providers.units import Duration
@@ -121,4 +122,4 @@ class AdapterSpec(DeliverySpec):
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        return self.signature.scheme_for(self._id_header)
+        return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

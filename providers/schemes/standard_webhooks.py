@@ -15,6 +15,7 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     MAX_CANDIDATES,
     NO_PARAMETERS,
@@ -55,7 +56,7 @@ class StandardWebhooksSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return True
 
-    def scheme_for(self, id_header: bytes | None) -> StandardWebhooksScheme:
+    def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return StandardWebhooksScheme(self)
 

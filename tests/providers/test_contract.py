@@ -87,7 +87,7 @@ class Case:
     def signature_header(self) -> bytes:
         """The lower-case name of the header that carries the signature."""
         if isinstance(self.spec, HmacSpec):
-            return self.spec.header.lower().encode()
+            return self.spec.headers[0].lower().encode()
         return f"{self._family}signature".encode()
 
     @property
