@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
+from urllib.parse import unquote
 
 import orjson
 
@@ -97,4 +98,5 @@ def _files(adapter: str) -> list[tuple[str, Traversable]]:
     if not folder.is_dir():
         return []
     named = [(file.name.rpartition("."), file) for file in folder.iterdir() if not file.name.startswith("_")]
-    return [(stem, file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]
+    # Types such as pr:opened or a path are no names that every file system can hold, and are quoted in them.
+    return [(unquote(stem), file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]

@@ -93,7 +93,9 @@ class TokenScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return TokenVerifier(self, [self._expected(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:
