@@ -22,10 +22,17 @@ _WHOLE = object()
 
 
 class Adapter:
-    """What is known of one sender. ``name`` is the one in ``adapter:`` and in the event."""
+    """What is known of one sender.
 
-    def __init__(self, name: str, spec: AdapterSpec) -> None:
+    Args:
+        name: the one in ``adapter:`` and in the event.
+        spec: its description.
+        family: the adapter that it is a variant of, whose samples and schemas are also its own; itself when left out.
+    """
+
+    def __init__(self, name: str, spec: AdapterSpec, family: str | None = None) -> None:
         self.name = name
+        self.family = family or name
         self.spec = spec
         self.scheme = spec.scheme()
 
