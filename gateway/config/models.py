@@ -231,7 +231,7 @@ class ProviderConfig(DeliverySpec):
 
     def handshake_token_text(self) -> str | None:
         """The ``handshake_token`` in clear, for the adapter alone."""
-        return self.handshake_token.get_secret_value() if self.handshake_token else None
+        return None if self.handshake_token is None else self.handshake_token.get_secret_value()
 
     def secret_texts(self) -> list[str]:
         """The secrets in clear, for the adapter alone."""
