@@ -146,6 +146,11 @@ class HmacSpec(SchemeSpec):
         return self.binds_body
 
     @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
+
+    @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.timestamp is not None

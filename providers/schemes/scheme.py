@@ -148,6 +148,11 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def template(self) -> str:
+        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        return "{body}"
+
+    @property
     def has_moment(self) -> bool:
         """Whether it is signed when the request was sent; else replays pass."""
         return False
