@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
 from providers.units import Duration
@@ -68,7 +69,15 @@ class DeliverySpec(IdentitySpec):
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
     )
+    refusal: RefusalSpec | None = Field(
+        None, description="The answer to whoever is not proven, where the sender demands one."
+    )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+    @property
+    def enrols(self) -> bool:
+        """Whether its sender tells the secret that it will sign with."""
+        return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
@@ -131,4 +140,4 @@ class AdapterSpec(DeliverySpec):
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        return self.signature.scheme_for(self._id_header)
+        return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

@@ -19,6 +19,7 @@ from providers.schemes.plaid import PlaidSpec
 from providers.schemes.public_key import PublicKeySpec
 from providers.schemes.sns import SnsSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
+from providers.schemes.token import BasicSpec, TokenSpec
 
 
 def _scheme_of(value: Any) -> str | None:
@@ -26,15 +27,17 @@ def _scheme_of(value: Any) -> str | None:
 
 
 SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")]
-    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
-    | Annotated[PublicKeySpec, Tag("public_key")]
+    Annotated[BasicSpec, Tag("basic")]
+    | Annotated[EbaySpec, Tag("ebay")]
+    | Annotated[HmacSpec, Tag("hmac")]
     | Annotated[JwtSpec, Tag("jwt")]
-    | Annotated[SnsSpec, Tag("sns")]
+    | Annotated[PaddleClassicSpec, Tag("paddle_classic")]
     | Annotated[PaypalSpec, Tag("paypal")]
     | Annotated[PlaidSpec, Tag("plaid")]
-    | Annotated[EbaySpec, Tag("ebay")]
-    | Annotated[PaddleClassicSpec, Tag("paddle_classic")],
+    | Annotated[PublicKeySpec, Tag("public_key")]
+    | Annotated[SnsSpec, Tag("sns")]
+    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
+    | Annotated[TokenSpec, Tag("token")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

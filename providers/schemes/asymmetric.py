@@ -7,11 +7,9 @@ and most gateways have no sender that needs it.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from providers.rejections import SignatureRejected
 from providers.schemes.scheme import SecretPair
 from providers.secrets import SecretFormatError, decode_secret
 
@@ -26,20 +24,6 @@ if TYPE_CHECKING:
 
 KeyFormat = Literal["hex", "base64", "der", "pem"]
 """``hex`` and ``base64``: the 32 bytes of an Ed25519 key; ``der``: base64 of DER; ``pem``: a key or a certificate."""
-
-Encoding = Literal["hex", "base64", "base64url"]
-"""How the bytes of a signature are written."""
-
-ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
-    "hex": binascii.hexlify,
-    "base64": base64.b64encode,
-    "base64url": base64.urlsafe_b64encode,
-}
-_DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
-    "hex": binascii.unhexlify,
-    "base64": base64.b64decode,
-    "base64url": base64.urlsafe_b64decode,
-}
 
 Check = Callable[[bytes, bytes], bool]
 """Whether a signature, decoded, is one of a message."""
@@ -59,23 +43,6 @@ class Algorithm(NamedTuple):
     family: Literal["ed25519", "rsa", "ecdsa"]
     digest: Literal["", "sha1", "sha256", "sha384", "sha512"] = ""
     curve: Literal["", "secp256r1", "secp384r1", "secp521r1"] = ""
-
-
-def decode_signature(text: bytes, encoding: Encoding = "base64") -> bytes:
-    """The bytes of a signature; of the spellings that a decoder takes for the same only one is let in.
-
-    Raises:
-        SignatureRejected: the text is another, or none.
-    """
-    if encoding == "hex":
-        text = text.lower()
-    try:
-        signature = _DECODERS[encoding](text)
-    except ValueError:
-        signature = b""
-    if not signature or ENCODERS[encoding](signature) != text:
-        raise SignatureRejected("signature_malformed")
-    return signature
 
 
 def load_public_key(text: str, key_format: KeyFormat) -> PublicKey:

@@ -18,15 +18,15 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
-    ENCODERS,
     Algorithm,
-    decode_signature,
     load_private_key,
     load_public_key,
     make_key_pair,
     sign_with,
 )
+from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.fetched import KeyCache, credentials_of, pinned_keys, slot_of
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     KeyNeeded,
@@ -58,7 +58,7 @@ class EbaySpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
-    def scheme_for(self, id_header: bytes | None) -> EbayScheme:
+    def scheme_for(self, layout: Layout) -> EbayScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return EbayScheme()
 

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from providers.rejections import SignatureFault, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import make_key_pair
-from providers.schemes.hmac import Affix, HeaderName
 from providers.schemes.jws import ALGORITHMS, HMACS, TokenAlgorithm, read_token, write_token
+from providers.schemes.layout import Layout
 from providers.schemes.qsh import query_string_hash
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, SchemeSpec, SecretPair, Signed, single
+from providers.schemes.timestamps import Affix, HeaderName
 from providers.schemes.token_keys import PublishedKeys, SecretKeys, TokenKeys
 from providers.units import Duration
 
@@ -134,7 +135,7 @@ class JwtSpec(SchemeSpec):
         algorithm = ALGORITHMS.get(self.algorithms[0])
         return make_key_pair(algorithm) if algorithm else super().make_secret()
 
-    def scheme_for(self, id_header: bytes | None) -> JwtScheme:
+    def scheme_for(self, layout: Layout) -> JwtScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return JwtScheme(self)
 

@@ -11,16 +11,16 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
-    ENCODERS,
     Algorithm,
     check_with,
-    decode_signature,
     load_private_key,
     load_public_key,
     make_key_pair,
     sign_with,
 )
+from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.fetched import slot_of
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class PaddleClassicSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
-    def scheme_for(self, id_header: bytes | None) -> PaddleClassicScheme:
+    def scheme_for(self, layout: Layout) -> PaddleClassicScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return PaddleClassicScheme()
 

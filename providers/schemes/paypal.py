@@ -18,15 +18,15 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
-    ENCODERS,
     Algorithm,
-    decode_signature,
     load_private_key,
     make_key_pair,
     sign_with,
 )
 from providers.schemes.certificates import CertifiedKey, check_chain, key_of, read_chain, usual_roots
+from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     KeyNeeded,
@@ -79,7 +79,7 @@ class PaypalSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
-    def scheme_for(self, id_header: bytes | None) -> PaypalScheme:
+    def scheme_for(self, layout: Layout) -> PaypalScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return PaypalScheme()
 

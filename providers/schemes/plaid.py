@@ -17,6 +17,7 @@ from providers.request import RawRequest
 from providers.schemes.fetched import KeyCache, credentials_of, is_pinned, read_jwk
 from providers.schemes.jws import Token
 from providers.schemes.jwt import JwtScheme, JwtSpec, JwtVerifier
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     KeyNeeded,
@@ -57,7 +58,7 @@ class PlaidSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return _TOKENS.make_secret()
 
-    def scheme_for(self, id_header: bytes | None) -> PlaidScheme:
+    def scheme_for(self, layout: Layout) -> PlaidScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return PlaidScheme()
 

@@ -13,30 +13,27 @@ from pydantic import Field, model_validator
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
-    ENCODERS,
     Algorithm,
     Check,
-    Encoding,
     KeyFormat,
     check_with,
-    decode_signature,
     load_private_key,
     load_public_key,
     make_key_pair,
     sign_with,
 )
-from providers.schemes.hmac import _FIELD, Affix, HeaderName, TimestampSpec, _Template
+from providers.schemes.encodings import ENCODERS, Encoding, decode_signature
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     SchemeSpec,
     SecretPair,
     Signed,
     StaticVerifier,
-    check_tolerance,
-    longest_timestamp,
-    read_timestamp,
     single,
 )
+from providers.schemes.template import Template, template_fields
+from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 
 _ALGORITHMS = {
     "ed25519": Algorithm("ed25519"),
@@ -45,7 +42,6 @@ _ALGORITHMS = {
     "rsa-sha256": Algorithm("rsa", "sha256"),
     "rsa-sha1": Algorithm("rsa", "sha1"),
 }
-_UNITS_PER_SECOND = {"s": 1, "ms": 1000}
 
 
 class PublicKeySpec(SchemeSpec):
@@ -61,7 +57,7 @@ class PublicKeySpec(SchemeSpec):
     signed: str = Field(
         "{body}",
         max_length=256,
-        description="What is signed, from {body} {timestamp} {id} {method} {url} {path} {header:NAME} and literal text.",
+        description="What is signed: literal text and fields in braces, as for an HMAC.",
     )
     timestamp: TimestampSpec | None = Field(
         None, description="Where the signed timestamp is; without it, replays pass."
@@ -70,14 +66,16 @@ class PublicKeySpec(SchemeSpec):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:
-        fields = _FIELD.findall(self.signed)
+        fields = template_fields(self.signed)
         if "body" not in fields:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
+        if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
+            raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
-        if self.timestamp and self.timestamp.element:
+        if self.timestamp and not self.timestamp.header:
             raise ValueError("timestamp must stand in a header of its own")
         if self.key_format in {"hex", "base64"} and self.algorithm != "ed25519":
             raise ValueError("key_format must be der or pem, since only an Ed25519 key is plain bytes")
@@ -86,7 +84,12 @@ class PublicKeySpec(SchemeSpec):
     @property
     def needs_url(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
-        return "{url}" in self.signed
+        return not {"url", "url:decoded"}.isdisjoint(template_fields(self.signed))
+
+    @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
 
     @property
     def has_moment(self) -> bool:
@@ -99,12 +102,12 @@ class PublicKeySpec(SchemeSpec):
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
-        signed = {field.removeprefix("header:").lower().encode() for field in _FIELD.findall(self.signed)}
+        signed = {field.removeprefix("header:").lower().encode() for field in template_fields(self.signed)}
         return not names or "{id}" in self.signed or names[0] in signed
 
-    def scheme_for(self, id_header: bytes | None) -> PublicKeyScheme:
+    def scheme_for(self, layout: Layout) -> PublicKeyScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
-        return PublicKeyScheme(self, id_header)
+        return PublicKeyScheme(self, layout.id_header)
 
     def describe(self) -> str:
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
@@ -117,7 +120,8 @@ class PublicKeyScheme:
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
         self.spec = spec
         self.algorithm = _ALGORITHMS[spec.algorithm]
-        self.template = _Template(spec.signed, id_header)
+        self.template = Template(spec.signed, id_header)
+        self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
@@ -132,9 +136,9 @@ class PublicKeyScheme:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; the secret is a private key in PEM."""
         spec = self.spec
         fields, moment = {}, b""
-        if spec.timestamp and spec.timestamp.header:
-            moment = str(int(now * _UNITS_PER_SECOND[spec.timestamp.unit])).encode()
-            fields[spec.timestamp.header] = moment.decode()
+        if self.timestamp and spec.timestamp and spec.timestamp.header:
+            fields[spec.timestamp.header] = self.timestamp.write(now)
+            moment = fields[spec.timestamp.header].encode()
         message = self.template.render(request, moment)
         signature = sign_with(load_private_key(secret), self.algorithm, message)
         fields[spec.header] = spec.prefix + ENCODERS[spec.encoding](signature).decode()
@@ -151,10 +155,9 @@ class PublicKeyVerifier(StaticVerifier):
         self._header = spec.header.lower().encode()
         self._prefix = spec.prefix.encode()
         self._encoding = spec.encoding
-        self._timestamp = spec.timestamp
+        self._timestamp = scheme.timestamp
         if spec.timestamp and spec.timestamp.header:
             self._timestamp_header = spec.timestamp.header.lower().encode()
-            self._units_per_second = _UNITS_PER_SECOND[spec.timestamp.unit]
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
@@ -162,15 +165,14 @@ class PublicKeyVerifier(StaticVerifier):
         if not text.startswith(self._prefix):
             raise SignatureRejected("signature_malformed")
         signature = decode_signature(text[len(self._prefix) :], self._encoding)
-        moment, timestamp = b"", 0.0
+        moment, seconds = b"", 0.0
         if self._timestamp:
             moment = single(request.headers, self._timestamp_header, "timestamp_missing")
-            longest = longest_timestamp(self._units_per_second)
-            timestamp = read_timestamp(moment, longest) / self._units_per_second
+            seconds = self._timestamp.read(moment)
         message = self._render(request, moment)
         for slot, matches in enumerate(self._checks):
             if matches(signature, message):
                 if self._timestamp:
-                    check_tolerance(timestamp, now, self._timestamp.tolerance)
+                    self._timestamp.check(seconds, now)
                 return slot
         raise SignatureRejected("signature_mismatch")

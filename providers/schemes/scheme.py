@@ -6,20 +6,21 @@ alphabets, missing padding and non-canonical last characters fail without a rule
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from providers.rejections import SignatureFault, SignatureRejected
 from providers.request import Headers, RawRequest
 
+if TYPE_CHECKING:
+    from providers.schemes.layout import Layout
+
 MAX_CANDIDATES = 5
 """Signatures in one request that are looked at; a sender that rotates its secret sends two."""
 
-_DIGITS = re.compile(rb"[0-9]{1,15}")
 _LONGEST_SECONDS = 12
 
 
@@ -140,6 +141,11 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def template(self) -> str:
+        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        return "{body}"
+
+    @property
     def has_moment(self) -> bool:
         """Whether it is signed when the request was sent; else replays pass."""
         return False
@@ -159,8 +165,8 @@ class SchemeSpec(BaseModel):
         secret = secrets.token_hex(32)
         return SecretPair(secret, secret)
 
-    def scheme_for(self, id_header: bytes | None) -> Scheme:
-        """The scheme; ``id_header`` (lower case) carries the event id, where a header does."""
+    def scheme_for(self, layout: Layout) -> Scheme:
+        """The scheme, for bodies that are laid out as told."""
         raise NotImplementedError
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
@@ -200,7 +206,7 @@ def read_timestamp(text: bytes, longest: int) -> int:
     """
     if not text:
         raise SignatureRejected("timestamp_missing")
-    if len(text) > longest or not _DIGITS.fullmatch(text):
+    if len(text) > longest or not text.isdigit():
         raise SignatureRejected("timestamp_malformed")
     return int(text)
 

@@ -18,15 +18,15 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
-    ENCODERS,
     Algorithm,
-    decode_signature,
     load_private_key,
     make_key_pair,
     sign_with,
 )
 from providers.schemes.certificates import CertifiedKey, key_of, read_chain
+from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     KeyNeeded,
@@ -73,7 +73,7 @@ class SnsSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS["2"])
 
-    def scheme_for(self, id_header: bytes | None) -> SnsScheme:
+    def scheme_for(self, layout: Layout) -> SnsScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return SnsScheme()
 
