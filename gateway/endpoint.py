@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.admission import Admission
+from gateway.answers import Success
+from gateway.content import Reader
 from gateway.counting import ProviderMetrics
 from gateway.event import Envelope
 from gateway.schemas import AdapterSchemas
@@ -19,6 +21,7 @@ class Endpoint:
     Attributes:
         name: its key in the configuration.
         adapter: who may send here, and what they send.
+        reader: reads their bodies.
         schemas: what its events are held to.
         envelope: makes its events.
         metrics: its counters.
@@ -30,10 +33,12 @@ class Endpoint:
         longest_wait: seconds of them for another attempt at the same event to end.
         admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
+        success: the answer to what went well, where its sender demands one.
     """
 
     name: str
     adapter: BoundAdapter
+    reader: Reader
     schemas: AdapterSchemas
     envelope: Envelope
     metrics: ProviderMetrics
@@ -45,6 +50,7 @@ class Endpoint:
     longest_wait: float
     admission: Admission
     public_url: str | None
+    success: Success | None
 
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are to be published."""

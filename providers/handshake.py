@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from providers.sources import Source
 
+FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
+"""What can stand in a header field."""
+
 
 class SuccessSpec(BaseModel):
     """What a sender has to be answered, where the usual 202 is not good enough for it."""
@@ -15,7 +18,7 @@ class SuccessSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: int = Field(200, ge=200, le=299, description="The HTTP status.")
-    content_type: str = Field("text/plain; charset=utf-8", description="The media type of the body.")
+    content_type: FieldValue = Field("text/plain; charset=utf-8", description="The media type of the body.")
     body: str = Field("", description="The body.")
 
 

@@ -25,6 +25,7 @@ from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec, DeliverySpec
 from providers.units import format_duration
 
+_HEADROOM = 0.5  # seconds of a sender's patience that are left to the network
 _SHORTEST_SECRET = 16
 _PLACEHOLDER = re.compile(
     r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
@@ -84,6 +85,12 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
 
 
+def deadline_of(config: Config, adapter: Adapter) -> float:
+    """Seconds for a whole request of a sender: ``server.deadline``, or less where it waits for less."""
+    deadline, patience = config.server.deadline, adapter.spec.patience
+    return min(deadline, max(patience - _HEADROOM, patience / 2)) if patience else deadline
+
+
 def _check_provider(
     provider: ProviderConfig, config: Config, folder: Path
 ) -> Iterator[tuple[FieldPath, str]]:
@@ -105,7 +112,9 @@ def _check_provider(
     except ValueError as error:
         yield (), _text_of(error)
         return
-    yield from _check_secrets(provider, adapter)
+    mistakes = list(_check_parameters(provider, adapter))
+    yield from mistakes
+    yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
     if provider.schema_file:
         try:
             load_file(folder / provider.schema_file)
@@ -122,7 +131,27 @@ def _check_provider(
         )
 
 
-def _check_secrets(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    known = adapter.spec.parameters
+    for name in provider.parameters:
+        if name not in known:
+            yield (
+                ("parameters", name),
+                f"is no parameter of adapter {adapter.name}{suggest(name, known)}",
+            )
+        elif not provider.parameters[name].strip():
+            yield ("parameters", name), "is empty"
+    for name, parameter in known.items():
+        if parameter.required and name not in provider.parameters:
+            yield (
+                ("parameters",) if provider.parameters else (),
+                f"parameters.{name} is needed by adapter {adapter.name}: {parameter.description}",
+            )
+
+
+def _check_secrets(
+    provider: ProviderConfig, adapter: Adapter, parameters: Mapping[str, str] | None
+) -> Iterator[tuple[FieldPath, str]]:
     for position, secret in enumerate(provider.secret_texts()):
         problem = None
         if not secret.strip():
@@ -133,9 +162,9 @@ def _check_secrets(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple
             problem = "looks like a placeholder; use the secret that the sender shows you"
         elif len(secret) < _SHORTEST_SECRET:
             problem = f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
-        else:
+        elif parameters is not None:
             try:
-                adapter.bind([secret])
+                adapter.bind([secret], parameters)
             except SecretFormatError as error:
                 problem = str(error)
         if problem:
