@@ -8,7 +8,7 @@
     member:/                     the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
-Written in YAML, compiled once; a value may also be a list (the first that is present) or a mapping from
+Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
 event types to sources (the most specific that matches, ``*`` for the rest).
 """
 
@@ -78,7 +78,7 @@ Source = Annotated[str, AfterValidator(_check_source)]
 """One place in a delivery, or a text of several."""
 
 Sources = Source | list[Source]
-"""One place, or several of which the first that is present counts."""
+"""One place, or several of which the first that is present and not empty counts."""
 
 SourcesByType = Sources | dict[str, Sources]
 """Places, or places by event type."""
@@ -110,7 +110,7 @@ def compile_sources(sources: Sources) -> Getter:
     def first(delivery: Delivery) -> object:
         for getter in getters:
             value = getter(delivery)
-            if value is not None:
+            if value is not None and value != "":
                 return value
         return None
 

@@ -151,6 +151,11 @@ class HmacSpec(SchemeSpec):
         return self.binds_body
 
     @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
+
+    @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.timestamp is not None
@@ -179,7 +184,9 @@ class HmacScheme:
         keys = [self._key(secret) for secret in secrets]
         return HmacVerifier(self, keys) if self.is_plain else OddHmacVerifier(self, keys)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:
