@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -19,8 +20,12 @@ _MOST_HOPS = 32
 """Entries of X-Forwarded-For that are looked at; no request passes as many proxies."""
 
 
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_FORWARDED = re.compile(r"""(?:^|[;,])[ \t]*(proto|host)="?([^;," \t]*)"?""", re.IGNORECASE)
+
+
 class Proxies:
-    """The proxies whose word on where a request comes from is taken.
+    """The proxies whose word on where a request comes from, and where to, is taken.
 
     Args:
         trusted: their networks.
@@ -43,6 +48,21 @@ class Proxies:
             if not self._trusts(address):
                 return str(address or "")
         return peer
+
+    def origin_of(self, peer: str, headers: Headers) -> tuple[str, str]:
+        """The scheme and the host that the sender called: as they arrived, or what a trusted peer says of them.
+
+        Of several proxies the nearest one is asked. What it says stands at the end of Forwarded, or in
+        X-Forwarded-Proto and X-Forwarded-Host.
+        """
+        scheme, host = "http", _last(headers, b"host")
+        if self._trusted and self._trusts(_parse(peer)):
+            told = {name.lower(): value for name, value in _FORWARDED.findall(_last(headers, b"forwarded"))}
+            proto = (told.get("proto") or _last(headers, b"x-forwarded-proto")).lower()
+            scheme = proto if proto in {"http", "https"} else scheme
+            name = told.get("host") or _last(headers, b"x-forwarded-host")
+            host = name if _HOST.fullmatch(name) else host
+        return scheme, host
 
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
@@ -115,6 +135,11 @@ class _Bucket:
 
     def take(self) -> None:
         self._level -= 1
+
+
+def _last(headers: Headers, name: bytes) -> str:
+    """The last entry of a field that is a list; empty where there is none."""
+    return b",".join(headers.all(name)).rpartition(b",")[2].strip().decode("latin-1")
 
 
 def _parse(text: str) -> Address | None:

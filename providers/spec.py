@@ -15,8 +15,10 @@ from providers.sources import Source, Sources, SourcesByType, header_name
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "form", "xml", "text"]
-"""How a body is read."""
+Reading = Literal["json", "json_list", "form", "xml", "text"]
+"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says."""
+
+BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -59,11 +61,13 @@ class DeliverySpec(IdentitySpec):
     """What a delivery carries, and how its sender is answered."""
 
     content: dict[MediaType, Reading] = Field(
-        JSON_CONTENT, min_length=1, description="The media types of bodies, and how each is read."
+        JSON_CONTENT,
+        min_length=1,
+        description="The media types of bodies, and how each is read; `json_list` is a list of events.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
-    batch: Source | None = Field(
+    batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
     )
     success: SuccessSpec | None = Field(
