@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
+from urllib.parse import unquote
 
 import orjson
 
@@ -93,8 +94,9 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
 
 
 def _files(adapter: str) -> list[tuple[str, Traversable]]:
+    """The event types and the files; what no file name can hold is percent-encoded: ``orders%2Fcreate.json``."""
     folder = _FOLDER / adapter
     if not folder.is_dir():
         return []
     named = [(file.name.rpartition("."), file) for file in folder.iterdir() if not file.name.startswith("_")]
-    return [(stem, file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]
+    return [(unquote(stem), file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]

@@ -4,7 +4,7 @@
     query:token                  a parameter of the address
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
     item:/id                     the same into one event of a batch; the payload where there is no batch
-    member:/                     the name of the first member, of the object there, that is an object or a list
+    member:                      the name of the first member, of the object there, that is an object or a list
     text:inbound                 this word, for what has no place: the last of a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
