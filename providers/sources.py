@@ -5,7 +5,7 @@
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
     item:/id                     the same into one event of a batch; the payload where there is no batch
     text:push                    that very text, for senders that have one type of event and do not say it
-    member:/                     the name of the first member, of the object there, that is an object or a list
+    member:                      the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
 Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
