@@ -205,7 +205,7 @@ def _endpoint(
         adapter=adapter.bind(provider.secret_texts(), provider.parameters, provider.handshake_token_text()),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
-        else catalogue.of_adapter(adapter.name),
+        else catalogue.of_adapter(adapter.family),
         envelope=Envelope(name, adapter.name),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),

@@ -24,10 +24,17 @@ _WHOLE = object()
 
 
 class Adapter:
-    """What is known of one sender. ``name`` is the one in ``adapter:`` and in the event."""
+    """What is known of one sender.
 
-    def __init__(self, name: str, spec: AdapterSpec) -> None:
+    Args:
+        name: the one in ``adapter:`` and in the event.
+        spec: its description.
+        family: the adapter that it is a variant of, whose samples and schemas are also its own; itself when left out.
+    """
+
+    def __init__(self, name: str, spec: AdapterSpec, family: str | None = None) -> None:
         self.name = name
+        self.family = family or name
         self.spec = spec
         self.scheme = spec.scheme()
 
@@ -96,13 +103,13 @@ class BoundAdapter:
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember a key that was fetched at ``now`` (Unix seconds).
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
+        """Remember a key that was fetched at ``now`` (Unix seconds), or say what has to be fetched next for it.
 
         Raises:
             ValueError: it is not the key that was asked for.
         """
-        self._verifier.learn(request, content, now)
+        return self._verifier.learn(request, content, now)
 
     def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
@@ -132,7 +139,7 @@ class BoundAdapter:
         if word is None:
             return UNKNOWN_TYPE, False
         action = self._event_action(delivery) if self._event_action else None
-        if action is None:
+        if action is None or action == "":
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
         return (refined, True) if refined else (word, False)

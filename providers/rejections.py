@@ -25,6 +25,8 @@ SignatureFault = Literal[
     "timestamp_malformed",
     "timestamp_too_old",
     "timestamp_in_future",
+    "claim_mismatch",
+    "unknown_key",
     "handshake_refused",
     "handshake_token_mismatch",
     "enrolment_closed",

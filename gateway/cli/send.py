@@ -21,8 +21,9 @@ from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig, split_bind
 from gateway.errors import OperatorError
 from gateway.greetings import GreetingRequest, make_greeting
-from gateway.simulator import SignedRequest, Simulator, Tampering, load_sample
-from providers import Adapter
+from gateway.samples import Sample, load_sample, sample_of
+from gateway.simulator import SignedRequest, Simulator, Tampering
+from providers.adapter import Adapter
 
 _SENDERS = 32
 _PATIENCE = 15.0
@@ -78,16 +79,14 @@ def run_send(
         return
     if not configured.secrets:
         raise OperatorError(f"{provider} has no secret yet; try --handshake")
-    event_type, body = _read_file(file, event) if file else load_sample(adapter, event)
-    simulator = Simulator(
-        adapter, configured.secret_texts()[0], configured.public_url or target, event_type, body
-    )
+    sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
+    simulator = Simulator(adapter, configured.secret_texts()[0], target, sample, configured.public_url)
     if tampering:
-        is_success = run(_send_tampered(simulator, tampering, target))
+        is_success = run(_send_tampered(simulator, tampering))
     elif count * repeat == 1:
-        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None), target))
+        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None)))
     else:
-        is_success = run(_send_many(simulator, target, count, repeat))
+        is_success = run(_send_many(simulator, count, repeat))
     if not is_success:
         raise typer.Exit(1)
 
@@ -104,9 +103,9 @@ def _tampering(text: str | None) -> Tampering | None:
     )
 
 
-def _read_file(file: Path, event: str | None) -> tuple[str, bytes]:
+def _read_file(adapter: Adapter, file: Path, event: str | None) -> Sample:
     try:
-        return event or file.stem, file.read_bytes()
+        return sample_of(adapter, event or file.stem, file.read_bytes())
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
 
@@ -116,17 +115,17 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
 
 
-async def _send_one(request: SignedRequest, target: str) -> bool:
+async def _send_one(request: SignedRequest) -> bool:
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-        return (await _post(client, request, target)).is_success
+        return (await _post(client, request)).is_success
 
 
-async def _send_tampered(simulator: Simulator, tampering: Tampering, target: str) -> bool:
+async def _send_tampered(simulator: Simulator, tampering: Tampering) -> bool:
     request = simulator.tampered(tampering, time.time())
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-        answer = await _post(client, request, target)
+        answer = await _post(client, request)
         if tampering == "replay":
-            repeated = await _post(client, request, target)
+            repeated = await _post(client, request)
             is_duplicate = repeated.is_success and repeated.json().get("status") == "duplicate"
             return _judge(
                 is_right=answer.is_success and is_duplicate, expected="the second one to be a duplicate"
@@ -160,8 +159,8 @@ def _judge(*, is_right: bool, expected: str) -> bool:
     return is_right
 
 
-async def _post(client: httpx.AsyncClient, request: SignedRequest, target: str) -> httpx.Response:
-    return await _ask(client, "POST", target, request.headers, request.body)
+async def _post(client: httpx.AsyncClient, request: SignedRequest) -> httpx.Response:
+    return await _ask(client, "POST", request.url, request.headers, request.body)
 
 
 async def _ask(
@@ -185,7 +184,7 @@ def _explain(error: httpx.HTTPError, target: str) -> str:
     return f"no answer from {target}: {str(error) or type(error).__name__}"
 
 
-async def _send_many(simulator: Simulator, target: str, count: int, repeat: int) -> bool:
+async def _send_many(simulator: Simulator, count: int, repeat: int) -> bool:
     tally = Tally()
     progress = Progress(
         TextColumn("sending"),
@@ -197,7 +196,7 @@ async def _send_many(simulator: Simulator, target: str, count: int, repeat: int)
     started_at = time.perf_counter()
     with progress:
         task = progress.add_task("sending", total=count * repeat)
-        await _send_all(simulator, target, count, repeat, tally, lambda: progress.advance(task))
+        await _send_all(simulator, count, repeat, tally, lambda: progress.advance(task))
     elapsed = time.perf_counter() - started_at
     for answer, times in tally.answers.most_common():
         typer.echo(f"{times:>8}  {answer}")
@@ -210,7 +209,7 @@ async def _send_many(simulator: Simulator, target: str, count: int, repeat: int)
 
 
 async def _send_all(
-    simulator: Simulator, target: str, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
+    simulator: Simulator, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
 ) -> None:
     remaining = iter(range(count))
     tls = httpx.create_ssl_context()
@@ -222,7 +221,7 @@ async def _send_all(
             for _ in remaining:
                 request = simulator.make(time.time())
                 for _ in range(repeat):
-                    await _count_one(client, request, target, tally)
+                    await _count_one(client, request, tally)
                     advance()
 
     async with asyncio.TaskGroup() as senders:
@@ -230,12 +229,12 @@ async def _send_all(
             senders.create_task(keep_sending())
 
 
-async def _count_one(client: httpx.AsyncClient, request: SignedRequest, target: str, tally: Tally) -> None:
+async def _count_one(client: httpx.AsyncClient, request: SignedRequest, tally: Tally) -> None:
     started_at = time.perf_counter()
     try:
-        answer = await client.post(target, content=request.body, headers=request.headers)
+        answer = await client.post(request.url, content=request.body, headers=request.headers)
     except httpx.HTTPError as error:
-        tally.failures[_explain(error, target)] += 1
+        tally.failures[_explain(error, request.url)] += 1
         return
     tally.seconds.append(time.perf_counter() - started_at)
     tally.answers[f"{answer.status_code} {_word(answer)}"] += 1

@@ -81,7 +81,9 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
-    return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
+    return (
+        Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
+    )
 
 
 def _check_provider(
