@@ -43,7 +43,13 @@ def open_client(trust: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """A client for :func:`fetch`, to be closed with ``aclose``; ``trust`` replaces the usual authorities."""
     import httpx  # noqa: PLC0415 -- slow, and most gateways never fetch anything
 
-    return httpx.AsyncClient(verify=trust or httpx.create_ssl_context(trust_env=False), trust_env=False)
+    return httpx.AsyncClient(
+        verify=trust or httpx.create_ssl_context(trust_env=False),
+        trust_env=False,
+        limits=httpx.Limits(
+            max_keepalive_connections=0
+        ),  # requests are rare, and one that was kept may be dead
+    )
 
 
 async def fetch(
