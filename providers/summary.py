@@ -174,6 +174,8 @@ def _clean(value: object) -> object:
             value = "".join(filter(str.isprintable, " ".join(words))) if len(words) <= MAX_WORDS else ""
             value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 1] + "…"
         return value or None
+    if type(value) is float and value.is_integer():
+        value = int(value)
     if type(value) in (int, float, bool):
         return value if len(text_of(value) or " " * (MAX_VALUE + 1)) <= MAX_VALUE else None
     return value if type(value) in (list, dict) else None
