@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.errors import OperatorError
-from gateway.simulator import sample_names
+from gateway.samples import sample_names
 from providers import registry
 
 

@@ -247,6 +247,14 @@ def test_the_name_of_a_member_may_be_the_value(payload: object, name: str | None
     assert compile_sources("member:")(at(NO_HEADERS, payload)) == name
 
 
+def test_a_text_of_ones_own_is_there_whenever_no_place_is() -> None:
+    """What a sender never says, because it has nothing else to tell, or as the last of a list."""
+    assert compile_sources("text:push")(at(NO_HEADERS, None)) == "push"
+    getter = compile_sources(["body:/kind", "text:message"])
+    assert getter(at(NO_HEADERS, {"kind": "order"})) == "order"
+    assert getter(at(NO_HEADERS, {})) == "message"
+
+
 def test_several_places_make_one_text() -> None:
     """It is absent when one of them is."""
     getter = compile_sources("{item:/id}:{item:/done}-{header:X-Try}")
