@@ -53,6 +53,23 @@ class Catalogue:
         """The event types of ``adapter`` that have a schema, sorted; the envelope is among them."""
         return sorted(event_type for owner, event_type in self._documents if owner == adapter)
 
+    def name_for(self, adapter: str, event_type: str) -> str | None:
+        """The event type whose schema holds for an event of this type, in the order of :meth:`find`."""
+        names = {name: name for name in self.event_types(adapter)}
+        return most_specific(names, event_type) or names.get(ENVELOPE)
+
+    def document(self, adapter: str, event_type: str) -> dict[str, Any]:
+        """The schema of exactly this event type, as it is written.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self._documents[adapter, event_type]
+
+    def by_id(self) -> Mapping[str, dict[str, Any]]:
+        """All schemas by their ``$id``, by which they may refer to each other."""
+        return self._by_id
+
     def of_adapter(self, adapter: str) -> AdapterSchemas:
         """The schemas of one adapter, compiled now rather than when the first event comes."""
         return AdapterSchemas(
@@ -88,6 +105,17 @@ def load_file(path: Path) -> AdapterSchemas:
     Raises:
         SchemaError: the file cannot be read, or is no usable schema.
     """
+    document = read_document(path)
+    document.setdefault("$id", path.resolve().as_uri())
+    return AdapterSchemas({ENVELOPE: Schema(document, {document["$id"]: document})})
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The schema in ``path``, as it is written.
+
+    Raises:
+        SchemaError: the file cannot be read, or what is in it does not pass the lint.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -96,12 +124,11 @@ def load_file(path: Path) -> AdapterSchemas:
     if len(content) > _MAX_FILE:
         raise SchemaError(f"{path}: is larger than 1MiB")
     try:
-        document = orjson.loads(content)
+        document: dict[str, Any] = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise SchemaError(f"{path}: is not JSON: {error}") from error
     check_document(document, str(path))
-    document.setdefault("$id", path.resolve().as_uri())
-    return AdapterSchemas({ENVELOPE: Schema(document, {document["$id"]: document})})
+    return document
 
 
 def _read_bundled(folder: Traversable) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
