@@ -201,7 +201,7 @@ def _endpoint(
     deadline = min(server.deadline, patience - _HEADROOM) if patience else server.deadline
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts()),
+        adapter=adapter.bind(provider.secret_texts(), provider.parameters),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
         else catalogue.of_adapter(adapter.name),

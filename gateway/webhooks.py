@@ -183,6 +183,7 @@ def _raw_request(head: Head, endpoint: Endpoint) -> RawRequest:
         body=b"",
         headers=head.headers,
         path=head.path.decode("latin-1"),
+        query=head.query,
         url=_url_of(head, endpoint.public_url) if endpoint.adapter.needs_url else "",
     )
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from providers import request as _request
-from providers.hmac import HmacSpec
 from providers.identity import (
     UNKNOWN_TYPE,
     Identity,
@@ -15,8 +14,11 @@ from providers.identity import (
     clean_time,
 )
 from providers.request import RawRequest, VerifiedRequest
-from providers.sources import compile_by_type, compile_sources
+from providers.schemes.scheme import NO_PARAMETERS, KeyRequest
+from providers.sources import Delivery, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
+
+_WHOLE = object()
 
 
 class Adapter:
@@ -27,13 +29,13 @@ class Adapter:
         self.spec = spec
         self.scheme = spec.scheme()
 
-    def bind(self, secrets: Sequence[str]) -> BoundAdapter:
-        """The adapter with the secrets that its sender signs with; several while rotating.
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> BoundAdapter:
+        """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
 
         Raises:
             SecretFormatError: a secret is not in the format that the sender gives them.
         """
-        return BoundAdapter(self, secrets)
+        return BoundAdapter(self, secrets, parameters)
 
 
 class BoundAdapter:
@@ -41,16 +43,18 @@ class BoundAdapter:
 
     Attributes:
         name: the adapter's name.
+        spec: what it is described by.
         needs_url: whether the signature covers the address that the sender called.
         signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
     """
 
-    def __init__(self, adapter: Adapter, secrets: Sequence[str]) -> None:
+    def __init__(self, adapter: Adapter, secrets: Sequence[str], parameters: Mapping[str, str]) -> None:
         spec = adapter.spec
         self.name = adapter.name
-        self.needs_url = isinstance(spec.signature, HmacSpec) and spec.signature.signs_url
+        self.spec = spec
+        self.needs_url = spec.signature.needs_url
         self.signs_event_id = spec.signs_event_id
-        self._verifier = adapter.scheme.bind(secrets)
+        self._verifier = adapter.scheme.bind(secrets, parameters)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None
@@ -66,37 +70,46 @@ class BoundAdapter:
 
         Raises:
             SignatureRejected: it is not proven.
+            KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
-    def identify(self, request: VerifiedRequest, payload: object) -> Identity:
-        """What the delivery is; ``payload`` is its parsed body.
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """Remember a key that was fetched at ``now`` (Unix seconds).
 
         Raises:
-            BadEventId: the delivery has no usable id although its sender always gives one.
-            MalformedRequest: a header that identifies it stands there twice.
+            ValueError: it is not the key that was asked for.
         """
-        headers = request.headers
-        event_type, is_typed = self._type_of(request, payload)
+        self._verifier.learn(request, content, now)
+
+    def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
+        """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
+
+        Raises:
+            BadEventId: it has no usable id although its sender always gives one.
+            MalformedRequest: a header or a parameter that identifies it stands there twice.
+        """
+        delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
+        event_type, is_typed = self._type_of(delivery)
         return Identity(
-            clean_event_id(self._event_id(headers, payload)) if self._event_id else None,
+            clean_event_id(self._event_id(delivery)) if self._event_id else None,
             event_type,
             is_typed,
-            clean_attribute(self._delivery_id(headers, payload)) if self._delivery_id else None,
-            clean_attribute(self._source(headers, payload)) if self._source else None,
-            clean_time(self._time(headers, payload, event_type)) if self._time else None,
-            clean_attribute(self._subject(headers, payload, event_type)) if self._subject else None,
-            clean_attribute(self._account(headers, payload)) if self._account else None,
-            clean_attribute(self._actor(headers, payload)) if self._actor else None,
+            clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,
+            clean_attribute(self._source(delivery)) if self._source else None,
+            clean_time(self._time(delivery, event_type)) if self._time else None,
+            clean_attribute(self._subject(delivery, event_type)) if self._subject else None,
+            clean_attribute(self._account(delivery)) if self._account else None,
+            clean_attribute(self._actor(delivery)) if self._actor else None,
         )
 
-    def _type_of(self, request: VerifiedRequest, payload: object) -> tuple[str, bool]:
+    def _type_of(self, delivery: Delivery) -> tuple[str, bool]:
         if self._event_type is None:
             return UNKNOWN_TYPE, True
-        word = clean_event_type(self._event_type(request.headers, payload))
+        word = clean_event_type(self._event_type(delivery))
         if word is None:
             return UNKNOWN_TYPE, False
-        action = self._event_action(request.headers, payload) if self._event_action else None
+        action = self._event_action(delivery) if self._event_action else None
         if action is None:
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import yaml
 
@@ -32,5 +33,15 @@ def load(name: str) -> Adapter:
     """
     if name not in names() or name == GENERIC:
         raise KeyError(name)
-    description = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text("utf-8"))
-    return Adapter(name, AdapterSpec.model_validate(description))
+    return Adapter(name, AdapterSpec.model_validate(_describe(name)))
+
+
+def _describe(name: str) -> dict[str, Any]:
+    """What the file of an adapter says, on top of what the one says that it extends."""
+    description: dict[str, Any] = yaml.load((_FOLDER / f"{name}.yaml").read_text("utf-8"), _Loader)  # noqa: S506
+    base = description.pop("extends", None)
+    return {**_describe(base), **description} if base else description
+
+
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Six times as fast where libyaml is there, and as safe."""

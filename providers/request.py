@@ -67,19 +67,28 @@ class RawRequest:
         method: the HTTP method, upper case.
         url: the address that the sender called, as far as it is known, with the query.
         path: the path as sent, percent-encoding kept.
+        query: what stands behind the question mark, as sent.
         headers: the header fields.
         body: the bytes of the body.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "url")
+    __slots__ = ("body", "headers", "method", "path", "query", "url")
 
     def __init__(
-        self, *, body: bytes, headers: Headers, method: str = "POST", path: str = "/", url: str = ""
+        self,
+        *,
+        body: bytes,
+        headers: Headers,
+        method: str = "POST",
+        path: str = "/",
+        query: bytes = b"",
+        url: str = "",
     ) -> None:
         self.body = body
         self.headers = headers
         self.method = method
         self.path = path
+        self.query = query
         self.url = url
 
 
@@ -88,15 +97,17 @@ class VerifiedRequest:
 
     Attributes:
         headers: the header fields; the signature covers only those that the scheme names.
+        query: what stands behind the question mark, as sent.
         body: the verified bytes.
         secret_slot: the position, from 0, of the configured secret that matched.
     """
 
-    __slots__ = ("body", "headers", "secret_slot")
+    __slots__ = ("body", "headers", "query", "secret_slot")
 
     def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
         if proof is not PROOF:
             raise TypeError("only an adapter's verify() makes a VerifiedRequest")
         self.headers = request.headers
+        self.query = request.query
         self.body = request.body
         self.secret_slot = secret_slot

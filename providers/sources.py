@@ -1,4 +1,11 @@
-"""Where in a delivery a value stands: ``header:X-GitHub-Delivery`` or ``body:/data/object/id`` (RFC 6901).
+"""Where in a delivery a value stands.
+
+    header:X-GitHub-Delivery     a header field
+    query:token                  a parameter of the address
+    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
+    item:/id                     the same into one event of a batch; the payload where there is no batch
+    member:/                     the name of the first member, of the object there, that is an object or a list
+    "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
 Written in YAML, compiled once; a value may also be a list (the first that is present) or a mapping from
 event types to sources (the most specific that matches, ``*`` for the rest).
@@ -9,27 +16,64 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator
 
+from providers.rejections import MalformedRequest
 from providers.request import Headers
 
-_SOURCE = re.compile(r"header:(?P<header>[A-Za-z0-9-]{1,64})|body:(?P<pointer>(?:/[^\s]{0,255})?)")
+_SOURCE = re.compile(
+    r"header:(?P<header>[A-Za-z0-9-]{1,64})"
+    r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
+    r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
+)
+_FIELD = re.compile(r"\{([^{}]*)\}")
 
 V = TypeVar("V")
 
-Getter = Callable[[Headers, object], object]
-TypedGetter = Callable[[Headers, object, str], object]
+
+class Delivery:
+    """What values are read from.
+
+    Attributes:
+        headers: the header fields of the request.
+        query: its query, as sent.
+        payload: its parsed body.
+        item: the event within the payload that is meant; the payload itself where it is one event.
+    """
+
+    __slots__ = ("headers", "item", "payload", "query")
+
+    def __init__(self, headers: Headers, query: bytes, payload: object, item: object) -> None:
+        self.headers = headers
+        self.query = query
+        self.payload = payload
+        self.item = item
+
+
+Getter = Callable[[Delivery], object]
+TypedGetter = Callable[[Delivery, str], object]
 
 
 def _check_source(text: str) -> str:
-    if not _SOURCE.fullmatch(text):
-        raise ValueError("is not a place in a delivery; write header:NAME or body:/json/pointer")
+    fields = _FIELD.findall(text)
+    literal = _FIELD.sub("", text)
+    is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
+    if not is_known or (fields and (len(text) > 512 or not _is_plain(literal))):
+        raise ValueError(
+            "is not a place in a delivery; write header:NAME, query:NAME, body:/json/pointer or item:/json/pointer, "
+            "or several of them in braces as one text"
+        )
     return text
 
 
+def _is_plain(literal: str) -> bool:
+    return literal.isascii() and (literal.isprintable() or not literal) and not set("{}") & set(literal)
+
+
 Source = Annotated[str, AfterValidator(_check_source)]
-"""One place in a delivery."""
+"""One place in a delivery, or a text of several."""
 
 Sources = Source | list[Source]
 """One place, or several of which the first that is present counts."""
@@ -39,16 +83,20 @@ SourcesByType = Sources | dict[str, Sources]
 
 
 def header_name(source: str) -> bytes | None:
-    """The lower-case name of the header field that ``source`` names; None when it is in the body."""
+    """The lower-case name of the header field that ``source`` names; None when it is elsewhere."""
     match = _SOURCE.fullmatch(source)
     return match["header"].lower().encode() if match and match["header"] else None
 
 
 def pointer_steps(source: str) -> list[str]:
-    """The unescaped steps of the JSON Pointer in ``body:/json/pointer``."""
-    return [
-        step.replace("~1", "/").replace("~0", "~") for step in source.removeprefix("body:").split("/")[1:]
-    ]
+    """The unescaped steps of the JSON Pointer in ``body:/json/pointer`` and the like."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in source.partition(":")[2].split("/")[1:]]
+
+
+def places_of(sources: Sources | None) -> list[str]:
+    """All places that are named, those within a text one by one."""
+    named = [sources] if isinstance(sources, str) else sources or []
+    return [place for source in named for place in _FIELD.findall(source) or [source]]
 
 
 def compile_sources(sources: Sources) -> Getter:
@@ -57,9 +105,9 @@ def compile_sources(sources: Sources) -> Getter:
     if len(getters) == 1:
         return getters[0]
 
-    def first(headers: Headers, payload: object) -> object:
+    def first(delivery: Delivery) -> object:
         for getter in getters:
-            value = getter(headers, payload)
+            value = getter(delivery)
             if value is not None:
                 return value
         return None
@@ -71,13 +119,13 @@ def compile_by_type(sources: SourcesByType) -> TypedGetter:
     """A function that reads the value that an event of the given type has; None when it is absent."""
     if not isinstance(sources, dict):
         getter = compile_sources(sources)
-        return lambda headers, payload, _: getter(headers, payload)
+        return lambda delivery, _: getter(delivery)
     getters = {event_type: compile_sources(source) for event_type, source in sources.items()}
     default = getters.pop("*", None)
 
-    def by_type(headers: Headers, payload: object, event_type: str) -> object:
+    def by_type(delivery: Delivery, event_type: str) -> object:
         found = most_specific(getters, event_type) or default
-        return found(headers, payload) if found else None
+        return found(delivery) if found else None
 
     return by_type
 
@@ -91,15 +139,75 @@ def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
     return None
 
 
+def query_value(query: bytes, name: str) -> str | None:
+    """The value of a parameter of an address, None when it is absent.
+
+    Raises:
+        MalformedRequest: the parameter stands there more than once.
+    """
+    values = [
+        value for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if key == name
+    ]
+    if len(values) > 1:
+        raise MalformedRequest("a parameter of the query is repeated")
+    return values[0] if values else None
+
+
+def text_of(value: object) -> str | None:
+    """A text, number or truth value as the text that JSON has for it; None for anything else."""
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is str or type(value) is float:
+        return str(value)
+    if type(value) is int:
+        return str(value) if abs(value) < _TOO_LARGE else None
+    return None
+
+
+_TOO_LARGE = 10**255  # str() of an integer of 4300 digits raises
+
+
 def _compile_source(source: str) -> Getter:
-    name = header_name(source)
-    if name is not None:
-        return lambda headers, _: _decode(headers.get(name))
+    if "{" in source:
+        return _compile_template(source)
+    match = _SOURCE.fullmatch(source)
+    if match and match["header"]:
+        name = match["header"].lower().encode()
+        return lambda delivery: _decode(delivery.headers.get(name))
+    if match and match["query"]:
+        parameter = match["query"]
+        return lambda delivery: query_value(delivery.query, parameter)
     steps = pointer_steps(source)
+    if source.startswith("member:"):
+        return lambda delivery: _first_container(resolve(delivery.item, steps))
+    if source.startswith("item:"):
+        return lambda delivery: resolve(delivery.item, steps)
     if len(steps) == 1:
         key = steps[0]
-        return lambda _, payload: payload.get(key) if isinstance(payload, dict) else None
-    return lambda _, payload: resolve(payload, steps)
+        return lambda delivery: delivery.payload.get(key) if isinstance(delivery.payload, dict) else None
+    return lambda delivery: resolve(delivery.payload, steps)
+
+
+def _compile_template(template: str) -> Getter:
+    pieces = _FIELD.split(template)
+    literals, getters = pieces[::2], [_compile_source(field) for field in pieces[1::2]]
+
+    def fill(delivery: Delivery) -> str | None:
+        text = literals[0]
+        for getter, literal in zip(getters, literals[1:], strict=True):
+            value = text_of(getter(delivery))
+            if value is None:
+                return None
+            text += value + literal
+        return text
+
+    return fill
+
+
+def _first_container(value: object) -> str | None:
+    if type(value) is dict:
+        return next((name for name, member in value.items() if type(member) in (dict, list)), None)
+    return None
 
 
 def _decode(value: bytes | None) -> str | None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.hmac import HmacScheme, HmacSpec
-from providers.signature import Scheme
+from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.schemes import SignatureSpec
+from providers.schemes.hmac import HmacSpec
+from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
-from providers.standard_webhooks import StandardWebhooksScheme, StandardWebhooksSpec
 from providers.units import Duration
 
+MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
+Reading = Literal["json", "form", "xml", "text"]
+"""How a body is read."""
 
-def _scheme_of(value: Any) -> str | None:
-    return value.get("scheme", "hmac") if isinstance(value, dict) else getattr(value, "scheme", None)
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
-
-SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
-    Discriminator(_scheme_of),
-]
-"""How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""
+JSON_CONTENT: dict[MediaType, Reading] = {"application/json": "json", "application/cloudevents+json": "json"}
+"""What nearly all senders send."""
 
 
 class IdentitySpec(BaseModel):
@@ -50,14 +49,49 @@ class IdentitySpec(BaseModel):
     )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
+    summary: dict[str, str] | None = Field(
+        None, description="One line that says what happened, by event type, `*` for the rest."
+    )
 
 
-class AdapterSpec(IdentitySpec):
+class DeliverySpec(IdentitySpec):
+    """What a delivery carries, and how its sender is answered."""
+
+    content: dict[MediaType, Reading] = Field(
+        JSON_CONTENT, min_length=1, description="The media types of bodies, and how each is read."
+    )
+    form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
+    is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
+    batch: Source | None = Field(
+        None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    )
+    success: SuccessSpec | None = Field(
+        None, description="The answer to a delivery, where the sender demands one."
+    )
+    handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+
+class ParameterSpec(BaseModel):
+    """Something that an adapter has to be told besides its secrets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str = Field(description="What it is, and where the operator finds it.")
+    required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+
+
+class AdapterSpec(DeliverySpec):
     """A provider: how it signs, what its deliveries are, and how patient it is."""
 
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")
+    status: Literal["verified", "unverified"] = Field(
+        "verified", description="Whether the way of signing is confirmed by the provider or by its own code."
+    )
     signature: SignatureSpec = Field(description="How the sender signs.")
+    parameters: dict[ParameterName, ParameterSpec] = Field(
+        {}, description="What the operator has to say besides the secrets."
+    )
     sample: str | None = Field(
         None, description="The event type that the simulator sends when none is named."
     )
@@ -80,15 +114,11 @@ class AdapterSpec(IdentitySpec):
 
     @property
     def signs_event_id(self) -> bool:
-        """Whether the signature covers the event id, wherever it stands; the body it always covers."""
+        """Whether the signature covers the event id, wherever it stands."""
         sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
         headers = [name for name in map(header_name, sources) if name]
         return self.signature.signs_headers(headers)
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        match self.signature:
-            case HmacSpec() as spec:
-                return HmacScheme(spec, self._id_header)
-            case StandardWebhooksSpec() as spec:
-                return StandardWebhooksScheme(spec)
+        return self.signature.scheme_for(self._id_header)

@@ -8,9 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.errors import OperatorError
-from gateway.simulator import sample_names
+from gateway.samples import sample_names
 from providers import registry
-from providers.hmac import HmacSpec
 
 
 def run_providers(name: str | None) -> None:
@@ -31,7 +30,8 @@ def describe_all() -> list[tuple[str, str, str]]:
 def _describe(name: str) -> tuple[str, str, str]:
     if name == registry.GENERIC:
         return name, "any sender that signs with HMAC", "described in config.yaml"
-    return name, registry.load(name).spec.title, _scheme(name)
+    spec = registry.load(name).spec
+    return name, spec.title, spec.signature.describe()
 
 
 def _list() -> None:
@@ -53,10 +53,3 @@ def _show(name: str) -> None:
     described = spec.model_dump(mode="json", exclude_defaults=True, exclude={"title", "docs"})
     typer.echo(f"{spec.title}\n{spec.docs}\n\n{yaml.safe_dump(described, sort_keys=False)}")
     typer.echo(f'Paste under providers:\n\n  {name}: {{adapter: {name}, secrets: ["${{{variable}}}"]}}')
-
-
-def _scheme(name: str) -> str:
-    signature = registry.load(name).spec.signature
-    if isinstance(signature, HmacSpec):
-        return f"HMAC-{signature.algorithm} of {signature.signed}, {signature.encoding} in {signature.header}"
-    return f"Standard Webhooks (v1, v1a) in {signature.header_prefixes[0]}signature"

@@ -22,7 +22,7 @@ from gateway.schemas import SchemaError, load_file
 from providers import registry
 from providers.adapter import Adapter
 from providers.secrets import SecretFormatError
-from providers.spec import AdapterSpec, IdentitySpec
+from providers.spec import AdapterSpec, DeliverySpec
 from providers.units import format_duration
 
 _SHORTEST_SECRET = 16
@@ -75,7 +75,7 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     """
     stated = {
         name: getattr(provider, name)
-        for name in IdentitySpec.model_fields
+        for name in DeliverySpec.model_fields
         if name in provider.model_fields_set
     }
     if provider.adapter == registry.GENERIC:

@@ -20,7 +20,8 @@ from pydantic import (
 )
 
 from gateway.publishers.amqp import BrokerUrl
-from providers.spec import IdentitySpec, SignatureSpec
+from providers.schemes import SignatureSpec
+from providers.spec import DeliverySpec, ParameterName
 from providers.units import Duration, Rate, Size
 
 EMBEDDED = "embedded"
@@ -188,8 +189,8 @@ class SpoolConfig(Section):
     )
 
 
-class ProviderConfig(IdentitySpec):
-    """One sender. The keys of the identity override what its adapter says; adapter hmac needs them."""
+class ProviderConfig(DeliverySpec):
+    """One sender. The keys on its deliveries override what its adapter says; adapter hmac needs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -198,6 +199,15 @@ class ProviderConfig(IdentitySpec):
         min_length=1, max_length=MAX_SECRETS, description="The secrets in use; several while rotating."
     )
     signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
+    parameters: dict[ParameterName, str] = Field(
+        {}, description="What the adapter has to be told besides; `gateway providers NAME` lists it."
+    )
+    handshake_token: SecretStr | None = Field(
+        None, description="The token that the sender shows in its handshake, where it has one."
+    )
+    enrol: bool = Field(
+        default=False, description="Whether a sender that tells its secret in a handshake may do so now."
+    )
     events: list[EventPattern] = Field(
         [], description="Event types to publish: * stands for one word, # for any number; empty for all."
     )

@@ -10,8 +10,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config.models import Config, ProviderConfig
-from providers.hmac import HmacSpec, TimestampSpec
-from providers.spec import IdentitySpec
+from providers.schemes.hmac import HmacSpec, TimestampSpec
+from providers.spec import DeliverySpec
 from providers.units import format_duration, format_size
 
 _HEAD = """# Configuration
@@ -33,8 +33,8 @@ def _sections() -> Iterator[str]:
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield _table(f"`{name}`", field.description, section, set())
     yield f"## `data_dir`\n\n{Config.model_fields['data_dir'].description} Default: `var`.\n"
-    yield _table("`providers.<name>`", ProviderConfig.__doc__, ProviderConfig, set(IdentitySpec.model_fields))
-    yield _table("What a delivery is", IdentitySpec.__doc__, IdentitySpec, set())
+    yield _table("`providers.<name>`", ProviderConfig.__doc__, ProviderConfig, set(DeliverySpec.model_fields))
+    yield _table("What a delivery is", DeliverySpec.__doc__, DeliverySpec, set())
     yield _table("`signature` of adapter `hmac`", HmacSpec.__doc__, HmacSpec, set())
     yield _table("`signature.timestamp`", TimestampSpec.__doc__, TimestampSpec, set())
 

@@ -117,7 +117,7 @@ SIGNERS = [
 
 
 def _ours_signs_for_github(body: str, moment: int) -> Fields:
-    return registry.load("github").scheme.sign(as_request(body.encode(), {}), RAW_SECRET, moment)
+    return registry.load("github").scheme.sign(as_request(body.encode(), {}), RAW_SECRET, moment).headers
 
 
 # gidgethub verifies and does not sign
@@ -157,7 +157,7 @@ def test_what_the_library_signs_we_accept(official: Official) -> None:
 def test_what_we_sign_the_library_accepts(official: Official) -> None:
     """Signed by our simulator's code, verified by the provider's."""
     scheme = registry.load(official.adapter).scheme
-    signed = scheme.sign(as_request(BODY.encode(), official.identity), official.secret, time.time())
+    signed = scheme.sign(as_request(BODY.encode(), official.identity), official.secret, time.time()).headers
     assert official.accepts(BODY.encode(), official.identity | signed)
 
 
@@ -166,7 +166,7 @@ def test_we_sign_as_the_library_does(official: Official) -> None:
     """The same bytes at the same moment."""
     moment = 1_700_000_000
     scheme = registry.load(official.adapter).scheme
-    signed = scheme.sign(as_request(BODY.encode(), official.identity), official.secret, moment)
+    signed = scheme.sign(as_request(BODY.encode(), official.identity), official.secret, moment).headers
     assert official.sign(BODY, moment) == signed
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from providers import Headers, MalformedRequest
 from providers.sources import (
+    Delivery,
     compile_by_type,
     compile_sources,
     header_name,
@@ -17,6 +18,12 @@ from providers.sources import (
 )
 
 NO_HEADERS = Headers([])
+
+
+def at(headers: Headers, payload: object) -> Delivery:
+    """A delivery of one event."""
+    return Delivery(headers, b"", payload, payload)
+
 
 # The document of RFC 6901, section 5
 RFC_6901: dict[str, Any] = {
@@ -50,7 +57,7 @@ RFC_6901: dict[str, Any] = {
 )
 def test_the_pointers_of_the_rfc_lead_where_it_says(pointer: str, value: object) -> None:
     """Escapes included; `/ ` is left out, since there is no white space in a place."""
-    assert compile_sources(f"body:{pointer}")(NO_HEADERS, RFC_6901) == value
+    assert compile_sources(f"body:{pointer}")(at(NO_HEADERS, RFC_6901)) == value
 
 
 def test_escapes_are_undone_in_the_right_order() -> None:
@@ -92,39 +99,39 @@ def test_a_pointer_that_leads_nowhere_is_none(steps: list[str]) -> None:
 @pytest.mark.parametrize("payload", [None, [], ["a"], "text", 7, 1.5, True])
 def test_a_pointer_into_another_kind_of_document_is_none(payload: object) -> None:
     """The body may be any JSON."""
-    assert compile_sources("body:/id")(NO_HEADERS, payload) is None
-    assert compile_sources("body:/data/id")(NO_HEADERS, payload) is None
+    assert compile_sources("body:/id")(at(NO_HEADERS, payload)) is None
+    assert compile_sources("body:/data/id")(at(NO_HEADERS, payload)) is None
 
 
 def test_an_array_is_stepped_into() -> None:
     """By the number of the element, from 0."""
-    assert compile_sources("body:/events/1/id")(NO_HEADERS, {"events": [{"id": 1}, {"id": 2}]}) == 2
+    assert compile_sources("body:/events/1/id")(at(NO_HEADERS, {"events": [{"id": 1}, {"id": 2}]})) == 2
 
 
 def test_a_number_may_be_a_name() -> None:
     """In an object it is looked up as text."""
-    assert compile_sources("body:/a/0")(NO_HEADERS, {"a": {"0": "zero"}}) == "zero"
+    assert compile_sources("body:/a/0")(at(NO_HEADERS, {"a": {"0": "zero"}})) == "zero"
 
 
 def test_a_single_step_is_looked_up_in_objects_only() -> None:
     """The short way gives what the long one would, except for a body that is an array, which is no delivery."""
-    assert compile_sources("body:/id")(NO_HEADERS, {"id": "evt_1"}) == "evt_1"
-    assert compile_sources("body:/a~1b")(NO_HEADERS, {"a/b": 1}) == 1
+    assert compile_sources("body:/id")(at(NO_HEADERS, {"id": "evt_1"})) == "evt_1"
+    assert compile_sources("body:/a~1b")(at(NO_HEADERS, {"a/b": 1})) == 1
 
 
 def test_a_header_is_read_whatever_its_case() -> None:
     """Names are lower case as they arrive; the bytes are Latin-1."""
     headers = Headers([(b"x-id", b"caf\xe9")])
-    assert compile_sources("header:X-ID")(headers, None) == "café"
-    assert compile_sources("header:X-Other")(headers, None) is None
+    assert compile_sources("header:X-ID")(at(headers, None)) == "café"
+    assert compile_sources("header:X-Other")(at(headers, None)) is None
 
 
 def test_a_repeated_header_is_malformed() -> None:
     """Only when it is asked for."""
     headers = Headers([(b"x-id", b"1"), (b"x-id", b"1"), (b"x-other", b"2")])
-    assert compile_sources("header:X-Other")(headers, None) == "2"
+    assert compile_sources("header:X-Other")(at(headers, None)) == "2"
     with pytest.raises(MalformedRequest):
-        compile_sources("header:X-Id")(headers, None)
+        compile_sources("header:X-Id")(at(headers, None))
 
 
 def test_headers_tell_whether_they_are_there_and_repeated() -> None:
@@ -152,13 +159,13 @@ def test_the_header_of_a_place_is_told(source: str, name: bytes | None) -> None:
 def test_of_several_places_the_first_that_is_there_counts() -> None:
     """Null is as good as absent; false, zero and the empty text are there."""
     getter = compile_sources(["header:X-Id", "body:/a", "body:/b/0"])
-    assert getter(Headers([(b"x-id", b"h")]), {"a": "a"}) == "h"
-    assert getter(NO_HEADERS, {"a": "a", "b": ["b"]}) == "a"
-    assert getter(NO_HEADERS, {"a": None, "b": ["b"]}) == "b"
-    assert getter(NO_HEADERS, {"a": False, "b": ["b"]}) is False
-    assert getter(NO_HEADERS, {"a": 0, "b": ["b"]}) == 0
-    assert getter(NO_HEADERS, {"a": "", "b": ["b"]}) == ""
-    assert getter(NO_HEADERS, {}) is None
+    assert getter(at(Headers([(b"x-id", b"h")]), {"a": "a"})) == "h"
+    assert getter(at(NO_HEADERS, {"a": "a", "b": ["b"]})) == "a"
+    assert getter(at(NO_HEADERS, {"a": None, "b": ["b"]})) == "b"
+    assert getter(at(NO_HEADERS, {"a": False, "b": ["b"]})) is False
+    assert getter(at(NO_HEADERS, {"a": 0, "b": ["b"]})) == 0
+    assert getter(at(NO_HEADERS, {"a": "", "b": ["b"]})) == ""
+    assert getter(at(NO_HEADERS, {})) is None
 
 
 def test_places_may_depend_on_the_type() -> None:
@@ -166,7 +173,8 @@ def test_places_may_depend_on_the_type() -> None:
     getter = compile_by_type({"a": "body:/1", "a.b": ["body:/missing", "body:/2"], "*": "body:/3"})
     payload = {"1": "one", "2": "two", "3": "three"}
     values = {
-        word: getter(NO_HEADERS, payload, word) for word in ("a", "a.x", "a.b", "a.b.c", "ab", "b.a", "*", "")
+        word: getter(at(NO_HEADERS, payload), word)
+        for word in ("a", "a.x", "a.b", "a.b.c", "ab", "b.a", "*", "")
     }
     assert values == {
         "a": "one",
@@ -182,13 +190,13 @@ def test_places_may_depend_on_the_type() -> None:
 
 def test_without_a_star_other_types_have_none() -> None:
     """There is no other default."""
-    assert compile_by_type({"a": "body:/1"})(NO_HEADERS, {"1": "one"}, "b") is None
+    assert compile_by_type({"a": "body:/1"})(at(NO_HEADERS, {"1": "one"}), "b") is None
 
 
 def test_places_for_all_types_ignore_the_type() -> None:
     """As one place, and as a list."""
     for sources in ("body:/id", ["body:/missing", "body:/id"]):
-        assert compile_by_type(sources)(NO_HEADERS, {"id": 7}, "anything") == 7
+        assert compile_by_type(sources)(at(NO_HEADERS, {"id": 7}), "anything") == 7
 
 
 @pytest.mark.parametrize(
@@ -211,3 +219,37 @@ def test_places_for_all_types_ignore_the_type() -> None:
 def test_the_most_specific_entry_counts(event_type: str, entry: int | None) -> None:
     """By whole dotted parts, and an entry that is false is one."""
     assert most_specific({"a": 1, "a.b": 2, "zero": 0}, event_type) == entry
+
+
+def test_places_in_the_query_and_in_an_item() -> None:
+    """A parameter that stands there twice could be read differently by others."""
+    delivery = Delivery(NO_HEADERS, b"token=a%20b&empty=&twice=1&twice=1", {"id": 1}, {"id": 2})
+    assert compile_sources("query:token")(delivery) == "a b"
+    assert compile_sources("query:empty")(delivery) == ""
+    assert compile_sources("query:other")(delivery) is None
+    assert compile_sources("body:/id")(delivery) == 1
+    assert compile_sources("item:/id")(delivery) == 2
+    with pytest.raises(MalformedRequest):
+        compile_sources("query:twice")(delivery)
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        ({"update_id": 7, "message": {"text": "hi"}, "edited": {}}, "message"),
+        ({"for_user_id": "2", "tweets": []}, "tweets"),
+        ({"update_id": 7}, None),
+        ([{}], None),
+    ],
+)
+def test_the_name_of_a_member_may_be_the_value(payload: object, name: str | None) -> None:
+    """Of the first that holds more than a plain value."""
+    assert compile_sources("member:")(at(NO_HEADERS, payload)) == name
+
+
+def test_several_places_make_one_text() -> None:
+    """It is absent when one of them is."""
+    getter = compile_sources("{item:/id}:{item:/done}-{header:X-Try}")
+    assert getter(at(Headers([(b"x-try", b"3")]), {"id": 41.5, "done": True})) == "41.5:true-3"
+    assert getter(at(NO_HEADERS, {"id": 1, "done": True})) is None
+    assert getter(at(Headers([(b"x-try", b"3")]), {"id": [1], "done": True})) is None

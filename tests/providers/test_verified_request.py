@@ -63,7 +63,7 @@ def test_a_raw_request_is_not_a_verified_one() -> None:
 def test_a_verifier_makes_a_verified_request(adapter: Adapter) -> None:
     """With the body and the headers of the one that it proved."""
     fields = [(b"webhook-id", b"msg_1"), (b"svix-id", b"msg_1")]
-    signed = adapter.scheme.sign(RawRequest(body=b"{}", headers=Headers(fields)), SECRET, NOW)
+    signed = adapter.scheme.sign(RawRequest(body=b"{}", headers=Headers(fields)), SECRET, NOW).headers
     headers = Headers([*fields, *((name.lower().encode(), value.encode()) for name, value in signed.items())])
     verified = adapter.bind([SECRET]).verify(RawRequest(body=b"{}", headers=headers), NOW)
     assert type(verified) is VerifiedRequest

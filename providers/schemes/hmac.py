@@ -11,21 +11,25 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.secrets import SecretFormat, decode_secret
-from providers.signature import (
+from providers.schemes.scheme import (
     MAX_CANDIDATES,
+    NO_PARAMETERS,
+    SchemeSpec,
+    Signed,
+    StaticVerifier,
     check_tolerance,
     longest_timestamp,
     read_timestamp,
     single,
 )
+from providers.secrets import SecretFormat, decode_secret
 from providers.units import Duration
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
@@ -65,10 +69,8 @@ class TimestampSpec(BaseModel):
         return self
 
 
-class HmacSpec(BaseModel):
+class HmacSpec(SchemeSpec):
     """How a sender signs with HMAC."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: Literal["hmac"] = Field("hmac", description="The family of the scheme.")
     header: HeaderName = Field(description="The header that carries the signature.")
@@ -123,9 +125,22 @@ class HmacSpec(BaseModel):
         return not names or self.signs_id or names[0] in signed
 
     @property
-    def signs_url(self) -> bool:
-        """Whether the address that the sender called is among what is signed."""
+    def needs_url(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
         return "{url}" in self.signed
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
+        return self.timestamp is not None
+
+    def scheme_for(self, id_header: bytes | None) -> HmacScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return HmacScheme(self, id_header)
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"HMAC-{self.algorithm} of {self.signed}, {self.encoding} in {self.header}"
 
 
 class HmacScheme:
@@ -135,12 +150,12 @@ class HmacScheme:
         self.spec = spec
         self.template = _Template(spec.signed, id_header)
 
-    def bind(self, secrets: Sequence[str]) -> HmacVerifier:
-        """See :meth:`providers.signature.Scheme.bind`."""
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> HmacVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return HmacVerifier(self, [decode_secret(secret, self.spec.secret_format) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> dict[str, str]:
-        """See :meth:`providers.signature.Scheme.sign`."""
+    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         spec = self.spec
         fields, elements, moment = {}, [], b""
         if spec.timestamp:
@@ -152,10 +167,11 @@ class HmacScheme:
         key = decode_secret(secret, spec.secret_format)
         digest = hmac.digest(key, self.template.render(request, moment), spec.algorithm)
         elements.append(spec.prefix + _ENCODERS[spec.encoding](digest).decode())
-        return fields | {spec.header: (spec.separator or "").join(elements)}
+        signature = (spec.separator or "").join(elements)
+        return Signed(fields | {spec.header: signature}, request.body, request.query)
 
 
-class HmacVerifier:
+class HmacVerifier(StaticVerifier):
     """An :class:`HmacScheme` bound to its keys, with all that a request does not change worked out."""
 
     def __init__(self, scheme: HmacScheme, keys: list[bytes]) -> None:
@@ -179,7 +195,7 @@ class HmacVerifier:
         self._has_timestamp = spec.timestamp is not None
 
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`providers.signature.Verifier.verify`."""
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         candidates, moment = self._read(request)
         timestamp = read_timestamp(moment, self._longest_timestamp) if self._has_timestamp else 0
         message = self._render(request, moment)

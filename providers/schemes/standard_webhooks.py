@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.secrets import SecretFormatError, decode_base64, decode_secret
-from providers.signature import (
+from providers.schemes.scheme import (
     MAX_CANDIDATES,
+    NO_PARAMETERS,
+    SchemeSpec,
+    Signed,
+    StaticVerifier,
     check_tolerance,
     longest_timestamp,
     read_timestamp,
     single,
 )
+from providers.secrets import SecretFormatError, decode_base64, decode_secret
 from providers.units import Duration
 
 _LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)
@@ -30,10 +34,8 @@ _PUBLIC_KEY_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
 
 
-class StandardWebhooksSpec(BaseModel):
+class StandardWebhooksSpec(SchemeSpec):
     """A sender that follows Standard Webhooks."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
@@ -48,6 +50,19 @@ class StandardWebhooksSpec(BaseModel):
         signed = [f"{prefix}id".encode() for prefix in self.header_prefixes]
         return all(name == own for name, own in zip(names, signed, strict=False))
 
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
+        return True
+
+    def scheme_for(self, id_header: bytes | None) -> StandardWebhooksScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return StandardWebhooksScheme(self)
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"Standard Webhooks (v1, v1a) in {self.header_prefixes[0]}signature"
+
 
 class StandardWebhooksScheme:
     """The scheme of a :class:`StandardWebhooksSpec`.
@@ -59,12 +74,14 @@ class StandardWebhooksScheme:
     def __init__(self, spec: StandardWebhooksSpec) -> None:
         self.spec = spec
 
-    def bind(self, secrets: Sequence[str]) -> StandardWebhooksVerifier:
-        """See :meth:`providers.signature.Scheme.bind`."""
+    def bind(
+        self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> StandardWebhooksVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> dict[str, str]:
-        """See :meth:`providers.signature.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
+    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
         moment = str(int(now))
@@ -76,17 +93,18 @@ class StandardWebhooksScheme:
             version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
         else:
             version, signature = "v1", hmac.digest(decode_secret(secret, "whsec_"), message, "sha256")
-        return {
+        headers = {
             f"{prefix}timestamp": moment,
             f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
         }
+        return Signed(headers, request.body, request.query)
 
 
 Check = tuple[bytes, Callable[[bytes, bytes], bool]]
 """The version prefix of the signatures that a secret can check, and the check of (candidate, message)."""
 
 
-class StandardWebhooksVerifier:
+class StandardWebhooksVerifier(StaticVerifier):
     """A :class:`StandardWebhooksScheme` bound to its keys."""
 
     def __init__(self, spec: StandardWebhooksSpec, checks: Sequence[Check]) -> None:
@@ -98,7 +116,7 @@ class StandardWebhooksVerifier:
         ]
 
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`providers.signature.Verifier.verify`."""
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         headers = request.headers
         # By the id, not by the signature: the family whose id counts must be the one that is signed, or an
         # unsigned svix-id beside signed webhook- headers would give one delivery any number of ids.

@@ -1,0 +1,25 @@
+"""The ways in which senders sign: a module for each family, and the one list of them.
+
+A scheme is described by its spec, in YAML; the spec makes the scheme, the scheme signs, and bound to its
+secrets it verifies.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from providers.schemes.hmac import HmacSpec
+from providers.schemes.standard_webhooks import StandardWebhooksSpec
+
+
+def _scheme_of(value: Any) -> str | None:
+    return value.get("scheme", "hmac") if isinstance(value, dict) else getattr(value, "scheme", None)
+
+
+SignatureSpec = Annotated[
+    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
+    Discriminator(_scheme_of),
+]
+"""How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

@@ -1,0 +1,179 @@
+"""What all signature schemes share: how they are described and bound to secrets, and strict reading of their fields.
+
+A candidate signature is never decoded. Ours is encoded and compared in constant time, so that junk, other
+alphabets, missing padding and non-canonical last characters fail without a rule for each of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from providers.rejections import SignatureFault, SignatureRejected
+from providers.request import Headers, RawRequest
+
+MAX_CANDIDATES = 5
+"""Signatures in one request that are looked at; a sender that rotates its secret sends two."""
+
+_DIGITS = re.compile(rb"[0-9]{1,15}")
+_LONGEST_SECONDS = 12
+
+
+class Signed(NamedTuple):
+    """What a sender who knows the secret makes of a request.
+
+    Attributes:
+        headers: the header fields that it adds.
+        body: the body, with the signature in it where the scheme puts it there.
+        query: the query, likewise.
+    """
+
+    headers: dict[str, str]
+    body: bytes
+    query: bytes = b""
+
+
+class KeyRequest(NamedTuple):
+    """A public key that is to be fetched before a request can be verified. The scheme has pinned its host.
+
+    Attributes:
+        url: its address, https.
+        body: JSON to be POSTed there; None for a GET.
+    """
+
+    url: str
+    body: bytes | None = None
+
+
+class KeyNeeded(Exception):
+    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told."""
+
+    def __init__(self, request: KeyRequest) -> None:
+        super().__init__(request.url)
+        self.request = request
+
+
+class Verifier(Protocol):
+    """A scheme bound to its secrets."""
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """The slot, from 0, of the secret that signed ``request``; ``now`` is in Unix seconds.
+
+        Raises:
+            SignatureRejected: none did, or not within the tolerance.
+            KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
+        """
+
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """Remember what a key request was answered with, at ``now`` in Unix seconds.
+
+        Raises:
+            ValueError: it is not the key that was asked for.
+        """
+
+
+class StaticVerifier:
+    """The part of a verifier whose keys are all configured."""
+
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """See :meth:`Verifier.learn`."""
+        raise ValueError(f"no key was asked for, and none is taken from {request.url}")
+
+
+class Scheme(Protocol):
+    """How one family of senders signs."""
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = ...) -> Verifier:
+        """A verifier for the given active secrets, and the parameters that the adapter declares.
+
+        Raises:
+            SecretFormatError: a secret is not in the format of the scheme.
+        """
+
+    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+        """``request`` as a sender who knows ``secret`` sends it at ``now``, in Unix seconds."""
+
+
+NO_PARAMETERS: Mapping[str, str] = {}
+
+
+class SchemeSpec(BaseModel):
+    """How a sender signs: what every family tells of itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def needs_url(self) -> bool:
+        """Whether the address that the sender called is signed."""
+        return False
+
+    @property
+    def is_body_bound(self) -> bool:
+        """Whether the body is signed; else a captured signature proves any body."""
+        return True
+
+    @property
+    def has_moment(self) -> bool:
+        """Whether it is signed when the request was sent; else replays pass."""
+        return False
+
+    def scheme_for(self, id_header: bytes | None) -> Scheme:
+        """The scheme; ``id_header`` (lower case) carries the event id, where a header does."""
+        raise NotImplementedError
+
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """Whether the first of these fields (lower case) that is present is signed."""
+        return not names
+
+    def describe(self) -> str:
+        """How it signs, in a few words for people."""
+        raise NotImplementedError
+
+
+def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
+    """The value of a field that the verdict depends on.
+
+    Raises:
+        SignatureRejected: it is absent or empty (``missing``), or stands there twice.
+    """
+    if headers.is_repeated(name):
+        raise SignatureRejected("signature_ambiguous")
+    value = headers.get(name)
+    if not value:
+        raise SignatureRejected(missing)
+    return value
+
+
+def longest_timestamp(units_per_second: int) -> int:
+    """The number of digits that a moment has at most, in a unit."""
+    return _LONGEST_SECONDS + len(str(units_per_second)) - 1
+
+
+def read_timestamp(text: bytes, longest: int) -> int:
+    """A signed timestamp: ASCII digits and nothing else.
+
+    Raises:
+        SignatureRejected: it is empty, or has signs, spaces, fractions, exponents, other digits, or more than
+            ``longest`` of them.
+    """
+    if not text:
+        raise SignatureRejected("timestamp_missing")
+    if len(text) > longest or not _DIGITS.fullmatch(text):
+        raise SignatureRejected("timestamp_malformed")
+    return int(text)
+
+
+def check_tolerance(timestamp: float, now: float, tolerance: float) -> None:
+    """Refuse a signature made more than ``tolerance`` seconds before or after ``now``.
+
+    Raises:
+        SignatureRejected: it is too old, or in the future.
+    """
+    age = int(now) - timestamp
+    if age > tolerance:
+        raise SignatureRejected("timestamp_too_old")
+    if -age > tolerance:
+        raise SignatureRejected("timestamp_in_future")
