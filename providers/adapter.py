@@ -74,13 +74,13 @@ class BoundAdapter:
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember a key that was fetched at ``now`` (Unix seconds).
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
+        """Remember a key that was fetched at ``now`` (Unix seconds), or say what has to be fetched next for it.
 
         Raises:
             ValueError: it is not the key that was asked for.
         """
-        self._verifier.learn(request, content, now)
+        return self._verifier.learn(request, content, now)
 
     def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.

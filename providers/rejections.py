@@ -24,6 +24,8 @@ SignatureFault = Literal[
     "timestamp_malformed",
     "timestamp_too_old",
     "timestamp_in_future",
+    "claim_mismatch",
+    "unknown_key",
 ]
 """Every precise way in which a signature can fail; a closed set, because it labels a metric."""
 

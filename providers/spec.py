@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from providers.handshake import HandshakeSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
 from providers.units import Duration
@@ -108,6 +109,13 @@ class AdapterSpec(DeliverySpec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _parameters_are_declared(self) -> AdapterSpec:
+        for name in self.signature.needed_parameters:
+            if name not in self.parameters or not self.parameters[name].required:
+                raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
+        return self
+
     @property
     def _id_header(self) -> bytes | None:
         return header_name(self.event_id) if isinstance(self.event_id, str) else None
@@ -121,4 +129,4 @@ class AdapterSpec(DeliverySpec):
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        return self.signature.scheme_for(self._id_header)
+        return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

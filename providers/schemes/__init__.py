@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.jwt import JwtSpec
+from providers.schemes.public_key import PublicKeySpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
 
 
@@ -19,7 +21,10 @@ def _scheme_of(value: Any) -> str | None:
 
 
 SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
+    Annotated[HmacSpec, Tag("hmac")]
+    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
+    | Annotated[PublicKeySpec, Tag("public_key")]
+    | Annotated[JwtSpec, Tag("jwt")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     MAX_CANDIDATES,
     NO_PARAMETERS,
@@ -55,7 +56,7 @@ class StandardWebhooksSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return True
 
-    def scheme_for(self, id_header: bytes | None) -> StandardWebhooksScheme:
+    def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return StandardWebhooksScheme(self)
 
@@ -80,7 +81,9 @@ class StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")

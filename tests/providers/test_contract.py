@@ -71,7 +71,9 @@ class Case:
     @property
     def spec(self) -> HmacSpec | StandardWebhooksSpec:
         """The description of the signature."""
-        return self.adapter.spec.signature
+        signature = self.adapter.spec.signature
+        assert isinstance(signature, HmacSpec | StandardWebhooksSpec)
+        return signature
 
     @property
     def is_standard(self) -> bool:
@@ -87,7 +89,7 @@ class Case:
     def signature_header(self) -> bytes:
         """The lower-case name of the header that carries the signature."""
         if isinstance(self.spec, HmacSpec):
-            return self.spec.header.lower().encode()
+            return self.spec.headers[0].lower().encode()
         return f"{self._family}signature".encode()
 
     @property

@@ -47,8 +47,26 @@ def described(signature: dict[str, Any], **identity: Any) -> AdapterSpec:
         ({"header": "X Signature"}, "String should match pattern"),
         ({"header": "X-Sïgnature"}, "String should match pattern"),
         ({"header": "x" * 65}, "String should match pattern"),
-        ({"header": ["X-A", "X-B"]}, "valid string"),
-        ({"header": None}, "valid string"),
+        ({"header": []}, "at least 1 item"),
+        ({"header": ["X-A"] * 11}, "at most 10 items"),
+        ({"header": ["X-A", "X B"]}, "String should match pattern"),
+        ({"header": None}, "needs either header or place"),
+        ({"place": "query:signature"}, "needs either header or place"),
+        ({"header": None, "place": "header:X-A"}, "String should match pattern"),
+        ({"header": None, "place": "body:"}, "String should match pattern"),
+        ({"header": None, "place": "body:/signature"}, "place cannot be in the body that is signed"),
+        ({"construction": "hash"}, "must contain {secret} exactly when construction is hash"),
+        ({"signed": "{body}{secret}"}, "must contain {secret} exactly when construction is hash"),
+        ({"binds_body": False}, "binds_body is false although signed contains the body"),
+        ({"group_separator": " ", "separator": ","}, "group_separator needs a timestamp.element"),
+        (
+            STAMPED | {"group_separator": ",", "separator": ",", "timestamp": {"element": "t="}},
+            "group_separator must differ",
+        ),
+        (
+            STAMPED | {"header": ["X-A", "X-B"], "separator": ",", "timestamp": {"element": "t="}},
+            "timestamp.element needs a single header",
+        ),
         ({"prefix": "sha 256"}, "String should match pattern"),
         ({"prefix": "é"}, "String should match pattern"),
         ({"prefix": "x" * 33}, "String should match pattern"),
@@ -78,7 +96,11 @@ def test_an_unknown_key_or_value_is_refused(signature: dict[str, Any], message: 
         "{header:}{body}",
         "{header:X_Y}{body}",
         "{header}{body}",
-        "{query}{body}",
+        "{query:}{body}",
+        "{query:a b}{body}",
+        "{body:}{body}",
+        "{item:id}{body}",
+        "{url:encoded}{body}",
         "{body!r}",
         "{body.__class__}",
         "{0}{body}",
@@ -99,8 +121,8 @@ def test_a_signature_that_leaves_out_the_body_is_refused(template: str) -> None:
 
 def test_a_template_has_a_bounded_length() -> None:
     """As everything that is rendered per request."""
-    with pytest.raises(ValidationError, match="at most 256 characters"):
-        described({"signed": "{body}" + "x" * 256})
+    with pytest.raises(ValidationError, match="at most 1024 characters"):
+        described({"signed": "{body}" + "x" * 1024})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +173,7 @@ def test_a_tolerance_is_a_duration_with_a_unit(tolerance: object) -> None:
 @pytest.mark.parametrize("unit", ["us", "seconds", "S", 1])
 def test_a_timestamp_is_in_seconds_or_milliseconds(unit: object) -> None:
     """Nothing else is known to be signed."""
-    with pytest.raises(ValidationError, match="Input should be 's' or 'ms'"):
+    with pytest.raises(ValidationError, match="Input should be 's', 'ms', 'auto' or 'iso8601'"):
         described(STAMPED | {"timestamp": {"header": "X-Time", "unit": unit}})
 
 

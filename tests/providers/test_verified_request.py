@@ -146,6 +146,8 @@ def test_the_faults_are_those_that_are_documented() -> None:
         "timestamp_malformed",
         "timestamp_too_old",
         "timestamp_in_future",
+        "claim_mismatch",
+        "unknown_key",
     }
 
 
