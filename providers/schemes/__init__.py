@@ -10,9 +10,15 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from providers.schemes.braintree import BraintreeSpec
+from providers.schemes.coinbase_cdp import CoinbaseCdpSpec
+from providers.schemes.contentful import ContentfulSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.mercado_pago import MercadoPagoSpec
+from providers.schemes.plivo import PlivoSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
 from providers.schemes.token import BasicSpec, TokenSpec
+from providers.schemes.twilio import TwilioSpec
 
 
 def _scheme_of(value: Any) -> str | None:
@@ -21,9 +27,15 @@ def _scheme_of(value: Any) -> str | None:
 
 SignatureSpec = Annotated[
     Annotated[BasicSpec, Tag("basic")]
+    | Annotated[BraintreeSpec, Tag("braintree")]
+    | Annotated[CoinbaseCdpSpec, Tag("coinbase_cdp")]
+    | Annotated[ContentfulSpec, Tag("contentful")]
     | Annotated[HmacSpec, Tag("hmac")]
+    | Annotated[MercadoPagoSpec, Tag("mercado_pago")]
+    | Annotated[PlivoSpec, Tag("plivo")]
     | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
-    | Annotated[TokenSpec, Tag("token")],
+    | Annotated[TokenSpec, Tag("token")]
+    | Annotated[TwilioSpec, Tag("twilio")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""
