@@ -7,6 +7,7 @@ or it could lead anywhere else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ def open_client(trust: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     )
 
 
-async def fetch(client: httpx.AsyncClient, url: str, body: bytes | None = None) -> Fetched:
-    """What ``url`` answers to a GET, or to a POST of the JSON in ``body``.
+async def fetch(
+    client: httpx.AsyncClient,
+    url: str,
+    body: bytes | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+) -> Fetched:
+    """What ``url`` answers to a GET, or to a POST of ``body``; it is JSON where ``headers`` do not say otherwise.
 
     Raises:
         FetchFailed: it is not HTTPS, does not answer in time, or with too much, or compressed.
@@ -66,7 +72,9 @@ async def fetch(client: httpx.AsyncClient, url: str, body: bytes | None = None) 
     try:
         async with (
             asyncio.timeout(TIMEOUT),
-            client.stream(method, url, content=body, headers=_HEADERS, follow_redirects=False) as answer,
+            client.stream(
+                method, url, content=body, headers=_HEADERS | dict(headers), follow_redirects=False
+            ) as answer,
         ):
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FetchFailed("answers compressed although it was asked not to")
