@@ -7,21 +7,17 @@ import hmac
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-import providers
 from providers import Adapter, Headers, RawRequest, SignatureRejected, VerifiedRequest, registry
 from providers.greeting import Greeter, Greeting
-from providers.handshake import HandshakeSpec
 from providers.rejections import HandshakeRefused
 from providers.request import PROOF
 from providers.spec import AdapterSpec
@@ -32,21 +28,9 @@ URL = "https://hooks.example.com/webhooks/acme"
 PARAMETERS = {"public_key": "integration_public_key"}
 HMAC = {"header": "X-Signature"}
 
-BRAINTREE = HandshakeSpec.model_validate(
-    {
-        "method": "GET",
-        "challenge": "query:bt_challenge",
-        "pattern": "[a-f0-9]{20,32}",
-        "sign": {"algorithm": "sha1", "secret_format": "sha1"},
-        "respond": {"body": "{parameter:public_key}|{signature}"},
-    }
-)
-
 
 def bind(name: str, secrets: tuple[str, ...] = (SECRET,)) -> Greeter:
     """The sender, as far as it greets."""
-    if name == "braintree":
-        return Greeter([BRAINTREE], "{body}", secrets, PARAMETERS, TOKEN)
     spec = registry.load(name).spec
     return Greeter(spec.handshakes, spec.signature.template, secrets, PARAMETERS, TOKEN)
 
@@ -347,10 +331,11 @@ JSON = st.recursive(
 def test_all_that_sign_challenges_are_looked_at() -> None:
     """With the secret of their deliveries; Braintree's are no JSON, and its challenges are of another form than they."""
     signing = {
-        file.stem
-        for file in Path(providers.__file__).parent.glob("*.yaml")
-        for each in yaml.safe_load(file.read_text("utf-8")).get("handshakes", [])
-        if each.get("sign", {"construction": "hash"}).get("construction") != "hash"
+        name
+        for name in registry.names()
+        if name != registry.GENERIC
+        for each in registry.load(name).spec.handshakes
+        if each.sign and each.sign.construction == "hmac"
     }
     assert signing == {*SIGNERS, "braintree"}
 
