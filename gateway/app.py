@@ -26,6 +26,7 @@ from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
+from gateway.redaction import Redaction
 from gateway.schemas import Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
@@ -198,14 +199,17 @@ def _endpoint(
 ) -> Endpoint:
     adapter = adapter_of(provider)
     server, patience = config.server, adapter.spec.patience
+    redaction = Redaction(provider.redact) if provider.redact else None
     deadline = min(server.deadline, patience - _HEADROOM) if patience else server.deadline
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts(), provider.parameters),
+        adapter=adapter.bind(
+            provider.secret_texts(), provider.parameters, redaction.mask if redaction else None
+        ),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
         else catalogue.of_adapter(adapter.name),
-        envelope=Envelope(name, adapter.name),
+        envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
         rejects_invalid=provider.on_invalid == "reject",

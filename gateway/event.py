@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.redaction import Redaction
 from providers.identity import Identity
 
 MAX_ROUTING_KEY = 255
@@ -29,10 +30,12 @@ class Envelope:
     Args:
         provider: its key in the configuration.
         adapter: the name of its adapter.
+        redaction: what is masked in them, if anything.
     """
 
-    def __init__(self, provider: str, adapter: str) -> None:
+    def __init__(self, provider: str, adapter: str, redaction: Redaction | None = None) -> None:
         self.provider = provider
+        self._redaction = redaction
         self._adapter = adapter
         self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
@@ -72,7 +75,12 @@ class Envelope:
         schema_id: str | None,
         traceparent: str | None,
     ) -> bytes:
-        """The event, of CloudEvents type ``kind``. ``data`` is verified JSON and goes in byte for byte."""
+        """The event, of CloudEvents type ``kind``.
+
+        ``data`` is verified JSON and goes in byte for byte, unless values in it are masked.
+        """
+        if self._redaction:
+            data = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,
@@ -92,6 +100,7 @@ class Envelope:
             "account": identity.account,
             "actor": identity.actor,
             "summary": identity.summary,
+            "redacted": True if self._redaction else None,
             "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }

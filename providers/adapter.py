@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from providers import request as _request
 from providers.identity import (
@@ -19,6 +19,9 @@ from providers.sources import Delivery, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
 
+Mask = Callable[[object], object]
+"""Gives an event without the values that nobody may see."""
+
 _WHOLE = object()
 
 
@@ -30,13 +33,17 @@ class Adapter:
         self.spec = spec
         self.scheme = spec.scheme()
 
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> BoundAdapter:
+    def bind(
+        self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS, mask: Mask | None = None
+    ) -> BoundAdapter:
         """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
+
+        With a ``mask``, all that is told of an event, but for its id and its type, is read behind that.
 
         Raises:
             SecretFormatError: a secret is not in the format that the sender gives them.
         """
-        return BoundAdapter(self, secrets, parameters)
+        return BoundAdapter(self, secrets, parameters, mask)
 
 
 class BoundAdapter:
@@ -49,12 +56,15 @@ class BoundAdapter:
         signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
     """
 
-    def __init__(self, adapter: Adapter, secrets: Sequence[str], parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, adapter: Adapter, secrets: Sequence[str], parameters: Mapping[str, str], mask: Mask | None
+    ) -> None:
         spec = adapter.spec
         self.name = adapter.name
         self.spec = spec
         self.needs_url = spec.signature.needs_url
         self.signs_event_id = spec.signs_event_id
+        self._mask = mask
         self._verifier = adapter.scheme.bind(secrets, parameters)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
@@ -93,8 +103,13 @@ class BoundAdapter:
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
+        event_id = clean_event_id(self._event_id(delivery)) if self._event_id else None
+        if self._mask:
+            masked = self._mask(delivery.item)
+            shown = masked if delivery.item is payload else payload
+            delivery = Delivery(request.headers, request.query, shown, masked)
         identity = Identity(
-            clean_event_id(self._event_id(delivery)) if self._event_id else None,
+            event_id,
             event_type,
             is_typed,
             clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,
