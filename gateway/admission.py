@@ -13,6 +13,8 @@ from providers.units import EventRate
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+_HANDSHAKES = EventRate(20, 4.0)  # 5 a second, and 20 at a time; senders greet a few times a day
+
 _MOST_HOPS = 32
 """Entries of X-Forwarded-For that are looked at; no request passes as many proxies."""
 
@@ -63,6 +65,7 @@ class Admission:
     ) -> None:
         self._allowed = tuple(allow_ips)
         self._bucket = _Bucket(rate, clock) if rate else None
+        self._handshakes = _Bucket(_HANDSHAKES, clock)
 
     def check(self, client: str) -> None:
         """Let a request in.
@@ -82,6 +85,16 @@ class Admission:
         """Count an event towards the rate. Only verified ones, or a forger could keep the sender out."""
         if self._bucket:
             self._bucket.take()
+
+    def note_handshake(self) -> None:
+        """Count a handshake, which most often nobody has proven to come from the sender.
+
+        Raises:
+            RateLimited: there were too many.
+        """
+        if self._handshakes.is_empty():
+            raise RateLimited("too many handshakes")
+        self._handshakes.take()
 
 
 class _Bucket:

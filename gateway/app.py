@@ -20,6 +20,7 @@ from gateway.counting import shared_tallies
 from gateway.dedupe import LONGEST_WAIT, Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
+from gateway.enrolment import Enrolment
 from gateway.event import Envelope
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -201,10 +202,10 @@ def _endpoint(
     deadline = min(server.deadline, patience - _HEADROOM) if patience else server.deadline
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts(), provider.parameters),
+        adapter=adapter.bind(provider.secret_texts(), provider.parameters, provider.handshake_token_text()),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
-        else catalogue.of_adapter(adapter.name),
+        else catalogue.of_adapter(adapter.family),
         envelope=Envelope(name, adapter.name),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
@@ -216,4 +217,5 @@ def _endpoint(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
+        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
     )

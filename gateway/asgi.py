@@ -79,9 +79,9 @@ class _Receiver:
                 self._webhooks.abandon(exchange)
                 return
             if exchange.answer is None:
-                event = self._webhooks.examine(exchange, body)
-                if event is not None:
-                    await self._webhooks.deliver(exchange, event)
+                work = self._webhooks.examine(exchange, body)
+                if work is not None:
+                    await self._webhooks.deliver(exchange, work)
         if exchange.answer is not None:
             await _send(exchange.answer, send)
 

@@ -21,6 +21,7 @@ from gateway.exchange import Exchange
 from gateway.payload import check_media_type, parse_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from providers import Identity, VerifiedRequest
+from providers.greeting import Greeting
 from providers.identity import clean_attribute
 from providers.times import rfc3339_milliseconds
 
@@ -55,6 +56,9 @@ class Event(NamedTuple):
     received_at: float
 
 
+Work = Event | Greeting
+"""What an answer has to wait for: an event that is published, or an address that is fetched."""
+
 _UNKNOWN = Validation(None, None)
 _UNTYPED = Validation(None, "/: the event type is missing")
 
@@ -77,20 +81,25 @@ class Pipeline:
         self._exchange = exchange
         self._clock = clock
 
-    def examine(self, exchange: Exchange, body: bytes) -> Event | Outcome:
-        """The event in a request for an endpoint, or the outcome if there is nothing to publish.
+    def examine(self, exchange: Exchange, body: bytes) -> Event | Greeting | Outcome:
+        """The event in a request for an endpoint, or what it is if there is nothing to publish.
 
         Raises:
             Rejection: it is refused.
         """
         endpoint, request = exchange.endpoint, exchange.request
         request.body = body
+        greeter = endpoint.adapter.greeter
+        if greeter is not None and (greeting := greeter.greet_stranger(request)):
+            return endpoint.welcome(greeting)
         now = self._clock()
-        verified = endpoint.adapter.verify(request, now)  # nothing before this line touches any state
+        verified = endpoint.adapter.verify(request, now)  # nothing before this line claims or publishes
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         check_media_type(verified.headers)
         payload = parse_json(verified.body)
+        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
+            return endpoint.welcome(greeting)
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = identity.event_type
         exchange.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()

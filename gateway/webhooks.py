@@ -12,13 +12,15 @@ from collections.abc import Mapping
 import structlog
 
 from gateway.admission import Proxies
-from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
+from gateway.answers import CLIENT_DISCONNECTED, Answer, greet, refuse, succeed
+from gateway.confirmation import Confirmer
 from gateway.endpoint import Endpoint
 from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.exchange import Exchange, Head
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.pipeline import Event, Pipeline
+from gateway.pipeline import Event, Pipeline, Work
 from providers import MalformedRequest, RawRequest, Rejection, SignatureRejected
+from providers.greeting import Greeting
 
 PREFIX = b"/webhooks/"
 
@@ -51,6 +53,7 @@ class Webhooks:
         self, endpoints: Mapping[str, Endpoint], proxies: Proxies, pipeline: Pipeline, metrics: Metrics
     ) -> None:
         self._pipeline = pipeline
+        self._confirmer = Confirmer()
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
         self._log = log.bind()  # without the lookups that a logger of the module does at every call
         self.replace(endpoints, proxies)
@@ -74,7 +77,7 @@ class Webhooks:
             if endpoint is None:
                 raise UnknownProvider
             if head.method != "POST":
-                raise MethodNotAllowed
+                _check_method(head.method, endpoint)
             endpoint.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > endpoint.max_body:
                 raise BodyTooLarge
@@ -84,41 +87,52 @@ class Webhooks:
             self.refuse(exchange, rejection)
         return exchange
 
-    def examine(self, exchange: Exchange, body: bytes) -> Event | None:
-        """The event in a request that has arrived, if it is to be delivered; else it has an answer now."""
+    def examine(self, exchange: Exchange, body: bytes) -> Work | None:
+        """What a request that has arrived is to be delivered for; None if it has an answer now."""
         exchange.size = len(body)
         try:
-            event = self._pipeline.examine(exchange, body)
+            found = self._pipeline.examine(exchange, body)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            if isinstance(event, Event):
-                return event
-            self._finish(exchange, succeed(event, exchange.event_id or ""))
+            if isinstance(found, Event):
+                return found
+            if not isinstance(found, Greeting):
+                self._finish(exchange, succeed(found, exchange.event_id or ""))
+            elif found.confirm:
+                return found
+            else:
+                self._finish(exchange, greet(found))
         return None
 
-    async def deliver(self, exchange: Exchange, event: Event) -> None:
-        """Have an event published, and answer."""
+    async def deliver(self, exchange: Exchange, work: Work) -> None:
+        """Have an event published or a subscription confirmed, and answer."""
         try:
-            outcome = await self._pipeline.deliver(exchange, event)
+            if isinstance(work, Event):
+                answer = succeed(await self._pipeline.deliver(exchange, work), work.id)
+            else:
+                await self._confirmer.confirm(work.confirm or "")
+                answer = greet(work)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            self._finish(exchange, succeed(outcome, event.id))
+            self._finish(exchange, answer)
 
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""
+        unproven = None
         if isinstance(rejection, SignatureRejected):
+            unproven = exchange.endpoint.adapter.spec.refusal
             exchange.metrics.count_signature_failure(rejection.fault)
         if rejection.detail:
             exchange.cause = rejection.detail
-        self._finish(exchange, refuse(rejection, exchange.event_id))
+        self._finish(exchange, refuse(rejection, exchange.event_id, unproven))
 
     def refuse_unread(self, peer: str, rejection: Rejection) -> Exchange:
         """Answer what never became a request: its head is broken, too large, too slow or one too many."""
@@ -156,6 +170,13 @@ class Webhooks:
         )
 
 
+def _check_method(method: str, endpoint: Endpoint) -> None:
+    greeter = endpoint.adapter.greeter
+    allowed = greeter.methods if greeter else frozenset[str]()
+    if method not in allowed:
+        raise MethodNotAllowed(*sorted(allowed))
+
+
 def _check_head(head: Head) -> None:
     """What holds for every request, and no parser checks.
 
@@ -181,6 +202,7 @@ def _check_head(head: Head) -> None:
 def _raw_request(head: Head, endpoint: Endpoint) -> RawRequest:
     return RawRequest(
         body=b"",
+        method=head.method,
         headers=head.headers,
         path=head.path.decode("latin-1"),
         query=head.query,

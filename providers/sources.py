@@ -4,8 +4,8 @@
     query:token                  a parameter of the address
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
     item:/id                     the same into one event of a batch; the payload where there is no batch
+    text:push                    that very text, for senders that have one type of event and do not say it
     member:                      the name of the first member, of the object there, that is an object or a list
-    text:inbound                 this word, for what has no place: the last of a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
 Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
@@ -27,8 +27,8 @@ from providers.request import Headers
 _SOURCE = re.compile(
     r"header:(?P<header>[A-Za-z0-9-]{1,64})"
     r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
+    r"|text:(?P<text>[!-z|~]{1,64})"
     r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
-    r"|text:(?P<text>[A-Za-z0-9_.-]{1,64})"
 )
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -180,8 +180,8 @@ def _compile_source(source: str) -> Getter:
         parameter = match["query"]
         return lambda delivery: query_value(delivery.query, parameter)
     if match and match["text"]:
-        word = match["text"]
-        return lambda _: word
+        text = match["text"]
+        return lambda _: text
     steps = pointer_steps(source)
     if source.startswith("member:"):
         return lambda delivery: _first_container(resolve(delivery.item, steps))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
@@ -69,7 +69,15 @@ class DeliverySpec(IdentitySpec):
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
     )
+    refusal: RefusalSpec | None = Field(
+        None, description="The answer to whoever is not proven, where the sender demands one."
+    )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+    @property
+    def enrols(self) -> bool:
+        """Whether its sender tells the secret that it will sign with."""
+        return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
@@ -107,6 +115,13 @@ class AdapterSpec(DeliverySpec):
             raise ValueError(
                 "{id} in signed needs event_id: header:NAME, since nothing is parsed before it is verified"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _parameters_are_declared(self) -> AdapterSpec:
+        for name in self.signature.needed_parameters:
+            if name not in self.parameters or not self.parameters[name].required:
+                raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
         return self
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.document import FieldPath
 from gateway.config.models import Config
+from gateway.enrolment import FOLDER
 from providers.units import format_duration, format_size
 
 
@@ -36,7 +37,7 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 def config_warnings(config: Config) -> list[str]:
     """What can be meant but is most likely a mistake: one line each, never with a secret."""
-    return [*_shared_secrets(config), *_open_proxies(config), *_late_answers(config)]
+    return [*_shared_secrets(config), *_open_proxies(config), *_late_answers(config), *_open_windows(config)]
 
 
 def _shared_secrets(config: Config) -> Iterator[str]:
@@ -62,3 +63,12 @@ def _late_answers(config: Config) -> Iterator[str]:
             "rabbitmq.confirm_timeout: is with redis.timeout not shorter than server.deadline "
             f"({format_duration(deadline)}); a request can end before its event is spooled"
         )
+
+
+def _open_windows(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        if provider.enrol:
+            yield (
+                f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
+                f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
+            )

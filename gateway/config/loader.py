@@ -81,7 +81,9 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
-    return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
+    return (
+        Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
+    )
 
 
 def _check_provider(
@@ -106,6 +108,7 @@ def _check_provider(
         yield (), _text_of(error)
         return
     yield from _check_secrets(provider, adapter)
+    yield from _check_handshakes(provider, adapter)
     if provider.schema_file:
         try:
             load_file(folder / provider.schema_file)
@@ -123,23 +126,47 @@ def _check_provider(
 
 
 def _check_secrets(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    if not provider.secrets and not (provider.enrol and adapter.spec.enrols):
+        yield ("secrets",), "is empty"
     for position, secret in enumerate(provider.secret_texts()):
-        problem = None
-        if not secret.strip():
-            problem = "is empty; everybody could sign with an empty secret"
-        elif secret != secret.strip():
-            problem = "has white space around it"
-        elif _PLACEHOLDER.fullmatch(secret):
-            problem = "looks like a placeholder; use the secret that the sender shows you"
-        elif len(secret) < _SHORTEST_SECRET:
-            problem = f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
-        else:
-            try:
-                adapter.bind([secret])
-            except SecretFormatError as error:
-                problem = str(error)
+        problem = _problem_of(secret) or _problem_of_key(secret, adapter)
         if problem:
             yield ("secrets", position), problem
+
+
+def _problem_of_key(secret: str, adapter: Adapter) -> str | None:
+    if len(secret) < _SHORTEST_SECRET:
+        return f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
+    try:
+        adapter.bind([secret])
+    except SecretFormatError as error:
+        return str(error)
+    return None
+
+
+def _check_handshakes(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    token = provider.handshake_token_text()
+    if any(handshake.needs_token for handshake in adapter.spec.handshakes):
+        problem = (
+            "is missing; it is what you tell the sender to show" if token is None else _problem_of(token)
+        )
+        if problem:
+            yield ("handshake_token",), problem
+    elif token is not None:
+        yield ("handshake_token",), f"is not used by adapter {adapter.name}"
+    if provider.enrol and not adapter.spec.enrols:
+        yield ("enrol",), f"is not for adapter {adapter.name}, whose sender tells no secret"
+
+
+def _problem_of(secret: str) -> str | None:
+    """What makes a text no secret, whatever it is for."""
+    if not secret.strip():
+        return "is empty; everybody could sign with an empty secret"
+    if secret != secret.strip():
+        return "has white space around it"
+    if _PLACEHOLDER.fullmatch(secret):
+        return "looks like a placeholder; use the secret that the sender shows you"
+    return None
 
 
 def _text_of(error: ValueError) -> str:

@@ -43,10 +43,12 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
     # The branches of a union and the keys of a mapping stand in pydantic's path, but not in the file.
+    path = detail["loc"]
     place = tuple(
         step
-        for step in detail["loc"]
-        if step not in ("hmac", "standard_webhooks", "[key]")
+        for step, before in zip(path, (None, *path), strict=False)
+        if before != "signature"
+        and step != "[key]"
         and not (isinstance(step, str) and step.startswith(("function-", "list[", "dict[", "constrained-")))
     )
     match detail["type"]:

@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange, Head
 from gateway.http.application import ask
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
-from gateway.pipeline import Event
+from gateway.pipeline import Work
 from gateway.webhooks import MAX_TARGET, Webhooks
 from providers import Headers, MalformedRequest, Rejection
 
@@ -341,11 +341,11 @@ class Connection(asyncio.Protocol):
             if listener.in_flight >= listener.limits.in_flight:
                 listener.webhooks.refuse(exchange, Overloaded("too many events at a time"))
             else:
-                event = listener.webhooks.examine(exchange, incoming.take_body())
-                if event is not None:
+                work = listener.webhooks.examine(exchange, incoming.take_body())
+                if work is not None:
                     listener.in_flight += 1
                     self.due_at = incoming.opened_at + exchange.endpoint.deadline
-                    self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, event))
+                    self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, work))
                     return
         self._forget_body(incoming)
         self._answer(incoming, exchange.answer)
@@ -356,11 +356,9 @@ class Connection(asyncio.Protocol):
         self._listener.tasks.add(task)
         task.add_done_callback(self._listener.tasks.discard)
 
-    async def _deliver(
-        self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
-    ) -> None:
+    async def _deliver(self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, work: Work) -> None:
         try:
-            await webhooks.deliver(exchange, event)
+            await webhooks.deliver(exchange, work)
         finally:
             self._listener.in_flight -= 1
             self._forget_body(incoming)

@@ -11,7 +11,10 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.jwt import JwtSpec
+from providers.schemes.public_key import PublicKeySpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
+from providers.schemes.token import BasicSpec, TokenSpec
 
 
 def _scheme_of(value: Any) -> str | None:
@@ -19,7 +22,12 @@ def _scheme_of(value: Any) -> str | None:
 
 
 SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
+    Annotated[BasicSpec, Tag("basic")]
+    | Annotated[HmacSpec, Tag("hmac")]
+    | Annotated[JwtSpec, Tag("jwt")]
+    | Annotated[PublicKeySpec, Tag("public_key")]
+    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
+    | Annotated[TokenSpec, Tag("token")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

@@ -64,7 +64,7 @@ class HmacSpec(SchemeSpec):
         max_length=1024,
         description=(
             "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
-            "{form:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
+            "{json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
     binds_body: bool = Field(
@@ -82,7 +82,7 @@ class HmacSpec(SchemeSpec):
         fields = template_fields(self.signed)
         if (self.header is None) == (self.place is None):
             raise ValueError("needs either header or place, to say where the signature is")
-        signs_body = any(field.partition(":")[0] == "form" or field == "body" for field in fields)
+        signs_body = any(field in {"body", "form"} or field.startswith("json:") for field in fields)
         if self.binds_body and not signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event; "
@@ -143,6 +143,11 @@ class HmacSpec(SchemeSpec):
         return self.binds_body
 
     @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
+
+    @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.timestamp is not None
@@ -172,7 +177,9 @@ class HmacScheme:
         keys = [self._key(secret) for secret in secrets]
         return HmacVerifier(self, keys) if self.is_plain else OddHmacVerifier(self, keys)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:

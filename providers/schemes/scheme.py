@@ -6,6 +6,7 @@ alphabets, missing padding and non-canonical last characters fail without a rule
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -37,24 +38,49 @@ class Signed(NamedTuple):
     query: bytes = b""
 
 
+class SecretPair(NamedTuple):
+    """A secret as its two sides have it; the same for both unless there is a private and a public key.
+
+    Attributes:
+        sender: what the sender signs with.
+        receiver: what is configured here.
+    """
+
+    sender: str
+    receiver: str
+
+
 class KeyRequest(NamedTuple):
     """A public key that is to be fetched before a request can be verified. The scheme has pinned its host.
 
     Attributes:
         url: its address, https.
-        body: JSON to be POSTed there; None for a GET.
+        key_id: which key it is, where the address does not say it.
+        body: what is to be POSTed there; None for a GET.
+        headers: header fields to be sent; they and the body may hold what must not be logged.
     """
 
     url: str
+    key_id: str = ""
     body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"KeyRequest({self.url!r}, {self.key_id!r})"
 
 
 class KeyNeeded(Exception):
-    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told."""
+    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told.
 
-    def __init__(self, request: KeyRequest) -> None:
+    Attributes:
+        request: what is to be fetched.
+        is_refresh: whether a key that was fetched before will do if this cannot be had.
+    """
+
+    def __init__(self, request: KeyRequest, *, is_refresh: bool = False) -> None:
         super().__init__(request.url)
         self.request = request
+        self.is_refresh = is_refresh
 
 
 class Verifier(Protocol):
@@ -68,8 +94,11 @@ class Verifier(Protocol):
             KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
         """
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
         """Remember what a key request was answered with, at ``now`` in Unix seconds.
+
+        Returns:
+            What has to be fetched next, where the answer was only the permission to ask for the key.
 
         Raises:
             ValueError: it is not the key that was asked for.
@@ -79,7 +108,7 @@ class Verifier(Protocol):
 class StaticVerifier:
     """The part of a verifier whose keys are all configured."""
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
         """See :meth:`Verifier.learn`."""
         raise ValueError(f"no key was asked for, and none is taken from {request.url}")
 
@@ -94,7 +123,9 @@ class Scheme(Protocol):
             SecretFormatError: a secret is not in the format of the scheme.
         """
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = ...
+    ) -> Signed:
         """``request`` as a sender who knows ``secret`` sends it at ``now``, in Unix seconds."""
 
 
@@ -117,9 +148,29 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def template(self) -> str:
+        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        return "{body}"
+
+    @property
     def has_moment(self) -> bool:
         """Whether it is signed when the request was sent; else replays pass."""
         return False
+
+    @property
+    def needs_secret(self) -> bool:
+        """Whether nothing can be verified without a configured secret; else the keys are fetched."""
+        return True
+
+    @property
+    def needed_parameters(self) -> Sequence[str]:
+        """The parameters without which nothing can be verified; the adapter has to declare them."""
+        return ()
+
+    def make_secret(self) -> SecretPair:
+        """A new secret to try the scheme with; this one is text, hexadecimal and base64 at once."""
+        secret = secrets.token_hex(32)
+        return SecretPair(secret, secret)
 
     def scheme_for(self, layout: Layout) -> Scheme:
         """The scheme, for bodies that are laid out as told."""

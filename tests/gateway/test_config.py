@@ -172,7 +172,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
-            f"config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'; {VERIFIED}",
+            f"config.yaml:5: providers.x.signature.scheme: must be one of 'basic', 'hmac', 'standard_webhooks', 'token'; {VERIFIED}",
         ),
         (
             github(on_invalid="drop"),
