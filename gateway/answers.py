@@ -6,15 +6,19 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
 from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
 from providers.greeting import Greeting
-from providers.handshake import RefusalSpec
+from providers.handshake import RefusalSpec, SuccessSpec
 from providers.rejections import Rejection, SignatureRejected
 
 Fields = tuple[tuple[bytes, bytes], ...]
+
+NO_CONTENT = 204
+"""The status of answers that have no body, and tell no length."""
 
 RETRY_AFTER = 5
 """Seconds after which a sender is asked to try again."""
@@ -70,8 +74,29 @@ _RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
 _HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
 
 
-def succeed(outcome: Outcome, event_id: str) -> Answer:
-    """The answer to a verified event."""
+class Success(NamedTuple):
+    """The answer that a sender demands for all that went well.
+
+    Attributes:
+        status: the HTTP status.
+        body: its bytes.
+        fields: the header fields, but for the length of the body.
+    """
+
+    status: int
+    body: bytes
+    fields: Fields
+
+    @classmethod
+    def of(cls, spec: SuccessSpec) -> Success:
+        """The answer that ``spec`` describes."""
+        return cls(spec.status, spec.body.encode(), ((b"content-type", spec.content_type.encode()),))
+
+
+def succeed(outcome: Outcome, event_id: str, demanded: Success | None = None) -> Answer:
+    """The answer to a verified event: ours, or the one that its sender demands."""
+    if demanded:
+        return Answer(demanded.status, outcome, demanded.body, demanded.fields)
     return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.admission import Admission
+from gateway.answers import Success
+from gateway.content import Reader
 from gateway.counting import ProviderMetrics
 from gateway.enrolment import Enrolment
 from gateway.event import Envelope
@@ -22,6 +24,7 @@ class Endpoint:
     Attributes:
         name: its key in the configuration.
         adapter: who may send here, and what they send.
+        reader: reads their bodies.
         schemas: what its events are held to.
         envelope: makes its events.
         metrics: its counters.
@@ -34,10 +37,12 @@ class Endpoint:
         admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
         enrolment: takes the secret that its sender tells; None while it is not to tell one.
+        success: the answer to what went well, where its sender demands one.
     """
 
     name: str
     adapter: BoundAdapter
+    reader: Reader
     schemas: AdapterSchemas
     envelope: Envelope
     metrics: ProviderMetrics
@@ -50,6 +55,7 @@ class Endpoint:
     admission: Admission
     public_url: str | None
     enrolment: Enrolment | None
+    success: Success | None
 
     def welcome(self, greeting: Greeting) -> Greeting:
         """Let a handshake be answered.

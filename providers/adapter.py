@@ -14,11 +14,12 @@ from providers.identity import (
     clean_event_type,
     clean_time,
 )
-from providers.rejections import SignatureRejected
+from providers.rejections import BadEventId, SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
-from providers.sources import Delivery, compile_by_type, compile_sources
+from providers.sources import Delivery, Getter, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
+from providers.summary import compile_summaries
 
 _WHOLE = object()
 
@@ -76,7 +77,7 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
-        self.signs_event_id = spec.signs_event_id
+        self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
             Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
             if spec.handshakes
@@ -93,6 +94,7 @@ class BoundAdapter:
         self._subject = compile_by_type(spec.subject) if spec.subject else None
         self._account = compile_sources(spec.account) if spec.account else None
         self._actor = compile_sources(spec.actor) if spec.actor else None
+        self._summary = compile_summaries(spec.summary) if spec.summary else None
 
     def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
@@ -103,25 +105,34 @@ class BoundAdapter:
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
-        """Remember a key that was fetched at ``now`` (Unix seconds), or say what has to be fetched next for it.
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """Remember a key that was fetched at ``now`` (Unix seconds).
 
         Raises:
             ValueError: it is not the key that was asked for.
         """
-        return self._verifier.learn(request, content, now)
+        self._verifier.learn(request, content, now)
+
+    def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
+        """The id of a delivery of several events, where its sender gives it one.
+
+        Raises:
+            MalformedRequest: a header or a parameter that it is in stands there twice.
+        """
+        delivery = Delivery(request.headers, request.query, payload, None)
+        return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
 
     def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
 
         Raises:
-            BadEventId: it has no usable id although its sender always gives one.
+            BadEventId: it has no usable id although its sender always gives one, and is alone.
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        return Identity(
-            clean_event_id(self._event_id(delivery)) if self._event_id else None,
+        identity = Identity(
+            self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None,
             event_type,
             is_typed,
             clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,
@@ -131,6 +142,20 @@ class BoundAdapter:
             clean_attribute(self._account(delivery)) if self._account else None,
             clean_attribute(self._actor(delivery)) if self._actor else None,
         )
+        if self._summary:
+            identity.summary = self._summary(delivery, identity)
+        return identity
+
+    @staticmethod
+    def _id_of(delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
+        """The event id; among others an event without one is no reason to refuse them all."""
+        value = event_id(delivery)
+        try:
+            return clean_event_id(value)
+        except BadEventId:
+            if is_alone:
+                raise
+            return None
 
     def _type_of(self, delivery: Delivery) -> tuple[str, bool]:
         if self._event_type is None:

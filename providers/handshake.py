@@ -59,6 +59,9 @@ HeaderText = Annotated[ReplyText, StringConstraints(pattern=r"^[ -~]{0,256}$")]
 PlainType = Annotated[str, StringConstraints(pattern=r"^(text/plain|application/json)(; charset=utf-8)?$")]
 """What no browser takes for a page, whatever is echoed in it."""
 
+FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
+"""What can stand in a header field."""
+
 
 class SuccessSpec(BaseModel):
     """What a sender has to be answered, where the usual 202 is not good enough for it."""
@@ -66,7 +69,7 @@ class SuccessSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: int = Field(200, ge=200, le=299, description="The HTTP status.")
-    content_type: str = Field("text/plain; charset=utf-8", description="The media type of the body.")
+    content_type: FieldValue = Field("text/plain; charset=utf-8", description="The media type of the body.")
     body: str = Field("", description="The body.")
 
 

@@ -58,7 +58,12 @@ Getter = Callable[[Delivery], object]
 TypedGetter = Callable[[Delivery, str], object]
 
 
-def _check_source(text: str) -> str:
+def check_source(text: str) -> str:
+    """Refuse what names no place.
+
+    Raises:
+        ValueError: why.
+    """
     fields = _FIELD.findall(text)
     literal = _FIELD.sub("", text)
     is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
@@ -74,7 +79,7 @@ def _is_plain(literal: str) -> bool:
     return literal.isascii() and (literal.isprintable() or not literal) and not set("{}") & set(literal)
 
 
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(check_source)]
 """One place in a delivery, or a text of several."""
 
 Sources = Source | list[Source]

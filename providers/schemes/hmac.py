@@ -90,8 +90,8 @@ class HmacSpec(SchemeSpec):
             )
         if not self.binds_body and signs_body:
             raise ValueError("binds_body is false although signed contains the body")
-        if ("secret" in fields) != (self.construction == "hash"):
-            raise ValueError("signed must contain {secret} exactly when construction is hash")
+        if self.construction == "hash" and not self.signs_secret:
+            raise ValueError("construction: hash needs {secret} in signed, or anybody could make the digest")
         if is_in_body(self.place) and self.binds_body:
             raise ValueError("place cannot be in the body that is signed")
         self._check_timestamp(fields)
@@ -115,6 +115,11 @@ class HmacSpec(SchemeSpec):
     def headers(self) -> list[str]:
         """The header fields that may carry the signature."""
         return [self.header] if isinstance(self.header, str) else self.header or []
+
+    @property
+    def signs_secret(self) -> bool:
+        """Whether the secret is part of what is signed."""
+        return "{secret}" in self.signed
 
     @property
     def signs_id(self) -> bool:
@@ -216,9 +221,7 @@ class HmacScheme:
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
-        return (
-            isinstance(spec.header, str) and spec.construction == "hmac" and not (is_elsewhere or is_parsed)
-        )
+        return isinstance(spec.header, str) and not (spec.signs_secret or is_elsewhere or is_parsed)
 
     @property
     def needs_payload(self) -> bool:
