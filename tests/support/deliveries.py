@@ -16,7 +16,7 @@ NOW = 1_790_000_000.0
 URL = "https://hooks.example.com/webhooks/in"
 NAMES = [name for name in registry.names() if name != registry.GENERIC]
 PARAMETERS = {
-    "topic_arn": "arn:aws:sns:eu-central-1:123456789012:acme-example",
+    "topic_arn": "arn:aws:sns:eu-west-1:123456789012:acme-example",
     "audience": URL,
     "email": "push@acme-example.iam.gserviceaccount.com",
 }
@@ -92,5 +92,5 @@ def delivered(name: str, event_type: str | None = None) -> Delivered:
     sample, secrets, parameters = load_sample(adapter, event_type), secrets_of(name), parameters_of(adapter)
     request = Simulator(adapter, secrets.sender, URL, sample, parameters=parameters).make(NOW)
     made = Delivered(adapter, sample, secrets, request, frozenset())
-    signed = adapter.scheme.sign(made.raw(), secrets.sender, NOW, parameters)
+    signed = adapter.scheme.sign(made.raw(body=sample.body), secrets.sender, NOW, parameters)
     return Delivered(adapter, sample, secrets, request, frozenset(signed.headers))
