@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from typing import Any, NamedTuple
 
 import orjson
@@ -50,6 +51,7 @@ class Reader:
         first = next(iter(spec.content))
         self._default_type = _UNNAMED if "*" in first else first
         self._form_json = spec.form_json
+        self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = pointer_steps(spec.batch) if spec.batch else None
         self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
@@ -96,6 +98,8 @@ class Reader:
     def _read_form(self, body: bytes, content_type: bytes) -> Content:
         is_multipart = content_type.lower().startswith(b"multipart/")
         fields = parse_multipart(body, content_type) if is_multipart else parse_urlencoded(body)
+        if self._form_xml:
+            fields |= parse_xml(_decode_base64(fields.get(self._form_xml)))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
             return Content(fields, orjson.dumps(fields))
@@ -119,6 +123,15 @@ class Reader:
         if reading != "text":  # whose bytes nobody looks at
             _check_charset(parameters)
         return reading
+
+
+def _decode_base64(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise MalformedRequest("the field that holds XML is missing, repeated, or a file")
+    try:
+        return b64decode(text)
+    except ValueError:
+        raise MalformedRequest("the field that holds XML is not base64") from None
 
 
 def _check_charset(parameters: bytes) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -30,6 +31,9 @@ from providers.secrets import SecretFormat, decode_secret
 
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Separator = Literal[",", " ", ";", "&"]
+
+_PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
+"""A place of which people are told the last step."""
 
 
 class HmacSpec(SchemeSpec):
@@ -165,7 +169,8 @@ class HmacSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
         digest = f"HMAC-{self.algorithm}" if self.construction == "hmac" else self.algorithm
         places = " or ".join(listed(self.place) or self.headers)
-        return f"{digest} of {self.signed}, {self.encoding} in {places}"
+        signed = _PATH.sub(r"{\1}", self.signed)
+        return f"{digest} of {signed}, {self.encoding} in {places}"
 
 
 class HmacScheme:
