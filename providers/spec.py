@@ -15,8 +15,8 @@ from providers.sources import Source, Sources, SourcesByType, header_name
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "json_list", "form", "xml", "text"]
-"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says."""
+Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
+"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says, and ``jwt`` a token with the event in it."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 
@@ -63,7 +63,7 @@ class DeliverySpec(IdentitySpec):
     content: dict[MediaType, Reading] = Field(
         JSON_CONTENT,
         min_length=1,
-        description="The media types of bodies, and how each is read; `json_list` is a list of events.",
+        description="The media types of bodies, and how each is read; `json_list` is a list of events, `jwt` a token with the event in it.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
