@@ -84,8 +84,8 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = tuple(allow_ips)
-        self._bucket = _Bucket(rate, clock) if rate else None
-        self._handshakes = _Bucket(_HANDSHAKES, clock)
+        self._bucket = Bucket(rate, clock) if rate else None
+        self._handshakes = Bucket(_HANDSHAKES, clock)
 
     def check(self, client: str) -> None:
         """Let a request in.
@@ -117,7 +117,7 @@ class Admission:
         self._handshakes.take()
 
 
-class _Bucket:
+class Bucket:
     """A token bucket that may be overdrawn by what was let in before it was empty."""
 
     def __init__(self, rate: EventRate, clock: Callable[[], float]) -> None:
@@ -128,12 +128,14 @@ class _Bucket:
         self._filled_at = clock()
 
     def is_empty(self) -> bool:
+        """Whether nothing is left to be taken."""
         now = self._clock()
         self._level = min(self._capacity, self._level + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         return self._level < 1
 
     def take(self) -> None:
+        """Take one."""
         self._level -= 1
 
 

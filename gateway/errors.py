@@ -20,6 +20,7 @@
         ├── InFlight                     in_flight
         ├── BrokerUnavailable            broker_unavailable
         ├── DedupeUnavailable            dedupe_unavailable
+        ├── KeyUnavailable               key_unavailable
         ├── ConfirmationFailed           confirmation_failed
         ├── Overloaded                   overloaded
         └── ShuttingDown                 shutting_down
@@ -140,6 +141,12 @@ class DedupeUnavailable(Unavailable):
     reason = "dedupe_unavailable"
 
 
+class KeyUnavailable(Unavailable):
+    """The key that the sender signs with could not be fetched; neither a proof nor a reason to refuse."""
+
+    reason = "key_unavailable"
+
+
 class ConfirmationFailed(Unavailable):
     """The address by which a subscription is confirmed did not answer as it should."""
 
@@ -176,6 +183,7 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     InFlight,
     BrokerUnavailable,
     DedupeUnavailable,
+    KeyUnavailable,
     ConfirmationFailed,
     Overloaded,
     ShuttingDown,

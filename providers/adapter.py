@@ -19,6 +19,7 @@ from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
 from providers.sources import Delivery, Getter, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
+from providers.summary import compile_summaries
 
 _WHOLE = object()
 
@@ -93,6 +94,7 @@ class BoundAdapter:
         self._subject = compile_by_type(spec.subject) if spec.subject else None
         self._account = compile_sources(spec.account) if spec.account else None
         self._actor = compile_sources(spec.actor) if spec.actor else None
+        self._summary = compile_summaries(spec.summary) if spec.summary else None
 
     def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
@@ -103,13 +105,13 @@ class BoundAdapter:
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
-        """Remember a key that was fetched at ``now`` (Unix seconds), or say what has to be fetched next for it.
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """Remember a key that was fetched at ``now`` (Unix seconds).
 
         Raises:
             ValueError: it is not the key that was asked for.
         """
-        return self._verifier.learn(request, content, now)
+        self._verifier.learn(request, content, now)
 
     def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
         """The id of a delivery of several events, where its sender gives it one.
@@ -129,7 +131,7 @@ class BoundAdapter:
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        return Identity(
+        identity = Identity(
             self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None,
             event_type,
             is_typed,
@@ -140,6 +142,9 @@ class BoundAdapter:
             clean_attribute(self._account(delivery)) if self._account else None,
             clean_attribute(self._actor(delivery)) if self._actor else None,
         )
+        if self._summary:
+            identity.summary = self._summary(delivery, identity)
+        return identity
 
     @staticmethod
     def _id_of(delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:

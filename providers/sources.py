@@ -5,7 +5,7 @@
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
     item:/id                     the same into one event of a batch; the payload where there is no batch
     text:push                    that very text, for senders that have one type of event and do not say it
-    member:/                     the name of the first member, of the object there, that is an object or a list
+    member:                      the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
 Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
@@ -58,7 +58,12 @@ Getter = Callable[[Delivery], object]
 TypedGetter = Callable[[Delivery, str], object]
 
 
-def _check_source(text: str) -> str:
+def check_source(text: str) -> str:
+    """Refuse what names no place.
+
+    Raises:
+        ValueError: why.
+    """
     fields = _FIELD.findall(text)
     literal = _FIELD.sub("", text)
     is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
@@ -74,7 +79,7 @@ def _is_plain(literal: str) -> bool:
     return literal.isascii() and (literal.isprintable() or not literal) and not set("{}") & set(literal)
 
 
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(check_source)]
 """One place in a delivery, or a text of several."""
 
 Sources = Source | list[Source]

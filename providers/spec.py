@@ -12,6 +12,7 @@ from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.summary import Templates
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
@@ -52,7 +53,7 @@ class IdentitySpec(BaseModel):
     )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
-    summary: dict[str, str] | None = Field(
+    summary: dict[str, Templates] | None = Field(
         None, description="One line that says what happened, by event type, `*` for the rest."
     )
 
@@ -91,6 +92,9 @@ class ParameterSpec(BaseModel):
 
     description: str = Field(description="What it is, and where the operator finds it.")
     required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    pattern: str | None = Field(
+        None, max_length=256, description="A regular expression that it matches as a whole."
+    )
 
 
 class AdapterSpec(DeliverySpec):

@@ -80,7 +80,9 @@ def run_send(
     if not configured.secrets:
         raise OperatorError(f"{provider} has no secret yet; try --handshake")
     sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
-    simulator = Simulator(adapter, configured.secret_texts()[0], target, sample, configured.public_url)
+    simulator = Simulator(
+        adapter, configured.secret_texts()[0], target, sample, configured.public_url, configured.parameters
+    )
     if tampering:
         is_success = run(_send_tampered(simulator, tampering))
     elif count * repeat == 1:

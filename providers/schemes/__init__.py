@@ -10,9 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from providers.schemes.ebay import EbaySpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.jwt import JwtSpec
+from providers.schemes.paddle_classic import PaddleClassicSpec
+from providers.schemes.paypal import PaypalSpec
+from providers.schemes.plaid import PlaidSpec
 from providers.schemes.public_key import PublicKeySpec
+from providers.schemes.sns import SnsSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
 from providers.schemes.token import BasicSpec, TokenSpec
 
@@ -23,9 +28,14 @@ def _scheme_of(value: Any) -> str | None:
 
 SignatureSpec = Annotated[
     Annotated[BasicSpec, Tag("basic")]
+    | Annotated[EbaySpec, Tag("ebay")]
     | Annotated[HmacSpec, Tag("hmac")]
     | Annotated[JwtSpec, Tag("jwt")]
+    | Annotated[PaddleClassicSpec, Tag("paddle_classic")]
+    | Annotated[PaypalSpec, Tag("paypal")]
+    | Annotated[PlaidSpec, Tag("plaid")]
     | Annotated[PublicKeySpec, Tag("public_key")]
+    | Annotated[SnsSpec, Tag("sns")]
     | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
     | Annotated[TokenSpec, Tag("token")],
     Discriminator(_scheme_of),

@@ -261,3 +261,18 @@ def test_several_places_make_one_text() -> None:
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": 41.5, "done": True})) == "41.5:true-3"
     assert getter(at(NO_HEADERS, {"id": 1, "done": True})) is None
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": [1], "done": True})) is None
+
+
+def test_an_empty_place_of_several_is_passed_over() -> None:
+    """Some senders leave a field empty instead of leaving it out; one that is alone tells that it is empty."""
+    delivery = at(NO_HEADERS, {"id": "", "number": 0, "digest": "d"})
+    assert compile_sources(["body:/id", "body:/digest"])(delivery) == "d"
+    assert compile_sources(["body:/number", "body:/digest"])(delivery) == 0
+    assert compile_sources(["body:/id"])(delivery) == ""
+
+
+def test_a_word_stands_for_what_has_no_place() -> None:
+    """Last in a list, for deliveries that do not say their type."""
+    getter = compile_sources(["body:/type", "text:inbound"])
+    assert getter(at(NO_HEADERS, {"type": "opened"})) == "opened"
+    assert getter(at(NO_HEADERS, {})) == "inbound"

@@ -413,7 +413,11 @@ def _imported(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_no_module_reaches_outside(module: Path) -> None:
-    """Not to the gateway, not to the clock, the environment, the file system or the network."""
+    """Not to the gateway, not to the clock, the environment, the file system or the network.
+
+    Chance is only where a secret is made to try a scheme with.
+    """
+    allowed = {"secrets"} if module.stem == "scheme" else set()
     forbidden = {
         "gateway",
         "os",
@@ -437,7 +441,7 @@ def test_no_module_reaches_outside(module: Path) -> None:
         "starlette",
         "structlog",
     }
-    assert _imported(module) & forbidden == set()
+    assert _imported(module) & forbidden <= allowed
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
