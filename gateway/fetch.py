@@ -7,6 +7,7 @@ or it could lead anywhere else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -42,11 +43,22 @@ def open_client(trust: ssl.SSLContext | None = None) -> httpx.AsyncClient:
     """A client for :func:`fetch`, to be closed with ``aclose``; ``trust`` replaces the usual authorities."""
     import httpx  # noqa: PLC0415 -- slow, and most gateways never fetch anything
 
-    return httpx.AsyncClient(verify=trust or httpx.create_ssl_context(trust_env=False), trust_env=False)
+    return httpx.AsyncClient(
+        verify=trust or httpx.create_ssl_context(trust_env=False),
+        trust_env=False,
+        limits=httpx.Limits(
+            max_keepalive_connections=0
+        ),  # requests are rare, and one that was kept may be dead
+    )
 
 
-async def fetch(client: httpx.AsyncClient, url: str, body: bytes | None = None) -> Fetched:
-    """What ``url`` answers to a GET, or to a POST of the JSON in ``body``.
+async def fetch(
+    client: httpx.AsyncClient,
+    url: str,
+    body: bytes | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+) -> Fetched:
+    """What ``url`` answers to a GET, or to a POST of ``body``; it is JSON where ``headers`` do not say otherwise.
 
     Raises:
         FetchFailed: it is not HTTPS, does not answer in time, or with too much, or compressed.
@@ -60,7 +72,9 @@ async def fetch(client: httpx.AsyncClient, url: str, body: bytes | None = None) 
     try:
         async with (
             asyncio.timeout(TIMEOUT),
-            client.stream(method, url, content=body, headers=_HEADERS, follow_redirects=False) as answer,
+            client.stream(
+                method, url, content=body, headers=_HEADERS | dict(headers), follow_redirects=False
+            ) as answer,
         ):
             if answer.headers.get("content-encoding", "identity") != "identity":
                 raise FetchFailed("answers compressed although it was asked not to")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from gateway.errors import OperatorError
 from gateway.samples import Sample
 from providers import Headers, RawRequest
 from providers.adapter import Adapter
-from providers.schemes.scheme import Signed
+from providers.schemes.scheme import NO_PARAMETERS, Signed
 from providers.sources import (
     Delivery,
     compile_sources,
@@ -63,15 +63,23 @@ class Simulator:
         url: where it sends to.
         sample: what it sends; ids are made anew for each request.
         public_url: the address that it signs, where that is another one.
+        parameters: what the adapter is told besides the secrets.
     """
 
     def __init__(
-        self, adapter: Adapter, secret: str, url: str, sample: Sample, public_url: str | None = None
+        self,
+        adapter: Adapter,
+        secret: str,
+        url: str,
+        sample: Sample,
+        public_url: str | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> None:
         self._adapter = adapter
         self._secret = secret
         self._url = url
         self._public_url = public_url or url
+        self._parameters = parameters
         self._sample = sample
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
@@ -171,7 +179,7 @@ class Simulator:
             query=address.query.encode(),
             url=self._public_url,
         )
-        return self._adapter.scheme.sign(request, secret, now)
+        return self._adapter.scheme.sign(request, secret, now, self._parameters)
 
     def _sent(self, event_id: str, headers: dict[str, str], signed: Signed) -> SignedRequest:
         url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()

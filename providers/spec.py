@@ -6,17 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.summary import Templates
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "form", "xml", "text"]
-"""How a body is read."""
+Reading = Literal["json", "json_list", "form", "xml", "text"]
+"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says."""
+
+BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -50,7 +53,7 @@ class IdentitySpec(BaseModel):
     )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
-    summary: dict[str, str] | None = Field(
+    summary: dict[str, Templates] | None = Field(
         None, description="One line that says what happened, by event type, `*` for the rest."
     )
 
@@ -59,17 +62,27 @@ class DeliverySpec(IdentitySpec):
     """What a delivery carries, and how its sender is answered."""
 
     content: dict[MediaType, Reading] = Field(
-        JSON_CONTENT, min_length=1, description="The media types of bodies, and how each is read."
+        JSON_CONTENT,
+        min_length=1,
+        description="The media types of bodies, and how each is read; `json_list` is a list of events.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
-    batch: Source | None = Field(
+    batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
     )
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
     )
+    refusal: RefusalSpec | None = Field(
+        None, description="The answer to whoever is not proven, where the sender demands one."
+    )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+    @property
+    def enrols(self) -> bool:
+        """Whether its sender tells the secret that it will sign with."""
+        return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
@@ -79,6 +92,9 @@ class ParameterSpec(BaseModel):
 
     description: str = Field(description="What it is, and where the operator finds it.")
     required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    pattern: str | None = Field(
+        None, max_length=256, description="A regular expression that it matches as a whole."
+    )
 
 
 class AdapterSpec(DeliverySpec):

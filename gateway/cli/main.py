@@ -128,6 +128,9 @@ def send(
         int, typer.Option("--count", "-n", min=1, help="How many events, each with its own id.")
     ] = 1,
     repeat: Annotated[int, typer.Option(min=1, help="How often each event is sent.")] = 1,
+    handshake: Annotated[
+        bool, typer.Option("--handshake", help="Greet as the provider does, and send no event.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(help="Where to; by default server.bind of the configuration.")
     ] = None,
@@ -141,13 +144,14 @@ def send(
     - `gateway send github pull_request.opened`
     - `gateway send stripe --tamper body`
     - `gateway send acme --count 10000`
+    - `gateway send slack --handshake`
 
     Exit codes: 0 the answers were as expected, 1 they were not, nobody listens, or there is no such provider,
     sample or file, 2 the command is wrong.
     """
     from gateway.cli.send import run_send
 
-    run_send(config, provider, event, file, tamper, count, repeat, url)
+    run_send(config, provider, event, file, tamper, count, repeat, url, handshake=handshake)
 
 
 @app.command()

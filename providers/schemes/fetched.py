@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import orjson
 
 from providers.rejections import SignatureRejected
-from providers.schemes.asymmetric import checked_key, load_public_key
+from providers.schemes.asymmetric import Algorithm, check_with, checked_key, load_public_key
 from providers.schemes.scheme import KeyNeeded, KeyRequest
 from providers.secrets import SecretFormatError
 
@@ -37,15 +37,48 @@ _PEM = "-----BEGIN "
 K = TypeVar("K")
 
 
-def pinned_keys(secrets: Sequence[str]) -> list[PublicKey]:
+def is_pinned(secrets: Sequence[str]) -> bool:
+    """Whether the secrets are keys in PEM, which then are not fetched."""
+    return any(secret.startswith(_PEM) for secret in secrets)
+
+
+def credentials_of(secrets: Sequence[str]) -> tuple[str, str]:
+    """The name and the password in the first secret, which the others are to take the place of.
+
+    Raises:
+        SecretFormatError: one is not ``name:password``.
+    """
+    for secret in secrets:
+        if not secret.isascii() or not secret.isprintable() or not all(secret.partition(":")):
+            raise SecretFormatError("is neither a public key in PEM nor client_id:secret")
+    name, _, password = secrets[0].partition(":")
+    return name, password
+
+
+def pinned_keys(secrets: Sequence[str], algorithm: Algorithm) -> list[PublicKey]:
     """The keys of an operator who has configured them in PEM instead of having them fetched; empty when not.
 
     Raises:
-        SecretFormatError: some are in PEM and some are not, or one cannot be read.
+        SecretFormatError: some are in PEM and some are not, or one is not for the algorithm.
     """
-    if not any(secret.lstrip().startswith(_PEM) for secret in secrets):
+    if not is_pinned(secrets):
         return []
-    return [load_public_key(secret, "pem") for secret in secrets]
+    keys = [load_public_key(secret, "pem") for secret in secrets]
+    for key in keys:
+        check_with(key, algorithm)
+    return keys
+
+
+def slot_of(keys: Sequence[PublicKey], algorithm: Algorithm, signature: bytes, message: bytes) -> int:
+    """Which of the keys has signed ``message``, from 0.
+
+    Raises:
+        SignatureRejected: none has.
+    """
+    for slot, key in enumerate(keys):
+        if check_with(key, algorithm)(signature, message):
+            return slot
+    raise SignatureRejected("signature_mismatch")
 
 
 class KeyCache(Generic[K]):
@@ -93,7 +126,7 @@ class KeySet:
             raise KeyNeeded(self._request)
         if age > FRESHNESS and now - self._tried_at > REFETCH_INTERVAL:
             self._tried_at = now
-            raise KeyNeeded(self._request, is_refresh=True)
+            raise KeyNeeded(self._request._replace(is_refresh=True))
         return key
 
     def learn(self, content: bytes, now: float) -> None:

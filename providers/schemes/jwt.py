@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import re
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -168,7 +167,8 @@ class JwtScheme:
         known = {"iat": int(now), "nbf": int(now), "exp": int(now) + _LIFETIME}
         names = {*spec.required, "iat"} if spec.max_age else {*spec.required}
         claims: dict[str, Any] = orjson.loads(request.body) if spec.place else {}
-        claims |= {name: known.get(name) or str(uuid.uuid4()) for name in sorted(names - claims.keys())}
+        digest = hashlib.sha256(request.body).hexdigest()
+        claims |= {name: known.get(name, digest) for name in sorted(names - claims.keys())}
         claims |= expected_claims(spec, parameters, request)
         if spec.body_claim:
             claims[spec.body_claim] = _BODY_DIGESTS[spec.body_hash](request.body)

@@ -5,9 +5,7 @@ Ed25519, ECDSA and RSA. As with HMAC the signature covers what its ``signed`` te
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -24,7 +22,7 @@ from providers.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from providers.schemes.encodings import ENCODERS, Encoding
+from providers.schemes.encodings import ENCODERS, Encoding, decode_signature
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
@@ -43,13 +41,6 @@ _ALGORITHMS = {
     "ecdsa-p256-sha1": Algorithm("ecdsa", "sha1", "secp256r1"),
     "rsa-sha256": Algorithm("rsa", "sha256"),
     "rsa-sha1": Algorithm("rsa", "sha1"),
-}
-
-_DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
-    "hex": binascii.unhexlify,
-    "base64": base64.b64decode,
-    "base64url": base64.urlsafe_b64decode,
-    "base64url-unpadded": lambda text: base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)),
 }
 
 
@@ -80,6 +71,8 @@ class PublicKeySpec(SchemeSpec):
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
+        if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
+            raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if self.timestamp and not self.timestamp.header:
@@ -91,7 +84,12 @@ class PublicKeySpec(SchemeSpec):
     @property
     def needs_url(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
-        return "{url}" in self.signed
+        return not {"url", "url:decoded"}.isdisjoint(template_fields(self.signed))
+
+    @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
 
     @property
     def has_moment(self) -> bool:
@@ -163,7 +161,10 @@ class PublicKeyVerifier(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
-        signature = self._decode(single(request.headers, self._header, "signature_missing"))
+        text = single(request.headers, self._header, "signature_missing")
+        if not text.startswith(self._prefix):
+            raise SignatureRejected("signature_malformed")
+        signature = decode_signature(text[len(self._prefix) :], self._encoding)
         moment, seconds = b"", 0.0
         if self._timestamp:
             moment = single(request.headers, self._timestamp_header, "timestamp_missing")
@@ -175,16 +176,3 @@ class PublicKeyVerifier(StaticVerifier):
                     self._timestamp.check(seconds, now)
                 return slot
         raise SignatureRejected("signature_mismatch")
-
-    def _decode(self, text: bytes) -> bytes:
-        """The signature in a header; of the spellings that a decoder takes for the same only one is let in."""
-        if text.startswith(self._prefix):
-            text = text[len(self._prefix) :]
-            text = text.lower() if self._encoding == "hex" else text
-            try:
-                signature = _DECODERS[self._encoding](text)
-            except ValueError:
-                signature = b""
-            if signature and ENCODERS[self._encoding](signature) == text:
-                return signature
-        raise SignatureRejected("signature_malformed")

@@ -57,30 +57,26 @@ class KeyRequest(NamedTuple):
         url: its address, https.
         key_id: which key it is, where the address does not say it.
         body: what is to be POSTed there; None for a GET.
-        headers: header fields to be sent; they and the body may hold what must not be logged.
+        headers: header fields to be sent, such as the media type of the body.
+        is_refresh: whether the key that was fetched before will do if this cannot be had.
     """
 
     url: str
     key_id: str = ""
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    is_refresh: bool = False
 
     def __repr__(self) -> str:
-        return f"KeyRequest({self.url!r}, {self.key_id!r})"
+        return f"KeyRequest({self.url!r}, {self.key_id!r})"  # the rest may be secret
 
 
 class KeyNeeded(Exception):
-    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told.
+    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told."""
 
-    Attributes:
-        request: what is to be fetched.
-        is_refresh: whether a key that was fetched before will do if this cannot be had.
-    """
-
-    def __init__(self, request: KeyRequest, *, is_refresh: bool = False) -> None:
+    def __init__(self, request: KeyRequest) -> None:
         super().__init__(request.url)
         self.request = request
-        self.is_refresh = is_refresh
 
 
 class Verifier(Protocol):
@@ -94,11 +90,8 @@ class Verifier(Protocol):
             KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
         """
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """Remember what a key request was answered with, at ``now`` in Unix seconds.
-
-        Returns:
-            What has to be fetched next, where the answer was only the permission to ask for the key.
 
         Raises:
             ValueError: it is not the key that was asked for.
@@ -108,7 +101,7 @@ class Verifier(Protocol):
 class StaticVerifier:
     """The part of a verifier whose keys are all configured."""
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`Verifier.learn`."""
         raise ValueError(f"no key was asked for, and none is taken from {request.url}")
 
@@ -146,6 +139,11 @@ class SchemeSpec(BaseModel):
     def is_body_bound(self) -> bool:
         """Whether the body is signed; else a captured signature proves any body."""
         return True
+
+    @property
+    def template(self) -> str:
+        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        return "{body}"
 
     @property
     def has_moment(self) -> bool:

@@ -5,6 +5,7 @@
 {url:decoded}          the same with : / ? @ ! $ ' ( ) * , ; in clear
 {query:NAME}           a parameter of the query, decoded
 {form}                 all fields of a form, sorted by name: names and values with nothing in between
+{form:NAME}            the value of one of them, decoded
 {body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty when it is absent
 {secret}               the key itself, for a digest that is no HMAC
 """
@@ -24,7 +25,7 @@ from providers.sources import Delivery, pointer_steps
 
 _FIELD = re.compile(
     r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret"
-    r"|header:[A-Za-z0-9-]{1,64}|query:[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
+    r"|header:[A-Za-z0-9-]{1,64}|(?:query|form):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
 )
 _CLEAR = re.compile(rb"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
@@ -65,7 +66,7 @@ def template_fields(text: str) -> list[str]:
     if re.search(r"[{}]", _FIELD.sub("", text)):
         raise ValueError(
             "signed has an unknown field in braces; there are {body} {timestamp} {id} {method} {url} {url:decoded} "
-            "{path} {query} {form} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
+            "{path} {query} {form} {form:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
         )
     return _FIELD.findall(text)
 
@@ -147,6 +148,9 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
     if kind == "query":
         parameter = name.encode()
         return lambda request, *_: only(read_pairs(request.query), parameter, "signed_header_missing")
+    if kind == "form":
+        field_name = name.encode()
+        return lambda request, *_: only(read_form(request), field_name, "signed_header_missing")
     if kind in ("body", "item"):
         steps = pointer_steps(field)
         return lambda _, __, ___, delivery: read_text(delivery, kind, steps)

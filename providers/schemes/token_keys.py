@@ -27,7 +27,7 @@ class TokenKeys(Protocol):
             KeyNeeded: the key has to be fetched first.
         """
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> KeyRequest | None:
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`providers.schemes.scheme.Verifier.learn`."""
 
 

@@ -247,9 +247,32 @@ def test_the_name_of_a_member_may_be_the_value(payload: object, name: str | None
     assert compile_sources("member:")(at(NO_HEADERS, payload)) == name
 
 
+def test_a_text_of_ones_own_is_there_whenever_no_place_is() -> None:
+    """What a sender never says, because it has nothing else to tell, or as the last of a list."""
+    assert compile_sources("text:push")(at(NO_HEADERS, None)) == "push"
+    getter = compile_sources(["body:/kind", "text:message"])
+    assert getter(at(NO_HEADERS, {"kind": "order"})) == "order"
+    assert getter(at(NO_HEADERS, {})) == "message"
+
+
 def test_several_places_make_one_text() -> None:
     """It is absent when one of them is."""
     getter = compile_sources("{item:/id}:{item:/done}-{header:X-Try}")
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": 41.5, "done": True})) == "41.5:true-3"
     assert getter(at(NO_HEADERS, {"id": 1, "done": True})) is None
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": [1], "done": True})) is None
+
+
+def test_an_empty_place_of_several_is_passed_over() -> None:
+    """Some senders leave a field empty instead of leaving it out; one that is alone tells that it is empty."""
+    delivery = at(NO_HEADERS, {"id": "", "number": 0, "digest": "d"})
+    assert compile_sources(["body:/id", "body:/digest"])(delivery) == "d"
+    assert compile_sources(["body:/number", "body:/digest"])(delivery) == 0
+    assert compile_sources(["body:/id"])(delivery) == ""
+
+
+def test_a_word_stands_for_what_has_no_place() -> None:
+    """Last in a list, for deliveries that do not say their type."""
+    getter = compile_sources(["body:/type", "text:inbound"])
+    assert getter(at(NO_HEADERS, {"type": "opened"})) == "opened"
+    assert getter(at(NO_HEADERS, {})) == "inbound"
