@@ -48,7 +48,9 @@ class Case:
     def with_request(self, **changes: Any) -> Case:
         """The same with another body, other headers or another address."""
         request = self.request
-        kept = {name: getattr(request, name) for name in RawRequest.__slots__}
+        kept = {
+            name: getattr(request, name) for name in ("method", "path", "query", "url", "headers", "body")
+        }
         return replace(self, request=RawRequest(**(kept | changes)))
 
     def with_field(self, name: bytes, value: bytes) -> Case:
@@ -78,17 +80,24 @@ class Proof:
 
     Attributes:
         slot: which secret it was made with, from 0.
-        since: when it began to be accepted, in Unix seconds; None where it carries no moment.
-        until: when that ended.
+        since: when it began to be accepted, in Unix seconds; None where it always was.
+        until: when that ended; None where it never does.
     """
 
     slot: int
-    since: int | None = None
-    until: int | None = None
+    since: int | None
+    until: int | None
+
+    @property
+    def moment(self) -> int | None:
+        """When it was made, as far as that can be told; None where it carries no time."""
+        if self.since is None or self.until is None:
+            return self.until if self.since is None else self.since
+        return (self.since + self.until) // 2
 
     def is_current(self, now: float) -> bool:
         """Whether it is accepted at ``now``."""
-        return self.since is None or self.until is None or self.since <= now < self.until + 1
+        return (self.since is None or self.since <= now) and (self.until is None or now < self.until + 1)
 
 
 def judge(case: Case, now: float) -> Proof | str:
@@ -112,18 +121,16 @@ def judge(case: Case, now: float) -> Proof | str:
     try:
         side(now)
         since, end = bisect_left(_MOMENTS, 0, key=side), bisect_right(_MOMENTS, 0, key=side)
-        if (since, end) == (0, len(_MOMENTS)):
-            return Proof(verifier.verify(case.request, now))
         if since >= end:
             return "timestamp_malformed"
-        middle = (since + end) // 2
-        if not _PLAUSIBLE_SINCE < middle < now + _PLAUSIBLE_AHEAD:
-            return "timestamp_malformed"
-        return Proof(verifier.verify(case.request, middle), since, end - 1)
+        slot = verifier.verify(case.request, (since + end) // 2)
     except SignatureRejected as rejection:
         return rejection.fault
     except Rejection as rejection:
         return rejection.reason
+    proof = Proof(slot, since or None, end - 1 if end < len(_MOMENTS) else None)
+    is_plausible = proof.moment is None or _PLAUSIBLE_SINCE < proof.moment < now + _PLAUSIBLE_AHEAD
+    return proof if is_plausible else "timestamp_malformed"
 
 
 def is_proven(case: Case, now: float) -> bool:

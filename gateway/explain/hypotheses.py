@@ -183,7 +183,6 @@ _SECRETS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("without the quotes around it", lambda text: text.strip("\"'")),
     ("without whsec_ before it", lambda text: text.removeprefix("whsec_")),
     ("with whsec_ before it", lambda text: "whsec_" + text.removeprefix("whsec_")),
-    ("as plain text, not decoded from base64", lambda text: _base64(text.encode())),
     ("as plain text without whsec_", lambda text: _base64(text.removeprefix("whsec_").encode())),
     ("decoded from hexadecimal", lambda text: _base64(bytes.fromhex(text))),
     ("in hexadecimal", lambda text: text.encode().hex()),

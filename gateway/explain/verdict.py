@@ -63,14 +63,11 @@ def explain(case: Case, now: float, arrived_at: float | None = None) -> Explanat
 
 def _of_proof(case: Case, proof: Proof, now: float, arrived_at: float | None) -> Explanation:
     which = f", with secret {proof.slot + 1} of {len(case.secrets)}" if len(case.secrets) > 1 else ""
-    if proof.since is None or proof.until is None:
+    if (moment := proof.moment) is None:
         return Explanation(
             True, [f"It verifies{which}. It carries no time, so that a repetition verifies too."]
         )
-    moment, tolerance = (proof.since + proof.until) // 2, (proof.until - proof.since) // 2
-    line = (
-        f"Its signature is right{which}; it is of {_moment(moment)} and accepted within {tolerance} s of that"
-    )
+    line = f"Its signature is right{which}; it is {_validity(proof)}"
     judged_at = now if arrived_at is None else arrived_at
     distance = int(judged_at) - moment
     if proof.is_current(judged_at):
@@ -92,6 +89,13 @@ def _of_proof(case: Case, proof: Proof, now: float, arrived_at: float | None) ->
         "synchronise both with NTP."
     )
     return Explanation(False, [found, remedy])
+
+
+def _validity(proof: Proof) -> str:
+    if proof.since is None or proof.until is None:
+        return f"accepted {'until' if proof.since is None else 'from'} {_moment(proof.moment or 0)}"
+    tolerance = (proof.until - proof.since) // 2
+    return f"of {_moment(proof.moment or 0)} and accepted within {tolerance} s of that"
 
 
 def _of_nothing(fault: str) -> str:
