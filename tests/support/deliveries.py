@@ -92,5 +92,5 @@ def delivered(name: str, event_type: str | None = None) -> Delivered:
     sample, secrets, parameters = load_sample(adapter, event_type), secrets_of(name), parameters_of(adapter)
     request = Simulator(adapter, secrets.sender, URL, sample, parameters=parameters).make(NOW)
     made = Delivered(adapter, sample, secrets, request, frozenset())
-    signed = adapter.scheme.sign(made.raw(), secrets.sender, NOW, parameters)
+    signed = adapter.scheme.sign(made.raw(body=sample.body), secrets.sender, NOW, parameters)
     return Delivered(adapter, sample, secrets, request, frozenset(signed.headers))
