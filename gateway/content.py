@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.batches import Item, split
-from gateway.errors import MalformedJson, UnsupportedMediaType
+from gateway.errors import UnsupportedMediaType
 from gateway.forms import parse_multipart, parse_urlencoded
 from gateway.markup import parse_xml
 from gateway.payload import parse_json
@@ -51,6 +51,7 @@ class Reader:
         first = next(iter(spec.content))
         self._default_type = _UNNAMED if "*" in first else first
         self._form_json = spec.form_json
+        self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = pointer_steps(spec.batch) if spec.batch else None
         self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
@@ -86,7 +87,7 @@ class Reader:
         if reading == "form":
             return self._read_form(body, content_type or b"")
         if reading == "jwt":
-            return _of_token(body)
+            return self._of_json(_claims_of(body), self._batch)
         media_type = clean_attribute((content_type or b"").decode("latin-1")) or self._default_type
         return Content(parse_xml(body) if reading == "xml" else None, body, media_type)
 
@@ -99,6 +100,8 @@ class Reader:
     def _read_form(self, body: bytes, content_type: bytes) -> Content:
         is_multipart = content_type.lower().startswith(b"multipart/")
         fields = parse_multipart(body, content_type) if is_multipart else parse_urlencoded(body)
+        if self._form_xml:
+            fields |= _xml_in(fields.get(self._form_xml))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
             return Content(fields, orjson.dumps(fields))
@@ -124,30 +127,26 @@ class Reader:
         return reading
 
 
-def _of_token(token: bytes) -> Content:
-    """The claims of a token. Those that are texts with JSON in them are read too, to tell what the event is.
+def _xml_in(text: object) -> dict[str, Any]:
+    """The XML in a field; broken XML gives nothing, so that its event has no type, and is kept for people to see."""
+    try:
+        return parse_xml(base64.b64decode(text)) if isinstance(text, str) else {}
+    except (MalformedRequest, ValueError):
+        return {}
+
+
+def _claims_of(token: bytes) -> bytes:
+    """The claims in a token whose signature is verified.
 
     Raises:
-        MalformedRequest: it is no token.
-        MalformedJson: its claims are broken.
+        MalformedRequest: it is none.
     """
+    _, _, rest = token.strip().partition(b".")
+    claims = rest.partition(b".")[0]
     try:
-        claims = base64.urlsafe_b64decode(token.split(b".")[1] + b"==")
-    except (IndexError, ValueError):
-        raise MalformedRequest("the body is no token") from None
-    payload = parse_json(claims)
-    if type(payload) is dict:
-        payload = {name: _opened(claim) for name, claim in payload.items()}
-    return Content(payload, claims)
-
-
-def _opened(claim: object) -> object:
-    if type(claim) is not str or not claim.startswith("{"):
-        return claim
-    try:
-        return parse_json(claim.encode())
-    except MalformedJson:
-        return claim
+        return base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4))
+    except ValueError as error:
+        raise MalformedRequest("the body is no token") from error
 
 
 def _check_charset(parameters: bytes) -> None:

@@ -71,8 +71,8 @@ class BasicSpec(SchemeSpec):
 
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
-        made = super().make_secret()
-        return SecretPair(f"gateway:{made.sender}", f"gateway:{made.receiver}")
+        secret = f"gateway:{super().make_secret().receiver}"
+        return SecretPair(secret, secret)
 
     def scheme_for(self, layout: Layout) -> TokenScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""

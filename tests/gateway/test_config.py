@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -18,6 +18,7 @@ from gateway.config.loader import adapter_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
+from providers.schemes import SignatureSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "correct horse battery staple"
@@ -125,6 +126,7 @@ DURATION = "is not a duration; write a number and a unit, such as 300s, 250ms, 5
 VARIABLE = "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
 RATE = "is not a rate; write a number of events and a unit, such as 100/s, 600/m or 5000/h"
 VERIFIED = "verification cannot be switched off"
+SCHEMES = ", ".join(repr(kind.__metadata__[0].tag) for kind in get_args(get_args(SignatureSpec)[0]))
 REDIS = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
 PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
 
@@ -172,7 +174,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
-            f"config.yaml:5: providers.x.signature.scheme: must be one of 'basic', 'hmac', 'standard_webhooks', 'token'; {VERIFIED}",
+            f"config.yaml:5: providers.x.signature.scheme: must be one of {SCHEMES}; {VERIFIED}",
         ),
         (
             github(on_invalid="drop"),

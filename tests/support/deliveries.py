@@ -16,7 +16,7 @@ NOW = 1_790_000_000.0
 URL = "https://hooks.example.com/webhooks/in"
 NAMES = [name for name in registry.names() if name != registry.GENERIC]
 PARAMETERS = {
-    "topic_arn": "arn:aws:sns:eu-central-1:123456789012:acme-example",
+    "topic_arn": "arn:aws:sns:eu-west-1:123456789012:acme-example",
     "audience": URL,
     "email": "push@acme-example.iam.gserviceaccount.com",
 }
