@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import orjson
 
@@ -19,7 +19,7 @@ from providers.spec import Reading
 _FOLDER = resources.files("providers") / "samples"
 _HEADERS = "_headers.json"
 _READINGS: dict[str, tuple[Reading, ...]] = {
-    ".json": ("json",),
+    ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
     ".xml": ("xml", "text"),
 }
@@ -64,16 +64,13 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
         raise OperatorError(
             f"there is no sample {event_type!r} for adapter {adapter.name}; there are {', '.join(sorted(known))}"
         )
-    file = known[event_type]
-    media_type, reading = _content(adapter, "." + file.name.rpartition(".")[2])
-    headers = _FOLDER / adapter.family / _HEADERS
-    return Sample(
-        event_type,
-        media_type,
-        reading,
-        file.read_bytes(),
-        orjson.loads(headers.read_bytes()) if headers.is_file() else {},
-    )
+    file, headers = known[event_type], _FOLDER / adapter.family / _HEADERS
+    suffix, body = "." + file.name.rpartition(".")[2], file.read_bytes()
+    if adapter.spec.form_json and "json" not in adapter.spec.content.values() and suffix == ".json":
+        suffix, body = ".txt", urlencode({adapter.spec.form_json: body}).encode()
+    media_type, reading = _content(adapter, suffix)
+    fields = orjson.loads(headers.read_bytes()) if headers.is_file() else {}
+    return Sample(event_type, media_type, reading, body, fields)
 
 
 def sample_of(adapter: Adapter, event_type: str, body: bytes) -> Sample:
@@ -91,7 +88,7 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, reading in content.items():
-            if reading == wanted:
+            if reading == wanted and not media_type.startswith("multipart/"):
                 return media_type.replace("*/*", "application/octet-stream"), reading
     return next(iter(content.items()))
 

@@ -37,9 +37,9 @@ def load(name: str) -> Adapter:
 
 
 def family_of(name: str) -> str:
-    """The adapter that the one called ``name`` is a variant of in the end; itself, for most."""
+    """The adapter whose samples and schemas those of ``name`` are: itself, or the one it extends if it has none."""
     base = _read(name).get("extends")
-    return family_of(base) if base else name
+    return family_of(base) if base and not (_FOLDER / "samples" / name).is_dir() else name
 
 
 def _describe(name: str) -> dict[str, Any]:

@@ -92,7 +92,9 @@ async def _send_samples(config: Config, address: str) -> None:
                 continue
             url = f"{address}/webhooks/{name}"
             secret, sample = provider.secret_texts()[0], load_sample(adapter, None)
-            request = Simulator(adapter, secret, url, sample, provider.public_url).make(time.time())
+            request = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters).make(
+                time.time()
+            )
             await client.post(request.url, content=request.body, headers=request.headers)
 
 

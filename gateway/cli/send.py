@@ -80,7 +80,9 @@ def run_send(
     if not configured.secrets:
         raise OperatorError(f"{provider} has no secret yet; try --handshake")
     sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
-    simulator = Simulator(adapter, configured.secret_texts()[0], target, sample, configured.public_url)
+    simulator = Simulator(
+        adapter, configured.secret_texts()[0], target, sample, configured.public_url, configured.parameters
+    )
     if tampering:
         is_success = run(_send_tampered(simulator, tampering))
     elif count * repeat == 1:
@@ -139,7 +141,10 @@ def _greetings(adapter: Adapter, configured: ProviderConfig, target: str) -> lis
         raise OperatorError(f"{adapter.name} has no handshake")
     secret = configured.secret_texts()[0] if configured.secrets else None
     token, url = configured.handshake_token_text(), configured.public_url or target
-    return [make_greeting(adapter, spec, secret, token, url, time.time()) for spec in adapter.spec.handshakes]
+    return [
+        make_greeting(adapter, spec, secret, token, url, time.time(), configured.parameters)
+        for spec in adapter.spec.handshakes
+    ]
 
 
 async def _send_handshakes(greetings: list[GreetingRequest], target: str) -> bool:

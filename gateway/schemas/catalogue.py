@@ -56,6 +56,27 @@ class Catalogue:
         names = (file.name.removesuffix(_SUFFIX) for file in _files(self._folder / adapter))
         return sorted(name for name in names if name == ENVELOPE or not _is_part(name))
 
+    def name_for(self, adapter: str, event_type: str) -> str | None:
+        """The event type whose schema holds for an event of this type, in the order of :meth:`find`."""
+        names = {name: name for name in self.event_types(adapter)}
+        return most_specific(names, event_type) or names.get(ENVELOPE)
+
+    def document(self, adapter: str, event_type: str) -> dict[str, Any]:
+        """The schema of exactly this event type, as it is written.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return self.of_adapter(adapter).documents[event_type]
+
+    def by_id(self) -> Mapping[str, dict[str, Any]]:
+        """All schemas by their ``$id``, by which they may refer to each other."""
+        return {
+            document["$id"]: document
+            for adapter in self.adapters()
+            for document in self.of_adapter(adapter).documents.values()
+        }
+
     def of_adapter(self, adapter: str) -> AdapterSchemas:
         """The schemas of one adapter."""
         if adapter not in self._read:
@@ -77,10 +98,13 @@ class AdapterSchemas:
 
     Args:
         documents: by event type; names that begin with ``_`` are no types, but the envelope and what others refer to.
+
+    Attributes:
+        documents: these.
     """
 
     def __init__(self, documents: Mapping[str, dict[str, Any]]) -> None:
-        self._documents = documents
+        self.documents = documents
         self._of_types = {name: name for name in documents if not _is_part(name)}
         self._by_id = {document["$id"]: document for document in documents.values()}
         self._compiled: dict[str, Schema] = {}
@@ -96,8 +120,8 @@ class AdapterSchemas:
             SchemaError: it refers to something outside.
         """
         schema = self._compiled.get(name)
-        if schema is None and name in self._documents:
-            schema = self._compiled[name] = Schema(self._documents[name], self._by_id)
+        if schema is None and name in self.documents:
+            schema = self._compiled[name] = Schema(self.documents[name], self._by_id)
         return schema
 
     def check(self) -> None:
@@ -107,7 +131,7 @@ class AdapterSchemas:
             SchemaError: with every problem of each schema.
         """
         problems: list[str] = []
-        for name, document in self._documents.items():
+        for name, document in self.documents.items():
             try:
                 check_document(document, document["$id"])
                 self.get(name)
@@ -123,6 +147,19 @@ def load_file(path: Path) -> AdapterSchemas:
     Raises:
         SchemaError: the file cannot be read, or is no usable schema.
     """
+    document = read_document(path)
+    document.setdefault("$id", path.resolve().as_uri())
+    schemas = AdapterSchemas({ENVELOPE: document})
+    schemas.check()
+    return schemas
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The schema in ``path``, as it is written.
+
+    Raises:
+        SchemaError: the file cannot be read, or what is in it does not pass the lint.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)
@@ -131,14 +168,11 @@ def load_file(path: Path) -> AdapterSchemas:
     if len(content) > _MAX_FILE:
         raise SchemaError(f"{path}: is larger than 1MiB")
     try:
-        document = orjson.loads(content)
+        document: dict[str, Any] = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise SchemaError(f"{path}: is not JSON: {error}") from error
     check_document(document, str(path))
-    document.setdefault("$id", path.resolve().as_uri())
-    schemas = AdapterSchemas({ENVELOPE: document})
-    schemas.check()
-    return schemas
+    return document
 
 
 def _files(folder: Traversable) -> list[Traversable]:

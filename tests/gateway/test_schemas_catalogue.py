@@ -428,10 +428,10 @@ def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapt
     """A megabyte that is wide, long or deep, and wrong in each place that a schema speaks of."""
     schemas = Catalogue.bundled().of_adapter(adapter)
     by_names: dict[frozenset[str], Schema] = {}  # many schemas of a sender speak of the same
-    for name in schemas._documents:
+    for name in schemas.documents:
         schema = schemas.get(name)
         assert schema is not None
-        parts = _parts(schemas._documents[name], schemas._by_id)
+        parts = _parts(schemas.documents[name], schemas._by_id)
         by_names[frozenset(key for part in parts for key in part.get("properties", ()))] = schema
     for names, schema in by_names.items():
         places = max(1, len(names) ** 2)
