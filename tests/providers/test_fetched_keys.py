@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -716,3 +718,17 @@ def test_the_keys_that_are_remembered_are_bounded() -> None:
         *range(6, MAX_KEYS + 5),
     ]
     assert cache.get("0", NOW + LONGEST_TRUST) is None
+
+
+def test_the_library_for_public_keys_is_loaded_by_who_has_one() -> None:
+    """It takes 10 MB, which neither a token with a shared secret nor a key that is still to be fetched needs."""
+    program = (
+        "import sys; from providers import registry\n"
+        "registry.load('vonage').bind(['a secret that both sides share'])\n"
+        "registry.load('plaid').bind(['client-1:secret'])\n"
+        "registry.load('google_pubsub').bind([], {'audience': 'us', 'email': 'a@example.com'})\n"
+        "assert 'cryptography' not in sys.modules\n"
+        "registry.load('discord').bind(['00' * 32])\n"
+        "assert 'cryptography' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
