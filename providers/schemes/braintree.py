@@ -49,7 +49,9 @@ class BraintreeScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`; the secrets are private keys."""
         return ClaimVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         fields = [pair for pair in read_form(request) if pair[0] != b"bt_signature"]
         payload = only(fields, b"bt_payload", "signature_missing")

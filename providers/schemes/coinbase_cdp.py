@@ -60,7 +60,9 @@ class CoinbaseCdpScheme:
         keys = [decode_secret(secret, "raw") for secret in secrets]
         return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; the type of the body is the header that is signed."""
         moment, listed = _MOMENT.write(now), "content-type"
         message = _message(request, moment.encode(), listed.encode())

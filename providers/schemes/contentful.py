@@ -65,7 +65,9 @@ class ContentfulScheme:
         keys = [decode_secret(secret, "raw") for secret in secrets]
         return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; headers of Contentful's own are among what is signed."""
         own = {name.decode() for name, _ in request.headers.fields if name.startswith(b"x-contentful-")}
         names = sorted({*own - {_SIGNATURE}, _SIGNED_HEADERS, _TIMESTAMP})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from pydantic import Field, model_validator
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS, Encoding
 from providers.schemes.hmac_verifier import HmacVerifier, OddHmacVerifier
-from providers.schemes.layout import PLAIN, Draft, Layout, Place, is_in_body
+from providers.schemes.layout import PLAIN, Draft, Layout, Places, is_in_body, listed
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     SchemeSpec,
@@ -31,6 +32,9 @@ from providers.secrets import SecretFormat, decode_secret
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Separator = Literal[",", " ", ";", "&"]
 
+_PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
+"""A place of which people are told the last step."""
+
 
 class HmacSpec(SchemeSpec):
     """How a sender signs with HMAC."""
@@ -39,11 +43,11 @@ class HmacSpec(SchemeSpec):
     header: HeaderName | Annotated[list[HeaderName], Field(min_length=1, max_length=10)] | None = Field(
         None, description="The header that carries the signature, or several of which any may."
     )
-    place: Place | None = Field(
+    place: Places | None = Field(
         None,
         description=(
             "Where the signature stands when it is in no header: `query:NAME`, `body:/json/pointer`, "
-            "or `item:/json/pointer` in every event of a batch."
+            "or `item:/json/pointer` in every event of a batch; of several the first where there is one."
         ),
     )
     construction: Literal["hmac", "hash"] = Field(
@@ -64,7 +68,7 @@ class HmacSpec(SchemeSpec):
         max_length=1024,
         description=(
             "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
-            "{secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
+            "{json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
     binds_body: bool = Field(
@@ -82,28 +86,25 @@ class HmacSpec(SchemeSpec):
         fields = template_fields(self.signed)
         if (self.header is None) == (self.place is None):
             raise ValueError("needs either header or place, to say where the signature is")
-        if self.binds_body and not {"body", "form"} & set(fields):
+        signs_body = any(field in {"body", "form"} or field.startswith("json:") for field in fields)
+        if self.binds_body and not signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event; "
                 "where that is so, say binds_body: false"
             )
-        if not self.binds_body and {"body", "form"} & set(fields):
+        if not self.binds_body and signs_body:
             raise ValueError("binds_body is false although signed contains the body")
-        if ("secret" in fields) != (self.construction == "hash"):
-            raise ValueError("signed must contain {secret} exactly when construction is hash")
-        if self.place and not self.place.startswith("query:") and self.binds_body:
+        if self.construction == "hash" and not self.signs_secret:
+            raise ValueError("construction: hash needs {secret} in signed, or anybody could make the digest")
+        if is_in_body(self.place) and self.binds_body:
             raise ValueError("place cannot be in the body that is signed")
         self._check_timestamp(fields)
         return self
 
     def _check_timestamp(self, fields: list[str]) -> None:
         timestamp = self.timestamp
-        is_in_body = (
-            timestamp is not None
-            and self.binds_body
-            and not (timestamp.place or "query:").startswith("query:")
-        )
-        if not is_in_body and ("timestamp" in fields) != (timestamp is not None):
+        is_bound = timestamp is not None and self.binds_body and is_in_body(timestamp.place)
+        if not is_bound and ("timestamp" in fields) != (timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if timestamp and timestamp.is_in_signature and not self.separator:
             raise ValueError("timestamp.element needs a separator that splits the signature header")
@@ -118,6 +119,11 @@ class HmacSpec(SchemeSpec):
     def headers(self) -> list[str]:
         """The header fields that may carry the signature."""
         return [self.header] if isinstance(self.header, str) else self.header or []
+
+    @property
+    def signs_secret(self) -> bool:
+        """Whether the secret is part of what is signed."""
+        return "{secret}" in self.signed
 
     @property
     def signs_id(self) -> bool:
@@ -146,6 +152,11 @@ class HmacSpec(SchemeSpec):
         return self.binds_body
 
     @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
+
+    @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.timestamp is not None
@@ -157,7 +168,9 @@ class HmacSpec(SchemeSpec):
     def describe(self) -> str:
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
         digest = f"HMAC-{self.algorithm}" if self.construction == "hmac" else self.algorithm
-        return f"{digest} of {self.signed}, {self.encoding} in {self.place or ' or '.join(self.headers)}"
+        places = " or ".join(listed(self.place) or self.headers)
+        signed = _PATH.sub(r"{\1}", self.signed)
+        return f"{digest} of {signed}, {self.encoding} in {places}"
 
 
 class HmacScheme:
@@ -174,7 +187,9 @@ class HmacScheme:
         keys = [self._key(secret) for secret in secrets]
         return HmacVerifier(self, keys) if self.is_plain else OddHmacVerifier(self, keys)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:
@@ -201,8 +216,10 @@ class HmacScheme:
     @property
     def is_itemwise(self) -> bool:
         """Whether every event of a batch is signed by itself."""
-        places = [self.spec.place, self.spec.timestamp.place if self.spec.timestamp else None]
-        return self.template.is_itemwise or any(place and place.startswith("item:") for place in places)
+        places = listed(self.spec.place)
+        if self.spec.timestamp:
+            places = places + listed(self.spec.timestamp.place)
+        return self.template.is_itemwise or any(place.startswith("item:") for place in places)
 
     @property
     def is_plain(self) -> bool:
@@ -210,9 +227,7 @@ class HmacScheme:
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
-        return (
-            isinstance(spec.header, str) and spec.construction == "hmac" and not (is_elsewhere or is_parsed)
-        )
+        return isinstance(spec.header, str) and not (spec.signs_secret or is_elsewhere or is_parsed)
 
     @property
     def needs_payload(self) -> bool:

@@ -110,7 +110,7 @@ class OddHmacVerifier(HmacVerifier):
         super().__init__(scheme, keys)
         spec = scheme.spec
         self._digest = scheme.digest
-        self._is_hmac = spec.construction == "hmac"
+        self._signs_secret = spec.signs_secret
         self._layout = scheme.layout
         self._needs_payload = scheme.needs_payload
         self._is_itemwise = scheme.is_itemwise
@@ -158,11 +158,11 @@ class OddHmacVerifier(HmacVerifier):
     def _match(
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
     ) -> int:
-        message = self._render(request, moment, b"", delivery) if self._is_hmac else b""
+        message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
         matched = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             key = self._keys[slot]
-            text = message if self._is_hmac else self._render(request, moment, key, delivery)
+            text = self._render(request, moment, key, delivery) if self._signs_secret else message
             expected = self._encode(self._digest(key, text))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):

@@ -7,22 +7,26 @@ of the body, and what cannot be read is refused like a signature that does not m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from providers.rejections import SignatureFault, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.forms import media_type, only, read_pairs
 from providers.schemes.scheme import Signed
-from providers.sources import Delivery, pointer_steps, resolve, text_of
+from providers.sources import Delivery, compile_sources, pointer_steps, resolve, text_of
 
 Place = Annotated[
     str, StringConstraints(pattern=r"^(query:[A-Za-z0-9_.-]{1,64}|(body|item):/[^\s{}]{1,255})$")
 ]
 """Where a signature, a token or a moment stands that is in no header."""
+
+Places = Place | Annotated[list[Place], Field(min_length=1, max_length=3)]
+"""One such place, or several of which the first counts where something stands."""
 
 _DEFAULT_CONTENT: Mapping[str, str] = {"application/json": "json"}
 
@@ -90,12 +94,29 @@ PLAIN = Layout()
 PlaceReader = Callable[[RawRequest, Delivery | None], bytes]
 
 
-def place_reader(place: str, missing: SignatureFault) -> PlaceReader:
+def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReader:
     """A function that reads the text at a place; the delivery may be None when the place is in the query.
 
     The function raises:
         SignatureRejected: there is none (``missing``), there are two, or it is no text.
     """
+    readers = [_place_reader(place, missing) for place in listed(places)]
+
+    def read(request: RawRequest, delivery: Delivery | None) -> bytes:
+        for reader in readers[:-1]:
+            with suppress(SignatureRejected):
+                return reader(request, delivery)
+        return readers[-1](request, delivery)
+
+    return read
+
+
+def listed(places: str | list[str] | None) -> list[str]:
+    """One place, several or none, as a list."""
+    return [places] if isinstance(places, str) else places or []
+
+
+def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
     kind, _, name = place.partition(":")
     if kind == "query":
         parameter = name.encode()
@@ -126,9 +147,9 @@ def read_text(delivery: Delivery | None, kind: str, steps: list[str]) -> bytes:
     return text.encode()
 
 
-def is_in_body(place: str | None) -> bool:
+def is_in_body(places: str | list[str] | None) -> bool:
     """Whether a place is in the body, which then has to be parsed."""
-    return place is not None and not place.startswith("query:")
+    return any(not place.startswith("query:") for place in listed(places))
 
 
 def deliveries(layout: Layout, request: RawRequest, *, is_itemwise: bool) -> list[Delivery]:
@@ -164,12 +185,17 @@ class Draft:
         items = self._layout.items(self._payload) if is_itemwise else [self._payload]
         return [Delivery(self._request.headers, self._query, self._payload, item) for item in items]
 
-    def write(self, header: str | None, place: str | None, text: str, delivery: Delivery) -> None:
-        """Put a text into a header or at a place; nowhere when both are None.
+    def write(
+        self, header: str | None, places: str | list[str] | None, text: str, delivery: Delivery
+    ) -> None:
+        """Put a text into a header or at a place, of several the first that is in use; nowhere when both are None.
 
         Raises:
             ValueError: something else is in its way in the body.
         """
+        candidates = listed(places)
+        used = (place for place in candidates if compile_sources(place)(delivery) is not None)
+        place = next(used, candidates[0] if candidates else None)
         if header:
             self._headers[header] = text
         elif place and place.startswith("query:"):

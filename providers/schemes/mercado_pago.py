@@ -70,7 +70,9 @@ class MercadoPagoScheme:
         keys = [decode_secret(secret, "raw") for secret in secrets]
         return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         moment = _MOMENT.write(now)
         message = _manifest(request, moment.encode())

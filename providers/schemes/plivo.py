@@ -62,7 +62,9 @@ class PlivoScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         headers = {f"{self.spec.header}-Nonce": str(int(now * 1_000_000))}
         message = self._message(with_headers(request, headers))

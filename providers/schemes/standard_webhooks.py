@@ -91,7 +91,9 @@ class StandardWebhooksScheme:
         check = _check_text if self.spec.is_secret_text else _check
         return StandardWebhooksVerifier(self.spec, [check(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from providers.rejections import SignatureRejected
-from providers.schemes.layout import Place
+from providers.schemes.layout import Places
 from providers.schemes.scheme import check_tolerance, longest_timestamp, read_timestamp
 from providers.times import rfc3339_seconds
 from providers.units import Duration
@@ -43,9 +43,12 @@ class TimestampSpec(BaseModel):
         le=9,
         description="Which element of the signature header it is, when it has no name; 0 is the first.",
     )
-    place: Place | None = Field(
+    place: Places | None = Field(
         None,
-        description="Where it stands elsewhere: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`.",
+        description=(
+            "Where it stands elsewhere: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`; of several the "
+            "first where there is one."
+        ),
     )
     unit: Literal["s", "ms", "auto", "iso8601"] = Field(
         "s",

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.layout import Draft, Layout, Place, deliveries, is_in_body, place_reader
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, StaticVerifier, single
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier, single
 from providers.schemes.timestamps import Affix, HeaderName
 from providers.secrets import SecretFormatError, decode_secret
 from providers.sources import Delivery
@@ -69,6 +69,11 @@ class BasicSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.is_body_bound`."""
         return False
 
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        secret = f"gateway:{super().make_secret().receiver}"
+        return SecretPair(secret, secret)
+
     def scheme_for(self, layout: Layout) -> TokenScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return TokenScheme(self, layout)
@@ -93,7 +98,9 @@ class TokenScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return TokenVerifier(self, [self._expected(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`.
 
         Raises:

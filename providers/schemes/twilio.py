@@ -57,7 +57,9 @@ class TwilioScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
         return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], _read, "base64")
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; the query tells the digest of what is no form."""
         query, url = request.query, request.url
         if request.body and media_type(request.headers) != FORM:

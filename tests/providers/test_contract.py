@@ -71,9 +71,9 @@ class Case:
     @property
     def spec(self) -> HmacSpec | StandardWebhooksSpec:
         """The description of the signature."""
-        spec = self.adapter.spec.signature
-        assert isinstance(spec, HmacSpec | StandardWebhooksSpec)
-        return spec
+        signature = self.adapter.spec.signature
+        assert isinstance(signature, HmacSpec | StandardWebhooksSpec)
+        return signature
 
     @property
     def is_standard(self) -> bool:

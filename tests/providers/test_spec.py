@@ -55,8 +55,7 @@ def described(signature: dict[str, Any], **identity: Any) -> AdapterSpec:
         ({"header": None, "place": "header:X-A"}, "String should match pattern"),
         ({"header": None, "place": "body:"}, "String should match pattern"),
         ({"header": None, "place": "body:/signature"}, "place cannot be in the body that is signed"),
-        ({"construction": "hash"}, "must contain {secret} exactly when construction is hash"),
-        ({"signed": "{body}{secret}"}, "must contain {secret} exactly when construction is hash"),
+        ({"construction": "hash"}, "construction: hash needs {secret} in signed"),
         ({"binds_body": False}, "binds_body is false although signed contains the body"),
         ({"group_separator": " ", "separator": ","}, "group_separator needs a timestamp.element"),
         (
@@ -457,7 +456,11 @@ def _imported(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_no_module_reaches_outside(module: Path) -> None:
-    """Not to the gateway, not to the clock, the environment, the file system or the network."""
+    """Not to the gateway, not to the clock, the environment, the file system or the network.
+
+    Chance is only where a secret is made to try a scheme with.
+    """
+    allowed = {"secrets"} if module.stem == "scheme" else set()
     forbidden = {
         "gateway",
         "os",
@@ -481,7 +484,7 @@ def test_no_module_reaches_outside(module: Path) -> None:
         "starlette",
         "structlog",
     }
-    assert _imported(module) & forbidden == set()
+    assert _imported(module) & forbidden <= allowed
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
