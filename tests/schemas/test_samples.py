@@ -89,7 +89,7 @@ def test_the_schemas_of_an_adapter_pass_the_lint_and_compile(catalogue: Catalogu
 def test_a_schema_keeps_to_the_rules(adapter: str) -> None:
     """It names its dialect, says what it is for, refers only to bundled schemas and keeps off banned keywords."""
     for _, schema in schemas_of(adapter):
-        assert [DIALECT, "$id", "title", "description"] == [schema["$schema"], *list(schema)[1:4]]
+        assert [schema["$schema"], *list(schema)[1:4]] == [DIALECT, "$id", "title", "description"]
         assert schema["description"].endswith(".")
         used = list(keywords(schema))
         assert not BANNED & {key for key, _ in used}
