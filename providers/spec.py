@@ -72,11 +72,15 @@ class DeliverySpec(IdentitySpec):
     form_xml: str | None = Field(
         None,
         max_length=64,
-        description="The field of a form that holds XML in base64; for places it is the member NAME.xml.",
+        description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
     batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    )
+    tells_repetitions: bool = Field(
+        default=True,
+        description="Whether a repetition can be told from another event; else every delivery is an event of its own.",
     )
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."

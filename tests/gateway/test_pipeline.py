@@ -584,6 +584,17 @@ async def test_an_event_without_an_id_is_known_by_its_body(build: Callable[..., 
     assert all(len(answer.json()["id"]) == 64 for answer in answers)
 
 
+async def test_where_events_may_be_equal_each_delivery_is_one(build: Callable[..., House]) -> None:
+    """Dropbox says that something changed, and says it in the same words the next time."""
+    house = build(providers={"dropbox": {"adapter": "dropbox", "secrets": [SECRET]}})
+    body = b'{"list_folder": {"accounts": ["dbid:a"]}}'
+    signed = {"X-Dropbox-Signature": hmac.new(SECRET.encode(), body, "sha256").hexdigest()}
+    answers = [await house.post(body, path="/webhooks/dropbox", **signed) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert len({message.message_id for message in house.publisher.messages}) == 2
+
+
 async def test_which_secret_matched_is_counted_and_told(build: Callable[..., House]) -> None:
     """So that an operator sees when the old one is out of use."""
     house = build(provider={"secrets": ["a newer secret of theirs", SECRET]})
