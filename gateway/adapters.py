@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from providers import registry
 from providers.handshake import HandshakeSpec
 from providers.spec import AdapterSpec
 from providers.units import format_duration
 
-EVIDENCE = {
+Proof = Literal["vector", "oracle", "corpus"]
+
+EVIDENCE: dict[Proof, str] = {
     "vector": "a signature that the sender or its own code has published",
     "oracle": "the sender's own library, which signs and verifies against ours",
     "corpus": "real deliveries",
@@ -31,7 +34,7 @@ def matching(word: str) -> list[str]:
         name
         for name in described()
         for spec in [registry.load(name).spec]
-        if word.lower() in f"{name} {spec.title} {spec.signature.describe()}".lower()
+        if word.lower() in f"{name} {spec.title} {_signature(spec)}".lower()
     ]
 
 
@@ -39,16 +42,16 @@ def in_one_line(name: str) -> tuple[str, str, str]:
     """The adapter, its sender, and how that signs."""
     spec = registry.load(name).spec
     doubt = " (unverified)" if spec.status == "unverified" else ""
-    return name, spec.title, spec.signature.describe() + doubt
+    return name, spec.title, _signature(spec) + doubt
 
 
-def facts(name: str, evidence: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+def facts(name: str, evidence: Mapping[str, Sequence[Proof]]) -> list[tuple[str, str]]:
     """What there is to say of an adapter, a heading and a sentence each; ``evidence`` is what proves which."""
     spec = registry.load(name).spec
     covered, not_covered = _coverage(spec)
     proofs = evidence.get(name, ())
     rows = [
-        ("signs", spec.signature.describe()),
+        ("signs", _signature(spec)),
         ("covered", ", ".join(covered) or "nothing: whoever has seen one delivery can send any other"),
         ("not covered", ", ".join(not_covered)),
         ("handshake", "; ".join(map(_handshake, spec.handshakes))),
@@ -83,12 +86,12 @@ def block(name: str) -> str:
     return "\n".join(lines)
 
 
-def reference(evidence: Mapping[str, Sequence[str]]) -> str:
+def reference(evidence: Mapping[str, Sequence[Proof]]) -> str:
     """The page of all adapters, in Markdown."""
     return "\n".join(_page(evidence)) + "\n"
 
 
-def _page(evidence: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _page(evidence: Mapping[str, Sequence[Proof]]) -> Iterator[str]:
     names = described()
     doubtful = [name for name in names if registry.load(name).spec.status == "unverified"]
     yield "# Providers"
@@ -125,6 +128,10 @@ def _page(evidence: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield ""
         yield from (f"- {heading}: {text}" for heading, text in facts(name, evidence))
         yield from ("", "```yaml", "providers:", *(f"  {line}" for line in block(name).splitlines()), "```")
+
+
+def _signature(spec: AdapterSpec) -> str:
+    return spec.signature.describe().replace("\n", "\\n")  # some sign lines
 
 
 def _parameters(spec: AdapterSpec, variable: str) -> Iterator[str]:

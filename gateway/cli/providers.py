@@ -6,8 +6,9 @@ from pathlib import Path
 
 import typer
 import yaml
+from pydantic import TypeAdapter
 
-from gateway.adapters import EVIDENCE, block, described, facts, in_one_line, matching, reference
+from gateway.adapters import Proof, block, described, facts, in_one_line, matching, reference
 from gateway.errors import OperatorError
 from gateway.samples import sample_names
 from providers import registry
@@ -49,12 +50,9 @@ def _show(name: str) -> None:
     typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in block(name).splitlines()))
 
 
-def _read(file: Path) -> dict[str, list[str]]:
+def _read(file: Path) -> dict[str, list[Proof]]:
     """What proves which adapter."""
     try:
-        content = yaml.safe_load(file.read_text("utf-8"))
+        return TypeAdapter(dict[str, list[Proof]]).validate_python(yaml.safe_load(file.read_text("utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OperatorError(f"{file}: cannot be read: {error}") from error
-    if not isinstance(content, dict) or not all(set(words) <= EVIDENCE.keys() for words in content.values()):
-        raise OperatorError(f"{file}: is not a list of {', '.join(EVIDENCE)} for each adapter")
-    return content
+        raise OperatorError(f"{file}: does not list what proves each adapter: {error}") from error

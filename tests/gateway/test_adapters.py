@@ -27,7 +27,11 @@ def test_every_adapter_has_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("word", "found"),
-    [("ED25519", {"discord", "telnyx"}), ("Amazon", {"aws_sns", "aws_eventbridge"}), ("X-Hub-Sig", {"github", "meta"})],
+    [
+        ("ED25519", {"discord", "telnyx"}),
+        ("Amazon", {"aws_sns", "aws_eventbridge"}),
+        ("X-Hub-Sig", {"github", "meta"}),
+    ],
 )
 def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
     """In their names, their titles, and how they sign."""
@@ -45,7 +49,10 @@ def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
         ("gitlab", ["covered:        nothing: whoever has seen one delivery can send any other"]),
         ("meta", ["GET (with the handshake token): its challenge is given back", "handshake_token: "]),
         ("zoom", ["POST (signed): its challenge is signed, its challenge is given back"]),
-        ("asana", ["the secret that it tells is taken while `enrol` is on", "enrol: true", "in body:/events"]),
+        (
+            "asana",
+            ["the secret that it tells is taken while `enrol` is on", "enrol: true", "in body:/events"],
+        ),
         ("aws_sns", ["the address that it names is called", "secrets: []", "topic_arn: "]),
         ("twilio", ["the body, the address", "public_url: https://"]),
         ("ampersand", ["status:         unverified"]),
