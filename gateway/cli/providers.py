@@ -38,7 +38,11 @@ def _list(names: list[str]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, title, signature in rows:
         typer.echo(f"{name:<{widths[0]}}  {title:<{widths[1]}}  {signature}")
-    typer.echo(f"{len(rows)} adapters; `gateway providers NAME` shows one, with a block to paste", err=True)
+    typer.echo(
+        f"{len(rows)} adapters; `gateway providers NAME` shows one, with a block to paste. Any other sender is described "
+        "in config.yaml (adapter: hmac).",
+        err=True,
+    )
 
 
 def _show(name: str) -> None:
