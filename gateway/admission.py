@@ -14,6 +14,8 @@ from providers.units import EventRate
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+_HANDSHAKES = EventRate(20, 4.0)  # 5 a second, and 20 at a time; senders greet a few times a day
+
 _MOST_HOPS = 32
 """Entries of X-Forwarded-For that are looked at; no request passes as many proxies."""
 
@@ -82,7 +84,8 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = tuple(allow_ips)
-        self._bucket = _Bucket(rate, clock) if rate else None
+        self._bucket = Bucket(rate, clock) if rate else None
+        self._handshakes = Bucket(_HANDSHAKES, clock)
 
     def check(self, client: str) -> None:
         """Let a request in.
@@ -103,8 +106,18 @@ class Admission:
         if self._bucket:
             self._bucket.take()
 
+    def note_handshake(self) -> None:
+        """Count a handshake, which most often nobody has proven to come from the sender.
 
-class _Bucket:
+        Raises:
+            RateLimited: there were too many.
+        """
+        if self._handshakes.is_empty():
+            raise RateLimited("too many handshakes")
+        self._handshakes.take()
+
+
+class Bucket:
     """A token bucket that may be overdrawn by what was let in before it was empty."""
 
     def __init__(self, rate: EventRate, clock: Callable[[], float]) -> None:
@@ -115,12 +128,14 @@ class _Bucket:
         self._filled_at = clock()
 
     def is_empty(self) -> bool:
+        """Whether nothing is left to be taken."""
         now = self._clock()
         self._level = min(self._capacity, self._level + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         return self._level < 1
 
     def take(self) -> None:
+        """Take one."""
         self._level -= 1
 
 

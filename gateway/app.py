@@ -22,6 +22,7 @@ from gateway.counting import shared_tallies
 from gateway.dedupe import LONGEST_WAIT, Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
+from gateway.enrolment import Enrolment
 from gateway.event import Envelope
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -200,11 +201,11 @@ def _endpoint(
     deadline = deadline_of(config, adapter)
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts(), provider.parameters),
+        adapter=adapter.bind(provider.secret_texts(), provider.parameters, provider.handshake_token_text()),
         reader=Reader(adapter.spec),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
-        else catalogue.of_adapter(adapter.name),
+        else catalogue.of_adapter(adapter.family),
         envelope=Envelope(name, adapter.name),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
@@ -216,5 +217,6 @@ def _endpoint(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
+        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
         success=Success.of(success) if success else None,
     )

@@ -97,6 +97,7 @@ class Envelope:
             "deliveryid": identity.delivery_id,
             "account": identity.account,
             "actor": identity.actor,
+            "summary": identity.summary,
             "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }

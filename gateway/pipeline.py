@@ -28,6 +28,7 @@ from gateway.payload import traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from gateway.schemas.schema import Schema
 from providers import Identity, Rejection, VerifiedRequest
+from providers.greeting import Greeting
 from providers.identity import clean_attribute
 from providers.schemes.scheme import KeyNeeded, KeyRequest
 from providers.times import rfc3339_milliseconds
@@ -91,8 +92,8 @@ class Batch(NamedTuple):
     received_at: float
 
 
-Work: TypeAlias = Event | Batch | KeyRequest
-"""What is left to do for a request that was examined: events to publish, or a key to fetch before the next look."""
+Work: TypeAlias = Event | Batch | Greeting | KeyRequest
+"""What a request is found to be: events to publish, a handshake, or nothing that can be told before a key is fetched."""
 
 
 def width_of(work: Work) -> int:
@@ -131,18 +132,21 @@ class Pipeline:
         Raises:
             Rejection: it is refused.
         """
-        endpoint = exchange.endpoint
+        endpoint, request = exchange.endpoint, exchange.request
+        greeter = endpoint.adapter.greeter
+        if greeter is not None and (greeting := greeter.greet_stranger(request)):
+            return endpoint.welcome(greeting)
         now = self._clock()
         try:
-            verified = endpoint.adapter.verify(
-                exchange.request, now
-            )  # nothing before this line touches any state
+            verified = endpoint.adapter.verify(request, now)  # nothing before this line claims or publishes
         except KeyNeeded as needed:
             return needed.request
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         content = endpoint.reader.read(verified.headers, verified.body)
         payload, items = content.payload, content.items
+        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
+            return endpoint.welcome(greeting)
         if items is not None:
             exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
             exchange.events = len(items)

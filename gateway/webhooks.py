@@ -13,13 +13,15 @@ from typing import Protocol
 import structlog
 
 from gateway.admission import Proxies
-from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, refuse, succeed
+from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse, succeed
+from gateway.confirmation import Confirmer
 from gateway.endpoint import Endpoint
 from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.exchange import Exchange, Head
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.pipeline import Batch, Event, Pipeline, Work
 from providers import BoundAdapter, MalformedRequest, RawRequest, Rejection, SignatureRejected
+from providers.greeting import Greeting
 from providers.schemes.scheme import KeyRequest
 
 PREFIX = b"/webhooks/"
@@ -73,6 +75,7 @@ class Webhooks:
         keys: Keys | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._confirmer = Confirmer()
         self._keys = keys
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
         self._log = log.bind()  # without the lookups that a logger of the module does at every call
@@ -97,7 +100,7 @@ class Webhooks:
             if endpoint is None:
                 raise UnknownProvider
             if head.method != "POST":
-                raise MethodNotAllowed
+                _check_method(head.method, endpoint)
             endpoint.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > endpoint.max_body:
                 raise BodyTooLarge
@@ -119,25 +122,30 @@ class Webhooks:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            if not isinstance(work, Outcome):
+            if isinstance(work, Outcome) or (isinstance(work, Greeting) and not work.confirm):
+                self._finish(exchange, self._answer(exchange, work))
+            else:
                 return work
-            self._succeed(exchange, work)
         return None
 
     async def deliver(self, exchange: Exchange, work: Work) -> None:
-        """Have events published, and answer."""
+        """Do what is left to do for a request, and answer."""
         try:
             found = await self._find_key(exchange, work) if isinstance(work, KeyRequest) else work
-            outcome = found if isinstance(found, Outcome) else await self._pipeline.deliver(exchange, found)
+            if isinstance(found, Greeting):
+                if found.confirm:
+                    await self._confirmer.confirm(found.confirm)
+            elif not isinstance(found, Outcome):
+                found = await self._pipeline.deliver(exchange, found)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            self._succeed(exchange, outcome)
+            self._finish(exchange, self._answer(exchange, found))
 
-    async def _find_key(self, exchange: Exchange, needed: KeyRequest) -> Event | Batch | Outcome:
+    async def _find_key(self, exchange: Exchange, needed: KeyRequest) -> Event | Batch | Greeting | Outcome:
         """Fetch the key that a request was signed with, and examine it again.
 
         Raises:
@@ -155,11 +163,13 @@ class Webhooks:
 
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""
+        unproven = None
         if isinstance(rejection, SignatureRejected):
+            unproven = exchange.endpoint.adapter.spec.refusal
             exchange.metrics.count_signature_failure(rejection.fault)
         if rejection.detail:
             exchange.cause = rejection.detail
-        self._finish(exchange, refuse(rejection, exchange.event_id))
+        self._finish(exchange, refuse(rejection, exchange.event_id, unproven))
 
     def refuse_unread(self, peer: str, rejection: Rejection) -> Exchange:
         """Answer what never became a request: its head is broken, too large, too slow or one too many."""
@@ -171,8 +181,10 @@ class Webhooks:
         """The sender has left before its body was complete; nobody is there to be answered."""
         self._note(exchange, CLIENT_DISCONNECTED, 0)
 
-    def _succeed(self, exchange: Exchange, outcome: Outcome) -> None:
-        self._finish(exchange, succeed(outcome, exchange.event_id or "", exchange.endpoint.success))
+    def _answer(self, exchange: Exchange, found: Outcome | Greeting) -> Answer:
+        if isinstance(found, Greeting):
+            return greet(found)
+        return succeed(found, exchange.event_id or "", exchange.endpoint.success)
 
     def _finish(self, exchange: Exchange, answer: Answer) -> None:
         if exchange.answer is None:
@@ -204,6 +216,13 @@ class Webhooks:
         )
 
 
+def _check_method(method: str, endpoint: Endpoint) -> None:
+    greeter = endpoint.adapter.greeter
+    allowed = greeter.methods if greeter else frozenset[str]()
+    if method not in allowed:
+        raise MethodNotAllowed(*sorted(allowed))
+
+
 def _check_head(head: Head) -> None:
     """What holds for every request, and no parser checks.
 
@@ -229,6 +248,7 @@ def _check_head(head: Head) -> None:
 def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest:
     return RawRequest(
         body=b"",
+        method=head.method,
         headers=head.headers,
         path=head.path.decode("latin-1"),
         query=head.query,

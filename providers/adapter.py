@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from providers import request as _request
+from providers.greeting import Greeter
 from providers.identity import (
     UNKNOWN_TYPE,
     Identity,
@@ -13,30 +14,45 @@ from providers.identity import (
     clean_event_type,
     clean_time,
 )
-from providers.rejections import BadEventId
+from providers.rejections import BadEventId, SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
-from providers.schemes.scheme import NO_PARAMETERS, KeyRequest
+from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
 from providers.sources import Delivery, Getter, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
+from providers.summary import compile_summaries
 
 _WHOLE = object()
 
 
 class Adapter:
-    """What is known of one sender. ``name`` is the one in ``adapter:`` and in the event."""
+    """What is known of one sender.
 
-    def __init__(self, name: str, spec: AdapterSpec) -> None:
+    Args:
+        name: the one in ``adapter:`` and in the event.
+        spec: its description.
+        family: the adapter that it is a variant of, whose samples and schemas are also its own; itself when left out.
+    """
+
+    def __init__(self, name: str, spec: AdapterSpec, family: str | None = None) -> None:
         self.name = name
+        self.family = family or name
         self.spec = spec
         self.scheme = spec.scheme()
 
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> BoundAdapter:
+    def bind(
+        self,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str] = NO_PARAMETERS,
+        handshake_token: str | None = None,
+    ) -> BoundAdapter:
         """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
+
+        There may be none while the sender is still to tell its secret; then nothing verifies.
 
         Raises:
             SecretFormatError: a secret is not in the format that the sender gives them.
         """
-        return BoundAdapter(self, secrets, parameters)
+        return BoundAdapter(self, secrets, parameters, handshake_token)
 
 
 class BoundAdapter:
@@ -47,15 +63,28 @@ class BoundAdapter:
         spec: what it is described by.
         needs_url: whether the signature covers the address that the sender called.
         signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
+        greeter: answers its sender's handshakes; None when it has none.
     """
 
-    def __init__(self, adapter: Adapter, secrets: Sequence[str], parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str],
+        handshake_token: str | None,
+    ) -> None:
         spec = adapter.spec
         self.name = adapter.name
         self.spec = spec
-        self.needs_url = spec.signature.needs_url
+        self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
-        self._verifier = adapter.scheme.bind(secrets, parameters)
+        self.greeter = (
+            Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
+            if spec.handshakes
+            else None
+        )
+        is_awaiting = spec.enrols and not secrets
+        self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None
@@ -65,6 +94,7 @@ class BoundAdapter:
         self._subject = compile_by_type(spec.subject) if spec.subject else None
         self._account = compile_sources(spec.account) if spec.account else None
         self._actor = compile_sources(spec.actor) if spec.actor else None
+        self._summary = compile_summaries(spec.summary) if spec.summary else None
 
     def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
@@ -101,7 +131,7 @@ class BoundAdapter:
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        return Identity(
+        identity = Identity(
             self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None,
             event_type,
             is_typed,
@@ -112,6 +142,9 @@ class BoundAdapter:
             clean_attribute(self._account(delivery)) if self._account else None,
             clean_attribute(self._actor(delivery)) if self._actor else None,
         )
+        if self._summary:
+            identity.summary = self._summary(delivery, identity)
+        return identity
 
     @staticmethod
     def _id_of(delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
@@ -131,7 +164,14 @@ class BoundAdapter:
         if word is None:
             return UNKNOWN_TYPE, False
         action = self._event_action(delivery) if self._event_action else None
-        if action is None:
+        if action is None or action == "":
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
         return (refined, True) if refined else (word, False)
+
+
+class _Nobody(StaticVerifier):
+    """Proves nobody: the secret is not known yet."""
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        raise SignatureRejected("signature_mismatch")

@@ -39,6 +39,7 @@ class Identity:
         subject: the resource that the event is about.
         account: the customer's account at the provider.
         actor: who caused it.
+        summary: one line that says what happened.
     """
 
     event_id: str | None
@@ -50,6 +51,7 @@ class Identity:
     subject: str | None = None
     account: str | None = None
     actor: str | None = None
+    summary: str | None = None
 
 
 def clean_event_id(value: object) -> str:

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.summary import Templates
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
@@ -51,7 +53,7 @@ class IdentitySpec(BaseModel):
     )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
-    summary: dict[str, str] | None = Field(
+    summary: dict[str, Templates] | None = Field(
         None, description="One line that says what happened, by event type, `*` for the rest."
     )
 
@@ -72,7 +74,15 @@ class DeliverySpec(IdentitySpec):
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
     )
+    refusal: RefusalSpec | None = Field(
+        None, description="The answer to whoever is not proven, where the sender demands one."
+    )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+    @property
+    def enrols(self) -> bool:
+        """Whether its sender tells the secret that it will sign with."""
+        return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
@@ -82,6 +92,9 @@ class ParameterSpec(BaseModel):
 
     description: str = Field(description="What it is, and where the operator finds it.")
     required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    pattern: str | None = Field(
+        None, max_length=256, description="A regular expression that it matches as a whole."
+    )
 
 
 class AdapterSpec(DeliverySpec):
@@ -112,6 +125,13 @@ class AdapterSpec(DeliverySpec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _parameters_are_declared(self) -> AdapterSpec:
+        for name in self.signature.needed_parameters:
+            if name not in self.parameters or not self.parameters[name].required:
+                raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
+        return self
+
     @property
     def _id_header(self) -> bytes | None:
         return header_name(self.event_id) if isinstance(self.event_id, str) else None
@@ -125,4 +145,4 @@ class AdapterSpec(DeliverySpec):
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        return self.signature.scheme_for(self._id_header)
+        return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

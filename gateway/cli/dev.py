@@ -24,8 +24,9 @@ from gateway.config import EMBEDDED, Config, load_config
 from gateway.config.loader import adapter_of
 from gateway.consumers import tail
 from gateway.logs import configure_logs
+from gateway.samples import load_sample, sample_names
 from gateway.server import running
-from gateway.simulator import Simulator, load_sample, sample_names
+from gateway.simulator import Simulator
 
 _KEY_BYTES = 24
 _POLL_EVERY = 0.05
@@ -87,15 +88,14 @@ async def _send_samples(config: Config, address: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         for name, provider in config.providers.items():
             adapter = adapter_of(provider)
-            if not sample_names(adapter.name):
+            if not (provider.secrets and sample_names(adapter)):
                 continue
-            event_type, body = load_sample(adapter, None)
             url = f"{address}/webhooks/{name}"
-            simulator = Simulator(
-                adapter, provider.secret_texts()[0], provider.public_url or url, event_type, body
+            secret, sample = provider.secret_texts()[0], load_sample(adapter, None)
+            request = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters).make(
+                time.time()
             )
-            request = simulator.make(time.time())
-            await client.post(url, content=request.body, headers=request.headers)
+            await client.post(request.url, content=request.body, headers=request.headers)
 
 
 def _introduce(config: Config, address: str, admin: str, secrets: _Secrets, send: str) -> None:

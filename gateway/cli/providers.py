@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.errors import OperatorError
-from gateway.simulator import sample_names
+from gateway.samples import sample_names
 from providers import registry
 
 
@@ -34,13 +34,17 @@ def _describe(name: str) -> tuple[str, str, str]:
     return name, spec.title, spec.signature.describe()
 
 
+def _samples(name: str) -> list[str]:
+    return [] if name == registry.GENERIC else sample_names(registry.load(name))
+
+
 def _list() -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("adapter", "sender", "signature", "samples"):
         # Names are to be copied from here: whole where they fit, and never cut.
         table.add_column(heading, no_wrap=heading in {"adapter", "samples"}, overflow="fold")
     for name, sender, signature in describe_all():
-        table.add_row(name, sender, signature, "\n".join(sample_names(name)))
+        table.add_row(name, sender, signature, "\n".join(_samples(name)))
     Console().print(table)
 
 

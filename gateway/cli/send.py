@@ -18,9 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
 from gateway.config.loader import adapter_of
-from gateway.config.models import split_bind
+from gateway.config.models import ProviderConfig, split_bind
 from gateway.errors import OperatorError
-from gateway.simulator import SignedRequest, Simulator, Tampering, load_sample
+from gateway.greetings import GreetingRequest, make_greeting
+from gateway.samples import Sample, load_sample, sample_of
+from gateway.simulator import SignedRequest, Simulator, Tampering
+from providers.adapter import Adapter
 
 _SENDERS = 32
 _PATIENCE = 15.0
@@ -56,26 +59,36 @@ def run_send(
     count: int,
     repeat: int,
     url: str | None,
+    *,
+    handshake: bool,
 ) -> None:
     """Send and show what came back."""
     tampering = _tampering(tamper)
+    if handshake and (tampering or event or file or count * repeat > 1):
+        raise typer.BadParameter("goes without an event", param_hint="--handshake")
     if tampering and count > 1:
         raise typer.BadParameter("spoils one event; leave --count out", param_hint="--tamper")
     config = load_with_dev_secrets(path)
     configured = find_provider(config, path, provider)
     adapter = adapter_of(configured)
-    event_type, body = _read_file(file, event) if file else load_sample(adapter, event)
     host, port = split_bind(config.server.bind)
     target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
+    if handshake:
+        if not run(_send_handshakes(_greetings(adapter, configured, target), target)):
+            raise typer.Exit(1)
+        return
+    if not configured.secrets:
+        raise OperatorError(f"{provider} has no secret yet; try --handshake")
+    sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
     simulator = Simulator(
-        adapter, configured.secret_texts()[0], configured.public_url or target, event_type, body
+        adapter, configured.secret_texts()[0], target, sample, configured.public_url, configured.parameters
     )
     if tampering:
-        is_success = run(_send_tampered(simulator, tampering, target))
+        is_success = run(_send_tampered(simulator, tampering))
     elif count * repeat == 1:
-        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None), target))
+        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None)))
     else:
-        is_success = run(_send_many(simulator, target, count, repeat))
+        is_success = run(_send_many(simulator, count, repeat))
     if not is_success:
         raise typer.Exit(1)
 
@@ -92,9 +105,9 @@ def _tampering(text: str | None) -> Tampering | None:
     )
 
 
-def _read_file(file: Path, event: str | None) -> tuple[str, bytes]:
+def _read_file(adapter: Adapter, file: Path, event: str | None) -> Sample:
     try:
-        return event or file.stem, file.read_bytes()
+        return sample_of(adapter, event or file.stem, file.read_bytes())
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
 
@@ -104,17 +117,17 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
 
 
-async def _send_one(request: SignedRequest, target: str) -> bool:
+async def _send_one(request: SignedRequest) -> bool:
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-        return (await _post(client, request, target)).is_success
+        return (await _post(client, request)).is_success
 
 
-async def _send_tampered(simulator: Simulator, tampering: Tampering, target: str) -> bool:
+async def _send_tampered(simulator: Simulator, tampering: Tampering) -> bool:
     request = simulator.tampered(tampering, time.time())
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
-        answer = await _post(client, request, target)
+        answer = await _post(client, request)
         if tampering == "replay":
-            repeated = await _post(client, request, target)
+            repeated = await _post(client, request)
             is_duplicate = repeated.is_success and repeated.json().get("status") == "duplicate"
             return _judge(
                 is_right=answer.is_success and is_duplicate, expected="the second one to be a duplicate"
@@ -122,18 +135,45 @@ async def _send_tampered(simulator: Simulator, tampering: Tampering, target: str
     return _judge(is_right=answer.status_code == _REFUSED, expected="a refusal")
 
 
+def _greetings(adapter: Adapter, configured: ProviderConfig, target: str) -> list[GreetingRequest]:
+    """All handshakes of a sender."""
+    if not adapter.spec.handshakes:
+        raise OperatorError(f"{adapter.name} has no handshake")
+    secret = configured.secret_texts()[0] if configured.secrets else None
+    token, url = configured.handshake_token_text(), configured.public_url or target
+    return [make_greeting(adapter, spec, secret, token, url, time.time()) for spec in adapter.spec.handshakes]
+
+
+async def _send_handshakes(greetings: list[GreetingRequest], target: str) -> bool:
+    async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
+        answers = []
+        for greeting in greetings:
+            url = f"{target}?{greeting.query}" if greeting.query else target
+            answer = await _ask(client, greeting.method, url, greeting.headers, greeting.body)
+            for name, value in answer.headers.items():
+                typer.echo(f"  {name}: {value}")
+            answers.append(answer)
+    return all(answer.is_success for answer in answers)
+
+
 def _judge(*, is_right: bool, expected: str) -> bool:
     typer.echo("As it should be." if is_right else f"NOT as it should be: this needed {expected}.")
     return is_right
 
 
-async def _post(client: httpx.AsyncClient, request: SignedRequest, target: str) -> httpx.Response:
-    typer.echo(f"POST {target}")
-    for name, value in request.headers.items():
+async def _post(client: httpx.AsyncClient, request: SignedRequest) -> httpx.Response:
+    return await _ask(client, "POST", request.url, request.headers, request.body)
+
+
+async def _ask(
+    client: httpx.AsyncClient, method: str, target: str, headers: dict[str, str], body: bytes
+) -> httpx.Response:
+    typer.echo(f"{method} {target}")
+    for name, value in headers.items():
         typer.echo(f"  {name}: {value}")
-    typer.echo(f"  ({len(request.body)} bytes)")
+    typer.echo(f"  ({len(body)} bytes)")
     try:
-        answer = await client.post(target, content=request.body, headers=request.headers)
+        answer = await client.request(method, target, content=body, headers=headers)
     except httpx.HTTPError as error:
         raise OperatorError(_explain(error, target)) from error
     typer.echo(f"{answer.status_code} {answer.text}")
@@ -146,7 +186,7 @@ def _explain(error: httpx.HTTPError, target: str) -> str:
     return f"no answer from {target}: {str(error) or type(error).__name__}"
 
 
-async def _send_many(simulator: Simulator, target: str, count: int, repeat: int) -> bool:
+async def _send_many(simulator: Simulator, count: int, repeat: int) -> bool:
     tally = Tally()
     progress = Progress(
         TextColumn("sending"),
@@ -158,7 +198,7 @@ async def _send_many(simulator: Simulator, target: str, count: int, repeat: int)
     started_at = time.perf_counter()
     with progress:
         task = progress.add_task("sending", total=count * repeat)
-        await _send_all(simulator, target, count, repeat, tally, lambda: progress.advance(task))
+        await _send_all(simulator, count, repeat, tally, lambda: progress.advance(task))
     elapsed = time.perf_counter() - started_at
     for answer, times in tally.answers.most_common():
         typer.echo(f"{times:>8}  {answer}")
@@ -171,7 +211,7 @@ async def _send_many(simulator: Simulator, target: str, count: int, repeat: int)
 
 
 async def _send_all(
-    simulator: Simulator, target: str, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
+    simulator: Simulator, count: int, repeat: int, tally: Tally, advance: Callable[[], None]
 ) -> None:
     remaining = iter(range(count))
     tls = httpx.create_ssl_context()
@@ -183,7 +223,7 @@ async def _send_all(
             for _ in remaining:
                 request = simulator.make(time.time())
                 for _ in range(repeat):
-                    await _count_one(client, request, target, tally)
+                    await _count_one(client, request, tally)
                     advance()
 
     async with asyncio.TaskGroup() as senders:
@@ -191,12 +231,12 @@ async def _send_all(
             senders.create_task(keep_sending())
 
 
-async def _count_one(client: httpx.AsyncClient, request: SignedRequest, target: str, tally: Tally) -> None:
+async def _count_one(client: httpx.AsyncClient, request: SignedRequest, tally: Tally) -> None:
     started_at = time.perf_counter()
     try:
-        answer = await client.post(target, content=request.body, headers=request.headers)
+        answer = await client.post(request.url, content=request.body, headers=request.headers)
     except httpx.HTTPError as error:
-        tally.failures[_explain(error, target)] += 1
+        tally.failures[_explain(error, request.url)] += 1
         return
     tally.seconds.append(time.perf_counter() - started_at)
     tally.answers[f"{answer.status_code} {_word(answer)}"] += 1

@@ -82,7 +82,9 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
-    return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
+    return (
+        Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
+    )
 
 
 def deadline_of(config: Config, adapter: Adapter) -> float:
@@ -115,6 +117,7 @@ def _check_provider(
     mistakes = list(_check_parameters(provider, adapter))
     yield from mistakes
     yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
+    yield from _check_handshakes(provider, adapter)
     if provider.schema_file:
         try:
             load_file(folder / provider.schema_file)
@@ -152,23 +155,50 @@ def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tu
 def _check_secrets(
     provider: ProviderConfig, adapter: Adapter, parameters: Mapping[str, str] | None
 ) -> Iterator[tuple[FieldPath, str]]:
+    needs_secret = adapter.spec.signature.needs_secret and not (provider.enrol and adapter.spec.enrols)
+    if not provider.secrets and needs_secret:
+        yield ("secrets",), "is empty"
     for position, secret in enumerate(provider.secret_texts()):
-        problem = None
-        if not secret.strip():
-            problem = "is empty; everybody could sign with an empty secret"
-        elif secret != secret.strip():
-            problem = "has white space around it"
-        elif _PLACEHOLDER.fullmatch(secret):
-            problem = "looks like a placeholder; use the secret that the sender shows you"
-        elif len(secret) < _SHORTEST_SECRET:
-            problem = f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
-        elif parameters is not None:
-            try:
-                adapter.bind([secret], parameters)
-            except SecretFormatError as error:
-                problem = str(error)
+        problem = _problem_of(secret)
+        if not problem and parameters is not None:
+            problem = _problem_of_key(secret, adapter, parameters)
         if problem:
             yield ("secrets", position), problem
+
+
+def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]) -> str | None:
+    if len(secret) < _SHORTEST_SECRET:
+        return f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
+    try:
+        adapter.bind([secret], parameters)
+    except SecretFormatError as error:
+        return str(error)
+    return None
+
+
+def _check_handshakes(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    token = provider.handshake_token_text()
+    if any(handshake.needs_token for handshake in adapter.spec.handshakes):
+        problem = (
+            "is missing; it is what you tell the sender to show" if token is None else _problem_of(token)
+        )
+        if problem:
+            yield ("handshake_token",), problem
+    elif token is not None:
+        yield ("handshake_token",), f"is not used by adapter {adapter.name}"
+    if provider.enrol and not adapter.spec.enrols:
+        yield ("enrol",), f"is not for adapter {adapter.name}, whose sender tells no secret"
+
+
+def _problem_of(secret: str) -> str | None:
+    """What makes a text no secret, whatever it is for."""
+    if not secret.strip():
+        return "is empty; everybody could sign with an empty secret"
+    if secret != secret.strip():
+        return "has white space around it"
+    if _PLACEHOLDER.fullmatch(secret):
+        return "looks like a placeholder; use the secret that the sender shows you"
+    return None
 
 
 def _text_of(error: ValueError) -> str:

@@ -196,7 +196,8 @@ class ProviderConfig(DeliverySpec):
 
     adapter: str = Field(description="What kind of sender this is; `gateway providers` lists them.")
     secrets: list[SecretStr] = Field(
-        min_length=1, max_length=MAX_SECRETS, description="The secrets in use; several while rotating."
+        max_length=MAX_SECRETS,
+        description="The secrets in use; several while rotating. None only where `enrol` waits for the first.",
     )
     signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
     parameters: dict[ParameterName, str] = Field(
@@ -227,6 +228,10 @@ class ProviderConfig(DeliverySpec):
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None, description="The address as the sender has it, where its signature covers that."
     )
+
+    def handshake_token_text(self) -> str | None:
+        """The ``handshake_token`` in clear, for the adapter alone."""
+        return None if self.handshake_token is None else self.handshake_token.get_secret_value()
 
     def secret_texts(self) -> list[str]:
         """The secrets in clear, for the adapter alone."""

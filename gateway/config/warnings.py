@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from gateway.config.loader import adapter_of, deadline_of
 from gateway.config.models import Config
+from gateway.enrolment import FOLDER
 from providers.units import format_duration
 
 
@@ -16,6 +17,7 @@ def config_warnings(config: Config) -> list[str]:
         *_open_proxies(config),
         *_late_answers(config),
         *_unknown_addresses(config),
+        *_open_windows(config),
     ]
 
 
@@ -61,4 +63,13 @@ def _unknown_addresses(config: Config) -> Iterator[str]:
             yield (
                 f"providers.{name}.public_url: the signature covers the address that the sender called; behind a "
                 "proxy set this, or server.trusted_proxies, or nothing will verify"
+            )
+
+
+def _open_windows(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        if provider.enrol:
+            yield (
+                f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
+                f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
             )

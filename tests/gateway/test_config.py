@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -20,6 +20,7 @@ from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
 from providers import registry
 from providers.adapter import Adapter
+from providers.schemes import SignatureSpec
 from providers.spec import ParameterSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,7 @@ DURATION = "is not a duration; write a number and a unit, such as 300s, 250ms, 5
 VARIABLE = "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
 RATE = "is not a rate; write a number of events and a unit, such as 100/s, 600/m or 5000/h"
 VERIFIED = "verification cannot be switched off"
+SCHEMES = ", ".join(repr(kind.__metadata__[0].tag) for kind in get_args(get_args(SignatureSpec)[0]))
 REDIS = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
 PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
 
@@ -175,7 +177,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
-            f"config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'; {VERIFIED}",
+            f"config.yaml:5: providers.x.signature.scheme: must be one of {SCHEMES}; {VERIFIED}",
         ),
         (
             github(on_invalid="drop"),
@@ -336,7 +338,8 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             github(subject="{push: nowhere}"),
             (
                 "config.yaml:5: providers.x.subject.push: is not a place in a delivery; "
-                "write header:NAME or body:/json/pointer"
+                "write header:NAME, query:NAME, body:/json/pointer or item:/json/pointer, or several of them in braces "
+                "as one text"
             ),
         ),
         (

@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers import Adapter, Headers, RawRequest, Rejection, SignatureRejected, VerifiedRequest, registry
-from providers.schemes.hmac import HmacSpec
-from providers.schemes.standard_webhooks import StandardWebhooksSpec
+from providers.schemes.hmac import HmacScheme, HmacSpec
+from providers.schemes.standard_webhooks import StandardWebhooksScheme, StandardWebhooksSpec
 from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec
 
@@ -71,7 +71,9 @@ class Case:
     @property
     def spec(self) -> HmacSpec | StandardWebhooksSpec:
         """The description of the signature."""
-        return self.adapter.spec.signature
+        signature = self.adapter.spec.signature
+        assert isinstance(signature, HmacSpec | StandardWebhooksSpec)
+        return signature
 
     @property
     def is_standard(self) -> bool:
@@ -87,7 +89,7 @@ class Case:
     def signature_header(self) -> bytes:
         """The lower-case name of the header that carries the signature."""
         if isinstance(self.spec, HmacSpec):
-            return self.spec.header.lower().encode()
+            return self.spec.headers[0].lower().encode()
         return f"{self._family}signature".encode()
 
     @property
@@ -170,7 +172,7 @@ class Case:
 
     @property
     def _secret_format(self) -> str:
-        return self.spec.secret_format if isinstance(self.spec, HmacSpec) else "whsec_"
+        return self.spec.secret_format
 
     @staticmethod
     def _private_key(key: bytes) -> Ed25519PrivateKey:
@@ -288,7 +290,22 @@ def generic(name: str, signature: dict[str, Any], **identity: Any) -> Case:
     return Case(name, Adapter(registry.GENERIC, spec))
 
 
-BUNDLED = [Case(name, registry.load(name)) for name in registry.names() if name != registry.GENERIC]
+def is_usual(adapter: Adapter) -> bool:
+    """Whether the oracle here can sign for it: nothing but headers, text and the body itself is signed."""
+    scheme = adapter.scheme
+    if not isinstance(scheme, HmacScheme):
+        return isinstance(scheme, StandardWebhooksScheme)
+    spec = scheme.spec
+    is_simple = re.fullmatch(r"(\{(body|timestamp|id|header:[^}]+)\}|[^{}])*", spec.signed)
+    has_odd_moment = spec.timestamp and (
+        spec.timestamp.position is not None or spec.timestamp.unit not in ("s", "ms")
+    )
+    is_odd_key = spec.secret_suffix or spec.secret_format in ("sha1", "nfkd")
+    return bool(scheme.is_plain and is_simple and not has_odd_moment and not is_odd_key)
+
+
+ADAPTERS = [registry.load(name) for name in registry.names() if name != registry.GENERIC]
+BUNDLED = [Case(adapter.name, adapter) for adapter in ADAPTERS if is_usual(adapter)]
 AT_HEADER = {"signed": "{timestamp}.{body}", "timestamp": {"header": "X-Acme-Time"}}
 CASES = [
     *BUNDLED,
@@ -742,7 +759,7 @@ def test_an_empty_secret_cannot_be_bound(case: Case) -> None:
             with pytest.raises(SecretFormatError):
                 case.adapter.bind(secrets)
         with pytest.raises(SecretFormatError):
-            case.adapter.scheme.sign(as_request(case.context), text, NOW).headers
+            case.adapter.scheme.sign(as_request(case.context), text, NOW)
 
 
 @each_raw

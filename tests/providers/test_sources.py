@@ -219,3 +219,60 @@ def test_places_for_all_types_ignore_the_type() -> None:
 def test_the_most_specific_entry_counts(event_type: str, entry: int | None) -> None:
     """By whole dotted parts, and an entry that is false is one."""
     assert most_specific({"a": 1, "a.b": 2, "zero": 0}, event_type) == entry
+
+
+def test_places_in_the_query_and_in_an_item() -> None:
+    """A parameter that stands there twice could be read differently by others."""
+    delivery = Delivery(NO_HEADERS, b"token=a%20b&empty=&twice=1&twice=1", {"id": 1}, {"id": 2})
+    assert compile_sources("query:token")(delivery) == "a b"
+    assert compile_sources("query:empty")(delivery) == ""
+    assert compile_sources("query:other")(delivery) is None
+    assert compile_sources("body:/id")(delivery) == 1
+    assert compile_sources("item:/id")(delivery) == 2
+    with pytest.raises(MalformedRequest):
+        compile_sources("query:twice")(delivery)
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        ({"update_id": 7, "message": {"text": "hi"}, "edited": {}}, "message"),
+        ({"for_user_id": "2", "tweets": []}, "tweets"),
+        ({"update_id": 7}, None),
+        ([{}], None),
+    ],
+)
+def test_the_name_of_a_member_may_be_the_value(payload: object, name: str | None) -> None:
+    """Of the first that holds more than a plain value."""
+    assert compile_sources("member:")(at(NO_HEADERS, payload)) == name
+
+
+def test_a_text_of_ones_own_is_there_whenever_no_place_is() -> None:
+    """What a sender never says, because it has nothing else to tell, or as the last of a list."""
+    assert compile_sources("text:push")(at(NO_HEADERS, None)) == "push"
+    getter = compile_sources(["body:/kind", "text:message"])
+    assert getter(at(NO_HEADERS, {"kind": "order"})) == "order"
+    assert getter(at(NO_HEADERS, {})) == "message"
+
+
+def test_several_places_make_one_text() -> None:
+    """It is absent when one of them is."""
+    getter = compile_sources("{item:/id}:{item:/done}-{header:X-Try}")
+    assert getter(at(Headers([(b"x-try", b"3")]), {"id": 41.5, "done": True})) == "41.5:true-3"
+    assert getter(at(NO_HEADERS, {"id": 1, "done": True})) is None
+    assert getter(at(Headers([(b"x-try", b"3")]), {"id": [1], "done": True})) is None
+
+
+def test_an_empty_place_of_several_is_passed_over() -> None:
+    """Some senders leave a field empty instead of leaving it out; one that is alone tells that it is empty."""
+    delivery = at(NO_HEADERS, {"id": "", "number": 0, "digest": "d"})
+    assert compile_sources(["body:/id", "body:/digest"])(delivery) == "d"
+    assert compile_sources(["body:/number", "body:/digest"])(delivery) == 0
+    assert compile_sources(["body:/id"])(delivery) == ""
+
+
+def test_a_word_stands_for_what_has_no_place() -> None:
+    """Last in a list, for deliveries that do not say their type."""
+    getter = compile_sources(["body:/type", "text:inbound"])
+    assert getter(at(NO_HEADERS, {"type": "opened"})) == "opened"
+    assert getter(at(NO_HEADERS, {})) == "inbound"

@@ -17,7 +17,7 @@ from providers.schemes.standard_webhooks import StandardWebhooksScheme, Standard
 from providers.spec import AdapterSpec
 
 PACKAGE = Path(providers.__file__).parent
-MODULES = sorted(PACKAGE.glob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
 YAML_NAMES = sorted(path.stem for path in PACKAGE.glob("*.yaml"))
 STAMPED = {"signed": "{timestamp}.{body}"}
 
@@ -47,8 +47,25 @@ def described(signature: dict[str, Any], **identity: Any) -> AdapterSpec:
         ({"header": "X Signature"}, "String should match pattern"),
         ({"header": "X-Sïgnature"}, "String should match pattern"),
         ({"header": "x" * 65}, "String should match pattern"),
-        ({"header": ["X-A", "X-B"]}, "valid string"),
-        ({"header": None}, "valid string"),
+        ({"header": []}, "at least 1 item"),
+        ({"header": ["X-A"] * 11}, "at most 10 items"),
+        ({"header": ["X-A", "X B"]}, "String should match pattern"),
+        ({"header": None}, "needs either header or place"),
+        ({"place": "query:signature"}, "needs either header or place"),
+        ({"header": None, "place": "header:X-A"}, "String should match pattern"),
+        ({"header": None, "place": "body:"}, "String should match pattern"),
+        ({"header": None, "place": "body:/signature"}, "place cannot be in the body that is signed"),
+        ({"construction": "hash"}, "construction: hash needs {secret} in signed"),
+        ({"binds_body": False}, "binds_body is false although signed contains the body"),
+        ({"group_separator": " ", "separator": ","}, "group_separator needs a timestamp.element"),
+        (
+            STAMPED | {"group_separator": ",", "separator": ",", "timestamp": {"element": "t="}},
+            "group_separator must differ",
+        ),
+        (
+            STAMPED | {"header": ["X-A", "X-B"], "separator": ",", "timestamp": {"element": "t="}},
+            "timestamp.element needs a single header",
+        ),
         ({"prefix": "sha 256"}, "String should match pattern"),
         ({"prefix": "é"}, "String should match pattern"),
         ({"prefix": "x" * 33}, "String should match pattern"),
@@ -78,7 +95,11 @@ def test_an_unknown_key_or_value_is_refused(signature: dict[str, Any], message: 
         "{header:}{body}",
         "{header:X_Y}{body}",
         "{header}{body}",
-        "{query}{body}",
+        "{query:}{body}",
+        "{query:a b}{body}",
+        "{body:}{body}",
+        "{item:id}{body}",
+        "{url:encoded}{body}",
         "{body!r}",
         "{body.__class__}",
         "{0}{body}",
@@ -99,8 +120,8 @@ def test_a_signature_that_leaves_out_the_body_is_refused(template: str) -> None:
 
 def test_a_template_has_a_bounded_length() -> None:
     """As everything that is rendered per request."""
-    with pytest.raises(ValidationError, match="at most 256 characters"):
-        described({"signed": "{body}" + "x" * 256})
+    with pytest.raises(ValidationError, match="at most 1024 characters"):
+        described({"signed": "{body}" + "x" * 1024})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +172,7 @@ def test_a_tolerance_is_a_duration_with_a_unit(tolerance: object) -> None:
 @pytest.mark.parametrize("unit", ["us", "seconds", "S", 1])
 def test_a_timestamp_is_in_seconds_or_milliseconds(unit: object) -> None:
     """Nothing else is known to be signed."""
-    with pytest.raises(ValidationError, match="Input should be 's' or 'ms'"):
+    with pytest.raises(ValidationError, match="Input should be 's', 'ms', 'auto' or 'iso8601'"):
         described(STAMPED | {"timestamp": {"header": "X-Time", "unit": unit}})
 
 
@@ -277,7 +298,9 @@ def test_a_description_that_was_read_does_not_change() -> None:
         "header:X Id",
         "header:X-Id ",
         "Header:X-Id",
-        "query:id",
+        "query:id 1",
+        "{body:/id",
+        "{id}",
         "header:" + "x" * 65,
         7,
         ["body:/id", "id"],
@@ -385,12 +408,16 @@ def _imported(module: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0
             names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name.partition(".")[0] for name in names}
+    return {part for name in names for part in (name, name.partition(".")[0])}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)
 def test_no_module_reaches_outside(module: Path) -> None:
-    """Not to the gateway, not to the clock, the environment, the file system or the network."""
+    """Not to the gateway, not to the clock, the environment, the file system or the network.
+
+    Chance is only where a secret is made to try a scheme with.
+    """
+    allowed = {"secrets"} if module.stem == "scheme" else set()
     forbidden = {
         "gateway",
         "os",
@@ -405,7 +432,7 @@ def test_no_module_reaches_outside(module: Path) -> None:
         "subprocess",
         "pathlib",
         "logging",
-        "urllib",
+        "urllib.request",
         "http",
         "httpx",
         "requests",
@@ -414,7 +441,7 @@ def test_no_module_reaches_outside(module: Path) -> None:
         "starlette",
         "structlog",
     }
-    assert _imported(module) & forbidden == set()
+    assert _imported(module) & forbidden <= allowed
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.stem)

@@ -146,6 +146,11 @@ def test_the_faults_are_those_that_are_documented() -> None:
         "timestamp_malformed",
         "timestamp_too_old",
         "timestamp_in_future",
+        "claim_mismatch",
+        "unknown_key",
+        "handshake_refused",
+        "handshake_token_mismatch",
+        "enrolment_closed",
     }
 
 

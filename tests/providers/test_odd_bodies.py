@@ -1,0 +1,66 @@
+"""Senders whose signature covers, or stands in, another part of the body than others have it."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from providers import Headers, RawRequest, SignatureRejected, registry
+
+FORM = b"application/x-www-form-urlencoded"
+JSON = b"application/json"
+
+MAILGUN_KEY = "TEST_WEBHOOK_SIGNING_KEY"
+MAILGUN = {
+    "timestamp": "1534108637",
+    "token": "651869375b9df3c98fc15c4889b102119add1235c38fc92824",
+    "signature": "2a75affe24846ead9e37e614a5e7643a04abf4d5b49b34d224ede9af23a00ccc",
+}
+"""Signed with that key in the tests of django-anymail, whose sender is Mailgun."""
+
+MAILGUN_NOW = 1534108640.0
+
+
+def verify(adapter: str, secret: str, content_type: bytes, body: bytes, now: float, *headers: bytes) -> int:
+    """The slot of the secret that signed a request; ``headers`` are names and values by turns."""
+    fields = [(b"content-type", content_type), *zip(headers[::2], headers[1::2], strict=True)]
+    request = RawRequest(body=body, headers=Headers(fields))
+    return registry.load(adapter).bind([secret]).verify(request, now).secret_slot
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (JSON, json.dumps({"signature": MAILGUN, "event-data": {"event": "opened"}}).encode()),
+        (FORM, urlencode(MAILGUN | {"event": "opened"}).encode()),
+    ],
+)
+def test_mailgun_signs_in_an_object_or_among_the_fields_of_a_form(content_type: bytes, body: bytes) -> None:
+    """The first that is there counts, and either is as old as it says."""
+    assert verify("mailgun", MAILGUN_KEY, content_type, body, MAILGUN_NOW) == 0
+    with pytest.raises(SignatureRejected, match="timestamp_too_old"):
+        verify("mailgun", MAILGUN_KEY, content_type, body, MAILGUN_NOW + 86400)
+    with pytest.raises(SignatureRejected, match="signature_mismatch"):
+        verify("mailgun", MAILGUN_KEY, content_type, body.replace(b"651869", b"651868"), MAILGUN_NOW)
+
+
+def test_gitea_signs_what_a_field_of_the_form_holds() -> None:
+    """Decoded, so another encoding of the same value is signed as well; the form itself is not what is signed."""
+    text = b'{"ref": "refs/heads/main"}'
+    signature = hmac.digest(b"secret", text, "sha256").hex().encode()
+    for body in (
+        urlencode({"payload": text}).encode(),
+        b"payload=" + b"".join(b"%%%02x" % byte for byte in text),
+    ):
+        assert verify("gitea_form", "secret", FORM, body, 0.0, b"x-gitea-signature", signature) == 0
+    body = urlencode({"payload": text}).encode()
+    with pytest.raises(SignatureRejected, match="signature_mismatch"):
+        verify("gitea_form", "secret", FORM, body + b"+", 0.0, b"x-gitea-signature", signature)
+    with pytest.raises(SignatureRejected, match="signed_header_missing"):
+        verify("gitea_form", "secret", FORM, b"other=1", 0.0, b"x-gitea-signature", signature)
+    whole = hmac.digest(b"secret", body, "sha256").hex().encode()
+    with pytest.raises(SignatureRejected, match="signature_mismatch"):
+        verify("gitea_form", "secret", FORM, body, 0.0, b"x-gitea-signature", whole)
