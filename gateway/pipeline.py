@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias
+from uuid import uuid4
 
 import structlog
 
@@ -154,7 +155,7 @@ class Pipeline:
             return Batch(verified, payload, items, now) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = identity.event_type
-        exchange.event_id = event_id = identity.event_id or _digest(verified.body)
+        exchange.event_id = event_id = identity.event_id or _made_up_id(endpoint, verified.body)
         if not endpoint.wants(identity.event_type):
             endpoint.metrics.count_event(Outcome.IGNORED)
             return Outcome.IGNORED
@@ -318,6 +319,11 @@ class Pipeline:
                 media_type=event.media_type,
             ),
         )
+
+
+def _made_up_id(endpoint: Endpoint, body: bytes) -> str:
+    """The id of an event that has none: its body's, unless the next event may have an equal body."""
+    return _digest(body) if endpoint.adapter.spec.tells_repetitions else str(uuid4())
 
 
 def _digest(content: bytes) -> str:

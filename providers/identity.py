@@ -87,7 +87,8 @@ def clean_time(value: object) -> str | None:
     """Unix seconds, Unix milliseconds or an ISO 8601 time with an offset, as RFC 3339 in UTC; None for others."""
     try:
         if type(value) is str:
-            moment = datetime.fromisoformat(value)
+            # GitLab writes "2025-01-15 12:00:00 UTC".
+            moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
             return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
             seconds = value / 1000 if value > _LATEST_PLAUSIBLE_SECONDS else value

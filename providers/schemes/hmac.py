@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -30,6 +31,9 @@ from providers.secrets import SecretFormat, decode_secret
 
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Separator = Literal[",", " ", ";", "&"]
+
+_PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
+"""A place of which people are told the last step."""
 
 
 class HmacSpec(SchemeSpec):
@@ -64,7 +68,7 @@ class HmacSpec(SchemeSpec):
         max_length=1024,
         description=(
             "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
-            "{form:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
+            "{json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
     binds_body: bool = Field(
@@ -82,7 +86,7 @@ class HmacSpec(SchemeSpec):
         fields = template_fields(self.signed)
         if (self.header is None) == (self.place is None):
             raise ValueError("needs either header or place, to say where the signature is")
-        signs_body = any(field.partition(":")[0] == "form" or field == "body" for field in fields)
+        signs_body = any(field in {"body", "form"} or field.startswith("json:") for field in fields)
         if self.binds_body and not signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event; "
@@ -165,7 +169,8 @@ class HmacSpec(SchemeSpec):
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
         digest = f"HMAC-{self.algorithm}" if self.construction == "hmac" else self.algorithm
         places = " or ".join(listed(self.place) or self.headers)
-        return f"{digest} of {self.signed}, {self.encoding} in {places}"
+        signed = _PATH.sub(r"{\1}", self.signed)
+        return f"{digest} of {signed}, {self.encoding} in {places}"
 
 
 class HmacScheme:

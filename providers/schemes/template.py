@@ -5,7 +5,7 @@
 {url:decoded}          the same with : / ? @ ! $ ' ( ) * , ; in clear
 {query:NAME}           a parameter of the query, decoded
 {form}                 all fields of a form, sorted by name: names and values with nothing in between
-{form:NAME}            the value of one of them, decoded
+{json:NAME}            the JSON: the body or, of a form, what its field of that name holds
 {body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty when it is absent
 {secret}               the key itself, for a digest that is no HMAC
 """
@@ -18,14 +18,14 @@ from typing import Protocol
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.forms import only, read_form, read_pairs
+from providers.schemes.forms import FORM, media_type, only, read_form, read_pairs
 from providers.schemes.layout import read_text
 from providers.schemes.scheme import single
 from providers.sources import Delivery, pointer_steps
 
 _FIELD = re.compile(
     r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret"
-    r"|header:[A-Za-z0-9-]{1,64}|(?:query|form):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
+    r"|header:[A-Za-z0-9-]{1,64}|(?:query|json):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
 )
 _CLEAR = re.compile(rb"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
 
@@ -66,7 +66,7 @@ def template_fields(text: str) -> list[str]:
     if re.search(r"[{}]", _FIELD.sub("", text)):
         raise ValueError(
             "signed has an unknown field in braces; there are {body} {timestamp} {id} {method} {url} {url:decoded} "
-            "{path} {query} {form} {form:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
+            "{path} {query} {form} {json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
         )
     return _FIELD.findall(text)
 
@@ -148,9 +148,9 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
     if kind == "query":
         parameter = name.encode()
         return lambda request, *_: only(read_pairs(request.query), parameter, "signed_header_missing")
-    if kind == "form":
+    if kind == "json":
         field_name = name.encode()
-        return lambda request, *_: only(read_form(request), field_name, "signed_header_missing")
+        return lambda request, *_: _json(request, field_name)
     if kind in ("body", "item"):
         steps = pointer_steps(field)
         return lambda _, __, ___, delivery: read_text(delivery, kind, steps)
@@ -164,6 +164,12 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
 
 def _url(request: RawRequest) -> bytes:
     return request.url.encode("latin-1")
+
+
+def _json(request: RawRequest, name: bytes) -> bytes:
+    if media_type(request.headers) == FORM:
+        return only(read_pairs(request.body), name, "signed_header_missing")
+    return request.body
 
 
 def _sorted_form(request: RawRequest) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from urllib.parse import urlencode
 
 import pytest
 
-from providers import Headers, RawRequest, SignatureRejected, registry
+from gateway.content import Reader
+from providers import Headers, MalformedRequest, RawRequest, SignatureRejected, registry
 
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
@@ -47,20 +49,46 @@ def test_mailgun_signs_in_an_object_or_among_the_fields_of_a_form(content_type: 
         verify("mailgun", MAILGUN_KEY, content_type, body.replace(b"651869", b"651868"), MAILGUN_NOW)
 
 
-def test_gitea_signs_what_a_field_of_the_form_holds() -> None:
-    """Decoded, so another encoding of the same value is signed as well; the form itself is not what is signed."""
+def test_gitea_signs_the_json_whatever_carries_it() -> None:
+    """The body, or what the field of a form holds once it is decoded; never the form itself."""
     text = b'{"ref": "refs/heads/main"}'
-    signature = hmac.digest(b"secret", text, "sha256").hex().encode()
-    for body in (
-        urlencode({"payload": text}).encode(),
-        b"payload=" + b"".join(b"%%%02x" % byte for byte in text),
-    ):
-        assert verify("gitea_form", "secret", FORM, body, 0.0, b"x-gitea-signature", signature) == 0
-    body = urlencode({"payload": text}).encode()
+    form = urlencode({"payload": text}).encode()
+    signed = [b"x-gitea-signature", hmac.digest(b"secret", text, "sha256").hex().encode()]
+    for content_type, body in [
+        (JSON, text),
+        (FORM, form),
+        (FORM, b"payload=" + b"".join(b"%%%02x" % byte for byte in text)),
+    ]:
+        assert verify("gitea", "secret", content_type, body, 0.0, *signed) == 0
     with pytest.raises(SignatureRejected, match="signature_mismatch"):
-        verify("gitea_form", "secret", FORM, body + b"+", 0.0, b"x-gitea-signature", signature)
+        verify("gitea", "secret", FORM, form + b"+", 0.0, *signed)
     with pytest.raises(SignatureRejected, match="signed_header_missing"):
-        verify("gitea_form", "secret", FORM, b"other=1", 0.0, b"x-gitea-signature", signature)
-    whole = hmac.digest(b"secret", body, "sha256").hex().encode()
+        verify("gitea", "secret", FORM, b"other=1", 0.0, *signed)
+    whole = [b"x-gitea-signature", hmac.digest(b"secret", form, "sha256").hex().encode()]
     with pytest.raises(SignatureRejected, match="signature_mismatch"):
-        verify("gitea_form", "secret", FORM, body, 0.0, b"x-gitea-signature", whole)
+        verify("gitea", "secret", FORM, form, 0.0, *whole)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        (base64.encodebytes(b"<notification><kind>check</kind></notification>"), "check"),
+        (base64.b64encode(b"<notification/>"), None),
+    ],
+)
+def test_braintree_tells_its_event_in_base64(field: bytes, kind: str | None) -> None:
+    """What is found there stands beside the fields that hold it, for whoever reads the event."""
+    spec = registry.load("braintree").spec
+    fields = {"bt_signature": "public_key|00", "bt_payload": field.decode()}
+    content = Reader(spec).read(Headers([(b"content-type", FORM)]), urlencode(fields).encode())
+    assert json.loads(content.data) == content.payload
+    assert content.payload == fields | {"notification": {"kind": kind} if kind else ""}
+
+
+@pytest.mark.parametrize(
+    "body", [b"bt_payload=%", b"bt_payload=PG5v", b"bt_signature=a", b"bt_payload=&bt_payload="]
+)
+def test_what_is_no_notification_of_braintree_is_malformed(body: bytes) -> None:
+    """Nothing else is raised."""
+    with pytest.raises(MalformedRequest):
+        Reader(registry.load("braintree").spec).read(Headers([(b"content-type", FORM)]), body)
