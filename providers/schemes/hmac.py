@@ -227,7 +227,9 @@ class HmacScheme:
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
-        return isinstance(spec.header, str) and not (spec.signs_secret or is_elsewhere or is_parsed)
+        return isinstance(spec.header, str) and not (
+            spec.signs_secret or is_elsewhere or is_parsed or not spec.binds_body
+        )
 
     @property
     def needs_payload(self) -> bool:
