@@ -56,7 +56,8 @@ class BraintreeScheme:
         fields = [pair for pair in read_form(request) if pair[0] != b"bt_signature"]
         payload = only(fields, b"bt_payload", "signature_missing")
         signature = write_hmac(decode_secret(secret, "sha1"), payload, "sha1", "hex")
-        fields = [(b"bt_signature", b"public_key|" + signature), *fields]
+        public_key = parameters.get("public_key", "public_key").encode()
+        fields = [(b"bt_signature", public_key + b"|" + signature), *fields]
         return Signed({}, urlencode(fields).encode(), request.query)
 
 

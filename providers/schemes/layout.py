@@ -7,7 +7,6 @@ of the body, and what cannot be read is refused like a signature that does not m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -104,8 +103,11 @@ def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReade
 
     def read(request: RawRequest, delivery: Delivery | None) -> bytes:
         for reader in readers[:-1]:
-            with suppress(SignatureRejected):
+            try:
                 return reader(request, delivery)
+            except SignatureRejected as rejection:
+                if rejection.fault != missing:
+                    raise
         return readers[-1](request, delivery)
 
     return read

@@ -390,6 +390,22 @@ def test_a_signature_in_the_body_is_text(value: bytes) -> None:
         assert case.fault(as_request([(b"content-type", b"application/json")], body, b"")) is not None
 
 
+def test_of_several_places_the_first_that_is_used_counts() -> None:
+    """One that is used twice, or for something else, is not passed over."""
+    spec = {"place": ["body:/a", "body:/b"], "binds_body": False, "signed": "{body:/id}"}
+    case = Case("places", spec, b"id=1", FORM, identity={"content": FORM_CONTENT})
+    signature = case.signed().body.rpartition(b"=")[2]
+    for body, expected in [
+        (b"id=1&a=" + signature, None),
+        (b"id=1&b=" + signature, None),
+        (b"id=1&a=&b=" + signature, None),
+        (b"id=1&a=x&b=" + signature, "signature_malformed"),
+        (b"id=1&a=x&a=y&b=" + signature, "signature_ambiguous"),
+        (b"id=1", "signature_missing"),
+    ]:
+        assert case.fault(case.request(body)) == expected
+
+
 def test_an_old_group_does_not_lend_its_moment_to_another() -> None:
     """Each group is checked with the timestamp that stands in it, and there are few of them."""
     case = next(case for case in CASES if case.name == "groups")
