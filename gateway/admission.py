@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -13,12 +14,18 @@ from providers.units import EventRate
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
+_HANDSHAKES = EventRate(20, 4.0)  # 5 a second, and 20 at a time; senders greet a few times a day
+
 _MOST_HOPS = 32
 """Entries of X-Forwarded-For that are looked at; no request passes as many proxies."""
 
 
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_FORWARDED = re.compile(r"""(?:^|[;,])[ \t]*(proto|host)="?([^;," \t]*)"?""", re.IGNORECASE)
+
+
 class Proxies:
-    """The proxies whose word on where a request comes from is taken.
+    """The proxies whose word on where a request comes from, and where to, is taken.
 
     Args:
         trusted: their networks.
@@ -42,6 +49,21 @@ class Proxies:
                 return str(address or "")
         return peer
 
+    def origin_of(self, peer: str, headers: Headers) -> tuple[str, str]:
+        """The scheme and the host that the sender called: as they arrived, or what a trusted peer says of them.
+
+        Of several proxies the nearest one is asked. What it says stands at the end of Forwarded, or in
+        X-Forwarded-Proto and X-Forwarded-Host.
+        """
+        scheme, host = "http", _last(headers, b"host")
+        if self._trusted and self._trusts(_parse(peer)):
+            told = {name.lower(): value for name, value in _FORWARDED.findall(_last(headers, b"forwarded"))}
+            proto = (told.get("proto") or _last(headers, b"x-forwarded-proto")).lower()
+            scheme = proto if proto in {"http", "https"} else scheme
+            name = told.get("host") or _last(headers, b"x-forwarded-host")
+            host = name if _HOST.fullmatch(name) else host
+        return scheme, host
+
     def _trusts(self, address: Address | None) -> bool:
         return address is not None and any(address in network for network in self._trusted)
 
@@ -62,7 +84,8 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = tuple(allow_ips)
-        self._bucket = _Bucket(rate, clock) if rate else None
+        self._bucket = Bucket(rate, clock) if rate else None
+        self._handshakes = Bucket(_HANDSHAKES, clock)
 
     def check(self, client: str) -> None:
         """Let a request in.
@@ -83,8 +106,18 @@ class Admission:
         if self._bucket:
             self._bucket.take()
 
+    def note_handshake(self) -> None:
+        """Count a handshake, which most often nobody has proven to come from the sender.
 
-class _Bucket:
+        Raises:
+            RateLimited: there were too many.
+        """
+        if self._handshakes.is_empty():
+            raise RateLimited("too many handshakes")
+        self._handshakes.take()
+
+
+class Bucket:
     """A token bucket that may be overdrawn by what was let in before it was empty."""
 
     def __init__(self, rate: EventRate, clock: Callable[[], float]) -> None:
@@ -95,13 +128,20 @@ class _Bucket:
         self._filled_at = clock()
 
     def is_empty(self) -> bool:
+        """Whether nothing is left to be taken."""
         now = self._clock()
         self._level = min(self._capacity, self._level + (now - self._filled_at) * self._per_second)
         self._filled_at = now
         return self._level < 1
 
     def take(self) -> None:
+        """Take one."""
         self._level -= 1
+
+
+def _last(headers: Headers, name: bytes) -> str:
+    """The last entry of a field that is a list; empty where there is none."""
+    return b",".join(headers.all(name)).rpartition(b",")[2].strip().decode("latin-1")
 
 
 def _parse(text: str) -> Address | None:

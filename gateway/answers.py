@@ -6,13 +6,19 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
 from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
-from providers.rejections import Rejection
+from providers.greeting import Greeting
+from providers.handshake import RefusalSpec, SuccessSpec
+from providers.rejections import Rejection, SignatureRejected
 
 Fields = tuple[tuple[bytes, bytes], ...]
+
+NO_CONTENT = 204
+"""The status of answers that have no body, and tell no length."""
 
 RETRY_AFTER = 5
 """Seconds after which a sender is asked to try again."""
@@ -25,12 +31,19 @@ class Outcome(StrEnum):
     QUARANTINED = "quarantined"
     DUPLICATE = "duplicate"
     IGNORED = "ignored"
+    HANDSHAKE = "handshake"
 
 
 CLIENT_DISCONNECTED = "client_disconnected"
 """The outcome of a request whose sender left before its body was complete; it gets no answer."""
 
-_STATUS = {Outcome.ACCEPTED: 202, Outcome.QUARANTINED: 202, Outcome.DUPLICATE: 200, Outcome.IGNORED: 200}
+_STATUS = {
+    Outcome.ACCEPTED: 202,
+    Outcome.QUARANTINED: 202,
+    Outcome.DUPLICATE: 200,
+    Outcome.IGNORED: 200,
+    Outcome.HANDSHAKE: 200,
+}
 
 OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
 """Every way in which a request can end: the closed set of the metric's label."""
@@ -57,18 +70,49 @@ class Answer:
 
 _JSON = (b"content-type", b"application/json")
 _RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
-_ALLOW = (b"allow", b"POST")
 
 _HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
 
 
-def succeed(outcome: Outcome, event_id: str) -> Answer:
-    """The answer to a verified event."""
+class Success(NamedTuple):
+    """The answer that a sender demands for all that went well.
+
+    Attributes:
+        status: the HTTP status.
+        body: its bytes.
+        fields: the header fields, but for the length of the body.
+    """
+
+    status: int
+    body: bytes
+    fields: Fields
+
+    @classmethod
+    def of(cls, spec: SuccessSpec) -> Success:
+        """The answer that ``spec`` describes."""
+        return cls(spec.status, spec.body.encode(), ((b"content-type", spec.content_type.encode()),))
+
+
+def succeed(outcome: Outcome, event_id: str, demanded: Success | None = None) -> Answer:
+    """The answer to a verified event: ours, or the one that its sender demands."""
+    if demanded:
+        return Answer(demanded.status, outcome, demanded.body, demanded.fields)
     return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,))
 
 
-def refuse(rejection: Rejection, event_id: str | None = None) -> Answer:
-    """The answer to a refused request; all of one reason are the same but for the id."""
+def greet(greeting: Greeting) -> Answer:
+    """The answer to a handshake, as its sender expects it."""
+    return Answer(greeting.status, Outcome.HANDSHAKE, greeting.body, greeting.fields)
+
+
+def refuse(rejection: Rejection, event_id: str | None = None, unproven: RefusalSpec | None = None) -> Answer:
+    """The answer to a refused request; all of one reason are the same but for the id.
+
+    ``unproven`` is what the sender wants to see where nobody is proven to be it.
+    """
+    if unproven and isinstance(rejection, SignatureRejected):
+        content_type = ((b"content-type", unproven.content_type.encode()),) if unproven.body else ()
+        return Answer(rejection.status, rejection.reason, unproven.body.encode(), content_type)
     body = {"status": _status_word(rejection), "reason": rejection.reason}
     if event_id is not None:
         body["id"] = event_id
@@ -76,7 +120,7 @@ def refuse(rejection: Rejection, event_id: str | None = None) -> Answer:
     if rejection.retryable:
         fields += (_RETRY_AFTER,)
     if isinstance(rejection, MethodNotAllowed):
-        fields += (_ALLOW,)
+        fields += ((b"allow", ", ".join(rejection.allowed).encode()),)
     return Answer(rejection.status, rejection.reason, orjson.dumps(body), fields)
 
 

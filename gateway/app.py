@@ -9,30 +9,32 @@ from pathlib import Path
 
 from gateway import logs
 from gateway.admission import Admission, Proxies
+from gateway.answers import Success
 from gateway.asgi import Health, admin_app, public_app
 from gateway.claims import Claims
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.loader import adapter_of
+from gateway.config.loader import adapter_of, deadline_of
+from gateway.content import Reader
 from gateway.counting import shared_tallies
 from gateway.dedupe import LONGEST_WAIT, Dedupe
 from gateway.embedded import Database
 from gateway.endpoint import Endpoint
+from gateway.enrolment import Enrolment
 from gateway.event import Envelope
+from gateway.keys import KeyStore
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
+from gateway.redaction import Redaction
 from gateway.schemas import Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
-
-_HEADROOM = 0.5
-"""Seconds of a sender's patience that are left to the network."""
 
 _FIXED = (
     "server.bind",
@@ -101,7 +103,10 @@ class Gateway:
         self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self.metrics)
+        self._keys = KeyStore(clock=clock)
+        self.webhooks = Webhooks(
+            self._endpoints(config), _proxies(config), pipeline, self.metrics, self._keys
+        )
         self.public = public_app(self.webhooks, health)
         self.admin = admin_app(self.metrics, health)
 
@@ -119,6 +124,7 @@ class Gateway:
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
         await self.metrics.stop()
+        await self._keys.aclose()
         await self._clock_watch.stop()
         await self._publisher.stop()
         await self._claims.stop()
@@ -197,15 +203,22 @@ def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
-    server, patience = config.server, adapter.spec.patience
-    deadline = min(server.deadline, patience - _HEADROOM) if patience else server.deadline
+    server, success = config.server, adapter.spec.success
+    redaction = Redaction(provider.redact) if provider.redact else None
+    deadline = deadline_of(config, adapter)
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts(), provider.parameters),
+        adapter=adapter.bind(
+            provider.secret_texts(),
+            provider.parameters,
+            provider.handshake_token_text(),
+            redaction.mask if redaction else None,
+        ),
+        reader=Reader(adapter.spec),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
-        else catalogue.of_adapter(adapter.name),
-        envelope=Envelope(name, adapter.name),
+        else catalogue.of_adapter(adapter.family),
+        envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
         rejects_invalid=provider.on_invalid == "reject",
@@ -216,4 +229,6 @@ def _endpoint(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
+        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
+        success=Success.of(success) if success else None,
     )

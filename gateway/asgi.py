@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from gateway.answers import Answer
+from gateway.answers import NO_CONTENT, Answer
 from gateway.errors import BodyTooLarge
 from gateway.exchange import Exchange, Head
 from gateway.metrics import Metrics
@@ -79,9 +79,9 @@ class _Receiver:
                 self._webhooks.abandon(exchange)
                 return
             if exchange.answer is None:
-                event = self._webhooks.examine(exchange, body)
-                if event is not None:
-                    await self._webhooks.deliver(exchange, event)
+                work = self._webhooks.examine(exchange, body)
+                if work is not None:
+                    await self._webhooks.deliver(exchange, work)
         if exchange.answer is not None:
             await _send(exchange.answer, send)
 
@@ -114,6 +114,10 @@ def _head_of(scope: Scope) -> Head:
 
 
 async def _send(answer: Answer, send: Send) -> None:
-    length = (b"content-length", b"%d" % len(answer.body))
-    await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.fields, length]})
-    await send({"type": "http.response.body", "body": answer.body})
+    fields, body = list(answer.fields), answer.body
+    if answer.status == NO_CONTENT:
+        body = b""
+    else:
+        fields.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})

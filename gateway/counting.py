@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Literal, NamedTuple, get_args
 
-from gateway.answers import OUTCOMES
+from gateway.answers import OUTCOMES, Outcome
 from gateway.config.models import MAX_SECRETS
 from gateway.tallies import Numbers, Tallies
 from providers.rejections import SIGNATURE_FAULTS, SignatureFault
@@ -75,7 +75,20 @@ REFRESHED_AT = len(READINGS)
 """when they were last read, in seconds of the monotonic clock, which is one for all processes."""
 _PER_WORKER = len(READINGS) + 1
 
-_COUNTED = (*OUTCOMES, *SIGNATURE_FAULTS, *range(MAX_SECRETS), *get_args(Incident))
+EVENT_OUTCOMES = (Outcome.ACCEPTED, Outcome.QUARANTINED, Outcome.DUPLICATE, Outcome.IGNORED)
+"""What can become of an event; other outcomes are of requests, or mean that the event comes again."""
+
+
+EVENT_PREFIX = "event:"
+"""What stands before an outcome of events, to tell it from one of requests."""
+
+_COUNTED = (
+    *OUTCOMES,
+    *(EVENT_PREFIX + outcome for outcome in EVENT_OUTCOMES),
+    *SIGNATURE_FAULTS,
+    *range(MAX_SECRETS),
+    *get_args(Incident),
+)
 AT: dict[str | int, int] = {counted: place for place, counted in enumerate(_COUNTED)}
 """Where each counter is among the numbers of a provider, and behind them:"""
 LATENCY = len(_COUNTED)
@@ -85,6 +98,9 @@ LATENCY_SUM = LATENCY + len(LATENCY_BUCKETS) + 1
 SECRET_COUNT = LATENCY_SUM + 1
 """and the most secrets that the provider has had."""
 PER_PROVIDER = SECRET_COUNT + 1
+
+
+_EVENT_AT = {outcome: AT[EVENT_PREFIX + outcome] for outcome in EVENT_OUTCOMES}
 
 
 def shared_tallies(slots: int) -> Tallies:
@@ -103,6 +119,10 @@ class ProviderMetrics:
     def count_outcome(self, outcome: str) -> None:
         """Count how one request ended, one of :data:`gateway.answers.OUTCOMES`."""
         self._numbers[AT[outcome]] += 1
+
+    def count_event(self, outcome: Outcome) -> None:
+        """Count what became of an event, one of :data:`EVENT_OUTCOMES`."""
+        self._numbers[_EVENT_AT[outcome]] += 1
 
     def count_signature_failure(self, fault: SignatureFault) -> None:
         """Count one refused signature by its precise reason."""

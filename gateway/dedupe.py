@@ -71,12 +71,14 @@ class Dedupe:
         metrics: ProviderMetrics,
         *,
         is_id_signed: bool,
+        signed: bytes | None = None,
         longest_wait: float = LONGEST_WAIT,
     ) -> Claim | None:
         """Our claim to the event; None when it is already done. Who else has it is waited for, so many seconds.
 
         ``is_id_signed`` tells whether the signature covers ``event_id`` as it does ``body``. Where it does not, who
         has seen one delivery can send it again under any other id; such a one is ours all the same, but suspect.
+        ``signed`` is what it covers instead of the body, where it does not cover that.
 
         Raises:
             InFlight: somebody else was handling it for all of the time that we wait. It may still fail there, so
@@ -86,7 +88,9 @@ class Dedupe:
         claim = Claim(claim_key(provider, event_id), f"{self._process}{next(self._tokens)}", hash(body))
         if not is_id_signed:
             event = claim.key.rpartition(":")[2].encode()
-            self.claims.mark(body_key(provider, body), event, claim.suspect_replay)
+            self.claims.mark(
+                body_key(provider, body if signed is None else signed), event, claim.suspect_replay
+            )
         try:
             standing = await self.claims.claim(claim.key, claim.token)
             if standing is Standing.IN_FLIGHT:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.admission import Admission
+from gateway.answers import Success
+from gateway.content import Reader
 from gateway.counting import ProviderMetrics
+from gateway.enrolment import Enrolment
 from gateway.event import Envelope
 from gateway.schemas import AdapterSchemas
 from gateway.topics import matches
 from providers import BoundAdapter
+from providers.greeting import Greeting
+from providers.rejections import HandshakeRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,7 @@ class Endpoint:
     Attributes:
         name: its key in the configuration.
         adapter: who may send here, and what they send.
+        reader: reads their bodies.
         schemas: what its events are held to.
         envelope: makes its events.
         metrics: its counters.
@@ -30,10 +36,13 @@ class Endpoint:
         longest_wait: seconds of them for another attempt at the same event to end.
         admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
+        enrolment: takes the secret that its sender tells; None while it is not to tell one.
+        success: the answer to what went well, where its sender demands one.
     """
 
     name: str
     adapter: BoundAdapter
+    reader: Reader
     schemas: AdapterSchemas
     envelope: Envelope
     metrics: ProviderMetrics
@@ -45,6 +54,22 @@ class Endpoint:
     longest_wait: float
     admission: Admission
     public_url: str | None
+    enrolment: Enrolment | None
+    success: Success | None
+
+    def welcome(self, greeting: Greeting) -> Greeting:
+        """Let a handshake be answered.
+
+        Raises:
+            RateLimited: there were too many.
+            HandshakeRefused: it tells a secret that is not waited for.
+        """
+        self.admission.note_handshake()
+        if greeting.enrol is not None:
+            if self.enrolment is None:
+                raise HandshakeRefused("enrolment_closed")
+            self.enrolment.take(greeting.enrol)
+        return greeting
 
     def wants(self, event_type: str) -> bool:
         """Whether events of this type are to be published."""

@@ -4,6 +4,7 @@
     ├── MalformedRequest             400 malformed_request
     ├── BadEventId                   400 bad_event_id
     ├── SignatureRejected            401 invalid_signature
+    │   └── HandshakeRefused         401, 403 or 404, as its sender demands
     ├── MalformedJson                400 malformed_json
     ├── IpNotAllowed                 403 ip_not_allowed
     ├── UnknownProvider              404 unknown_provider
@@ -19,6 +20,8 @@
         ├── InFlight                     in_flight
         ├── BrokerUnavailable            broker_unavailable
         ├── DedupeUnavailable            dedupe_unavailable
+        ├── KeyUnavailable               key_unavailable
+        ├── ConfirmationFailed           confirmation_failed
         ├── Overloaded                   overloaded
         └── ShuttingDown                 shutting_down
 
@@ -52,10 +55,14 @@ class UnknownProvider(Rejection):
 
 
 class MethodNotAllowed(Rejection):
-    """Webhooks are POSTed."""
+    """Webhooks are POSTed, and few senders greet by another method; ``allowed`` are those of the provider."""
 
     status = 405
     reason = "method_not_allowed"
+
+    def __init__(self, *allowed: str) -> None:
+        super().__init__()
+        self.allowed = ("POST", *allowed)
 
 
 class RequestTimeout(Rejection):
@@ -87,7 +94,7 @@ class SchemaMismatch(Rejection):
 
 
 class RateLimited(Rejection):
-    """The provider has sent more verified events than its ``rate_limit``."""
+    """The provider has sent more verified events than its ``rate_limit``, or more handshakes than any has reason for."""
 
     status = 429
     reason = "rate_limited"
@@ -134,6 +141,18 @@ class DedupeUnavailable(Unavailable):
     reason = "dedupe_unavailable"
 
 
+class KeyUnavailable(Unavailable):
+    """The key that the sender signs with could not be fetched; neither a proof nor a reason to refuse."""
+
+    reason = "key_unavailable"
+
+
+class ConfirmationFailed(Unavailable):
+    """The address by which a subscription is confirmed did not answer as it should."""
+
+    reason = "confirmation_failed"
+
+
 class Overloaded(Unavailable):
     """There are more connections, requests or bytes than we are to hold, or a request took too long here."""
 
@@ -164,6 +183,8 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     InFlight,
     BrokerUnavailable,
     DedupeUnavailable,
+    KeyUnavailable,
+    ConfirmationFailed,
     Overloaded,
     ShuttingDown,
 )

@@ -6,10 +6,12 @@ Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/forma
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from urllib.parse import quote
 
 import orjson
 
+from gateway.redaction import Redaction
 from providers.identity import Identity
 
 MAX_ROUTING_KEY = 255
@@ -29,14 +31,16 @@ class Envelope:
     Args:
         provider: its key in the configuration.
         adapter: the name of its adapter.
+        redaction: what is masked in them, if anything.
     """
 
-    def __init__(self, provider: str, adapter: str) -> None:
+    def __init__(self, provider: str, adapter: str, redaction: Redaction | None = None) -> None:
         self.provider = provider
+        self._redaction = redaction
         self._adapter = adapter
         self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
-        self._constant = {"datacontenttype": "application/json", "provider": provider, "adapter": adapter}
+        self._constant = {"provider": provider, "adapter": adapter}
 
     def names_of(self, event_type: str) -> tuple[str, str]:
         """The routing key, ``<provider>.<event type>`` in at most 255 bytes, and the CloudEvents ``type``."""
@@ -71,8 +75,15 @@ class Envelope:
         is_replay_suspected: bool = False,
         schema_id: str | None,
         traceparent: str | None,
+        media_type: str | None = None,
     ) -> bytes:
-        """The event, of CloudEvents type ``kind``. ``data`` is verified JSON and goes in byte for byte."""
+        """The event, of CloudEvents type ``kind``.
+
+        ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
+        is anything else and goes in as base64; with an empty one there is none.
+        """
+        if self._redaction and media_type is None:
+            data = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,
@@ -91,11 +102,19 @@ class Envelope:
             "deliveryid": identity.delivery_id,
             "account": identity.account,
             "actor": identity.actor,
+            "summary": identity.summary,
+            "redacted": True if self._redaction else None,
             "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }
         attributes.update((name, value) for name, value in optional.items() if value is not None)
-        return b'%b,"data":%b}' % (orjson.dumps(attributes)[:-1], data)
+        if media_type is None:
+            attributes["datacontenttype"] = "application/json"
+            return b'%b,"data":%b}' % (orjson.dumps(attributes)[:-1], data)
+        if not media_type:
+            return orjson.dumps(attributes)
+        attributes["datacontenttype"] = media_type
+        return b'%b,"data_base64":"%b"}' % (orjson.dumps(attributes)[:-1], b64encode(data))
 
 
 _URI_SAFE = "!#$%&'()*+,/:;=?@[]~"

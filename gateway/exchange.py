@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from gateway.answers import Answer
@@ -47,11 +48,13 @@ class Exchange:
         event_type: so too.
         size: bytes of the body.
         cause: what the log says beyond the outcome.
+        events: how many events it carries, where it is a list of them.
+        tally: how many of them had which outcome.
     """
 
     __slots__ = (
-        "answer", "cause", "client", "endpoint", "event_id", "event_type", "metrics", "provider", "request", "size",
-        "started_at",
+        "answer", "cause", "client", "endpoint", "event_id", "event_type", "events", "metrics", "provider", "request",
+        "size", "started_at", "tally",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -69,3 +72,5 @@ class Exchange:
         self.event_type: str | None = None
         self.size: int | None = None
         self.cause: str | None = None
+        self.events: int | None = None
+        self.tally: Counter[str] | None = None

@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 from gateway.answers import OUTCOMES
 from gateway.counting import (
     AT,
+    EVENT_OUTCOMES,
+    EVENT_PREFIX,
     INCIDENTS,
     LATENCY,
     LATENCY_BUCKETS,
@@ -101,6 +103,14 @@ class Metrics(Collector):
             "webhook_requests", "Requests by provider and outcome.", "outcome", OUTCOMES, providers
         )
         yield _counter(
+            "webhook_events",
+            "Verified events by provider and what became of them; a delivery can carry several.",
+            "outcome",
+            EVENT_OUTCOMES,
+            providers,
+            EVENT_PREFIX,
+        )
+        yield _counter(
             "webhook_signature_failures",
             "Refused signatures by provider and precise reason.",
             "reason",
@@ -151,12 +161,17 @@ _ByProvider = Mapping[str, list[float]]
 
 
 def _counter(
-    name: str, documentation: str, label: str, values: Iterable[str], providers: _ByProvider
+    name: str,
+    documentation: str,
+    label: str,
+    values: Iterable[str],
+    providers: _ByProvider,
+    prefix: str = "",
 ) -> Metric:
     family = CounterMetricFamily(name, documentation, labels=["provider", label])
     for provider, sums in providers.items():
         for value in values:
-            family.add_metric([provider, value], sums[AT[value]])
+            family.add_metric([provider, value], sums[AT[prefix + value]])
     return family
 
 

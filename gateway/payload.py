@@ -1,4 +1,4 @@
-"""What a verified request carries: its media type, its JSON, its trace context."""
+"""JSON to the letter, and the trace context of a request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import MalformedJson, UnsupportedMediaType
+from gateway.errors import MalformedJson
 from providers import Headers, MalformedRequest
 
 MAX_DEPTH = 32
@@ -23,33 +23,8 @@ MAX_NAME = 4096
 _LARGE = 64 * 1024
 """Bytes of a body up to which its size alone is bound enough for the names in it; nearly all are smaller."""
 
-_JSON_TYPES = frozenset({b"application/json", b"application/cloudevents+json"})
-_PLAIN_JSON = frozenset({*_JSON_TYPES, b"application/json; charset=utf-8"})
-"""What nearly all senders say; those that say nothing are left to the parser."""
-
 _TRACEPARENT_LENGTH = 55
 _TRACEPARENT_ALPHABET = frozenset("0123456789abcdef-")
-
-
-def check_media_type(headers: Headers) -> None:
-    """Refuse what is not JSON in UTF-8 as it stands.
-
-    Raises:
-        UnsupportedMediaType: another type or charset, or a compressed body, which is never inflated.
-        MalformedRequest: the header stands there twice.
-    """
-    if b"content-encoding" in headers and headers.get(b"content-encoding") != b"identity":
-        raise UnsupportedMediaType
-    content_type = headers.get(b"content-type")
-    if content_type is None or content_type in _PLAIN_JSON:
-        return
-    media_type, _, parameters = content_type.lower().partition(b";")
-    if media_type.strip() not in _JSON_TYPES:
-        raise UnsupportedMediaType
-    for parameter in parameters.replace(b'"', b"").split(b";"):
-        name, _, value = parameter.strip().partition(b"=")
-        if name == b"charset" and value not in {b"utf-8", b"utf8"}:
-            raise UnsupportedMediaType
 
 
 def parse_json(body: bytes) -> Any:

@@ -9,20 +9,35 @@ What precedes the claim is plain computation and never waits, so that only genui
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+from uuid import uuid4
+
+import structlog
 
 from gateway.answers import Outcome
+from gateway.batches import Item
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
-from gateway.errors import BrokerUnavailable, SchemaMismatch
+from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
 from gateway.exchange import Exchange
-from gateway.payload import check_media_type, parse_json, traceparent_of
+from gateway.payload import traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from providers import Identity, VerifiedRequest
+from gateway.schemas.schema import Schema
+from providers import Identity, Rejection, VerifiedRequest
+from providers.greeting import Greeting
 from providers.identity import clean_attribute
+from providers.schemes.scheme import KeyNeeded, KeyRequest
 from providers.times import rfc3339_milliseconds
+
+AT_A_TIME = 100
+"""Events of one delivery that are claimed or published at a time."""
+
+log = structlog.get_logger()
 
 
 class Validation(NamedTuple):
@@ -37,7 +52,8 @@ class Validation(NamedTuple):
     violations: str | None
 
 
-class Event(NamedTuple):
+@dataclass(slots=True)
+class Event:
     """A genuine event that is to be published.
 
     Attributes:
@@ -46,6 +62,9 @@ class Event(NamedTuple):
         identity: what it is.
         validation: what the schemas say of it.
         received_at: when it came, in Unix seconds.
+        data: the bytes that it consists of, until the message has them.
+        media_type: theirs; None for JSON, empty where there are none.
+        signed: what its signature covers, where that is not the data.
     """
 
     id: str
@@ -53,10 +72,41 @@ class Event(NamedTuple):
     identity: Identity
     validation: Validation
     received_at: float
+    data: bytes
+    media_type: str | None = None
+    signed: bytes | None = None
+
+
+class Batch(NamedTuple):
+    """A delivery of several events.
+
+    Attributes:
+        request: the request that brought them.
+        payload: its parsed body.
+        items: the events in it.
+        received_at: when it came, in Unix seconds.
+    """
+
+    request: VerifiedRequest
+    payload: object
+    items: list[Item]
+    received_at: float
+
+
+Work: TypeAlias = Event | Batch | Greeting | KeyRequest
+"""What a request is found to be: events to publish, a handshake, or nothing that can be told before a key is fetched."""
+
+
+def width_of(work: Work) -> int:
+    """How many events are under way at a time while it is done."""
+    return min(len(work.items), AT_A_TIME) if isinstance(work, Batch) else 1
 
 
 _UNKNOWN = Validation(None, None)
 _UNTYPED = Validation(None, "/: the event type is missing")
+_NO_OBJECT = Validation(None, "/: the event is not an object")
+_PRECEDENCE = (Outcome.QUARANTINED, Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IGNORED)
+"""Of the outcomes of several events, the one that is told."""
 
 
 class Pipeline:
@@ -77,50 +127,149 @@ class Pipeline:
         self._exchange = exchange
         self._clock = clock
 
-    def examine(self, exchange: Exchange, body: bytes) -> Event | Outcome:
-        """The event in a request for an endpoint, or the outcome if there is nothing to publish.
+    def examine(self, exchange: Exchange) -> Work | Outcome:
+        """What is to be done for a request whose body is there, or the outcome if that is nothing.
 
         Raises:
             Rejection: it is refused.
         """
         endpoint, request = exchange.endpoint, exchange.request
-        request.body = body
+        greeter = endpoint.adapter.greeter
+        if greeter is not None and (greeting := greeter.greet_stranger(request)):
+            return endpoint.welcome(greeting)
         now = self._clock()
-        verified = endpoint.adapter.verify(request, now)  # nothing before this line touches any state
+        try:
+            verified = endpoint.adapter.verify(request, now)  # nothing before this line claims or publishes
+        except KeyNeeded as needed:
+            return needed.request
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
-        check_media_type(verified.headers)
-        payload = parse_json(verified.body)
+        content = endpoint.reader.read(verified.headers, verified.body)
+        payload, items = content.payload, content.items
+        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
+            return endpoint.welcome(greeting)
+        if items is not None:
+            exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
+            exchange.events = len(items)
+            exchange.request.body = verified.body = b""  # the items have it
+            return Batch(verified, payload, items, now) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = identity.event_type
-        exchange.event_id = event_id = identity.event_id or sha256(verified.body).hexdigest()
+        exchange.event_id = event_id = identity.event_id or _made_up_id(endpoint, verified.body)
         if not endpoint.wants(identity.event_type):
+            endpoint.metrics.count_event(Outcome.IGNORED)
             return Outcome.IGNORED
-        validation = _validate(endpoint, identity, payload)
-        if validation.violations and endpoint.rejects_invalid:
-            raise SchemaMismatch(validation.violations)
-        return Event(event_id, verified, identity, validation, now)
+        validation = _validate(endpoint, identity, payload, is_json=content.media_type is None)
+        return Event(
+            event_id, verified, identity, validation, now, content.data, content.media_type, verified.signed
+        )
 
-    async def deliver(self, exchange: Exchange, event: Event) -> Outcome:
-        """Claim the event, publish it, and let it be known as done.
+    async def deliver(self, exchange: Exchange, work: Event | Batch) -> Outcome:
+        """Claim each event, publish it, and let it be known as done.
+
+        Raises:
+            Rejection: one of them cannot be published now.
+        """
+        if isinstance(work, Batch):
+            tally: Counter[str] = Counter()
+            exchange.tally = tally
+            events = await self._examine_items(exchange.endpoint, work, tally)
+            return await self._deliver_all(exchange, events, tally)
+        exchange.request.body = work.request.body = b""  # the event has it; large ones add up
+        outcome = await self._publish(exchange.endpoint, work)
+        exchange.cause = work.validation.violations if outcome is Outcome.QUARANTINED else None
+        return outcome
+
+    async def _examine_items(self, endpoint: Endpoint, batch: Batch, tally: Counter[str]) -> deque[Event]:
+        """The events that are to be published: equal ones are one, different ones never, whatever ids they have.
+
+        Raises:
+            Rejection: one of them is against its schema, and such deliveries are refused.
+        """
+        request = batch.request
+        events: dict[str, Event] = {}
+        for place, (item, data) in enumerate(batch.items):
+            if place % AT_A_TIME == AT_A_TIME - 1:
+                await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
+            identity = endpoint.adapter.identify(request, batch.payload, item)
+            if not endpoint.wants(identity.event_type):
+                tally[Outcome.IGNORED] += 1
+                endpoint.metrics.count_event(Outcome.IGNORED)
+                continue
+            event_id = identity.event_id
+            if event_id is None or (event_id in events and events[event_id].data != data):
+                event_id = _digest(data)
+            if event_id in events:
+                tally[Outcome.DUPLICATE] += 1
+                endpoint.metrics.count_event(Outcome.DUPLICATE)
+                continue
+            validation = _validate(endpoint, identity, item, is_item=True)
+            # With the place in it: else all events under one signature would look like replays of the first.
+            signed = None if request.signed is None else b"%b:%d" % (request.signed, place)
+            events[event_id] = Event(
+                event_id, request, identity, validation, batch.received_at, data, None, signed
+            )
+        batch.items.clear()  # the events have them
+        return deque(events.values())
+
+    async def _deliver_all(self, exchange: Exchange, waiting: deque[Event], tally: Counter[str]) -> Outcome:
+        """Deliver events side by side. After a failure no more are begun: their sender repeats all, and we know the done.
+
+        Raises:
+            Rejection: one of them cannot be published now; what was published stays so.
+        """
+        failures: list[Rejection] = []
+
+        async def deliver_next() -> None:
+            while waiting and not failures:
+                event = waiting.popleft()
+                try:
+                    outcome = await self._publish(exchange.endpoint, event)
+                except Rejection as rejection:
+                    failures.append(rejection)
+                    tally[rejection.reason] += 1
+                except Exception:
+                    log.exception("internal error", provider=exchange.provider, event_id=event.id)
+                    failures.append(Internal())
+                    tally[Internal.reason] += 1
+                except BaseException:  # a task that is cancelled ends without a word, but not well
+                    failures.append(Internal())
+                    raise
+                else:
+                    tally[outcome] += 1
+                    if outcome is Outcome.QUARANTINED:
+                        exchange.cause = event.validation.violations
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(waiting), AT_A_TIME)):
+                group.create_task(deliver_next())
+        if failures:
+            raise min(
+                failures, key=lambda rejection: rejection.status
+            )  # 500 asks for more attention than 503
+        return next(outcome for outcome in _PRECEDENCE if tally[outcome])
+
+    async def _publish(self, endpoint: Endpoint, event: Event) -> Outcome:
+        """What becomes of one event.
 
         Raises:
             Rejection: it cannot be published now.
         """
-        endpoint = exchange.endpoint
         claim = await self._dedupe.acquire(
             endpoint.name,
             event.id,
-            event.request.body,
+            event.data,
             endpoint.metrics,
             is_id_signed=endpoint.adapter.signs_event_id,
+            signed=event.signed,
             longest_wait=endpoint.longest_wait,
         )
         if claim is None:
+            endpoint.metrics.count_event(Outcome.DUPLICATE)
             return Outcome.DUPLICATE
         try:
             message = self._compose(endpoint, event, claim)
-            exchange.request.body = event.request.body = b""  # the message has it; large ones add up
+            event.data = b""  # the message has it
             await self._publisher.publish(message)
         except PublishUnavailable as error:
             self._dedupe.release(claim)
@@ -129,8 +278,9 @@ class Pipeline:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, endpoint.metrics)
-        exchange.cause = event.validation.violations
-        return Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
+        outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
+        endpoint.metrics.count_event(outcome)
+        return outcome
 
     def _compose(self, endpoint: Endpoint, event: Event, claim: Claim) -> Message:
         envelope, identity = endpoint.envelope, event.identity
@@ -159,23 +309,48 @@ class Pipeline:
                 event.id,
                 source,
                 kind,
-                event.request.body,
+                event.data,
                 received_at=rfc3339_milliseconds(event.received_at),
                 secret_slot=event.request.secret_slot,
                 is_claimed=claim.is_held,
                 is_replay_suspected=claim.is_replay_suspected,
                 schema_id=event.validation.schema_id,
                 traceparent=traceparent,
+                media_type=event.media_type,
             ),
         )
 
 
-def _validate(endpoint: Endpoint, identity: Identity, payload: object) -> Validation:
-    if not identity.is_typed:
-        return _UNTYPED
-    schema = endpoint.schemas.find(identity.event_type)
-    if schema is None:
-        return _UNKNOWN
+def _made_up_id(endpoint: Endpoint, body: bytes) -> str:
+    """The id of an event that has none: its body's, unless the next event may have an equal body."""
+    return _digest(body) if endpoint.adapter.spec.tells_repetitions else str(uuid4())
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+def _validate(
+    endpoint: Endpoint, identity: Identity, payload: object, *, is_json: bool = True, is_item: bool = False
+) -> Validation:
+    """What the schemas say; of what is not JSON, nothing.
+
+    Raises:
+        SchemaMismatch: they are broken, and such events are refused.
+    """
+    if is_item and type(payload) is not dict:
+        validation = _NO_OBJECT
+    elif not identity.is_typed:
+        validation = _UNTYPED
+    else:
+        schema = endpoint.schemas.find(identity.event_type) if is_json else None
+        validation = _UNKNOWN if schema is None else _judge(schema, payload)
+    if validation.violations and endpoint.rejects_invalid:
+        raise SchemaMismatch(validation.violations)
+    return validation
+
+
+def _judge(schema: Schema, payload: object) -> Validation:
     if schema.is_valid(payload):
         return Validation(schema.id, None)
     broken = "; ".join(

@@ -1,10 +1,14 @@
-"""The built-in samples: a body for each adapter as its sender sends it, and the header fields that go with it."""
+"""The built-in samples: a body for each adapter as its sender sends it, and the header fields that go with it.
+
+A file is called by its event type, percent-encoded where a file name cannot be that.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
+from urllib.parse import unquote, urlencode
 
 import orjson
 
@@ -15,7 +19,7 @@ from providers.spec import Reading
 _FOLDER = resources.files("providers") / "samples"
 _HEADERS = "_headers.json"
 _READINGS: dict[str, tuple[Reading, ...]] = {
-    ".json": ("json",),
+    ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
     ".xml": ("xml", "text"),
 }
@@ -41,7 +45,7 @@ class Sample:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def sample_names(adapter: str) -> list[str]:
+def sample_names(adapter: Adapter) -> list[str]:
     """The event types that there is a built-in sample of, sorted."""
     return sorted(name for name, _ in _files(adapter))
 
@@ -52,7 +56,7 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
     Raises:
         OperatorError: there is none.
     """
-    known = dict(_files(adapter.name))
+    known = dict(_files(adapter))
     if not known:
         raise OperatorError(f"there is no sample for adapter {adapter.name}; name a file with --file")
     event_type = event_type or adapter.spec.sample or min(known)
@@ -60,16 +64,13 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
         raise OperatorError(
             f"there is no sample {event_type!r} for adapter {adapter.name}; there are {', '.join(sorted(known))}"
         )
-    file = known[event_type]
-    media_type, reading = _content(adapter, "." + file.name.rpartition(".")[2])
-    headers = _FOLDER / adapter.name / _HEADERS
-    return Sample(
-        event_type,
-        media_type,
-        reading,
-        file.read_bytes(),
-        orjson.loads(headers.read_bytes()) if headers.is_file() else {},
-    )
+    file, headers = known[event_type], _FOLDER / adapter.family / _HEADERS
+    suffix, body = "." + file.name.rpartition(".")[2], file.read_bytes()
+    if adapter.spec.form_json and "json" not in adapter.spec.content.values() and suffix == ".json":
+        suffix, body = ".txt", urlencode({adapter.spec.form_json: body}).encode()
+    media_type, reading = _content(adapter, suffix)
+    fields = orjson.loads(headers.read_bytes()) if headers.is_file() else {}
+    return Sample(event_type, media_type, reading, body, fields)
 
 
 def sample_of(adapter: Adapter, event_type: str, body: bytes) -> Sample:
@@ -87,14 +88,15 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, reading in content.items():
-            if reading == wanted:
+            if reading == wanted and not media_type.startswith("multipart/"):
                 return media_type.replace("*/*", "application/octet-stream"), reading
     return next(iter(content.items()))
 
 
-def _files(adapter: str) -> list[tuple[str, Traversable]]:
-    folder = _FOLDER / adapter
+def _files(adapter: Adapter) -> list[tuple[str, Traversable]]:
+    folder = _FOLDER / adapter.family
     if not folder.is_dir():
         return []
     named = [(file.name.rpartition("."), file) for file in folder.iterdir() if not file.name.startswith("_")]
-    return [(stem, file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]
+    # Types such as pr:opened or a path are no names that every file system can hold, and are quoted in them.
+    return [(unquote(stem), file) for (stem, _, suffix), file in named if f".{suffix}" in _READINGS]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from gateway.errors import OperatorError
 from gateway.samples import Sample
 from providers import Headers, RawRequest
 from providers.adapter import Adapter
-from providers.schemes.scheme import Signed
+from providers.schemes.scheme import NO_PARAMETERS, Signed
 from providers.sources import (
     Delivery,
     compile_sources,
@@ -63,18 +64,28 @@ class Simulator:
         url: where it sends to.
         sample: what it sends; ids are made anew for each request.
         public_url: the address that it signs, where that is another one.
+        parameters: what the adapter is told besides the secrets.
     """
 
     def __init__(
-        self, adapter: Adapter, secret: str, url: str, sample: Sample, public_url: str | None = None
+        self,
+        adapter: Adapter,
+        secret: str,
+        url: str,
+        sample: Sample,
+        public_url: str | None = None,
+        parameters: Mapping[str, str] = NO_PARAMETERS,
     ) -> None:
         self._adapter = adapter
         self._secret = secret
         self._url = url
         self._public_url = public_url or url
+        self._parameters = parameters
         self._sample = sample
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
+        telling = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
+        self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in telling]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
         """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own."""
@@ -142,7 +153,7 @@ class Simulator:
     def _renew(self, payload: Any) -> None:
         """Give each event in the payload an id of its own."""
         for item in self._items(payload):
-            for place in places_of(self._adapter.spec.event_id):
+            for place in self._id_places:
                 root = item if place.startswith("item:") else payload
                 steps = pointer_steps(place)
                 if steps and text_of(resolve(root, steps)) is not None:
@@ -171,7 +182,7 @@ class Simulator:
             query=address.query.encode(),
             url=self._public_url,
         )
-        return self._adapter.scheme.sign(request, secret, now)
+        return self._adapter.scheme.sign(request, secret, now, self._parameters)
 
     def _sent(self, event_id: str, headers: dict[str, str], signed: Signed) -> SignedRequest:
         url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
@@ -200,7 +211,10 @@ class _Body:
             fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
             inner = dict(fields).get(self._form_json or "")
             return dict(fields) if inner is None else _json(inner.encode())
-        return _json(body) if self._reading == "json" else None
+        if self._reading == "jwt" and body.count(b".") == 2 and not body.startswith(b"{"):
+            claims = body.split(b".")[1]
+            return _json(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))
+        return _json(body) if self._reading in {"json", "jwt"} else None
 
     def encode(self, payload: Any) -> bytes:
         if payload is None:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Protocol
 
 import structlog
 
 from gateway.admission import Proxies
-from gateway.answers import CLIENT_DISCONNECTED, Answer, refuse, succeed
+from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse, succeed
+from gateway.confirmation import Confirmer
 from gateway.endpoint import Endpoint
 from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.exchange import Exchange, Head
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.pipeline import Event, Pipeline
-from providers import MalformedRequest, RawRequest, Rejection, SignatureRejected
+from gateway.pipeline import Batch, Event, Pipeline, Work
+from providers import BoundAdapter, MalformedRequest, RawRequest, Rejection, SignatureRejected
+from providers.greeting import Greeting
+from providers.schemes.scheme import KeyRequest
 
 PREFIX = b"/webhooks/"
 
@@ -31,10 +35,24 @@ MAX_TARGET = 8 * 1024
 MAX_HEAD = 32 * 1024
 """Bytes of all header fields of a request."""
 
+_MOST_FETCHES = 2
+"""Keys that are fetched for one request."""
+
 _VERSIONS = frozenset({"1.0", "1.1"})
 _FIRST_REFUSAL = 400
 
 log = structlog.get_logger()
+
+
+class Keys(Protocol):
+    """Where keys are fetched that a request cannot be judged without."""
+
+    async def fetch(self, adapter: BoundAdapter, request: KeyRequest) -> None:
+        """Have ``adapter`` learn the key that it asked for.
+
+        Raises:
+            Rejection: the key is not to be had.
+        """
 
 
 class Webhooks:
@@ -45,12 +63,20 @@ class Webhooks:
         proxies: who is believed where a request comes from.
         pipeline: what happens to an event.
         metrics: where requests are counted.
+        keys: where keys are fetched, for adapters whose senders publish theirs.
     """
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], proxies: Proxies, pipeline: Pipeline, metrics: Metrics
+        self,
+        endpoints: Mapping[str, Endpoint],
+        proxies: Proxies,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        keys: Keys,
     ) -> None:
         self._pipeline = pipeline
+        self._confirmer = Confirmer()
+        self._keys = keys
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
         self._log = log.bind()  # without the lookups that a logger of the module does at every call
         self.replace(endpoints, proxies)
@@ -74,51 +100,74 @@ class Webhooks:
             if endpoint is None:
                 raise UnknownProvider
             if head.method != "POST":
-                raise MethodNotAllowed
+                _check_method(head.method, endpoint)
             endpoint.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > endpoint.max_body:
                 raise BodyTooLarge
             exchange.endpoint = endpoint
-            exchange.request = _raw_request(head, endpoint)
+            exchange.request = _raw_request(head, endpoint, self._proxies)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         return exchange
 
-    def examine(self, exchange: Exchange, body: bytes) -> Event | None:
-        """The event in a request that has arrived, if it is to be delivered; else it has an answer now."""
+    def examine(self, exchange: Exchange, body: bytes) -> Work | None:
+        """What is left to do for a request that has arrived; None if it has an answer now."""
         exchange.size = len(body)
+        exchange.request.body = body
         try:
-            event = self._pipeline.examine(exchange, body)
+            work = self._pipeline.examine(exchange)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            if isinstance(event, Event):
-                return event
-            self._finish(exchange, succeed(event, exchange.event_id or ""))
+            if isinstance(work, Outcome) or (isinstance(work, Greeting) and not work.confirm):
+                self._finish(exchange, self._answer(exchange, work))
+            else:
+                return work
         return None
 
-    async def deliver(self, exchange: Exchange, event: Event) -> None:
-        """Have an event published, and answer."""
+    async def deliver(self, exchange: Exchange, work: Work) -> None:
+        """Do what is left to do for a request, and answer."""
         try:
-            outcome = await self._pipeline.deliver(exchange, event)
+            found = await self._find_key(exchange, work) if isinstance(work, KeyRequest) else work
+            if isinstance(found, Greeting):
+                if found.confirm:
+                    await self._confirmer.confirm(found.confirm)
+            elif not isinstance(found, Outcome):
+                found = await self._pipeline.deliver(exchange, found)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            self._finish(exchange, succeed(outcome, event.id))
+            self._finish(exchange, self._answer(exchange, found))
+
+    async def _find_key(self, exchange: Exchange, needed: KeyRequest) -> Event | Batch | Greeting | Outcome:
+        """Fetch the key that a request was signed with, and examine it again.
+
+        Raises:
+            Rejection: it is refused, or the key is not to be had.
+        """
+        for _ in range(_MOST_FETCHES):
+            await self._keys.fetch(exchange.endpoint.adapter, needed)
+            work = self._pipeline.examine(exchange)
+            if not isinstance(work, KeyRequest):
+                return work
+            needed = work
+        raise SignatureRejected("signature_mismatch")
 
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""
+        unproven = None
         if isinstance(rejection, SignatureRejected):
+            unproven = exchange.endpoint.adapter.spec.refusal
             exchange.metrics.count_signature_failure(rejection.fault)
         if rejection.detail:
             exchange.cause = rejection.detail
-        self._finish(exchange, refuse(rejection, exchange.event_id))
+        self._finish(exchange, refuse(rejection, exchange.event_id, unproven))
 
     def refuse_unread(self, peer: str, rejection: Rejection) -> Exchange:
         """Answer what never became a request: its head is broken, too large, too slow or one too many."""
@@ -129,6 +178,11 @@ class Webhooks:
     def abandon(self, exchange: Exchange) -> None:
         """The sender has left before its body was complete; nobody is there to be answered."""
         self._note(exchange, CLIENT_DISCONNECTED, 0)
+
+    def _answer(self, exchange: Exchange, found: Outcome | Greeting) -> Answer:
+        if isinstance(found, Greeting):
+            return greet(found)
+        return succeed(found, exchange.event_id or "", exchange.endpoint.success)
 
     def _finish(self, exchange: Exchange, answer: Answer) -> None:
         if exchange.answer is None:
@@ -141,7 +195,11 @@ class Webhooks:
         elapsed = time.perf_counter() - exchange.started_at
         exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
-        write = self._log.info if 0 < status < _FIRST_REFUSAL else self._log.warning
+        logger = self._log
+        if exchange.events is not None:
+            outcomes = {str(each): number for each, number in (exchange.tally or {}).items()}
+            logger = logger.bind(events=exchange.events, outcomes=outcomes)
+        write = logger.info if 0 < status < _FIRST_REFUSAL else logger.warning
         write(
             "request",
             outcome=outcome,
@@ -154,6 +212,13 @@ class Webhooks:
             client=exchange.client,
             cause=exchange.cause,
         )
+
+
+def _check_method(method: str, endpoint: Endpoint) -> None:
+    greeter = endpoint.adapter.greeter
+    allowed = greeter.methods if greeter else frozenset[str]()
+    if method not in allowed:
+        raise MethodNotAllowed(*sorted(allowed))
 
 
 def _check_head(head: Head) -> None:
@@ -178,19 +243,20 @@ def _check_head(head: Head) -> None:
         raise MalformedRequest("a transfer coding other than chunked")
 
 
-def _raw_request(head: Head, endpoint: Endpoint) -> RawRequest:
+def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest:
     return RawRequest(
         body=b"",
+        method=head.method,
         headers=head.headers,
         path=head.path.decode("latin-1"),
         query=head.query,
-        url=_url_of(head, endpoint.public_url) if endpoint.adapter.needs_url else "",
+        url=_url_of(head, endpoint.public_url, proxies) if endpoint.adapter.needs_url else "",
     )
 
 
-def _url_of(head: Head, public_url: str | None) -> str:
-    """The address that the sender called: as configured, else as it arrived here."""
+def _url_of(head: Head, public_url: str | None, proxies: Proxies) -> str:
+    """The address that the sender called: as configured, else as a trusted proxy tells it, else as it arrived here."""
     if public_url is None:
-        host = (head.headers.get(b"host") or b"").decode("latin-1")
-        public_url = f"http://{host}{head.path.decode('latin-1')}"
+        scheme, host = proxies.origin_of(head.peer, head.headers)
+        public_url = f"{scheme}://{host}{head.path.decode('latin-1')}"
     return f"{public_url}?{head.query.decode('latin-1')}" if head.query else public_url

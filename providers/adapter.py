@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from providers import request as _request
+from providers.greeting import Greeter
 from providers.identity import (
     UNKNOWN_TYPE,
     Identity,
@@ -13,29 +14,50 @@ from providers.identity import (
     clean_event_type,
     clean_time,
 )
+from providers.rejections import BadEventId, SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
-from providers.schemes.scheme import NO_PARAMETERS, KeyRequest
-from providers.sources import Delivery, compile_by_type, compile_sources
+from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
+from providers.sources import Delivery, Getter, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
+from providers.summary import compile_summaries
+
+Mask = Callable[[object], object]
+"""Gives an event without the values that nobody may see."""
 
 _WHOLE = object()
 
 
 class Adapter:
-    """What is known of one sender. ``name`` is the one in ``adapter:`` and in the event."""
+    """What is known of one sender.
 
-    def __init__(self, name: str, spec: AdapterSpec) -> None:
+    Args:
+        name: the one in ``adapter:`` and in the event.
+        spec: its description.
+        family: the adapter that it is a variant of, whose samples and schemas are also its own; itself when left out.
+    """
+
+    def __init__(self, name: str, spec: AdapterSpec, family: str | None = None) -> None:
         self.name = name
+        self.family = family or name
         self.spec = spec
         self.scheme = spec.scheme()
 
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> BoundAdapter:
+    def bind(
+        self,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str] = NO_PARAMETERS,
+        handshake_token: str | None = None,
+        mask: Mask | None = None,
+    ) -> BoundAdapter:
         """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
+
+        There may be none while the sender is still to tell its secret; then nothing verifies. With a ``mask``, all
+        that is told of an event, but for its id and its type, is read behind that.
 
         Raises:
             SecretFormatError: a secret is not in the format that the sender gives them.
         """
-        return BoundAdapter(self, secrets, parameters)
+        return BoundAdapter(self, secrets, parameters, handshake_token, mask)
 
 
 class BoundAdapter:
@@ -46,15 +68,30 @@ class BoundAdapter:
         spec: what it is described by.
         needs_url: whether the signature covers the address that the sender called.
         signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
+        greeter: answers its sender's handshakes; None when it has none.
     """
 
-    def __init__(self, adapter: Adapter, secrets: Sequence[str], parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str],
+        handshake_token: str | None,
+        mask: Mask | None,
+    ) -> None:
         spec = adapter.spec
         self.name = adapter.name
         self.spec = spec
-        self.needs_url = spec.signature.needs_url
-        self.signs_event_id = spec.signs_event_id
-        self._verifier = adapter.scheme.bind(secrets, parameters)
+        self._mask = mask
+        self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
+        self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
+        self.greeter = (
+            Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
+            if spec.handshakes
+            else None
+        )
+        is_awaiting = spec.enrols and not secrets
+        self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None
@@ -64,6 +101,7 @@ class BoundAdapter:
         self._subject = compile_by_type(spec.subject) if spec.subject else None
         self._account = compile_sources(spec.account) if spec.account else None
         self._actor = compile_sources(spec.actor) if spec.actor else None
+        self._summary = compile_summaries(spec.summary) if spec.summary else None
 
     def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
@@ -82,17 +120,31 @@ class BoundAdapter:
         """
         self._verifier.learn(request, content, now)
 
+    def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
+        """The id of a delivery of several events, where its sender gives it one.
+
+        Raises:
+            MalformedRequest: a header or a parameter that it is in stands there twice.
+        """
+        delivery = Delivery(request.headers, request.query, payload, None)
+        return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
+
     def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
 
         Raises:
-            BadEventId: it has no usable id although its sender always gives one.
+            BadEventId: it has no usable id although its sender always gives one, and is alone.
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        return Identity(
-            clean_event_id(self._event_id(delivery)) if self._event_id else None,
+        event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
+        if self._mask:
+            masked = self._mask(delivery.item)
+            shown = masked if delivery.item is payload else payload
+            delivery = Delivery(request.headers, request.query, shown, masked)
+        identity = Identity(
+            event_id,
             event_type,
             is_typed,
             clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,
@@ -102,6 +154,20 @@ class BoundAdapter:
             clean_attribute(self._account(delivery)) if self._account else None,
             clean_attribute(self._actor(delivery)) if self._actor else None,
         )
+        if self._summary:
+            identity.summary = self._summary(delivery, identity)
+        return identity
+
+    @staticmethod
+    def _id_of(delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
+        """The event id; among others an event without one is no reason to refuse them all."""
+        value = event_id(delivery)
+        try:
+            return clean_event_id(value)
+        except BadEventId:
+            if is_alone:
+                raise
+            return None
 
     def _type_of(self, delivery: Delivery) -> tuple[str, bool]:
         if self._event_type is None:
@@ -110,7 +176,14 @@ class BoundAdapter:
         if word is None:
             return UNKNOWN_TYPE, False
         action = self._event_action(delivery) if self._event_action else None
-        if action is None:
+        if action is None or action == "":
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
         return (refined, True) if refined else (word, False)
+
+
+class _Nobody(StaticVerifier):
+    """Proves nobody: the secret is not known yet."""
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        raise SignatureRejected("signature_mismatch")

@@ -39,6 +39,7 @@ class Identity:
         subject: the resource that the event is about.
         account: the customer's account at the provider.
         actor: who caused it.
+        summary: one line that says what happened.
     """
 
     event_id: str | None
@@ -50,6 +51,7 @@ class Identity:
     subject: str | None = None
     account: str | None = None
     actor: str | None = None
+    summary: str | None = None
 
 
 def clean_event_id(value: object) -> str:
@@ -85,7 +87,8 @@ def clean_time(value: object) -> str | None:
     """Unix seconds, Unix milliseconds or an ISO 8601 time with an offset, as RFC 3339 in UTC; None for others."""
     try:
         if type(value) is str:
-            moment = datetime.fromisoformat(value)
+            # GitLab writes "2025-01-15 12:00:00 UTC".
+            moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
             return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
             seconds = value / 1000 if value > _LATEST_PLAUSIBLE_SECONDS else value

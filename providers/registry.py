@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -33,14 +34,33 @@ def load(name: str) -> Adapter:
     """
     if name not in names() or name == GENERIC:
         raise KeyError(name)
-    return Adapter(name, AdapterSpec.model_validate(_describe(name)))
+    return Adapter(name, AdapterSpec.model_validate(_describe(name)), family_of(name))
+
+
+def note_on(name: str) -> str:
+    """The comment at the head of an adapter's file: what its signature covers and does not, and what is peculiar."""
+    lines = (_FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
+    return " ".join(
+        line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)
+    )
+
+
+def family_of(name: str) -> str:
+    """The adapter whose samples and schemas those of ``name`` are: itself, or the one it extends if it has none."""
+    base = _read(name).get("extends")
+    return family_of(base) if base and not (_FOLDER / "samples" / name).is_dir() else name
 
 
 def _describe(name: str) -> dict[str, Any]:
     """What the file of an adapter says, on top of what the one says that it extends."""
-    description: dict[str, Any] = yaml.load((_FOLDER / f"{name}.yaml").read_text("utf-8"), _Loader)  # noqa: S506
+    description = dict(_read(name))
     base = description.pop("extends", None)
     return {**_describe(base), **description} if base else description
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load((_FOLDER / f"{name}.yaml").read_text("utf-8"), _Loader)  # noqa: S506
+    return content
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

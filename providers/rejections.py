@@ -4,6 +4,7 @@
     ├── MalformedRequest     400 malformed_request
     ├── BadEventId           400 bad_event_id
     └── SignatureRejected    401 invalid_signature   (the precise reason only for log and metric)
+        └── HandshakeRefused     401, or 403 or 404 where the sender demands it
 
 The gateway's own leaves are in :mod:`gateway.errors`. ``reason`` is one word in the answer, the log line,
 the metric label and the documentation.
@@ -24,6 +25,11 @@ SignatureFault = Literal[
     "timestamp_malformed",
     "timestamp_too_old",
     "timestamp_in_future",
+    "claim_mismatch",
+    "unknown_key",
+    "handshake_refused",
+    "handshake_token_mismatch",
+    "enrolment_closed",
 ]
 """Every precise way in which a signature can fail; a closed set, because it labels a metric."""
 
@@ -39,7 +45,7 @@ class Rejection(Exception):
         retryable: whether the same request can succeed later; answered with ``Retry-After``.
     """
 
-    status: ClassVar[int]
+    status: int
     reason: ClassVar[str]
     retryable: ClassVar[bool] = False
 
@@ -72,3 +78,11 @@ class SignatureRejected(Rejection):
     def __init__(self, fault: SignatureFault) -> None:
         super().__init__(fault)
         self.fault = fault
+
+
+class HandshakeRefused(SignatureRejected):
+    """A greeting that is not as its sender makes them, or that tells a secret which nobody waits for."""
+
+    def __init__(self, fault: SignatureFault, status: int = 401) -> None:
+        super().__init__(fault)
+        self.status = status

@@ -70,9 +70,10 @@ class RawRequest:
         query: what stands behind the question mark, as sent.
         headers: the header fields.
         body: the bytes of the body.
+        signed: what the signature was found to cover, told by a verifier whose signature does not cover the body.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query", "url")
+    __slots__ = ("body", "headers", "method", "path", "query", "signed", "url")
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class RawRequest:
         self.path = path
         self.query = query
         self.url = url
+        self.signed: bytes | None = None
 
 
 class VerifiedRequest:
@@ -100,9 +102,10 @@ class VerifiedRequest:
         query: what stands behind the question mark, as sent.
         body: the verified bytes.
         secret_slot: the position, from 0, of the configured secret that matched.
+        signed: what the signature covers, where that is not the body: whoever has seen it can send it with any other.
     """
 
-    __slots__ = ("body", "headers", "query", "secret_slot")
+    __slots__ = ("body", "headers", "query", "secret_slot", "signed")
 
     def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
         if proof is not PROOF:
@@ -111,3 +114,4 @@ class VerifiedRequest:
         self.query = request.query
         self.body = request.body
         self.secret_slot = secret_slot
+        self.signed = request.signed

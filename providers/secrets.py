@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import unicodedata
 from contextlib import suppress
 from typing import Literal
 
-SecretFormat = Literal["raw", "base64", "hex", "whsec_"]
-"""``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix."""
+SecretFormat = Literal["raw", "base64", "hex", "whsec_", "sha1", "nfkd"]
+"""``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix, with or
+without a ``v1,`` before it; ``sha1``: the SHA-1 digest of the text; ``nfkd``: the text in that Unicode form."""
 
 
 class SecretFormatError(ValueError):
@@ -33,7 +36,11 @@ def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
         case "base64":
             key = decode_base64(secret)
         case "whsec_":
-            key = decode_base64(secret.removeprefix("whsec_"))
+            key = decode_base64(secret.removeprefix("v1,").removeprefix("whsec_"))
+        case "sha1":
+            key = hashlib.sha1(_encode(secret), usedforsecurity=False).digest() if secret else b""
+        case "nfkd":
+            key = _encode(unicodedata.normalize("NFKD", secret))
     if not key:
         raise SecretFormatError("is empty")
     return key

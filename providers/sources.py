@@ -2,12 +2,13 @@
 
     header:X-GitHub-Delivery     a header field
     query:token                  a parameter of the address
-    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
+    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into texts in it that are JSON
     item:/id                     the same into one event of a batch; the payload where there is no batch
-    member:/                     the name of the first member, of the object there, that is an object or a list
+    text:push                    that very text, for senders that have one type of event and do not say it
+    member:                      the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
 
-Written in YAML, compiled once; a value may also be a list (the first that is present) or a mapping from
+Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
 event types to sources (the most specific that matches, ``*`` for the rest).
 """
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
+import orjson
 from pydantic import AfterValidator
 
 from providers.rejections import MalformedRequest
@@ -26,6 +28,7 @@ from providers.request import Headers
 _SOURCE = re.compile(
     r"header:(?P<header>[A-Za-z0-9-]{1,64})"
     r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
+    r"|text:(?P<text>[!-z|~]{1,64})"
     r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
 )
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -56,7 +59,12 @@ Getter = Callable[[Delivery], object]
 TypedGetter = Callable[[Delivery, str], object]
 
 
-def _check_source(text: str) -> str:
+def check_source(text: str) -> str:
+    """Refuse what names no place.
+
+    Raises:
+        ValueError: why.
+    """
     fields = _FIELD.findall(text)
     literal = _FIELD.sub("", text)
     is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
@@ -72,11 +80,11 @@ def _is_plain(literal: str) -> bool:
     return literal.isascii() and (literal.isprintable() or not literal) and not set("{}") & set(literal)
 
 
-Source = Annotated[str, AfterValidator(_check_source)]
+Source = Annotated[str, AfterValidator(check_source)]
 """One place in a delivery, or a text of several."""
 
 Sources = Source | list[Source]
-"""One place, or several of which the first that is present counts."""
+"""One place, or several of which the first that is present and not empty counts."""
 
 SourcesByType = Sources | dict[str, Sources]
 """Places, or places by event type."""
@@ -108,7 +116,7 @@ def compile_sources(sources: Sources) -> Getter:
     def first(delivery: Delivery) -> object:
         for getter in getters:
             value = getter(delivery)
-            if value is not None:
+            if value is not None and value != "":
                 return value
         return None
 
@@ -177,6 +185,9 @@ def _compile_source(source: str) -> Getter:
     if match and match["query"]:
         parameter = match["query"]
         return lambda delivery: query_value(delivery.query, parameter)
+    if match and match["text"]:
+        text = match["text"]
+        return lambda _: text
     steps = pointer_steps(source)
     if source.startswith("member:"):
         return lambda delivery: _first_container(resolve(delivery.item, steps))
@@ -221,6 +232,17 @@ def resolve(document: object, steps: list[str]) -> object:
             document = document.get(step)
         elif type(document) is list and step.isascii() and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
+        elif type(document) is str and document[:1] == "{":
+            document = _read_object(document).get(step)
         else:
             return None
     return document
+
+
+def _read_object(text: str) -> dict[str, object]:
+    """The object that a text is in JSON; an empty one when it is none."""
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -6,16 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.handshake import HandshakeSpec, SuccessSpec
+from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
 from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.summary import Templates
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "form", "xml", "text"]
-"""How a body is read."""
+Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
+"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
+
+BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -49,8 +53,10 @@ class IdentitySpec(BaseModel):
     )
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
-    summary: dict[str, str] | None = Field(
-        None, description="One line that says what happened, by event type, `*` for the rest."
+    summary: dict[str, Templates] | None = Field(
+        None,
+        description="Templates of the line that says what happened, by event type, `*` for the rest; those in a "
+        "configuration replace its adapter's for the same types.",
     )
 
 
@@ -58,17 +64,36 @@ class DeliverySpec(IdentitySpec):
     """What a delivery carries, and how its sender is answered."""
 
     content: dict[MediaType, Reading] = Field(
-        JSON_CONTENT, min_length=1, description="The media types of bodies, and how each is read."
+        JSON_CONTENT,
+        min_length=1,
+        description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
+    form_xml: str | None = Field(
+        None,
+        max_length=64,
+        description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
+    )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
-    batch: Source | None = Field(
+    batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    )
+    tells_repetitions: bool = Field(
+        default=True,
+        description="Whether a repetition can be told from another event; else every delivery is an event of its own.",
     )
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
     )
+    refusal: RefusalSpec | None = Field(
+        None, description="The answer to whoever is not proven, where the sender demands one."
+    )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+
+    @property
+    def enrols(self) -> bool:
+        """Whether its sender tells the secret that it will sign with."""
+        return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
@@ -78,6 +103,9 @@ class ParameterSpec(BaseModel):
 
     description: str = Field(description="What it is, and where the operator finds it.")
     required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    pattern: str | None = Field(
+        None, max_length=256, description="A regular expression that it matches as a whole."
+    )
 
 
 class AdapterSpec(DeliverySpec):
@@ -108,6 +136,13 @@ class AdapterSpec(DeliverySpec):
             )
         return self
 
+    @model_validator(mode="after")
+    def _parameters_are_declared(self) -> AdapterSpec:
+        for name in self.signature.needed_parameters:
+            if name not in self.parameters or not self.parameters[name].required:
+                raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
+        return self
+
     @property
     def _id_header(self) -> bytes | None:
         return header_name(self.event_id) if isinstance(self.event_id, str) else None
@@ -121,4 +156,4 @@ class AdapterSpec(DeliverySpec):
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
-        return self.signature.scheme_for(self._id_header)
+        return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

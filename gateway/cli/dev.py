@@ -88,11 +88,13 @@ async def _send_samples(config: Config, address: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         for name, provider in config.providers.items():
             adapter = adapter_of(provider)
-            if not sample_names(adapter.name):
+            if not (provider.secrets and sample_names(adapter)):
                 continue
             url = f"{address}/webhooks/{name}"
             secret, sample = provider.secret_texts()[0], load_sample(adapter, None)
-            request = Simulator(adapter, secret, url, sample, provider.public_url).make(time.time())
+            request = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters).make(
+                time.time()
+            )
             await client.post(request.url, content=request.body, headers=request.headers)
 
 

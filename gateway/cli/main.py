@@ -128,6 +128,9 @@ def send(
         int, typer.Option("--count", "-n", min=1, help="How many events, each with its own id.")
     ] = 1,
     repeat: Annotated[int, typer.Option(min=1, help="How often each event is sent.")] = 1,
+    handshake: Annotated[
+        bool, typer.Option("--handshake", help="Greet as the provider does, and send no event.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(help="Where to; by default server.bind of the configuration.")
     ] = None,
@@ -141,13 +144,14 @@ def send(
     - `gateway send github pull_request.opened`
     - `gateway send stripe --tamper body`
     - `gateway send acme --count 10000`
+    - `gateway send slack --handshake`
 
     Exit codes: 0 the answers were as expected, 1 they were not, nobody listens, or there is no such provider,
     sample or file, 2 the command is wrong.
     """
     from gateway.cli.send import run_send
 
-    run_send(config, provider, event, file, tamper, count, repeat, url)
+    run_send(config, provider, event, file, tamper, count, repeat, url, handshake=handshake)
 
 
 @app.command()
@@ -175,12 +179,65 @@ def tail(
 
 @app.command()
 def providers(
-    name: Annotated[str | None, typer.Argument(help="Show one adapter with a block to paste.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(metavar="[NAME|WORD]", help="Show one, or list those with a word in them.")
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the page of all adapters, in Markdown, instead.")
+    ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option(help="For --reference: a YAML file of what proves each adapter.")
+    ] = None,
 ) -> None:
-    """List the adapters, or show one: what its signature covers, where it takes its id and type from."""
-    from gateway.cli.providers import run_providers
+    """List the adapters, or show one: what its signature covers and does not, and the block to paste.
 
-    run_providers(name)
+    For example:
+
+    - `gateway providers`
+    - `gateway providers ed25519`
+    - `gateway providers stripe`
+    """
+    from gateway.cli.providers import run_providers, run_reference
+
+    if reference:
+        run_reference(evidence)
+    else:
+        run_providers(word)
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A captured request; - reads it from standard input.")],
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider", "-p", help="A provider in the configuration, where the path does not tell."
+        ),
+    ] = None,
+    arrived_at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="When it arrived, as in the log: RFC 3339, or Unix seconds.", metavar="TIME"
+        ),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say why a captured request does not verify, offline, by trying what commonly goes wrong.
+
+    The file is raw HTTP (request line, header fields, blank line, body), or JSON: an object with method, url, headers
+    and body, or body_base64. An old capture is judged as of its own timestamp, unless --at says when it came. Neither
+    secrets nor the signature that would be right are shown.
+
+    For example:
+
+    - `gateway explain request.http`
+    - `gateway explain request.json --provider acme --at 2026-11-21T13:00:20Z`
+
+    Exit codes: 0 it verifies, 1 it does not, or it is no request, 3 the configuration is wrong.
+    """
+    from gateway.cli.explain import run_explain
+
+    run_explain(config, file, provider, arrived_at)
 
 
 @app.command()
@@ -198,6 +255,86 @@ def forget(
     from gateway.cli.forget import run_forget
 
     run_forget(config, provider, event_id)
+
+
+schemas = typer.Typer(
+    help="Look at the JSON Schemas that events are held to, propose one from samples, and compare two.",
+    no_args_is_help=True,
+)
+app.add_typer(schemas, name="schemas")
+
+
+@schemas.command("list")
+def schemas_list(
+    adapter: Annotated[str | None, typer.Argument(help="An adapter; all of them when left out.")] = None,
+) -> None:
+    """List the schemas that come with the gateway: event type, title and id.
+
+    The envelope is for the events that have no schema of their own type, nor of the longest dotted prefix of it.
+    """
+    from gateway.cli.schemas import run_list
+
+    run_list(adapter)
+
+
+@schemas.command("show")
+def schemas_show(
+    adapter: Annotated[str, typer.Argument(help="An adapter, as in `gateway schemas list`.")],
+    event: Annotated[str, typer.Argument(help="An event type; it need not have a schema of its own.")],
+) -> None:
+    """Print the schema that an event of this type is held to; which file that is, is told on standard error."""
+    from gateway.cli.schemas import run_show
+
+    run_show(adapter, event)
+
+
+@schemas.command("infer")
+def schemas_infer(
+    files: Annotated[list[Path], typer.Argument(help="Bodies of one event type, or the events of a batch.")],
+    identifier: Annotated[
+        str, typer.Option("--id", help="Its $id: the name that refers to it, and stands in each event.")
+    ] = "urn:webhook-gateway:schema:ADAPTER:EVENT:1",
+    title: Annotated[str, typer.Option(help="Its title.")] = "ADAPTER: EVENT",
+    depth: Annotated[
+        int, typer.Option(min=1, max=16, help="Levels that are described; below, anything passes.")
+    ] = 4,
+    with_example: Annotated[
+        bool, typer.Option("--with-example", help="Put the first sample into it, as an example.")
+    ] = False,
+) -> None:
+    """Propose a schema from samples: lean, so that other names may come along, and what all have is required.
+
+    Remove what your workers do not rely on: what a schema does not name cannot quarantine an event.
+
+    For example:
+
+    - `gateway schemas infer first.json second.json --title 'Acme: order' > schemas/acme.json`
+    """
+    from gateway.cli.schemas import run_infer
+
+    run_infer(files, identifier, title, depth, with_example=with_example)
+
+
+@schemas.command("diff")
+def schemas_diff(
+    old: Annotated[str, typer.Argument(help="A file, or ADAPTER/EVENT for one that comes with the gateway.")],
+    new: Annotated[str, typer.Argument(help="Another, to take its place.")],
+) -> None:
+    """Tell the changes from one schema to another that break from those that are safe, a line each.
+
+    Breaking is meant from the view of whoever sends: an event that passed the old schema can fail the new one. By a
+    safe change none can. The rest is to be looked at. Each line has a JSON Pointer into the schema.
+
+    For example:
+
+    - `gateway schemas diff schemas/acme.json acme-2.json`
+    - `gateway schemas diff github/push own-push.json`
+
+    Exit codes: 0 nothing breaks, 1 something does, or a schema cannot be used.
+    """
+    from gateway.cli.schemas import run_diff
+
+    run_diff(old, new)
 
 
 spool = typer.Typer(

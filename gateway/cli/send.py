@@ -18,8 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
 from gateway.config.loader import adapter_of
-from gateway.config.models import split_bind
+from gateway.config.models import ProviderConfig, split_bind
 from gateway.errors import OperatorError
+from gateway.greetings import GreetingRequest, make_greeting
 from gateway.samples import Sample, load_sample, sample_of
 from gateway.simulator import SignedRequest, Simulator, Tampering
 from providers.adapter import Adapter
@@ -58,18 +59,30 @@ def run_send(
     count: int,
     repeat: int,
     url: str | None,
+    *,
+    handshake: bool,
 ) -> None:
     """Send and show what came back."""
     tampering = _tampering(tamper)
+    if handshake and (tampering or event or file or count * repeat > 1):
+        raise typer.BadParameter("goes without an event", param_hint="--handshake")
     if tampering and count > 1:
         raise typer.BadParameter("spoils one event; leave --count out", param_hint="--tamper")
     config = load_with_dev_secrets(path)
     configured = find_provider(config, path, provider)
     adapter = adapter_of(configured)
-    sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
     host, port = split_bind(config.server.bind)
     target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
-    simulator = Simulator(adapter, configured.secret_texts()[0], target, sample, configured.public_url)
+    if handshake:
+        if not run(_send_handshakes(_greetings(adapter, configured, target), target)):
+            raise typer.Exit(1)
+        return
+    if not configured.secrets:
+        raise OperatorError(f"{provider} has no secret yet; try --handshake")
+    sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
+    simulator = Simulator(
+        adapter, configured.secret_texts()[0], target, sample, configured.public_url, configured.parameters
+    )
     if tampering:
         is_success = run(_send_tampered(simulator, tampering))
     elif count * repeat == 1:
@@ -122,20 +135,50 @@ async def _send_tampered(simulator: Simulator, tampering: Tampering) -> bool:
     return _judge(is_right=answer.status_code == _REFUSED, expected="a refusal")
 
 
+def _greetings(adapter: Adapter, configured: ProviderConfig, target: str) -> list[GreetingRequest]:
+    """All handshakes of a sender."""
+    if not adapter.spec.handshakes:
+        raise OperatorError(f"{adapter.name} has no handshake")
+    secret = configured.secret_texts()[0] if configured.secrets else None
+    token, url = configured.handshake_token_text(), configured.public_url or target
+    return [
+        make_greeting(adapter, spec, secret, token, url, time.time(), configured.parameters)
+        for spec in adapter.spec.handshakes
+    ]
+
+
+async def _send_handshakes(greetings: list[GreetingRequest], target: str) -> bool:
+    async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
+        answers = []
+        for greeting in greetings:
+            url = f"{target}?{greeting.query}" if greeting.query else target
+            answer = await _ask(client, greeting.method, url, greeting.headers, greeting.body)
+            for name, value in answer.headers.items():
+                typer.echo(f"  {name}: {value}")
+            answers.append(answer)
+    return all(answer.is_success for answer in answers)
+
+
 def _judge(*, is_right: bool, expected: str) -> bool:
     typer.echo("As it should be." if is_right else f"NOT as it should be: this needed {expected}.")
     return is_right
 
 
 async def _post(client: httpx.AsyncClient, request: SignedRequest) -> httpx.Response:
-    typer.echo(f"POST {request.url}")
-    for name, value in request.headers.items():
+    return await _ask(client, "POST", request.url, request.headers, request.body)
+
+
+async def _ask(
+    client: httpx.AsyncClient, method: str, target: str, headers: dict[str, str], body: bytes
+) -> httpx.Response:
+    typer.echo(f"{method} {target}")
+    for name, value in headers.items():
         typer.echo(f"  {name}: {value}")
-    typer.echo(f"  ({len(request.body)} bytes)")
+    typer.echo(f"  ({len(body)} bytes)")
     try:
-        answer = await client.post(request.url, content=request.body, headers=request.headers)
+        answer = await client.request(method, target, content=body, headers=headers)
     except httpx.HTTPError as error:
-        raise OperatorError(_explain(error, request.url)) from error
+        raise OperatorError(_explain(error, target)) from error
     typer.echo(f"{answer.status_code} {answer.text}")
     return answer
 

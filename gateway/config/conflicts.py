@@ -32,33 +32,3 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for place, limit in limits:
         if limit and limit > server.max_buffered:
             yield place, f"must not be larger than server.max_buffered ({format_size(server.max_buffered)})"
-
-
-def config_warnings(config: Config) -> list[str]:
-    """What can be meant but is most likely a mistake: one line each, never with a secret."""
-    return [*_shared_secrets(config), *_open_proxies(config), *_late_answers(config)]
-
-
-def _shared_secrets(config: Config) -> Iterator[str]:
-    owners: dict[str, str] = {}
-    for name, provider in config.providers.items():
-        for position, secret in enumerate(provider.secret_texts()):
-            place = f"providers.{name}.secrets.{position}"
-            if secret in owners:
-                yield f"{place}: is also {owners[secret]}; who may send to one may then sign for the other"
-            owners.setdefault(secret, place)
-
-
-def _open_proxies(config: Config) -> Iterator[str]:
-    for position, network in enumerate(config.server.trusted_proxies):
-        if network.prefixlen == 0:
-            yield f"server.trusted_proxies.{position}: is every address; anybody can then claim to be in allow_ips"
-
-
-def _late_answers(config: Config) -> Iterator[str]:
-    deadline = config.server.deadline
-    if config.redis.timeout + config.rabbitmq.confirm_timeout >= deadline:
-        yield (
-            "rabbitmq.confirm_timeout: is with redis.timeout not shorter than server.deadline "
-            f"({format_duration(deadline)}); a request can end before its event is spooled"
-        )

@@ -25,6 +25,7 @@ from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec, DeliverySpec
 from providers.units import format_duration
 
+_HEADROOM = 0.5  # seconds of a sender's patience that are left to the network
 _SHORTEST_SECRET = 16
 _PLACEHOLDER = re.compile(
     r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
@@ -81,7 +82,17 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
-    return Adapter(adapter.name, adapter.spec.model_copy(update=stated)) if stated else adapter
+    if provider.summary:
+        stated["summary"] = {**(adapter.spec.summary or {}), **provider.summary}
+    return (
+        Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
+    )
+
+
+def deadline_of(config: Config, adapter: Adapter) -> float:
+    """Seconds for a whole request of a sender: ``server.deadline``, or less where it waits for less."""
+    deadline, patience = config.server.deadline, adapter.spec.patience
+    return min(deadline, max(patience - _HEADROOM, patience / 2)) if patience else deadline
 
 
 def _check_provider(
@@ -105,7 +116,16 @@ def _check_provider(
     except ValueError as error:
         yield (), _text_of(error)
         return
-    yield from _check_secrets(provider, adapter)
+    mistakes = list(_check_parameters(provider, adapter))
+    yield from mistakes
+    yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
+    yield from _check_handshakes(provider, adapter)
+    unmasked = sorted(kind for kind, how in adapter.spec.content.items() if how in ("xml", "text"))
+    if provider.redact and unmasked:
+        yield (
+            ("redact",),
+            f"cannot mask anything in {', '.join(unmasked)}, which goes out as it came; leave that out of content",
+        )
     if provider.schema_file:
         try:
             load_file(folder / provider.schema_file)
@@ -122,24 +142,73 @@ def _check_provider(
         )
 
 
-def _check_secrets(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    known = adapter.spec.parameters
+    for name in provider.parameters:
+        if name not in known:
+            yield (
+                ("parameters", name),
+                f"is no parameter of adapter {adapter.name}{suggest(name, known)}",
+            )
+        elif not provider.parameters[name].strip():
+            yield ("parameters", name), "is empty"
+        elif (pattern := known[name].pattern) and not re.fullmatch(pattern, provider.parameters[name]):
+            yield ("parameters", name), f"must match {pattern}"
+    for name, parameter in known.items():
+        if parameter.required and name not in provider.parameters:
+            yield (
+                ("parameters",) if provider.parameters else (),
+                f"parameters.{name} is needed by adapter {adapter.name}: {parameter.description}",
+            )
+
+
+def _check_secrets(
+    provider: ProviderConfig, adapter: Adapter, parameters: Mapping[str, str] | None
+) -> Iterator[tuple[FieldPath, str]]:
+    needs_secret = adapter.spec.signature.needs_secret and not (provider.enrol and adapter.spec.enrols)
+    if not provider.secrets and needs_secret:
+        yield ("secrets",), "is empty"
     for position, secret in enumerate(provider.secret_texts()):
-        problem = None
-        if not secret.strip():
-            problem = "is empty; everybody could sign with an empty secret"
-        elif secret != secret.strip():
-            problem = "has white space around it"
-        elif _PLACEHOLDER.fullmatch(secret):
-            problem = "looks like a placeholder; use the secret that the sender shows you"
-        elif len(secret) < _SHORTEST_SECRET:
-            problem = f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
-        else:
-            try:
-                adapter.bind([secret])
-            except SecretFormatError as error:
-                problem = str(error)
+        problem = _problem_of(secret)
+        if not problem and parameters is not None:
+            problem = _problem_of_key(secret, adapter, parameters)
         if problem:
             yield ("secrets", position), problem
+
+
+def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]) -> str | None:
+    if len(secret) < _SHORTEST_SECRET:
+        return f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
+    try:
+        adapter.bind([secret], parameters)
+    except SecretFormatError as error:
+        return str(error)
+    return None
+
+
+def _check_handshakes(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    token = provider.handshake_token_text()
+    if any(handshake.needs_token for handshake in adapter.spec.handshakes):
+        problem = (
+            "is missing; it is what you tell the sender to show" if token is None else _problem_of(token)
+        )
+        if problem:
+            yield ("handshake_token",), problem
+    elif token is not None:
+        yield ("handshake_token",), f"is not used by adapter {adapter.name}"
+    if provider.enrol and not adapter.spec.enrols:
+        yield ("enrol",), f"is not for adapter {adapter.name}, whose sender tells no secret"
+
+
+def _problem_of(secret: str) -> str | None:
+    """What makes a text no secret, whatever it is for."""
+    if not secret.strip():
+        return "is empty; everybody could sign with an empty secret"
+    if secret != secret.strip():
+        return "has white space around it"
+    if _PLACEHOLDER.fullmatch(secret):
+        return "looks like a placeholder; use the secret that the sender shows you"
+    return None
 
 
 def _text_of(error: ValueError) -> str:

@@ -35,18 +35,20 @@ def describe(error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """What was probably meant by ``word``, or that there is no such thing on purpose."""
+    if _SWITCHES_OFF.search(word):
+        return f"; {ALWAYS_VERIFIED}"
     close = get_close_matches(word, list(known), n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; {ALWAYS_VERIFIED}" if _SWITCHES_OFF.search(word) else ""
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
     # The branches of a union and the keys of a mapping stand in pydantic's path, but not in the file.
+    path = detail["loc"]
     place = tuple(
         step
-        for step in detail["loc"]
-        if step not in ("hmac", "standard_webhooks", "[key]")
+        for step, before in zip(path, (None, *path), strict=False)
+        if before != "signature"
+        and step != "[key]"
         and not (isinstance(step, str) and step.startswith(("function-", "list[", "dict[", "constrained-")))
     )
     match detail["type"]:

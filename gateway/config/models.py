@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gateway.publishers.amqp import BrokerUrl
+from gateway.redaction import Pointer
 from providers.schemes import SignatureSpec
 from providers.spec import DeliverySpec, ParameterName
 from providers.units import Duration, Rate, Size
@@ -196,7 +197,8 @@ class ProviderConfig(DeliverySpec):
 
     adapter: str = Field(description="What kind of sender this is; `gateway providers` lists them.")
     secrets: list[SecretStr] = Field(
-        min_length=1, max_length=MAX_SECRETS, description="The secrets in use; several while rotating."
+        max_length=MAX_SECRETS,
+        description="The secrets in use; several while rotating. None only where `enrol` waits for the first.",
     )
     signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
     parameters: dict[ParameterName, str] = Field(
@@ -224,9 +226,19 @@ class ProviderConfig(DeliverySpec):
         alias="schema",
         description="A JSON Schema for every event of this provider, relative to this file.",
     )
+    redact: list[Pointer] = Field(
+        [],
+        max_length=64,
+        description="JSON Pointers, such as `/customer/*/email`, to values in an event that nobody behind the "
+        "gateway may see; they become `***`.",
+    )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None, description="The address as the sender has it, where its signature covers that."
     )
+
+    def handshake_token_text(self) -> str | None:
+        """The ``handshake_token`` in clear, for the adapter alone."""
+        return None if self.handshake_token is None else self.handshake_token.get_secret_value()
 
     def secret_texts(self) -> list[str]:
         """The secrets in clear, for the adapter alone."""

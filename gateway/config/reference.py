@@ -10,7 +10,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.config.models import Config, ProviderConfig
-from providers.schemes.hmac import HmacSpec, TimestampSpec
+from providers.schemes.hmac import HmacSpec
+from providers.schemes.timestamps import TimestampSpec
 from providers.spec import DeliverySpec
 from providers.units import format_duration, format_size
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 import structlog
 
-from gateway.answers import Answer, Fields
+from gateway.answers import NO_CONTENT, Answer, Fields
 from gateway.errors import (
     BodyTooLarge,
     HeadersTooLarge,
@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange, Head
 from gateway.http.application import ask
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
-from gateway.pipeline import Event
+from gateway.pipeline import Work, width_of
 from gateway.webhooks import MAX_TARGET, Webhooks
 from providers import Headers, MalformedRequest, Rejection
 
@@ -44,6 +44,7 @@ _LARGEST_HEAD = 64 * 1024  # bytes that arrive without completing a head; what i
 _MOST_FRAMING = 1024 * 1024  # bytes of a request that are no body; the parser keeps trailers without a bound
 _FRAMING_OF_A_BYTE = 8  # and for each byte of the body, which may come in chunks of one
 _MOST_PIPELINED = 100
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 log = structlog.get_logger()
@@ -341,11 +342,12 @@ class Connection(asyncio.Protocol):
             if listener.in_flight >= listener.limits.in_flight:
                 listener.webhooks.refuse(exchange, Overloaded("too many events at a time"))
             else:
-                event = listener.webhooks.examine(exchange, incoming.take_body())
-                if event is not None:
-                    listener.in_flight += 1
+                work = listener.webhooks.examine(exchange, incoming.take_body())
+                if work is not None:
+                    width = width_of(work)
+                    listener.in_flight += width
                     self.due_at = incoming.opened_at + exchange.endpoint.deadline
-                    self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, event))
+                    self._start(incoming, self._deliver(incoming, listener.webhooks, exchange, work, width))
                     return
         self._forget_body(incoming)
         self._answer(incoming, exchange.answer)
@@ -357,12 +359,12 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._listener.tasks.discard)
 
     async def _deliver(
-        self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, event: Event
+        self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, work: Work, width: int
     ) -> None:
         try:
-            await webhooks.deliver(exchange, event)
+            await webhooks.deliver(exchange, work)
         finally:
-            self._listener.in_flight -= 1
+            self._listener.in_flight -= width
             self._forget_body(incoming)
         self._go_on(incoming, exchange.answer)
 
@@ -400,7 +402,7 @@ class Connection(asyncio.Protocol):
             return
         is_last = not self._queue and (self._is_deaf or self._listener.is_closing)
         head = _render_head(answer.status, answer.fields, len(answer.body), is_last)
-        body = b"" if incoming.head.method == "HEAD" else answer.body
+        body = b"" if incoming.head.method == "HEAD" or answer.status == NO_CONTENT else answer.body
         transport.write(b"".join((head, self._listener.date, b"\r\n", body)))
         now = self._loop.time()
         if is_last:
@@ -439,10 +441,11 @@ class _Rest:
 
 @lru_cache(maxsize=4096)
 def _render_head(status: int, fields: Fields, length: int, is_last: bool) -> bytes:
-    phrase = HTTPStatus(status).phrase
+    phrase = _PHRASES.get(status, "")
     lines = [b"HTTP/1.1 %d %b" % (status, phrase.encode())]
     lines += [b"%b: %b" % field for field in fields]
-    lines.append(b"content-length: %d" % length)
+    if status != NO_CONTENT:
+        lines.append(b"content-length: %d" % length)
     if is_last:
         lines.append(b"connection: close")
     return b"\r\n".join([*lines, b""])

@@ -1,10 +1,11 @@
 """JSON Schemas: found by adapter and event type, checked at load, compiled once, never fetched."""
 
-from gateway.schemas.catalogue import AdapterSchemas, Catalogue, load_file
+from gateway.schemas.catalogue import ENVELOPE, AdapterSchemas, Catalogue, load_file, read_document
 from gateway.schemas.lint import SchemaError, check_document
 from gateway.schemas.schema import MAX_VIOLATIONS, Schema, Violation
 
 __all__ = [
+    "ENVELOPE",
     "MAX_VIOLATIONS",
     "AdapterSchemas",
     "Catalogue",
@@ -13,4 +14,5 @@ __all__ = [
     "Violation",
     "check_document",
     "load_file",
+    "read_document",
 ]

@@ -25,7 +25,7 @@ MAX_BRANCHES = 100
 MAX_SCHEMA_DEPTH = 64
 """Levels of nesting of a schema, which are two for each level of what it describes."""
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _KEYWORDS = frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
     "$schema", "$id", "$anchor", "$defs", "$comment", "title", "description", "examples", "default",
     "deprecated", "readOnly", "writeOnly", "then", "else", "minContains", "maxContains",
@@ -39,9 +39,9 @@ _REFUSED_KEYWORDS = {
     "$dynamicRef": "can lead anywhere; write $ref",
     "$dynamicAnchor": "is only for $dynamicRef; write $anchor",
 }
-_MAPS_OF_SCHEMAS = ("properties", "patternProperties", "$defs", "dependentSchemas")
-_LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
-_SINGLE_SCHEMAS = (
+MAPS_OF_SCHEMAS = ("properties", "patternProperties", "$defs", "dependentSchemas")
+LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf", "prefixItems")
+SINGLE_SCHEMAS = (
     "not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames",
     "unevaluatedItems", "unevaluatedProperties", "contentSchema",
 )  # fmt: skip
@@ -65,8 +65,8 @@ def check_document(document: object, place: str) -> None:
         raise SchemaError(f"{place}: is not a JSON object")
     if is_deeper(document, MAX_SCHEMA_DEPTH):
         raise SchemaError(f"{place}: is nested in more than {MAX_SCHEMA_DEPTH} levels")
-    if document.setdefault("$schema", _DIALECT) != _DIALECT:
-        raise SchemaError(f"{place}: $schema must be {_DIALECT}")
+    if document.setdefault("$schema", DIALECT) != DIALECT:
+        raise SchemaError(f"{place}: $schema must be {DIALECT}")
     try:
         jsonschema.Draft202012Validator.check_schema(document, _NO_FORMATS)
     except jsonschema.SchemaError as error:
@@ -88,13 +88,13 @@ def subschemas(
     if not isinstance(schema, dict):
         return
     yield path, schema
-    for keyword in _MAPS_OF_SCHEMAS:
+    for keyword in MAPS_OF_SCHEMAS:
         for name, inner in schema.get(keyword, {}).items():
             yield from subschemas(inner, (*path, keyword, name))
-    for keyword in _LISTS_OF_SCHEMAS:
+    for keyword in LISTS_OF_SCHEMAS:
         for position, inner in enumerate(schema.get(keyword, [])):
             yield from subschemas(inner, (*path, keyword, position))
-    for keyword in _SINGLE_SCHEMAS:
+    for keyword in SINGLE_SCHEMAS:
         yield from subschemas(schema.get(keyword), (*path, keyword))
 
 

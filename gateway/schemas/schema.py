@@ -58,7 +58,7 @@ class Schema:
         self.title: str = document.get("title", "")
         self.description: str = document.get("description", "")
         self.examples: list[Any] = document.get("examples", [])
-        parts = [schema for _, schema in subschemas(document)]
+        parts = list(_parts(document, by_id))
         alternatives = sum(len(part.get(keyword, ())) for part in parts for keyword in ("anyOf", "oneOf"))
         errors_of_a_value = 1 + alternatives + max(len(part.get("required", ())) for part in parts)
         self._has_alternatives = alternatives > 0
@@ -86,6 +86,18 @@ class Schema:
         except ValidationError as error:
             return _violations([error])
         return []
+
+
+def _parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All schemas in a document and in those that it refers to."""
+    waiting, seen = [document], set()
+    while waiting:
+        for _, part in subschemas(waiting.pop()):
+            yield part
+            reference = part.get("$ref", "").partition("#")[0]
+            if reference in by_id and reference not in seen:
+                seen.add(reference)
+                waiting.append(by_id[reference])
 
 
 def _has_at_most(payload: object, count: int) -> bool:

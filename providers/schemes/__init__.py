@@ -10,8 +10,22 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
+from providers.schemes.braintree import BraintreeSpec
+from providers.schemes.coinbase_cdp import CoinbaseCdpSpec
+from providers.schemes.contentful import ContentfulSpec
+from providers.schemes.ebay import EbaySpec
 from providers.schemes.hmac import HmacSpec
+from providers.schemes.jwt import JwtSpec
+from providers.schemes.mercado_pago import MercadoPagoSpec
+from providers.schemes.paddle_classic import PaddleClassicSpec
+from providers.schemes.paypal import PaypalSpec
+from providers.schemes.plaid import PlaidSpec
+from providers.schemes.plivo import PlivoSpec
+from providers.schemes.public_key import PublicKeySpec
+from providers.schemes.sns import SnsSpec
 from providers.schemes.standard_webhooks import StandardWebhooksSpec
+from providers.schemes.token import BasicSpec, TokenSpec
+from providers.schemes.twilio import TwilioSpec
 
 
 def _scheme_of(value: Any) -> str | None:
@@ -19,7 +33,23 @@ def _scheme_of(value: Any) -> str | None:
 
 
 SignatureSpec = Annotated[
-    Annotated[HmacSpec, Tag("hmac")] | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")],
+    Annotated[BasicSpec, Tag("basic")]
+    | Annotated[BraintreeSpec, Tag("braintree")]
+    | Annotated[CoinbaseCdpSpec, Tag("coinbase_cdp")]
+    | Annotated[ContentfulSpec, Tag("contentful")]
+    | Annotated[EbaySpec, Tag("ebay")]
+    | Annotated[HmacSpec, Tag("hmac")]
+    | Annotated[JwtSpec, Tag("jwt")]
+    | Annotated[MercadoPagoSpec, Tag("mercado_pago")]
+    | Annotated[PaddleClassicSpec, Tag("paddle_classic")]
+    | Annotated[PaypalSpec, Tag("paypal")]
+    | Annotated[PlaidSpec, Tag("plaid")]
+    | Annotated[PlivoSpec, Tag("plivo")]
+    | Annotated[PublicKeySpec, Tag("public_key")]
+    | Annotated[SnsSpec, Tag("sns")]
+    | Annotated[StandardWebhooksSpec, Tag("standard_webhooks")]
+    | Annotated[TokenSpec, Tag("token")]
+    | Annotated[TwilioSpec, Tag("twilio")],
     Discriminator(_scheme_of),
 ]
 """How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""

@@ -1,115 +1,129 @@
 """HMAC over a template of the request: the scheme of most senders, described wholly in YAML.
 
-Covers the plain ``sha256=<hex of the body>`` of GitHub, the ``t=…,v1=…`` list of Stripe and nearly all in
-between. The signature covers what its ``signed`` template names and nothing else: the headers that are not
-in the template can be changed by whoever relays the request.
+Covers the plain ``sha256=<hex of the body>`` of GitHub, the ``t=…,v1=…`` list of Stripe, signatures that stand
+in the query or the body, digests of a text with the secret in it, and nearly all in between. The signature
+covers what its ``signed`` template names and nothing else: the headers that are not in the template can be
+changed by whoever relays the request.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.encodings import ENCODERS, Encoding
+from providers.schemes.hmac_verifier import HmacVerifier, OddHmacVerifier
+from providers.schemes.layout import PLAIN, Draft, Layout, Places, is_in_body, listed
 from providers.schemes.scheme import (
-    MAX_CANDIDATES,
     NO_PARAMETERS,
     SchemeSpec,
     Signed,
-    StaticVerifier,
-    check_tolerance,
-    longest_timestamp,
-    read_timestamp,
-    single,
 )
+from providers.schemes.template import Template, template_fields
+from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from providers.secrets import SecretFormat, decode_secret
-from providers.units import Duration
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-Affix = Annotated[str, StringConstraints(pattern=r"^[!-~]{0,32}$")]
+Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
+Separator = Literal[",", " ", ";", "&"]
 
-_FIELD = re.compile(r"\{(body|timestamp|id|method|url|path|header:[A-Za-z0-9-]{1,64})\}")
-_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
-    "hex": binascii.hexlify,
-    "base64": base64.b64encode,
-    "base64url": base64.urlsafe_b64encode,
-}
-_UNITS_PER_SECOND = {"s": 1, "ms": 1000}
-
-
-class TimestampSpec(BaseModel):
-    """The signed moment: in a header of its own, or an element of the signature header."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    header: HeaderName | None = Field(None, description="The header that carries the timestamp.")
-    element: Affix | None = Field(
-        None,
-        min_length=1,
-        description="How the element of the signature header that is the timestamp begins, such as `t=`.",
-    )
-    unit: Literal["s", "ms"] = Field(
-        "s", description="What the timestamp counts since 1970: seconds or milliseconds."
-    )
-    tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> TimestampSpec:
-        if (self.header is None) == (self.element is None):
-            raise ValueError("needs either header or element, to say where the timestamp is")
-        return self
+_PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
+"""A place of which people are told the last step."""
 
 
 class HmacSpec(SchemeSpec):
     """How a sender signs with HMAC."""
 
     scheme: Literal["hmac"] = Field("hmac", description="The family of the scheme.")
-    header: HeaderName = Field(description="The header that carries the signature.")
-    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field(
-        "sha256", description="The digest in the HMAC."
+    header: HeaderName | Annotated[list[HeaderName], Field(min_length=1, max_length=10)] | None = Field(
+        None, description="The header that carries the signature, or several of which any may."
     )
-    encoding: Literal["hex", "base64", "base64url"] = Field("hex", description="How the digest is written.")
+    place: Places | None = Field(
+        None,
+        description=(
+            "Where the signature stands when it is in no header: `query:NAME`, `body:/json/pointer`, "
+            "or `item:/json/pointer` in every event of a batch; of several the first where there is one."
+        ),
+    )
+    construction: Literal["hmac", "hash"] = Field(
+        "hmac", description="HMAC with the secret, or the digest alone of a text that contains {secret}."
+    )
+    algorithm: Algorithm = Field("sha256", description="The digest.")
+    encoding: Encoding = Field("hex", description="How the digest is written.")
     prefix: Affix = Field("", description="What stands before each signature, such as `sha256=` or `v1=`.")
-    separator: Literal[",", " ", ";", "&"] | None = Field(
+    separator: Separator | None = Field(
         None,
         description="What separates the elements, when the header is a list; those without the prefix are skipped.",
     )
+    group_separator: Separator | None = Field(
+        None, description="What separates several such lists, each with a timestamp of its own."
+    )
     signed: str = Field(
         "{body}",
-        max_length=256,
-        description="What is signed, from {body} {timestamp} {id} {method} {url} {path} {header:NAME} and literal text.",
+        max_length=1024,
+        description=(
+            "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
+            "{json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
+        ),
+    )
+    binds_body: bool = Field(
+        default=True,
+        description="Said to be false where the sender does not sign the body: whoever saw one delivery can forge others.",
     )
     secret_format: SecretFormat = Field("raw", description="How the secret's text becomes the key.")
+    secret_suffix: Affix = Field("", description="What the sender appends to the key.")
     timestamp: TimestampSpec | None = Field(
         None, description="Where the signed timestamp is; without it, replays pass."
     )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> HmacSpec:
-        fields = _FIELD.findall(self.signed)
-        if re.search(r"[{}]", _FIELD.sub("", self.signed)):
+        fields = template_fields(self.signed)
+        if (self.header is None) == (self.place is None):
+            raise ValueError("needs either header or place, to say where the signature is")
+        signs_body = any(field in {"body", "form"} or field.startswith("json:") for field in fields)
+        if self.binds_body and not signs_body:
             raise ValueError(
-                "signed has an unknown field in braces; there are {body} {timestamp} {id} {method} {url} {path} "
-                "{header:NAME}"
+                "signed must contain {body}, or the signature would prove nothing about the event; "
+                "where that is so, say binds_body: false"
             )
-        if "body" not in fields:
-            raise ValueError(
-                "signed must contain {body}, or the signature would prove nothing about the event"
-            )
-        if ("timestamp" in fields) != (self.timestamp is not None):
-            raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
-        if self.timestamp and self.timestamp.element and not self.separator:
-            raise ValueError("timestamp.element needs a separator that splits the signature header")
+        if not self.binds_body and signs_body:
+            raise ValueError("binds_body is false although signed contains the body")
+        if self.construction == "hash" and not self.signs_secret:
+            raise ValueError("construction: hash needs {secret} in signed, or anybody could make the digest")
+        if is_in_body(self.place) and self.binds_body:
+            raise ValueError("place cannot be in the body that is signed")
+        self._check_timestamp(fields)
         return self
+
+    def _check_timestamp(self, fields: list[str]) -> None:
+        timestamp = self.timestamp
+        is_bound = timestamp is not None and self.binds_body and is_in_body(timestamp.place)
+        if not is_bound and ("timestamp" in fields) != (timestamp is not None):
+            raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
+        if timestamp and timestamp.is_in_signature and not self.separator:
+            raise ValueError("timestamp.element needs a separator that splits the signature header")
+        if timestamp and timestamp.is_in_signature and isinstance(self.header, list):
+            raise ValueError("timestamp.element needs a single header")
+        if self.group_separator and not (timestamp and timestamp.is_in_signature):
+            raise ValueError("group_separator needs a timestamp.element, which tells the groups apart")
+        if self.group_separator and self.group_separator == self.separator:
+            raise ValueError("group_separator must differ from separator")
+
+    @property
+    def headers(self) -> list[str]:
+        """The header fields that may carry the signature."""
+        return [self.header] if isinstance(self.header, str) else self.header or []
+
+    @property
+    def signs_secret(self) -> bool:
+        """Whether the secret is part of what is signed."""
+        return "{secret}" in self.signed
 
     @property
     def signs_id(self) -> bool:
@@ -121,176 +135,121 @@ class HmacSpec(SchemeSpec):
 
         Nothing verifies without the fields that are signed, so no other can stand in for a signed first one.
         """
-        signed = {field.removeprefix("header:").lower().encode() for field in _FIELD.findall(self.signed)}
+        fields = template_fields(self.signed)
+        signed = {
+            field.removeprefix("header:").lower().encode() for field in fields if field.startswith("header:")
+        }
         return not names or self.signs_id or names[0] in signed
 
     @property
     def needs_url(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
-        return "{url}" in self.signed
+        return not {"url", "url:decoded"}.isdisjoint(template_fields(self.signed))
+
+    @property
+    def is_body_bound(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.is_body_bound`."""
+        return self.binds_body
+
+    @property
+    def template(self) -> str:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
+        return self.signed
 
     @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.timestamp is not None
 
-    def scheme_for(self, id_header: bytes | None) -> HmacScheme:
+    def scheme_for(self, layout: Layout) -> HmacScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
-        return HmacScheme(self, id_header)
+        return HmacScheme(self, layout)
 
     def describe(self) -> str:
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
-        return f"HMAC-{self.algorithm} of {self.signed}, {self.encoding} in {self.header}"
+        digest = f"HMAC-{self.algorithm}" if self.construction == "hmac" else self.algorithm
+        places = " or ".join(listed(self.place) or self.headers)
+        signed = _PATH.sub(r"{\1}", self.signed)
+        return f"{digest} of {signed}, {self.encoding} in {places}"
 
 
 class HmacScheme:
-    """The scheme of an :class:`HmacSpec`; ``id_header`` is the header that ``{id}`` stands for."""
+    """The scheme of an :class:`HmacSpec`, for bodies that are laid out as told."""
 
-    def __init__(self, spec: HmacSpec, id_header: bytes | None = None) -> None:
+    def __init__(self, spec: HmacSpec, layout: Layout = PLAIN) -> None:
         self.spec = spec
-        self.template = _Template(spec.signed, id_header)
+        self.layout = layout
+        self.template = Template(spec.signed, layout.id_header)
+        self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> HmacVerifier:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        return HmacVerifier(self, [decode_secret(secret, self.spec.secret_format) for secret in secrets])
+        keys = [self._key(secret) for secret in secrets]
+        return HmacVerifier(self, keys) if self.is_plain else OddHmacVerifier(self, keys)
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
-        """See :meth:`providers.schemes.scheme.Scheme.sign`."""
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`.
+
+        Raises:
+            ValueError: the body has no room for what belongs into it.
+        """
+        spec, key = self.spec, self._key(secret)
+        moment = ""
+        draft = Draft(request, self.layout, needs_payload=self.needs_payload or self.has_moment_in_body)
+        if spec.timestamp and self.timestamp:
+            moment = self.timestamp.write(now)
+            for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
+                draft.write(spec.timestamp.header, spec.timestamp.place, moment, delivery)
+        unsigned = draft.request()
+        for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
+            message = self.template.render(unsigned, moment.encode(), key, delivery)
+            signature = spec.prefix + ENCODERS[spec.encoding](self.digest(key, message)).decode()
+            elements = [signature]
+            if spec.timestamp and spec.timestamp.is_in_signature:
+                elements.insert(spec.timestamp.position or 0, f"{spec.timestamp.element or ''}{moment}")
+            text = (spec.separator or "").join(elements)
+            draft.write(spec.headers[0] if spec.headers else None, spec.place, text, delivery)
+        return draft.signed()
+
+    @property
+    def is_itemwise(self) -> bool:
+        """Whether every event of a batch is signed by itself."""
+        places = listed(self.spec.place)
+        if self.spec.timestamp:
+            places = places + listed(self.spec.timestamp.place)
+        return self.template.is_itemwise or any(place.startswith("item:") for place in places)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is as nearly all are: an HMAC, in one header, of what need not be parsed."""
         spec = self.spec
-        fields, elements, moment = {}, [], b""
-        if spec.timestamp:
-            moment = str(int(now * _UNITS_PER_SECOND[spec.timestamp.unit])).encode()
-            if spec.timestamp.header:
-                fields[spec.timestamp.header] = moment.decode()
-            else:
-                elements.append(f"{spec.timestamp.element}{moment.decode()}")
-        key = decode_secret(secret, spec.secret_format)
-        digest = hmac.digest(key, self.template.render(request, moment), spec.algorithm)
-        elements.append(spec.prefix + _ENCODERS[spec.encoding](digest).decode())
-        signature = (spec.separator or "").join(elements)
-        return Signed(fields | {spec.header: signature}, request.body, request.query)
-
-
-class HmacVerifier(StaticVerifier):
-    """An :class:`HmacScheme` bound to its keys, with all that a request does not change worked out."""
-
-    def __init__(self, scheme: HmacScheme, keys: list[bytes]) -> None:
-        spec = scheme.spec
-        self._keys = keys
-        self._render = scheme.template.render
-        self._header = spec.header.lower().encode()
-        self._prefix = spec.prefix.encode()
-        self._separator = spec.separator.encode() if spec.separator else None
-        self._algorithm = spec.algorithm
-        self._encode = _ENCODERS[spec.encoding]
-        self._folds_case = spec.encoding == "hex"
-        self._length = len(self._encode(hmac.digest(b"k", b"", spec.algorithm)))
-        self._timestamp_header = self._timestamp_element = None
-        if spec.timestamp:
-            self._units_per_second = _UNITS_PER_SECOND[spec.timestamp.unit]
-            self._longest_timestamp = longest_timestamp(self._units_per_second)
-            self._tolerance = spec.timestamp.tolerance
-            self._timestamp_header = spec.timestamp.header.lower().encode() if spec.timestamp.header else None
-            self._timestamp_element = spec.timestamp.element.encode() if spec.timestamp.element else None
-        self._has_timestamp = spec.timestamp is not None
-
-    def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
-        candidates, moment = self._read(request)
-        timestamp = read_timestamp(moment, self._longest_timestamp) if self._has_timestamp else 0
-        message = self._render(request, moment)
-        matched = -1
-        # All keys against all candidates, without an early end: neither how many were tried nor which one
-        # matched can be seen from the time that it takes.
-        for slot in range(len(self._keys) - 1, -1, -1):
-            expected = self._encode(hmac.digest(self._keys[slot], message, self._algorithm))
-            for candidate in candidates:
-                if hmac.compare_digest(expected, candidate):
-                    matched = slot
-        if matched < 0:
-            raise SignatureRejected("signature_mismatch")
-        if self._has_timestamp:
-            check_tolerance(timestamp / self._units_per_second, now, self._tolerance)
-        return matched
-
-    def _read(self, request: RawRequest) -> tuple[list[bytes], bytes]:
-        """The candidate signatures and the text of the timestamp (empty when the scheme has none)."""
-        value = single(request.headers, self._header, "signature_missing")
-        moment = b""
-        if self._timestamp_header:
-            moment = single(request.headers, self._timestamp_header, "timestamp_missing")
-        if self._separator is None:
-            return self._candidates([value]), moment
-        elements = value.split(self._separator)
-        if b" " in value or b"\t" in value:
-            elements = [element.strip(b" \t") for element in elements]
-        if self._timestamp_element:
-            moments = [element for element in elements if element.startswith(self._timestamp_element)]
-            if len(moments) != 1:
-                raise SignatureRejected("signature_ambiguous" if moments else "timestamp_missing")
-            moment = moments[0].removeprefix(self._timestamp_element)
-        return self._candidates(elements), moment
-
-    def _candidates(self, elements: list[bytes]) -> list[bytes]:
-        start = len(self._prefix)
-        found = [element[start:] for element in elements if element.startswith(self._prefix)]
-        if len(found) > MAX_CANDIDATES:
-            raise SignatureRejected("too_many_signatures")
-        whole = [
-            candidate.lower() if self._folds_case else candidate
-            for candidate in found
-            if len(candidate) == self._length
-        ]
-        if not whole:
-            raise SignatureRejected(
-                "signature_malformed" if found or not self._separator else "signature_missing"
-            )
-        return whole
-
-
-class _Template:
-    """A ``signed`` template, split once into literal pieces and the functions that fill in the others."""
-
-    def __init__(self, template: str, id_header: bytes | None) -> None:
-        pieces = _FIELD.split(template)
-        self._pieces: list[bytes | Callable[[RawRequest, bytes], bytes]] = [
-            _filler(piece, id_header) if position % 2 else piece.encode()
-            for position, piece in enumerate(pieces)
-            if piece
-        ]
-        self.render = _COMMON_TEMPLATES.get(template, self._join)
-
-    def _join(self, request: RawRequest, moment: bytes) -> bytes:
-        return b"".join(
-            [piece if isinstance(piece, bytes) else piece(request, moment) for piece in self._pieces]
+        is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
+        is_parsed = self.needs_payload or self.has_moment_in_body
+        return isinstance(spec.header, str) and not (
+            spec.signs_secret or is_elsewhere or is_parsed or not spec.binds_body
         )
 
+    @property
+    def needs_payload(self) -> bool:
+        """Whether the body has to be parsed before the signature can be checked."""
+        return (
+            self.template.needs_payload
+            or is_in_body(self.spec.place)
+            or (self.has_moment_in_body and "{timestamp}" in self.spec.signed)
+        )
 
-_COMMON_TEMPLATES: dict[str, Callable[[RawRequest, bytes], bytes]] = {
-    "{body}": lambda request, _: request.body,
-    "{timestamp}.{body}": lambda request, moment: b"%b.%b" % (moment, request.body),
-}
-"""What most senders sign, without the detour over pieces."""
+    @property
+    def has_moment_in_body(self) -> bool:
+        """Whether the timestamp stands in the body."""
+        return self.spec.timestamp is not None and is_in_body(self.spec.timestamp.place)
 
+    def digest(self, key: bytes, message: bytes) -> bytes:
+        """What is signed, digested; the key is in the message already where it is no HMAC."""
+        if self.spec.construction == "hash":
+            return hashlib.new(self.spec.algorithm, message).digest()
+        return hmac.digest(key, message, self.spec.algorithm)
 
-def _filler(field: str, id_header: bytes | None) -> Callable[[RawRequest, bytes], bytes]:
-    match field.partition(":"):
-        case ("body", _, _):
-            return lambda request, _: request.body
-        case ("timestamp", _, _):
-            return lambda _, moment: moment
-        case ("method", _, _):
-            return lambda request, _: request.method.encode()
-        case ("url", _, _):
-            return lambda request, _: request.url.encode("latin-1")
-        case ("path", _, _):
-            return lambda request, _: request.path.encode("latin-1")
-        case ("id", _, _):
-            if id_header is None:
-                raise ValueError(
-                    "{id} in signed needs event_id: header:…, since nothing is parsed before it is verified"
-                )
-            name = id_header
-        case (_, _, header):
-            name = header.lower().encode()
-    return lambda request, _: single(request.headers, name, "signed_header_missing")
+    def _key(self, secret: str) -> bytes:
+        return decode_secret(secret, self.spec.secret_format) + self.spec.secret_suffix.encode()

@@ -6,19 +6,21 @@ alphabets, missing padding and non-canonical last characters fail without a rule
 
 from __future__ import annotations
 
-import re
+import secrets
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from providers.rejections import SignatureFault, SignatureRejected
 from providers.request import Headers, RawRequest
 
+if TYPE_CHECKING:
+    from providers.schemes.layout import Layout
+
 MAX_CANDIDATES = 5
 """Signatures in one request that are looked at; a sender that rotates its secret sends two."""
 
-_DIGITS = re.compile(rb"[0-9]{1,15}")
 _LONGEST_SECONDS = 12
 
 
@@ -36,16 +38,37 @@ class Signed(NamedTuple):
     query: bytes = b""
 
 
+class SecretPair(NamedTuple):
+    """A secret as its two sides have it; the same for both unless there is a private and a public key.
+
+    Attributes:
+        sender: what the sender signs with.
+        receiver: what is configured here.
+    """
+
+    sender: str
+    receiver: str
+
+
 class KeyRequest(NamedTuple):
     """A public key that is to be fetched before a request can be verified. The scheme has pinned its host.
 
     Attributes:
         url: its address, https.
-        body: JSON to be POSTed there; None for a GET.
+        key_id: which key it is, where the address does not say it.
+        body: what is to be POSTed there; None for a GET.
+        headers: header fields to be sent, such as the media type of the body.
+        is_refresh: whether the key that was fetched before will do if this cannot be had.
     """
 
     url: str
+    key_id: str = ""
     body: bytes | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    is_refresh: bool = False
+
+    def __repr__(self) -> str:
+        return f"KeyRequest({self.url!r}, {self.key_id!r})"  # the rest may be secret
 
 
 class KeyNeeded(Exception):
@@ -93,7 +116,9 @@ class Scheme(Protocol):
             SecretFormatError: a secret is not in the format of the scheme.
         """
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = ...
+    ) -> Signed:
         """``request`` as a sender who knows ``secret`` sends it at ``now``, in Unix seconds."""
 
 
@@ -116,12 +141,32 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def template(self) -> str:
+        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        return "{body}"
+
+    @property
     def has_moment(self) -> bool:
         """Whether it is signed when the request was sent; else replays pass."""
         return False
 
-    def scheme_for(self, id_header: bytes | None) -> Scheme:
-        """The scheme; ``id_header`` (lower case) carries the event id, where a header does."""
+    @property
+    def needs_secret(self) -> bool:
+        """Whether nothing can be verified without a configured secret; else the keys are fetched."""
+        return True
+
+    @property
+    def needed_parameters(self) -> Sequence[str]:
+        """The parameters without which nothing can be verified; the adapter has to declare them."""
+        return ()
+
+    def make_secret(self) -> SecretPair:
+        """A new secret to try the scheme with; this one is text, hexadecimal and base64 at once."""
+        secret = secrets.token_hex(32)
+        return SecretPair(secret, secret)
+
+    def scheme_for(self, layout: Layout) -> Scheme:
+        """The scheme, for bodies that are laid out as told."""
         raise NotImplementedError
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
@@ -161,7 +206,7 @@ def read_timestamp(text: bytes, longest: int) -> int:
     """
     if not text:
         raise SignatureRejected("timestamp_missing")
-    if len(text) > longest or not _DIGITS.fullmatch(text):
+    if len(text) > longest or not text.isdigit():
         raise SignatureRejected("timestamp_malformed")
     return int(text)
 

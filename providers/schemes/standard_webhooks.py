@@ -15,6 +15,7 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     MAX_CANDIDATES,
     NO_PARAMETERS,
@@ -41,6 +42,10 @@ class StandardWebhooksSpec(SchemeSpec):
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
         ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
     )
+    secret_format: Literal["whsec_", "raw"] = Field(
+        "whsec_",
+        description="How the secret's text becomes the key: as the standard says, or the text itself.",
+    )
     tolerance: Duration = Field(
         300.0, description="How far the timestamp may be from our clock, before or after."
     )
@@ -51,11 +56,16 @@ class StandardWebhooksSpec(SchemeSpec):
         return all(name == own for name, own in zip(names, signed, strict=False))
 
     @property
+    def is_secret_text(self) -> bool:
+        """Whether the text of the secret is the key, whatever it begins with."""
+        return self.secret_format == "raw"  # noqa: S105 - no secret, but how one is written
+
+    @property
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return True
 
-    def scheme_for(self, id_header: bytes | None) -> StandardWebhooksScheme:
+    def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return StandardWebhooksScheme(self)
 
@@ -78,21 +88,25 @@ class StandardWebhooksScheme:
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> StandardWebhooksVerifier:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        return StandardWebhooksVerifier(self.spec, [_check(secret) for secret in secrets])
+        check = _check_text if self.spec.is_secret_text else _check
+        return StandardWebhooksVerifier(self.spec, [check(secret) for secret in secrets])
 
-    def sign(self, request: RawRequest, secret: str, now: float) -> Signed:
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
         moment = str(int(now))
         message = b"%b.%b.%b" % (message_id, moment.encode(), request.body)
-        if secret.startswith("whsk_"):
+        if secret.startswith("whsk_") and not self.spec.is_secret_text:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
             seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
             version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
         else:
-            version, signature = "v1", hmac.digest(decode_secret(secret, "whsec_"), message, "sha256")
+            key = decode_secret(secret, self.spec.secret_format)
+            version, signature = "v1", hmac.digest(key, message, "sha256")
         headers = {
             f"{prefix}timestamp": moment,
             f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
@@ -146,6 +160,10 @@ class StandardWebhooksVerifier(StaticVerifier):
         if matched < 0:
             raise SignatureRejected("signature_mismatch" if is_tried else "signature_malformed")
         return matched
+
+
+def _check_text(secret: str) -> Check:
+    return b"v1,", _hmac_check(decode_secret(secret, "raw"))
 
 
 def _check(secret: str) -> Check:

@@ -114,34 +114,6 @@ def test_an_event_whose_gateway_dies_between_claim_and_publish_is_not_lost(
         assert post(gateway.url, delivery).json()["status"] == "duplicate"
 
 
-def test_with_a_short_lease_the_repetition_waits_for_its_end_and_is_accepted(
-    tmp_path: Path,
-    fresh_secrets: Secrets,
-    redis_url: str,
-    rabbitmq_server: RabbitMQServer,
-    rabbitmq_url: str,
-) -> None:
-    """The sender needs no third attempt when the lease ends while its second one waits."""
-    delivery = senders.acme(fresh_secrets.acme, senders.order())
-    gateway = GatewayProcess(
-        tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url, overrides=IMPATIENT
-    )
-    with gateway, redis.Redis.from_url(redis_url) as store:
-        inbox = Inbox(rabbitmq_url)
-        rabbitmq_server.suspend()
-        sender = threading.Thread(target=post_and_ignore_the_end, args=(gateway.url, delivery))
-        sender.start()
-        wait_until(lambda: value_of(store, delivery).startswith(b"pending:"), message="the event was claimed")
-        gateway.kill()
-        sender.join()
-        rabbitmq_server.resume()
-        gateway.start()
-
-        assert post(gateway.url, delivery).json()["status"] == "accepted"
-
-        assert 1 <= len(inbox.take(1)) <= 2
-
-
 @pytest.mark.timeout(60 + 5 * KILLS)
 def test_killed_at_random_moments_under_load_it_loses_nothing_that_it_accepted(
     tmp_path: Path, fresh_secrets: Secrets, redis_url: str, rabbitmq_url: str

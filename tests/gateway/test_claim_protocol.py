@@ -38,7 +38,7 @@ SLACK = 2.0
 EVENTS = ("red", "green")
 OUTCOMES = {202: "accepted", 200: "duplicate"}
 FATES: st.SearchStrategy[list[Fate]] = st.just([]) | st.lists(st.sampled_from(Fate), max_size=2)
-NO_SCHEMAS = Catalogue({})  # compiling them for every example would take most of the time
+NO_SCHEMAS = Catalogue(Path("no such folder"))  # reading them for every example would take most of the time
 
 
 class HoldingPublisher:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -18,6 +18,10 @@ from gateway.config.loader import adapter_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
+from providers import registry
+from providers.adapter import Adapter
+from providers.schemes import SignatureSpec
+from providers.spec import ParameterSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "correct horse battery staple"
@@ -125,6 +129,7 @@ DURATION = "is not a duration; write a number and a unit, such as 300s, 250ms, 5
 VARIABLE = "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
 RATE = "is not a rate; write a number of events and a unit, such as 100/s, 600/m or 5000/h"
 VERIFIED = "verification cannot be switched off"
+SCHEMES = ", ".join(repr(kind.__metadata__[0].tag) for kind in get_args(get_args(SignatureSpec)[0]))
 REDIS = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
 PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
 
@@ -172,7 +177,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
-            f"config.yaml:5: providers.x.signature.scheme: must be one of 'hmac', 'standard_webhooks'; {VERIFIED}",
+            f"config.yaml:5: providers.x.signature.scheme: must be one of {SCHEMES}; {VERIFIED}",
         ),
         (
             github(on_invalid="drop"),
@@ -335,6 +340,34 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 "config.yaml:5: providers.x.subject.push: is not a place in a delivery; "
                 "write header:NAME, query:NAME, body:/json/pointer or item:/json/pointer, or several of them in braces "
                 "as one text"
+            ),
+        ),
+        (
+            github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
+            (
+                "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
+                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+            ),
+        ),
+        (
+            github(summary='{push: ["{actor} pushed", "[{actor} pushed"]}'),
+            (
+                "config.yaml:5: providers.x.summary.push.1: has a bracket or a brace without its other half, or one "
+                "within another"
+            ),
+        ),
+        (
+            github(redact="[/sender/login, sender]"),
+            (
+                "config.yaml:5: providers.x.redact.1: is not a JSON Pointer; write /customer/email, or "
+                "/items/*/email for all of a list"
+            ),
+        ),
+        (
+            github(adapter="docusign", redact="[/data]"),
+            (
+                "config.yaml:5: providers.x.redact: cannot mask anything in application/xml, text/xml, which goes "
+                "out as it came; leave that out of content"
             ),
         ),
         (
@@ -645,6 +678,33 @@ def warnings_of(folder: Path, text: str) -> list[str]:
             ["server.trusted_proxies.1: is every address; anybody can then claim to be in allow_ips"],
         ),
         (
+            "rabbitmq: {confirm_timeout: 9500ms}\nserver: {deadline: 15s}\n" + GITHUB,
+            [
+                (
+                    "providers.github: GitHub waits 10s for an answer, and redis.timeout and "
+                    "rabbitmq.confirm_timeout together are 9750ms; a request can end before its event is spooled"
+                )
+            ],
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            [
+                (
+                    "providers.x.public_url: the signature covers the address that the sender called; behind a "
+                    "proxy set this, or server.trusted_proxies, or nothing will verify"
+                )
+            ],
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}', public_url="https://h/x"),
+            [],
+        ),
+        (
+            "server: {trusted_proxies: [10.0.0.0/8]}\n"
+            + github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            [],
+        ),
+        (
             "server: {deadline: 2s}\n" + GITHUB,
             [
                 (
@@ -707,3 +767,45 @@ def test_a_schema_of_one_s_own_is_found_beside_the_file(tmp_path: Path) -> None:
         "/typ: is not a keyword of JSON Schema 2020-12; did you mean type?"
         in problems_of(tmp_path, github(schema="own.json"))[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("{topic: a}", []),
+        ("{topic: a, region: b}", []),
+        (
+            "{region: b}",
+            [
+                "config.yaml:5: providers.x.parameters: parameters.topic is needed by adapter github: The topic."
+            ],
+        ),
+        ("{}", ["config.yaml:2: providers.x: parameters.topic is needed by adapter github: The topic."]),
+        ('{topic: " "}', ["config.yaml:5: providers.x.parameters.topic: is empty"]),
+        (
+            "{topic: a, regoin: b}",
+            [
+                (
+                    "config.yaml:5: providers.x.parameters.regoin: is no parameter of adapter github; "
+                    "did you mean region?"
+                )
+            ],
+        ),
+    ],
+)
+def test_an_adapter_is_told_what_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: str, expected: list[str]
+) -> None:
+    """All of it, and nothing else."""
+    known = registry.load("github")
+    asked = {
+        "topic": ParameterSpec(description="The topic.", required=True),
+        "region": ParameterSpec(description="The region."),
+    }
+    asking = Adapter("github", known.spec.model_copy(update={"parameters": asked}))
+    monkeypatch.setattr(registry, "load", lambda _: asking)
+    text = github(parameters=parameters)
+    if expected:
+        assert problems_of(tmp_path, text) == expected
+    else:
+        assert load(tmp_path, text).providers["x"].parameters["topic"] == "a"

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.content import Reader
 from gateway.errors import MalformedJson, UnsupportedMediaType
-from gateway.payload import MAX_DEPTH, check_media_type, parse_json, traceparent_of
+from gateway.payload import MAX_DEPTH, parse_json, traceparent_of
 from providers import Headers, MalformedRequest
+from providers.spec import DeliverySpec
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+READER = Reader(DeliverySpec())
 
 
 def headers(*fields: tuple[bytes, bytes]) -> Headers:
@@ -40,13 +45,13 @@ def headers(*fields: tuple[bytes, bytes]) -> Headers:
 )
 def test_json_in_utf_8_is_read(content_type: bytes) -> None:
     """In every way in which senders say so."""
-    check_media_type(headers((b"content-type", content_type)))
+    assert READER.read(headers((b"content-type", content_type)), b"{}") == ({}, b"{}", None, None)
 
 
 def test_a_sender_that_says_nothing_is_left_to_the_parser() -> None:
     """As is one that says that its body is as it is."""
-    check_media_type(headers())
-    check_media_type(headers((b"content-encoding", b"identity")))
+    assert READER.read(headers(), b"[1]").payload == [1]
+    assert READER.read(headers((b"content-encoding", b"identity")), b"2").payload == 2
 
 
 @pytest.mark.parametrize(
@@ -74,14 +79,14 @@ def test_a_sender_that_says_nothing_is_left_to_the_parser() -> None:
 def test_anything_else_is_not_read(field: tuple[bytes, bytes]) -> None:
     """Other types, other charsets, and what would have to be inflated."""
     with pytest.raises(UnsupportedMediaType):
-        check_media_type(headers(field))
+        READER.read(headers(field), b"{}")
 
 
 @pytest.mark.parametrize("name", [b"content-type", b"content-encoding"])
 def test_a_repeated_header_is_malformed(name: bytes) -> None:
     """A proxy and we could read different ones."""
     with pytest.raises(MalformedRequest):
-        check_media_type(headers((name, b"application/json"), (name, b"text/plain")))
+        READER.read(headers((name, b"application/json"), (name, b"text/plain")), b"{}")
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.schemas import MAX_VIOLATIONS, Catalogue, SchemaError, Violation, check_document, load_file
-from gateway.schemas.lint import MAX_BRANCHES, MAX_SCHEMA_DEPTH, MAX_UNIQUE_ITEMS, subschemas
+from gateway.schemas import (
+    MAX_VIOLATIONS,
+    AdapterSchemas,
+    Catalogue,
+    SchemaError,
+    Violation,
+    check_document,
+    load_file,
+)
+from gateway.schemas.lint import MAX_BRANCHES, MAX_SCHEMA_DEPTH, MAX_UNIQUE_ITEMS
+from gateway.schemas.schema import Schema, _parts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -29,11 +38,11 @@ def document(name: str, **rules: Any) -> dict[str, Any]:
     return {"$schema": DIALECT, "$id": f"urn:test:{name}", **rules}
 
 
-def catalogue(**rules_by_type: dict[str, Any]) -> Catalogue:
+def catalogue(**rules_by_type: dict[str, Any]) -> AdapterSchemas:
     """The schemas of one adapter; double underscores in the names of types stand for dots."""
-    return Catalogue(
+    return AdapterSchemas(
         {
-            ("acme", name.replace("__", ".")): document(name.replace("__", "."), **rules)
+            name.replace("__", "."): document(name.replace("__", "."), **rules)
             for name, rules in rules_by_type.items()
         }
     )
@@ -56,45 +65,81 @@ def catalogue(**rules_by_type: dict[str, Any]) -> Catalogue:
 def test_the_most_specific_schema_is_found(event_type: str, expected: str) -> None:
     """Of the type, else of its longest dotted prefix, else of the adapter as a whole."""
     schemas = catalogue(_envelope={}, order={}, order__created={})
-    found = schemas.find("acme", event_type)
-    same = schemas.of_adapter("acme").find(event_type)
+    found = schemas.find(event_type)
 
     assert found is not None
-    assert same is not None
-    assert (expected, expected) == (found.id, same.id)
+    assert expected == found.id
 
 
 def test_without_an_envelope_other_types_have_no_schema() -> None:
-    """And neither have other adapters."""
-    schemas = catalogue(order={})
+    """Nor has a type that is called like a part of the schemas."""
+    schemas = catalogue(order={}, _money={})
 
-    assert schemas.find("acme", "invoice") is None
-    assert schemas.of_adapter("acme").find("invoice") is None
-    assert schemas.find("other", "order") is None
-    assert schemas.of_adapter("other").find("order") is None
+    assert schemas.find("invoice") is None
+    assert schemas.find("_money") is None
+    assert schemas.get("_money") is not None
+    assert schemas.get("invoice") is None
 
 
-def test_the_catalogue_tells_what_it_has() -> None:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A catalogue of two adapters, one of them broken, and of what else may lie about in a package."""
+    for name in ("_envelope", "_money", "order"):
+        path = tmp_path / "acme" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document(name)))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "order.json").write_text("{")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__init__.py").write_text("")
+    return tmp_path
+
+
+def test_the_catalogue_tells_what_it_has(folder: Path) -> None:
     """Sorted, for people."""
-    schemas = catalogue(order={}, _envelope={})
+    schemas = Catalogue(folder)
 
-    assert schemas.adapters() == ["acme"]
+    assert schemas.adapters() == ["acme", "broken"]
     assert schemas.event_types("acme") == ["_envelope", "order"]
+    assert schemas.event_types("other") == []
+
+
+def test_only_the_schemas_of_the_adapters_that_are_asked_for_are_read(folder: Path) -> None:
+    """And they once: of very many adapters, a gateway uses some."""
+    schemas = Catalogue(folder)
+    order = schemas.find("acme", "order")
+    (folder / "acme" / "order.json").unlink()
+
+    assert order is not None
+    assert schemas.find("acme", "order") is order
+    assert schemas.find("other", "order") is None
+
+
+def test_all_that_is_wrong_with_an_adapters_schemas_is_told_at_once() -> None:
+    """By the check, before the first event of their types comes."""
+    schemas = catalogue(good={}, odd={"typ": 1}, lost={"$ref": "urn:test:nowhere"})
+
+    with pytest.raises(SchemaError) as caught:
+        schemas.check()
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == [
+        "urn:test:odd",
+        "urn:test:lost",
+    ]
 
 
 def test_references_within_the_catalogue_are_followed() -> None:
     """To another document by its id, and to a part of the same one; by both validators."""
-    schemas = Catalogue(
+    schemas = AdapterSchemas(
         {
-            ("acme", "money"): document("money", type="integer"),
-            ("acme", "order"): document(
+            "_money": document("money", type="integer"),
+            "order": document(
                 "order",
                 properties={"total": {"$ref": "urn:test:money"}, "note": {"$ref": "#/$defs/note"}},
                 **{"$defs": {"note": {"type": "string"}}},
             ),
         }
     )
-    order = schemas.find("acme", "order")
+    order = schemas.find("order")
     assert order is not None
 
     assert order.is_valid({"total": 1, "note": "x"})
@@ -212,7 +257,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_what_does_not_compile_is_refused_before_the_first_event(schema: dict[str, Any]) -> None:
     """A reference to nothing."""
     with pytest.raises(SchemaError, match=r"^urn:test:order: [^\n]*nowhere[^\n]*$"):
-        Catalogue({("acme", "order"): document("order", **schema)}).of_adapter("acme")
+        catalogue(order=schema).find("order")
 
 
 @pytest.mark.parametrize("keyword", ["$dynamicRef", "$id"])
@@ -274,7 +319,7 @@ def test_an_explanation_gives_paths_and_rules_but_never_values() -> None:
             },
         }
     )
-    order = schemas.find("acme", "order")
+    order = schemas.find("order")
     assert order is not None
     payload = {
         "a/b~c": "Mallory",
@@ -298,7 +343,7 @@ def test_an_explanation_gives_paths_and_rules_but_never_values() -> None:
 
 def test_an_explanation_has_ten_rules_at_most() -> None:
     """Of a thousand that are broken; none of a body that is valid."""
-    order = catalogue(order={"items": {"type": "string"}}).find("acme", "order")
+    order = catalogue(order={"items": {"type": "string"}}).find("order")
     assert order is not None
 
     assert len(order.explain([1] * 1000)) == MAX_VIOLATIONS
@@ -317,7 +362,7 @@ def test_an_explanation_has_ten_rules_at_most() -> None:
 )
 def test_both_validators_agree(payload: object, rules: dict[str, Any]) -> None:
     """The one that decides and the one that explains: a body has violations exactly when it is not valid."""
-    schema = catalogue(order=rules).find("acme", "order")
+    schema = catalogue(order=rules).find("order")
     assert schema is not None
 
     assert schema.is_valid(payload) is (schema.explain(payload) == [])
@@ -335,7 +380,7 @@ def test_both_validators_agree(payload: object, rules: dict[str, Any]) -> None:
 )
 def test_a_hostile_name_in_a_path_is_harmless(name: str, expected: str) -> None:
     """It comes from the sender and goes into a header and a log line."""
-    schema = catalogue(order={"additionalProperties": {"type": "string"}}).find("acme", "order")
+    schema = catalogue(order={"additionalProperties": {"type": "string"}}).find("order")
     assert schema is not None
 
     assert schema.explain({name: 1}) == [Violation(expected, "/additionalProperties/type")]
@@ -367,7 +412,7 @@ def test_a_hostile_name_in_a_path_is_harmless(name: str, expected: str) -> None:
 )
 def test_no_body_takes_long(rules: dict[str, Any], payload: Any, expected: list[Violation] | None) -> None:
     """Whatever schema the lint accepts: deciding and explaining are bounded, and agree."""
-    schema = catalogue(order=rules).find("acme", "order")
+    schema = catalogue(order=rules).find("order")
     assert schema is not None
     started_at = time.perf_counter()
     is_valid, violations = schema.is_valid(payload), schema.explain(payload)
@@ -381,15 +426,14 @@ def test_no_body_takes_long(rules: dict[str, Any], payload: Any, expected: list[
 @pytest.mark.parametrize("adapter", Catalogue.bundled().adapters())
 def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapter: str) -> None:
     """A megabyte that is wide, long or deep, and wrong in each place that a schema speaks of."""
-    schemas = Catalogue.bundled()
-    for event_type in schemas.event_types(adapter):
-        schema = schemas.find(adapter, event_type)
+    schemas = Catalogue.bundled().of_adapter(adapter)
+    by_names: dict[frozenset[str], Schema] = {}  # many schemas of a sender speak of the same
+    for name in schemas.documents:
+        schema = schemas.get(name)
         assert schema is not None
-        names = {
-            name
-            for _, inner in subschemas(schemas._documents[adapter, event_type])
-            for name in inner.get("properties", ())
-        }
+        parts = _parts(schemas.documents[name], schemas._by_id)
+        by_names[frozenset(key for part in parts for key in part.get("properties", ()))] = schema
+    for names, schema in by_names.items():
         places = max(1, len(names) ** 2)
         wide: list[Any] = [{}] * (300_000 // places)
         for value in (wide, "x" * (1_000_000 // places), NESTED_PAYLOAD, 1.5e308):

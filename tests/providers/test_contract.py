@@ -1,4 +1,4 @@
-"""What every way of signing must refuse and must accept, for the providers described here and for generic ones.
+"""What every way of signing must refuse and must accept, for some of the providers and for generic ones.
 
 The signatures come from an oracle in this module, which shares no code with what it tests.
 """
@@ -71,7 +71,9 @@ class Case:
     @property
     def spec(self) -> HmacSpec | StandardWebhooksSpec:
         """The description of the signature."""
-        return self.adapter.spec.signature
+        signature = self.adapter.spec.signature
+        assert isinstance(signature, HmacSpec | StandardWebhooksSpec)
+        return signature
 
     @property
     def is_standard(self) -> bool:
@@ -87,7 +89,7 @@ class Case:
     def signature_header(self) -> bytes:
         """The lower-case name of the header that carries the signature."""
         if isinstance(self.spec, HmacSpec):
-            return self.spec.header.lower().encode()
+            return self.spec.headers[0].lower().encode()
         return f"{self._family}signature".encode()
 
     @property
@@ -170,7 +172,7 @@ class Case:
 
     @property
     def _secret_format(self) -> str:
-        return self.spec.secret_format if isinstance(self.spec, HmacSpec) else "whsec_"
+        return self.spec.secret_format
 
     @staticmethod
     def _private_key(key: bytes) -> Ed25519PrivateKey:
@@ -288,7 +290,9 @@ def generic(name: str, signature: dict[str, Any], **identity: Any) -> Case:
     return Case(name, Adapter(registry.GENERIC, spec))
 
 
-BUNDLED = [Case(name, registry.load(name)) for name in registry.names() if name != registry.GENERIC]
+BUNDLED = [
+    Case(name, registry.load(name)) for name in ("github", "openai", "standard_webhooks", "stripe", "svix")
+]
 AT_HEADER = {"signed": "{timestamp}.{body}", "timestamp": {"header": "X-Acme-Time"}}
 CASES = [
     *BUNDLED,

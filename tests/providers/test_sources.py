@@ -157,14 +157,14 @@ def test_the_header_of_a_place_is_told(source: str, name: bytes | None) -> None:
 
 
 def test_of_several_places_the_first_that_is_there_counts() -> None:
-    """Null is as good as absent; false, zero and the empty text are there."""
+    """Null and the empty text are as good as absent; false and zero are there."""
     getter = compile_sources(["header:X-Id", "body:/a", "body:/b/0"])
     assert getter(at(Headers([(b"x-id", b"h")]), {"a": "a"})) == "h"
     assert getter(at(NO_HEADERS, {"a": "a", "b": ["b"]})) == "a"
     assert getter(at(NO_HEADERS, {"a": None, "b": ["b"]})) == "b"
     assert getter(at(NO_HEADERS, {"a": False, "b": ["b"]})) is False
     assert getter(at(NO_HEADERS, {"a": 0, "b": ["b"]})) == 0
-    assert getter(at(NO_HEADERS, {"a": "", "b": ["b"]})) == ""
+    assert getter(at(NO_HEADERS, {"a": "", "b": ["b"]})) == "b"
     assert getter(at(NO_HEADERS, {})) is None
 
 
@@ -245,6 +245,14 @@ def test_places_in_the_query_and_in_an_item() -> None:
 def test_the_name_of_a_member_may_be_the_value(payload: object, name: str | None) -> None:
     """Of the first that holds more than a plain value."""
     assert compile_sources("member:")(at(NO_HEADERS, payload)) == name
+
+
+def test_a_text_of_ones_own_is_there_whenever_no_place_is() -> None:
+    """What a sender never says, because it has nothing else to tell, or as the last of a list."""
+    assert compile_sources("text:push")(at(NO_HEADERS, None)) == "push"
+    getter = compile_sources(["body:/kind", "text:message"])
+    assert getter(at(NO_HEADERS, {"kind": "order"})) == "order"
+    assert getter(at(NO_HEADERS, {})) == "message"
 
 
 def test_several_places_make_one_text() -> None:

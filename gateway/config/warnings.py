@@ -1,0 +1,75 @@
+"""What can be meant in a configuration but is most likely a mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.config.loader import adapter_of, deadline_of
+from gateway.config.models import Config
+from gateway.enrolment import FOLDER
+from providers.units import format_duration
+
+
+def config_warnings(config: Config) -> list[str]:
+    """What can be meant but is most likely a mistake: one line each, never with a secret."""
+    return [
+        *_shared_secrets(config),
+        *_open_proxies(config),
+        *_late_answers(config),
+        *_unknown_addresses(config),
+        *_open_windows(config),
+    ]
+
+
+def _shared_secrets(config: Config) -> Iterator[str]:
+    owners: dict[str, str] = {}
+    for name, provider in config.providers.items():
+        for position, secret in enumerate(provider.secret_texts()):
+            place = f"providers.{name}.secrets.{position}"
+            if secret in owners:
+                yield f"{place}: is also {owners[secret]}; who may send to one may then sign for the other"
+            owners.setdefault(secret, place)
+
+
+def _open_proxies(config: Config) -> Iterator[str]:
+    for position, network in enumerate(config.server.trusted_proxies):
+        if network.prefixlen == 0:
+            yield f"server.trusted_proxies.{position}: is every address; anybody can then claim to be in allow_ips"
+
+
+def _late_answers(config: Config) -> Iterator[str]:
+    needed = config.redis.timeout + config.rabbitmq.confirm_timeout
+    if needed >= config.server.deadline:
+        yield (
+            "rabbitmq.confirm_timeout: is with redis.timeout not shorter than server.deadline "
+            f"({format_duration(config.server.deadline)}); a request can end before its event is spooled"
+        )
+        return
+    for name, provider in config.providers.items():
+        adapter = adapter_of(provider)
+        patience = adapter.spec.patience
+        if patience and needed >= deadline_of(config, adapter):
+            yield (
+                f"providers.{name}: {adapter.spec.title or 'its sender'} waits {format_duration(patience)} for an "
+                f"answer, and redis.timeout and rabbitmq.confirm_timeout together are {format_duration(needed)}; "
+                "a request can end before its event is spooled"
+            )
+
+
+def _unknown_addresses(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        covers_url = adapter_of(provider).spec.signature.needs_url
+        if covers_url and not provider.public_url and not config.server.trusted_proxies:
+            yield (
+                f"providers.{name}.public_url: the signature covers the address that the sender called; behind a "
+                "proxy set this, or server.trusted_proxies, or nothing will verify"
+            )
+
+
+def _open_windows(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        if provider.enrol:
+            yield (
+                f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
+                f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
+            )

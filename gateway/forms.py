@@ -1,0 +1,145 @@
+"""Forms as objects of text: urlencoded ones, and multipart ones, whose files are kept in base64."""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64encode
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+from providers import MalformedRequest
+
+MAX_FIELDS = 1000
+"""Fields of a form; senders have some fifty."""
+
+MAX_NAME = 1024
+"""Characters of a field's name."""
+
+# A request is one line in the log; the parser would write another one for what it raises.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+Part: TypeAlias = str | dict[str, str]
+"""The text of a field, or a file: its name and its bytes in base64."""
+
+Fields: TypeAlias = dict[str, Part | list[Part]]
+"""What a form holds by name; a list where a field is repeated."""
+
+
+def parse_urlencoded(body: bytes) -> Fields:
+    """The fields of an ``application/x-www-form-urlencoded`` body.
+
+    Raises:
+        MalformedRequest: it is not UTF-8, or has more fields or longer names than forms have.
+    """
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise MalformedRequest("the form is not UTF-8, or has too many fields") from error
+    fields: Fields = {}
+    for name, value in pairs:
+        _add(fields, name, value)
+    return fields
+
+
+def parse_multipart(body: bytes, content_type: bytes) -> Fields:
+    """The fields of a ``multipart/form-data`` body; each of its files as an object.
+
+    Raises:
+        MalformedRequest: it does not hold to its syntax, or beyond the bounds of other forms.
+    """
+    # Imported only for those who use it.
+    from python_multipart.exceptions import FormParserError  # noqa: PLC0415
+    from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
+
+    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    if not boundary:
+        raise MalformedRequest("a multipart form without a boundary")
+    parts = _Parts()
+    try:
+        MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin,
+                "on_header_field": parts.add_name,
+                "on_header_value": parts.add_value,
+                "on_header_end": parts.end_header,
+                "on_part_data": parts.add_content,
+                "on_end": parts.end,
+            },
+        ).write(body)
+    except FormParserError as error:
+        raise MalformedRequest(str(error)) from error
+    if not parts.is_complete:
+        raise MalformedRequest("the multipart form does not end")
+    fields: Fields = {}
+    for headers, content in parts.found:
+        disposition, options = parse_options_header(headers.get(b"content-disposition"))
+        name = options.get(b"name")
+        if disposition != b"form-data" or name is None:
+            raise MalformedRequest("a part of the form has no name")
+        file_name = options.get(b"filename")
+        if file_name is None:
+            _add(fields, _decode(name), _decode(content))
+        else:
+            _add(
+                fields,
+                _decode(name),
+                {"filename": _decode(file_name), "data_base64": b64encode(content).decode()},
+            )
+    return fields
+
+
+class _Parts:
+    """What a parser calls; the parts of a form as they come.
+
+    Attributes:
+        found: header fields and content of each.
+        is_complete: whether the form came to its end.
+    """
+
+    def __init__(self) -> None:
+        self.found: list[tuple[dict[bytes, bytes], bytearray]] = []
+        self.is_complete = False
+        self._name = self._value = b""
+
+    def begin(self) -> None:
+        if len(self.found) == MAX_FIELDS:
+            raise MalformedRequest("the form has too many fields")
+        self.found.append(({}, bytearray()))
+
+    def add_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def add_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def end_header(self) -> None:
+        headers, _ = self.found[-1]
+        headers[self._name.lower()] = self._value
+        self._name = self._value = b""
+
+    def add_content(self, data: bytes, start: int, end: int) -> None:
+        _, content = self.found[-1]
+        content += data[start:end]
+
+    def end(self) -> None:
+        self.is_complete = True
+
+
+def _add(fields: Fields, name: str, value: Part) -> None:
+    if len(name) > MAX_NAME:
+        raise MalformedRequest("the name of a field is too long")
+    known = fields.get(name)
+    if known is None:
+        fields[name] = value
+    elif isinstance(known, list):
+        known.append(value)
+    else:
+        fields[name] = [known, value]
+
+
+def _decode(text: bytes | bytearray) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("the form is not UTF-8") from error

@@ -1,0 +1,71 @@
+"""Braintree: HMAC-SHA1 over a field of a form, the signature in another field of it.
+
+Source: https://developer.paypal.com/braintree/docs/guides/webhooks/parse
+Covered: ``bt_payload``, an XML document in base64. Not covered: other fields, headers and the moment, which
+stands in the document. ``bt_signature`` lists pairs of a public key and a signature; which key a pair names is not
+looked at, since only ours can have made a signature that matches. The same key answers challenges when an address
+is set up, so what looks like a challenge is never taken for a payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from urllib.parse import urlencode
+
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.claim import Claim, ClaimVerifier, write_hmac
+from providers.schemes.forms import only, read_form
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed
+from providers.secrets import decode_secret
+
+_PAYLOAD = re.compile(rb"[A-Za-z0-9+/=\n]+")
+_CHALLENGE = re.compile(rb"[a-f0-9]{20,32}\n?")
+
+
+class BraintreeSpec(SchemeSpec):
+    """How Braintree signs."""
+
+    scheme: Literal["braintree"] = Field(description="The family of the scheme.")
+
+    def scheme_for(self, layout: Layout) -> BraintreeScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return BraintreeScheme()
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return "HMAC-sha1 of bt_payload, hex in bt_signature"
+
+
+class BraintreeScheme:
+    """The scheme of a :class:`BraintreeSpec`."""
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`; the secrets are private keys."""
+        return ClaimVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`."""
+        fields = [pair for pair in read_form(request) if pair[0] != b"bt_signature"]
+        payload = only(fields, b"bt_payload", "signature_missing")
+        signature = write_hmac(decode_secret(secret, "sha1"), payload, "sha1", "hex")
+        public_key = parameters.get("public_key", "public_key").encode()
+        fields = [(b"bt_signature", public_key + b"|" + signature), *fields]
+        return Signed({}, urlencode(fields).encode(), request.query)
+
+
+def _read(request: RawRequest) -> Claim:
+    fields = read_form(request)
+    pairs = only(fields, b"bt_signature", "signature_missing").split(b"&")
+    payload = only(fields, b"bt_payload", "signature_malformed")
+    candidates = [pair.partition(b"|")[2] for pair in pairs if b"|" in pair]
+    if not candidates or not _PAYLOAD.fullmatch(payload) or _CHALLENGE.fullmatch(payload):
+        raise SignatureRejected("signature_malformed")
+    return Claim([payload, payload + b"\n"], candidates, "sha1")

@@ -1,0 +1,107 @@
+"""What the schemes of single senders share: a request claims to be signed, and HMAC tells whether it is.
+
+Such a scheme says what was signed and where the signature stands; keys, comparison and moment are dealt with here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from providers.rejections import SignatureRejected
+from providers.request import Headers, RawRequest
+from providers.schemes.encodings import ENCODERS, Encoding
+from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, check_tolerance
+
+
+class Claim(NamedTuple):
+    """What a request says of its signature.
+
+    Attributes:
+        messages: what may have been signed; more than one where the sender leaves a doubt.
+        candidates: the signatures that are shown.
+        algorithm: the digest.
+        moment: when it was signed, in Unix seconds, where that is signed.
+        is_body_bound: whether the body is among what was signed.
+    """
+
+    messages: list[bytes]
+    candidates: list[bytes]
+    algorithm: str = "sha256"
+    moment: float | None = None
+    is_body_bound: bool = True
+
+
+class ClaimVerifier(StaticVerifier):
+    """A verifier for requests whose claim ``read`` tells; it raises SignatureRejected where there is none."""
+
+    def __init__(
+        self,
+        keys: Sequence[bytes],
+        read: Callable[[RawRequest], Claim],
+        encoding: Encoding,
+        tolerance: float = 0.0,
+    ) -> None:
+        self._keys = keys
+        self._read = read
+        self._encoding: Encoding = encoding
+        self._tolerance = tolerance
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        claim = self._read(request)
+        if len(claim.candidates) > MAX_CANDIDATES:
+            raise SignatureRejected("too_many_signatures")
+        candidates = claim.candidates
+        if self._encoding == "hex":
+            candidates = [candidate.lower() for candidate in candidates]
+        matched, proven = -1, b""
+        for slot in range(len(self._keys) - 1, -1, -1):
+            for message in claim.messages:
+                expected = write_hmac(self._keys[slot], message, claim.algorithm, self._encoding)
+                for candidate in candidates:
+                    if hmac.compare_digest(expected, candidate):
+                        matched, proven = slot, expected
+        if matched < 0:
+            raise SignatureRejected("signature_mismatch")
+        if claim.moment is not None:
+            check_tolerance(claim.moment, now, self._tolerance)
+        request.signed = None if claim.is_body_bound else proven
+        return matched
+
+
+def write_hmac(key: bytes, message: bytes, algorithm: str, encoding: Encoding) -> bytes:
+    """An HMAC as it stands in a request."""
+    return ENCODERS[encoding](hmac.digest(key, message, algorithm))
+
+
+def read_elements(value: bytes, names: Sequence[bytes]) -> list[bytes]:
+    """The values of the elements ``name=value`` of a list with commas, each of which must stand there once.
+
+    Raises:
+        SignatureRejected: one is missing or stands there twice.
+    """
+    pairs = [element.strip(b" \t").partition(b"=") for element in value.split(b",")]
+    values = []
+    for name in names:
+        found = [text for key, _, text in pairs if key == name]
+        if len(found) != 1:
+            raise SignatureRejected("signature_ambiguous" if found else "signature_malformed")
+        values.append(found[0])
+    return values
+
+
+def with_headers(request: RawRequest, added: dict[str, str]) -> RawRequest:
+    """The same request with header fields added, or put in the stead of those that are there."""
+    new = [(name.lower().encode(), value.encode("latin-1")) for name, value in added.items()]
+    names = {name for name, _ in new}
+    kept = [field for field in request.headers.fields if field[0] not in names]
+    return RawRequest(
+        body=request.body,
+        headers=Headers([*kept, *new]),
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        url=request.url,
+    )

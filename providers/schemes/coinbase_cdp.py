@@ -1,0 +1,87 @@
+"""Coinbase Developer Platform: HMAC-SHA256 over the moment, the headers that the sender lists, and the body.
+
+Source: https://docs.cdp.coinbase.com/webhooks/verify-signatures
+Covered: these (the ``v1`` signature), the list among them. Not covered: the headers outside the list, and where
+the value of one of them ends and that of the next begins. The ``v0`` signature, of the moment and the body
+alone, is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.claim import Claim, ClaimVerifier, read_elements, write_hmac
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.timestamps import Timestamp, TimestampSpec
+from providers.secrets import decode_secret
+from providers.units import Duration
+
+_HEADER = "X-Hook0-Signature"
+_MOMENT = Timestamp(TimestampSpec(element="t="))
+_MAX_NAMES = 32
+
+
+class CoinbaseCdpSpec(SchemeSpec):
+    """How the Coinbase Developer Platform signs."""
+
+    scheme: Literal["coinbase_cdp"] = Field(description="The family of the scheme.")
+    tolerance: Duration = Field(
+        300.0, description="How far the timestamp may be from our clock, before or after."
+    )
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
+        return True
+
+    def scheme_for(self, layout: Layout) -> CoinbaseCdpScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return CoinbaseCdpScheme(self)
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"HMAC-sha256 of the timestamp, listed headers and body, hex in {_HEADER}"
+
+
+class CoinbaseCdpScheme:
+    """The scheme of a :class:`CoinbaseCdpSpec`."""
+
+    def __init__(self, spec: CoinbaseCdpSpec) -> None:
+        self.spec = spec
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
+        keys = [decode_secret(secret, "raw") for secret in secrets]
+        return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; the type of the body is the header that is signed."""
+        moment, listed = _MOMENT.write(now), "content-type"
+        message = _message(request, moment.encode(), listed.encode())
+        signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()
+        return Signed({_HEADER: f"t={moment},h={listed},v1={signature}"}, request.body, request.query)
+
+
+def _read(request: RawRequest) -> Claim:
+    value = single(request.headers, _HEADER.lower().encode(), "signature_missing")
+    moment, listed, signature = read_elements(value, [b"t", b"h", b"v1"])
+    seconds = _MOMENT.read(moment)
+    return Claim([_message(request, moment, listed)], [signature], moment=seconds)
+
+
+def _message(request: RawRequest, moment: bytes, listed: bytes) -> bytes:
+    names = listed.lower().split(b" ")
+    if len(names) > _MAX_NAMES:
+        raise SignatureRejected("signature_malformed")
+    if any(map(request.headers.is_repeated, names)):
+        raise SignatureRejected("signature_ambiguous")
+    values = b".".join([request.headers.get(name) or b"" for name in names])
+    return b".".join([moment, listed, values, request.body])

@@ -1,0 +1,159 @@
+"""eBay: an ECDSA signature of the body, with keys that are given out to who has an application token.
+
+Two requests lead to a key: one for the token, with the operator's credentials, and one for the key, with the token.
+Source: https://developer.ebay.com/api-docs/commerce/notification/overview.html
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
+
+import orjson
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.asymmetric import (
+    Algorithm,
+    load_private_key,
+    load_public_key,
+    make_key_pair,
+    sign_with,
+)
+from providers.schemes.encodings import ENCODERS, decode_signature
+from providers.schemes.fetched import KeyCache, credentials_of, pinned_keys, slot_of
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import (
+    NO_PARAMETERS,
+    KeyNeeded,
+    KeyRequest,
+    SchemeSpec,
+    SecretPair,
+    Signed,
+    single,
+)
+
+if TYPE_CHECKING:
+    from providers.schemes.asymmetric import PublicKey
+
+_HEADER = "X-EBAY-SIGNATURE"
+_ALGORITHM = Algorithm("ecdsa", "sha1", "secp256r1")
+_KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ARMOUR = re.compile(r"-----(BEGIN|END) PUBLIC KEY-----")
+_FORM = ("content-type", "application/x-www-form-urlencoded")
+_LONGEST_TOKEN_USE = 300.0
+"""Seconds; a token is needed for a moment, and one that was withdrawn must not be in the way for long."""
+
+
+class EbaySpec(SchemeSpec):
+    """eBay; the secret is ``client_id:client_secret``, the parameter ``environment`` ``sandbox`` for its sandbox."""
+
+    scheme: Literal["ebay"] = Field(description="The family of the scheme.")
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        return make_key_pair(_ALGORITHM)
+
+    def scheme_for(self, layout: Layout) -> EbayScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return EbayScheme()
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"ECDSA of {{body}} with SHA-1, in {_HEADER}"
+
+
+class EbayScheme:
+    """The scheme of an :class:`EbaySpec`."""
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> EbayVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`; a secret may be a public key that is not to be fetched."""
+        pinned = pinned_keys(secrets, _ALGORITHM)
+        host = "api.sandbox.ebay.com" if parameters.get("environment") == "sandbox" else "api.ebay.com"
+        return EbayVerifier(host, pinned, ":".join(credentials_of(secrets)) if not pinned else "")
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; the secret is a private key in PEM."""
+        signature = ENCODERS["base64"](sign_with(load_private_key(secret), _ALGORITHM, request.body))
+        header = {"alg": "ecdsa", "kid": "simulated", "signature": signature.decode(), "digest": "SHA1"}
+        return Signed(
+            {_HEADER: ENCODERS["base64"](orjson.dumps(header)).decode()}, request.body, request.query
+        )
+
+
+class EbayVerifier:
+    """An :class:`EbayScheme` bound to its keys, or to the credentials that lead to them."""
+
+    def __init__(self, host: str, pinned: Sequence[PublicKey], credentials: str) -> None:
+        self._pinned = pinned
+        self._keys: KeyCache[PublicKey] = KeyCache()
+        self._key_url = f"https://{host}/commerce/notification/v1/public_key/"
+        basic = base64.b64encode(credentials.encode()).decode()
+        self._token_request = KeyRequest(
+            f"https://{host}/identity/v1/oauth2/token",
+            body=urlencode(
+                {"grant_type": "client_credentials", "scope": "https://api.ebay.com/oauth/api_scope"}
+            ).encode(),
+            headers=(("authorization", f"Basic {basic}"), _FORM),
+        )
+        self._token, self._token_ends = "", 0.0
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        text = single(request.headers, _HEADER.lower().encode(), "signature_missing")
+        header = _read_object(decode_signature(text))
+        key_id, encoded = header.get("kid"), header.get("signature")
+        if type(key_id) is not str or type(encoded) is not str or not encoded.isascii():
+            raise SignatureRejected("signature_malformed")
+        signature = decode_signature(encoded.encode())
+        keys = self._pinned or [self._key(key_id, now)]
+        return slot_of(keys, _ALGORITHM, signature, request.body)
+
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
+        document = orjson.loads(content)
+        if not isinstance(document, dict):
+            raise ValueError("is no answer of eBay")  # noqa: TRY004 -- of what is fetched, not of a caller
+        if request == self._token_request:
+            token, lifetime = document.get("access_token"), document.get("expires_in")
+            if (
+                type(token) is not str
+                or not token.isascii()
+                or not token.isprintable()
+                or type(lifetime) is not int
+            ):
+                raise ValueError("there is no token in the answer")
+            self._token, self._token_ends = token, now + min(lifetime, _LONGEST_TOKEN_USE)
+            return
+        key = document.get("key")
+        if type(key) is not str:
+            raise ValueError("there is no key in the answer")
+        # It comes as PEM without the line breaks that make it PEM.
+        self._keys.put(request.key_id, load_public_key(_ARMOUR.sub("", key).strip(), "der"), now)
+
+    def _key(self, key_id: str, now: float) -> PublicKey:
+        if not _KEY_ID.fullmatch(key_id):
+            raise SignatureRejected("unknown_key")
+        key = self._keys.get(key_id, now)
+        if key is not None:
+            return key
+        if now >= self._token_ends:
+            raise KeyNeeded(self._token_request)
+        bearer = ("authorization", f"Bearer {self._token}")
+        raise KeyNeeded(KeyRequest(self._key_url + key_id, key_id, headers=(bearer,)))
+
+
+def _read_object(text: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if type(value) is not dict:
+        raise SignatureRejected("signature_malformed")
+    return value

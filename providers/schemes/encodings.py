@@ -1,0 +1,41 @@
+"""How the bytes of a digest or a signature are written as text, and read from it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Literal
+
+from providers.rejections import SignatureRejected
+
+Encoding = Literal["hex", "base64", "base64url", "base64url-unpadded"]
+
+ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
+    "hex": binascii.hexlify,
+    "base64": base64.b64encode,
+    "base64url": base64.urlsafe_b64encode,
+    "base64url-unpadded": lambda digest: base64.urlsafe_b64encode(digest).rstrip(b"="),
+}
+_DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
+    "hex": binascii.unhexlify,
+    "base64": base64.b64decode,
+    "base64url": base64.urlsafe_b64decode,
+    "base64url-unpadded": lambda text: base64.urlsafe_b64decode(text + b"=" * (-len(text) % 4)),
+}
+
+
+def decode_signature(text: bytes, encoding: Encoding = "base64") -> bytes:
+    """The bytes of a signature; of the spellings that a decoder takes for the same only one is let in.
+
+    Raises:
+        SignatureRejected: the text is another, or none.
+    """
+    text = text.lower() if encoding == "hex" else text
+    try:
+        signature = _DECODERS[encoding](text)
+    except ValueError:
+        signature = b""
+    if not signature or ENCODERS[encoding](signature) != text:
+        raise SignatureRejected("signature_malformed")
+    return signature

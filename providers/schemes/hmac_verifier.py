@@ -1,0 +1,191 @@
+"""Checking what :mod:`providers.schemes.hmac` describes."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.encodings import ENCODERS
+from providers.schemes.layout import deliveries, place_reader
+from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, single
+from providers.sources import Delivery
+
+if TYPE_CHECKING:
+    from providers.schemes.hmac import HmacScheme
+
+MAX_GROUPS = 3
+"""Groups of timestamp and signatures in one header; each costs a digest of the body."""
+
+
+class HmacVerifier(StaticVerifier):
+    """A scheme bound to its keys, with all that a request does not change worked out.
+
+    For the plain ones, which nearly all are: HMAC, in one header, of what need not be parsed.
+    """
+
+    def __init__(self, scheme: HmacScheme, keys: list[bytes]) -> None:
+        spec = scheme.spec
+        self._keys = keys
+        self._render = scheme.template.render
+        self._names = [header.lower().encode() for header in spec.headers]
+        self._prefix = spec.prefix.encode()
+        self._separator = spec.separator.encode() if spec.separator else None
+        self._algorithm = spec.algorithm
+        self._encode = ENCODERS[spec.encoding]
+        self._folds_case = spec.encoding == "hex"
+        self._length = len(self._encode(hmac.digest(b"k", b"", spec.algorithm)))
+        self._max_candidates = MAX_CANDIDATES * max(1, len(self._names))
+        self._timestamp = scheme.timestamp
+        self._moment_header = self._moment_element = self._moment_position = None
+        if spec.timestamp:
+            self._moment_header = spec.timestamp.header.lower().encode() if spec.timestamp.header else None
+            self._moment_element = spec.timestamp.element.encode() if spec.timestamp.element else None
+            self._moment_position = spec.timestamp.position
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        value = single(request.headers, self._names[0], "signature_missing")
+        moment = b""
+        if self._moment_header:
+            moment = single(request.headers, self._moment_header, "timestamp_missing")
+        candidates, moment = self._read(value, moment)
+        seconds = self._timestamp.read(moment) if self._timestamp else 0.0
+        message = self._render(request, moment)
+        matched = -1
+        # All keys against all candidates, without an early end: neither how many were tried nor which one
+        # matched can be seen from the time that it takes.
+        for slot in range(len(self._keys) - 1, -1, -1):
+            expected = self._encode(hmac.digest(self._keys[slot], message, self._algorithm))
+            for candidate in candidates:
+                if hmac.compare_digest(expected, candidate):
+                    matched = slot
+        if matched < 0:
+            raise SignatureRejected("signature_mismatch")
+        if self._timestamp:
+            self._timestamp.check(seconds, now)
+        return matched
+
+    def _read(self, value: bytes, moment: bytes) -> tuple[list[bytes], bytes]:
+        """The candidate signatures, and the text of the timestamp, which may stand beside them."""
+        if self._separator is None:
+            return self._candidates([value]), moment
+        elements = value.split(self._separator)
+        if b" " in value or b"\t" in value:
+            elements = [element.strip(b" \t") for element in elements]
+        if self._moment_element:
+            moments = [element for element in elements if element.startswith(self._moment_element)]
+            if len(moments) != 1:
+                raise SignatureRejected("signature_ambiguous" if moments else "timestamp_missing")
+            moment = moments[0].removeprefix(self._moment_element)
+        elif self._moment_position is not None:
+            if len(elements) <= self._moment_position:
+                raise SignatureRejected("timestamp_missing")
+            moment = elements.pop(self._moment_position)
+        return self._candidates(elements), moment
+
+    def _candidates(self, elements: list[bytes]) -> list[bytes]:
+        start = len(self._prefix)
+        found = [element[start:] for element in elements if element.startswith(self._prefix)]
+        if len(found) > self._max_candidates:
+            raise SignatureRejected("too_many_signatures")
+        whole = [
+            candidate.lower() if self._folds_case else candidate
+            for candidate in found
+            if len(candidate) == self._length
+        ]
+        if not whole:
+            raise SignatureRejected(
+                "signature_malformed" if found or not self._separator else "signature_missing"
+            )
+        return whole
+
+
+class OddHmacVerifier(HmacVerifier):
+    """The same for the others: signatures elsewhere or in several headers or groups, of parts of the body, or no HMAC."""
+
+    def __init__(self, scheme: HmacScheme, keys: list[bytes]) -> None:
+        super().__init__(scheme, keys)
+        spec = scheme.spec
+        self._digest = scheme.digest
+        self._signs_secret = spec.signs_secret
+        self._layout = scheme.layout
+        self._needs_payload = scheme.needs_payload
+        self._is_itemwise = scheme.is_itemwise
+        self._tells_signed = not spec.binds_body
+        self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
+        self._group_separator = spec.group_separator.encode() if spec.group_separator else None
+        self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
+        self._read_moment: Callable[[RawRequest, Delivery | None], bytes] = lambda *_: b""
+        if spec.timestamp and spec.timestamp.place:
+            self._read_moment = place_reader(spec.timestamp.place, "timestamp_missing")
+        elif self._moment_header:
+            name = self._moment_header
+            self._read_moment = lambda request, _: single(request.headers, name, "timestamp_missing")
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        request.signed = b"" if self._tells_signed else None
+        if self._needs_payload:
+            slots = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
+            if not slots:
+                raise SignatureRejected("signature_missing")
+            return slots[0]
+        matched = self._prove(request, None, now)
+        if self._timestamp and self._is_moment_late:
+            # The body is proven by now, so that nothing forged is parsed for the moment in it.
+            for delivery in self._deliveries(request):
+                self._timestamp.check(self._timestamp.read(self._read_moment(request, delivery)), now)
+        return matched
+
+    def _deliveries(self, request: RawRequest) -> list[Delivery]:
+        return deliveries(self._layout, request, is_itemwise=self._is_itemwise)
+
+    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> int:
+        timestamp = None if self._is_moment_late else self._timestamp
+        matched, matched_at = -1, 0.0
+        for candidates, moment in self._readings(request, delivery):
+            seconds = timestamp.read(moment) if timestamp else 0.0
+            slot = self._match(request, delivery, candidates, moment)
+            if slot >= 0:
+                matched, matched_at = slot, seconds
+        if matched < 0:
+            raise SignatureRejected("signature_mismatch")
+        if timestamp:
+            timestamp.check(matched_at, now)
+        return matched
+
+    def _match(
+        self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
+    ) -> int:
+        message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
+        matched, proven = -1, b""
+        for slot in range(len(self._keys) - 1, -1, -1):
+            key = self._keys[slot]
+            text = self._render(request, moment, key, delivery) if self._signs_secret else message
+            expected = self._encode(self._digest(key, text))
+            for candidate in candidates:
+                if hmac.compare_digest(expected, candidate):
+                    matched, proven = slot, expected
+        if matched >= 0 and request.signed is not None:
+            request.signed += proven  # and not the message, in which the secret may be
+        return matched
+
+    def _readings(self, request: RawRequest, delivery: Delivery | None) -> list[tuple[list[bytes], bytes]]:
+        """Candidate signatures and the timestamp that they belong to, once for each group of them."""
+        moment = b"" if self._is_moment_late else self._read_moment(request, delivery)
+        if self._read_place:
+            return [self._read(self._read_place(request, delivery), moment)]
+        names = [name for name in self._names if name in request.headers] or self._names[:1]
+        values = [single(request.headers, name, "signature_missing") for name in names]
+        if self._separator is None:
+            return [(self._candidates(values), moment)]
+        value = self._separator.join(values)
+        groups = [value]
+        if self._group_separator:
+            groups = [group for group in value.split(self._group_separator) if group]
+        if len(groups) > MAX_GROUPS:
+            raise SignatureRejected("too_many_signatures")
+        return [self._read(group, moment) for group in groups]

@@ -1,0 +1,112 @@
+"""Paddle Classic: a signature in the form, of all its other fields as PHP writes an array of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qsl, urlencode
+
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.asymmetric import (
+    Algorithm,
+    check_with,
+    load_private_key,
+    load_public_key,
+    make_key_pair,
+    sign_with,
+)
+from providers.schemes.encodings import ENCODERS, decode_signature
+from providers.schemes.fetched import slot_of
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
+
+if TYPE_CHECKING:
+    from providers.schemes.asymmetric import PublicKey
+
+_FIELD = b"p_signature"
+_ALGORITHM = Algorithm("rsa", "sha1")
+_MOST_FIELDS = 500
+
+
+class PaddleClassicSpec(SchemeSpec):
+    """Paddle Classic; the secret is the public key of the vendor's account, in PEM."""
+
+    scheme: Literal["paddle_classic"] = Field(description="The family of the scheme.")
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        return make_key_pair(_ALGORITHM)
+
+    def scheme_for(self, layout: Layout) -> PaddleClassicScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return PaddleClassicScheme()
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"RSA-SHA1 of the form's fields, base64 in its field {_FIELD.decode()}"
+
+
+class PaddleClassicScheme:
+    """The scheme of a :class:`PaddleClassicSpec`."""
+
+    def bind(
+        self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> PaddleClassicVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
+        keys = [load_public_key(secret, "pem") for secret in secrets]
+        for key in keys:
+            check_with(key, _ALGORITHM)
+        return PaddleClassicVerifier(keys)
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; the secret is a private key in PEM."""
+        fields = _read_form(request.body)
+        fields.pop(_FIELD, None)
+        fields[_FIELD] = ENCODERS["base64"](
+            sign_with(load_private_key(secret), _ALGORITHM, serialize(fields))
+        )
+        return Signed({}, urlencode(fields).encode(), request.query)
+
+
+class PaddleClassicVerifier(StaticVerifier):
+    """A :class:`PaddleClassicScheme` bound to its keys."""
+
+    def __init__(self, keys: Sequence[PublicKey]) -> None:
+        self._keys = keys
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        fields = _read_form(request.body)
+        signature = decode_signature(fields.pop(_FIELD, b"") or _missing())
+        return slot_of(self._keys, _ALGORITHM, signature, serialize(fields))
+
+
+def serialize(fields: Mapping[bytes, bytes]) -> bytes:
+    """Fields, sorted by name, as PHP's ``serialize`` writes them; lengths are of bytes."""
+    parts = [
+        b's:%d:"%b";s:%d:"%b";' % (len(name), name, len(fields[name]), fields[name])
+        for name in sorted(fields)
+    ]
+    return b"a:%d:{%b}" % (len(fields), b"".join(parts))
+
+
+def _missing() -> bytes:
+    raise SignatureRejected("signature_missing")
+
+
+def _read_form(body: bytes) -> dict[bytes, bytes]:
+    try:
+        pairs = parse_qsl(
+            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise SignatureRejected("signature_malformed") from None
+    fields = {name.encode("latin-1"): value.encode("latin-1") for name, value in pairs}
+    if len(fields) != len(pairs):
+        raise SignatureRejected("signature_ambiguous")
+    return fields

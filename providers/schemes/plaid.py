@@ -1,0 +1,114 @@
+"""Plaid: a token beside the body, signed with keys that are asked for one by one with the operator's credentials.
+
+Source: https://plaid.com/docs/api/webhooks/webhook-verification/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import orjson
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.fetched import KeyCache, credentials_of, is_pinned, read_jwk
+from providers.schemes.jws import Token
+from providers.schemes.jwt import JwtScheme, JwtSpec, JwtVerifier
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import (
+    NO_PARAMETERS,
+    KeyNeeded,
+    KeyRequest,
+    SchemeSpec,
+    SecretPair,
+    Signed,
+)
+from providers.schemes.token_keys import SecretKeys, check_token
+
+if TYPE_CHECKING:
+    from providers.schemes.asymmetric import PublicKey
+
+_TOKENS = JwtSpec.model_validate(
+    {
+        "scheme": "jwt",
+        "header": "Plaid-Verification",
+        "algorithms": ["ES256"],
+        "key_format": "pem",
+        "body_claim": "request_body_sha256",
+        "max_age": "5m",
+    }
+)
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+class PlaidSpec(SchemeSpec):
+    """Plaid; the secret is ``client_id:secret``, and the parameter ``environment`` is ``sandbox`` for its sandbox."""
+
+    scheme: Literal["plaid"] = Field(description="The family of the scheme.")
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
+        return True
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        return _TOKENS.make_secret()
+
+    def scheme_for(self, layout: Layout) -> PlaidScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return PlaidScheme()
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return _TOKENS.describe()
+
+
+class PlaidScheme:
+    """The scheme of a :class:`PlaidSpec`."""
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> JwtVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`; a secret may be a public key that is not to be fetched."""
+        if is_pinned(secrets):
+            return JwtVerifier(_TOKENS, SecretKeys(secrets, _TOKENS.algorithms), parameters)
+        environment = "sandbox" if parameters.get("environment") == "sandbox" else "production"
+        return JwtVerifier(_TOKENS, PlaidKeys(environment, *credentials_of(secrets)), parameters)
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; the secret is a private key in PEM."""
+        return JwtScheme(_TOKENS).sign(request, secret, now, parameters)
+
+
+class PlaidKeys:
+    """The keys that Plaid gives away by their names."""
+
+    def __init__(self, environment: str, client_id: str, secret: str) -> None:
+        self._url = f"https://{environment}.plaid.com/webhook_verification_key/get"
+        self._credentials = {"client_id": client_id, "secret": secret}
+        self._keys: KeyCache[PublicKey] = KeyCache()
+
+    def match(self, token: Token, now: float) -> int:
+        """See :meth:`providers.schemes.token_keys.TokenKeys.match`."""
+        if not _KEY_ID.fullmatch(token.key_id):
+            raise SignatureRejected("unknown_key")
+        key = self._keys.get(token.key_id, now)
+        if key is None:
+            body = orjson.dumps(self._credentials | {"key_id": token.key_id})
+            raise KeyNeeded(KeyRequest(self._url, token.key_id, body))
+        check_token(key, token)
+        return 0
+
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
+        document = orjson.loads(content)
+        jwk = document.get("key") if isinstance(document, dict) else None
+        if not isinstance(jwk, dict) or jwk.get("kid") != request.key_id:
+            raise ValueError("is not the key that was asked for")
+        if jwk.get("expired_at") is not None:
+            raise ValueError("the key is withdrawn")
+        self._keys.put(request.key_id, read_jwk(jwk), now)

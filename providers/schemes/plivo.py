@@ -1,0 +1,92 @@
+"""Plivo: HMAC-SHA256 over the address, what was sent to it and a nonce.
+
+Source: https://www.plivo.com/docs/voice/concepts/signature-validation
+Version 3 covers the address, its parameters and the fields of a form, each sorted by name; version 2 the
+address without its query and nothing that was sent to it. Neither covers the moment or other headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from providers.request import RawRequest
+from providers.schemes.claim import Claim, ClaimVerifier, with_headers, write_hmac
+from providers.schemes.forms import read_form, read_pairs
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.secrets import decode_secret
+
+
+class PlivoSpec(SchemeSpec):
+    """How Plivo signs."""
+
+    scheme: Literal["plivo"] = Field(description="The family of the scheme.")
+    version: Literal["v2", "v3"] = Field("v3", description="The version of its signature.")
+
+    @property
+    def needs_url(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
+        return True
+
+    @property
+    def is_body_bound(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.is_body_bound`."""
+        return self.version == "v3"
+
+    @property
+    def header(self) -> str:
+        """The header that carries the signature; that of the nonce begins with it."""
+        return f"X-Plivo-Signature-{self.version.upper()}"
+
+    def scheme_for(self, layout: Layout) -> PlivoScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return PlivoScheme(self)
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return f"HMAC-sha256 of the address, the form and a nonce ({self.version}), base64 in {self.header}"
+
+
+class PlivoScheme:
+    """The scheme of a :class:`PlivoSpec`."""
+
+    def __init__(self, spec: PlivoSpec) -> None:
+        self.spec = spec
+        self._signature = spec.header.lower().encode()
+        self._nonce = f"{spec.header}-nonce".lower().encode()
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
+        return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`."""
+        headers = {f"{self.spec.header}-Nonce": str(int(now * 1_000_000))}
+        message = self._message(with_headers(request, headers))
+        headers[self.spec.header] = write_hmac(
+            decode_secret(secret, "raw"), message, "sha256", "base64"
+        ).decode()
+        return Signed(headers, request.body, request.query)
+
+    def _read(self, request: RawRequest) -> Claim:
+        signatures = single(request.headers, self._signature, "signature_missing")
+        candidates = [signature.strip() for signature in signatures.split(b",")]
+        return Claim([self._message(request)], candidates, is_body_bound=self.spec.is_body_bound)
+
+    def _message(self, request: RawRequest) -> bytes:
+        nonce = single(request.headers, self._nonce, "signed_header_missing")
+        address, _, query = request.url.encode("latin-1").partition(b"?")
+        if self.spec.version == "v2":
+            return address + nonce
+        parameters = b"&".join([name + b"=" + value for name, value in sorted(read_pairs(query))])
+        fields = sorted(read_form(request)) if request.body else []
+        if parameters or fields:
+            address += b"?" + parameters
+        if parameters and fields:
+            address += b"."
+        return address + b"".join([name + value for name, value in fields]) + b"." + nonce

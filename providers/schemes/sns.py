@@ -1,0 +1,177 @@
+"""Amazon SNS: a signature in the body, by a certificate whose address stands there too.
+
+Signed are the fields that :data:`_SIGNED` names, not ``MessageAttributes`` nor ``UnsubscribeURL``. Everybody with an
+account can have SNS sign messages, so it is the topic that proves the sender. With raw message delivery nothing is
+signed, and nothing passes.
+Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+from pydantic import Field
+
+from providers.rejections import SignatureRejected
+from providers.request import RawRequest
+from providers.schemes.asymmetric import (
+    Algorithm,
+    load_private_key,
+    make_key_pair,
+    sign_with,
+)
+from providers.schemes.certificates import CertifiedKey, key_of, read_chain
+from providers.schemes.encodings import ENCODERS, decode_signature
+from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
+from providers.schemes.layout import Layout
+from providers.schemes.scheme import (
+    NO_PARAMETERS,
+    KeyNeeded,
+    KeyRequest,
+    SchemeSpec,
+    SecretPair,
+    Signed,
+)
+from providers.times import rfc3339_milliseconds
+
+if TYPE_CHECKING:
+    from providers.schemes.asymmetric import PublicKey
+
+_NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+_CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+_SIGNED = {
+    "Notification": _NOTIFICATION,
+    "SubscriptionConfirmation": _CONFIRMATION,
+    "UnsubscribeConfirmation": _CONFIRMATION,
+}
+_OPTIONAL = "Subject"
+_ALGORITHMS = {"1": Algorithm("rsa", "sha1"), "2": Algorithm("rsa", "sha256")}
+
+_TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]{1,64}\.pem")
+
+
+class SnsSpec(SchemeSpec):
+    """A sender that publishes through Amazon SNS."""
+
+    scheme: Literal["sns"] = Field(description="The family of the scheme.")
+
+    @property
+    def needed_parameters(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.needed_parameters`."""
+        return ("topic_arn",)
+
+    @property
+    def needs_secret(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.needs_secret`."""
+        return False
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        return make_key_pair(_ALGORITHMS["2"])
+
+    def scheme_for(self, layout: Layout) -> SnsScheme:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
+        return SnsScheme()
+
+    def describe(self) -> str:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
+        return "RSA of the fields of the message, by a certificate of SNS"
+
+
+class SnsScheme:
+    """The scheme of an :class:`SnsSpec`."""
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> SnsVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`; a secret is a certificate that is not to be fetched."""
+        return SnsVerifier(parameters["topic_arn"], pinned_keys(secrets, _ALGORITHMS["1"]))
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; the secret is a private key in PEM."""
+        message = {"Type": "Notification", **orjson.loads(request.body)}
+        message["TopicArn"] = topic = parameters.get("topic_arn", message.get("TopicArn", ""))
+        message["Timestamp"] = rfc3339_milliseconds(now)
+        message["SignatureVersion"] = "2"
+        message["SigningCertURL"] = f"{_origin(topic)}/SimpleNotificationService-{'0' * 32}.pem"
+        signature = sign_with(load_private_key(secret), _ALGORITHMS["2"], _canonical(message))
+        message["Signature"] = ENCODERS["base64"](signature).decode()
+        headers = {
+            "x-amz-sns-message-type": message["Type"],
+            "x-amz-sns-message-id": message["MessageId"],
+            "x-amz-sns-topic-arn": topic,
+        }
+        return Signed(headers, orjson.dumps(message), request.query)
+
+
+class SnsVerifier:
+    """An :class:`SnsScheme` bound to its topic."""
+
+    def __init__(self, topic: str, pinned: Sequence[PublicKey]) -> None:
+        self._topic = topic
+        self._origin = _origin(topic)
+        self._pinned = pinned
+        self._certificates: KeyCache[CertifiedKey] = KeyCache()
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        message = _read(request.body)
+        signed = _canonical(message)
+        algorithm = _ALGORITHMS.get(_text(message, "SignatureVersion"))
+        if algorithm is None:
+            raise SignatureRejected("signature_malformed")
+        if message["TopicArn"] != self._topic:
+            raise SignatureRejected("claim_mismatch")
+        signature = decode_signature(_text(message, "Signature").encode())
+        keys = self._pinned or [self._key_at(_text(message, "SigningCertURL"), now)]
+        return slot_of(keys, algorithm, signature, signed)
+
+    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
+        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
+        self._certificates.put(request.url, key_of(read_chain(content)[0], now), now)
+
+    def _key_at(self, url: str, now: float) -> PublicKey:
+        origin, path = url[: len(self._origin)], url[len(self._origin) :]
+        if origin != self._origin or not _CERTIFICATE.fullmatch(path):
+            raise SignatureRejected("unknown_key")
+        certificate = self._certificates.get(url, now)
+        if certificate is None:
+            raise KeyNeeded(KeyRequest(url))
+        return certificate.valid_at(now)
+
+
+def _origin(topic: str) -> str:
+    """Where the certificates are that sign for a topic: in its region."""
+    match = _TOPIC.fullmatch(topic)
+    partition, region = match.groups() if match else ("aws", "unknown")
+    return f"https://sns.{region}.amazonaws.com" + (".cn" if partition == "aws-cn" else "")
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    try:
+        message = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        message = None
+    if type(message) is not dict or "Signature" not in message:
+        raise SignatureRejected("signature_missing")
+    return message
+
+
+def _canonical(message: Mapping[str, Any]) -> bytes:
+    kind = message.get("Type")
+    names = _SIGNED.get(kind, ()) if type(kind) is str else ()
+    if not names:
+        raise SignatureRejected("signature_malformed")
+    present = [name for name in names if name != _OPTIONAL or message.get(name) is not None]
+    return "".join([f"{name}\n{_text(message, name)}\n" for name in present]).encode()
+
+
+def _text(message: Mapping[str, Any], name: str) -> str:
+    value = message.get(name)
+    if type(value) is not str:
+        raise SignatureRejected("signature_malformed")
+    return value
