@@ -95,7 +95,8 @@ def _from_http(content: bytes) -> Capture:
 
 def _unchunked(body: bytes) -> bytes:
     """The content of a chunked body; the body itself where that has been done already."""
-    content, position = [], 0
+    content: list[bytes] = []
+    position = 0
     while chunk := _CHUNK.match(body, position):
         size = int(chunk[1], 16)
         if size == 0:
