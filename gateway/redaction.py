@@ -7,11 +7,12 @@ still have a value in it that nobody may see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import orjson
-from pydantic import StringConstraints
+from pydantic import AfterValidator, StringConstraints
 
 from gateway.payload import parse_json
 from providers.sources import pointer_steps
@@ -21,7 +22,16 @@ MASK = "***"
 ANY = "*"
 """A step of a pointer that leads to all members of an object or all items of a list."""
 
-Pointer = Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])*)+$", max_length=256)]
+_POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
+
+
+def _check_pointer(text: str) -> str:
+    if not _POINTER.fullmatch(text):
+        raise ValueError("is not a JSON Pointer; write /customer/email, or /items/*/email for all of a list")
+    return text
+
+
+Pointer = Annotated[str, StringConstraints(max_length=256), AfterValidator(_check_pointer)]
 """A JSON Pointer (RFC 6901) below the whole value, in which a step may be ``*``."""
 
 

@@ -24,7 +24,9 @@ An agent reads the line, and a stranger may have written the delivery. So a valu
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -43,6 +45,8 @@ MAX_WORDS = 3
 
 MAX_TEMPLATE = 512
 
+_REMEMBERED_TYPES = 1024  # senders have a few event types, but could make up any number
+
 _LOOKED_AT = 1024
 """Characters of a value from which its words are taken; it may be the largest that a body holds."""
 
@@ -60,13 +64,11 @@ _Filter = Callable[[object, Delivery], object]
 _PART = re.compile(r"\[((?:[^\[\]{}]|\{[^\[\]{}]*\})*)\]")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _OWN: dict[str, Callable[[Identity], object]] = {
-    "actor": lambda identity: identity.actor,
-    "subject": lambda identity: identity.subject,
-    "account": lambda identity: identity.account,
-    "type": lambda identity: identity.event_type,
-    "action": lambda identity: (
-        identity.event_type.partition(".")[1] and identity.event_type.rpartition(".")[2].replace("_", " ")
-    ),
+    "actor": attrgetter("actor"),
+    "subject": attrgetter("subject"),
+    "account": attrgetter("account"),
+    "type": attrgetter("event_type"),
+    "action": lambda identity: _last_words(identity.event_type),
 }
 
 
@@ -97,11 +99,13 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
     }
     default = compiled.pop("*", [])
 
-    def candidates(event_type: str) -> Iterator[Summariser]:
+    @lru_cache(_REMEMBERED_TYPES)
+    def candidates(event_type: str) -> list[Summariser]:
+        found: list[Summariser] = []
         while event_type:
-            yield from compiled.get(event_type, ())
+            found += compiled.get(event_type, ())
             event_type = event_type.rpartition(".")[0]
-        yield from default
+        return found + default
 
     def summarise(delivery: Delivery, identity: Identity) -> str | None:
         for template in candidates(identity.event_type):
@@ -113,46 +117,46 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
 
 
 def _compile_template(text: str) -> Summariser:
-    pieces = _PART.split(text)
-    parts = [(_compile_part(piece), position % 2 == 1) for position, piece in enumerate(pieces) if piece]
+    parts = [
+        (*_compile_part(piece), position % 2 == 1)
+        for position, piece in enumerate(_PART.split(text))
+        if piece
+    ]
 
     def fill(delivery: Delivery, identity: Identity) -> str | None:
         line = ""
-        for part, is_optional in parts:
-            filled = part(delivery, identity)
-            if filled is not None:
+        for literal, fields, is_optional in parts:
+            filled = literal
+            for field, following in fields:
+                value = field(delivery, identity)
+                if not value:
+                    break
+                filled += value + following
+            else:
                 line += filled
-            elif not is_optional:
+                continue
+            if not is_optional:
                 return None
         return line
 
     return fill
 
 
-def _compile_part(text: str) -> Summariser:
+def _compile_part(text: str) -> tuple[str, list[tuple[Summariser, str]]]:
+    """What stands before the first value, and each value with what stands behind it."""
     pieces = _FIELD.split(text)
-    literals, fields = pieces[::2], [_compile_field(field) for field in pieces[1::2]]
+    literals = pieces[::2]
     if any(set("[]{}") & set(literal) for literal in literals):
         raise ValueError("has a bracket or a brace without its other half, or one within another")
-
-    def fill(delivery: Delivery, identity: Identity) -> str | None:
-        line = literals[0]
-        for field, literal in zip(fields, literals[1:], strict=True):
-            value = field(delivery, identity)
-            if not value:
-                return None
-            line += value + literal
-        return line
-
-    return fill
+    return literals[0], list(zip(map(_compile_field, pieces[1::2]), literals[1:], strict=True))
 
 
 def _compile_field(text: str) -> Summariser:
     place, *names = text.split("|")
     own = _OWN.get(place)
-    if own is None:
-        check_source(place)
-    read = compile_sources(place) if own is None else None
+    if own and not names:
+        return lambda _, identity: text_of(_clean(own(identity)))
+    read = None if own else compile_sources(check_source(place))
     filters = [_compile_filter(name, place) for name in names]
 
     def value(delivery: Delivery, identity: Identity) -> str | None:
@@ -161,7 +165,7 @@ def _compile_field(text: str) -> Summariser:
             if found is None:
                 return None
             found = apply(found, delivery)
-        return text_of(found)
+        return found if type(found) is str else text_of(found)
 
     return value
 
@@ -169,16 +173,28 @@ def _compile_field(text: str) -> Summariser:
 def _clean(value: object) -> object:
     """A value without what has no place in a line; None for prose."""
     if type(value) is str:
-        if len(value) > MAX_VALUE or " " in value or not (value.isascii() and value.isprintable()):
-            words = value[:_LOOKED_AT].split()
-            value = "".join(filter(str.isprintable, " ".join(words))) if len(words) <= MAX_WORDS else ""
-            value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 1] + "…"
-        return value or None
+        return value if _PLAIN.fullmatch(value) else _as_name(value)
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) in (int, float, bool):
         return value if len(text_of(value) or " " * (MAX_VALUE + 1)) <= MAX_VALUE else None
     return value if type(value) in (list, dict) else None
+
+
+_PLAIN = re.compile(f"[!-~]{{1,{MAX_VALUE}}}")
+
+
+def _as_name(text: str) -> str | None:
+    words = text[:_LOOKED_AT].split()
+    if len(words) > MAX_WORDS:
+        return None
+    name = "".join(filter(str.isprintable, " ".join(words)))
+    return name if len(name) <= MAX_VALUE else name[: MAX_VALUE - 1] + "…"
+
+
+def _last_words(event_type: str) -> str | None:
+    _, dot, last = event_type.rpartition(".")
+    return last.replace("_", " ") if dot else None
 
 
 def _compile_filter(text: str, place: str) -> _Filter:
@@ -210,9 +226,10 @@ def _money(currency_place: str) -> _Filter:
         if type(amount) is not int or type(currency) is not str or not _CURRENCY.fullmatch(currency):
             return None
         decimals = _DECIMALS.get(currency.lower(), 2)
+        if not decimals:
+            return f"{amount} {currency}"
         whole, rest = divmod(abs(amount), 10**decimals)
-        fraction = f".{rest:0{decimals}}" if decimals else ""
-        return f"{'-' if amount < 0 else ''}{whole}{fraction} {currency}"
+        return f"{'-' if amount < 0 else ''}{whole}.{rest:0{decimals}} {currency}"
 
     return money
 

@@ -16,7 +16,9 @@ def run_check(path: Path) -> None:
     config = load_config(path)
     catalogue = Catalogue.bundled()
     count = 0
-    for adapter in sorted({each.adapter for each in config.providers.values() if not each.schema_file}):
+    for adapter in sorted(
+        {adapter_of(each).family for each in config.providers.values() if not each.schema_file}
+    ):
         catalogue.of_adapter(adapter).check()
         count += len(catalogue.event_types(adapter))
     warnings = config_warnings(config)

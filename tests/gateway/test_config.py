@@ -343,6 +343,34 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             ),
         ),
         (
+            github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
+            (
+                "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
+                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+            ),
+        ),
+        (
+            github(summary='{push: ["{actor} pushed", "[{actor} pushed"]}'),
+            (
+                "config.yaml:5: providers.x.summary.push.1: has a bracket or a brace without its other half, or one "
+                "within another"
+            ),
+        ),
+        (
+            github(redact="[/sender/login, sender]"),
+            (
+                "config.yaml:5: providers.x.redact.1: is not a JSON Pointer; write /customer/email, or "
+                "/items/*/email for all of a list"
+            ),
+        ),
+        (
+            github(adapter="docusign", redact="[/data]"),
+            (
+                "config.yaml:5: providers.x.redact: cannot mask anything in application/xml, text/xml, which goes "
+                "out as it came; leave that out of content"
+            ),
+        ),
+        (
             "a: &a [*a, *a]\n" + GITHUB,
             "config.yaml:1: a.0: is an alias within what it stands for\nconfig.yaml:1: a.1: is an alias within what it stands for",
         ),

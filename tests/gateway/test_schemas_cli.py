@@ -53,7 +53,7 @@ def test_all_schemas_are_listed_with_title_and_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "name"), [("push", "push"), ("issues.opened", "issues"), ("sponsorship", "_envelope")]
+    ("event_type", "name"), [("push", "push"), ("issues.opened", "issues"), ("never.heard", "_envelope")]
 )
 def test_the_schema_is_shown_that_an_event_is_held_to(event_type: str, name: str) -> None:
     """As it is written, with its file."""
