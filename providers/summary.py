@@ -68,7 +68,7 @@ _OWN: dict[str, Callable[[Identity], object]] = {
     "subject": attrgetter("subject"),
     "account": attrgetter("account"),
     "type": attrgetter("event_type"),
-    "action": lambda identity: _last_words(identity.event_type),
+    "action": lambda identity: identity.event_type.rpartition(".")[2] if "." in identity.event_type else None,
 }
 
 
@@ -153,6 +153,8 @@ def _compile_part(text: str) -> tuple[str, list[tuple[Summariser, str]]]:
 
 def _compile_field(text: str) -> Summariser:
     place, *names = text.split("|")
+    if place == "action":
+        names.insert(0, "words")
     own = _OWN.get(place)
     if own and not names:
         return lambda _, identity: text_of(_clean(own(identity)))
@@ -189,12 +191,9 @@ def _as_name(text: str) -> str | None:
     if len(words) > MAX_WORDS:
         return None
     name = "".join(filter(str.isprintable, " ".join(words)))
-    return name if len(name) <= MAX_VALUE else name[: MAX_VALUE - 1] + "…"
-
-
-def _last_words(event_type: str) -> str | None:
-    _, dot, last = event_type.rpartition(".")
-    return last.replace("_", " ") if dot else None
+    if len(name) > MAX_VALUE:
+        return name[: MAX_VALUE - 1] + "…"
+    return name or None
 
 
 def _compile_filter(text: str, place: str) -> _Filter:
