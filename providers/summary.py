@@ -92,20 +92,15 @@ Templates = Template | list[Template]
 
 
 def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
-    """A function that makes the line of an event from the templates of its type."""
-    compiled = {
-        event_type: [_compile_template(text) for text in ([texts] if isinstance(texts, str) else texts)]
-        for event_type, texts in by_type.items()
-    }
-    default = compiled.pop("*", [])
+    """A function that makes the line of an event from the templates of its type, compiled for its first event."""
 
     @lru_cache(_REMEMBERED_TYPES)
     def candidates(event_type: str) -> list[Summariser]:
-        found: list[Summariser] = []
+        texts: list[str] = []
         while event_type:
-            found += compiled.get(event_type, ())
+            texts += _listed(by_type.get(event_type, []))
             event_type = event_type.rpartition(".")[0]
-        return found + default
+        return [_compile_template(text) for text in texts + _listed(by_type.get("*", []))]
 
     def summarise(delivery: Delivery, identity: Identity) -> str | None:
         for template in candidates(identity.event_type):
@@ -114,6 +109,10 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
         return None
 
     return summarise
+
+
+def _listed(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
 
 
 def _compile_template(text: str) -> Summariser:
