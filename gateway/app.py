@@ -24,6 +24,7 @@ from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.enrolment import Enrolment
 from gateway.event import Envelope
+from gateway.keys import KeyStore
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
@@ -102,7 +103,10 @@ class Gateway:
         self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
         health = Health(self.troubles, self.is_ready)
-        self.webhooks = Webhooks(self._endpoints(config), _proxies(config), pipeline, self.metrics)
+        self._keys = KeyStore(clock=clock)
+        self.webhooks = Webhooks(
+            self._endpoints(config), _proxies(config), pipeline, self.metrics, self._keys
+        )
         self.public = public_app(self.webhooks, health)
         self.admin = admin_app(self.metrics, health)
 
@@ -120,6 +124,7 @@ class Gateway:
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
         await self.metrics.stop()
+        await self._keys.aclose()
         await self._clock_watch.stop()
         await self._publisher.stop()
         await self._claims.stop()

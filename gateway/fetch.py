@@ -23,6 +23,7 @@ MAX_CONTENT = 64 * 1024
 
 _HEADERS = {
     "accept-encoding": "identity",
+    "connection": "close",  # minutes or hours pass before the next one
     "content-type": "application/json",
     "user-agent": "webhook-gateway",
 }

@@ -72,7 +72,7 @@ class Webhooks:
         proxies: Proxies,
         pipeline: Pipeline,
         metrics: Metrics,
-        keys: Keys | None = None,
+        keys: Keys,
     ) -> None:
         self._pipeline = pipeline
         self._confirmer = Confirmer()
@@ -151,8 +151,6 @@ class Webhooks:
         Raises:
             Rejection: it is refused, or the key is not to be had.
         """
-        if self._keys is None:
-            raise Internal
         for _ in range(_MOST_FETCHES):
             await self._keys.fetch(exchange.endpoint.adapter, needed)
             work = self._pipeline.examine(exchange)

@@ -86,7 +86,7 @@ class RefusalSpec(BaseModel):
 class ReplySpec(BaseModel):
     """What a handshake is answered; texts may contain {challenge} {signature} {parameter:NAME}."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     status: int = Field(200, ge=200, le=299, description="The HTTP status.")
     content_type: PlainType = Field("text/plain; charset=utf-8", description="The media type of the body.")

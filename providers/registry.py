@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -34,6 +35,14 @@ def load(name: str) -> Adapter:
     if name not in names() or name == GENERIC:
         raise KeyError(name)
     return Adapter(name, AdapterSpec.model_validate(_describe(name)), family_of(name))
+
+
+def note_on(name: str) -> str:
+    """The comment at the head of an adapter's file: what its signature covers and does not, and what is peculiar."""
+    lines = (_FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
+    return " ".join(
+        line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)
+    )
 
 
 def family_of(name: str) -> str:

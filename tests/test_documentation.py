@@ -9,17 +9,24 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
+from gateway.adapters import EVIDENCE, Proof, block, described
+from gateway.adapters import reference as providers_page
 from gateway.answers import _STATUS, Outcome
 from gateway.app import Gateway
 from gateway.cli.main import app
-from gateway.cli.providers import describe_all
 from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
 from gateway.errors import REJECTIONS
+from providers import registry
 from providers.rejections import SIGNATURE_FAULTS
+from support.deliveries import parameters_of, secrets_of
 
+PROOFS: dict[str, list[Proof]] = yaml.safe_load(
+    (Path(__file__).parent / "providers/evidence.yaml").read_text("utf-8")
+)
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text("utf-8")
@@ -47,11 +54,35 @@ def test_the_readme_lists_every_answer_with_its_status() -> None:
     assert outcomes | rejections == {(row[0], row[1]) for row in _table("answers")}
 
 
-def test_the_readme_lists_every_adapter_with_its_signature() -> None:
-    """So does an adapter."""
-    expected = [[f"`{name}`", title, signature] for name, title, signature in describe_all()]
+def test_the_page_of_the_providers_is_up_to_date() -> None:
+    """Made anew by `make providers`."""
+    assert providers_page(PROOFS) == (ROOT / "docs/providers.md").read_text("utf-8")
 
-    assert expected == _table("adapters")
+
+def test_what_proves_an_adapter_is_one_of_the_proofs() -> None:
+    """Of an adapter that there is."""
+    assert PROOFS.keys() <= set(described())
+    assert {word for words in PROOFS.values() for word in words} <= EVIDENCE.keys()
+
+
+@pytest.mark.parametrize("name", described())
+def test_the_block_of_every_provider_can_be_pasted(tmp_path: Path, name: str) -> None:
+    """Under `providers:`, with the variables that it names."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "dedupe: {retention: 90d}\nproviders:\n" + "".join(f"  {line}\n" for line in block(name).splitlines())
+    )
+    given = {"secrets": secrets_of(name).receiver, **parameters_of(registry.load(name))}
+    config = load_config(path, missing=lambda variable: _value(variable, given))
+
+    assert list(config.providers) == [name]
+
+
+def _value(variable: str, given: dict[str, str]) -> str:
+    """Of a variable of a block: a parameter's, else a secret."""
+    return next(
+        (value for name, value in given.items() if variable.endswith("_" + name.upper())), given["secrets"]
+    )
 
 
 def test_the_reference_of_the_configuration_is_up_to_date() -> None:

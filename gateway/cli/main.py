@@ -179,12 +179,30 @@ def tail(
 
 @app.command()
 def providers(
-    name: Annotated[str | None, typer.Argument(help="Show one adapter with a block to paste.")] = None,
+    word: Annotated[
+        str | None, typer.Argument(metavar="[NAME|WORD]", help="Show one, or list those with a word in them.")
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print the page of all adapters, in Markdown, instead.")
+    ] = False,
+    evidence: Annotated[
+        Path | None, typer.Option(help="For --reference: a YAML file of what proves each adapter.")
+    ] = None,
 ) -> None:
-    """List the adapters, or show one: what its signature covers, where it takes its id and type from."""
-    from gateway.cli.providers import run_providers
+    """List the adapters, or show one: what its signature covers and does not, and the block to paste.
 
-    run_providers(name)
+    For example:
+
+    - `gateway providers`
+    - `gateway providers ed25519`
+    - `gateway providers stripe`
+    """
+    from gateway.cli.providers import run_providers, run_reference
+
+    if reference:
+        run_reference(evidence)
+    else:
+        run_providers(word)
 
 
 @app.command()

@@ -2,58 +2,61 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
+from pydantic import TypeAdapter
 
+from gateway.adapters import Proof, block, described, facts, in_one_line, matching, reference
 from gateway.errors import OperatorError
 from gateway.samples import sample_names
 from providers import registry
 
 
-def run_providers(name: str | None) -> None:
-    """List all adapters, or show the one called ``name``."""
-    if name is None:
-        _list()
-    elif name not in registry.names():
-        raise OperatorError(f"there is no adapter {name!r}; there are {', '.join(registry.names())}")
+def run_providers(word: str | None) -> None:
+    """List all adapters or those with a word in them, or show the one of that name."""
+    if word == registry.GENERIC:
+        typer.echo("Describe your sender in the configuration; the acme block of config.yaml shows how.")
+    elif word in registry.names():
+        _show(word)
+    elif names := described() if word is None else matching(word):
+        _list(names)
     else:
-        _show(name)
+        raise OperatorError(
+            f"there is no adapter {word!r}, nor one with that in it; `gateway providers` lists all"
+        )
 
 
-def describe_all() -> list[tuple[str, str, str]]:
-    """Every adapter with its sender and how that signs."""
-    return [_describe(name) for name in registry.names()]
+def run_reference(evidence: Path | None) -> None:
+    """Print the page of all adapters."""
+    typer.echo(reference(_read(evidence) if evidence else {}), nl=False)
 
 
-def _describe(name: str) -> tuple[str, str, str]:
-    if name == registry.GENERIC:
-        return name, "any sender that signs with HMAC", "described in config.yaml"
-    spec = registry.load(name).spec
-    return name, spec.title, spec.signature.describe()
-
-
-def _samples(name: str) -> list[str]:
-    return [] if name == registry.GENERIC else sample_names(registry.load(name))
-
-
-def _list() -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("adapter", "sender", "signature", "samples"):
-        # Names are to be copied from here: whole where they fit, and never cut.
-        table.add_column(heading, no_wrap=heading in {"adapter", "samples"}, overflow="fold")
-    for name, sender, signature in describe_all():
-        table.add_row(name, sender, signature, "\n".join(_samples(name)))
-    Console().print(table)
+def _list(names: list[str]) -> None:
+    rows = [in_one_line(name) for name in names]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, title, signature in rows:
+        typer.echo(f"{name:<{widths[0]}}  {title:<{widths[1]}}  {signature}")
+    typer.echo(
+        f"{len(rows)} adapters; `gateway providers NAME` shows one, with a block to paste. Any other sender is described "
+        "in config.yaml (adapter: hmac).",
+        err=True,
+    )
 
 
 def _show(name: str) -> None:
-    variable = f"{name.upper()}_WEBHOOK_SECRET"
-    if name == registry.GENERIC:
-        typer.echo("Describe your sender in the configuration; the acme block of config.yaml shows how.")
-        return
-    spec = registry.load(name).spec
-    described = spec.model_dump(mode="json", exclude_defaults=True, exclude={"title", "docs"})
-    typer.echo(f"{spec.title}\n{spec.docs}\n\n{yaml.safe_dump(described, sort_keys=False)}")
-    typer.echo(f'Paste under providers:\n\n  {name}: {{adapter: {name}, secrets: ["${{{variable}}}"]}}')
+    adapter = registry.load(name)
+    typer.echo(f"{adapter.spec.title}  {adapter.spec.docs}\n\n{registry.note_on(name)}\n")
+    rows = [*facts(name, {}), ("samples", ", ".join(sample_names(adapter)))]
+    for heading, text in rows:
+        typer.echo(f"{heading + ':':<15} {text}")
+    typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in block(name).splitlines()))
+
+
+def _read(file: Path) -> dict[str, list[Proof]]:
+    """What proves which adapter."""
+    try:
+        return TypeAdapter(dict[str, list[Proof]]).validate_python(yaml.safe_load(file.read_text("utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise OperatorError(f"{file}: does not list what proves each adapter: {error}") from error

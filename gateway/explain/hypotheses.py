@@ -148,7 +148,6 @@ def _formats(case: Case) -> Iterator[Hypothesis]:
         ("key_format", "the key is to be read as {new}, not as {old}"),
         ("encoding", "the signature is in {new}, not in {old}"),
         ("algorithm", "it is signed with {new}, not with {old}"),
-        ("construction", "it is signed with a plain {new}, not with {old}"),
     ):
         for old, new in _others(case.signature, key):
             yield from _described(case, {key: new}, what.format(old=old, new=new))

@@ -184,10 +184,11 @@ def make_key_pair(algorithm: Algorithm, key_format: KeyFormat = "pem") -> Secret
 
 def _load(load: Callable[[bytes], object], content: bytes, expected: str) -> PublicKey:
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.x509 import InvalidVersion  # noqa: PLC0415
 
     try:
         key = load(content)
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
         raise SecretFormatError(f"is not {expected}") from None
     return checked_key(key)
 

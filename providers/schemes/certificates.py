@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from providers.schemes.asymmetric import PublicKey
 
 _LONGEST_CHAIN = 6
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class CertifiedKey(NamedTuple):
@@ -41,9 +45,12 @@ def read_chain(pem: bytes) -> list[Certificate]:
     Raises:
         ValueError: there is none, or something else.
     """
-    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415
+    from cryptography.x509 import InvalidVersion, load_pem_x509_certificates  # noqa: PLC0415
 
-    return load_pem_x509_certificates(pem)[:_LONGEST_CHAIN]
+    try:
+        return load_pem_x509_certificates(pem)[:_LONGEST_CHAIN]
+    except InvalidVersion as error:
+        raise ValueError(str(error)) from None
 
 
 def key_of(certificate: Certificate, now: float) -> CertifiedKey:
@@ -52,11 +59,16 @@ def key_of(certificate: Certificate, now: float) -> CertifiedKey:
     Raises:
         ValueError: it is not valid at ``now``, in Unix seconds, or the key is of a kind that no sender signs with.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
     valid_from = certificate.not_valid_before_utc.timestamp()
     valid_until = certificate.not_valid_after_utc.timestamp()
     if not valid_from <= now <= valid_until:
         raise ValueError("the certificate is not valid now")
-    return CertifiedKey(checked_key(certificate.public_key()), valid_from, valid_until)
+    try:
+        return CertifiedKey(checked_key(certificate.public_key()), valid_from, valid_until)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from None
 
 
 def check_chain(chain: Sequence[Certificate], roots: Sequence[Certificate], name: str, now: float) -> None:
@@ -96,6 +108,14 @@ def check_chain(chain: Sequence[Certificate], roots: Sequence[Certificate], name
 def usual_roots() -> list[Certificate]:
     """The authorities that programs trust when they are told nothing else."""
     import certifi  # noqa: PLC0415
-    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415
+    from cryptography.utils import CryptographyDeprecationWarning  # noqa: PLC0415
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415
 
-    return load_pem_x509_certificates(certifi.contents().encode())
+    roots = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        for pem in _PEM.findall(certifi.contents().encode()):
+            # A few are so old that they break the rules, and reading them is about to become an error.
+            with suppress(ValueError, CryptographyDeprecationWarning):
+                roots.append(load_pem_x509_certificate(pem))
+    return roots

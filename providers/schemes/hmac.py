@@ -196,19 +196,20 @@ class HmacScheme:
             ValueError: the body has no room for what belongs into it.
         """
         spec, key = self.spec, self._key(secret)
-        moment, elements = "", []
+        moment = ""
         draft = Draft(request, self.layout, needs_payload=self.needs_payload or self.has_moment_in_body)
         if spec.timestamp and self.timestamp:
             moment = self.timestamp.write(now)
-            if spec.timestamp.is_in_signature:
-                elements.append(f"{spec.timestamp.element or ''}{moment}")
             for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
                 draft.write(spec.timestamp.header, spec.timestamp.place, moment, delivery)
         unsigned = draft.request()
         for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
             message = self.template.render(unsigned, moment.encode(), key, delivery)
             signature = spec.prefix + ENCODERS[spec.encoding](self.digest(key, message)).decode()
-            text = (spec.separator or "").join([*elements, signature])
+            elements = [signature]
+            if spec.timestamp and spec.timestamp.is_in_signature:
+                elements.insert(spec.timestamp.position or 0, f"{spec.timestamp.element or ''}{moment}")
+            text = (spec.separator or "").join(elements)
             draft.write(spec.headers[0] if spec.headers else None, spec.place, text, delivery)
         return draft.signed()
 
@@ -226,7 +227,9 @@ class HmacScheme:
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
-        return isinstance(spec.header, str) and not (spec.signs_secret or is_elsewhere or is_parsed)
+        return isinstance(spec.header, str) and not (
+            spec.signs_secret or is_elsewhere or is_parsed or not spec.binds_body
+        )
 
     @property
     def needs_payload(self) -> bool:

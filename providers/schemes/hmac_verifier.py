@@ -114,6 +114,7 @@ class OddHmacVerifier(HmacVerifier):
         self._layout = scheme.layout
         self._needs_payload = scheme.needs_payload
         self._is_itemwise = scheme.is_itemwise
+        self._tells_signed = not spec.binds_body
         self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
@@ -126,6 +127,7 @@ class OddHmacVerifier(HmacVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        request.signed = b"" if self._tells_signed else None
         if self._needs_payload:
             slots = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
             if not slots:
@@ -159,14 +161,16 @@ class OddHmacVerifier(HmacVerifier):
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
     ) -> int:
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
-        matched = -1
+        matched, proven = -1, b""
         for slot in range(len(self._keys) - 1, -1, -1):
             key = self._keys[slot]
             text = self._render(request, moment, key, delivery) if self._signs_secret else message
             expected = self._encode(self._digest(key, text))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
-                    matched = slot
+                    matched, proven = slot, expected
+        if matched >= 0 and request.signed is not None:
+            request.signed += proven  # and not the message, in which the secret may be
         return matched
 
     def _readings(self, request: RawRequest, delivery: Delivery | None) -> list[tuple[list[bytes], bytes]]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from providers.rejections import SignatureFault, SignatureRejected
+from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import make_key_pair
 from providers.schemes.jws import ALGORITHMS, HMACS, TokenAlgorithm, read_token, write_token
@@ -169,7 +169,7 @@ class JwtScheme:
         claims: dict[str, Any] = orjson.loads(request.body) if spec.place else {}
         digest = hashlib.sha256(request.body).hexdigest()
         claims |= {name: known.get(name, digest) for name in sorted(names - claims.keys())}
-        claims |= expected_claims(spec, parameters, request)
+        claims |= _expected_claims(spec, parameters, request)
         if spec.body_claim:
             claims[spec.body_claim] = _BODY_DIGESTS[spec.body_hash](request.body)
         if spec.url_claim:
@@ -224,7 +224,7 @@ class JwtVerifier:
         spec = self._spec
         if any(name not in claims for name in spec.required):
             raise SignatureRejected("claim_mismatch")
-        for name, expected in expected_claims(spec, self._parameters, request).items():
+        for name, expected in _expected_claims(spec, self._parameters, request).items():
             actual = claims.get(name)
             is_listed = name == "aud" and type(actual) is list and expected in actual
             if not is_listed and (type(actual) is not type(expected) or actual != expected):
@@ -236,7 +236,7 @@ class JwtVerifier:
             _check_digest(claims.get(spec.url_claim), _URL_DIGESTS[spec.url_hash](request))
 
 
-def expected_claims(
+def _expected_claims(
     spec: JwtSpec, parameters: Mapping[str, str], request: RawRequest
 ) -> dict[str, str | bool]:
     """What the claims must be that are the same for all deliveries to one address."""
@@ -260,6 +260,5 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
 
 
 def _check_digest(actual: object, expected: str) -> None:
-    fault: SignatureFault = "signature_mismatch"
     if type(actual) is not str or not hmac.compare_digest(actual.encode(), expected.encode()):
-        raise SignatureRejected(fault)
+        raise SignatureRejected("signature_mismatch")

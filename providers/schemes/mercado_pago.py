@@ -84,7 +84,7 @@ def _read(request: RawRequest) -> Claim:
     value = single(request.headers, _HEADER.encode(), "signature_missing")
     moment, signature = read_elements(value, [b"ts", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim([_manifest(request, moment)], [signature], moment=seconds)
+    return Claim([_manifest(request, moment)], [signature], moment=seconds, is_body_bound=False)
 
 
 def _manifest(request: RawRequest, moment: bytes) -> bytes:

@@ -143,7 +143,10 @@ class PaypalVerifier:
         if single(headers, b"paypal-auth-algo", "signed_header_missing") != _ALGORITHM_NAME:
             raise SignatureRejected("signature_malformed")
         keys = self._pinned or [self._key_at(url, now)]
-        return slot_of(keys, _ALGORITHM, signature, _message(given, moment, self._webhook_id, request.body))
+        message = _message(given, moment, self._webhook_id, request.body)
+        slot = slot_of(keys, _ALGORITHM, signature, message)
+        request.signed = message  # other bodies have the same checksum
+        return slot
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`providers.schemes.scheme.Verifier.learn`."""

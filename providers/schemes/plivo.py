@@ -76,7 +76,7 @@ class PlivoScheme:
     def _read(self, request: RawRequest) -> Claim:
         signatures = single(request.headers, self._signature, "signature_missing")
         candidates = [signature.strip() for signature in signatures.split(b",")]
-        return Claim([self._message(request)], candidates)
+        return Claim([self._message(request)], candidates, is_body_bound=self.spec.is_body_bound)
 
     def _message(self, request: RawRequest) -> bytes:
         nonce = single(request.headers, self._nonce, "signed_header_missing")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 
 def canonical_request(method: str, url: str) -> str:
     """What is digested: parameters sorted by name, the values of one sorted and joined with commas."""
-    parts = urlsplit(url)
+    # Not by urlsplit: it raises for hosts that are none, and which one was called does not matter here.
+    address, _, query = url.partition("://")[2].partition("?")
     values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    for name, value in parse_qsl(query, keep_blank_values=True):
         if name != "jwt":  # the token itself, where it stands in the query
             values.setdefault(_quote(name), []).append(_quote(value))
-    query = "&".join(f"{name}={','.join(sorted(values[name]))}" for name in sorted(values))
-    path = parts.path.replace("&", "%26").rstrip("/") or "/"
-    return f"{method}&{path}&{query}"
+    parameters = "&".join(f"{name}={','.join(sorted(values[name]))}" for name in sorted(values))
+    path = "/" + address.partition("/")[2].replace("&", "%26").rstrip("/")
+    return f"{method}&{path}&{parameters}"
 
 
 def query_string_hash(method: str, url: str) -> str:

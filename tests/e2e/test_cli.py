@@ -105,7 +105,7 @@ def test_a_wrong_command_is_told_apart_by_exit_code_2(
         (["send", "nobody"], "has no provider 'nobody'; it has acme, github, openai, partner, stripe, svix"),
         (["send", "stripe", "no.such.event"], "there is no sample 'no.such.event' for adapter stripe"),
         (["send", "stripe", "--file", "gone.json"], "gone.json: No such file"),
-        (["send", "github", "--tamper", "timestamp"], "github signs no timestamp"),
+        (["send", "github", "--tamper", "timestamp"], "github does not sign the time"),
         (["send", "stripe"], "nobody listens at http://127.0.0.1:"),
         (["forget", "nobody", "evt_1"], "has no provider 'nobody'"),
         (["forget", "stripe", "evt_unseen"], "stripe has no event 'evt_unseen'"),
@@ -122,19 +122,20 @@ def test_what_cannot_be_done_is_told_in_one_line(
     expect_clean(done.stdout, done.stderr)
 
 
-def test_an_adapter_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+def test_an_adapter_that_is_not_there_is_told(tmp_path: Path) -> None:
     """Exit code 1."""
     done = run_gateway("providers", "nobody", cwd=tmp_path)
     assert done.returncode == 1
-    assert re.fullmatch(r"there is no adapter 'nobody'; there are [a-z_, ]+stripe[a-z_, ]*\n", done.stderr)
+    assert re.fullmatch(r"there is no adapter 'nobody', nor one with that in it; [^\n]*\n", done.stderr)
 
 
-def test_all_adapters_are_listed_with_their_samples(tmp_path: Path) -> None:
+def test_all_adapters_are_listed_a_line_each(tmp_path: Path) -> None:
     """Whole, also where the terminal is narrow: names are to be copied."""
     done = run_gateway("providers", cwd=tmp_path, extra={"COLUMNS": "80"})
     assert done.returncode == 0
-    for word in ("github", "hmac", "standard_webhooks", "stripe", "svix", "payment_intent.payment_failed"):
-        assert re.search(rf"(^|\s){re.escape(word)}\s", done.stdout), word
+    for name in ("github", "standard_webhooks", "stripe", "svix"):
+        assert re.search(rf"^{name} ", done.stdout, re.MULTILINE), name
+    assert "adapter: hmac" in done.stderr
     assert "…" not in done.stdout
 
 
@@ -143,7 +144,7 @@ def test_an_adapter_is_shown_with_a_block_to_paste(name: str, tmp_path: Path) ->
     """The block is a configuration that `gateway check` accepts."""
     done = run_gateway("providers", name, cwd=tmp_path)
     assert done.returncode == 0
-    block = done.stdout.rpartition("Paste under providers:")[2]
+    block = done.stdout.rpartition("\nproviders:\n")[2]
     (tmp_path / "config.yaml").write_text(f"providers:\n{block}")
     (variable,) = re.findall(r"\$\{(\w+)}", block)
     secret = Secrets().partner

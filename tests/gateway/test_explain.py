@@ -358,6 +358,7 @@ def test_the_provider_may_be_named(folder: Path) -> None:
         (b'{"headers": 1}', "headers is neither an object nor a list"),
         (b'{"headers": {"a": 1}}', "are texts"),
         (b'{"headers": {"\xe2\x82\xac": "a"}}', "no captured request"),
+        (b'{"headers": {"a\\u001b": "a"}}', "a header field has a name that none has"),
         (b'{"url": "http://["}', "no captured request"),
         (b'{"body_base64": "?"}', "body_base64 is not base64"),
         (b'{"body_base64": 1}', "body_base64 is not base64"),

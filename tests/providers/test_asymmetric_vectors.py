@@ -66,3 +66,18 @@ def test_the_digest_of_a_request_is_atlassians() -> None:
         )
         == "GET&/path/to/service&first=param&repeated=parameter%201,parameter%202&zee_last=param"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://acme.example", "POST&/&"),
+        ("https://acme.example/?jwt=x", "POST&/&"),
+        ("https://acme.example/a&b/?c=d%26e&c=%2C&~=*", "POST&/a%26b&c=%2C,d%26e&~=%2A"),
+        ("http://[/hook?a=", "POST&/hook&a="),
+        ("", "POST&/&"),
+    ],
+)
+def test_any_address_has_a_digest(url: str, expected: str) -> None:
+    """Also one with a host that is none, as a stranger may send it."""
+    assert canonical_request("POST", url) == expected

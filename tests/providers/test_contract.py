@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers import Adapter, Headers, RawRequest, Rejection, SignatureRejected, VerifiedRequest, registry
-from providers.schemes.hmac import HmacScheme, HmacSpec
-from providers.schemes.standard_webhooks import StandardWebhooksScheme, StandardWebhooksSpec
+from providers.schemes.hmac import HmacSpec
+from providers.schemes.standard_webhooks import StandardWebhooksSpec
 from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec
 
@@ -290,22 +290,9 @@ def generic(name: str, signature: dict[str, Any], **identity: Any) -> Case:
     return Case(name, Adapter(registry.GENERIC, spec))
 
 
-def is_usual(adapter: Adapter) -> bool:
-    """Whether the oracle here can sign for it: nothing but headers, text and the body itself is signed."""
-    scheme = adapter.scheme
-    if not isinstance(scheme, HmacScheme):
-        return isinstance(scheme, StandardWebhooksScheme)
-    spec = scheme.spec
-    is_simple = re.fullmatch(r"(\{(body|timestamp|id|header:[^}]+)\}|[^{}])*", spec.signed)
-    has_odd_moment = spec.timestamp and (
-        spec.timestamp.position is not None or spec.timestamp.unit not in ("s", "ms")
-    )
-    is_odd_key = spec.secret_suffix or spec.secret_format in ("sha1", "nfkd")
-    return bool(scheme.is_plain and is_simple and not has_odd_moment and not is_odd_key)
-
-
-ADAPTERS = [registry.load(name) for name in registry.names() if name != registry.GENERIC]
-BUNDLED = [Case(adapter.name, adapter) for adapter in ADAPTERS if is_usual(adapter)]
+BUNDLED = [
+    Case(name, registry.load(name)) for name in ("github", "openai", "standard_webhooks", "stripe", "svix")
+]
 AT_HEADER = {"signed": "{timestamp}.{body}", "timestamp": {"header": "X-Acme-Time"}}
 CASES = [
     *BUNDLED,

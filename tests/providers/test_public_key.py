@@ -62,7 +62,7 @@ def test_what_is_signed_with_a_new_key_is_accepted(algorithm: str, key_format: s
     """Every algorithm, however its key and its signature are written; and it is no signature of another body."""
     if key_format in {"hex", "base64"} and algorithm != "ed25519":
         return
-    spec = described(algorithm, key_format=key_format, encoding=encoding, prefix="v1=", **TIMED)
+    spec = described(algorithm, **{"key_format": key_format, "encoding": encoding, "prefix": "v1="} | TIMED)
     pair = spec.make_secret()
     headers = signed(spec, pair.sender)
     verifier = AdapterSpec(signature=spec).scheme().bind([spec.make_secret().receiver, pair.receiver])

@@ -176,6 +176,10 @@ CASES = [
         },
     ),
     Case(
+        "position-behind",
+        {"header": "X-S", "separator": ";", "signed": "{body}{timestamp}", "timestamp": {"position": 1}},
+    ),
+    Case(
         "iso8601",
         {"header": "X-S", "signed": "{timestamp}{body}", "timestamp": {"header": "X-T", "unit": "iso8601"}},
     ),

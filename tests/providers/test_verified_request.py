@@ -32,7 +32,7 @@ KEY = "CorrectHorseBatteryStaple"
 GENERIC = Adapter(
     "hmac", AdapterSpec.model_validate({"signature": {"header": "X-Signature", "secret_format": "base64"}})
 )
-ADAPTERS = [*(registry.load(name) for name in registry.names() if name != registry.GENERIC), GENERIC]
+ADAPTERS = [*map(registry.load, ("github", "openai", "standard_webhooks", "stripe", "svix")), GENERIC]
 
 each = pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
 
