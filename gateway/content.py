@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from base64 import b64decode
 from typing import Any, NamedTuple
 
 import orjson
@@ -86,6 +86,8 @@ class Reader:
             return self._of_json(body, [])
         if reading == "form":
             return self._read_form(body, content_type or b"")
+        if reading == "jwt":
+            return self._of_json(_claims_of(body), self._batch)
         media_type = clean_attribute((content_type or b"").decode("latin-1")) or self._default_type
         return Content(parse_xml(body) if reading == "xml" else None, body, media_type)
 
@@ -98,14 +100,22 @@ class Reader:
     def _read_form(self, body: bytes, content_type: bytes) -> Content:
         is_multipart = content_type.lower().startswith(b"multipart/")
         fields = parse_multipart(body, content_type) if is_multipart else parse_urlencoded(body)
-        if self._form_xml:
-            fields |= parse_xml(_decode_base64(fields.get(self._form_xml)))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
-            return Content(fields, orjson.dumps(fields))
+            return Content(self._with_xml(fields), orjson.dumps(fields))
         if not isinstance(text, str):
             raise MalformedRequest("the field that holds JSON is repeated, or a file")
         return self._of_json(text.encode(), self._batch)
+
+    def _with_xml(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields, and beside the one with XML what is in that; one that is broken has no type, and is kept for people."""
+        name = self._form_xml
+        if name is None or not isinstance(fields.get(name), str):
+            return fields
+        try:
+            return fields | {f"{name}.xml": parse_xml(base64.b64decode(fields[name]))}
+        except (MalformedRequest, ValueError):
+            return fields
 
     def _reading_of(self, content_type: bytes) -> Reading:
         """How a body of a type that is written in another way, or matches a pattern, is read.
@@ -125,13 +135,18 @@ class Reader:
         return reading
 
 
-def _decode_base64(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise MalformedRequest("the field that holds XML is missing, repeated, or a file")
+def _claims_of(token: bytes) -> bytes:
+    """The claims in a token whose signature is verified.
+
+    Raises:
+        MalformedRequest: it is none.
+    """
+    _, _, rest = token.strip().partition(b".")
+    claims = rest.partition(b".")[0]
     try:
-        return b64decode(text)
-    except ValueError:
-        raise MalformedRequest("the field that holds XML is not base64") from None
+        return base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4))
+    except ValueError as error:
+        raise MalformedRequest("the body is no token") from error
 
 
 def _check_charset(parameters: bytes) -> None:

@@ -16,6 +16,7 @@ from gateway.errors import OperatorError
 from providers import Headers, RawRequest
 from providers.adapter import Adapter
 from providers.handshake import HandshakeSpec
+from providers.schemes.scheme import NO_PARAMETERS
 from providers.sources import header_name, pointer_steps
 
 FORM = "application/x-www-form-urlencoded"
@@ -39,7 +40,13 @@ class GreetingRequest:
 
 
 def make_greeting(
-    adapter: Adapter, spec: HandshakeSpec, secret: str | None, token: str | None, url: str, now: float
+    adapter: Adapter,
+    spec: HandshakeSpec,
+    secret: str | None,
+    token: str | None,
+    url: str,
+    now: float,
+    parameters: Mapping[str, str] = NO_PARAMETERS,
 ) -> GreetingRequest:
     """One handshake of a sender.
 
@@ -50,6 +57,7 @@ def make_greeting(
         token: the ``handshake_token`` that it was told.
         url: where it greets.
         now: Unix seconds.
+        parameters: what the adapter is told besides the secrets.
 
     Raises:
         OperatorError: it is signed, and there is no secret.
@@ -72,7 +80,8 @@ def make_greeting(
     id_header = header_name(adapter.spec.event_id) if isinstance(adapter.spec.event_id, str) else None
     if id_header:
         headers.setdefault(id_header.decode(), str(uuid.uuid4()))
-    signed = adapter.scheme.sign(_raw(spec.method, headers, urlencode(query), body, url), secret, now)
+    request = _raw(spec.method, headers, urlencode(query), body, url)
+    signed = adapter.scheme.sign(request, secret, now, parameters)
     return GreetingRequest(spec.method, signed.query.decode("latin-1"), headers | signed.headers, signed.body)
 
 
@@ -112,10 +121,11 @@ def _write(adapter: Adapter, spec: HandshakeSpec, payload: Any, headers: dict[st
     if payload is None and not spec.is_signed:
         return b""
     media_type, reading = next(iter(adapter.spec.content.items()))
-    if not spec.is_signed and spec.content == "form":
-        media_type, reading = FORM, "form"
-    headers["Content-Type"] = media_type
-    if reading != "form":
+    if not spec.is_signed:
+        media_type, reading = "application/json", spec.content
+    is_form = reading == "form"
+    headers["Content-Type"] = FORM if is_form else media_type
+    if not is_form:
         return orjson.dumps(payload or {})
     field = adapter.spec.form_json if spec.is_signed else None
     return urlencode({field: orjson.dumps(payload)} if field else payload or {}).encode()

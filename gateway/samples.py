@@ -19,7 +19,7 @@ from providers.spec import Reading
 _FOLDER = resources.files("providers") / "samples"
 _HEADERS = "_headers.json"
 _READINGS: dict[str, tuple[Reading, ...]] = {
-    ".json": ("json",),
+    ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
     ".xml": ("xml", "text"),
 }
@@ -88,7 +88,7 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, reading in content.items():
-            if reading == wanted:
+            if reading == wanted and not media_type.startswith("multipart/"):
                 return media_type.replace("*/*", "application/octet-stream"), reading
     return next(iter(content.items()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import re
 import uuid
@@ -83,6 +84,8 @@ class Simulator:
         self._sample = sample
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
+        telling = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
+        self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in telling]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
         """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own."""
@@ -150,7 +153,7 @@ class Simulator:
     def _renew(self, payload: Any) -> None:
         """Give each event in the payload an id of its own."""
         for item in self._items(payload):
-            for place in places_of(self._adapter.spec.event_id):
+            for place in self._id_places:
                 root = item if place.startswith("item:") else payload
                 steps = pointer_steps(place)
                 if steps and text_of(resolve(root, steps)) is not None:
@@ -208,7 +211,10 @@ class _Body:
             fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
             inner = dict(fields).get(self._form_json or "")
             return dict(fields) if inner is None else _json(inner.encode())
-        return _json(body) if self._reading == "json" else None
+        if self._reading == "jwt" and body.count(b".") == 2 and not body.startswith(b"{"):
+            claims = body.split(b".")[1]
+            return _json(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))
+        return _json(body) if self._reading in {"json", "jwt"} else None
 
     def encode(self, payload: Any) -> bytes:
         if payload is None:

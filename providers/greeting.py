@@ -26,7 +26,6 @@ _MAX_BODY = 2048  # bytes of what is read before its sender is proven
 _LONGEST = 2048  # characters of what is echoed, fetched or kept
 _ADDRESS = re.compile(r"https://([a-z0-9.-]{1,253})/[!-~]{0,2000}")
 _TOLD_SECRET = re.compile(r"[!-~]{16,256}")
-_NOSNIFF = (b"x-content-type-options", b"nosniff")
 _ENCODERS: dict[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "base64": lambda digest: base64.b64encode(digest).decode(),
@@ -209,7 +208,7 @@ class _Signature:
         self._prefix = signed.partition("{")[0]
         self._pieces = split_fields(spec.signed)
         is_keyed = spec.construction == "hmac"
-        self._keys = [_key(secret, spec.secret_format) for secret in secrets] if is_keyed else None
+        self._keys = [decode_secret(secret, spec.secret_format) for secret in secrets] if is_keyed else None
 
     def make(self, values: Values, slot: int) -> str | None:
         """The signature with the secret in ``slot``; None if it would prove a delivery, or there is no secret."""
@@ -262,12 +261,6 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _key(secret: str, secret_format: str) -> bytes:
-    if secret_format == "sha1":  # noqa: S105
-        return hashlib.sha1(secret.encode(), usedforsecurity=False).digest()
-    return decode_secret(secret, secret_format)  # type: ignore[arg-type]
-
-
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
@@ -289,14 +282,17 @@ def _filled(value: object, values: Values) -> object:
 
 
 def _reply(spec: ReplySpec, values: Values, confirm: str | None, told: str | None) -> Greeting:
-    fields = [
-        (name.lower().encode(), _fill(split_fields(text), values).encode("latin-1"))
+    fields = {
+        name.lower().encode(): _fill(split_fields(text), values).encode("latin-1")
         for name, text in spec.headers.items()
-    ]
+    }
     if spec.body_json is not None:
         body = orjson.dumps(_filled(spec.body_json, values))
-        fields += [(b"content-type", b"application/json"), _NOSNIFF]
+        fields[b"content-type"] = b"application/json"
     else:
         body = _fill(split_fields(spec.body), values).encode()
-        fields += [(b"content-type", spec.content_type.encode()), _NOSNIFF] if body else []
-    return Greeting(spec.status, tuple(fields), body, confirm, told)
+        if body or "content_type" in spec.model_fields_set:
+            fields[b"content-type"] = spec.content_type.encode()
+    if body:
+        fields[b"x-content-type-options"] = b"nosniff"
+    return Greeting(spec.status, tuple(fields.items()), body, confirm, told)

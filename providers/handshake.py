@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from providers.secrets import SecretFormat
 from providers.sources import Source
 
 _FIELD = re.compile(r"\{(challenge|signature|token|url|parameter:[a-z][a-z0-9_]{0,31})\}")
@@ -119,9 +120,7 @@ class ChallengeSignatureSpec(BaseModel):
         "hmac", description="HMAC with the secret, or the digest alone."
     )
     encoding: Literal["hex", "base64"] = Field("hex", description="How the digest is written.")
-    secret_format: Literal["raw", "base64", "hex", "whsec_", "sha1"] = Field(
-        "raw", description="How the secret becomes the key."
-    )
+    secret_format: SecretFormat = Field("raw", description="How the secret becomes the key.")
     signed: Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_SIGNATURES))] = Field(
         "{challenge}",
         description="What is signed: {challenge} {token} {url} {parameter:NAME} and literal text; the url is without its query.",

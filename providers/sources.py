@@ -2,7 +2,7 @@
 
     header:X-GitHub-Delivery     a header field
     query:token                  a parameter of the address
-    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload
+    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into texts in it that are JSON
     item:/id                     the same into one event of a batch; the payload where there is no batch
     text:push                    that very text, for senders that have one type of event and do not say it
     member:                      the name of the first member, of the object there, that is an object or a list
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
+import orjson
 from pydantic import AfterValidator
 
 from providers.rejections import MalformedRequest
@@ -231,6 +232,17 @@ def resolve(document: object, steps: list[str]) -> object:
             document = document.get(step)
         elif type(document) is list and step.isascii() and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
+        elif type(document) is str and document[:1] == "{":
+            document = _read_object(document).get(step)
         else:
             return None
     return document
+
+
+def _read_object(text: str) -> dict[str, object]:
+    """The object that a text is in JSON; an empty one when it is none."""
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -16,8 +16,8 @@ from providers.summary import Templates
 from providers.units import Duration
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "json_list", "form", "xml", "text"]
-"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says."""
+Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
+"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 
@@ -64,13 +64,13 @@ class DeliverySpec(IdentitySpec):
     content: dict[MediaType, Reading] = Field(
         JSON_CONTENT,
         min_length=1,
-        description="The media types of bodies, and how each is read; `json_list` is a list of events.",
+        description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
     form_xml: str | None = Field(
         None,
         max_length=64,
-        description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
+        description="The field of a form that holds XML in base64; for places it is the member NAME.xml.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
     batch: BatchPlace | None = Field(

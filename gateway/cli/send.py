@@ -141,7 +141,10 @@ def _greetings(adapter: Adapter, configured: ProviderConfig, target: str) -> lis
         raise OperatorError(f"{adapter.name} has no handshake")
     secret = configured.secret_texts()[0] if configured.secrets else None
     token, url = configured.handshake_token_text(), configured.public_url or target
-    return [make_greeting(adapter, spec, secret, token, url, time.time()) for spec in adapter.spec.handshakes]
+    return [
+        make_greeting(adapter, spec, secret, token, url, time.time(), configured.parameters)
+        for spec in adapter.spec.handshakes
+    ]
 
 
 async def _send_handshakes(greetings: list[GreetingRequest], target: str) -> bool:

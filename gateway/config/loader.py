@@ -144,6 +144,8 @@ def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tu
             )
         elif not provider.parameters[name].strip():
             yield ("parameters", name), "is empty"
+        elif (pattern := known[name].pattern) and not re.fullmatch(pattern, provider.parameters[name]):
+            yield ("parameters", name), f"must match {pattern}"
     for name, parameter in known.items():
         if parameter.required and name not in provider.parameters:
             yield (

@@ -179,7 +179,7 @@ def make_key_pair(algorithm: Algorithm, key_format: KeyFormat = "pem") -> Secret
         case "pem":
             text = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return SecretPair(private.decode(), text)
+    return SecretPair(private.decode().strip(), text.strip())
 
 
 def _load(load: Callable[[bytes], object], content: bytes, expected: str) -> PublicKey:

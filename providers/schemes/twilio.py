@@ -63,8 +63,8 @@ class TwilioScheme:
         """See :meth:`providers.schemes.scheme.Scheme.sign`; the query tells the digest of what is no form."""
         query, url = request.query, request.url
         if request.body and media_type(request.headers) != FORM:
-            added = b"bodySHA256=" + hashlib.sha256(request.body).hexdigest().encode()
-            query = b"&".join([part for part in (query, added) if part])
+            kept = [part for part in query.split(b"&") if part and not part.startswith(b"bodySHA256=")]
+            query = b"&".join([*kept, b"bodySHA256=" + hashlib.sha256(request.body).hexdigest().encode()])
             url = f"{url.partition('?')[0]}?{query.decode('latin-1')}"
         message = url.encode("latin-1") + _form(request, query)
         signature = write_hmac(decode_secret(secret, "raw"), message, _algorithm(request), "base64")

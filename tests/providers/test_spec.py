@@ -213,6 +213,49 @@ def test_an_odd_description_of_standard_webhooks_is_refused(signature: dict[str,
         AdapterSpec.model_validate({"signature": {"scheme": "standard_webhooks"} | signature})
 
 
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ({"scheme": "token"}, "needs either header or place, to say where the token is"),
+        ({"scheme": "token", "header": "X-T", "place": "query:t"}, "needs either header or place"),
+        ({"scheme": "token", "place": "token"}, "String should match pattern"),
+        ({"scheme": "token", "header": "X-T", "encoding": "hex"}, "Extra inputs"),
+        ({"scheme": "basic", "header": "Authorization"}, "Extra inputs"),
+        ({"scheme": "twilio", "header": "X-T"}, "Extra inputs"),
+        ({"scheme": "plivo", "version": "v1"}, "Input should be 'v2' or 'v3'"),
+        ({"scheme": "contentful", "tolerance": 30}, "is not a duration"),
+        ({"scheme": "standard_webhooks", "secret_format": "hex"}, "Input should be 'whsec_' or 'raw'"),
+    ],
+)
+def test_an_odd_description_of_another_scheme_is_refused(signature: dict[str, Any], message: str) -> None:
+    """Each has its own few keys."""
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        AdapterSpec.model_validate({"signature": signature})
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        (STAMPED | {"timestamp": {"position": 0}}, "needs a separator"),
+        (
+            STAMPED | {"timestamp": {"header": "X-T", "position": 0}},
+            "needs either header or element, position",
+        ),
+        (STAMPED | {"timestamp": {"place": "header:X-T"}}, "String should match pattern"),
+        (STAMPED | {"timestamp": {"position": 10}}, "less than or equal to 9"),
+        ({"timestamp": {"place": "query:t"}}, "exactly when a timestamp is described"),
+        (
+            {"binds_body": False, "signed": "{body:/x}", "timestamp": {"place": "body:/at"}},
+            "exactly when a timestamp is described",
+        ),
+    ],
+)
+def test_a_timestamp_elsewhere_is_covered_too(signature: dict[str, Any], message: str) -> None:
+    """By the template, or by a body that is signed as a whole."""
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        described(signature)
+
+
 def test_hmac_is_meant_when_no_scheme_is_named() -> None:
     """And the defaults are those of most senders."""
     spec = described({}).signature
