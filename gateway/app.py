@@ -29,6 +29,7 @@ from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
+from gateway.redaction import Redaction
 from gateway.schemas import Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
@@ -198,15 +199,21 @@ def _endpoint(
 ) -> Endpoint:
     adapter = adapter_of(provider)
     server, success = config.server, adapter.spec.success
+    redaction = Redaction(provider.redact) if provider.redact else None
     deadline = deadline_of(config, adapter)
     return Endpoint(
         name=name,
-        adapter=adapter.bind(provider.secret_texts(), provider.parameters, provider.handshake_token_text()),
+        adapter=adapter.bind(
+            provider.secret_texts(),
+            provider.parameters,
+            provider.handshake_token_text(),
+            redaction.mask if redaction else None,
+        ),
         reader=Reader(adapter.spec),
         schemas=load_file(folder / provider.schema_file)
         if provider.schema_file
         else catalogue.of_adapter(adapter.family),
-        envelope=Envelope(name, adapter.name),
+        envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),
         rejects_invalid=provider.on_invalid == "reject",

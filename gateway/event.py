@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.redaction import Redaction
 from providers.identity import Identity
 
 MAX_ROUTING_KEY = 255
@@ -30,10 +31,12 @@ class Envelope:
     Args:
         provider: its key in the configuration.
         adapter: the name of its adapter.
+        redaction: what is masked in them, if anything.
     """
 
-    def __init__(self, provider: str, adapter: str) -> None:
+    def __init__(self, provider: str, adapter: str, redaction: Redaction | None = None) -> None:
         self.provider = provider
+        self._redaction = redaction
         self._adapter = adapter
         self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
@@ -76,9 +79,11 @@ class Envelope:
     ) -> bytes:
         """The event, of CloudEvents type ``kind``.
 
-        ``data`` is verified JSON and goes in byte for byte; with a ``media_type`` it is anything else and goes in as
-        base64; with an empty one there is none.
+        ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
+        is anything else and goes in as base64; with an empty one there is none.
         """
+        if self._redaction and media_type is None:
+            data = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,
@@ -98,6 +103,7 @@ class Envelope:
             "account": identity.account,
             "actor": identity.actor,
             "summary": identity.summary,
+            "redacted": True if self._redaction else None,
             "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from providers import request as _request
 from providers.greeting import Greeter
@@ -20,6 +20,9 @@ from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, 
 from providers.sources import Delivery, Getter, compile_by_type, compile_sources
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
+
+Mask = Callable[[object], object]
+"""Gives an event without the values that nobody may see."""
 
 _WHOLE = object()
 
@@ -44,15 +47,17 @@ class Adapter:
         secrets: Sequence[str],
         parameters: Mapping[str, str] = NO_PARAMETERS,
         handshake_token: str | None = None,
+        mask: Mask | None = None,
     ) -> BoundAdapter:
         """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
 
-        There may be none while the sender is still to tell its secret; then nothing verifies.
+        There may be none while the sender is still to tell its secret; then nothing verifies. With a ``mask``, all
+        that is told of an event, but for its id and its type, is read behind that.
 
         Raises:
             SecretFormatError: a secret is not in the format that the sender gives them.
         """
-        return BoundAdapter(self, secrets, parameters, handshake_token)
+        return BoundAdapter(self, secrets, parameters, handshake_token, mask)
 
 
 class BoundAdapter:
@@ -72,10 +77,12 @@ class BoundAdapter:
         secrets: Sequence[str],
         parameters: Mapping[str, str],
         handshake_token: str | None,
+        mask: Mask | None,
     ) -> None:
         spec = adapter.spec
         self.name = adapter.name
         self.spec = spec
+        self._mask = mask
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
@@ -131,8 +138,13 @@ class BoundAdapter:
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
+        event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
+        if self._mask:
+            masked = self._mask(delivery.item)
+            shown = masked if delivery.item is payload else payload
+            delivery = Delivery(request.headers, request.query, shown, masked)
         identity = Identity(
-            self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None,
+            event_id,
             event_type,
             is_typed,
             clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,

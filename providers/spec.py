@@ -54,7 +54,9 @@ class IdentitySpec(BaseModel):
     account: Sources | None = Field(None, description="The customer's account at the sender.")
     actor: Sources | None = Field(None, description="Who caused the event.")
     summary: dict[str, Templates] | None = Field(
-        None, description="One line that says what happened, by event type, `*` for the rest."
+        None,
+        description="Templates of the line that says what happened, by event type, `*` for the rest; those in a "
+        "configuration replace its adapter's for the same types.",
     )
 
 

@@ -82,6 +82,8 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
     if provider.adapter == registry.GENERIC:
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
+    if provider.summary:
+        stated["summary"] = {**(adapter.spec.summary or {}), **provider.summary}
     return (
         Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
     )
@@ -118,6 +120,12 @@ def _check_provider(
     yield from mistakes
     yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
     yield from _check_handshakes(provider, adapter)
+    unmasked = sorted(kind for kind, how in adapter.spec.content.items() if how in ("xml", "text"))
+    if provider.redact and unmasked:
+        yield (
+            ("redact",),
+            f"cannot mask anything in {', '.join(unmasked)}, which goes out as it came; leave that out of content",
+        )
     if provider.schema_file:
         try:
             load_file(folder / provider.schema_file)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gateway.publishers.amqp import BrokerUrl
+from gateway.redaction import Pointer
 from providers.schemes import SignatureSpec
 from providers.spec import DeliverySpec, ParameterName
 from providers.units import Duration, Rate, Size
@@ -224,6 +225,12 @@ class ProviderConfig(DeliverySpec):
         None,
         alias="schema",
         description="A JSON Schema for every event of this provider, relative to this file.",
+    )
+    redact: list[Pointer] = Field(
+        [],
+        max_length=64,
+        description="JSON Pointers, such as `/customer/*/email`, to values in an event that nobody behind the "
+        "gateway may see; they become `***`.",
     )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None, description="The address as the sender has it, where its signature covers that."

@@ -48,9 +48,9 @@ def tell(gateway: GatewayProcess, event: str) -> None:
     wait_until(lambda: len(lines_of(gateway, event)) > before, 20, f"it wrote {event!r}")
 
 
-def label(secret: str, event_id: str) -> Delivery:
+def wisdom(secret: str, event_id: str) -> Delivery:
     """An event of GitHub."""
-    return senders.github(secret, b'{"zen":"Speak like a human."}', "label", event_id)
+    return senders.github(secret, b'{"zen":"Speak like a human."}', "zen", event_id)
 
 
 def test_another_configuration_is_served_at_once(gateway: GatewayProcess) -> None:
@@ -63,13 +63,13 @@ def test_another_configuration_is_served_at_once(gateway: GatewayProcess) -> Non
         del content["providers"]["openai"]
 
     with httpx.Client(trust_env=False) as client:
-        assert post(gateway.url, label(old, "1"), client).status_code == 202
-        assert post(gateway.url, label(new, "2"), client).status_code == 401
+        assert post(gateway.url, wisdom(old, "1"), client).status_code == 202
+        assert post(gateway.url, wisdom(new, "2"), client).status_code == 401
         change(gateway, edit, "configuration read again")
-        assert post(gateway.url, label(old, "3"), client).status_code == 401
-        assert post(gateway.url, label(new, "4"), client).status_code == 202
-        assert post(gateway.url, label(new, "1"), client).json()["status"] == "duplicate"
-        another = replace(label(old, "5"), provider="another")
+        assert post(gateway.url, wisdom(old, "3"), client).status_code == 401
+        assert post(gateway.url, wisdom(new, "4"), client).status_code == 202
+        assert post(gateway.url, wisdom(new, "1"), client).json()["status"] == "duplicate"
+        another = replace(wisdom(old, "5"), provider="another")
         assert post(gateway.url, another, client).json() == {"status": "accepted", "id": "5"}
         assert client.post(f"{gateway.url}/webhooks/openai").status_code == 404
 
@@ -87,16 +87,16 @@ def test_connections_and_requests_survive_another_configuration(gateway: Gateway
 
     idle, asking = (socket.create_connection(gateway.address, timeout=20) for _ in range(2))
     with idle, asking:
-        assert status_of(idle, label(old, "1").on_the_wire()) == 202
-        request = label(old, "2").on_the_wire()
+        assert status_of(idle, wisdom(old, "1").on_the_wire()) == 202
+        request = wisdom(old, "2").on_the_wire()
         asking.sendall(request[:-1])
         gateway.get("/livez")  # by then what was sent before has been read
         change(gateway, edit, "configuration read again")
 
         assert status_of(asking, request[-1:]) == 202
-        assert status_of(asking, label(new, "3").on_the_wire()) == 202
-        assert status_of(idle, label(new, "4").on_the_wire()) == 202
-        assert status_of(idle, label(old, "5").on_the_wire()) == 401
+        assert status_of(asking, wisdom(new, "3").on_the_wire()) == 202
+        assert status_of(idle, wisdom(new, "4").on_the_wire()) == 202
+        assert status_of(idle, wisdom(old, "5").on_the_wire()) == 401
 
 
 def status_of(connection: socket.socket, sent: bytes) -> int:
@@ -120,17 +120,17 @@ def test_a_wrong_configuration_changes_nothing(gateway: GatewayProcess) -> None:
     problems = " ".join(line["problem"] for line in lines_of(gateway, event))
     assert "providers.stripe.secretz" in problems
     assert "server.deadline" in problems
-    assert post(gateway.url, label(gateway.secrets.github, "1")).status_code == 202
+    assert post(gateway.url, wisdom(gateway.secrets.github, "1")).status_code == 202
 
     gateway.config.write_text("{", "utf-8")
     tell(gateway, event)
     gateway.config.unlink()
     tell(gateway, event)
-    assert post(gateway.url, label(gateway.secrets.github, "2")).status_code == 202
+    assert post(gateway.url, wisdom(gateway.secrets.github, "2")).status_code == 202
 
     gateway.config.write_text(good, "utf-8")
     tell(gateway, "configuration read again")
-    assert post(gateway.url, label(gateway.secrets.github, "3")).status_code == 202
+    assert post(gateway.url, wisdom(gateway.secrets.github, "3")).status_code == 202
     gateway.secrets.expect_absent(gateway.stdout, gateway.stderr)
 
 
@@ -146,5 +146,5 @@ def test_a_setting_that_needs_a_restart_is_named(gateway: GatewayProcess) -> Non
     wait_until(lambda: len(lines_of(gateway, event)) >= 2, 10, "it named both")
 
     assert {line["setting"] for line in lines_of(gateway, event)} == {"server.max_connections", "rabbitmq"}
-    large = senders.github(gateway.secrets.github, b'{"zen":"%b"}' % (b"x" * 2000), "label", "1")
+    large = senders.github(gateway.secrets.github, b'{"zen":"%b"}' % (b"x" * 2000), "zen", "1")
     assert post(gateway.url, large).status_code == 413

@@ -187,7 +187,7 @@ def test_an_event_that_nobody_is_bound_for_waits_in_the_unrouted_queue(
     with GatewayProcess(tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url) as gateway:
         inbox = Inbox(rabbitmq_url, pattern="stripe.payout.*")
         bound = senders.stripe(fresh_secrets.stripe, senders.stripe_event("payout.paid"))
-        unbound = senders.stripe(fresh_secrets.stripe, senders.stripe_event("invoice.voided"))
+        unbound = senders.stripe(fresh_secrets.stripe, senders.stripe_event("never.heard.of"))
 
         answers = [answer_of(post(gateway.url, delivery)) for delivery in (bound, unbound)]
 

@@ -38,7 +38,7 @@ class Broken(MemoryPublisher):
 
 def fields(event_id, body, **changes):
     signature = "sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest()
-    return {{"X-GitHub-Delivery": event_id, "X-GitHub-Event": "label", "X-Hub-Signature-256": signature,
+    return {{"X-GitHub-Delivery": event_id, "X-GitHub-Event": "zen", "X-Hub-Signature-256": signature,
             "Authorization": "Bearer " + SECRET, **changes}}
 
 async def main():
@@ -109,7 +109,7 @@ def test_a_line_tells_what_an_operator_needs(lines: list[dict[str, Any]]) -> Non
         "outcome": "accepted",
         "status": 202,
         "provider": "github",
-        "event_type": "label",
+        "event_type": "zen",
         "event_id": "one",
         "size": 42,
         "client": "127.0.0.1",

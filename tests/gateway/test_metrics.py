@@ -71,7 +71,7 @@ def metrics(tmp_path: Path) -> Any:
         signature = "sha256=" + hmac.new(SECRET.encode(), b"{}", "sha256").hexdigest()
         fields = {
             "X-GitHub-Delivery": "1",
-            "X-GitHub-Event": "label",
+            "X-GitHub-Event": "zen",
             "X-Hub-Signature-256": signature,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }

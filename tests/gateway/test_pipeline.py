@@ -61,7 +61,7 @@ class House:
         body: bytes = b'{"zen":"Design for failure."}',
         *,
         event_id: str | None = "1",
-        event: str = "label",
+        event: str = "zen",
         path: str = "/webhooks/github",
         content: Any = None,
         drop: str = "",
@@ -123,7 +123,7 @@ async def test_an_event_that_was_published_is_accepted(house: House) -> None:
     assert answer_of(await house.post()) == (202, {"status": "accepted", "id": "1"})
     assert [message.message_id for message in house.publisher.messages] == ["1"]
     assert house.publisher.messages[0].exchange == "webhooks"
-    assert house.publisher.messages[0].routing_key == "github.label"
+    assert house.publisher.messages[0].routing_key == "github.zen"
 
 
 async def test_an_event_that_is_done_is_a_duplicate(house: House) -> None:
@@ -555,11 +555,11 @@ async def test_the_event_is_around_the_bytes_that_were_sent(house: House) -> Non
         "specversion": "1.0",
         "id": "1",
         "source": "/github",
-        "type": "com.github.label",
+        "type": "com.github.zen",
         "datacontenttype": "application/json",
         "provider": "github",
         "adapter": "github",
-        "eventtype": "label",
+        "eventtype": "zen",
         "deliveryid": "1",
         "secretslot": "0",
         "dedupe": "claimed",
@@ -568,7 +568,7 @@ async def test_the_event_is_around_the_bytes_that_were_sent(house: House) -> Non
     assert message.headers == {
         "provider": "github",
         "adapter": "github",
-        "eventtype": "label",
+        "eventtype": "zen",
         "source": "/github",
         "traceparent": traceparent,
     }

@@ -68,6 +68,7 @@ _STRIPE = (
     b'{ "id": "%b", "object":"event", "created": 1735689600, "type": "payout.paid",\n'
     b'  "data": {"object": %b}, "amount": 12.50, "note": "na\\u00efve \xe2\x98\x83 %b" }'
 )
+_PAYOUT = b'{"id": "po_1", "object": "payout", "amount": 125000, "currency": "usd"}'
 _GITHUB = (
     b'{"action":"created","starred_at":"2025-01-02T03:04:05Z","repository":{"id":7,"name":"widgets",'
     b'"full_name":"acme-example/widgets"},"sender":{"login":"ada-example","id":9},"delivery":"%b","filler":"%b"}'
@@ -123,7 +124,7 @@ class Events:
         event_id, filler = self.id(number).encode(), b"x" * (number * 7919 % _LONGEST_FILLER)
         if name == "stripe":
             # An object must be an object: the others end in quarantine.
-            content = b'"po_1"' if number % _INVALID_EVERY == 0 else b'{"id": "po_1", "amount": 125000}'
+            content = b'"po_1"' if number % _INVALID_EVERY == 0 else _PAYOUT
             return _STRIPE % (event_id, content, filler)
         return _TEMPLATES.get(name, _STANDARD_BODY) % (event_id, filler)
 

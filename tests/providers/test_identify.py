@@ -77,6 +77,7 @@ def test_a_snapshot_event_of_stripe_is_identified() -> None:
         time="2025-01-15T12:00:00Z",
         subject="pi_1",
         account="acct_1",
+        summary="Stripe: payment_intent.succeeded for pi_1",
     )
 
 
@@ -96,6 +97,7 @@ def test_a_thin_event_of_stripe_is_identified() -> None:
         time="2025-01-15T12:00:00.325000Z",
         subject="mtr_test_61R",
         account="acct_2",
+        summary="Stripe: v1.billing.meter.error_report_triggered for mtr_test_61R",
     )
 
 
@@ -107,7 +109,11 @@ def test_a_github_event_with_an_action_has_a_finer_type() -> None:
     payload = {
         "action": "opened",
         "pull_request": {"number": 7, "updated_at": "2025-01-15T13:00:00+01:00"},
-        "repository": {"html_url": "https://github.com/acme/widgets", "owner": {"login": "acme"}},
+        "repository": {
+            "full_name": "acme/widgets",
+            "html_url": "https://github.com/acme/widgets",
+            "owner": {"login": "acme"},
+        },
         "sender": {"login": "ada", "html_url": "https://github.com/ada"},
     }
     identity = identify_by_name("github", payload, x_github_delivery=GUID, x_github_event="pull_request")
@@ -120,6 +126,7 @@ def test_a_github_event_with_an_action_has_a_finer_type() -> None:
         subject="7",
         account="acme",
         actor="ada",
+        summary="ada opened pull request #7 in acme/widgets",
     )
 
 

@@ -143,7 +143,15 @@ def stripe_event(event_type: str = "payout.paid", **changes: Any) -> bytes:
         "created": 1_735_689_600,
         "type": event_type,
         "livemode": False,
-        "data": {"object": {"id": "po_1", "object": "payout", "amount": 125_000, "note": "naïve ☃"}},
+        "data": {
+            "object": {
+                "id": "po_1",
+                "object": "payout",
+                "amount": 125_000,
+                "currency": "usd",
+                "note": "naïve ☃",
+            }
+        },
     }
     return json.dumps(event | changes, ensure_ascii=False, indent=1).encode()
 

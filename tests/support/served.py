@@ -42,7 +42,7 @@ def webhook(
         line,
         b"Host: gateway.test",
         b"Content-Type: application/json",
-        b"X-GitHub-Event: label",
+        b"X-GitHub-Event: zen",
         b"X-GitHub-Delivery: " + event_id.encode(),
         b"X-Hub-Signature-256: sha256=" + signature.encode(),
         b"Content-Length: %d" % len(body) if framing is None else framing,
