@@ -100,22 +100,14 @@ class Reader:
     def _read_form(self, body: bytes, content_type: bytes) -> Content:
         is_multipart = content_type.lower().startswith(b"multipart/")
         fields = parse_multipart(body, content_type) if is_multipart else parse_urlencoded(body)
+        if self._form_xml:
+            fields |= _xml_in(fields.get(self._form_xml))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
-            return Content(self._with_xml(fields), orjson.dumps(fields))
+            return Content(fields, orjson.dumps(fields))
         if not isinstance(text, str):
             raise MalformedRequest("the field that holds JSON is repeated, or a file")
         return self._of_json(text.encode(), self._batch)
-
-    def _with_xml(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, and beside the one with XML what is in that; one that is broken has no type, and is kept for people."""
-        name = self._form_xml
-        if name is None or not isinstance(fields.get(name), str):
-            return fields
-        try:
-            return fields | {f"{name}.xml": parse_xml(base64.b64decode(fields[name]))}
-        except (MalformedRequest, ValueError):
-            return fields
 
     def _reading_of(self, content_type: bytes) -> Reading:
         """How a body of a type that is written in another way, or matches a pattern, is read.
@@ -133,6 +125,14 @@ class Reader:
         if reading != "text":  # whose bytes nobody looks at
             _check_charset(parameters)
         return reading
+
+
+def _xml_in(text: object) -> dict[str, Any]:
+    """The XML in a field; broken XML gives nothing, so that its event has no type, and is kept for people to see."""
+    try:
+        return parse_xml(base64.b64decode(text)) if isinstance(text, str) else {}
+    except (MalformedRequest, ValueError):
+        return {}
 
 
 def _claims_of(token: bytes) -> bytes:

@@ -72,7 +72,7 @@ class DeliverySpec(IdentitySpec):
     form_xml: str | None = Field(
         None,
         max_length=64,
-        description="The field of a form that holds XML in base64; for places it is the member NAME.xml.",
+        description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
     batch: BatchPlace | None = Field(

@@ -188,6 +188,41 @@ def providers(
 
 
 @app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A captured request; - reads it from standard input.")],
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider", "-p", help="A provider in the configuration, where the path does not tell."
+        ),
+    ] = None,
+    arrived_at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="When it arrived, as in the log: RFC 3339, or Unix seconds.", metavar="TIME"
+        ),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Say why a captured request does not verify, offline, by trying what commonly goes wrong.
+
+    The file is raw HTTP (request line, header fields, blank line, body), or JSON: an object with method, url, headers
+    and body, or body_base64. An old capture is judged as of its own timestamp, unless --at says when it came. Neither
+    secrets nor the signature that would be right are shown.
+
+    For example:
+
+    - `gateway explain request.http`
+    - `gateway explain request.json --provider acme --at 2026-11-21T13:00:20Z`
+
+    Exit codes: 0 it verifies, 1 it does not, or it is no request, 3 the configuration is wrong.
+    """
+    from gateway.cli.explain import run_explain
+
+    run_explain(config, file, provider, arrived_at)
+
+
+@app.command()
 def forget(
     provider: Annotated[str, typer.Argument(help="A provider in the configuration.")],
     event_id: Annotated[

@@ -362,7 +362,8 @@ def test_nothing_but_a_refusal_comes_of_rubbish(rubbish: bytes) -> None:
 def jwk_of(key: Any, kid: str, **members: Any) -> dict[str, Any]:
     """A public key as senders publish it."""
     kind = jwt.algorithms.ECAlgorithm if hasattr(key, "curve") else jwt.algorithms.RSAAlgorithm
-    return json.loads(kind.to_jwk(key.public_key())) | {"kid": kid} | members
+    made: dict[str, Any] = json.loads(kind.to_jwk(key.public_key()))
+    return made | {"kid": kid} | members
 
 
 def key_set(*keys: Any) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from urllib.parse import urlencode
 
 import pytest
 
-from providers import Headers, RawRequest, SignatureRejected, registry
+from gateway.content import Reader
+from providers import Headers, MalformedRequest, RawRequest, SignatureRejected, registry
 
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
@@ -65,3 +67,28 @@ def test_gitea_signs_the_json_whatever_carries_it() -> None:
     whole = [b"x-gitea-signature", hmac.digest(b"secret", form, "sha256").hex().encode()]
     with pytest.raises(SignatureRejected, match="signature_mismatch"):
         verify("gitea", "secret", FORM, form, 0.0, *whole)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        (base64.encodebytes(b"<notification><kind>check</kind></notification>"), "check"),
+        (base64.b64encode(b"<notification/>"), None),
+    ],
+)
+def test_braintree_tells_its_event_in_base64(field: bytes, kind: str | None) -> None:
+    """What is found there stands beside the fields that hold it, for whoever reads the event."""
+    spec = registry.load("braintree").spec
+    fields = {"bt_signature": "public_key|00", "bt_payload": field.decode()}
+    content = Reader(spec).read(Headers([(b"content-type", FORM)]), urlencode(fields).encode())
+    assert json.loads(content.data) == content.payload
+    assert content.payload == fields | {"notification": {"kind": kind} if kind else ""}
+
+
+@pytest.mark.parametrize(
+    "body", [b"bt_payload=%", b"bt_payload=PG5v", b"bt_signature=a", b"bt_payload=&bt_payload="]
+)
+def test_what_is_no_notification_of_braintree_is_malformed(body: bytes) -> None:
+    """Nothing else is raised."""
+    with pytest.raises(MalformedRequest):
+        Reader(registry.load("braintree").spec).read(Headers([(b"content-type", FORM)]), body)

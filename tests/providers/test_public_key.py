@@ -18,7 +18,7 @@ from support.certificates import ec_key, issue, private_pem, public_pem, rsa_key
 NOW = 1_736_942_400
 BODY = b'{"id": "evt_1"}'
 ALGORITHMS = get_args(PublicKeySpec.model_fields["algorithm"].annotation)
-TIMED = {"signed": "{timestamp}|{body}", "timestamp": {"header": "X-Time"}}
+TIMED: dict[str, Any] = {"signed": "{timestamp}|{body}", "timestamp": {"header": "X-Time"}}
 
 
 def described(algorithm: str = "ed25519", **signature: Any) -> PublicKeySpec:

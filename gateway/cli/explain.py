@@ -1,0 +1,106 @@
+"""``gateway explain``."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import typer
+
+from gateway.cli.runtime import find_provider, load_with_dev_secrets
+from gateway.config import Config, ProviderConfig
+from gateway.config.loader import adapter_of
+from gateway.errors import OperatorError
+from gateway.explain import Capture, Case, explain, read_capture
+from providers import RawRequest
+
+_PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")
+_OVERHEAD = 256 * 1024
+"""Bytes of a capture that are not its body."""
+
+_ESCAPED = 6
+"""Bytes that one byte of a body takes at most in JSON."""
+
+
+def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | None) -> None:
+    """Say why the request in ``file`` verifies, or why it does not."""
+    moment = None if arrived_at is None else _moment(arrived_at)
+    config = load_with_dev_secrets(path)
+    largest = max(each.max_body or config.server.max_body for each in config.providers.values())
+    capture = read_capture(_read(file, largest * _ESCAPED + _OVERHEAD), largest)
+    name = provider or _name_in(capture, config)
+    explanation = explain(_case(config, path, name, capture), time.time(), moment)
+    typer.echo(f"{name}: {len(capture.body)} bytes for adapter {config.providers[name].adapter}")
+    for line in explanation.lines:
+        typer.echo(line)
+    if not explanation.is_verified:
+        raise typer.Exit(1)
+
+
+def _case(config: Config, path: Path, name: str, capture: Capture) -> Case:
+    configured = find_provider(config, path, name)
+    request = RawRequest(
+        method=capture.method,
+        path=capture.path,
+        query=capture.query,
+        url=_address(capture, configured),
+        headers=capture.headers,
+        body=capture.body,
+    )
+    neighbours = {
+        other: provider.secret_texts() for other, provider in config.providers.items() if other != name
+    }
+    return Case(adapter_of(configured), configured.secret_texts(), request, configured.parameters, neighbours)
+
+
+def _address(capture: Capture, configured: ProviderConfig) -> str:
+    """The address that the gateway takes for the one that the sender called."""
+    if configured.public_url is None and "://" in capture.url:
+        return capture.url
+    host = b"".join(capture.headers.all(b"host")[:1]).decode("latin-1")
+    address = configured.public_url or f"http://{host}{capture.path}"
+    return f"{address}?{capture.query.decode('latin-1')}" if capture.query else address
+
+
+def _name_in(capture: Capture, config: Config) -> str:
+    found = _PATH.search(capture.url)
+    if found and found[1] in config.providers:
+        return found[1]
+    if len(config.providers) == 1:
+        return next(iter(config.providers))
+    raise OperatorError(
+        f"its path does not tell for which provider it is; add --provider: {', '.join(sorted(config.providers))}"
+    )
+
+
+def _read(file: Path, limit: int) -> bytes:
+    try:
+        if str(file) == "-":
+            content = sys.stdin.buffer.read(limit + 1)
+        else:
+            with file.open("rb") as stream:
+                content = stream.read(limit + 1)
+    except OSError as error:
+        raise OperatorError(f"{file}: {error.strerror}") from error
+    if len(content) > limit:
+        raise OperatorError(f"{file}: is larger than any request that the gateway takes")
+    return content
+
+
+def _moment(text: str) -> float:
+    try:
+        return float(text) if re.fullmatch(r"\d{1,11}(\.\d+)?", text) else _parse(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-11-21T13:00:20Z or Unix seconds", param_hint="--at"
+        ) from None
+
+
+def _parse(text: str) -> float:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("without a zone")
+    return moment.timestamp()
