@@ -120,9 +120,9 @@ class ProviderMetrics:
         """Count how one request ended, one of :data:`gateway.answers.OUTCOMES`."""
         self._numbers[AT[outcome]] += 1
 
-    def count_event(self, outcome: Outcome, number: int = 1) -> None:
-        """Count what became of an event, or of several, one of :data:`EVENT_OUTCOMES`."""
-        self._numbers[_EVENT_AT[outcome]] += number
+    def count_event(self, outcome: Outcome) -> None:
+        """Count what became of an event, one of :data:`EVENT_OUTCOMES`."""
+        self._numbers[_EVENT_AT[outcome]] += 1
 
     def count_signature_failure(self, fault: SignatureFault) -> None:
         """Count one refused signature by its precise reason."""

@@ -109,10 +109,8 @@ class Envelope:
         }
         attributes.update((name, value) for name, value in optional.items() if value is not None)
         if media_type is None:
-            return b'%b,"datacontenttype":"application/json","data":%b}' % (
-                orjson.dumps(attributes)[:-1],
-                data,
-            )
+            attributes["datacontenttype"] = "application/json"
+            return b'%b,"data":%b}' % (orjson.dumps(attributes)[:-1], data)
         if not media_type:
             return orjson.dumps(attributes)
         attributes["datacontenttype"] = media_type

@@ -20,7 +20,7 @@ from uuid import uuid4
 import structlog
 
 from gateway.answers import Outcome
-from gateway.content import Content
+from gateway.batches import Item
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
@@ -78,15 +78,19 @@ class Event:
 
 
 class Batch(NamedTuple):
-    """The events of one delivery that are to be published.
+    """A delivery of several events.
 
     Attributes:
-        events: those that are left to do.
-        tally: how many had which outcome so far.
+        request: the request that brought them.
+        payload: its parsed body.
+        items: the events in it.
+        received_at: when it came, in Unix seconds.
     """
 
-    events: deque[Event]
-    tally: Counter[str]
+    request: VerifiedRequest
+    payload: object
+    items: list[Item]
+    received_at: float
 
 
 Work: TypeAlias = Event | Batch | Greeting | KeyRequest
@@ -95,7 +99,7 @@ Work: TypeAlias = Event | Batch | Greeting | KeyRequest
 
 def width_of(work: Work) -> int:
     """How many events are under way at a time while it is done."""
-    return min(len(work.events), AT_A_TIME) if isinstance(work, Batch) else 1
+    return min(len(work.items), AT_A_TIME) if isinstance(work, Batch) else 1
 
 
 _UNKNOWN = Validation(None, None)
@@ -141,11 +145,14 @@ class Pipeline:
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         content = endpoint.reader.read(verified.headers, verified.body)
-        if greeter is not None and (greeting := greeter.greet_sender(verified, content.payload)):
+        payload, items = content.payload, content.items
+        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
             return endpoint.welcome(greeting)
-        if content.items is not None:
-            return self._examine_items(exchange, verified, content, now)
-        payload = content.payload
+        if items is not None:
+            exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
+            exchange.events = len(items)
+            exchange.request.body = verified.body = b""  # the items have it
+            return Batch(verified, payload, items, now) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = identity.event_type
         exchange.event_id = event_id = identity.event_id or _made_up_id(endpoint, verified.body)
@@ -157,36 +164,6 @@ class Pipeline:
             event_id, verified, identity, validation, now, content.data, content.media_type, verified.signed
         )
 
-    def _examine_items(
-        self, exchange: Exchange, verified: VerifiedRequest, content: Content, now: float
-    ) -> Batch | Outcome:
-        """The events in a list; equal ones are one, and different ones never, whatever ids they have."""
-        endpoint, adapter, items = exchange.endpoint, exchange.endpoint.adapter, content.items or []
-        exchange.event_id = adapter.delivery_id(verified, content.payload) or _digest(verified.body)
-        exchange.events = len(items)
-        tally: Counter[str] = Counter()
-        exchange.tally = tally
-        events: dict[str, Event] = {}
-        for place, (item, data) in enumerate(items):
-            identity = adapter.identify(verified, content.payload, item)
-            if not endpoint.wants(identity.event_type):
-                tally[Outcome.IGNORED] += 1
-                continue
-            event_id = identity.event_id
-            if event_id is None or (event_id in events and events[event_id].data != data):
-                event_id = _digest(data)
-            if event_id in events:
-                tally[Outcome.DUPLICATE] += 1
-                continue
-            validation = _validate(endpoint, identity, item, is_item=True)
-            # With the place in it: else all events under one signature would look like replays of the first.
-            signed = None if verified.signed is None else b"%b:%d" % (verified.signed, place)
-            events[event_id] = Event(event_id, verified, identity, validation, now, data, None, signed)
-        for outcome, number in tally.items():
-            endpoint.metrics.count_event(Outcome(outcome), number)
-        exchange.request.body = verified.body = b""  # the events have it
-        return Batch(deque(events.values()), tally) if events else Outcome.IGNORED
-
     async def deliver(self, exchange: Exchange, work: Event | Batch) -> Outcome:
         """Claim each event, publish it, and let it be known as done.
 
@@ -194,11 +171,46 @@ class Pipeline:
             Rejection: one of them cannot be published now.
         """
         if isinstance(work, Batch):
-            return await self._deliver_all(exchange, work.events, work.tally)
+            tally: Counter[str] = Counter()
+            exchange.tally = tally
+            events = await self._examine_items(exchange.endpoint, work, tally)
+            return await self._deliver_all(exchange, events, tally)
         exchange.request.body = work.request.body = b""  # the event has it; large ones add up
         outcome = await self._publish(exchange.endpoint, work)
         exchange.cause = work.validation.violations if outcome is Outcome.QUARANTINED else None
         return outcome
+
+    async def _examine_items(self, endpoint: Endpoint, batch: Batch, tally: Counter[str]) -> deque[Event]:
+        """The events that are to be published: equal ones are one, different ones never, whatever ids they have.
+
+        Raises:
+            Rejection: one of them is against its schema, and such deliveries are refused.
+        """
+        request = batch.request
+        events: dict[str, Event] = {}
+        for place, (item, data) in enumerate(batch.items):
+            if place % AT_A_TIME == AT_A_TIME - 1:
+                await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
+            identity = endpoint.adapter.identify(request, batch.payload, item)
+            if not endpoint.wants(identity.event_type):
+                tally[Outcome.IGNORED] += 1
+                endpoint.metrics.count_event(Outcome.IGNORED)
+                continue
+            event_id = identity.event_id
+            if event_id is None or (event_id in events and events[event_id].data != data):
+                event_id = _digest(data)
+            if event_id in events:
+                tally[Outcome.DUPLICATE] += 1
+                endpoint.metrics.count_event(Outcome.DUPLICATE)
+                continue
+            validation = _validate(endpoint, identity, item, is_item=True)
+            # With the place in it: else all events under one signature would look like replays of the first.
+            signed = None if request.signed is None else b"%b:%d" % (request.signed, place)
+            events[event_id] = Event(
+                event_id, request, identity, validation, batch.received_at, data, None, signed
+            )
+        batch.items.clear()  # the events have them
+        return deque(events.values())
 
     async def _deliver_all(self, exchange: Exchange, waiting: deque[Event], tally: Counter[str]) -> Outcome:
         """Deliver events side by side. After a failure no more are begun: their sender repeats all, and we know the done.

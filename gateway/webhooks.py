@@ -197,8 +197,11 @@ class Webhooks:
         elapsed = time.perf_counter() - exchange.started_at
         exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
-        write = self._log.info if 0 < status < _FIRST_REFUSAL else self._log.warning
-        several = {} if exchange.events is None else {"events": exchange.events, "outcomes": exchange.tally}
+        logger = self._log
+        if exchange.events is not None:
+            outcomes = {str(each): number for each, number in (exchange.tally or {}).items()}
+            logger = logger.bind(events=exchange.events, outcomes=outcomes)
+        write = logger.info if 0 < status < _FIRST_REFUSAL else logger.warning
         write(
             "request",
             outcome=outcome,
@@ -210,7 +213,6 @@ class Webhooks:
             size=exchange.size,
             client=exchange.client,
             cause=exchange.cause,
-            **several,
         )
 
 

@@ -63,6 +63,46 @@ def test_nobody_is_believed_unless_trusted() -> None:
     assert Proxies(()).client_of(STRANGER, Headers([(b"x-forwarded-for", SENDER.encode())])) == STRANGER
 
 
+FORWARDED = b"forwarded"
+PROTO, HOST = b"x-forwarded-proto", b"x-forwarded-host"
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "origin"),
+    [
+        (STRANGER, {PROTO: "https", HOST: "hooks.example"}, "http://own:8080"),
+        ("", {PROTO: "https", HOST: "hooks.example"}, "http://own:8080"),
+        (PROXY, {}, "http://own:8080"),
+        (PROXY, {PROTO: "https"}, "https://own:8080"),
+        (PROXY, {HOST: "hooks.example:8443"}, "http://hooks.example:8443"),
+        (PROXY, {PROTO: "HTTPS", HOST: "hooks.example"}, "https://hooks.example"),
+        (PROXY, {PROTO: "http, https", HOST: "made.up, hooks.example"}, "https://hooks.example"),
+        (PROXY, {FORWARDED: 'for=192.0.2.1;proto=https;host="hooks.example"'}, "https://hooks.example"),
+        (
+            PROXY,
+            {FORWARDED: "Proto=http;Host=made.up, for=x; Host=hooks.example ; Proto=https"},
+            "https://hooks.example",
+        ),
+        (PROXY, {FORWARDED: "proto=https", HOST: "hooks.example"}, "https://hooks.example"),
+        (PROXY, {FORWARDED: 'host="[2001:db8::1]:443"'}, "http://[2001:db8::1]:443"),
+        # what is no address is not taken for one
+        (PROXY, {PROTO: "gopher", HOST: "a/b?c"}, "http://own:8080"),
+        (PROXY, {PROTO: "", HOST: ""}, "http://own:8080"),
+        (PROXY, {PROTO: "https\xff", HOST: "h\xf6st"}, "http://own:8080"),
+        (PROXY, {FORWARDED: "nohost=a;xproto=https"}, "http://own:8080"),
+    ],
+)
+def test_only_a_trusted_proxy_says_which_address_was_called(
+    peer: str, said: dict[bytes, str], origin: str
+) -> None:
+    """The nearest one, in either way; what stands before its word the sender could have written."""
+    proxies = Proxies([ip_network("10.0.0.0/8")])
+    fields = [(b"host", b"own:8080"), *((name, value.encode("latin-1")) for name, value in said.items())]
+
+    assert "{}://{}".format(*proxies.origin_of(peer, Headers(fields))) == origin
+    assert Proxies(()).origin_of(PROXY, Headers(fields)) == ("http", "own:8080")
+
+
 @pytest.mark.parametrize("client", [STRANGER, "198.51.101.0", SENDER_6, "::1", "", "somebody"])
 def test_only_allowed_addresses_come_in(client: str) -> None:
     """Nor does who cannot be told."""

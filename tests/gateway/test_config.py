@@ -18,7 +18,10 @@ from gateway.config.loader import adapter_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
+from providers import registry
+from providers.adapter import Adapter
 from providers.schemes import SignatureSpec
+from providers.spec import ParameterSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "correct horse battery staple"
@@ -647,6 +650,33 @@ def warnings_of(folder: Path, text: str) -> list[str]:
             ["server.trusted_proxies.1: is every address; anybody can then claim to be in allow_ips"],
         ),
         (
+            "rabbitmq: {confirm_timeout: 9500ms}\nserver: {deadline: 15s}\n" + GITHUB,
+            [
+                (
+                    "providers.github: GitHub waits 10s for an answer, and redis.timeout and "
+                    "rabbitmq.confirm_timeout together are 9750ms; a request can end before its event is spooled"
+                )
+            ],
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            [
+                (
+                    "providers.x.public_url: the signature covers the address that the sender called; behind a "
+                    "proxy set this, or server.trusted_proxies, or nothing will verify"
+                )
+            ],
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}', public_url="https://h/x"),
+            [],
+        ),
+        (
+            "server: {trusted_proxies: [10.0.0.0/8]}\n"
+            + github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            [],
+        ),
+        (
             "server: {deadline: 2s}\n" + GITHUB,
             [
                 (
@@ -709,3 +739,45 @@ def test_a_schema_of_one_s_own_is_found_beside_the_file(tmp_path: Path) -> None:
         "/typ: is not a keyword of JSON Schema 2020-12; did you mean type?"
         in problems_of(tmp_path, github(schema="own.json"))[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("{topic: a}", []),
+        ("{topic: a, region: b}", []),
+        (
+            "{region: b}",
+            [
+                "config.yaml:5: providers.x.parameters: parameters.topic is needed by adapter github: The topic."
+            ],
+        ),
+        ("{}", ["config.yaml:2: providers.x: parameters.topic is needed by adapter github: The topic."]),
+        ('{topic: " "}', ["config.yaml:5: providers.x.parameters.topic: is empty"]),
+        (
+            "{topic: a, regoin: b}",
+            [
+                (
+                    "config.yaml:5: providers.x.parameters.regoin: is no parameter of adapter github; "
+                    "did you mean region?"
+                )
+            ],
+        ),
+    ],
+)
+def test_an_adapter_is_told_what_it_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: str, expected: list[str]
+) -> None:
+    """All of it, and nothing else."""
+    known = registry.load("github")
+    asked = {
+        "topic": ParameterSpec(description="The topic.", required=True),
+        "region": ParameterSpec(description="The region."),
+    }
+    asking = Adapter("github", known.spec.model_copy(update={"parameters": asked}))
+    monkeypatch.setattr(registry, "load", lambda _: asking)
+    text = github(parameters=parameters)
+    if expected:
+        assert problems_of(tmp_path, text) == expected
+    else:
+        assert load(tmp_path, text).providers["x"].parameters["topic"] == "a"

@@ -1,0 +1,356 @@
+"""Deliveries of several events: none is lost or altered, and success means that all are safe."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from gateway.batches import MAX_ITEMS, split
+from gateway.errors import BodyTooLarge
+from gateway.pipeline import AT_A_TIME
+from support.acme import Acme
+from support.waiting import wait_until_async
+
+LIST = {"batch": "body:", "event_id": "item:/id", "event_type": "item:/type"}
+
+Build = Callable[..., Acme]
+
+
+@pytest.fixture
+async def build(tmp_path: Path) -> AsyncIterator[Build]:
+    """Gateways whose provider sends lists."""
+    async with AsyncExitStack() as stack:
+        made: list[Acme] = []
+
+        def build(provider: dict[str, Any] | None = None, **settings: Any) -> Acme:
+            made.append(Acme(tmp_path, provider={**LIST, **(provider or {})}, **settings))
+            return made[-1]
+
+        yield build
+        for each in made:
+            await stack.enter_async_context(each)
+
+
+@pytest.fixture
+def acme(build: Build) -> Acme:
+    """One whose body is the list."""
+    return build()
+
+
+def items(*ids: object) -> bytes:
+    """A list of events with these ids."""
+    return orjson.dumps([{"id": event_id, "type": "push"} for event_id in ids])
+
+
+def digest(content: bytes) -> str:
+    """The id of what has none."""
+    return sha256(content).hexdigest()
+
+
+async def test_each_item_becomes_an_event_of_its_own(acme: Acme) -> None:
+    """With its bytes as they came, its own id and type, and one answer with the id of the delivery."""
+    first, second = b'{ "id":"a", "type":"push", "n":1.10 }', b'{"id":7,"type":"pull","t":"\\u00e9"}'
+    answer = await acme.post(b" [ " + first + b" ,\n" + second + b"]\r\n", X_Delivery="d-1")
+
+    assert (answer.status_code, answer.json()) == (202, {"status": "accepted", "id": "d-1"})
+    assert [(each.message_id, each.routing_key) for each in acme.publisher.messages] == [
+        ("a", "acme.push"),
+        ("7", "acme.pull"),
+    ]
+    for message, data in zip(acme.publisher.messages, (first, second), strict=True):
+        assert message.body.endswith(b',"data":' + data + b"}")
+        assert json.loads(message.body)["deliveryid"] == "d-1"
+
+
+async def test_events_travel_together(acme: Acme) -> None:
+    """All are on their way to the broker before it has confirmed the first."""
+    answer = await acme.post_together(items("a", "b", "c"), 3)
+    assert answer.status_code == 202
+    assert acme.events.index("confirm") > max(
+        place for place, each in enumerate(acme.events) if each == "publish"
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "body"),
+    [
+        ("body:/events", b'{"events":[{"id":"old"}],"events": [ {"id" :"a"} ] ,"x":1}'),
+        ("body:/a~1b/0/c", b'{"a/b":[{"c":[{"id" :"a"}]},2]}'),
+        ("body:/\\u", b'{"\\\\u":[{"id" :"a"}]}'),
+    ],
+)
+async def test_the_list_may_be_anywhere(build: Build, place: str, body: bytes) -> None:
+    """Also under a name that stands there twice, of which the last one counts."""
+    acme = build({"batch": place, "event_type": None})
+    assert (await acme.post(body)).status_code == 202
+    assert acme.published == ["a"]
+    assert acme.publisher.messages[0].body.endswith(b',"data":{"id" :"a"}}')
+
+
+async def test_what_is_no_list_is_one_event(build: Build) -> None:
+    """Senders of lists send single events, too."""
+    acme = build({"batch": "body:/events"})
+    for body in (b'{"id":"a","type":"push"}', b'{"id":"b","type":"push","events":{}}'):
+        answer = await acme.post(body)
+        assert answer.json() == {"status": "accepted", "id": json.loads(body)["id"]}
+    assert acme.published == ["a", "b"]
+
+
+async def test_a_list_in_a_field_of_a_form(build: Build) -> None:
+    """The JSON in the field is the list."""
+    acme = build({"content": {"application/x-www-form-urlencoded": "form"}, "form_json": "events"})
+    body = b"events=%5B%7B%22id%22%3A+%22a%22%7D,%7B%22id%22%3A%22b%22%7D%5D&n=1"
+    assert (await acme.post(body, "application/x-www-form-urlencoded")).status_code == 202
+    assert acme.published == ["a", "b"]
+    assert acme.publisher.messages[0].body.endswith(b',"data":{"id": "a"}}')
+
+
+# What becomes of single ones
+
+
+async def test_an_item_without_a_usable_id_gets_a_digest(acme: Acme) -> None:
+    """Of its bytes, so that it is recognised again; the others keep theirs."""
+    nameless = [b'{"type":"push"}', b'{"id":"a b","type":"push"}', b'{"id":{},"type":"push"}']
+    body = b"[" + b",".join([*nameless, b'{"id":"a","type":"push"}']) + b"]"
+    assert (await acme.post(body)).status_code == 202
+    assert acme.published == [*map(digest, nameless), "a"]
+
+    assert (await acme.post(body)).json()["status"] == "duplicate"
+    assert len(acme.published) == 4
+
+
+async def test_equal_items_are_one_event(acme: Acme) -> None:
+    """In one delivery as in two."""
+    assert (await acme.post(items("a", "b", "a"))).status_code == 202
+    assert acme.published == ["a", "b"]
+    assert acme.metric('webhook_events_total{outcome="duplicate",provider="acme"}') == 1
+
+
+async def test_different_items_of_one_id_are_all_published(acme: Acme) -> None:
+    """What a list gives one id to differs by it: the first has it, the others a digest."""
+    one, other = b'{"id":"a","type":"push","n":1}', b'{"id":"a","type":"push","n":2}'
+    body = b"[" + b",".join([one, other, other, one]) + b"]"
+    assert (await acme.post(body)).status_code == 202
+    assert acme.published == ["a", digest(other)]
+    assert (await acme.post(body)).json()["status"] == "duplicate"
+
+
+async def test_an_item_that_is_no_event_is_quarantined_by_itself(tmp_path: Path, build: Build) -> None:
+    """As is one against its schema, or without its type; the others go on."""
+    (tmp_path / "own.json").write_text('{"properties":{"n":{"type":"integer"}}}')
+    acme = build({"schema": "own.json"})
+    body = b'[5,{"id":"a","type":"push","n":"x"},{"id":"b"},{"id":"c","type":"push","n":1}]'
+    answer = await acme.post(body, X_Delivery="d")
+
+    assert (answer.status_code, answer.json()) == (202, {"status": "quarantined", "id": "d"})
+    assert [(each.message_id, each.exchange) for each in acme.publisher.messages] == [
+        (digest(b"5"), "webhooks.quarantine"),
+        ("a", "webhooks.quarantine"),
+        ("b", "webhooks.quarantine"),
+        ("c", "webhooks"),
+    ]
+    assert acme.publisher.messages[0].headers["violations"] == "/: the event is not an object"
+    assert acme.publisher.messages[0].body.endswith(b',"data":5}')
+    assert json.loads(acme.publisher.messages[3].body)["dataschema"].endswith("/own.json")
+
+
+@pytest.mark.parametrize(
+    "body", [b'[{"id":"a","type":"push"},null]', b'[{"id":"a","type":"push"},{"id":"b"}]']
+)
+async def test_a_delivery_is_refused_as_a_whole_where_that_is_wanted(build: Build, body: bytes) -> None:
+    """Before anything is claimed."""
+    acme = build({"on_invalid": "reject"})
+    answer = await acme.post(body, X_Delivery="d")
+    expected = {"status": "rejected", "reason": "schema_mismatch", "id": "d"}
+    assert (answer.status_code, answer.json()) == (422, expected)
+    assert acme.events == []
+
+
+async def test_unwanted_items_are_left_out(build: Build) -> None:
+    """The others are published; a delivery of nothing else is ignored."""
+    acme = build({"events": ["pull"]})
+    answer = await acme.post(b'[{"id":"a","type":"push"},{"id":"b","type":"pull"}]')
+    assert answer.json()["status"] == "accepted"
+    assert acme.published == ["b"]
+    assert (await acme.post(items("c"))).json()["status"] == "ignored"
+    assert acme.metric('webhook_events_total{outcome="ignored",provider="acme"}') == 2
+
+
+async def test_an_empty_list_is_ignored(acme: Acme) -> None:
+    """Senders try an address with it. Its id is a digest where the delivery has none."""
+    answer = await acme.post(b"[ ]")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ignored", "id": digest(b"[ ]")})
+    assert acme.events == []
+
+
+# Failures
+
+
+async def test_a_partial_failure_is_no_success(acme: Acme) -> None:
+    """What is confirmed is known as done, so that the repetition publishes the rest alone."""
+    acme.publisher.refused = {"b"}
+    answer = await acme.post_together(items("a", "b", "c"), 3, X_Delivery="d")
+
+    expected = {"status": "unavailable", "reason": "broker_unavailable", "id": "d"}
+    assert (answer.status_code, answer.json()) == (503, expected)
+    assert answer.headers["retry-after"]
+    assert acme.published == ["a", "c"]
+    assert acme.claim("a") == acme.claim("c") == b"done"
+    assert acme.claim("b") is None
+
+    acme.publisher.refused = set()
+    assert (await acme.post(items("a", "b", "c"), X_Delivery="d")).json()["status"] == "accepted"
+    assert acme.published == ["a", "c", "b"]
+    assert (await acme.post(items("a", "b", "c"))).json()["status"] == "duplicate"
+
+
+async def test_after_a_failure_no_more_are_begun(acme: Acme) -> None:
+    """A broker that is away is not asked ten thousand times for one delivery."""
+    ids = [str(number) for number in range(3 * AT_A_TIME)]
+    acme.publisher.refused = set(ids)
+    assert (await acme.post_together(items(*ids), AT_A_TIME)).status_code == 503
+    assert acme.events.count("publish") == AT_A_TIME
+    assert all(acme.claim(event_id) is None for event_id in ids)
+
+
+async def test_a_bug_in_one_event_is_the_answer_for_all(acme: Acme) -> None:
+    """500, and no claim stays behind."""
+    acme.publisher.bug = RuntimeError("a bug")
+    answer = await acme.post(items("a", "b"))
+    assert (answer.status_code, answer.json()["reason"]) == (500, "internal")
+    assert acme.claim("a") is None
+    assert acme.claim("b") is None
+
+
+async def test_an_item_that_ends_without_a_word_is_no_success(acme: Acme) -> None:
+    """A cancellation from elsewhere must not look like an event that is safe."""
+    acme.publisher.bug = asyncio.CancelledError()
+    assert (await acme.post(items("a", "b"))).status_code == 500
+    assert acme.claim("a") is None
+
+
+async def test_a_delivery_that_is_cancelled_gives_its_claims_back(acme: Acme) -> None:
+    """All of them, before its task ends."""
+    acme.publisher.gate.clear()
+    task = asyncio.create_task(acme.post(items("a", "b")))
+    await wait_until_async(lambda: acme.publisher.waiting == 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert acme.claim("a") is None
+    assert acme.claim("b") is None
+
+
+async def test_without_claims_a_delivery_is_refused_where_that_is_wanted(build: Build) -> None:
+    """And published unchecked where it is not."""
+    acme = build(dedupe={"on_unavailable": "reject"})
+    acme.claims.is_away = True
+    assert (await acme.post(items("a", "b"))).json()["reason"] == "dedupe_unavailable"
+    acme.gateway._dedupe.accepts_unchecked = True
+    assert (await acme.post(items("a", "b"))).json()["status"] == "accepted"
+    assert [json.loads(each.body)["dedupe"] for each in acme.publisher.messages] == ["unchecked"] * 2
+
+
+# Bounds
+
+
+async def test_few_events_of_a_delivery_are_under_way_at_a_time(acme: Acme) -> None:
+    """However many there are; all are published in the end."""
+    ids = [str(number) for number in range(5 * AT_A_TIME)]
+    acme.publisher.gate.clear()
+    task = asyncio.create_task(acme.post(items(*ids)))
+    await wait_until_async(lambda: acme.publisher.waiting == AT_A_TIME)
+    await asyncio.sleep(0)
+    assert acme.publisher.waiting == acme.events.count("claim") == AT_A_TIME
+    acme.publisher.gate.set()
+    assert (await task).status_code == 202
+    assert sorted(acme.published) == sorted(ids)
+
+
+def test_there_is_a_bound_to_the_events_of_a_delivery() -> None:
+    """413 beyond it: the delivery is too large."""
+    values = [0] * (MAX_ITEMS + 1)
+    assert len(split(values[1:], orjson.dumps(values[1:]), []) or []) == MAX_ITEMS
+    with pytest.raises(BodyTooLarge):
+        split(values, orjson.dumps(values), [])
+
+
+async def test_too_many_events_are_refused(acme: Acme) -> None:
+    """Before any of them is claimed."""
+    answer = await acme.post(b"[" + b"0," * MAX_ITEMS + b"0]")
+    assert (answer.status_code, answer.json()["reason"]) == (413, "body_too_large")
+    assert acme.events == []
+
+
+# What is told of it
+
+
+async def test_a_delivery_is_one_request_and_one_line(build: Build) -> None:
+    """With how many events had which outcome."""
+    acme = build({"events": ["push"]})
+    acme.publisher.refused = {"c"}
+    body = (
+        b'[{"id":"a","type":"push"},{"id":"a","type":"push"},{"id":"c","type":"push"},{"id":"d","type":"x"}]'
+    )
+    with capture_logs() as logs:
+        acme.gateway.webhooks._log = structlog.get_logger()
+        await acme.post_together(body, 2, X_Delivery="d-1")
+    (line,) = [line for line in logs if line["event"] == "request"]
+    assert (line["outcome"], line["event_id"], line["events"]) == ("broker_unavailable", "d-1", 4)
+    outcomes = {"accepted": 1, "duplicate": 1, "broker_unavailable": 1, "ignored": 1}
+    assert orjson.loads(orjson.dumps(line["outcomes"])) == outcomes  # as the log writes it
+    assert acme.metric('webhook_requests_total{outcome="broker_unavailable",provider="acme"}') == 1
+    assert acme.metric('webhook_events_total{outcome="accepted",provider="acme"}') == 1
+
+
+# Bytes
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text(max_size=9)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+SPACE = st.text(" \t\r\n", max_size=3).map(str.encode)
+
+
+@given(
+    texts=st.lists(
+        st.tuples(
+            st.builds(
+                lambda value, ascii_only, indent: json.dumps(value, ensure_ascii=ascii_only, indent=indent),
+                JSON_VALUES,
+                st.booleans(),
+                st.none() | st.integers(0, 2),
+            ).map(str.encode),
+            SPACE,
+            SPACE,
+        ),
+        max_size=6,
+    ),
+    names=st.lists(st.text(max_size=4), max_size=2),
+)
+def test_the_items_are_the_senders_bytes(texts: list[tuple[bytes, bytes, bytes]], names: list[str]) -> None:
+    """Put together again they are the list, whatever stands around them and however deep the list is."""
+    body = b"[" + b",".join(before + text + after for text, before, after in texts) + b"]"
+    for name in reversed(names):
+        body = b'{"x":[1],' + json.dumps(name).encode() + b" : " + body + b"}\n"
+    found = split(orjson.loads(body), body, names)
+    assert found is not None
+    assert [item.data for item in found] == [text for text, _, _ in texts]
+    assert [item.payload for item in found] == [orjson.loads(text) for text, _, _ in texts]
