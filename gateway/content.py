@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from providers.forms import parse_form
 from providers.identity import clean_attribute
 from providers.sources import pointer_steps
 from providers.spec import DeliverySpec, Reading
+
+# A request is one line in the log; the parser of forms would write another one for what it raises.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 _UNNAMED = "application/octet-stream"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64encode
 from typing import TypeAlias
 from urllib.parse import parse_qsl
@@ -14,9 +13,6 @@ MAX_FIELDS = 1000
 
 MAX_NAME = 1024
 """Characters of a field's name."""
-
-# A request is one line in the log; the parser would write another one for what it raises.
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 Part: TypeAlias = str | dict[str, str]
 """The text of a field, or a file: its name and its bytes in base64."""
