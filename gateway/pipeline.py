@@ -196,8 +196,8 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            event_id = identity.event_id
-            if event_id is None or (event_id in events and events[event_id].data != data):
+            event_id = identity.event_id or _made_up_id(endpoint, data)
+            if event_id in events and events[event_id].data != data:
                 event_id = _digest(data)
             if event_id in events:
                 tally[Outcome.DUPLICATE] += 1
@@ -321,9 +321,9 @@ class Pipeline:
         )
 
 
-def _made_up_id(endpoint: Endpoint, body: bytes) -> str:
-    """The id of an event that has none: its body's, unless the next event may have an equal body."""
-    return _digest(body) if endpoint.adapter.spec.tells_repetitions else str(uuid4())
+def _made_up_id(endpoint: Endpoint, data: bytes) -> str:
+    """The id of an event that has none: its content's, unless the next event may have equal content."""
+    return _digest(data) if endpoint.adapter.spec.tells_repetitions else str(uuid4())
 
 
 def _digest(content: bytes) -> str:

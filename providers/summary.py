@@ -68,7 +68,7 @@ _OWN: dict[str, Callable[[Identity], object]] = {
     "subject": attrgetter("subject"),
     "account": attrgetter("account"),
     "type": attrgetter("event_type"),
-    "action": lambda identity: _last_words(identity.event_type),
+    "action": lambda identity: identity.event_type.rpartition(".")[2] if "." in identity.event_type else None,
 }
 
 
@@ -92,20 +92,15 @@ Templates = Template | list[Template]
 
 
 def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
-    """A function that makes the line of an event from the templates of its type."""
-    compiled = {
-        event_type: [_compile_template(text) for text in ([texts] if isinstance(texts, str) else texts)]
-        for event_type, texts in by_type.items()
-    }
-    default = compiled.pop("*", [])
+    """A function that makes the line of an event from the templates of its type, compiled for its first event."""
 
     @lru_cache(_REMEMBERED_TYPES)
     def candidates(event_type: str) -> list[Summariser]:
-        found: list[Summariser] = []
+        texts: list[str] = []
         while event_type:
-            found += compiled.get(event_type, ())
+            texts += _listed(by_type.get(event_type, []))
             event_type = event_type.rpartition(".")[0]
-        return found + default
+        return [_compile_template(text) for text in texts + _listed(by_type.get("*", []))]
 
     def summarise(delivery: Delivery, identity: Identity) -> str | None:
         for template in candidates(identity.event_type):
@@ -114,6 +109,10 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
         return None
 
     return summarise
+
+
+def _listed(texts: str | list[str]) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
 
 
 def _compile_template(text: str) -> Summariser:
@@ -153,6 +152,8 @@ def _compile_part(text: str) -> tuple[str, list[tuple[Summariser, str]]]:
 
 def _compile_field(text: str) -> Summariser:
     place, *names = text.split("|")
+    if place == "action":
+        names.insert(0, "words")
     own = _OWN.get(place)
     if own and not names:
         return lambda _, identity: text_of(_clean(own(identity)))
@@ -189,12 +190,9 @@ def _as_name(text: str) -> str | None:
     if len(words) > MAX_WORDS:
         return None
     name = "".join(filter(str.isprintable, " ".join(words)))
-    return name if len(name) <= MAX_VALUE else name[: MAX_VALUE - 1] + "…"
-
-
-def _last_words(event_type: str) -> str | None:
-    _, dot, last = event_type.rpartition(".")
-    return last.replace("_", " ") if dot else None
+    if len(name) > MAX_VALUE:
+        return name[: MAX_VALUE - 1] + "…"
+    return name or None
 
 
 def _compile_filter(text: str, place: str) -> _Filter:

@@ -1,7 +1,7 @@
 """What commonly goes wrong between a sender and its receiver, each as the case in which it did not.
 
 A hypothesis says what is the matter when the changed case is proven, and what is to be done about it. Those that
-are cheap and common come first.
+are cheap and common come first. The module is long because it is one list, whose order can so be seen in one place.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Breaking is what can make such an event fail now. A change is only called safe when it cannot, whatever the
 event: what is new is compared with what held in its place before, and where that takes more than reading the
-two side by side, the change is left to be looked at.
+two side by side, the change is left to be looked at. The module is long because it has a method for each keyword
+with schemas in it; those without are in :mod:`gateway.schemas.rules`.
 """
 
 from __future__ import annotations

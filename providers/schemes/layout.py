@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field, StringConstraints
 
-from providers.rejections import SignatureFault, SignatureRejected
+from providers.forms import Fields, parse_form
+from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.forms import media_type, only, read_pairs
 from providers.schemes.scheme import Signed
@@ -239,15 +240,11 @@ def _put(document: Any, place: str, text: str) -> None:
     document[last] = int(text) if is_number else text
 
 
-def _fields(request: RawRequest) -> dict[str | None, Any]:
-    """The fields of a form as an object; a repeated one is a list."""
-    fields: dict[str | None, Any] = {}
+def _fields(request: RawRequest) -> Fields:
     try:
-        for name, value in read_pairs(request.body):
-            fields.setdefault(name.decode(), []).append(value.decode())
-    except UnicodeDecodeError:
+        return parse_form(request.body, request.headers.get(b"content-type") or b"")
+    except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
-    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 
 def _parse_json(text: bytes | str) -> object:

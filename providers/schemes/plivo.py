@@ -41,6 +41,10 @@ class PlivoSpec(SchemeSpec):
         """The header that carries the signature; that of the nonce begins with it."""
         return f"X-Plivo-Signature-{self.version.upper()}"
 
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`: the nonce alone is."""
+        return not names or names[0] == f"{self.header}-nonce".lower().encode()
+
     def scheme_for(self, layout: Layout) -> PlivoScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return PlivoScheme(self)

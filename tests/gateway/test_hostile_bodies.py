@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.content import Content, Reader
 from gateway.event import Envelope
-from gateway.forms import MAX_FIELDS, MAX_NAME
 from gateway.markup import MAX_DEPTH, MAX_ELEMENTS
 from providers import Headers, Identity, MalformedRequest, Rejection
+from providers.forms import MAX_FIELDS, MAX_NAME
 from providers.spec import DeliverySpec
 
 READER = Reader(

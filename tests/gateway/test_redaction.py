@@ -65,8 +65,14 @@ def test_what_is_no_pointer_is_refused(pointer: str) -> None:
         TypeAdapter(Pointer).validate_python(pointer)
 
 
-async def published(folder: Path, body: dict[str, Any], **provider: Any) -> Message:
+async def published(folder: Path, body: Any, **provider: Any) -> Message:
     """What a gateway publishes of a delivery that GitHub might send."""
+    (message,) = await all_published(folder, body, **provider)
+    return message
+
+
+async def all_published(folder: Path, body: Any, **provider: Any) -> list[Message]:
+    """The same of one that may have several events."""
     config = Config.model_validate(
         {
             "data_dir": str(folder),
@@ -87,8 +93,7 @@ async def published(folder: Path, body: dict[str, Any], **provider: Any) -> Mess
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         answer = await client.post("/webhooks/github", content=content, headers=headers)
     assert answer.status_code == 202
-    (message,) = publisher.messages
-    return message
+    return publisher.messages
 
 
 def opened(**issue: Any) -> dict[str, Any]:
@@ -130,6 +135,25 @@ async def test_an_event_keeps_its_id_and_its_type(tmp_path: Path) -> None:
     assert (message.message_id, message.routing_key) == ("72d3162e", "github.issues.opened")
     assert set(event["data"].values()) == {MASK}
     assert "subject" not in event
+
+
+async def test_the_events_of_a_list_are_masked_one_by_one(tmp_path: Path) -> None:
+    """A pointer begins at the event, not at the list."""
+    body = {"events": [opened(), opened(id=2)]}
+    messages = await all_published(
+        tmp_path,
+        body,
+        batch="body:/events",
+        event_id="item:/issue/id",
+        actor="item:/sender/login",
+        redact=REDACT,
+    )
+
+    assert len(messages) == 2
+    for message in messages:
+        event = json.loads(message.body)
+        assert HUSH not in message.body.decode()
+        assert (event["redacted"], event["actor"], event["data"]["issue"]["title"]) == (True, MASK, MASK)
 
 
 async def test_without_redaction_the_bytes_go_out_as_they_came(tmp_path: Path) -> None:

@@ -257,6 +257,8 @@ def test_a_delivery_is_no_handshake(name: str, request_: tuple[Any, ...]) -> Non
         ("x_twitter", ("GET", {"crc_token": "1234567890"}), 401, "handshake_refused"),
         ("x_twitter", ("GET", {"crc_token": "-1.5e3"}), 401, "handshake_refused"),
         ("x_twitter", ("GET", {"crc_token": "true"}), 401, "handshake_refused"),
+        ("x_twitter", ("GET", {"crc_token": "1" * 400}), 401, "handshake_refused"),
+        ("x_twitter", ("GET", {"crc_token": "Infinity"}), 401, "handshake_refused"),
         ("linkedin", ("GET", {"applicationId": "1", "challengeCode": "hmacsha256=1"}), 401, "handshake_refused"),
         ("linkedin", ("GET", {"applicationId": "1"}), 401, "handshake_refused"),
         ("braintree", ("GET", {"bt_challenge": "20F9F8ED05F77439FE955C977E4C8A53"}), 401, "handshake_refused"),

@@ -10,10 +10,11 @@ from urllib.parse import urlencode
 import pytest
 
 from gateway.content import Reader
-from providers import Headers, MalformedRequest, RawRequest, SignatureRejected, registry
+from providers import Headers, RawRequest, SignatureRejected, registry
 
 FORM = b"application/x-www-form-urlencoded"
 JSON = b"application/json"
+MULTIPART = b"multipart/form-data; boundary=xyz"
 
 MAILGUN_KEY = "TEST_WEBHOOK_SIGNING_KEY"
 MAILGUN = {
@@ -26,6 +27,16 @@ MAILGUN = {
 MAILGUN_NOW = 1534108640.0
 
 
+def multipart(fields: dict[str, str]) -> bytes:
+    """A form of the other kind, with a file in it."""
+    parts = [
+        f'--xyz\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in fields.items()
+    ]
+    file = '--xyz\r\nContent-Disposition: form-data; name="a"; filename="a.bin"\r\n\r\n\x00\r\n--xyz--\r\n'
+    return "".join([*parts, file]).encode()
+
+
 def verify(adapter: str, secret: str, content_type: bytes, body: bytes, now: float, *headers: bytes) -> int:
     """The slot of the secret that signed a request; ``headers`` are names and values by turns."""
     fields = [(b"content-type", content_type), *zip(headers[::2], headers[1::2], strict=True)]
@@ -36,6 +47,7 @@ def verify(adapter: str, secret: str, content_type: bytes, body: bytes, now: flo
 @pytest.mark.parametrize(
     ("content_type", "body"),
     [
+        (MULTIPART, multipart(MAILGUN | {"event": "opened"})),
         (JSON, json.dumps({"signature": MAILGUN, "event-data": {"event": "opened"}}).encode()),
         (FORM, urlencode(MAILGUN | {"event": "opened"}).encode()),
     ],
@@ -88,7 +100,22 @@ def test_braintree_tells_its_event_in_base64(field: bytes, kind: str | None) -> 
 @pytest.mark.parametrize(
     "body", [b"bt_payload=%", b"bt_payload=PG5v", b"bt_signature=a", b"bt_payload=&bt_payload="]
 )
-def test_what_is_no_notification_of_braintree_is_malformed(body: bytes) -> None:
-    """Nothing else is raised."""
-    with pytest.raises(MalformedRequest):
-        Reader(registry.load("braintree").spec).read(Headers([(b"content-type", FORM)]), body)
+def test_what_is_no_notification_of_braintree_has_no_type(body: bytes) -> None:
+    """Nothing is raised, and its fields are kept."""
+    content = Reader(registry.load("braintree").spec).read(Headers([(b"content-type", FORM)]), body)
+    assert "notification" not in content.payload
+
+
+def test_dropbox_sign_signs_in_the_json_of_a_field() -> None:
+    """Time and type of the event, and nothing else that is in it; the form is one with files."""
+    event = {"event_time": "1736942400", "event_type": "signature_request_sent"}
+    digest = hmac.digest(b"api key", b"1736942400signature_request_sent", "sha256").hex()
+    body = multipart({"json": json.dumps({"event": event | {"event_hash": digest}})})
+    assert verify("dropbox_sign", "api key", MULTIPART, body, 0.0) == 0
+    for spoiled in (
+        body.replace(b"_sent", b"_gone"),
+        body.replace(b"--xyz--", b""),
+        body.replace(b"json", b"jsom"),
+    ):
+        with pytest.raises(SignatureRejected):
+            verify("dropbox_sign", "api key", MULTIPART, spoiled, 0.0)

@@ -164,6 +164,7 @@ def test_collected_deliveries_have_a_line(corpus: Path, folder: str) -> None:
         ("{body:/x}", {"x": "a\nb\u2028c"}, "a b c"),
         ("{body:/x}", {"x": "a\x00\x1b\u202eb\u200b"}, "ab"),
         ("{body:/x}", {"x": "\u202e"}, None),
+        ("{body:/x|past}", {"x": ""}, None),
         ("{body:/x}", {"x": "ein großer Würfel"}, "ein großer Würfel"),
         ("{body:/x}", {"x": "one two three four"}, None),
         ("{body:/x}", {"x": "{actor}[|]"}, "{actor}[|]"),
@@ -239,6 +240,12 @@ def test_the_most_specific_template_counts(event_type: str, expected: str) -> No
     """Of the type, else of its longest dotted prefix, else of the rest."""
     templates = {"order.paid.late": "late", "order.paid": "paid", "order": "order", "*": "rest"}
     assert expected == summarise(templates, {}, event_type)
+
+
+def test_an_action_of_many_words_is_no_prose() -> None:
+    """It is one word to its sender; an event without one has no line that speaks of it."""
+    assert summarise({"*": "{action}"}, {}, "order.will_be_sent_back_soon") == "will be sent back soon"
+    assert summarise({"*": "{action}"}, {}, "order") is None
 
 
 def test_a_template_that_lacks_a_value_gives_way() -> None:

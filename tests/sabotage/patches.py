@@ -333,7 +333,7 @@ PATCHES = (
     ),
     Patch(
         "a form has as many fields as it likes",
-        "gateway/forms.py",
+        "providers/forms.py",
         "max_num_fields=MAX_FIELDS",
         "max_num_fields=None",
         "tests/gateway/test_hostile_bodies.py::test_a_hostile_form_is_refused",

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64encode
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
-from providers import MalformedRequest
+from providers.rejections import MalformedRequest
 
 MAX_FIELDS = 1000
 """Fields of a form; senders have some fifty."""
 
 MAX_NAME = 1024
 """Characters of a field's name."""
-
-# A request is one line in the log; the parser would write another one for what it raises.
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 Part: TypeAlias = str | dict[str, str]
 """The text of a field, or a file: its name and its bytes in base64."""
@@ -25,7 +21,18 @@ Fields: TypeAlias = dict[str, Part | list[Part]]
 """What a form holds by name; a list where a field is repeated."""
 
 
-def parse_urlencoded(body: bytes) -> Fields:
+def parse_form(body: bytes, content_type: bytes) -> Fields:
+    """The fields of a form of either kind.
+
+    Raises:
+        MalformedRequest: it does not hold to its syntax, is not UTF-8, or is beyond the bounds of other forms.
+    """
+    if content_type.lower().startswith(b"multipart/"):
+        return _parse_multipart(body, content_type)
+    return _parse_urlencoded(body)
+
+
+def _parse_urlencoded(body: bytes) -> Fields:
     """The fields of an ``application/x-www-form-urlencoded`` body.
 
     Raises:
@@ -41,7 +48,7 @@ def parse_urlencoded(body: bytes) -> Fields:
     return fields
 
 
-def parse_multipart(body: bytes, content_type: bytes) -> Fields:
+def _parse_multipart(body: bytes, content_type: bytes) -> Fields:
     """The fields of a ``multipart/form-data`` body; each of its files as an object.
 
     Raises:
