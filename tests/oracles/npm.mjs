@@ -1,12 +1,11 @@
 // What the senders' JavaScript libraries say of requests: the twin of pypi.py, with the same input and output.
 
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import path from "node:path";
+// It is copied to where they are installed, since modules are looked for beside the file that wants them.
 
-// The packages lie in the folder that this is run in, not beside this file.
-const require = createRequire(path.join(process.cwd(), "index.js"));
-const load = (name) => import(pathToFileURL(require.resolve(name)));
+import { createRequire } from "node:module";
+
+const require = createRequire(import.meta.url);
+const load = (name) => import(name);
 const must = (verdict) => {
   if (!verdict) throw new Error("refused");
 };
@@ -64,6 +63,17 @@ const verifiers = {
     must(await verifyKey(
       request.body, field(request, "x-signature-ed25519"), field(request, "x-signature-timestamp"), request.secret,
     ));
+  }],
+  ebay: ["event-notification-nodejs-sdk", async (request) => {
+    // Its own client would fetch the key.
+    const client = require("event-notification-nodejs-sdk/lib/client");
+    client.getPublicKey = async () => ({ key: request.secret.replaceAll("\n", "") });
+    const { validateSignature } = require("event-notification-nodejs-sdk/lib/validator");
+    must(await validateSignature(JSON.parse(text(request)), field(request, "x-ebay-signature"), {}));
+  }],
+  gitea: ["@octokit/webhooks-methods", async (request) => {
+    request.lower["x-hub-signature-256"] = `sha256=${field(request, "x-gitea-signature")}`;
+    await octokit(request);
   }],
   github: ["@octokit/webhooks-methods", octokit],
   jira: ["@octokit/webhooks-methods", async (request) => {
@@ -181,7 +191,7 @@ const opened = (job) => ({
   lower: Object.fromEntries(Object.entries(job.headers).map(([name, value]) => [name.toLowerCase(), value])),
 });
 const named = (name) => {
-  const lock = require(path.join(process.cwd(), "package-lock.json"));
+  const lock = require("./package-lock.json");
   return `${name} ${lock.packages[`node_modules/${name}`].version} (npm)`;
 };
 

@@ -7,6 +7,7 @@ Nothing of the gateway is imported here: its requirements and theirs do not fit 
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import sys
@@ -132,13 +133,17 @@ def _braintree_gateway(request: Request) -> Any:
     return braintree.BraintreeGateway(configuration)
 
 
-def cloudinary(request: Request) -> None:
+def cloudinary(request: Request, algorithm: str = "sha1") -> None:
     import cloudinary
     from cloudinary.utils import verify_notification_signature
 
     cloudinary.config(api_secret=request.secret)
     signature, moment = request.field("X-Cld-Signature"), int(request.field("X-Cld-Timestamp"))
-    must(verify_notification_signature(request.text, moment, signature))
+    must(verify_notification_signature(request.text, moment, signature, algorithm=algorithm))
+
+
+def cloudinary_sha256(request: Request) -> None:
+    cloudinary(request, "sha256")
 
 
 def coinbase_commerce(request: Request) -> None:
@@ -216,6 +221,22 @@ def hubspot(request: Request) -> None:
     )
 
 
+def huggingface(request: Request) -> None:
+    """Its server wraps each function so; what refuses is an answer."""
+    import asyncio
+
+    from huggingface_hub import _webhooks_server
+
+    _webhooks_server.JSONResponse = lambda content, status_code: status_code
+    _webhooks_server.Request = object
+
+    async def receive() -> None:
+        return None
+
+    guarded = _webhooks_server._wrap_webhook_to_check_secret(receive, request.secret)
+    must(asyncio.run(guarded(SimpleNamespace(headers=request.lower))) is None)
+
+
 def hubspot_v1(request: Request) -> None:
     from hubspot.utils.signature import Signature
 
@@ -225,6 +246,21 @@ def hubspot_v1(request: Request) -> None:
             client_secret=request.secret,
             request_body=request.text,
             signature_version="v1",
+        )
+    )
+
+
+def hubspot_v2(request: Request) -> None:
+    from hubspot.utils.signature import Signature
+
+    must(
+        Signature.is_valid(
+            signature=request.field("X-HubSpot-Signature"),
+            client_secret=request.secret,
+            request_body=request.text,
+            http_uri=request.url,
+            http_method=request.method,
+            signature_version="v2",
         )
     )
 
@@ -254,6 +290,26 @@ def mandrill(request: Request) -> None:
     _anymail(
         "mandrill", "MandrillCombinedWebhookView", request, webhook_key=request.secret, webhook_url=request.url
     )
+
+
+def mailtrap(request: Request) -> None:
+    _anymail("mailtrap", "MailtrapTrackingWebhookView", request, tracking_webhook_secret=request.secret)
+
+
+def postal_sha1(request: Request) -> None:
+    _anymail("postal", "PostalTrackingWebhookView", request, webhook_key=request.secret)
+
+
+def brevo(request: Request) -> None:
+    _anymail("brevo", "BrevoTrackingWebhookView", request, basic_auth=[request.secret])
+
+
+def mailjet(request: Request) -> None:
+    _anymail("mailjet", "MailjetTrackingWebhookView", request, basic_auth=[request.secret])
+
+
+def sparkpost(request: Request) -> None:
+    _anymail("sparkpost", "SparkPostTrackingWebhookView", request, basic_auth=[request.secret])
 
 
 def postmark(request: Request) -> None:
@@ -293,6 +349,15 @@ def _anymail(module: str, view: str, request: Request, basic_auth: object = (), 
     made.validate_request(WSGIRequest(environ))
 
 
+def mercado_pago(request: Request) -> None:
+    from mercadopago.webhook.validator import WebhookSignatureValidator
+
+    fields, query = request.lower, dict(parse_qsl(urlsplit(request.url).query))
+    WebhookSignatureValidator.validate(
+        fields["x-signature"], fields.get("x-request-id"), query.get("data.id"), request.secret
+    )
+
+
 def messagebird(request: Request) -> None:
     from messagebird.request_validator import RequestValidator
 
@@ -304,6 +369,13 @@ def meta(request: Request) -> None:
     from pywa.utils import webhook_updates_validator
 
     must(webhook_updates_validator(request.secret, request.body, request.field("X-Hub-Signature-256")))
+
+
+def modern_treasury(request: Request) -> None:
+    from modern_treasury import ModernTreasury
+
+    client = ModernTreasury(api_key="none", organization_id="none")
+    must(client.webhooks.validate_signature(request.text, request.lower, key=request.secret))
 
 
 def mollie(request: Request) -> None:
@@ -333,6 +405,23 @@ def paddle(request: Request) -> None:
 
     incoming = SimpleNamespace(body=request.body, content=request.body, data=request.body, headers=request.headers)
     must(Verifier(60).verify(incoming, Secret(request.secret)))
+
+
+def paypal(request: Request) -> None:
+    """What is signed is told by the library, which checks it with a function that pyOpenSSL has no longer."""
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from paypalrestsdk.notifications import WebhookEvent
+
+    signed = WebhookEvent._get_expected_sig(
+        request.field("PAYPAL-TRANSMISSION-ID"),
+        request.field("PAYPAL-TRANSMISSION-TIME"),
+        request.parameters["webhook_id"],
+        request.text,
+    )
+    signature = base64.b64decode(request.field("PAYPAL-TRANSMISSION-SIG"))
+    load_pem_public_key(request.secret.encode()).verify(signature, signed.encode(), PKCS1v15(), SHA256())
 
 
 def plaid(request: Request) -> None:
@@ -405,6 +494,14 @@ def sendgrid(request: Request) -> None:
     must(EventWebhook(request.secret).verify_signature(request.text, signature, moment))
 
 
+def sinch(request: Request) -> None:
+    from sinch.domains.authentication.sinch_events.v1.authentication_validation import (
+        validate_sinch_event_signature_with_nonce,
+    )
+
+    must(validate_sinch_event_signature_with_nonce(request.secret, request.lower, request.text))
+
+
 def slack(request: Request) -> None:
     from slack_sdk.signature import SignatureVerifier
 
@@ -440,6 +537,13 @@ def svix(request: Request) -> None:
     from svix import Webhook
 
     Webhook(request.secret).verify(request.body, request.lower)
+
+
+def telegram(request: Request) -> None:
+    from aiogram.webhook.aiohttp_server import SimpleRequestHandler
+
+    receiver = SimpleNamespace(secret_token=request.secret)
+    must(SimpleRequestHandler.verify_secret(receiver, request.field("X-Telegram-Bot-Api-Secret-Token"), None))
 
 
 def telnyx(request: Request) -> None:
@@ -500,8 +604,10 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "bigcommerce": ("standardwebhooks", standard_webhooks),
     "box": ("boxsdk", box),
     "braintree": ("braintree", braintree),
+    "brevo": ("django-anymail", brevo),
     "clerk": ("svix", svix),
     "cloudinary": ("cloudinary", cloudinary),
+    "cloudinary_sha256": ("cloudinary", cloudinary_sha256),
     "coinbase_commerce": ("coinbase-commerce", coinbase_commerce),
     "discord": ("discord-interactions", discord),
     "dropbox_sign": ("dropbox-sign", dropbox_sign),
@@ -514,33 +620,44 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "google_pubsub": ("google-auth", google_pubsub),
     "hubspot": ("hubspot-api-client", hubspot),
     "hubspot_v1": ("hubspot-api-client", hubspot_v1),
+    "hubspot_v2": ("hubspot-api-client", hubspot_v2),
+    "huggingface": ("huggingface_hub", huggingface),
     "line": ("line-bot-sdk", line),
     "livekit": ("livekit-api", livekit),
     "mailersend": ("django-anymail", mailersend),
     "mailgun": ("django-anymail", mailgun),
+    "mailjet": ("django-anymail", mailjet),
+    "mailtrap": ("django-anymail", mailtrap),
     "mandrill": ("django-anymail", mandrill),
+    "mercado_pago": ("mercadopago", mercado_pago),
     "messagebird": ("messagebird", messagebird),
     "meta": ("pywa", meta),
+    "modern_treasury": ("modern-treasury", modern_treasury),
     "mollie": ("mollie-api-py", mollie),
     "netlify": ("PyJWT", netlify),
     "openai": ("openai", openai),
     "paddle": ("paddle-python-sdk", paddle),
+    "paypal": ("paypalrestsdk", paypal),
     "plaid": ("PyJWT", plaid),
     "plivo": ("plivo", plivo),
     "plivo_v2": ("plivo", plivo_v2),
     "polar": ("polar-sdk", polar),
+    "postal_sha1": ("django-anymail", postal_sha1),
     "postmark": ("django-anymail", postmark),
     "pusher": ("pusher", pusher),
     "razorpay": ("razorpay", razorpay),
     "replicate": ("replicate", replicate),
     "resend": ("resend", resend),
     "sendgrid": ("sendgrid", sendgrid),
+    "sinch": ("sinch", sinch),
     "slack": ("slack-sdk", slack),
+    "sparkpost": ("django-anymail", sparkpost),
     "square": ("squareup", square),
     "standard_webhooks": ("standardwebhooks", standard_webhooks),
     "stripe": ("stripe", stripe),
     "supabase": ("standardwebhooks", standard_webhooks),
     "svix": ("svix", svix),
+    "telegram": ("aiogram", telegram),
     "telnyx": ("PyNaCl", telnyx),
     "twilio": ("twilio", twilio),
     "twitch": ("twitchAPI", twitch),
@@ -681,13 +798,12 @@ def sign(job: Mapping[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Do what standard input asks for; only tell what can be asked when that is empty."""
     asked = sys.stdin.read()
-    if not asked.strip():
-        json.dump({"verify": sorted(VERIFIERS), "sign": sorted(SIGNERS)}, sys.stdout)
-        return
-    jobs = json.loads(asked)
-    json.dump(
-        {"verify": [judge(job) for job in jobs["verify"]], "sign": [sign(job) for job in jobs["sign"]]}, sys.stdout
-    )
+    answer: dict[str, Any] = {"verify": sorted(VERIFIERS), "sign": sorted(SIGNERS)}
+    if asked.strip():
+        jobs = json.loads(asked)
+        with contextlib.redirect_stdout(sys.stderr):  # libraries that talk would spoil the answer
+            answer = {"verify": [judge(job) for job in jobs["verify"]], "sign": [sign(job) for job in jobs["sign"]]}
+    json.dump(answer, sys.stdout)
 
 
 if __name__ == "__main__":
