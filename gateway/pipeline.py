@@ -244,9 +244,8 @@ class Pipeline:
             for _ in range(min(len(waiting), AT_A_TIME)):
                 group.create_task(deliver_next())
         if failures:
-            raise min(
-                failures, key=lambda rejection: rejection.status
-            )  # 500 asks for more attention than 503
+            # 500 asks for more attention than 503.
+            raise min(failures, key=lambda rejection: rejection.status)
         return next(outcome for outcome in _PRECEDENCE if tally[outcome])
 
     async def _publish(self, endpoint: Endpoint, event: Event) -> Outcome:
