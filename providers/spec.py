@@ -11,7 +11,7 @@ from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
-from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.sources import Pointer, Source, Sources, SourcesByType, header_name
 from providers.summary import Templates
 from providers.units import Duration
 
@@ -119,6 +119,9 @@ class AdapterSpec(DeliverySpec):
     signature: SignatureSpec = Field(description="How the sender signs.")
     parameters: dict[ParameterName, ParameterSpec] = Field(
         {}, description="What the operator has to say besides the secrets."
+    )
+    redact: list[Pointer] = Field(
+        [], description="Values in an event that are masked before it is published, since they are secrets."
     )
     sample: str | None = Field(
         None, description="The event type that the simulator sends when none is named."

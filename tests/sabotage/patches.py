@@ -299,8 +299,8 @@ PATCHES = (
     Patch(
         "a delivery is a success although one of its events is not safe",
         "gateway/pipeline.py",
-        "        if failures:\n            raise min(",
-        "        if not tally:\n            raise min(",
+        "        if failures:\n            # 500",
+        "        if not tally:\n            # 500",
         f"{_BATCHES}::test_a_partial_failure_is_no_success",
     ),
     Patch(
