@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -37,10 +36,9 @@ class Record:
 
     def judge(self, programs: list[Program]) -> None:
         """What we sign, before their verifiers; and what is tampered with, before both."""
-        now = time.time()
         for name in sorted({name for program in programs for name in program.verifies}):
             pair, other = _secrets(name), _secrets(name)
-            good = Asked(signed(name, pair, now), extras(pair))
+            good = Asked(signed(name, pair, time.time()), extras(pair))
             bad = {"another secret": Asked(replace(good.case, secret=other.receiver), extras(other))}
             if spoiled := good.case.spoiled():
                 bad["another body"] = Asked(spoiled, extras(pair))

@@ -101,7 +101,7 @@ def install_npm(folder: Path) -> Program:
         packages = (HERE / "npm.txt").read_text("utf-8").split()
         (folder / "package.json").write_text('{"private": true}')
         _run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *packages)
-    return Program(folder, "node", shutil.copy(HERE / "npm.mjs", folder))
+    return Program(folder, "node", str(shutil.copy(HERE / "npm.mjs", folder / "ask.mjs")))
 
 
 def _run(*command: str) -> None:

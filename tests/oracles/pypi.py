@@ -86,7 +86,7 @@ def adyen(request: Request) -> None:
 def adyen_platform(request: Request) -> None:
     import Adyen
 
-    must(Adyen.util.is_valid_hmac_payload(request.field("HmacSignature"), request.secret, request.text))
+    must(Adyen.util.is_valid_hmac_payload(request.field("HmacSignature"), request.secret, request.body))
 
 
 def airtable(request: Request) -> None:
@@ -100,14 +100,6 @@ def anthropic(request: Request) -> None:
 
     client = Anthropic(api_key="none")
     client.beta.webhooks.unwrap(request.text, headers=request.lower, key=request.secret)
-
-
-def aws_sns(request: Request) -> None:
-    from sns_message_validator import SNSMessageValidator
-
-    certificate = request.parameters["certificate"]
-    validator = SNSMessageValidator(get_certificate=lambda _: certificate.encode())
-    validator.validate_message(request.json)
 
 
 def box(request: Request) -> None:
@@ -201,7 +193,7 @@ def google_pubsub(request: Request) -> None:
     from google.auth import jwt
 
     token = request.field("Authorization").removeprefix("Bearer ")
-    certificate = {request.parameters["key_id"]: request.parameters["certificate"]}
+    certificate = {"": request.parameters["certificate"]}
     jwt.decode(token, certs=certificate, audience=request.parameters["audience"])
 
 
@@ -272,10 +264,12 @@ def line(request: Request) -> None:
 
 
 def livekit(request: Request) -> None:
+    import jwt
     from livekit.api import TokenVerifier, WebhookReceiver
 
-    receiver = WebhookReceiver(TokenVerifier(request.parameters.get("api_key", ""), request.secret))
-    receiver.receive(request.text, request.field("Authorization"))
+    token = request.field("Authorization")
+    issuer = jwt.decode(token, options={"verify_signature": False})["iss"]
+    WebhookReceiver(TokenVerifier(issuer, request.secret)).receive(request.text, token)
 
 
 def mailersend(request: Request) -> None:
@@ -288,12 +282,16 @@ def mailgun(request: Request) -> None:
 
 def mandrill(request: Request) -> None:
     _anymail(
-        "mandrill", "MandrillCombinedWebhookView", request, webhook_key=request.secret, webhook_url=request.url
+        "mandrill",
+        "MandrillCombinedWebhookView",
+        request,
+        webhook_key=request.secret,
+        webhook_url=request.url,
     )
 
 
 def mailtrap(request: Request) -> None:
-    _anymail("mailtrap", "MailtrapTrackingWebhookView", request, tracking_webhook_secret=request.secret)
+    _anymail("mailtrap", "MailtrapTrackingWebhookView", request, tracking_secret=request.secret)
 
 
 def postal_sha1(request: Request) -> None:
@@ -381,7 +379,9 @@ def modern_treasury(request: Request) -> None:
 def mollie(request: Request) -> None:
     from mollie.utils.webhooks import SignatureValidator
 
-    must(SignatureValidator(request.secret).validate_payload(request.text, request.field("X-Mollie-Signature")))
+    must(
+        SignatureValidator(request.secret).validate_payload(request.text, request.field("X-Mollie-Signature"))
+    )
 
 
 def netlify(request: Request) -> None:
@@ -403,7 +403,9 @@ def openai(request: Request) -> None:
 def paddle(request: Request) -> None:
     from paddle_billing.Notifications import Secret, Verifier
 
-    incoming = SimpleNamespace(body=request.body, content=request.body, data=request.body, headers=request.headers)
+    incoming = SimpleNamespace(
+        body=request.body, content=request.body, data=request.body, headers=request.headers
+    )
     must(Verifier(60).verify(incoming, Secret(request.secret)))
 
 
@@ -421,7 +423,8 @@ def paypal(request: Request) -> None:
         request.text,
     )
     signature = base64.b64decode(request.field("PAYPAL-TRANSMISSION-SIG"))
-    load_pem_public_key(request.secret.encode()).verify(signature, signed.encode(), PKCS1v15(), SHA256())
+    key: Any = load_pem_public_key(request.secret.encode())
+    key.verify(signature, signed.encode(), PKCS1v15(), SHA256())
 
 
 def plaid(request: Request) -> None:
@@ -475,7 +478,10 @@ def replicate(request: Request) -> None:
     from replicate.webhook import Webhooks, WebhookSigningSecret
 
     Webhooks.validate(
-        headers=request.lower, body=request.text, secret=WebhookSigningSecret(key=request.secret), tolerance=60
+        headers=request.lower,
+        body=request.text,
+        secret=WebhookSigningSecret(key=request.secret),
+        tolerance=60,
     )
 
 
@@ -600,7 +606,6 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "adyen_platform": ("Adyen", adyen_platform),
     "airtable": ("pyairtable", airtable),
     "anthropic": ("anthropic", anthropic),
-    "aws_sns": ("sns-message-validator", aws_sns),
     "bigcommerce": ("standardwebhooks", standard_webhooks),
     "box": ("boxsdk", box),
     "braintree": ("braintree", braintree),
@@ -690,18 +695,47 @@ def _sign_braintree(request: Request) -> Signed:
 
 
 def _sign_hubspot(request: Request) -> Signed:
+    moment = str(int(datetime.now(UTC).timestamp() * 1000))
+    signature = _hubspot_signature(request, "v3", timestamp=moment)
+    return {"X-HubSpot-Signature-v3": signature, "X-HubSpot-Request-Timestamp": moment}, request.body
+
+
+def _sign_hubspot_v1(request: Request) -> Signed:
+    return {"X-HubSpot-Signature": _hubspot_signature(request, "v1")}, request.body
+
+
+def _sign_hubspot_v2(request: Request) -> Signed:
+    return {"X-HubSpot-Signature": _hubspot_signature(request, "v2")}, request.body
+
+
+def _hubspot_signature(request: Request, version: str, **more: str) -> str:
     from hubspot.utils.signature import Signature
 
-    moment = str(int(datetime.now(UTC).timestamp() * 1000))
-    signature = Signature.get_signature(
+    signature: str = Signature.get_signature(
         client_secret=request.secret,
         request_body=request.text,
-        signature_version="v3",
+        signature_version=version,
         http_uri=request.url,
         http_method=request.method,
-        timestamp=moment,
+        **more,
     )
-    return {"X-HubSpot-Signature-v3": signature, "X-HubSpot-Request-Timestamp": moment}, request.body
+    return signature
+
+
+def _sign_livekit(request: Request) -> Signed:
+    import hashlib
+
+    from livekit.api import AccessToken
+
+    digest = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+    return {"Authorization": AccessToken("key", request.secret).with_sha256(digest).to_jwt()}, request.body
+
+
+def _sign_modern_treasury(request: Request) -> Signed:
+    from modern_treasury import ModernTreasury
+
+    client = ModernTreasury(api_key="none", organization_id="none")
+    return {"X-Signature": client.webhooks.get_signature(request.text, key=request.secret)}, request.body
 
 
 def _sign_mollie(request: Request) -> Signed:
@@ -709,6 +743,16 @@ def _sign_mollie(request: Request) -> Signed:
 
     signature = SignatureValidator.create_signature(request.text, request.secret)
     return {"X-Mollie-Signature": f"sha256={signature.removeprefix('sha256=')}"}, request.body
+
+
+def _sign_sinch(request: Request) -> Signed:
+    from sinch.domains.authentication.sinch_events.v1 import authentication_validation as library
+
+    moment = str(int(datetime.now(UTC).timestamp()))
+    text = library.compute_signed_data(request.text, "nonce", moment)
+    prefix = "x-sinch-webhook-signature"
+    signature = library.calculate_sinch_event_signature(text, request.secret)
+    return {prefix: signature, f"{prefix}-nonce": "nonce", f"{prefix}-timestamp": moment}, request.body
 
 
 def _sign_slack(request: Request) -> Signed:
@@ -719,11 +763,21 @@ def _sign_slack(request: Request) -> Signed:
     return {"X-Slack-Signature": str(signature), "X-Slack-Request-Timestamp": moment}, request.body
 
 
-def _sign_standard_webhooks(request: Request, prefix: str = "webhook-") -> Signed:
+def _sign_standard_webhooks(request: Request) -> Signed:
     from standardwebhooks import Webhook
 
+    return _standard_webhooks_signed(request, Webhook(request.secret), "webhook-")
+
+
+def _sign_svix(request: Request) -> Signed:
+    from svix import Webhook
+
+    return _standard_webhooks_signed(request, Webhook(request.secret), "svix-")
+
+
+def _standard_webhooks_signed(request: Request, library: Any, prefix: str) -> Signed:
     now = datetime.now(UTC)
-    signature = Webhook(request.secret).sign("msg_oracle", now, request.text)
+    signature = library.sign("msg_oracle", now, request.text)
     fields = {"id": "msg_oracle", "timestamp": str(int(now.timestamp())), "signature": signature}
     return {prefix + name: value for name, value in fields.items()}, request.body
 
@@ -736,10 +790,6 @@ def _sign_stripe(request: Request) -> Signed:
     return {"Stripe-Signature": header}, request.body
 
 
-def _sign_svix(request: Request) -> Signed:
-    return _sign_standard_webhooks(request, "svix-")
-
-
 def _sign_twilio(request: Request) -> Signed:
     from twilio.request_validator import RequestValidator
 
@@ -749,9 +799,18 @@ def _sign_twilio(request: Request) -> Signed:
 
 SIGNERS: dict[str, tuple[str, Callable[[Request], Signed]]] = {
     "adyen": ("Adyen", _sign_adyen),
+    "bigcommerce": ("standardwebhooks", _sign_standard_webhooks),
     "braintree": ("braintree", _sign_braintree),
+    "clerk": ("svix", _sign_svix),
+    "gitlab_signed": ("standardwebhooks", _sign_standard_webhooks),
     "hubspot": ("hubspot-api-client", _sign_hubspot),
+    "hubspot_v1": ("hubspot-api-client", _sign_hubspot_v1),
+    "hubspot_v2": ("hubspot-api-client", _sign_hubspot_v2),
+    "livekit": ("livekit-api", _sign_livekit),
+    "modern_treasury": ("modern-treasury", _sign_modern_treasury),
     "mollie": ("mollie-api-py", _sign_mollie),
+    "resend": ("svix", _sign_svix),
+    "sinch": ("sinch", _sign_sinch),
     "slack": ("slack-sdk", _sign_slack),
     "standard_webhooks": ("standardwebhooks", _sign_standard_webhooks),
     "stripe": ("stripe", _sign_stripe),
@@ -802,7 +861,10 @@ def main() -> None:
     if asked.strip():
         jobs = json.loads(asked)
         with contextlib.redirect_stdout(sys.stderr):  # libraries that talk would spoil the answer
-            answer = {"verify": [judge(job) for job in jobs["verify"]], "sign": [sign(job) for job in jobs["sign"]]}
+            answer = {
+                "verify": [judge(job) for job in jobs["verify"]],
+                "sign": [sign(job) for job in jobs["sign"]],
+            }
     json.dump(answer, sys.stdout)
 
 
