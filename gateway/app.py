@@ -204,7 +204,8 @@ def _endpoint(
 ) -> Endpoint:
     adapter = adapter_of(provider)
     server, success = config.server, adapter.spec.success
-    redaction = Redaction(provider.redact) if provider.redact else None
+    hidden = [*adapter.spec.redact, *provider.redact]
+    redaction = Redaction(hidden) if hidden else None
     deadline = deadline_of(config, adapter)
     return Endpoint(
         name=name,

@@ -155,7 +155,9 @@ class Pipeline:
             return Batch(verified, payload, items, now) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = identity.event_type
-        exchange.event_id = event_id = identity.event_id or _made_up_id(endpoint, verified.body)
+        exchange.event_id = event_id = identity.event_id or _made_up_id(
+            endpoint, verified.body, identity.event_type
+        )
         if not endpoint.wants(identity.event_type):
             endpoint.metrics.count_event(Outcome.IGNORED)
             return Outcome.IGNORED
@@ -196,7 +198,7 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            event_id = identity.event_id or _made_up_id(endpoint, data)
+            event_id = identity.event_id or _made_up_id(endpoint, data, identity.event_type)
             if event_id in events and events[event_id].data != data:
                 event_id = _digest(data)
             if event_id in events:
@@ -244,9 +246,8 @@ class Pipeline:
             for _ in range(min(len(waiting), AT_A_TIME)):
                 group.create_task(deliver_next())
         if failures:
-            raise min(
-                failures, key=lambda rejection: rejection.status
-            )  # 500 asks for more attention than 503
+            # 500 asks for more attention than 503.
+            raise min(failures, key=lambda rejection: rejection.status)
         return next(outcome for outcome in _PRECEDENCE if tally[outcome])
 
     async def _publish(self, endpoint: Endpoint, event: Event) -> Outcome:
@@ -321,9 +322,14 @@ class Pipeline:
         )
 
 
-def _made_up_id(endpoint: Endpoint, data: bytes) -> str:
-    """The id of an event that has none: its content's, unless the next event may have equal content."""
-    return _digest(data) if endpoint.adapter.spec.tells_repetitions else str(uuid4())
+def _made_up_id(endpoint: Endpoint, data: bytes, event_type: str) -> str:
+    """The id of an event that has none: a digest of it, unless the next event may be equal to it.
+
+    Where the type stands beside the body, it is part of that: one change can be sent as two events of one body.
+    """
+    if not endpoint.adapter.spec.tells_repetitions:
+        return str(uuid4())
+    return _digest(data if endpoint.adapter.has_type_in_body else b"%b\0%b" % (event_type.encode(), data))
 
 
 def _digest(content: bytes) -> str:

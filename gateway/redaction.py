@@ -7,12 +7,10 @@ still have a value in it that nobody may see.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import AfterValidator, StringConstraints
 
 from gateway.payload import parse_json
 from providers.sources import pointer_steps
@@ -21,18 +19,6 @@ MASK = "***"
 
 ANY = "*"
 """A step of a pointer that leads to all members of an object or all items of a list."""
-
-_POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
-
-
-def _check_pointer(text: str) -> str:
-    if not _POINTER.fullmatch(text):
-        raise ValueError("is not a JSON Pointer; write /customer/email, or /items/*/email for all of a list")
-    return text
-
-
-Pointer = Annotated[str, StringConstraints(max_length=256), AfterValidator(_check_pointer)]
-"""A JSON Pointer (RFC 6901) below the whole value, in which a step may be ``*``."""
 
 
 class Redaction:

@@ -17,7 +17,7 @@ from providers.identity import (
 from providers.rejections import BadEventId, SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
-from providers.sources import Delivery, Getter, compile_by_type, compile_sources
+from providers.sources import Delivery, Getter, compile_by_type, compile_sources, header_name, places_of
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
 
@@ -92,6 +92,7 @@ class BoundAdapter:
         )
         is_awaiting = spec.enrols and not secrets
         self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
+        self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None

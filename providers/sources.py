@@ -20,7 +20,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StringConstraints
 
 from providers.rejections import MalformedRequest
 from providers.request import Headers
@@ -31,6 +31,7 @@ _SOURCE = re.compile(
     r"|text:(?P<text>[!-z|~]{1,64})"
     r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
 )
+_POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 V = TypeVar("V")
@@ -85,6 +86,16 @@ Source = Annotated[str, AfterValidator(check_source)]
 
 Sources = Source | list[Source]
 """One place, or several of which the first that is present and not empty counts."""
+
+
+def _check_pointer(text: str) -> str:
+    if not _POINTER.fullmatch(text):
+        raise ValueError("is not a JSON Pointer; write /customer/email, or /items/*/email for all of a list")
+    return text
+
+
+Pointer = Annotated[str, StringConstraints(max_length=256), AfterValidator(_check_pointer)]
+"""A JSON Pointer (RFC 6901) below the whole value, in which a step may be ``*``."""
 
 SourcesByType = Sources | dict[str, Sources]
 """Places, or places by event type."""

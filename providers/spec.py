@@ -11,7 +11,7 @@ from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
-from providers.sources import Source, Sources, SourcesByType, header_name
+from providers.sources import Pointer, Source, Sources, SourcesByType, header_name, places_of
 from providers.summary import Templates
 from providers.units import Duration
 
@@ -124,6 +124,9 @@ class AdapterSpec(DeliverySpec):
     parameters: dict[ParameterName, ParameterSpec] = Field(
         {}, description="What the operator has to say besides the secrets."
     )
+    redact: list[Pointer] = Field(
+        [], description="Values in an event that are masked before it is published, since they are secrets."
+    )
     sample: str | None = Field(
         None, description="The event type that the simulator sends when none is named."
     )
@@ -155,8 +158,13 @@ class AdapterSpec(DeliverySpec):
     def signs_event_id(self) -> bool:
         """Whether the signature covers the event id, wherever it stands."""
         sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
-        headers = [name for name in map(header_name, sources) if name]
-        return self.signature.signs_headers(headers)
+        alone = [name for name in map(header_name, sources) if name]
+        joined = [place for source in sources if "{" in source for place in places_of(source)]
+        if not self.signature.needs_url and any(place.startswith("query:") for place in [*sources, *joined]):
+            return False
+        return self.signature.signs_headers(alone) and all(
+            self.signature.signs_headers([name]) for name in map(header_name, joined) if name
+        )
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""

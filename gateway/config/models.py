@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 from gateway.publishers.amqp import BrokerUrl
-from gateway.redaction import Pointer
 from providers.schemes import SignatureSpec
+from providers.sources import Pointer
 from providers.spec import DeliverySpec, ParameterName
 from providers.units import Duration, Rate, Size
 

@@ -15,8 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.publishers import Message
-from gateway.redaction import MASK, Pointer, Redaction
+from gateway.redaction import MASK, Redaction
 from gateway.schemas import Catalogue
+from providers.sources import Pointer
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
 
 HUSH = "mallory@example.com"
