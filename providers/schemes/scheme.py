@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 5
 """Signatures in one request that are looked at; a sender that rotates its secret sends two."""
 
+WHOLE_BODY = "body:"
+"""The place that is the body itself."""
+
 _LONGEST_SECONDS = 12
 
 
@@ -139,6 +142,11 @@ class SchemeSpec(BaseModel):
     def is_body_bound(self) -> bool:
         """Whether the body is signed; else a captured signature proves any body."""
         return True
+
+    @property
+    def signed_places(self) -> Sequence[str]:
+        """The places in the body that are signed, :data:`WHOLE_BODY` for all of it."""
+        return (WHOLE_BODY,) if self.is_body_bound else ()
 
     @property
     def template(self) -> str:
