@@ -92,7 +92,9 @@ class Simulator:
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
         signature = adapter.spec.signature
         made = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
-        made |= {*listed(getattr(signature, "place", None))}  # the signature itself, which is an id at some
+        # The signature and its moment are ids at some, and are made when it is signed.
+        made |= {*listed(getattr(signature, "place", None))}
+        made |= {*listed(getattr(getattr(signature, "timestamp", None), "place", None))}
         self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in made]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
@@ -122,9 +124,12 @@ class Simulator:
     def _make(self, now: float, secret: str, *, is_fresh: bool = True) -> SignedRequest:
         payload = copy.deepcopy(self._body.payload)
         headers = self._identifying_headers()
-        if is_fresh and not self._renew_header(headers) and payload is not None:
+        is_renewed = not is_fresh or self._renew_header(headers)
+        if not is_renewed and payload is not None:
             self._renew(payload)
         body = self._body.encode(payload) if is_fresh else self._sample.body
+        if not is_renewed and self._sample.reading == "xml":
+            body += f"<!-- {self._new_id()} -->".encode()
         signed = self._sign(headers, body, now, secret)
         url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
         request = SignedRequest("", url, headers | signed.headers, signed.body)
