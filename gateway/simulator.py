@@ -152,7 +152,9 @@ class Simulator:
         signature = self._adapter.spec.signature
         others = {"body": signature.signed_places, "timestamp": signature.has_moment}
         possible = [*(name for name, is_possible in others.items() if is_possible), "signature", "replay"]
-        return OperatorError(f"{self._adapter.name} does not sign {part}; try --tamper {' or '.join(possible)}")
+        return OperatorError(
+            f"{self._adapter.name} does not sign {part}; try --tamper {' or '.join(possible)}"
+        )
 
     def _identifying_headers(self) -> dict[str, str]:
         """The fields of the sample, and those that tell the type of the event."""

@@ -164,6 +164,11 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def fetches_keys(self) -> bool:
+        """Whether the sender's keys are fetched, unless they are configured."""
+        return not self.needs_secret
+
+    @property
     def needed_parameters(self) -> Sequence[str]:
         """The parameters without which nothing can be verified; the adapter has to declare them."""
         return ()
