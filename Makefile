@@ -23,6 +23,9 @@ SOURCES := pyproject.toml $(wildcard README.md LICENSE) \
 # Debian keeps servers where an ordinary user's PATH does not look.
 SERVER_PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
 
+# The whole suite waits more than it computes; a part of it is done before a second process has its servers.
+SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
+
 help: ## List the targets
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -31,7 +34,7 @@ run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…")
 
 test: $(VENV)/.dev $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(check)
-	PATH="$(SERVER_PATH)" $(BIN)/pytest $(ARGS)
+	PATH="$(SERVER_PATH)" $(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: $(VENV)/.dev ## Formatting, lint rules and types, changing nothing
 	$(check)

@@ -152,6 +152,13 @@ class HmacSpec(SchemeSpec):
         return self.binds_body
 
     @property
+    def signed_places(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
+        if self.binds_body:
+            return super().signed_places
+        return [field for field in template_fields(self.signed) if field.startswith(("body:", "item:"))]
+
+    @property
     def template(self) -> str:
         """See :attr:`providers.schemes.scheme.SchemeSpec.template`."""
         return self.signed
