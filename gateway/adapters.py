@@ -61,14 +61,10 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
         ("several events", f"in {spec.batch}" if spec.batch else ""),
         ("waits", format_duration(spec.patience) if spec.patience else "not known"),
         ("repeats for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
-        ("proven by", "; ".join(_proof(word, names) for word, names in proofs.items())),
+        ("proven by", "; ".join(", ".join(names) or EVIDENCE[word] for word, names in proofs.items())),
         ("status", "unverified: its sender does not confirm it" if spec.status == "unverified" else ""),
     ]
     return [(heading, text) for heading, text in rows if text]
-
-
-def _proof(word: Proof, names: Sequence[str]) -> str:
-    return f"{EVIDENCE[word]} ({', '.join(names)})" if names else EVIDENCE[word]
 
 
 def block(name: str) -> str:
