@@ -139,8 +139,7 @@ class BoundAdapter:
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        is_id_needed = item is _WHOLE and not self.spec.is_id_optional
-        event_id = self._id_of(delivery, self._event_id, is_needed=is_id_needed) if self._event_id else None
+        event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
         if self._mask:
             masked = self._mask(delivery.item)
             shown = masked if delivery.item is payload else payload
@@ -160,14 +159,15 @@ class BoundAdapter:
             identity.summary = self._summary(delivery, identity)
         return identity
 
-    @staticmethod
-    def _id_of(delivery: Delivery, event_id: Getter, *, is_needed: bool) -> str | None:
+    def _id_of(self, delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
         """The event id; among others an event without one is no reason to refuse them all."""
         value = event_id(delivery)
+        if self.spec.is_id_optional and (value is None or value == ""):
+            return None
         try:
             return clean_event_id(value)
         except BadEventId:
-            if is_needed:
+            if is_alone:
                 raise
             return None
 

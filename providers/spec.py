@@ -80,7 +80,7 @@ class DeliverySpec(IdentitySpec):
     )
     is_id_optional: bool = Field(
         default=False,
-        description="Whether some events have no id that can be used; those are known by a digest of the body.",
+        description="Whether some events have no id; those are known by a digest of the body.",
     )
     tells_repetitions: bool = Field(
         default=True,

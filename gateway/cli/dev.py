@@ -27,6 +27,7 @@ from gateway.logs import configure_logs
 from gateway.samples import load_sample, sample_names
 from gateway.server import running
 from gateway.simulator import Simulator
+from providers.secrets import SecretFormatError
 
 _POLL_EVERY = 0.05
 _TRY_AGAIN_AFTER = 1.0
@@ -91,14 +92,16 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
     async with httpx.AsyncClient(trust_env=False) as client:
         for name, provider in config.providers.items():
             adapter = adapter_of(provider)
-            secret = secrets.sender_of(provider.secret_texts()[0])
             if not sample_names(adapter):
                 continue
-            url = f"{address}/webhooks/{name}"
+            secret, url = secrets.sender_of(provider.secret_texts()[0]), f"{address}/webhooks/{name}"
             sample = load_sample(adapter, None)
-            request = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters).make(
-                time.time()
-            )
+            sender = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters)
+            try:
+                request = sender.make(time.time())
+            except SecretFormatError:
+                typer.echo(f"no sample of {name}: its sender has the private key")
+                continue
             await client.post(request.url, content=request.body, headers=request.headers)
 
 
@@ -118,9 +121,11 @@ def _introduce(config: Config, address: str, admin: str, secrets: DevSecrets, se
         if secrets.has_made(provider.secret_texts()[0]):
             lines += _notes(name, provider)
     program = "gateway" if shutil.which("gateway") else sys.argv[0]
-    send = send.format(program=program, provider=next(iter(config.providers)), address=address)
+    first, provider = next(iter(config.providers.items()))
+    send = send.format(program=program, provider=first, address=address)
+    tampering = "body" if adapter_of(provider).spec.signature.signed_places else "signature"
     lines += [
-        f"Try in another terminal:  {send}   or   {send} --tamper body",
+        f"Try in another terminal:  {send}   or   {send} --tamper {tampering}",
         "Ctrl-C ends it.",
         "",
     ]
@@ -136,6 +141,6 @@ def _notes(name: str, provider: ProviderConfig) -> Iterator[str]:
     """What is not as it will be with the real sender of a provider whose secret was made."""
     adapter = adapter_of(provider)
     if adapter.spec.signature.fetches_keys:
-        yield f"{name} is verified with a key made here, for `send`; `serve` fetches its sender's own."
+        yield f"  {name} is verified with a key made here, for `send`; `serve` fetches its sender's own."
     elif provider.enrol:
-        yield f"{name} is verified with a secret made here, for `send`; its sender will tell its own in a handshake."
+        yield f"  {name} is verified with a secret made here, for `send`; its sender will tell its own in a handshake."

@@ -106,9 +106,9 @@ def _secret_of(configured: ProviderConfig, made: DevSecrets, key: Path | None) -
     if key is None:
         return made.sender_of(configured.secret_texts()[0]) if configured.secrets else None
     try:
-        return key.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{key}: cannot be read: {error}") from error
+        return key.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        raise OperatorError(f"{key}: {error.strerror}") from error
 
 
 def _without_secret(provider: str, adapter: Adapter) -> str:
@@ -120,8 +120,8 @@ def _without_secret(provider: str, adapter: Adapter) -> str:
         else "has a private key"
     )
     return (
-        f"the sender of {provider} {how}, and nobody else can sign as it does; use `gateway dev`, which makes a pair of "
-        "keys, or put a public key of yours into `secrets` and name the private one with --key"
+        f"the sender of {provider} {how}, and nobody else can sign as it does; let `gateway dev` make a pair of keys "
+        "for an unset variable in `secrets`, or put a public key of yours there and name the private one with --key"
     )
 
 
