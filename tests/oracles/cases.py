@@ -47,8 +47,6 @@ ASCII = frozenset({"airtable"})
 
 THEIRS: Mapping[str, Callable[[str], str]] = {
     "bigcommerce": lambda secret: base64.b64encode(secret.encode()).decode(),
-    "openai": "whsec_{}".format,
-    "replicate": "whsec_{}".format,
 }
 """What a secret of ours is to the libraries, where that is something else."""
 
