@@ -170,8 +170,8 @@ def test_a_damaged_signature_in_the_query_or_the_body_is_refused(name: str) -> N
     """As it is in a header."""
     delivery = delivered(name)
     value, with_signature = _elsewhere(delivery)
-    for damage in DAMAGES:
-        assert refused(delivery, with_signature(DAMAGES[damage](value))), damage
+    for kind, damage in DAMAGES.items():
+        assert refused(delivery, with_signature(damage(value))), kind
 
 
 @pytest.mark.parametrize("name", SIGNED_BODIES)
@@ -255,7 +255,8 @@ def test_without_the_id_that_it_always_has_it_is_refused(name: str) -> None:
     """An event that cannot be told from others must not become a duplicate of one."""
     bound = delivered(name).bind()
     nothing = Verified(RawRequest(body=b"", headers=Headers([])), 0, proof=internals.PROOF)
-    for payload in ({}, {"id": ""}, None, [], "text", 7):
+    payloads: list[object] = [{}, {"id": ""}, None, [], "text", 7]
+    for payload in payloads:
         with pytest.raises(BadEventId):
             bound.identify(nothing, payload)
 

@@ -459,7 +459,7 @@ PATCHES = (
         "a delivery is answered when the first of its events is safe",
         "gateway/pipeline.py",
         "        async with asyncio.TaskGroup() as group:\n            for _ in range(min(len(waiting), AT_A_TIME)):\n                group.create_task(deliver_next())\n",
-        "        running = [asyncio.ensure_future(deliver_next()) for _ in range(min(len(waiting), AT_A_TIME))]\n        await running[0]\n",
+        "        running = [asyncio.ensure_future(deliver_next()) for _ in range(min(len(waiting), AT_A_TIME))]\n        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)\n",
         f"{_BATCHES}::test_the_answer_waits_for_the_slowest_event",
     ),
     Patch(
