@@ -110,6 +110,7 @@ class ParameterSpec(BaseModel):
     pattern: str | None = Field(
         None, max_length=256, description="A regular expression that it matches as a whole."
     )
+    example: str = Field("example", max_length=256, description="A value to try the adapter with.")
 
 
 class AdapterSpec(DeliverySpec):
