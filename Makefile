@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format bench ledger sabotage providers lock image install clean services
+.PHONY: help run test check format bench ledger sabotage oracles evidence providers lock image install clean services
 MAKEFLAGS += --no-print-directory
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,6 +23,9 @@ SOURCES := pyproject.toml $(wildcard README.md LICENSE) \
 # Debian keeps servers where an ordinary user's PATH does not look.
 SERVER_PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
 
+# The whole suite waits more than it computes; a part of it is done before a second process has its servers.
+SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
+
 help: ## List the targets
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -31,7 +34,7 @@ run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…")
 
 test: $(VENV)/.dev $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(check)
-	PATH="$(SERVER_PATH)" $(BIN)/pytest $(ARGS)
+	PATH="$(SERVER_PATH)" $(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: $(VENV)/.dev ## Formatting, lint rules and types, changing nothing
 	$(check)
@@ -48,6 +51,13 @@ ledger: $(VENV)/.dev $(VENV)/.installed services ## Account for every event thro
 
 sabotage: $(VENV)/.dev $(VENV)/.installed services ## Break the product in many ways; a test must notice each (ARGS="spool …")
 	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m sabotage $(ARGS)
+
+oracles: $(VENV)/.dev $(VENV)/.installed ## Let the senders' own libraries judge the adapters, and record what they say
+	PYTHONPATH=tests $(BIN)/python -m oracles $(VENV)/oracles
+	$(MAKE) evidence
+
+evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (ARGS="the folder of real deliveries")
+	PYTHONPATH=tests $(BIN)/python -m oracles.evidence $(ARGS)
 
 providers: $(VENV)/.installed ## Write docs/providers.md from the adapters and what proves them
 	$(BIN)/gateway providers --reference --evidence tests/providers/evidence.yaml > docs/providers.md

@@ -11,7 +11,7 @@ from providers.schemes import SignatureSpec
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import Scheme
-from providers.sources import Pointer, Source, Sources, SourcesByType, header_name
+from providers.sources import Pointer, Source, Sources, SourcesByType, header_name, places_of
 from providers.summary import Templates
 from providers.units import Duration
 
@@ -77,6 +77,10 @@ class DeliverySpec(IdentitySpec):
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
     batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    )
+    is_id_optional: bool = Field(
+        default=False,
+        description="Whether some events have no id; those are known by a digest of the body.",
     )
     tells_repetitions: bool = Field(
         default=True,
@@ -155,8 +159,13 @@ class AdapterSpec(DeliverySpec):
     def signs_event_id(self) -> bool:
         """Whether the signature covers the event id, wherever it stands."""
         sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
-        headers = [name for name in map(header_name, sources) if name]
-        return self.signature.signs_headers(headers)
+        alone = [name for name in map(header_name, sources) if name]
+        joined = [place for source in sources if "{" in source for place in places_of(source)]
+        if not self.signature.needs_url and any(place.startswith("query:") for place in [*sources, *joined]):
+            return False
+        return self.signature.signs_headers(alone) and all(
+            self.signature.signs_headers([name]) for name in map(header_name, joined) if name
+        )
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""

@@ -30,7 +30,7 @@ from providers.schemes.timestamps import Affix, HeaderName, Timestamp, Timestamp
 from providers.secrets import SecretFormat, decode_secret
 
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
-Separator = Literal[",", " ", ";", "&"]
+Separator = Literal[",", ", ", " ", ";", "&"]
 
 _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
 """A place of which people are told the last step."""

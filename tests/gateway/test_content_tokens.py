@@ -19,18 +19,22 @@ def token(claims: bytes) -> bytes:
 
 
 def test_the_claims_are_the_data_as_they_came() -> None:
-    """JSON within a text is opened to tell what the event is, and left as it is in the data."""
+    """Byte for byte; JSON within a text is left to whoever looks for something in it."""
     claims = b'{ "data": "{\\"eventType\\": \\"order.paid\\"}", "note": "{no JSON", "iat": 1736942400 }'
     content = READER.read(HEADERS, token(claims))
     assert content.data == claims
     assert content.media_type is None
-    assert content.payload == {"data": {"eventType": "order.paid"}, "note": "{no JSON", "iat": 1736942400}
+    assert content.payload == {
+        "data": '{"eventType": "order.paid"}',
+        "note": "{no JSON",
+        "iat": 1736942400,
+    }
 
 
 @pytest.mark.parametrize("body", [b"", b"no token", b"e30.A.c2ln"])
 def test_what_is_no_token_is_refused(body: bytes) -> None:
     """The scheme sees to that as a rule, but a configuration may combine others."""
-    with pytest.raises(MalformedRequest):
+    with pytest.raises((MalformedRequest, MalformedJson)):
         READER.read(HEADERS, body)
 
 

@@ -345,7 +345,7 @@ def test_an_unusable_event_id_in_a_header_is_refused(value: str) -> None:
         identify_by_name("github", {}, x_github_delivery=value, x_github_event="push")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["github", "openai", "stripe", "svix"])
 def test_a_delivery_without_its_event_id_is_refused(name: str) -> None:
     """Its sender always gives one."""
     with pytest.raises(BadEventId):
@@ -562,9 +562,13 @@ JSON = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=20, deadline=None)
-@given(payload=JSON, event=st.binary(max_size=20), event_id=st.binary(max_size=20) | st.just(b"evt_1"))
+@settings(max_examples=200, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    payload=JSON,
+    event=st.binary(max_size=20),
+    event_id=st.binary(max_size=20) | st.just(b"evt_1"),
+)
 def test_arbitrary_deliveries_raise_nothing_but_rejections(
     name: str, payload: object, event: bytes, event_id: bytes
 ) -> None:
@@ -575,7 +579,8 @@ def test_arbitrary_deliveries_raise_nothing_but_rejections(
         identity = identify(registry.load(name), payload, fields)
     except Rejection:
         return
-    assert (identity.event_id is None) == (registry.load(name).spec.event_id is None)
+    spec = registry.load(name).spec
+    assert spec.event_id if identity.event_id else spec.is_id_optional or not spec.event_id
     assert identity.event_id is None or re.fullmatch(r"[!-~]{1,255}", identity.event_id)
     assert re.fullmatch(r"[ -~]{1,128}", identity.event_type)
     for text in (

@@ -30,7 +30,7 @@ from providers import request as internals
 from providers.identity import MAX_ATTRIBUTE, UNKNOWN_TYPE
 from providers.schemes.jwt import JwtSpec
 from providers.schemes.scheme import KeyNeeded
-from providers.sources import Delivery, compile_sources
+from providers.sources import Delivery, compile_sources, places_of
 from support.deliveries import NAMES, NOW, URL, Delivered, delivered, secrets_of
 
 YEARS = 3 * 365 * 86_400
@@ -55,6 +55,7 @@ SIGNED_BODIES = [
 ]
 WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_moment]
 WITH_IDS = [name for name in NAMES if registry.load(name).spec.event_id]
+ALWAYS_WITH_IDS = [name for name in WITH_IDS if not registry.load(name).spec.is_id_optional]
 IN_HEADERS = [name for name in NAMES if signing(name)]
 ELSEWHERE = [name for name in NAMES if not signing(name)]
 
@@ -247,7 +248,7 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
             assert schema.explain(item) == []
 
 
-@pytest.mark.parametrize("name", WITH_IDS)
+@pytest.mark.parametrize("name", ALWAYS_WITH_IDS)
 @pytest.mark.parametrize("payload", [{}, {"id": ""}, None, [], "text", 7], ids=repr)
 def test_without_the_id_that_it_always_has_it_is_refused(name: str, payload: object) -> None:
     """An event that cannot be told from others must not become a duplicate of one."""
@@ -255,6 +256,24 @@ def test_without_the_id_that_it_always_has_it_is_refused(name: str, payload: obj
     nothing = Verified(RawRequest(body=b"", headers=Headers([])), 0, proof=internals.PROOF)
     with pytest.raises(BadEventId):
         delivery.bind().identify(nothing, payload)
+
+
+@pytest.mark.parametrize("name", WITH_IDS)
+def test_an_id_that_is_told_to_be_signed_cannot_be_changed(name: str) -> None:
+    """Or whoever saw a delivery could send it under any number of ids, and nobody would suspect it."""
+    delivery = delivered(name)
+    bound = delivery.bind()
+    places = [place for place in places_of(delivery.adapter.spec.event_id) if place.startswith("header:")]
+    for field in {place.removeprefix("header:").lower() for place in places}:
+        rest = {other: value for other, value in delivery.request.headers.items() if other.lower() != field}
+        try:
+            verified = bound.verify(delivery.raw(rest | {field: "another"}), NOW)
+        except Rejection:
+            continue
+        content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
+        item = content.items[0][0] if content.items else content.payload
+        is_other = bound.identify(verified, content.payload, item).event_id != delivery.request.event_id
+        assert not (is_other and bound.signs_event_id), field
 
 
 @pytest.mark.parametrize("name", WITH_IDS)
