@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format bench ledger sabotage providers lock image install clean services
+.PHONY: help run test check format bench ledger sabotage oracles evidence providers lock image install clean services
 MAKEFLAGS += --no-print-directory
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -51,6 +51,13 @@ ledger: $(VENV)/.dev $(VENV)/.installed services ## Account for every event thro
 
 sabotage: $(VENV)/.dev $(VENV)/.installed services ## Break the product in many ways; a test must notice each (ARGS="spool …")
 	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m sabotage $(ARGS)
+
+oracles: $(VENV)/.dev $(VENV)/.installed ## Let the senders' own libraries judge the adapters, and record what they say
+	PYTHONPATH=tests $(BIN)/python -m oracles $(VENV)/oracles
+	$(MAKE) evidence
+
+evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (ARGS="the folder of real deliveries")
+	PYTHONPATH=tests $(BIN)/python -m oracles.evidence $(ARGS)
 
 providers: $(VENV)/.installed ## Write docs/providers.md from the adapters and what proves them
 	$(BIN)/gateway providers --reference --evidence tests/providers/evidence.yaml > docs/providers.md

@@ -12,9 +12,12 @@ from providers.units import format_duration
 
 Proof = Literal["vector", "oracle", "corpus"]
 
+Evidence = Mapping[str, Mapping[Proof, Sequence[str]]]
+"""What proves each adapter, and who: the names of the libraries."""
+
 EVIDENCE: dict[Proof, str] = {
     "vector": "a signature that the sender or its own code has published",
-    "oracle": "the sender's own library, which signs and verifies against ours",
+    "oracle": "a library, mostly the sender's own, that accepts what is signed here or signs what is accepted here",
     "corpus": "real deliveries",
 }
 """What can prove an adapter."""
@@ -45,11 +48,11 @@ def in_one_line(name: str) -> tuple[str, str, str]:
     return name, spec.title, _signature(spec) + doubt
 
 
-def facts(name: str, evidence: Mapping[str, Sequence[Proof]]) -> list[tuple[str, str]]:
+def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
     """What there is to say of an adapter, a heading and a sentence each; ``evidence`` is what proves which."""
     spec = registry.load(name).spec
     covered, not_covered = _coverage(spec)
-    proofs = evidence.get(name, ())
+    proofs = evidence.get(name, {})
     rows = [
         ("signs", _signature(spec)),
         ("covered", ", ".join(covered) or "nothing: whoever has seen one delivery can send any other"),
@@ -58,7 +61,7 @@ def facts(name: str, evidence: Mapping[str, Sequence[Proof]]) -> list[tuple[str,
         ("several events", f"in {spec.batch}" if spec.batch else ""),
         ("waits", format_duration(spec.patience) if spec.patience else "not known"),
         ("repeats for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
-        ("proven by", ", ".join(EVIDENCE[word] for word in proofs)),
+        ("proven by", "; ".join(", ".join(names) or EVIDENCE[word] for word, names in proofs.items())),
         ("status", "unverified: its sender does not confirm it" if spec.status == "unverified" else ""),
     ]
     return [(heading, text) for heading, text in rows if text]
@@ -86,12 +89,12 @@ def block(name: str) -> str:
     return "\n".join(lines)
 
 
-def reference(evidence: Mapping[str, Sequence[Proof]]) -> str:
+def reference(evidence: Evidence) -> str:
     """The page of all adapters, in Markdown."""
     return "\n".join(_page(evidence)) + "\n"
 
 
-def _page(evidence: Mapping[str, Sequence[Proof]]) -> Iterator[str]:
+def _page(evidence: Evidence) -> Iterator[str]:
     names = described()
     doubtful = [name for name in names if registry.load(name).spec.status == "unverified"]
     yield "# Providers"

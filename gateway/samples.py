@@ -8,16 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote
 
 import orjson
 
 from gateway.errors import OperatorError
 from providers.adapter import Adapter
+from providers.forms import write_form
 from providers.spec import Reading
 
 _FOLDER = resources.files("providers") / "samples"
 _HEADERS = "_headers.json"
+_BOUNDARY = "------------------------4b1d7f0a93c25e68"
 _READINGS: dict[str, tuple[Reading, ...]] = {
     ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
@@ -66,9 +68,10 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
         )
     file, headers = known[event_type], _FOLDER / adapter.family / _HEADERS
     suffix, body = "." + file.name.rpartition(".")[2], file.read_bytes()
-    if adapter.spec.form_json and "json" not in adapter.spec.content.values() and suffix == ".json":
-        suffix, body = ".txt", urlencode({adapter.spec.form_json: body}).encode()
-    media_type, reading = _content(adapter, suffix)
+    is_in_form = suffix == ".json" and "json" not in adapter.spec.content.values()
+    media_type, reading = _content(adapter, ".txt" if is_in_form and adapter.spec.form_json else suffix)
+    if is_in_form and adapter.spec.form_json:
+        body = write_form({adapter.spec.form_json: body.decode()}, media_type.encode())
     fields = orjson.loads(headers.read_bytes()) if headers.is_file() else {}
     return Sample(event_type, media_type, reading, body, fields)
 
@@ -88,8 +91,9 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, reading in content.items():
-            if reading == wanted and not media_type.startswith("multipart/"):
-                return media_type.replace("*/*", "application/octet-stream"), reading
+            if reading == wanted:
+                boundary = f"; boundary={_BOUNDARY}" if media_type.startswith("multipart/") else ""
+                return media_type.replace("*/*", "application/octet-stream") + boundary, reading
     return next(iter(content.items()))
 
 

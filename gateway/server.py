@@ -17,12 +17,12 @@ import uvicorn
 
 from gateway.app import Gateway
 from gateway.asgi import HEALTH_PATHS
+from gateway.child import Child
 from gateway.config import config_warnings
 from gateway.config.models import Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http.listener import Limits, Listener
 from gateway.spool.files import SpoolInUse
-from gateway.worker import Worker
 
 _BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
@@ -111,7 +111,7 @@ async def serve(
     config: Config,
     read_again: Callable[[], Config],
     listeners: Listeners | None = None,
-    worker: Worker | None = None,
+    worker: Child | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import copy
 import re
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from random import Random
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import orjson
 
 from gateway.errors import OperatorError
 from gateway.samples import Sample
-from providers import Headers, RawRequest
+from providers import Headers, MalformedRequest, RawRequest
 from providers.adapter import Adapter
-from providers.schemes.scheme import NO_PARAMETERS, Signed
+from providers.forms import Fields, parse_form, write_form
+from providers.schemes.layout import listed
+from providers.schemes.scheme import NO_PARAMETERS, WHOLE_BODY, Signed
 from providers.sources import (
     Delivery,
     compile_sources,
@@ -31,8 +34,8 @@ from providers.sources import (
 
 Tampering = Literal["body", "signature", "timestamp", "replay"]
 
-STALE_BY = 3600
-"""Seconds that a request with a spoiled timestamp was signed too early."""
+STALE_BY = 30 * 24 * 3600
+"""Seconds that a request with a spoiled timestamp was signed too early; some senders' are good for a day."""
 
 _MADE_UP = "simulated"
 """The member that tells events apart whose sender gives them no id."""
@@ -65,6 +68,7 @@ class Simulator:
         sample: what it sends; ids are made anew for each request.
         public_url: the address that it signs, where that is another one.
         parameters: what the adapter is told besides the secrets.
+        seed: what the ids are made from; the same ones for the same seed.
     """
 
     def __init__(
@@ -75,8 +79,10 @@ class Simulator:
         sample: Sample,
         public_url: str | None = None,
         parameters: Mapping[str, str] = NO_PARAMETERS,
+        seed: int | None = None,
     ) -> None:
         self._adapter = adapter
+        self._random = Random(seed)  # noqa: S311 - the ids are no secrets
         self._secret = secret
         self._url = url
         self._public_url = public_url or url
@@ -84,17 +90,16 @@ class Simulator:
         self._sample = sample
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
-        telling = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
-        self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in telling]
+        signature = adapter.spec.signature
+        made = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
+        # The signature and its moment are ids at some, and are made when it is signed.
+        made |= {*listed(getattr(signature, "place", None))}
+        made |= {*listed(getattr(getattr(signature, "timestamp", None), "place", None))}
+        self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in made]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
         """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own."""
-        payload = copy.deepcopy(self._body.payload)
-        headers = self._identifying_headers()
-        if is_fresh and not self._renew_header(headers) and payload is not None:
-            self._renew(payload)
-        body = self._body.encode(payload) if is_fresh else self._sample.body
-        return self._signed(headers, body, now)
+        return self._make(now, self._secret, is_fresh=is_fresh)
 
     def tampered(self, tampering: Tampering, now: float) -> SignedRequest:
         """One request spoiled as told; ``replay`` spoils nothing, it is to be sent twice.
@@ -105,23 +110,51 @@ class Simulator:
         signature = self._adapter.spec.signature
         match tampering:
             case "body":
-                if not signature.is_body_bound:
-                    raise self._cannot("the body", "signature or replay")
                 request = self.make(now)
-                return replace(request, body=request.body + b" ")
+                return replace(request, body=self._spoiled(request.body))
             case "signature":
-                request = self.make(now)
-                other = self._sign(request.headers, request.body + b" ", now, self._secret[::-1] + "x")
-                return self._sent(request.event_id, request.headers, other)
+                return self._make(now, signature.make_secret().sender)
             case "timestamp":
                 if not signature.has_moment:
-                    raise self._cannot("the time", "body or replay")
+                    raise self._cannot("the time")
                 return self.make(now - STALE_BY)
             case "replay":
                 return self.make(now)
 
-    def _cannot(self, part: str, instead: str) -> OperatorError:
-        return OperatorError(f"{self._adapter.name} does not sign {part}; try --tamper {instead}")
+    def _make(self, now: float, secret: str, *, is_fresh: bool = True) -> SignedRequest:
+        payload = copy.deepcopy(self._body.payload)
+        headers = self._identifying_headers()
+        is_renewed = not is_fresh or self._renew_header(headers)
+        if not is_renewed and payload is not None:
+            self._renew(payload)
+        body = self._body.encode(payload) if is_fresh else self._sample.body
+        if not is_renewed and self._sample.reading == "xml":
+            body += f"<!-- {self._new_id()} -->".encode()
+        signed = self._sign(headers, body, now, secret)
+        url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
+        request = SignedRequest("", url, headers | signed.headers, signed.body)
+        return replace(request, event_id=self._id_of(request))
+
+    def _spoiled(self, body: bytes) -> bytes:
+        """The body with a change in what is signed of it."""
+        places = self._adapter.spec.signature.signed_places
+        if WHOLE_BODY in places:
+            return body + b" "
+        payload = self._body.decode(body)
+        place = _first(places, payload, next(self._items(payload)))
+        if place is None:
+            raise self._cannot("anything in the body")
+        text = str(resolve(*place))
+        _set(*place, text[:-1] + ("1" if text.endswith("0") else "0"))
+        return self._body.encode(payload)
+
+    def _cannot(self, part: str) -> OperatorError:
+        signature = self._adapter.spec.signature
+        others = {"body": signature.signed_places, "timestamp": signature.has_moment}
+        possible = [*(name for name, is_possible in others.items() if is_possible), "signature", "replay"]
+        return OperatorError(
+            f"{self._adapter.name} does not sign {part}; try --tamper {' or '.join(possible)}"
+        )
 
     def _identifying_headers(self) -> dict[str, str]:
         """The fields of the sample, and those that tell the type of the event."""
@@ -143,35 +176,27 @@ class Simulator:
         """Give the fields that carry ids new ones; whether the event's own is among them."""
         is_renewed = False
         for sources, is_own in ((self._adapter.spec.delivery_id, False), (self._adapter.spec.event_id, True)):
-            fields = [_field(place) for place in places_of(sources) if header_name(place)]
+            # What is named behind the first place is there for events that have nothing better.
+            first = sources[:1] if isinstance(sources, list) else sources
+            fields = [_field(place) for place in places_of(first) if header_name(place)]
             if fields and (is_own or fields[-1] not in headers):
                 name = fields[0] if isinstance(sources, list) else fields[-1]
-                headers[name] = _like(headers.get(name), prefix="")
+                headers[name] = self._like(headers.get(name), prefix="")
                 is_renewed |= is_own
         return is_renewed
 
     def _renew(self, payload: Any) -> None:
         """Give each event in the payload an id of its own."""
         for item in self._items(payload):
-            for place in self._id_places:
-                root = item if place.startswith("item:") else payload
-                steps = pointer_steps(place)
-                if steps and text_of(resolve(root, steps)) is not None:
-                    _set(root, steps, _like(resolve(root, steps)))
-                    break
-            else:
-                if isinstance(item, dict):
-                    item[_MADE_UP] = str(uuid.uuid4())
+            if place := _first(self._id_places, payload, item):
+                _set(*place, self._like(resolve(*place)))
+            elif isinstance(item, dict):
+                item[_MADE_UP] = self._new_id()
 
     def _items(self, payload: Any) -> Iterator[Any]:
         batch = self._adapter.spec.batch
         items = resolve(payload, pointer_steps(batch)) if batch else None
         yield from items if isinstance(items, list) else [payload]
-
-    def _signed(self, headers: dict[str, str], body: bytes, now: float) -> SignedRequest:
-        signed = self._sign(headers, body, now, self._secret)
-        request = self._sent("", headers, signed)
-        return replace(request, event_id=self._id_of(request))
 
     def _sign(self, headers: dict[str, str], body: bytes, now: float, secret: str) -> Signed:
         address = urlsplit(self._public_url)
@@ -184,10 +209,6 @@ class Simulator:
         )
         return self._adapter.scheme.sign(request, secret, now, self._parameters)
 
-    def _sent(self, event_id: str, headers: dict[str, str], signed: Signed) -> SignedRequest:
-        url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
-        return SignedRequest(event_id, url, headers | signed.headers, signed.body)
-
     def _id_of(self, request: SignedRequest) -> str:
         payload = self._body.decode(request.body)
         first = next(self._items(payload), None)
@@ -195,12 +216,26 @@ class Simulator:
         value = text_of(self._event_id(delivery)) if self._event_id else None
         return value or sha256(request.body).hexdigest()
 
+    def _new_id(self) -> str:
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def _like(self, known: object, prefix: str | None = None) -> Any:
+        """A new id of the kind of ``known``: a number, or a text with the same word before its underscore."""
+        if type(known) is int:
+            return self._random.randrange(10**15)
+        if isinstance(known, str) and known.isdigit():
+            return str(self._random.randrange(10**15))
+        word = known.rpartition("_")[0] if isinstance(known, str) and prefix is None else ""
+        is_word = re.fullmatch(r"[A-Za-z_]{1,20}", word)
+        return f"{word}_{self._random.randbytes(16).hex()}" if is_word else self._new_id()
+
 
 class _Body:
     """The body of a sample, to be changed and written again as it was."""
 
     def __init__(self, sample: Sample, form_json: str | None) -> None:
         self._reading = sample.reading
+        self._content_type = sample.media_type.encode()
         self._form_json = form_json
         self._original = sample.body
         self._separators_are_lines = b"\n" in sample.body.strip()
@@ -208,25 +243,38 @@ class _Body:
 
     def decode(self, body: bytes) -> Any:
         if self._reading == "form":
-            fields = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
-            inner = dict(fields).get(self._form_json or "")
-            return dict(fields) if inner is None else _json(inner.encode())
+            fields = self._fields(body)
+            inner = fields.get(self._form_json or "")
+            return _json(inner.encode()) if isinstance(inner, str) else fields
         if self._reading == "jwt" and body.count(b".") == 2 and not body.startswith(b"{"):
             claims = body.split(b".")[1]
             return _json(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))
-        return _json(body) if self._reading in {"json", "jwt"} else None
+        return _json(body) if self._reading in {"json", "json_list", "jwt"} else None
 
     def encode(self, payload: Any) -> bytes:
         if payload is None:
             return self._original
         if self._reading == "form":
-            fields = dict(parse_qsl(self._original.decode("latin-1"), keep_blank_values=True))
-            is_wrapped = self._form_json in fields
-            changed = (
-                fields | {str(self._form_json): orjson.dumps(payload).decode()} if is_wrapped else payload
-            )
-            return urlencode(changed).encode()
+            fields = self._fields(self._original)
+            if self._form_json in fields:
+                payload = fields | {self._form_json: orjson.dumps(payload).decode()}
+            return write_form(payload, self._content_type)
         return orjson.dumps(payload, option=orjson.OPT_INDENT_2 if self._separators_are_lines else None)
+
+    def _fields(self, body: bytes) -> Fields:
+        try:
+            return parse_form(body, self._content_type)
+        except MalformedRequest:
+            return {}
+
+
+def _first(places: Sequence[str], payload: Any, item: Any) -> tuple[Any, list[str]] | None:
+    """The first of the places at which a text or a number stands: what it is in, and the steps to it."""
+    for place in places:
+        root, steps = item if place.startswith("item:") else payload, pointer_steps(place)
+        if steps and text_of(resolve(root, steps)):
+            return root, steps
+    return None
 
 
 def _json(text: bytes) -> Any:
@@ -246,18 +294,6 @@ def _field(place: str) -> str:
 
 def _has(headers: dict[str, str], place: str) -> bool:
     return _field(place).lower() in map(str.lower, headers)
-
-
-def _like(known: object, prefix: str | None = None) -> Any:
-    """A new id of the kind of ``known``: a number, or a text with the same word before its underscore."""
-    if type(known) is int:
-        return uuid.uuid4().int % 10**15
-    if isinstance(known, str) and known.isdigit():
-        return str(uuid.uuid4().int % 10**15)
-    word = known.rpartition("_")[0] if isinstance(known, str) and prefix is None else ""
-    return (
-        f"{word}_{uuid.uuid4().hex}" if word and re.fullmatch(r"[A-Za-z_]{1,20}", word) else str(uuid.uuid4())
-    )
 
 
 def _set(payload: Any, steps: list[str], value: object) -> None:

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from gateway.child import ENDING, Child, Note
 from gateway.errors import OperatorError
-from gateway.worker import ENDING, Note, Worker
 
 _HANDLED = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
 _CANNOT_START = (1, 3)  # exit codes of what starting again does not mend
@@ -52,7 +52,7 @@ class Supervisor:
         reload: called at SIGHUP, before the workers get it: what the parent gives to workers that it forks later.
     """
 
-    def __init__(self, slots: int, work: Callable[[Worker], None], reload: Callable[[], None]) -> None:
+    def __init__(self, slots: int, work: Callable[[Child], None], reload: Callable[[], None]) -> None:
         self._work = work
         self._reload = reload
         self._places = [_Place(slot) for slot in range(slots)]
@@ -116,7 +116,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._lifeline)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_HANDLED} - {signal.SIGHUP})
-            self._work(Worker(place.slot, place.predecessor, self._alive, place.note))
+            self._work(Child(place.slot, place.predecessor, self._alive, place.note))
             code = 0
         except OperatorError as error:
             place.note.text = str(error)

@@ -159,10 +159,11 @@ class BoundAdapter:
             identity.summary = self._summary(delivery, identity)
         return identity
 
-    @staticmethod
-    def _id_of(delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
+    def _id_of(self, delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
         """The event id; among others an event without one is no reason to refuse them all."""
         value = event_id(delivery)
+        if self.spec.is_id_optional and (value is None or value == ""):
+            return None
         try:
             return clean_event_id(value)
         except BadEventId:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from providers.rejections import MalformedRequest
 
@@ -30,6 +31,28 @@ def parse_form(body: bytes, content_type: bytes) -> Fields:
     if content_type.lower().startswith(b"multipart/"):
         return _parse_multipart(body, content_type)
     return _parse_urlencoded(body)
+
+
+def write_form(fields: Mapping[str, object], content_type: bytes) -> bytes:
+    """A form of either kind that has these fields."""
+    if not content_type.lower().startswith(b"multipart/"):
+        return urlencode(fields, doseq=True).encode()
+    from python_multipart.multipart import parse_options_header  # noqa: PLC0415
+
+    boundary = parse_options_header(content_type)[1][b"boundary"]
+    parts = [b"--%b\r\n%b\r\n" % (boundary, part) for part in _written_parts(fields)]
+    return b"%b--%b--\r\n" % (b"".join(parts), boundary)
+
+
+def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
+    for name, values in fields.items():
+        head = b'Content-Disposition: form-data; name="%b"' % name.encode()
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, dict):
+                file_name, content = value["filename"].encode(), b64decode(value["data_base64"])
+                yield b'%b; filename="%b"\r\n\r\n%b' % (head, file_name, content)
+            else:
+                yield b"%b\r\n\r\n%b" % (head, str(value).encode())
 
 
 def _parse_urlencoded(body: bytes) -> Fields:

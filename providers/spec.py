@@ -78,6 +78,10 @@ class DeliverySpec(IdentitySpec):
     batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
     )
+    is_id_optional: bool = Field(
+        default=False,
+        description="Whether some events have no id; those are known by a digest of the body.",
+    )
     tells_repetitions: bool = Field(
         default=True,
         description="Whether a repetition can be told from another event; else every delivery is an event of its own.",
@@ -106,6 +110,7 @@ class ParameterSpec(BaseModel):
     pattern: str | None = Field(
         None, max_length=256, description="A regular expression that it matches as a whole."
     )
+    example: str = Field("example", max_length=256, description="A value to try the adapter with.")
 
 
 class AdapterSpec(DeliverySpec):

@@ -12,7 +12,7 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from gateway.adapters import EVIDENCE, Proof, block, described
+from gateway.adapters import EVIDENCE, Evidence, block, described
 from gateway.adapters import reference as providers_page
 from gateway.answers import _STATUS, Outcome
 from gateway.app import Gateway
@@ -24,9 +24,7 @@ from providers import registry
 from providers.rejections import SIGNATURE_FAULTS
 from support.deliveries import parameters_of, secrets_of
 
-PROOFS: dict[str, list[Proof]] = yaml.safe_load(
-    (Path(__file__).parent / "providers/evidence.yaml").read_text("utf-8")
-)
+PROOFS: Evidence = yaml.safe_load((Path(__file__).parent / "providers/evidence.yaml").read_text("utf-8"))
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text("utf-8")

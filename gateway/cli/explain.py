@@ -28,7 +28,7 @@ _ESCAPED = 6
 def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | None) -> None:
     """Say why the request in ``file`` verifies, or why it does not."""
     moment = None if arrived_at is None else _moment(arrived_at)
-    config = load_with_dev_secrets(path)
+    config, _ = load_with_dev_secrets(path)
     largest = max(each.max_body or config.server.max_body for each in config.providers.values())
     capture = read_capture(_read(file, largest * _ESCAPED + _OVERHEAD), largest)
     name = provider or _name_in(capture, config)

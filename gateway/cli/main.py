@@ -128,6 +128,10 @@ def send(
         int, typer.Option("--count", "-n", min=1, help="How many events, each with its own id.")
     ] = 1,
     repeat: Annotated[int, typer.Option(min=1, help="How often each event is sent.")] = 1,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Sign with this private key; its public one stands in the configuration."),
+    ] = None,
     handshake: Annotated[
         bool, typer.Option("--handshake", help="Greet as the provider does, and send no event.")
     ] = False,
@@ -151,7 +155,7 @@ def send(
     """
     from gateway.cli.send import run_send
 
-    run_send(config, provider, event, file, tamper, count, repeat, url, handshake=handshake)
+    run_send(config, provider, event, file, tamper, count, repeat, url, key, handshake=handshake)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from gateway.adapters import Proof, block, described, facts, in_one_line, matching, reference
+from gateway.adapters import Evidence, block, described, facts, in_one_line, matching, reference
 from gateway.errors import OperatorError
 from gateway.samples import sample_names
 from providers import registry
@@ -54,9 +54,9 @@ def _show(name: str) -> None:
     typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in block(name).splitlines()))
 
 
-def _read(file: Path) -> dict[str, list[Proof]]:
+def _read(file: Path) -> Evidence:
     """What proves which adapter."""
     try:
-        return TypeAdapter(dict[str, list[Proof]]).validate_python(yaml.safe_load(file.read_text("utf-8")))
+        return TypeAdapter(Evidence).validate_python(yaml.safe_load(file.read_text("utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise OperatorError(f"{file}: does not list what proves each adapter: {error}") from error

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.errors import OperatorError
 
@@ -32,14 +33,14 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 def load_without_secrets(path: Path) -> Config:
     """The configuration for a command that signs and verifies nothing: unset variables do not matter to it."""
-    return load_config(_find_config(path), missing=lambda _: _STAND_IN)
+    return load_config(_find_config(path), missing=lambda _: _STAND_IN, has_secrets=False)
 
 
-def load_with_dev_secrets(path: Path) -> Config:
-    """The configuration, with the secrets that ``gateway dev`` made where the environment has none."""
+def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
+    """The configuration, with the secrets that ``gateway dev`` made where the environment has none; and those."""
     path = _find_config(path)
-    kept = read_dev_secrets(dev_secrets_path(path))
-    return load_config(path, missing=kept.get)
+    secrets = DevSecrets(dev_secrets_path(path))
+    return load_config(path, missing=secrets.get), secrets
 
 
 def dev_secrets_path(config: Path) -> Path:
@@ -52,15 +53,6 @@ def _find_config(path: Path) -> Path:
     if path != USUAL_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
         return path
     return BUNDLED_CONFIG
-
-
-def read_dev_secrets(path: Path) -> dict[str, str]:
-    """The secrets in ``path`` by the name of their variable; none when it is not there."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
-    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig, split_bind
@@ -24,6 +25,8 @@ from gateway.greetings import GreetingRequest, make_greeting
 from gateway.samples import Sample, load_sample, sample_of
 from gateway.simulator import SignedRequest, Simulator, Tampering
 from providers.adapter import Adapter
+from providers.secrets import SecretFormatError
+from providers.spec import AdapterSpec
 
 _SENDERS = 32
 _PATIENCE = 15.0
@@ -59,6 +62,7 @@ def run_send(
     count: int,
     repeat: int,
     url: str | None,
+    key: Path | None,
     *,
     handshake: bool,
 ) -> None:
@@ -68,29 +72,57 @@ def run_send(
         raise typer.BadParameter("goes without an event", param_hint="--handshake")
     if tampering and count > 1:
         raise typer.BadParameter("spoils one event; leave --count out", param_hint="--tamper")
-    config = load_with_dev_secrets(path)
-    configured = find_provider(config, path, provider)
+    config, made = load_with_dev_secrets(path)
+    configured = find_provider(made.completed(config), path, provider)
     adapter = adapter_of(configured)
     host, port = split_bind(config.server.bind)
     target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
-    if handshake:
-        if not run(_send_handshakes(_greetings(adapter, configured, target), target)):
-            raise typer.Exit(1)
-        return
-    if not configured.secrets:
-        raise OperatorError(f"{provider} has no secret yet; try --handshake")
-    sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
-    simulator = Simulator(
-        adapter, configured.secret_texts()[0], target, sample, configured.public_url, configured.parameters
-    )
-    if tampering:
-        is_success = run(_send_tampered(simulator, tampering))
-    elif count * repeat == 1:
-        is_success = run(_send_one(simulator.make(time.time(), is_fresh=file is None)))
-    else:
-        is_success = run(_send_many(simulator, count, repeat))
+    secret = _secret_of(configured, made, key)
+    try:
+        if handshake:
+            sending = _send_handshakes(_greetings(adapter, configured, secret, target), target)
+        elif secret is None:
+            raise OperatorError(_without_secret(provider, adapter))
+        else:
+            sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
+            simulator = Simulator(
+                adapter, secret, target, sample, configured.public_url, configured.parameters
+            )
+            if tampering:
+                sending = _send_tampered(simulator, tampering, adapter.spec)
+            elif count * repeat == 1:
+                sending = _send_one(simulator.make(time.time(), is_fresh=file is None))
+            else:
+                sending = _send_many(simulator, count, repeat)
+        is_success = run(sending)
+    except SecretFormatError as error:
+        raise OperatorError(f"{key}: {error}" if key else _without_secret(provider, adapter)) from error
     if not is_success:
         raise typer.Exit(1)
+
+
+def _secret_of(configured: ProviderConfig, made: DevSecrets, key: Path | None) -> str | None:
+    """What the sender signs with; of a sender with a pair of keys the public one where nothing else is known."""
+    if key is None:
+        return made.sender_of(configured.secret_texts()[0]) if configured.secrets else None
+    try:
+        return key.read_text("utf-8", "replace").strip()
+    except OSError as error:
+        raise OperatorError(f"{key}: {error.strerror}") from error
+
+
+def _without_secret(provider: str, adapter: Adapter) -> str:
+    if adapter.spec.enrols:
+        return f"{provider} has no secret yet; try --handshake"
+    how = (
+        "publishes the keys that it is verified with"
+        if adapter.spec.signature.fetches_keys
+        else "has a private key"
+    )
+    return (
+        f"the sender of {provider} {how}, and nobody else can sign as it does; let `gateway dev` make a pair of keys "
+        "for an unset variable in `secrets`, or put a public key of yours there and name the private one with --key"
+    )
 
 
 def _tampering(text: str | None) -> Tampering | None:
@@ -122,24 +154,34 @@ async def _send_one(request: SignedRequest) -> bool:
         return (await _post(client, request)).is_success
 
 
-async def _send_tampered(simulator: Simulator, tampering: Tampering) -> bool:
+async def _send_tampered(simulator: Simulator, tampering: Tampering, spec: AdapterSpec) -> bool:
     request = simulator.tampered(tampering, time.time())
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
         answer = await _post(client, request)
         if tampering == "replay":
-            repeated = await _post(client, request)
-            is_duplicate = repeated.is_success and repeated.json().get("status") == "duplicate"
-            return _judge(
-                is_right=answer.is_success and is_duplicate, expected="the second one to be a duplicate"
-            )
+            return _judge_repetition(answer, await _post(client, request), spec)
     return _judge(is_right=answer.status_code == _REFUSED, expected="a refusal")
 
 
-def _greetings(adapter: Adapter, configured: ProviderConfig, target: str) -> list[GreetingRequest]:
+def _judge_repetition(first: httpx.Response, second: httpx.Response, spec: AdapterSpec) -> bool:
+    """Whether a repetition was answered as such, where that can be seen."""
+    are_successes = first.is_success and second.is_success
+    if not spec.tells_repetitions:
+        typer.echo("Nothing tells its repetitions from other events, so that both count.")
+    elif spec.success:
+        typer.echo("Its sender is to get the same answer each time; the gateway's log has the outcome.")
+    else:
+        is_duplicate = second.is_success and second.json().get("status") == "duplicate"
+        return _judge(is_right=are_successes and is_duplicate, expected="the second one to be a duplicate")
+    return _judge(is_right=are_successes, expected="success for both")
+
+
+def _greetings(
+    adapter: Adapter, configured: ProviderConfig, secret: str | None, target: str
+) -> list[GreetingRequest]:
     """All handshakes of a sender."""
     if not adapter.spec.handshakes:
         raise OperatorError(f"{adapter.name} has no handshake")
-    secret = configured.secret_texts()[0] if configured.secrets else None
     token, url = configured.handshake_token_text(), configured.public_url or target
     return [
         make_greeting(adapter, spec, secret, token, url, time.time(), configured.parameters)

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from gateway.app import Gateway
+from gateway.child import Child
 from gateway.cli.runtime import run
 from gateway.config import Config, load_config
 from gateway.counting import shared_tallies
@@ -17,7 +18,6 @@ from gateway.errors import ConfigurationError, OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
 from gateway.server import listening, serve
 from gateway.supervisor import Supervisor
-from gateway.worker import Worker
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         with suppress(OperatorError):  # the workers say what is wrong with it
             config = read()
 
-    def work(worker: Worker) -> None:
+    def work(worker: Child) -> None:
         configure_logs(logs, worker.slot)
         try:
             if worker.predecessor:

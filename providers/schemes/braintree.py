@@ -33,6 +33,11 @@ class BraintreeSpec(SchemeSpec):
 
     scheme: Literal["braintree"] = Field(description="The family of the scheme.")
 
+    @property
+    def signed_places(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
+        return ("body:/bt_payload",)
+
     def scheme_for(self, layout: Layout) -> BraintreeScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
         return BraintreeScheme()

@@ -48,8 +48,10 @@ def read_chain(pem: bytes) -> list[Certificate]:
     from cryptography.x509 import InvalidVersion, load_pem_x509_certificates  # noqa: PLC0415
 
     try:
-        return load_pem_x509_certificates(pem)[:_LONGEST_CHAIN]
-    except InvalidVersion as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of what no authority issues, such as a negative serial number
+            return load_pem_x509_certificates(pem)[:_LONGEST_CHAIN]
+    except (InvalidVersion, Warning) as error:
         raise ValueError(str(error)) from None
 
 

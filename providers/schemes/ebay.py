@@ -54,6 +54,11 @@ class EbaySpec(SchemeSpec):
 
     scheme: Literal["ebay"] = Field(description="The family of the scheme.")
 
+    @property
+    def fetches_keys(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.fetches_keys`: with the credentials in the secret."""
+        return True
+
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)

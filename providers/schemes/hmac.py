@@ -30,7 +30,7 @@ from providers.schemes.timestamps import Affix, HeaderName, Timestamp, Timestamp
 from providers.secrets import SecretFormat, decode_secret
 
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
-Separator = Literal[",", " ", ";", "&"]
+Separator = Literal[",", ", ", " ", ";", "&"]
 
 _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
 """A place of which people are told the last step."""
@@ -150,6 +150,13 @@ class HmacSpec(SchemeSpec):
     def is_body_bound(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.is_body_bound`."""
         return self.binds_body
+
+    @property
+    def signed_places(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
+        if self.binds_body:
+            return super().signed_places
+        return [field for field in template_fields(self.signed) if field.startswith(("body:", "item:"))]
 
     @property
     def template(self) -> str:

@@ -32,7 +32,8 @@ class HmacVerifier(StaticVerifier):
         self._render = scheme.template.render
         self._names = [header.lower().encode() for header in spec.headers]
         self._prefix = spec.prefix.encode()
-        self._separator = spec.separator.encode() if spec.separator else None
+        # Elements are stripped, so that a sender may put a space behind its commas or not.
+        self._separator = (spec.separator.strip() or " ").encode() if spec.separator else None
         self._algorithm = spec.algorithm
         self._encode = ENCODERS[spec.encoding]
         self._folds_case = spec.encoding == "hex"

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field, StringConstraints
 
-from providers.forms import Fields, parse_form
+from providers.forms import Fields, parse_form, write_form
 from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.forms import media_type, only, read_pairs
@@ -78,7 +78,7 @@ class Layout:
         fields = _fields(request)
         if self._form_json in fields:
             payload = fields | {self._form_json: orjson.dumps(payload).decode()}
-        return urlencode(payload, doseq=True).encode()
+        return write_form(payload, request.headers.get(b"content-type") or b"")
 
     def _is_form(self, request: RawRequest) -> bool:
         stated = media_type(request.headers)

@@ -29,6 +29,7 @@ from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
+    WHOLE_BODY,
     KeyNeeded,
     KeyRequest,
     SchemeSpec,
@@ -74,6 +75,11 @@ class PaypalSpec(SchemeSpec):
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
         return names[:1] == [b"paypal-transmission-id"]
+
+    @property
+    def signed_places(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
+        return (WHOLE_BODY,)  # by a checksum: enough for accidents, and not for forgers
 
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""

@@ -54,6 +54,11 @@ class PlaidSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return True
 
+    @property
+    def fetches_keys(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.fetches_keys`: with the credentials in the secret."""
+        return True
+
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return _TOKENS.make_secret()

@@ -69,8 +69,9 @@ class PlivoScheme:
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`providers.schemes.scheme.Scheme.sign`."""
-        headers = {f"{self.spec.header}-Nonce": str(int(now * 1_000_000))}
+        """See :meth:`providers.schemes.scheme.Scheme.sign`; a nonce that is there already is kept."""
+        nonce = request.headers.get(self._nonce) or b"%d" % (now * 1_000_000)
+        headers = {f"{self.spec.header}-Nonce": nonce.decode("latin-1")}
         message = self._message(with_headers(request, headers))
         headers[self.spec.header] = write_hmac(
             decode_secret(secret, "raw"), message, "sha256", "base64"

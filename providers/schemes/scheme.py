@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 5
 """Signatures in one request that are looked at; a sender that rotates its secret sends two."""
 
+WHOLE_BODY = "body:"
+"""The place that is the body itself."""
+
 _LONGEST_SECONDS = 12
 
 
@@ -141,6 +144,11 @@ class SchemeSpec(BaseModel):
         return True
 
     @property
+    def signed_places(self) -> Sequence[str]:
+        """The places in the body that are signed, :data:`WHOLE_BODY` for all of it."""
+        return (WHOLE_BODY,) if self.is_body_bound else ()
+
+    @property
     def template(self) -> str:
         """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
         return "{body}"
@@ -154,6 +162,11 @@ class SchemeSpec(BaseModel):
     def needs_secret(self) -> bool:
         """Whether nothing can be verified without a configured secret; else the keys are fetched."""
         return True
+
+    @property
+    def fetches_keys(self) -> bool:
+        """Whether the sender's keys are fetched, unless they are configured."""
+        return not self.needs_secret
 
     @property
     def needed_parameters(self) -> Sequence[str]:

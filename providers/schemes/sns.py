@@ -69,6 +69,11 @@ class SnsSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_secret`."""
         return False
 
+    @property
+    def signed_places(self) -> Sequence[str]:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
+        return ("body:/Message",)
+
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS["2"])

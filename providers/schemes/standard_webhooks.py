@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -20,6 +21,7 @@ from providers.schemes.scheme import (
     MAX_CANDIDATES,
     NO_PARAMETERS,
     SchemeSpec,
+    SecretPair,
     Signed,
     StaticVerifier,
     check_tolerance,
@@ -64,6 +66,11 @@ class StandardWebhooksSpec(SchemeSpec):
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return True
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        return SecretPair(secret, secret)
 
     def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""

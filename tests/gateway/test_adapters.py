@@ -74,7 +74,7 @@ def test_a_word_that_finds_nothing_is_told() -> None:
 
 def test_what_proves_an_adapter_is_told_where_it_is_known() -> None:
     """In words."""
-    assert ("proven by", "real deliveries") in facts("github", {"github": ["corpus"]})
+    assert ("proven by", "real deliveries") in facts("github", {"github": {"corpus": []}})
     assert "proven by" not in dict(facts("github", {}))
 
 

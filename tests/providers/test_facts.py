@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from providers import Adapter, Headers, RawRequest, SignatureRejected
+from providers import Adapter, Headers, RawRequest, SignatureRejected, registry
 from providers.spec import AdapterSpec
+from support.deliveries import parameters_of
 
 VECTORS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "vectors.yaml").read_text("utf-8"))
 each = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
@@ -46,6 +47,15 @@ def fault(vector: dict[str, Any], secret: str | None = None) -> str | None:
 def test_what_a_sender_published_is_accepted(vector: dict[str, Any]) -> None:
     """With its own secret, at the moment when it was sent."""
     assert fault(vector) is None
+
+
+@each
+def test_its_adapter_accepts_it(vector: dict[str, Any]) -> None:
+    """As it stands in the registry."""
+    for name in vector["adapters"]:
+        adapter = registry.load(name)
+        bound = adapter.bind([vector["secret"]], parameters_of(adapter))
+        assert bound.verify(request_of(vector), vector.get("now", 0)).secret_slot == 0
 
 
 @each

@@ -28,6 +28,7 @@ from providers import (
 )
 from providers import VerifiedRequest as Verified
 from providers import request as internals
+from providers.forms import parse_form
 from providers.identity import MAX_ATTRIBUTE, UNKNOWN_TYPE
 from providers.schemes.jwt import JwtSpec
 from providers.schemes.scheme import KeyNeeded
@@ -56,6 +57,7 @@ SIGNED_BODIES = [
 ]
 WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_moment]
 WITH_IDS = [name for name in NAMES if registry.load(name).spec.event_id]
+ALWAYS_WITH_IDS = [name for name in WITH_IDS if not registry.load(name).spec.is_id_optional]
 IN_HEADERS = [name for name in NAMES if signing(name)]
 ELSEWHERE = [name for name in NAMES if not signing(name)]
 
@@ -152,9 +154,14 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
 
 def _texts(delivery: Delivered) -> Iterator[str]:
     """All texts in the payload as they stand in the body."""
-    body = delivery.request.body
-    if delivery.sample.reading == "form":
-        yield from (pair.partition(b"=")[2].decode() for pair in body.split(b"&"))
+    body: str | bytes = delivery.request.body
+    content_type = delivery.request.headers.get("Content-Type", "")
+    if content_type.startswith("multipart/"):
+        body = str(
+            parse_form(delivery.request.body, content_type.encode())[str(delivery.adapter.spec.form_json)]
+        )
+    elif delivery.sample.reading == "form":
+        yield from (pair.partition(b"=")[2].decode() for pair in delivery.request.body.split(b"&"))
         return
     waiting = [json.loads(body)]
     while waiting:
@@ -250,7 +257,7 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
             assert schema.explain(item) == []
 
 
-@pytest.mark.parametrize("name", WITH_IDS)
+@pytest.mark.parametrize("name", ALWAYS_WITH_IDS)
 def test_without_the_id_that_it_always_has_it_is_refused(name: str) -> None:
     """An event that cannot be told from others must not become a duplicate of one."""
     bound = delivered(name).bind()

@@ -41,7 +41,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Worker:
+class Child:
     """The worker.
 
     Attributes:
