@@ -28,6 +28,7 @@ from providers import (
 )
 from providers import VerifiedRequest as Verified
 from providers import request as internals
+from providers.forms import parse_form
 from providers.identity import MAX_ATTRIBUTE, UNKNOWN_TYPE
 from providers.schemes.jwt import JwtSpec
 from providers.schemes.scheme import KeyNeeded
@@ -153,8 +154,11 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
 
 def _texts(delivery: Delivered) -> Iterator[str]:
     """All texts in the payload as they stand in the body."""
-    body = delivery.request.body
-    if delivery.sample.reading == "form":
+    body, media_type = delivery.request.body, delivery.sample.media_type
+    if media_type.startswith("multipart/"):
+        fields = parse_form(body, media_type.encode())
+        body = str(fields[str(delivery.adapter.spec.form_json)]).encode()
+    elif delivery.sample.reading == "form":
         yield from (pair.partition(b"=")[2].decode() for pair in body.split(b"&"))
         return
     waiting = [json.loads(body)]
