@@ -46,8 +46,10 @@ _FORM_JSON = {"slack": "payload", "mandrill": "mandrill_events"}
 # that are not here give none: the digest of the event serves.
 _IDS = {
     "adyen": [
-        "{/NotificationRequestItem/pspReference}:{/NotificationRequestItem/eventCode}"
-        ":{/NotificationRequestItem/success}"
+        (
+            "{/NotificationRequestItem/pspReference}:{/NotificationRequestItem/eventCode}"
+            ":{/NotificationRequestItem/success}"
+        )
     ],
     "aws_eventbridge": ["{/id}", "{/Records/0/Sns/MessageId}"],
     "aws_sns": ["{/MessageId}"],
@@ -64,7 +66,12 @@ _IDS = {
     "line": ["{/webhookEventId}"],
     "linear": ["{Linear-Delivery}"],
     "mailersend": ["{/data/id}"],
-    "mailgun": ["{/event-data/id}", "{/event-data/event}:{/signature/token}", "{/event}:{/token}", "{/token}"],
+    "mailgun": [
+        "{/event-data/id}",
+        "{/event-data/event}:{/signature/token}",
+        "{/event}:{/token}",
+        "{/token}",
+    ],
     "mailtrap": ["{/event_id}"],
     "mandrill": ["{/_id}:{/event}:{/ts}"],
     "monday": ["{/event/triggerUuid}"],
@@ -169,7 +176,11 @@ def _delivery(folder: Path, entry: Mapping[str, Any]) -> Delivery:
     place = f"misc/{file.partition('.')[0]}" if folder.name == "misc" else folder.name
     is_platform = folder.name == "adyen" and kind.startswith("balancePlatform.")
     name = "adyen_platform" if is_platform else _ADAPTERS.get(place, place.replace("-", "_"))
-    media_type, body, fields = entry["content_type"], (folder / entry.get("wire_file", file)).read_bytes(), None
+    media_type, body, fields = (
+        entry["content_type"],
+        (folder / entry.get("wire_file", file)).read_bytes(),
+        None,
+    )
     if media_type.startswith("application/x-www-form-urlencoded"):
         shown = json.loads((folder / file).read_bytes())
         if "wire_file" not in entry:
@@ -234,7 +245,11 @@ def sign(delivery: Delivery, url: str, now: float) -> Wire:
     for name in ("svix-id", "webhook-id"):
         if f"{{{name}}}" in _IDS.get(delivery.adapter.name, ()):
             headers.setdefault(name, made_up)
-    secret = secrets_of(delivery.adapter.name).sender if delivery.adapter.name != "hmac" else settings(delivery)["secrets"][0]
+    secret = (
+        secrets_of(delivery.adapter.name).sender
+        if delivery.adapter.name != "hmac"
+        else settings(delivery)["secrets"][0]
+    )
     request = RawRequest(
         body=delivery.body,
         headers=Headers([(name.encode(), value.encode("latin-1")) for name, value in headers.items()]),
