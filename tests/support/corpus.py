@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig
 from providers import Adapter, Headers, RawRequest
-from support.deliveries import parameters_of, secrets_of
+from support.deliveries import URL, parameters_of, secrets_of
 
 _NO_DELIVERIES = {"json-parsing", "naughty-strings", "signature-vectors"}
 _DECODE = json.JSONDecoder().raw_decode
@@ -152,12 +152,12 @@ class Wire:
     """A delivery that is signed.
 
     Attributes:
-        url: the address with its query.
+        query: of the address, where the sender signs in there.
         headers: all fields.
         body: the bytes.
     """
 
-    url: str
+    query: str
     headers: dict[str, str]
     body: bytes
 
@@ -221,6 +221,7 @@ def settings(delivery: Delivery) -> dict[str, Any]:
     needs_token = any(handshake.needs_token for handshake in delivery.adapter.spec.handshakes)
     return {
         "adapter": name,
+        "public_url": URL,
         "secrets": [secrets_of(name).receiver if name != "hmac" else "the secret of a made-up sender"],
         **({"parameters": parameters} if parameters else {}),
         **({"handshake_token": "what it shows"} if needs_token else {}),
@@ -234,8 +235,8 @@ def _adapter(name: str) -> Adapter:
     return adapter_of(ProviderConfig.model_validate({"adapter": name, "secrets": ["0" * 16], **extra}))
 
 
-def sign(delivery: Delivery, url: str, now: float) -> Wire:
-    """The delivery as its sender sends it to ``url`` at ``now``, in Unix seconds.
+def sign(delivery: Delivery, now: float) -> Wire:
+    """The delivery as its sender sends it at ``now``, in Unix seconds, to the address that :func:`settings` has.
 
     Signatures that came with it were made with secrets that nobody has, and are replaced. An id that is signed and
     that the collection has not kept is made of the body.
@@ -253,13 +254,13 @@ def sign(delivery: Delivery, url: str, now: float) -> Wire:
     request = RawRequest(
         body=delivery.body,
         headers=Headers([(name.encode(), value.encode("latin-1")) for name, value in headers.items()]),
-        path=urlsplit(url).path,
+        path=urlsplit(URL).path,
         query=b"",
-        url=url,
+        url=URL,
     )
     signed = delivery.adapter.scheme.sign(request, secret, now, parameters_of(delivery.adapter))
     headers |= {name.lower(): value for name, value in signed.headers.items()}
-    return Wire(f"{url}?{signed.query.decode()}" if signed.query else url, headers, signed.body)
+    return Wire(signed.query.decode(), headers, signed.body)
 
 
 def expected(delivery: Delivery, wire: Wire) -> list[Expected]:
