@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig
 from providers import Adapter, Headers, RawRequest
-from support.deliveries import parameters_of, secrets_of
+from support.deliveries import URL, parameters_of, secrets_of
 
 _NO_DELIVERIES = {"json-parsing", "naughty-strings", "signature-vectors"}
 _DECODE = json.JSONDecoder().raw_decode
@@ -46,10 +46,7 @@ _FORM_JSON = {"slack": "payload", "mandrill": "mandrill_events"}
 # that are not here give none: the digest of the event serves.
 _IDS = {
     "adyen": [
-        (
-            "{/NotificationRequestItem/pspReference}:{/NotificationRequestItem/eventCode}"
-            ":{/NotificationRequestItem/success}"
-        )
+        ":".join(f"{{/NotificationRequestItem/{name}}}" for name in ("pspReference", "eventCode", "success"))
     ],
     "aws_eventbridge": ["{/id}", "{/Records/0/Sns/MessageId}"],
     "aws_sns": ["{/MessageId}"],
@@ -96,6 +93,9 @@ _IDS = {
     "woocommerce": ["{X-WC-Webhook-Delivery-ID}"],
     "zoom": ["{/payload/object/uuid}:{/event}:{/event_ts}", "{x-zm-signature}"],
 }
+
+# Of these a header may tell the type, which is then part of what the digest is of.
+_TYPES_IN_HEADERS = {"bitbucket_server", "commercelayer", "gitee", "gogs", "harness", "lemon_squeezy"}
 
 # What the index calls otherwise, by file.
 _OTHER_WORDS = {
@@ -152,12 +152,12 @@ class Wire:
     """A delivery that is signed.
 
     Attributes:
-        url: the address with its query.
+        query: of the address, where the sender signs in there.
         headers: all fields.
         body: the bytes.
     """
 
-    url: str
+    query: str
     headers: dict[str, str]
     body: bytes
 
@@ -221,6 +221,7 @@ def settings(delivery: Delivery) -> dict[str, Any]:
     needs_token = any(handshake.needs_token for handshake in delivery.adapter.spec.handshakes)
     return {
         "adapter": name,
+        "public_url": URL,
         "secrets": [secrets_of(name).receiver if name != "hmac" else "the secret of a made-up sender"],
         **({"parameters": parameters} if parameters else {}),
         **({"handshake_token": "what it shows"} if needs_token else {}),
@@ -234,8 +235,8 @@ def _adapter(name: str) -> Adapter:
     return adapter_of(ProviderConfig.model_validate({"adapter": name, "secrets": ["0" * 16], **extra}))
 
 
-def sign(delivery: Delivery, url: str, now: float) -> Wire:
-    """The delivery as its sender sends it to ``url`` at ``now``, in Unix seconds.
+def sign(delivery: Delivery, now: float) -> Wire:
+    """The delivery as its sender sends it at ``now``, in Unix seconds, to the address that :func:`settings` has.
 
     Signatures that came with it were made with secrets that nobody has, and are replaced. An id that is signed and
     that the collection has not kept is made of the body.
@@ -253,13 +254,13 @@ def sign(delivery: Delivery, url: str, now: float) -> Wire:
     request = RawRequest(
         body=delivery.body,
         headers=Headers([(name.encode(), value.encode("latin-1")) for name, value in headers.items()]),
-        path=urlsplit(url).path,
+        path=urlsplit(URL).path,
         query=b"",
-        url=url,
+        url=URL,
     )
     signed = delivery.adapter.scheme.sign(request, secret, now, parameters_of(delivery.adapter))
     headers |= {name.lower(): value for name, value in signed.headers.items()}
-    return Wire(f"{url}?{signed.query.decode()}" if signed.query else url, headers, signed.body)
+    return Wire(signed.query.decode(), headers, signed.body)
 
 
 def expected(delivery: Delivery, wire: Wire) -> list[Expected]:
@@ -268,18 +269,26 @@ def expected(delivery: Delivery, wire: Wire) -> list[Expected]:
         return []
     if delivery.fields is not None:
         fields = {name: values[0] for name, values in parse_qs(wire.body.decode("latin-1")).items()}
-        return [Expected(_id(delivery, wire, fields) or sha256(wire.body).hexdigest(), None)]
+        return [Expected(_id(delivery, wire, fields) or _digest(delivery, wire.body), None)]
     text = wire.body.decode()
     if delivery.headers["Content-Type"].startswith("application/x-www-form-urlencoded"):
         (text,) = parse_qs(text)[_FORM_JSON[delivery.adapter.name]]
     items = _items(delivery, text)
     if items is None:
-        digest = sha256(wire.body).hexdigest()
-        return [Expected(_id(delivery, wire, json.loads(text)) or digest, text.encode())]
-    return [
-        Expected(_id(delivery, wire, json.loads(item)) or sha256(item.encode()).hexdigest(), item.encode())
-        for item in items
-    ]
+        event_id = _id(delivery, wire, json.loads(text)) or _digest(delivery, wire.body)
+        return [Expected(event_id, text.encode())]
+    events: dict[str, bytes] = {}
+    for data in map(str.encode, items):
+        event_id = _id(delivery, wire, json.loads(data)) or _digest(delivery, data)
+        if events.setdefault(event_id, data) != data:  # one of the two has an id that is not its own
+            events[_digest(delivery, data)] = data
+    return [Expected(event_id, data) for event_id, data in events.items()]
+
+
+def _digest(delivery: Delivery, data: bytes) -> str:
+    if delivery.event_type and delivery.adapter.name in _TYPES_IN_HEADERS:
+        data = b"%b\0%b" % (delivery.event_type.encode(), data)
+    return sha256(data).hexdigest()
 
 
 def _items(delivery: Delivery, text: str) -> list[str] | None:
