@@ -582,11 +582,9 @@ def telegram(request: Request) -> None:
 
 
 def telnyx(request: Request) -> None:
-    from nacl.signing import VerifyKey  # what the library itself verifies with
+    from telnyx import Telnyx
 
-    signed = f"{request.field('telnyx-timestamp')}|{request.text}".encode()
-    key = VerifyKey(base64.b64decode(request.secret))
-    key.verify(signed, base64.b64decode(request.field("telnyx-signature-ed25519")))
+    Telnyx(api_key="none", public_key=request.secret).webhooks.unwrap(request.text, headers=request.lower)
 
 
 def twilio(request: Request) -> None:
@@ -701,7 +699,7 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "supabase": ("standardwebhooks", standard_webhooks),
     "svix": ("svix", svix),
     "telegram": ("aiogram", telegram),
-    "telnyx": ("PyNaCl", telnyx),
+    "telnyx": ("telnyx", telnyx),
     "twilio": ("twilio", twilio),
     "twitch": ("twitchAPI", twitch),
     "vonage": ("vonage-jwt", vonage),
