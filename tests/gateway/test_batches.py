@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from gateway.batches import MAX_ITEMS, split
 from gateway.errors import BodyTooLarge
 from gateway.pipeline import AT_A_TIME
+from gateway.publishers import Message
 from support.acme import Acme
 from support.waiting import wait_until_async
 
@@ -214,6 +215,24 @@ async def test_a_partial_failure_is_no_success(acme: Acme) -> None:
     assert (await acme.post(items("a", "b", "c"), X_Delivery="d")).json()["status"] == "accepted"
     assert acme.published == ["a", "c", "b"]
     assert (await acme.post(items("a", "b", "c"))).json()["status"] == "duplicate"
+
+
+async def test_the_answer_waits_for_the_slowest_event(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event whose confirm is still to come is not safe."""
+    publish, confirmed = acme.publisher._publish, asyncio.Event()
+
+    async def publish_slowly(message: Message) -> None:
+        if message.message_id == "b":
+            await confirmed.wait()
+        await publish(message)
+
+    monkeypatch.setattr(acme.publisher, "_publish", publish_slowly)
+    task = asyncio.create_task(acme.post(items("a", "b")))
+    await wait_until_async(lambda: acme.claim("a") == b"done")
+    await asyncio.wait({task}, timeout=0.1)
+    assert not task.done()
+    confirmed.set()
+    assert (await task).status_code == 202
 
 
 async def test_after_a_failure_no_more_are_begun(acme: Acme) -> None:

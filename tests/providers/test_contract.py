@@ -1202,7 +1202,7 @@ def _names_of(case: Case) -> list[bytes]:
 
 
 @each
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_arbitrary_requests_raise_nothing_but_rejections(case: Case, data: st.DataObject) -> None:
     """And the verdict on the same request is always the same."""
@@ -1219,7 +1219,7 @@ def test_arbitrary_requests_raise_nothing_but_rejections(case: Case, data: st.Da
 
 
 @each
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_nearly_good_requests_raise_nothing_but_rejections(case: Case, data: st.DataObject) -> None:
     """One header of a good request is spoiled somewhere; it is refused, unless the bytes are read the same."""
@@ -1238,7 +1238,7 @@ def test_nearly_good_requests_raise_nothing_but_rejections(case: Case, data: st.
 
 
 @each
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(body=st.binary(max_size=300), other=st.binary(max_size=300), age=st.integers(-5, 5))
 def test_only_the_signed_body_is_proven(case: Case, body: bytes, other: bytes, age: int) -> None:
     """Whatever it is, and whatever the other one is."""

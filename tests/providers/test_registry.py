@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ from providers import (
 )
 from providers import VerifiedRequest as Verified
 from providers import request as internals
+from providers.forms import parse_form
 from providers.identity import MAX_ATTRIBUTE, UNKNOWN_TYPE
 from providers.schemes.jwt import JwtSpec
 from providers.schemes.scheme import KeyNeeded
@@ -121,15 +123,17 @@ def test_with_a_field_of_its_signature_twice_it_is_refused(name: str) -> None:
             assert refused(delivery, delivery.raw(extra=((field.lower().encode(), second),)))
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", IN_HEADERS)
-def test_a_damaged_field_of_its_signature_is_refused(name: str, damage: str) -> None:
+def test_a_damaged_field_of_its_signature_is_refused(name: str) -> None:
     """Nothing else is raised, whatever is in it."""
     delivery = delivered(name)
-    for field in signing(name):
+    for field, damage in product(signing(name), DAMAGES):
         damaged = DAMAGES[damage](delivery.request.headers[field])
         if damaged != delivery.request.headers[field]:
-            assert refused(delivery, delivery.raw(delivery.request.headers | {field: damaged})), field
+            assert refused(delivery, delivery.raw(delivery.request.headers | {field: damaged})), (
+                field,
+                damage,
+            )
 
 
 def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
@@ -141,8 +145,6 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
         value = signed.url.rpartition("=")[2]
         return value, lambda text: delivery.raw(url=signed.url.removesuffix(value) + text)
     assert signed.body != unsigned
-    if delivery.sample.reading == "jwt":
-        return signed.body.decode(), lambda text: delivery.raw(body=text.encode("latin-1"))
     new = [part for part in _texts(delivery) if part.encode() not in unsigned]
     value = max(new, key=len).rpartition("%7C")[2]  # of Braintree's pairs of key and signature, the second
     return value, lambda text: delivery.raw(body=signed.body.replace(value.encode(), text.encode("latin-1")))
@@ -150,8 +152,11 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
 
 def _texts(delivery: Delivered) -> Iterator[str]:
     """All texts in the payload as they stand in the body."""
-    body = delivery.request.body
-    if delivery.sample.reading == "form":
+    body, media_type = delivery.request.body, delivery.sample.media_type
+    if media_type.startswith("multipart/"):
+        fields = parse_form(body, media_type.encode())
+        body = str(fields[str(delivery.adapter.spec.form_json)]).encode()
+    elif delivery.sample.reading == "form":
         yield from (pair.partition(b"=")[2].decode() for pair in body.split(b"&"))
         return
     waiting = [json.loads(body)]
@@ -163,13 +168,13 @@ def _texts(delivery: Delivered) -> Iterator[str]:
             yield json.dumps(value)[1:-1]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_damaged_signature_in_the_query_or_the_body_is_refused(name: str, damage: str) -> None:
+def test_a_damaged_signature_in_the_query_or_the_body_is_refused(name: str) -> None:
     """As it is in a header."""
     delivery = delivered(name)
     value, with_signature = _elsewhere(delivery)
-    assert refused(delivery, with_signature(DAMAGES[damage](value)))
+    for kind, damage in DAMAGES.items():
+        assert refused(delivery, with_signature(damage(value))), kind
 
 
 @pytest.mark.parametrize("name", SIGNED_BODIES)
@@ -249,13 +254,14 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALWAYS_WITH_IDS)
-@pytest.mark.parametrize("payload", [{}, {"id": ""}, None, [], "text", 7], ids=repr)
-def test_without_the_id_that_it_always_has_it_is_refused(name: str, payload: object) -> None:
+def test_without_the_id_that_it_always_has_it_is_refused(name: str) -> None:
     """An event that cannot be told from others must not become a duplicate of one."""
-    delivery = delivered(name)
+    bound = delivered(name).bind()
     nothing = Verified(RawRequest(body=b"", headers=Headers([])), 0, proof=internals.PROOF)
-    with pytest.raises(BadEventId):
-        delivery.bind().identify(nothing, payload)
+    payloads: list[object] = [{}, {"id": ""}, None, [], "text", 7]
+    for payload in payloads:
+        with pytest.raises(BadEventId):
+            bound.identify(nothing, payload)
 
 
 @pytest.mark.parametrize("name", WITH_IDS)
@@ -302,7 +308,7 @@ def _stuff(value: object, text: str) -> object:
     return text
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 @each
 def test_nothing_but_a_rejection_is_raised(name: str, data: st.DataObject) -> None:

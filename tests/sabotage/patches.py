@@ -286,10 +286,10 @@ PATCHES = (
         "tests/providers/test_registry.py::test_an_id_that_is_told_to_be_signed_cannot_be_changed",
     ),
     Patch(
-        "a token is right when it begins right",
+        "any token will do for one",
         "providers/schemes/token.py",
         "if hmac.compare_digest(self._digests[slot], digest):",
-        "if hmac.compare_digest(self._digests[slot][:1], digest[:1]) or len(shown) < 1:",
+        "if self._digests[slot] and digest:",
         "tests/providers/test_own_schemes.py::test_a_token_is_the_whole_of_it",
     ),
     Patch(
@@ -459,8 +459,8 @@ PATCHES = (
         "a delivery is answered when the first of its events is safe",
         "gateway/pipeline.py",
         "        async with asyncio.TaskGroup() as group:\n            for _ in range(min(len(waiting), AT_A_TIME)):\n                group.create_task(deliver_next())\n",
-        "        running = [asyncio.ensure_future(deliver_next()) for _ in range(min(len(waiting), AT_A_TIME))]\n        await running[0]\n",
-        f"{_BATCHES}::test_a_partial_failure_is_no_success",
+        "        running = [asyncio.ensure_future(deliver_next()) for _ in range(min(len(waiting), AT_A_TIME))]\n        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)\n",
+        f"{_BATCHES}::test_the_answer_waits_for_the_slowest_event",
     ),
     Patch(
         "after a failure the rest of a delivery is begun all the same",
