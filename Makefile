@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format bench ledger sabotage oracles evidence providers lock image install clean services
+.PHONY: help run test check format bench ledger sabotage oracles evidence pages lock image install clean services
 MAKEFLAGS += --no-print-directory
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -59,7 +59,10 @@ oracles: $(VENV)/.dev $(VENV)/.installed ## Let the senders' own libraries judge
 evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (ARGS="the folder of real deliveries")
 	PYTHONPATH=tests $(BIN)/python -m oracles.evidence $(ARGS)
 
-providers: $(VENV)/.installed ## Write docs/providers.md from the adapters and what proves them
+# Not called after what it writes: providers is a folder, and what is installed depends on it.
+pages: $(VENV)/.installed ## Write the pages in docs/ that are made from the program
+	$(BIN)/gateway check --reference > docs/configuration.md
+	$(BIN)/gateway check --json-schema > docs/config.schema.json
 	$(BIN)/gateway providers --reference --evidence tests/providers/evidence.yaml > docs/providers.md
 
 lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)

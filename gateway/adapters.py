@@ -100,7 +100,7 @@ def _page(evidence: Evidence) -> Iterator[str]:
     yield "# Providers"
     yield ""
     yield (
-        f"The {len(names)} adapters that come with the gateway, made from their descriptions; `make providers` writes "
+        f"The {len(names)} adapters that come with the gateway, made from their descriptions; `make pages` writes "
         "this page. Any other sender is a block in `config.yaml` (`adapter: hmac`)."
     )
     yield ""

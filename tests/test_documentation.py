@@ -53,7 +53,7 @@ def test_the_readme_lists_every_answer_with_its_status() -> None:
 
 
 def test_the_page_of_the_providers_is_up_to_date() -> None:
-    """Made anew by `make providers`."""
+    """Made anew by `make pages`."""
     assert providers_page(PROOFS) == (ROOT / "docs/providers.md").read_text("utf-8")
 
 
@@ -84,12 +84,12 @@ def _value(variable: str, given: dict[str, str]) -> str:
 
 
 def test_the_reference_of_the_configuration_is_up_to_date() -> None:
-    """Made anew by `gateway check --reference > docs/configuration.md`."""
+    """Made anew by `make pages`."""
     assert reference.render() == (ROOT / "docs/configuration.md").read_text("utf-8")
 
 
 def test_the_json_schema_of_the_configuration_is_up_to_date() -> None:
-    """Made anew by `gateway check --json-schema > docs/config.schema.json`."""
+    """Made anew by `make pages`."""
     assert config_schema() == json.loads((ROOT / "docs/config.schema.json").read_text("utf-8"))
 
 
