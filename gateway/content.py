@@ -55,6 +55,7 @@ class Reader:
         first = next(iter(spec.content))
         self._default_type = _UNNAMED if "*" in first else first
         self._form_json = spec.form_json
+        self._needs_form_json = spec.needs_form_json
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = pointer_steps(spec.batch) if spec.batch else None
@@ -107,6 +108,8 @@ class Reader:
             fields |= _xml_in(fields.get(self._form_xml))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
+            if self._needs_form_json:
+                raise UnsupportedMediaType
             return Content(fields, orjson.dumps(fields))
         if not isinstance(text, str):
             raise MalformedRequest("the field that holds JSON is repeated, or a file")

@@ -13,8 +13,10 @@ from urllib.parse import urlencode
 import orjson
 
 from gateway.errors import OperatorError
+from gateway.samples import stated
 from providers import Headers, RawRequest
 from providers.adapter import Adapter
+from providers.forms import write_form
 from providers.handshake import HandshakeSpec
 from providers.schemes.scheme import NO_PARAMETERS
 from providers.sources import header_name, pointer_steps
@@ -122,13 +124,13 @@ def _write(adapter: Adapter, spec: HandshakeSpec, payload: Any, headers: dict[st
         return b""
     media_type, reading = next(iter(adapter.spec.content.items()))
     if not spec.is_signed:
-        media_type, reading = "application/json", spec.content
-    is_form = reading == "form"
-    headers["Content-Type"] = FORM if is_form else media_type
-    if not is_form:
+        media_type, reading = FORM if spec.content == "form" else "application/json", spec.content
+    headers["Content-Type"] = content_type = stated(media_type)
+    if reading != "form":
         return orjson.dumps(payload or {})
     field = adapter.spec.form_json if spec.is_signed else None
-    return urlencode({field: orjson.dumps(payload)} if field else payload or {}).encode()
+    fields = {field: orjson.dumps(payload).decode()} if field else payload or {}
+    return write_form(fields, content_type.encode())
 
 
 def _raw(method: str, headers: Mapping[str, str], query: str, body: bytes, url: str) -> RawRequest:

@@ -87,13 +87,19 @@ def sample_of(adapter: Adapter, event_type: str, body: bytes) -> Sample:
     return Sample(event_type, media_type, reading, body)
 
 
+def stated(media_type: str) -> str:
+    """The ``Content-Type`` of a body of that type: with a boundary where it has parts."""
+    if media_type.startswith("multipart/"):
+        return f"{media_type}; boundary={_BOUNDARY}"
+    return media_type.replace("*/*", "application/octet-stream")
+
+
 def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, reading in content.items():
             if reading == wanted:
-                boundary = f"; boundary={_BOUNDARY}" if media_type.startswith("multipart/") else ""
-                return media_type.replace("*/*", "application/octet-stream") + boundary, reading
+                return stated(media_type), reading
     return next(iter(content.items()))
 
 

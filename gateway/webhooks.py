@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -244,13 +245,14 @@ def _check_head(head: Head) -> None:
 
 
 def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest:
+    public_url = endpoint.public_url
     return RawRequest(
         body=b"",
         method=head.method,
         headers=head.headers,
-        path=head.path.decode("latin-1"),
+        path=urlsplit(public_url).path or "/" if public_url else head.path.decode("latin-1"),
         query=head.query,
-        url=_url_of(head, endpoint.public_url, proxies) if endpoint.adapter.needs_url else "",
+        url=_url_of(head, public_url, proxies) if endpoint.adapter.needs_url else "",
     )
 
 

@@ -69,6 +69,9 @@ class DeliverySpec(IdentitySpec):
         description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
+    needs_form_json: bool = Field(
+        default=False, description="Whether a form without that field is none of its sender's."
+    )
     form_xml: str | None = Field(
         None,
         max_length=64,

@@ -75,7 +75,7 @@ class MercadoPagoScheme:
     ) -> Signed:
         """See :meth:`providers.schemes.scheme.Scheme.sign`."""
         moment = _MOMENT.write(now)
-        message = _manifest(request, moment.encode())
+        message = _manifests(request, moment.encode())[0]
         signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()
         return Signed({_HEADER: f"ts={moment},v1={signature}"}, request.body, request.query)
 
@@ -84,20 +84,23 @@ def _read(request: RawRequest) -> Claim:
     value = single(request.headers, _HEADER.encode(), "signature_missing")
     moment, signature = read_elements(value, [b"ts", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim([_manifest(request, moment)], [signature], moment=seconds, is_body_bound=False)
+    return Claim(_manifests(request, moment), [signature], moment=seconds, is_body_bound=False)
 
 
-def _manifest(request: RawRequest, moment: bytes) -> bytes:
-    """What is signed. A part whose source is absent is left out, so that no other may look like one."""
-    manifest = b""
-    parameters = read_pairs(request.query)
-    if any(name == b"data.id" for name, _ in parameters):
-        resource = only(parameters, b"data.id", "signed_header_missing").lower()
-        manifest += b"id:%b;" % _checked(resource)
+def _manifests(request: RawRequest, moment: bytes) -> list[bytes]:
+    """What is signed. A part whose source is absent is left out, so that no other may look like one.
+
+    The id is in lower case according to the documentation, and as it came according to the sender's own library.
+    """
+    manifest = b"ts:%b;" % moment
     if b"x-request-id" in request.headers:
         request_id = single(request.headers, b"x-request-id", "signed_header_missing")
-        manifest += b"request-id:%b;" % _checked(request_id)
-    return manifest + b"ts:%b;" % moment
+        manifest = b"request-id:%b;" % _checked(request_id) + manifest
+    parameters = read_pairs(request.query)
+    if all(name != b"data.id" for name, _ in parameters):
+        return [manifest]
+    resource = _checked(only(parameters, b"data.id", "signed_header_missing"))
+    return [b"id:%b;" % spelling + manifest for spelling in dict.fromkeys([resource.lower(), resource])]
 
 
 def _checked(text: bytes) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -69,7 +68,8 @@ class StandardWebhooksSpec(SchemeSpec):
 
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        key = bytes.fromhex(super().make_secret().sender)
+        secret = "whsec_" + base64.b64encode(key).decode()
         return SecretPair(secret, secret)
 
     def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:

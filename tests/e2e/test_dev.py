@@ -12,13 +12,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gateway.adapters import block
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
 from support.ports import free_ports
 from support.waiting import wait_until
 
 PROVIDERS = ("stripe", "github", "acme")
+UNLIKE = (
+    "discord",
+    "adyen",
+    "postmark",
+    "twilio",
+    "slack",
+    "telnyx",
+    "dropbox_sign",
+    "aws_sns",
+    "mailgun",
+    "standard_webhooks",
+)
+"""Senders that have next to nothing in common."""
+
 SHIPPED = Path(__file__).resolve().parent.parent.parent / "config.yaml"
 
 
@@ -32,6 +49,19 @@ def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
 def arrivals(program: Program, provider: str) -> list[str]:
     """The ids of the events of one provider that the worker got."""
     return re.findall(rf"^worker got  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
+
+
+def address_of(program: Program) -> str:
+    """Where senders call."""
+    found = re.search(r"senders call  (http://\S+)/webhooks/", program.stdout)
+    assert found
+    return found[1]
+
+
+def configure(folder: Path, *blocks: str) -> None:
+    """Write a configuration with these providers."""
+    lines = [f"  {line}" for text in blocks for line in text.splitlines()]
+    (folder / "config.yaml").write_text("\n".join(["providers:", *lines]) + "\n")
 
 
 def wait_for_samples(program: Program) -> None:
@@ -130,3 +160,46 @@ def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) 
         assert f"cannot listen at {address}" in second.stderr
         assert "--bind" in second.stderr
         assert second.stderr.count("\n") == 1
+
+
+def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
+    """With the blocks that `gateway providers` shows and nothing set; keys in pairs and fetched ones among them."""
+    configure(tmp_path, *map(block, UNLIKE))
+    with dev(tmp_path) as program:
+        wait_until(lambda: all(arrivals(program, name) for name in UNLIKE), 30, "the samples arrived")
+        for name in UNLIKE:
+            url = f"{address_of(program)}/webhooks/{name}"
+            sent = run_gateway("send", name, "--url", url, cwd=tmp_path)
+            spoiled = run_gateway("send", name, "--tamper", "signature", "--url", url, cwd=tmp_path)
+            assert (sent.returncode, sent.stderr) == (0, "")
+            assert spoiled.stdout.endswith("As it should be.\n")
+        wait_until(
+            lambda: all(len(arrivals(program, name)) == 2 for name in UNLIKE), 10, "those that were sent came"
+        )
+        assert "aws_sns is verified with a key made here" in program.stdout
+        assert "PRIVATE KEY" not in program.stdout
+        assert program.stop(signal.SIGINT) == 0
+        assert program.stderr == ""
+        assert "Traceback" not in program.stdout
+
+
+def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path) -> None:
+    """Where the public one is configured, what is missing is told in one line."""
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = key.public_key().public_bytes_raw().hex()
+    configure(tmp_path, block("discord").replace("${DISCORD_WEBHOOK_SECRET}", public))
+    with dev(tmp_path) as program:
+        program.wait_for("no sample of discord")
+        url = f"{address_of(program)}/webhooks/discord"
+        without = run_gateway("send", "discord", "--url", url, cwd=tmp_path)
+        with_it = run_gateway("send", "discord", "--url", url, "--key", "key.pem", cwd=tmp_path)
+        with_other = run_gateway("send", "discord", "--url", url, "--key", "config.yaml", cwd=tmp_path)
+
+        assert without.returncode == 1
+        assert "--key" in without.stderr
+        assert without.stderr.count("\n") == 1
+        assert with_it.returncode == 0, with_it.stderr
+        assert with_other.returncode == 1
+        assert with_other.stderr.startswith("config.yaml: is not a private key in PEM")
+        assert program.stop(signal.SIGINT) == 0

@@ -538,7 +538,7 @@ _TYPES = [
         for encoding in ["gzip", "deflate", "br", "zstd", "identity, gzip", "x"]
     ),
     Input(42, "a form with a part in JSON", _form_with_part, _BAD_TYPE),
-    Input(43, "GitHub's form", _form_of_github, _BAD_TYPE),
+    Input(43, "GitHub's form", _form_of_github, _ACCEPTED),
 ]
 
 INPUTS = [*_BODIES, *_FRAMING, *_HEADS, *_LINES, *_TYPES]

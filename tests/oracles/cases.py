@@ -22,6 +22,9 @@ from providers.schemes.scheme import SecretPair
 from support.certificates import issue
 from support.deliveries import URL, parameters_of
 
+ADDRESS = f"{URL}?site=eu&data.id=123456"
+"""Where all go; many senders sign it, one of them nothing but the id in it."""
+
 NOTE = {"note": "naïve ☃"}
 """Is put into each body that is a JSON object, so that its bytes count and not its characters."""
 
@@ -44,8 +47,6 @@ ASCII = frozenset({"airtable"})
 
 THEIRS: Mapping[str, Callable[[str], str]] = {
     "bigcommerce": lambda secret: base64.b64encode(secret.encode()).decode(),
-    "openai": "whsec_{}".format,
-    "replicate": "whsec_{}".format,
 }
 """What a secret of ours is to the libraries, where that is something else."""
 
@@ -107,7 +108,7 @@ def signed(name: str, pair: SecretPair, now: float) -> Case:
     """A request as we sign it."""
     adapter = registry.load(name)
     parameters = parameters_of(adapter)
-    simulator = Simulator(adapter, pair.sender, URL, _sample(adapter), parameters=parameters)
+    simulator = Simulator(adapter, pair.sender, ADDRESS, _sample(adapter), parameters=parameters)
     request = simulator.make(now)
     return Case(name, pair.receiver, parameters, now, request.url, request.headers, request.body.decode())
 
@@ -117,7 +118,7 @@ def unsigned(name: str, pair: SecretPair, now: float) -> Case:
     adapter = registry.load(name)
     sample = _sample(adapter)
     headers = {"Content-Type": sample.media_type, **sample.headers}
-    return Case(name, pair.receiver, parameters_of(adapter), now, URL, headers, sample.body.decode())
+    return Case(name, pair.receiver, parameters_of(adapter), now, ADDRESS, headers, sample.body.decode())
 
 
 def _sample(adapter: Adapter) -> Sample:

@@ -83,11 +83,9 @@ const verifiers = {
   }],
   jira_connect: ["atlassian-jwt", async (request) => {
     const jwt = require("atlassian-jwt");
-    const address = new URL(request.url);
     const token = field(request, "authorization").replace(/^JWT /, "");
     const claims = jwt.decodeSymmetric(token, request.secret, jwt.SymmetricAlgorithm.HS256);
-    const asked = jwt.fromMethodAndPathAndBody(
-      request.method, address.pathname, Object.fromEntries(address.searchParams), undefined);
+    const asked = jwt.fromMethodAndUrl(request.method, request.url);
     must(claims.qsh === jwt.createQueryStringHash(asked));
   }],
   line: ["@line/bot-sdk", async (request) => {
@@ -176,9 +174,7 @@ const signers = {
   }],
   jira_connect: ["atlassian-jwt", async (request) => {
     const jwt = require("atlassian-jwt");
-    const address = new URL(request.url);
-    const asked = jwt.fromMethodAndPathAndBody(
-      request.method, address.pathname, Object.fromEntries(address.searchParams), undefined);
+    const asked = jwt.fromMethodAndUrl(request.method, request.url);
     const moment = Math.floor(Date.now() / 1000);
     const claims = { iss: "oracle", iat: moment, exp: moment + 180, qsh: jwt.createQueryStringHash(asked) };
     const token = jwt.encodeSymmetric(claims, request.secret, jwt.SymmetricAlgorithm.HS256);

@@ -154,7 +154,7 @@ def discord(request: Request) -> None:
 def dropbox_sign(request: Request) -> None:
     from dropbox_sign import EventCallbackHelper, EventCallbackRequest
 
-    content = request.form["json"] if b"json=" in request.body else request.text
+    content = request.text[request.text.index("{") : request.text.rindex("}") + 1]  # the only field of a form
     must(EventCallbackHelper.is_valid(request.secret, EventCallbackRequest.init(json.loads(content))))
 
 
@@ -169,6 +169,15 @@ def elevenlabs(request: Request) -> None:
 
     client = ElevenLabs(api_key="none")
     client.webhooks.construct_event(request.text, request.field("ElevenLabs-Signature"), request.secret)
+
+
+def fusionauth(request: Request) -> None:
+    import hashlib
+
+    import jwt
+
+    claims = jwt.decode(request.field("X-FusionAuth-Signature-JWT"), request.secret, algorithms=["HS256"])
+    must(claims["request_body_sha256"] == base64.b64encode(hashlib.sha256(request.body).digest()).decode())
 
 
 def github(request: Request) -> None:
@@ -376,6 +385,12 @@ def modern_treasury(request: Request) -> None:
     must(client.webhooks.validate_signature(request.text, request.lower, key=request.secret))
 
 
+def monday(request: Request) -> None:
+    import jwt
+
+    jwt.decode(request.field("Authorization"), request.secret, algorithms=["HS256"])
+
+
 def mollie(request: Request) -> None:
     from mollie.utils.webhooks import SignatureValidator
 
@@ -409,11 +424,17 @@ def paddle(request: Request) -> None:
     must(Verifier(60).verify(incoming, Secret(request.secret)))
 
 
+def paddle_classic(request: Request) -> None:
+    """What is signed is told by the library, which does no more than that."""
+    from phpserialize import dumps
+
+    fields = request.form
+    signature = base64.b64decode(fields.pop("p_signature"))
+    _verify_rsa(request.secret, signature, dumps(dict(sorted(fields.items()))), "sha1")
+
+
 def paypal(request: Request) -> None:
     """What is signed is told by the library, which checks it with a function that pyOpenSSL has no longer."""
-    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from paypalrestsdk.notifications import WebhookEvent
 
     signed = WebhookEvent._get_expected_sig(
@@ -423,8 +444,16 @@ def paypal(request: Request) -> None:
         request.text,
     )
     signature = base64.b64decode(request.field("PAYPAL-TRANSMISSION-SIG"))
-    key: Any = load_pem_public_key(request.secret.encode())
-    key.verify(signature, signed.encode(), PKCS1v15(), SHA256())
+    _verify_rsa(request.secret, signature, signed.encode(), "sha256")
+
+
+def _verify_rsa(public_key: str, signature: bytes, signed: bytes, digest: str) -> None:
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.hashes import SHA1, SHA256
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key: Any = load_pem_public_key(public_key.encode())
+    key.verify(signature, signed, PKCS1v15(), {"sha1": SHA1, "sha256": SHA256}[digest]())
 
 
 def plaid(request: Request) -> None:
@@ -553,11 +582,9 @@ def telegram(request: Request) -> None:
 
 
 def telnyx(request: Request) -> None:
-    from nacl.signing import VerifyKey  # what the library itself verifies with
+    from telnyx import Telnyx
 
-    signed = f"{request.field('telnyx-timestamp')}|{request.text}".encode()
-    key = VerifyKey(base64.b64decode(request.secret))
-    key.verify(signed, base64.b64decode(request.field("telnyx-signature-ed25519")))
+    Telnyx(api_key="none", public_key=request.secret).webhooks.unwrap(request.text, headers=request.lower)
 
 
 def twilio(request: Request) -> None:
@@ -593,6 +620,12 @@ def vonage(request: Request) -> None:
     must(claims["payload_hash"] == hashlib.sha256(request.body).hexdigest())
 
 
+def wix(request: Request) -> None:
+    import jwt
+
+    jwt.decode(request.text, request.secret, algorithms=["RS256"])
+
+
 def workos(request: Request) -> None:
     from workos.webhooks._verification import verify_event
 
@@ -618,6 +651,7 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "dropbox_sign": ("dropbox-sign", dropbox_sign),
     "easypost": ("easypost", easypost),
     "elevenlabs": ("elevenlabs", elevenlabs),
+    "fusionauth": ("PyJWT", fusionauth),
     "github": ("gidgethub", github),
     "gitlab": ("gidgetlab", gitlab),
     "gitlab_signed": ("standardwebhooks", standard_webhooks),
@@ -639,9 +673,11 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "meta": ("pywa", meta),
     "modern_treasury": ("modern-treasury", modern_treasury),
     "mollie": ("mollie-api-py", mollie),
+    "monday": ("PyJWT", monday),
     "netlify": ("PyJWT", netlify),
     "openai": ("openai", openai),
     "paddle": ("paddle-python-sdk", paddle),
+    "paddle_classic": ("phpserialize", paddle_classic),
     "paypal": ("paypalrestsdk", paypal),
     "plaid": ("PyJWT", plaid),
     "plivo": ("plivo", plivo),
@@ -663,10 +699,11 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "supabase": ("standardwebhooks", standard_webhooks),
     "svix": ("svix", svix),
     "telegram": ("aiogram", telegram),
-    "telnyx": ("PyNaCl", telnyx),
+    "telnyx": ("telnyx", telnyx),
     "twilio": ("twilio", twilio),
     "twitch": ("twitchAPI", twitch),
     "vonage": ("vonage-jwt", vonage),
+    "wix": ("PyJWT", wix),
     "workos": ("workos", workos),
 }
 """What each adapter's sender gives its customers, or the library that its documentation names."""

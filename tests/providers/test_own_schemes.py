@@ -125,6 +125,8 @@ def test_mercado_pago_leaves_out_what_is_absent() -> None:
     """And nothing that is there can pass for another part."""
     plain, with_id = "https://example.com/in", "https://example.com/in?data.id=AB1"
     assert mercado_pago(f"id:ab1;request-id:r-1;ts:{NOW};", with_id, "r-1") is None
+    assert mercado_pago(f"id:AB1;request-id:r-1;ts:{NOW};", with_id, "r-1") is None
+    assert mercado_pago(f"id:aB1;request-id:r-1;ts:{NOW};", with_id, "r-1") == "signature_mismatch"
     assert mercado_pago(f"request-id:r-1;ts:{NOW};", plain, "r-1") is None
     assert mercado_pago(f"id:ab1;ts:{NOW};", with_id, None) is None
     assert mercado_pago(f"id:ab1;request-id:r-1;ts:{NOW}000;", with_id, "r-1", f"{NOW}000") is None

@@ -145,8 +145,6 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
         value = signed.url.rpartition("=")[2]
         return value, lambda text: delivery.raw(url=signed.url.removesuffix(value) + text)
     assert signed.body != unsigned
-    if delivery.sample.reading == "jwt":
-        return signed.body.decode(), lambda text: delivery.raw(body=text.encode("latin-1"))
     new = [part for part in _texts(delivery) if part.encode() not in unsigned]
     value = max(new, key=len).rpartition("%7C")[2]  # of Braintree's pairs of key and signature, the second
     return value, lambda text: delivery.raw(body=signed.body.replace(value.encode(), text.encode("latin-1")))
@@ -154,14 +152,12 @@ def _elsewhere(delivery: Delivered) -> tuple[str, Callable[[str], RawRequest]]:
 
 def _texts(delivery: Delivered) -> Iterator[str]:
     """All texts in the payload as they stand in the body."""
-    body: str | bytes = delivery.request.body
-    content_type = delivery.request.headers.get("Content-Type", "")
-    if content_type.startswith("multipart/"):
-        body = str(
-            parse_form(delivery.request.body, content_type.encode())[str(delivery.adapter.spec.form_json)]
-        )
+    body, media_type = delivery.request.body, delivery.sample.media_type
+    if media_type.startswith("multipart/"):
+        fields = parse_form(body, media_type.encode())
+        body = str(fields[str(delivery.adapter.spec.form_json)]).encode()
     elif delivery.sample.reading == "form":
-        yield from (pair.partition(b"=")[2].decode() for pair in delivery.request.body.split(b"&"))
+        yield from (pair.partition(b"=")[2].decode() for pair in body.split(b"&"))
         return
     waiting = [json.loads(body)]
     while waiting:

@@ -39,7 +39,6 @@ def described(signature: dict[str, Any], **identity: Any) -> AdapterSpec:
         ({"encoding": "base32"}, "base64url"),
         ({"separator": "|"}, "Input should be"),
         ({"separator": ""}, "Input should be"),
-        ({"separator": ", "}, "Input should be"),
         ({"secret_format": "utf-8"}, "Input should be"),
         ({"header": ""}, "String should match pattern"),
         ({"header": "X_Signature"}, "String should match pattern"),

@@ -19,6 +19,7 @@ PARAMETERS = {
     "topic_arn": "arn:aws:sns:eu-west-1:123456789012:acme-example",
     "audience": URL,
     "email": "push@acme-example.iam.gserviceaccount.com",
+    "environment": "production",
 }
 """What the adapters are told that declare them; any word for the others."""
 
