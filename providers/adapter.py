@@ -17,7 +17,15 @@ from providers.identity import (
 from providers.rejections import BadEventId, SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
-from providers.sources import Delivery, Getter, compile_by_type, compile_sources, header_name, places_of
+from providers.sources import (
+    Delivery,
+    Getter,
+    compile_by_type,
+    compile_sources,
+    header_name,
+    places_of,
+    pointer_steps,
+)
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
 
@@ -83,6 +91,7 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self._mask = mask
+        self._batch = pointer_steps(spec.batch) if spec.batch else []
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
@@ -142,7 +151,7 @@ class BoundAdapter:
         event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
         if self._mask:
             masked = self._mask(delivery.item)
-            shown = masked if delivery.item is payload else payload
+            shown = masked if item is _WHOLE else _without(payload, self._batch)
             delivery = Delivery(request.headers, request.query, shown, masked)
         identity = Identity(
             event_id,
@@ -189,3 +198,11 @@ class _Nobody(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         raise SignatureRejected("signature_mismatch")
+
+
+def _without(payload: object, batch: list[str]) -> object:
+    """The payload without the events in it, none of which is masked there."""
+    if not batch:
+        return None
+    step, rest = batch[0], batch[1:]
+    return {**payload, step: _without(payload.get(step), rest)} if isinstance(payload, dict) else None

@@ -80,3 +80,11 @@ def test_the_program_does_not_know_its_command_line(path: Path) -> None:
     if path == Path("gateway/__main__.py"):
         return
     assert not any(name.startswith("gateway.cli") for name in imports_of(path))
+
+
+def test_the_names_of_files_can_stand_anywhere() -> None:
+    """In a Makefile, which splits at blanks, and on file systems that know no colon."""
+    names = [path.name for package in (*PACKAGES, "schemas") for path in (ROOT / package).rglob("*")]
+    odd = [name for name in names if not re.fullmatch(r"[A-Za-z0-9._%-]+", name)]
+
+    assert odd == []

@@ -147,6 +147,7 @@ async def test_the_events_of_a_list_are_masked_one_by_one(tmp_path: Path) -> Non
         batch="body:/events",
         event_id="item:/issue/id",
         actor="item:/sender/login",
+        subject="body:/events/0/issue/title",
         redact=REDACT,
     )
 
