@@ -6,13 +6,23 @@ Such a scheme says what was signed and where the signature stands; keys, compari
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import Headers, RawRequest
 from providers.schemes.encodings import ENCODERS, Encoding
-from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, check_tolerance
+from providers.schemes.scheme import (
+    MAX_CANDIDATES,
+    NO_PARAMETERS,
+    SchemeSpec,
+    StaticVerifier,
+    check_tolerance,
+)
+from providers.secrets import decode_secret
+from providers.units import Duration
 
 
 class Claim(NamedTuple):
@@ -69,6 +79,32 @@ class ClaimVerifier(StaticVerifier):
             check_tolerance(claim.moment, now, self._tolerance)
         request.signed = None if claim.is_body_bound else proven
         return matched
+
+
+class TimedSpec(SchemeSpec):
+    """A sender that signs with the text of the secret, in hexadecimal, and a moment that is among what it signs."""
+
+    tolerance: Duration = Field(
+        300.0, description="How far the timestamp may be from our clock, before or after."
+    )
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
+        return True
+
+
+class TimedScheme:
+    """The scheme of a :class:`TimedSpec`; ``read`` tells what a request claims."""
+
+    def __init__(self, spec: TimedSpec, read: Callable[[RawRequest], Claim]) -> None:
+        self._tolerance = spec.tolerance
+        self._read = read
+
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
+        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
+        keys = [decode_secret(secret, "raw") for secret in secrets]
+        return ClaimVerifier(keys, self._read, "hex", self._tolerance)
 
 
 def write_hmac(key: bytes, message: bytes, algorithm: str, encoding: Encoding) -> bytes:

@@ -8,57 +8,40 @@ alone, is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, read_elements, write_hmac
+from providers.schemes.claim import Claim, TimedScheme, TimedSpec, read_elements, write_hmac
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, Signed, single
 from providers.schemes.timestamps import Timestamp, TimestampSpec
 from providers.secrets import decode_secret
-from providers.units import Duration
 
 _HEADER = "X-Hook0-Signature"
 _MOMENT = Timestamp(TimestampSpec(element="t="))
 _MAX_NAMES = 32
 
 
-class CoinbaseCdpSpec(SchemeSpec):
+class CoinbaseCdpSpec(TimedSpec):
     """How the Coinbase Developer Platform signs."""
 
     scheme: Literal["coinbase_cdp"] = Field(description="The family of the scheme.")
-    tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
-    )
-
-    @property
-    def has_moment(self) -> bool:
-        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
-        return True
 
     def scheme_for(self, layout: Layout) -> CoinbaseCdpScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
-        return CoinbaseCdpScheme(self)
+        return CoinbaseCdpScheme(self, _read)
 
     def describe(self) -> str:
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the timestamp, listed headers and body, hex in {_HEADER}"
 
 
-class CoinbaseCdpScheme:
+class CoinbaseCdpScheme(TimedScheme):
     """The scheme of a :class:`CoinbaseCdpSpec`."""
-
-    def __init__(self, spec: CoinbaseCdpSpec) -> None:
-        self.spec = spec
-
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        keys = [decode_secret(secret, "raw") for secret in secrets]
-        return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS

@@ -8,7 +8,7 @@ since what comes after it would not be signed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import quote
 
@@ -16,12 +16,11 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, with_headers, write_hmac
+from providers.schemes.claim import Claim, TimedScheme, TimedSpec, with_headers, write_hmac
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, Signed, single
 from providers.schemes.timestamps import Timestamp, TimestampSpec
 from providers.secrets import decode_secret
-from providers.units import Duration
 
 _SIGNATURE = "x-contentful-signature"
 _SIGNED_HEADERS = "x-contentful-signed-headers"
@@ -32,38 +31,22 @@ _SAFE_IN_COMPONENT = "!*'()"
 _SAFE_IN_ADDRESS = "!*'();,/?:@&=+$#"
 
 
-class ContentfulSpec(SchemeSpec):
+class ContentfulSpec(TimedSpec):
     """How Contentful signs."""
 
     scheme: Literal["contentful"] = Field(description="The family of the scheme.")
-    tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
-    )
-
-    @property
-    def has_moment(self) -> bool:
-        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
-        return True
 
     def scheme_for(self, layout: Layout) -> ContentfulScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
-        return ContentfulScheme(self)
+        return ContentfulScheme(self, _read)
 
     def describe(self) -> str:
         """See :meth:`providers.schemes.scheme.SchemeSpec.describe`."""
         return f"HMAC-sha256 of method, path, listed headers and body, hex in {_SIGNATURE}"
 
 
-class ContentfulScheme:
+class ContentfulScheme(TimedScheme):
     """The scheme of a :class:`ContentfulSpec`."""
-
-    def __init__(self, spec: ContentfulSpec) -> None:
-        self.spec = spec
-
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        keys = [decode_secret(secret, "raw") for secret in secrets]
-        return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS

@@ -15,40 +15,31 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, read_elements, write_hmac
+from providers.schemes.claim import Claim, TimedScheme, TimedSpec, read_elements, write_hmac
 from providers.schemes.forms import only, read_pairs
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, Signed, single
 from providers.schemes.timestamps import Timestamp, TimestampSpec
 from providers.secrets import decode_secret
-from providers.units import Duration
 
 _HEADER = "x-signature"
 _MOMENT = Timestamp(TimestampSpec(element="ts=", unit="auto"))
 _PLAIN = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
-class MercadoPagoSpec(SchemeSpec):
+class MercadoPagoSpec(TimedSpec):
     """How Mercado Pago signs."""
 
     scheme: Literal["mercado_pago"] = Field(description="The family of the scheme.")
-    tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
-    )
 
     @property
     def is_body_bound(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.is_body_bound`."""
         return False
 
-    @property
-    def has_moment(self) -> bool:
-        """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
-        return True
-
     def scheme_for(self, layout: Layout) -> MercadoPagoScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""
-        return MercadoPagoScheme(self)
+        return MercadoPagoScheme(self, _read)
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
@@ -59,16 +50,8 @@ class MercadoPagoSpec(SchemeSpec):
         return f"HMAC-sha256 of data.id, x-request-id and the timestamp, hex in {_HEADER}"
 
 
-class MercadoPagoScheme:
+class MercadoPagoScheme(TimedScheme):
     """The scheme of a :class:`MercadoPagoSpec`."""
-
-    def __init__(self, spec: MercadoPagoSpec) -> None:
-        self.spec = spec
-
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        keys = [decode_secret(secret, "raw") for secret in secrets]
-        return ClaimVerifier(keys, _read, "hex", self.spec.tolerance)
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
