@@ -2,13 +2,13 @@
 
 A stream tells neither how many events it has nor that there are no more of them. So we ask with two consumers on
 one channel: one for what we look for, and a witness for the last chunk, which is always there. The broker serves
-them in their order: when the witness has come and the other has not, there is nothing more.
+them in their order: when the witness has come and the other has not, there is nothing more. Where events keep coming,
+the first that came after we began tells where to end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,7 +21,6 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from gateway.publishers import Message, PublishUnavailable
 from gateway.publishers.amqp import PublishConnection, connect
 from gateway.replay import Archived
-from gateway.replay.selection import received_at_of
 
 ROUTING_KEY_HEADER = "x-routing-key"
 
@@ -53,16 +52,18 @@ class ArchiveStream:
 
     async def read(self, since: float) -> AsyncGenerator[Archived, None]:
         """See :class:`gateway.replay.Archive`."""
-        began_at = time.time()
         start = datetime.fromtimestamp(max(0.0, since - _CLOCKS_DIFFER), UTC)
         last = await self._last_if_any_from(start)
         if last is None:
             return
         self.last, place, patience = last, -1, _PATIENCE
-        async with self._connection.channel() as channel:
+        messages, new = _Messages(), _Messages()
+        async with self._connection.channel() as channel, self._connection.channel() as beside:
+            await beside.set_qos(prefetch_count=1)
+            await self._consume(beside, new, "next")
             await channel.set_qos(prefetch_count=_PREFETCH)
-            messages: _Messages = asyncio.Queue()
             await self._consume(channel, messages, start)
+            end: int | None = None
             while True:
                 try:
                     message = await _next(messages, _QUIET)
@@ -76,7 +77,9 @@ class ArchiveStream:
                         ) from None
                     continue
                 place, patience = _place_of(message), _PATIENCE
-                if place > last and (received_at_of(message.body) or 0.0) > began_at:
+                if end is None and not new.empty():
+                    end = _place_of(await _next(new, _PATIENCE))
+                if end is not None and place >= end:
                     return
                 if place % _ACKNOWLEDGE_EVERY == 0:
                     await message.ack(multiple=True)
@@ -111,7 +114,7 @@ class ArchiveStream:
         """The first place of the last chunk, when there is an event at ``start`` or after it."""
         async with self._connection.channel() as channel:
             await channel.set_qos(prefetch_count=1)
-            messages: _Messages = asyncio.Queue()
+            messages = _Messages()
             sought = await self._consume(channel, messages, start)
             await self._consume(channel, messages, "last")
             try:
@@ -167,8 +170,8 @@ async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
             try:
                 async with connection.channel() as channel:
                     await channel.get_queue(stream)
-            except ChannelNotFoundEntity:
-                raise LookupError(f"there is no archive: the broker has no stream {stream!r}") from None
+            except ChannelNotFoundEntity as error:
+                raise LookupError(f"there is no archive: {error}") from error
             archive = ArchiveStream(url, stream, connection)
             try:
                 yield archive
