@@ -28,6 +28,7 @@ _CLOCKS_DIFFER = 300.0  # seconds, by which that of the broker may be behind tho
 _PREFETCH = 200
 _ACKNOWLEDGE_EVERY = 50
 _QUIET = 0.2  # seconds, after which we ask whether there is more
+_EMPTY_AFTER = 5.0
 _PATIENCE = 30.0
 
 _Place = str | int | datetime
@@ -118,7 +119,7 @@ class ArchiveStream:
             sought = await self._consume(channel, messages, start)
             await self._consume(channel, messages, "last")
             try:
-                message = await _next(messages, _PATIENCE / 3)
+                message = await _next(messages, _EMPTY_AFTER)
             except TimeoutError:  # it is empty
                 return None
             if message.consumer_tag != sought:

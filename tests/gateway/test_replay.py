@@ -393,6 +393,7 @@ async def test_what_is_taken_away_is_declared_again(
 ) -> None:
     """Though nothing is returned of what reaches the archive: soon events go all their ways again."""
     monkeypatch.setattr("gateway.publishers.rabbitmq._DECLARE_EVERY", 0.3)
+    monkeypatch.setattr("gateway.replay.rabbitmq._EMPTY_AFTER", 1.0)
     side = Side(tmp_path, rabbitmq_url)
     async with started(side.publisher), await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
