@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import time
@@ -18,7 +19,7 @@ from gateway.cli.tail import describe
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.publishers import Message
-from gateway.replay import Archive, Replay, open_archive
+from gateway.replay import Archive, NotThere, Replay, open_archive
 from gateway.replay.selection import Selection, marked
 
 
@@ -49,14 +50,19 @@ def run_replay(
     config = load_without_secrets(path)
     if provider is not None:
         find_provider(config, path, provider)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable()  # what a library complains of also comes as an exception, and is told by that
-    run(_replay(config, selection, None if is_dry else queue, limit, is_forced=is_forced))
+    try:
+        run(_replay(config, selection, None if is_dry else queue, limit, is_forced=is_forced))
+    except asyncio.CancelledError:  # by SIGTERM
+        raise KeyboardInterrupt from None
 
 
 async def _replay(
     config: Config, selection: Selection, queue: str | None, limit: int | None, *, is_forced: bool
 ) -> None:
+    task = asyncio.current_task()
+    assert task  # noqa: S101 -- we are in it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         async with open_archive(config) as archive:
             if queue is None:
@@ -65,9 +71,9 @@ async def _replay(
                 await archive.open_queue(queue)
                 deliver = _delivering(archive, queue, is_forced=is_forced)
                 await _run(archive, Replay(archive, selection, deliver, limit), f"replayed to {queue}")
-    except LookupError as error:
+    except NotThere as error:
         hint = "" if config.archive.enabled else "; archive.enabled is false"
-        raise OperatorError(f"{error.args[0]}{hint}") from error
+        raise OperatorError(f"{error}{hint}") from error
     except OSError as error:
         raise OperatorError(f"cannot replay: {error}") from error
 
@@ -77,7 +83,10 @@ def _delivering(archive: Archive, queue: str, *, is_forced: bool) -> Callable[[M
 
 
 async def _list(message: Message) -> None:
-    typer.echo(describe(message.body))
+    try:
+        typer.echo(describe(message.body))
+    except KeyError:  # published by another than a gateway
+        typer.echo(f"{message.routing_key}  {message.message_id}  {len(message.body)} bytes")
 
 
 async def _run(archive: Archive, replay: Replay, done: str) -> None:

@@ -20,6 +20,10 @@ _BATCH = 100  # messages whose confirms are waited for together
 _LARGEST_BATCH = 4 * 1024**2  # bytes, of which one message may be more
 
 
+class NotThere(Exception):
+    """There is no such archive, or no such queue."""
+
+
 class Archived(NamedTuple):
     """A message in the archive, and its place there: a number that grows."""
 
@@ -43,7 +47,7 @@ class Archive(Protocol):
         """Prepare to deliver to ``queue``.
 
         Raises:
-            LookupError: there is no such queue.
+            NotThere: there is no such queue.
         """
 
     def deliver(self, queue: str, message: Message) -> Awaitable[None]:
@@ -55,7 +59,7 @@ def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
 
     Raises:
         OSError: the broker cannot be reached.
-        LookupError: there is no archive.
+        NotThere: there is no archive.
     """
     exchange = config.rabbitmq.exchange
     # Imported here: a replay needs one of them.

@@ -20,7 +20,7 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from gateway.publishers import Message, PublishUnavailable
 from gateway.publishers.amqp import PublishConnection, connect
-from gateway.replay import Archived
+from gateway.replay import Archived, NotThere
 
 ROUTING_KEY_HEADER = "x-routing-key"
 
@@ -89,12 +89,12 @@ class ArchiveStream:
     async def open_queue(self, queue: str) -> None:
         """See :class:`gateway.replay.Archive`."""
         if queue == self._stream:
-            raise LookupError(f"{queue!r} is the archive itself")
+            raise NotThere(f"{queue!r} is the archive itself")
         try:
             async with self._connection.channel() as channel:
                 await channel.get_queue(queue)
         except ChannelNotFoundEntity:
-            raise LookupError(f"there is no queue {queue!r}; its worker makes it") from None
+            raise NotThere(f"there is no queue {queue!r}; its worker makes it") from None
         self._publishing = await connect(self._url, [], _PATIENCE)
 
     async def deliver(self, queue: str, message: Message) -> None:
@@ -172,7 +172,7 @@ async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
                 async with connection.channel() as channel:
                     await channel.get_queue(stream)
             except ChannelNotFoundEntity as error:
-                raise LookupError(f"there is no archive: {error}") from error
+                raise NotThere(f"there is no archive: {error}") from error
             archive = ArchiveStream(url, stream, connection)
             try:
                 yield archive

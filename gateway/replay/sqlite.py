@@ -13,7 +13,7 @@ import orjson
 from gateway.embedded import Database
 from gateway.publishers import Message
 from gateway.publishers.sqlite import enqueue
-from gateway.replay import Archived
+from gateway.replay import Archived, NotThere
 
 _PAGE = 100  # events read at a time
 
@@ -60,7 +60,7 @@ class ArchiveLog:
             lambda connection: connection.execute("SELECT 1 FROM queues WHERE name = ?", (queue,)).fetchone()
         )
         if not found:
-            raise LookupError(f"there is no queue {queue!r}; its worker makes it")
+            raise NotThere(f"there is no queue {queue!r}; its worker makes it")
 
     def deliver(self, queue: str, message: Message) -> asyncio.Future[None]:
         """See :class:`gateway.replay.Archive`."""
@@ -71,7 +71,7 @@ class ArchiveLog:
 async def open_log(database: Database) -> AsyncIterator[ArchiveLog]:
     """See :func:`gateway.replay.open_archive`."""
     if not database.path.exists():
-        raise LookupError(f"there is no archive: {database.path} is not there")
+        raise NotThere(f"there is no archive: {database.path} is not there")
     await database.start()
     try:
         yield ArchiveLog(database)

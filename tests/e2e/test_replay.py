@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gateway.consumers.sqlite import SqliteConsumer
 from gateway.embedded import Database
+from gateway.publishers import Message, Retention
+from gateway.publishers.sqlite import SqlitePublisher
+from providers.times import rfc3339_milliseconds
 from support import senders
-from support.gateway_process import GatewayProcess, Secrets
+from support.gateway_process import GatewayProcess, Program, Secrets
 from support.inbox import Inbox
 from support.senders import post
+from support.waiting import wait_until
 
 UNROUTED = "webhooks.unrouted"
 
@@ -67,6 +74,37 @@ def test_archived_events_are_listed_and_replayed_beside_the_gateway(
     assert "there is no queue 'nowhere'" in nowhere.stderr
     assert (aimless.returncode, timeless.returncode) == (2, 2)
     assert "Traceback" not in aimless.stderr + timeless.stderr
+
+
+def test_a_replay_that_is_ended_says_how_far_it_came(tmp_path: Path, fresh_secrets: Secrets) -> None:
+    """By SIGTERM, in the middle; what it counts is in the queue."""
+    gateway = GatewayProcess(tmp_path, fresh_secrets)
+    database = Database(tmp_path / "var")
+    publisher = SqlitePublisher(database, "webhooks", Retention(max_age=3600.0, max_size=1024**3))
+
+    async def fill() -> None:
+        await publisher.start()
+        received_at = rfc3339_milliseconds(time.time()).encode()
+        body = b'{"receivedat":"%b"}' % received_at
+        message = Message("webhooks", "stripe.payout.paid", "id", "", {}, body)
+        await asyncio.gather(*(publisher.publish(message) for _ in range(40_000)))
+        await database.run(lambda connection: connection.execute("DELETE FROM messages"))
+        await publisher.stop()
+
+    def delivered() -> int:
+        with closing(sqlite3.connect(database.path)) as connection:
+            (count,) = connection.execute("SELECT count(*) FROM messages").fetchone()
+        return int(count)
+
+    asyncio.run(fill())
+    words = ("replay", "--config", str(gateway.config), "--since", "1h", "--to", UNROUTED)
+    with Program(tmp_path, *words, extra=gateway.variables) as program:
+        wait_until(lambda: delivered() > 0, 30.0, "it delivers")
+        code = program.stop()
+
+    assert code == 130
+    assert 0 < delivered() < 40_000
+    assert f"{delivered():,} events of" in program.stderr
 
 
 def test_without_an_archive_there_is_nothing_to_replay(tmp_path: Path, fresh_secrets: Secrets) -> None:

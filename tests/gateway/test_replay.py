@@ -20,7 +20,7 @@ from gateway.embedded import Database
 from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.replay import Archived, Replay, open_archive
+from gateway.replay import Archived, NotThere, Replay, open_archive
 from gateway.replay.selection import Selection, marked
 from providers.times import rfc3339_milliseconds
 from support.rabbitmq_server import RabbitMQServer
@@ -249,11 +249,11 @@ async def test_a_replay_ends_though_events_keep_coming(side: Side) -> None:
 
 async def test_where_there_is_no_archive_or_no_queue_it_is_told(side: Side, tmp_path: Path) -> None:
     """In one line, before anything is read."""
-    with pytest.raises(LookupError, match="no queue 'billing-agent'"):
+    with pytest.raises(NotThere, match="no queue 'billing-agent'"):
         await side.replay(Selection(LONG_AGO, FAR_OFF))
     elsewhere = side.config.rabbitmq.model_copy(update={"exchange": "elsewhere"})
     away = side.config.model_copy(update={"data_dir": tmp_path / "away", "rabbitmq": elsewhere})
-    with pytest.raises(LookupError, match="there is no archive"):
+    with pytest.raises(NotThere, match="there is no archive"):
         async with open_archive(away):
             pass
 
@@ -420,7 +420,7 @@ async def test_what_is_taken_away_is_declared_again(
             condition,
             PATIENCE,
             "an event is archived and unrouted",
-            forgive=(PublishUnavailable, LookupError, aio_pika.exceptions.AMQPError),
+            forgive=(PublishUnavailable, NotThere, aio_pika.exceptions.AMQPError),
         )
 
 
@@ -437,4 +437,4 @@ async def test_after_a_restart_of_the_broker_the_archive_is_read_to_its_end(
         return len(await archived_in(tmp_path, rabbitmq_url)) == 500
 
     condition: Callable[[], bool | Awaitable[bool]] = has_all
-    await wait_until_async(condition, PATIENCE, "all is there", forgive=(OSError, LookupError))
+    await wait_until_async(condition, PATIENCE, "all is there", forgive=(OSError, NotThere))
