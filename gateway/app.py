@@ -27,7 +27,7 @@ from gateway.event import Envelope
 from gateway.keys import KeyStore
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
-from gateway.publishers import Publisher
+from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.redaction import Redaction
@@ -49,6 +49,7 @@ _FIXED = (
     "data_dir",
     "dedupe",
     "spool",
+    "archive",
 )
 """What a running gateway cannot change."""
 
@@ -190,10 +191,11 @@ def open_publisher(
     config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
 ) -> Publisher:
     """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
-    rabbitmq = config.rabbitmq
+    rabbitmq, archive = config.rabbitmq, config.archive
+    retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange)
-    broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout)
+        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
+    broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
     if not config.spool.enabled:
         return broker
     return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)

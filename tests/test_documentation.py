@@ -184,9 +184,15 @@ def test_the_parts_of_the_readiness_are_listed(tmp_path: Path) -> None:
 def test_the_limits_are_those_of_the_program() -> None:
     """As far as they can be configured."""
     reference_page = (ROOT / "docs/configuration.md").read_text("utf-8")
-    defaults = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", reference_page, re.MULTILINE))
-    plain = {"4 days": "4d"}
+    defaults = {
+        f"{section}.{key}": default
+        for section, table in re.findall(
+            r"^## `(\w+)`$(.*?)(?=^## )", reference_page, re.MULTILINE | re.DOTALL
+        )
+        for key, default in re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.MULTILINE)
+    }
+    plain = {"4 days": "4d", "7 days": "7d"}
     for name, value, setting in _table("limits", GUARANTEES):
-        for key in re.findall(r"`(?:server|redis|rabbitmq|dedupe|spool)\.(\w+)`", setting):
+        for key in re.findall(r"`((?:server|redis|rabbitmq|dedupe|spool|archive)\.\w+)`", setting):
             written = plain.get(value, value.replace(" ", "").replace(",", ""))
             assert written == defaults[key], name

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 
 import typer
 
+from gateway.cli.moments import parse_moment
 from gateway.cli.runtime import find_provider, load_with_dev_secrets
 from gateway.config import Config, ProviderConfig
 from gateway.config.loader import adapter_of
@@ -27,7 +27,7 @@ _ESCAPED = 6
 
 def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | None) -> None:
     """Say why the request in ``file`` verifies, or why it does not."""
-    moment = None if arrived_at is None else _moment(arrived_at)
+    moment = None if arrived_at is None else parse_moment(arrived_at, "--at")
     config, _ = load_with_dev_secrets(path)
     largest = max(each.max_body or config.server.max_body for each in config.providers.values())
     capture = read_capture(_read(file, largest * _ESCAPED + _OVERHEAD), largest)
@@ -88,19 +88,3 @@ def _read(file: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise OperatorError(f"{file}: is larger than any request that the gateway takes")
     return content
-
-
-def _moment(text: str) -> float:
-    try:
-        return float(text) if re.fullmatch(r"\d{1,11}(\.\d+)?", text) else _parse(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no time; write 2026-11-21T13:00:20Z or Unix seconds", param_hint="--at"
-        ) from None
-
-
-def _parse(text: str) -> float:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("without a zone")
-    return moment.timestamp()

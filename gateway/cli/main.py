@@ -261,6 +261,53 @@ def forget(
     run_forget(config, provider, event_id)
 
 
+@app.command()
+def replay(
+    since: Annotated[
+        str, typer.Option(help="Events received from then on: 2h for so long ago, or a time.", metavar="TIME")
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option(help="Events received up to then: RFC 3339, or Unix seconds.", metavar="TIME"),
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", "-p", help="Events of this provider alone.")
+    ] = None,
+    event: Annotated[
+        str, typer.Option(help="Event types: * stands for one word, # for any number.", metavar="PATTERN")
+    ] = "#",
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="The event with this id alone; may be given again.")
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="The queue that gets them.", metavar="QUEUE")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The oldest so many at most.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the events, and deliver none of them.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Have a worker handle also those that it has done already.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Deliver events from the archive once more, to one queue and in their order; needs archive.enabled.
+
+    The events are what they were, and marked `"replayed": true`. A worker that guards against doing an event twice
+    leaves out what it has done, unless there is --force. Ctrl-C ends it; what was delivered stays.
+
+    For example:
+
+    - `gateway replay --since 2h --provider stripe --event 'invoice.*' --dry-run`
+    - `gateway replay --since 2h --provider stripe --event 'invoice.*' --to billing-agent`
+    - `gateway replay --since 7d --id evt_1QxSamplePaidOrder --to billing-agent --force`
+
+    Exit codes: 0 all that was selected was delivered, 1 some was not, or there is no archive or no such queue,
+    2 the command is wrong, 3 the configuration is.
+    """
+    from gateway.cli.replay import run_replay
+
+    run_replay(config, to, since, until, provider, event, ids or [], limit, is_dry=dry_run, is_forced=force)
+
+
 schemas = typer.Typer(
     help="Look at the JSON Schemas that events are held to, propose one from samples, and compare two.",
     no_args_is_help=True,

@@ -167,7 +167,10 @@ class RabbitConfig(Section):
     )
     exchange: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(_check_exchange)
-    ] = Field("webhooks", description="The topic exchange; .unrouted and .quarantine are added to its name.")
+    ] = Field(
+        "webhooks",
+        description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
+    )
     confirm_timeout: Duration = Field(2.0, description="For the broker to confirm an event.")
 
 
@@ -188,6 +191,19 @@ class SpoolConfig(Section):
     max_size: Size = Field(
         1024**3, description="Bytes of events beyond which they are answered 503 all the same."
     )
+
+
+class ArchiveConfig(Section):
+    """Where published events are kept for `gateway replay`."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether they are: in the stream EXCHANGE.archive, or embedded in SQLite in data_dir.",
+    )
+    max_age: Duration = Field(
+        604_800.0, description="How long an event is kept; a stream may keep it longer."
+    )
+    max_size: Size = Field(10 * 1024**3, description="Bytes of events beyond which the oldest go.")
 
 
 class ProviderConfig(DeliverySpec):
@@ -257,6 +273,7 @@ class Config(Section):
     )
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
+    archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
     providers: dict[Name, ProviderConfig] = Field(
         min_length=1, description="The senders, by the last part of their path."
     )

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import orjson
+
 from gateway.embedded import Database
 from gateway.publishers.sqlite import declare
 
@@ -31,6 +33,7 @@ class Delivery:
         message_id: the CloudEvents id.
         body: the CloudEvent in JSON.
         deliveries: how often it was received, this time included.
+        headers: what can be filtered by without reading the body.
     """
 
     tag: int
@@ -38,6 +41,7 @@ class Delivery:
     message_id: str
     body: bytes
     deliveries: int
+    headers: dict[str, str]
 
 
 class SqliteConsumer:
@@ -96,10 +100,14 @@ class SqliteConsumer:
             rows = connection.execute(
                 "UPDATE messages SET visible_at = ?, deliveries = deliveries + 1 WHERE id IN "
                 "(SELECT id FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?) "
-                "RETURNING id, routing_key, message_id, body, deliveries",
+                "RETURNING id, routing_key, message_id, body, deliveries, headers",
                 (now + self._visibility, self._queue, now, limit),
             )
-            return sorted((Delivery(*row) for row in rows), key=lambda delivery: delivery.tag)
+            found = [
+                Delivery(tag, key, message_id, body, count, orjson.loads(headers))
+                for tag, key, message_id, body, count, headers in rows
+            ]
+            return sorted(found, key=lambda delivery: delivery.tag)
 
         return await self._database.run(receive)
 

@@ -11,6 +11,20 @@ CONTENT_TYPE = "application/cloudevents+json"
 APP_ID = "webhook-gateway"
 UNROUTED_SUFFIX = ".unrouted"
 QUARANTINE_SUFFIX = ".quarantine"
+ARCHIVE_SUFFIX = ".archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long the archive keeps an event: until one of the two is exceeded.
+
+    Attributes:
+        max_age: seconds.
+        max_size: bytes of all events.
+    """
+
+    max_age: float
+    max_size: int
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ Specification: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -127,17 +128,19 @@ class PublishConnection(asyncio.Protocol):
 
     Args:
         timeout: seconds that a confirm may take.
+        declare_every: seconds after which the topology is declared again.
 
     Attributes:
         lost: done, with the cause, when the connection is no longer usable.
         blocked: why the broker takes no messages at the moment (an alarm); empty when it does.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, declare_every: float = math.inf) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
         self._timeout = timeout
+        self._declare_every = declare_every
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, _Pending] = {}
@@ -273,7 +276,7 @@ class PublishConnection(asyncio.Protocol):
             await self.call(command)
 
     def _declare_again(self) -> None:
-        """A message came back that the topology has a place for: somebody has removed a part of it."""
+        """Somebody has removed a part of the topology, or may have: a message came back that it has a place for."""
         if self._declaring is None and self._loop.time() - self._declared_at > _DECLARE_EVERY:
             self._declaring = self._loop.create_task(self._declare(), name="declaring the topology again")
             self._declaring.add_done_callback(self._on_declared)
@@ -412,6 +415,8 @@ class PublishConnection(asyncio.Protocol):
         if oldest and now - oldest.sent_at > _LONGEST_UNCONFIRMED and not self.blocked:
             self.fail(ConnectionError(f"a message was not confirmed for {_LONGEST_UNCONFIRMED} s"))
             return
+        if now - self._declared_at > self._declare_every:
+            self._declare_again()
         if now - self._spoke_at > _HEARTBEAT / 2:
             self._write(_HEARTBEAT_FRAME)
         if now - self._heard_at > 2 * _HEARTBEAT:
@@ -449,8 +454,10 @@ _CAPABILITIES: FieldTable = {
 }
 
 
-async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> PublishConnection:
-    """Open a connection to the broker at ``url`` and declare ``topology``.
+async def connect(
+    url: str, topology: Sequence[base.Frame], timeout: float, declare_every: float = math.inf
+) -> PublishConnection:
+    """Open a connection to the broker at ``url`` and declare ``topology``, and again every so many seconds.
 
     Raises:
         OSError: the broker cannot be reached, or refuses (:class:`BrokerRefusal`).
@@ -458,7 +465,7 @@ async def connect(url: str, topology: Sequence[base.Frame], timeout: float) -> P
     parts = BrokerUrl.parse(url)
     context = ssl.create_default_context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
-    factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout)  # noqa: E731 -- typed for mypy
+    factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout, declare_every)  # noqa: E731 -- for mypy
     async with _within(_REACH_TIMEOUT):
         _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     try:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterable
+
+import orjson
 
 from gateway.embedded import Database
-from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable
+from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable, Retention
 from gateway.topics import matches
+
+_REMOVED_AT_ONCE = 64  # events, so that none waits for all that grew old while the gateway did not run
 
 
 class SqlitePublisher:
@@ -21,6 +25,8 @@ class SqlitePublisher:
     Args:
         database: the embedded database.
         exchange: the exchange for events; its ``.unrouted`` and ``.quarantine`` queues are made at start.
+        archive: how long the archive keeps events; None when there is none.
+        clock: Unix seconds.
     """
 
     trouble = ""
@@ -29,9 +35,17 @@ class SqlitePublisher:
     unconfirmed = 0
     spooled = corrupt = 0
 
-    def __init__(self, database: Database, exchange: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        exchange: str,
+        archive: Retention | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._exchange = exchange
+        self._archive = archive
+        self._clock = clock
 
     async def start(self) -> None:
         """See :class:`gateway.publishers.Publisher`."""
@@ -58,19 +72,52 @@ class SqlitePublisher:
             self.unconfirmed -= 1
 
     def _route(self, connection: sqlite3.Connection, message: Message) -> None:
-        now = time.time()
+        now = self._clock()
         connection.execute("DELETE FROM queues WHERE expires_at < ?", (now,))
         bindings = connection.execute(
             "SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,)
         )
         queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
-        connection.executemany(
-            "INSERT INTO messages (queue, routing_key, message_id, body, visible_at) VALUES (?, ?, ?, ?, ?)",
-            [
-                (queue, message.routing_key, message.message_id, message.body, now)
-                for queue in queues or {self._exchange + UNROUTED_SUFFIX}
-            ],
-        )
+        enqueue(connection, queues or {self._exchange + UNROUTED_SUFFIX}, message, now)
+        if self._archive and message.exchange == self._exchange:
+            _keep(connection, message, now, self._archive)
+
+
+def enqueue(connection: sqlite3.Connection, queues: Iterable[str], message: Message, now: float) -> None:
+    """Put ``message`` into each of ``queues``, which are there, to be received from ``now`` on."""
+    headers = orjson.dumps(message.headers).decode()
+    connection.executemany(
+        "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) VALUES (?, ?, ?, ?, ?, ?)",
+        [(queue, message.routing_key, message.message_id, message.body, now, headers) for queue in queues],
+    )
+
+
+def _keep(connection: sqlite3.Connection, message: Message, now: float, retention: Retention) -> None:
+    """Put ``message`` into the archive, and remove what has been there for too long."""
+    # Each row knows how many bytes were archived before it: no sum over what there is, however much.
+    last = connection.execute(
+        "SELECT starts_at + length(body) FROM archive ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    (start,) = last or (0,)
+    connection.execute(
+        "INSERT INTO archive (archived_at, starts_at, routing_key, message_id, type, headers, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            now,
+            start,
+            message.routing_key,
+            message.message_id,
+            message.type,
+            orjson.dumps(message.headers).decode(),
+            message.body,
+        ),
+    )
+    end = start + len(message.body)
+    connection.execute(
+        "DELETE FROM archive WHERE id IN (SELECT id FROM archive ORDER BY id LIMIT ?) "
+        "AND (archived_at < ? OR starts_at < ?)",
+        (_REMOVED_AT_ONCE, now - retention.max_age, end - retention.max_size),
+    )
 
 
 def declare(

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from gateway.publishers.sqlite import SqlitePublisher
 from support.waiting import wait_until_async
 
 EXCHANGE = "webhooks"
+HEADERS = {"provider": "github"}
 VISIBILITY = 30.0
 PATIENCE = 10.0
 
@@ -38,7 +39,7 @@ class Clock:
 
 def message(number: int | str, key: str = "github.push") -> Message:
     """An event that is told from others by its number."""
-    return Message(EXCHANGE, key, f"id-{number}", "com.github.push", {}, b"%b" % str(number).encode())
+    return Message(EXCHANGE, key, f"id-{number}", "com.github.push", HEADERS, b"%b" % str(number).encode())
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def test_messages_come_in_order_with_all_that_was_published(tmp_path: Path
         first = await consumer.receive()
         rest = await consumer.receive(limit=10)
 
-    assert [Delivery(first[0].tag, "github.issues.opened", "id-0", b"0", 1)] == first
+    assert [Delivery(first[0].tag, "github.issues.opened", "id-0", b"0", 1, HEADERS)] == first
     assert ids(rest) == ["id-1", "id-2", "id-3", "id-4"]
 
 
@@ -277,6 +278,19 @@ async def test_two_consumers_of_one_queue_share_its_messages(tmp_path: Path) -> 
     assert sorted(f"id-{number}" for number in range(40)) == sorted(
         each for batch in batches for each in ids(batch)
     )
+
+
+async def test_a_file_from_before_messages_had_headers_is_used_on(tmp_path: Path) -> None:
+    """Its messages have none; new ones do."""
+    async with consuming(tmp_path, "#") as consumer, publishing(tmp_path) as publisher:
+        await publisher.publish(message(1))
+    with closing(sqlite3.connect(Database(tmp_path).path)) as old, old:
+        old.execute("ALTER TABLE messages DROP COLUMN headers")
+    async with consuming(tmp_path, "#") as consumer, publishing(tmp_path) as publisher:
+        await publisher.publish(message(2))
+        received = await consumer.receive(limit=2)
+
+    assert [(each.message_id, each.headers) for each in received] == [("id-1", {}), ("id-2", HEADERS)]
 
 
 async def test_an_operation_is_committed_when_it_is_done(tmp_path: Path) -> None:

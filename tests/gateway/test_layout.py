@@ -59,7 +59,8 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
     """The composition root knows which store and which broker it is; everybody else knows the port alone.
 
     An implementation may use its own parts, and the parts of a sibling; the configuration reads addresses as
-    the publisher does, and the reader of the embedded queue makes queues as its writer does.
+    the publisher does, the reader of the embedded queue makes queues as its writer does, and a replay delivers
+    to one queue as the publishers do.
     """
     permitted = {
         Path("gateway/app.py"): IMPLEMENTATIONS,
@@ -67,6 +68,8 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
         Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
         Path("gateway/config/models.py"): {"gateway.publishers.amqp"},
         Path("gateway/consumers/sqlite.py"): {"gateway.publishers.sqlite"},
+        Path("gateway/replay/rabbitmq.py"): {"gateway.publishers.amqp"},
+        Path("gateway/replay/sqlite.py"): {"gateway.publishers.sqlite"},
     }
 
     assert set() == (set(imports_of(path)) & IMPLEMENTATIONS) - set(permitted.get(path, ()))

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from gateway.consumers.sqlite import SqliteConsumer
 from gateway.embedded import Database
-from gateway.publishers import Message, Publisher, PublishUnavailable
+from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
 from gateway.publishers.memory import MemoryPublisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
@@ -25,6 +25,8 @@ from support.waiting import wait_until_async
 EXCHANGE = "webhooks"
 QUARANTINE = "webhooks.quarantine"
 UNROUTED = "webhooks.unrouted"
+ARCHIVE = "webhooks.archive"
+RETENTION = Retention(max_age=7 * 86_400, max_size=10 * 1024**3)
 PATIENCE = 30.0
 
 Received = tuple[str, str, bytes]
@@ -108,8 +110,8 @@ class MemoryBroker:
 class SqliteBroker:
     """The embedded queue, read through a connection of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.publisher = SqlitePublisher(Database(folder), EXCHANGE)
+    def __init__(self, folder: Path, archive: Retention | None = None) -> None:
+        self.publisher = SqlitePublisher(Database(folder), EXCHANGE, archive)
         self._database = Database(folder)
 
     async def bind(self, queue: str, pattern: str) -> None:
@@ -135,8 +137,10 @@ class SqliteBroker:
 class RabbitBroker:
     """RabbitMQ, read with the client that its users have."""
 
-    def __init__(self, url: str, channel: AbstractChannel, timeout: float = 20.0) -> None:
-        self.publisher = RabbitPublisher(url, EXCHANGE, timeout)
+    def __init__(
+        self, url: str, channel: AbstractChannel, timeout: float = 20.0, archive: Retention | None = None
+    ) -> None:
+        self.publisher = RabbitPublisher(url, EXCHANGE, timeout, archive)
         self.channel = channel
 
     async def bind(self, queue: str, pattern: str) -> None:
@@ -180,26 +184,29 @@ async def started(publisher: Publisher) -> AsyncIterator[Publisher]:
 
 
 @asynccontextmanager
-async def rabbit(url: str, timeout: float = 20.0) -> AsyncIterator[RabbitBroker]:
+async def rabbit(
+    url: str, timeout: float = 20.0, archive: Retention | None = None
+) -> AsyncIterator[RabbitBroker]:
     """A connected publisher with a channel beside it that looks at what it did."""
     async with await aio_pika.connect(url) as connection:
-        broker = RabbitBroker(url, await connection.channel(), timeout)
+        broker = RabbitBroker(url, await connection.channel(), timeout, archive)
         async with started(broker.publisher):
             yield broker
 
 
-@pytest.fixture(params=["memory", "sqlite", "rabbitmq"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite-archiving", "rabbitmq", "rabbitmq-archiving"])
 async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
-    """Each of the three, started, with nothing in its queues."""
-    match request.param:
+    """Each of the three, started, with nothing in its queues; an archive changes nothing for the others."""
+    archive = RETENTION if request.param.endswith("archiving") else None
+    match request.param.partition("-")[0]:
         case "memory":
             yield MemoryBroker()
         case "sqlite":
-            embedded = SqliteBroker(tmp_path)
+            embedded = SqliteBroker(tmp_path, archive)
             async with started(embedded.publisher):
                 yield embedded
         case _:
-            async with rabbit(request.getfixturevalue("rabbitmq_url")) as real:
+            async with rabbit(request.getfixturevalue("rabbitmq_url"), archive=archive) as real:
                 yield real
 
 

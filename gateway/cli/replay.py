@@ -1,0 +1,115 @@
+"""``gateway replay``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway.cli.moments import parse_moment, parse_since
+from gateway.cli.runtime import find_provider, load_without_secrets, run
+from gateway.cli.tail import describe
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.publishers import Message
+from gateway.replay import Archive, NotThere, Replay, open_archive
+from gateway.replay.selection import Selection, marked
+
+
+def run_replay(
+    path: Path,
+    queue: str | None,
+    since: str,
+    until: str | None,
+    provider: str | None,
+    event: str,
+    ids: list[str],
+    limit: int | None,
+    *,
+    is_dry: bool,
+    is_forced: bool,
+) -> None:
+    """Deliver what is selected to ``queue``, or list it."""
+    if queue is None and not is_dry:
+        raise typer.BadParameter("is needed, unless with --dry-run", param_hint="--to")
+    now = time.time()
+    selection = Selection(
+        parse_since(since, now, "--since"),
+        now if until is None else parse_moment(until, "--until"),
+        provider,
+        event,
+        frozenset(ids),
+    )
+    config = load_without_secrets(path)
+    if provider is not None:
+        find_provider(config, path, provider)
+    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    try:
+        run(_replay(config, selection, None if is_dry else queue, limit, is_forced=is_forced))
+    except asyncio.CancelledError:  # by SIGTERM
+        raise KeyboardInterrupt from None
+
+
+async def _replay(
+    config: Config, selection: Selection, queue: str | None, limit: int | None, *, is_forced: bool
+) -> None:
+    task = asyncio.current_task()
+    assert task  # noqa: S101 -- we are in it
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        async with open_archive(config) as archive:
+            if queue is None:
+                await _run(archive, Replay(archive, selection, _list, limit), "would be replayed")
+            else:
+                await archive.open_queue(queue)
+                deliver = _delivering(archive, queue, is_forced=is_forced)
+                await _run(archive, Replay(archive, selection, deliver, limit), f"replayed to {queue}")
+    except NotThere as error:
+        hint = "" if config.archive.enabled else "; archive.enabled is false"
+        raise OperatorError(f"{error}{hint}") from error
+    except OSError as error:
+        raise OperatorError(f"cannot replay: {error}") from error
+
+
+def _delivering(archive: Archive, queue: str, *, is_forced: bool) -> Callable[[Message], Awaitable[None]]:
+    return lambda message: archive.deliver(queue, marked(message, is_forced=is_forced))
+
+
+async def _list(message: Message) -> None:
+    try:
+        typer.echo(describe(message.body))
+    except KeyError:  # published by another than a gateway
+        typer.echo(f"{message.routing_key}  {message.message_id}  {len(message.body)} bytes")
+
+
+async def _run(archive: Archive, replay: Replay, done: str) -> None:
+    progress = Progress(
+        TextColumn("replaying"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    task = progress.add_task("replaying", total=None, delivered=0)
+
+    def show() -> None:
+        first = replay.first or 0
+        total = max(archive.last, replay.place) - first + 1
+        progress.update(task, total=total, completed=replay.place - first + 1, delivered=replay.delivered)
+
+    try:
+        with progress:
+            await replay.run(show)
+    finally:
+        typer.echo(f"{_events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event{'' if count == 1 else 's'}"

@@ -1,0 +1,60 @@
+"""Which events are replayed, and how it is told of them that they were."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import orjson
+
+from gateway.publishers import Message
+from gateway.topics import matches
+
+REPLAYED_HEADER = "x-replayed"
+FORCE_HEADER = "x-replay-force"
+"""With it, the idempotency guard of a worker lets the event pass though it is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an event has to be.
+
+    Attributes:
+        since: received then or later, in Unix seconds.
+        until: received then or earlier.
+        provider: of this provider; of any when None.
+        event: of an event type that this pattern of a topic exchange matches.
+        ids: with one of these ids; with any when there are none.
+    """
+
+    since: float
+    until: float
+    provider: str | None = None
+    event: str = "#"
+    ids: Collection[str] = ()
+
+    def takes(self, message: Message) -> bool:
+        """Whether ``message`` is selected. What is no event is not."""
+        if self.ids and message.message_id not in self.ids:
+            return False
+        if not matches(f"{self.provider or '*'}.{self.event}", message.routing_key):
+            return False
+        received_at = received_at_of(message.body)
+        return received_at is not None and self.since <= received_at <= self.until
+
+
+def received_at_of(body: bytes) -> float | None:
+    """When the event was received, in Unix seconds; None when that is no event."""
+    try:
+        return datetime.fromisoformat(orjson.loads(body)["receivedat"]).timestamp()
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def marked(message: Message, *, is_forced: bool) -> Message:
+    """``message`` as one that is replayed; the bytes that its event had are in it unchanged."""
+    headers = {**message.headers, REPLAYED_HEADER: "true"}
+    if is_forced:
+        headers[FORCE_HEADER] = "true"
+    return replace(message, headers=headers, body=b'{"replayed":true,' + message.body[1:])
