@@ -10,6 +10,8 @@ import sqlite3
 import time
 from collections.abc import Awaitable
 
+import orjson
+
 from gateway.embedded import Database
 from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable
 from gateway.topics import matches
@@ -64,10 +66,11 @@ class SqlitePublisher:
             "SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,)
         )
         queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
+        headers = orjson.dumps(message.headers).decode()
         connection.executemany(
-            "INSERT INTO messages (queue, routing_key, message_id, body, visible_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) VALUES (?, ?, ?, ?, ?, ?)",
             [
-                (queue, message.routing_key, message.message_id, message.body, now)
+                (queue, message.routing_key, message.message_id, message.body, now, headers)
                 for queue in queues or {self._exchange + UNROUTED_SUFFIX}
             ],
         )
