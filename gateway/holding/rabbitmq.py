@@ -36,6 +36,7 @@ _AT_ONCE = 500
 _MOST_RETURNS = 2
 _PATIENCE = 5.0  # seconds without a message, after which another consumer must have the rest
 _CONFIRM_TIMEOUT = 10.0
+_POLL_EVERY = 0.02
 
 
 class RabbitHolding:
@@ -49,6 +50,7 @@ class RabbitHolding:
         self._publisher = publisher
         self._queue = queue
         self._channels: list[AbstractChannel] = []
+        self._to_be_there = 0
 
     async def browse(self) -> AsyncIterator[Held]:
         """See :class:`gateway.holding.Holding`."""
@@ -64,6 +66,7 @@ class RabbitHolding:
                 yield Held(message, routing_key, message.message_id or "", headers, message.body)
                 if not message.processed and _returns(message) >= _MOST_RETURNS:
                     await self._publish(message, headers, self._queue)
+                    self._to_be_there += 1
 
     async def _take(self, count: int) -> list[AbstractIncomingMessage]:
         channel = await self._connection.channel()
@@ -77,6 +80,7 @@ class RabbitHolding:
             while len(messages) < count:
                 messages.append(await asyncio.wait_for(arrived.get(), _PATIENCE))
         await queue.cancel(tag)
+        self._to_be_there += len(messages)
         return messages
 
     async def move(self, held: Held, queue: str) -> None:
@@ -85,7 +89,7 @@ class RabbitHolding:
 
     async def drop(self, held: Held) -> None:
         """See :class:`gateway.holding.Holding`."""
-        await held.handle.ack()
+        await self._acknowledge(held.handle)
 
     async def _publish(
         self, message: AbstractIncomingMessage, headers: dict[str, aio_pika.abc.FieldValue], queue: str
@@ -103,14 +107,22 @@ class RabbitHolding:
             app_id=message.app_id,
         )
         await self._publisher.default_exchange.publish(copy, queue, timeout=_CONFIRM_TIMEOUT)
+        await self._acknowledge(message)
+
+    async def _acknowledge(self, message: AbstractIncomingMessage) -> None:
         await message.ack()
+        self._to_be_there -= 1
 
     async def hand_back(self) -> None:
         """Return what was not taken out. One channel after the other, for their order to be kept."""
         for channel in self._channels:
-            if not channel.is_closed:
-                await (await channel.get_underlay_channel()).basic_nack(0, multiple=True)  # 0: all of them
-                await channel.close()
+            await (await channel.get_underlay_channel()).basic_nack(0, multiple=True)  # 0: all of them
+            await channel.close()
+        # That is done in its own time, and who counts the events meanwhile would go without some of them.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                while await _count(self._publisher, self._queue) < self._to_be_there:
+                    await asyncio.sleep(_POLL_EVERY)
 
 
 @asynccontextmanager

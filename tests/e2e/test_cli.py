@@ -19,7 +19,10 @@ from support.inbox import Inbox
 from support.ports import free_port
 from support.senders import post
 
-COMMANDS = ["serve", "dev", "check", "send", "tail", "providers", "schemas", "explain", "forget", "spool"]
+COMMANDS = [
+    *("serve", "dev", "check", "send", "tail", "providers", "schemas", "explain", "forget", "spool"),
+    *("dead", "quarantine"),
+]
 ExpectClean = Callable[..., None]
 
 
@@ -60,7 +63,7 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: gateway {command}" in done.stdout
     assert list(tmp_path.iterdir()) == []
-    if command in {"serve", "check", "send", "explain", "forget", "spool"}:
+    if command in {"serve", "check", "send", "explain", "forget", "spool", "dead", "quarantine"}:
         assert re.search(r"[Ee]xit codes?\W", done.stdout)
     if command in {"send", "tail", "explain"}:
         assert f"gateway {command}" in done.stdout.partition("For example:")[2]
