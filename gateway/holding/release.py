@@ -72,7 +72,7 @@ def released(held: Held, exchange: str, validation: Validation) -> Message:
     """The message that an event from the quarantine becomes, with its id and the bytes of its data as they were."""
     marks = {"released": True, "dataschema": validation.schema_id}
     added = {name: value for name, value in marks.items() if value is not None and name not in held.event}
-    body = orjson.dumps(added)[:-1] + b"," + held.body[1:] if added and held.event else held.body
+    body = orjson.dumps(added)[:-1] + b"," + held.body.lstrip()[1:] if added and held.event else held.body
     return Message(
         exchange=exchange,
         routing_key=held.routing_key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -276,6 +277,35 @@ async def test_what_is_redriven_is_as_if_it_had_never_failed(
     assert await ids(broker, DEAD) == ["id-0", "id-2"]
     headers = {"provider": "acme", "x-routing-key": "acme.order.created"}
     assert await broker.take_all(QUEUE) == [("id-1", headers, event(1)), ("id-3", headers, event(3))]
+
+
+async def test_moves_that_are_interrupted_lose_nothing(broker: Broker) -> None:
+    """At any moment: each event is in one of the two queues, and one for each interruption at most in both."""
+    expected = {f"id-{number}" for number in range(60)}
+    await broker.declare(QUEUE, DEAD)
+    for number in range(60):
+        await broker.put(DEAD, event(number), FAILED)
+    moved: list[Held] = []
+
+    async def move_all() -> None:
+        async with open_holding(broker.config, DEAD, QUEUE) as holding:
+            async for held in holding.browse():
+                await holding.move(held, QUEUE)
+                moved.append(held)
+
+    interruptions = (10, 25, 40)
+    for count in interruptions:
+        task = asyncio.create_task(move_all())
+        while len(moved) < count and not task.done():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    dead, redriven = await ids(broker, DEAD), await ids(broker, QUEUE)
+
+    assert set(dead) | set(redriven) == expected
+    assert len(dead) + len(redriven) <= len(expected) + len(interruptions)
+    assert len(redriven) >= interruptions[-1]
 
 
 async def test_what_no_queue_takes_stays(broker: Broker) -> None:
