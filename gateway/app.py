@@ -31,7 +31,7 @@ from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.redaction import Redaction
-from gateway.schemas import Catalogue, load_file
+from gateway.schemas import AdapterSchemas, Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
@@ -187,6 +187,17 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
+def schemas_of(provider: ProviderConfig, folder: Path, catalogue: Catalogue) -> AdapterSchemas:
+    """What the events of a provider are held to; ``folder`` is that of the configuration.
+
+    Raises:
+        SchemaError: its own schema cannot be used.
+    """
+    if provider.schema_file:
+        return load_file(folder / provider.schema_file)
+    return catalogue.of_adapter(adapter_of(provider).family)
+
+
 def open_publisher(
     config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
 ) -> Publisher:
@@ -218,9 +229,7 @@ def _endpoint(
             redaction.mask if redaction else None,
         ),
         reader=Reader(adapter.spec),
-        schemas=load_file(folder / provider.schema_file)
-        if provider.schema_file
-        else catalogue.of_adapter(adapter.family),
+        schemas=schemas_of(provider, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),

@@ -27,10 +27,9 @@ from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
 from gateway.exchange import Exchange
 from gateway.payload import traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from gateway.schemas.schema import Schema
+from gateway.validation import NO_OBJECT, UNKNOWN, UNTYPED, Validation, judge
 from providers import Identity, Rejection, VerifiedRequest
 from providers.greeting import Greeting
-from providers.identity import clean_attribute
 from providers.schemes.scheme import KeyNeeded, KeyRequest
 from providers.times import rfc3339_milliseconds
 
@@ -38,18 +37,6 @@ AT_A_TIME = 100
 """Events of one delivery that are claimed or published at a time."""
 
 log = structlog.get_logger()
-
-
-class Validation(NamedTuple):
-    """What the schemas say of an event.
-
-    Attributes:
-        schema_id: the schema that it passed, None when there is none or it did not.
-        violations: the rules that it breaks, for people; never a value of the body. None when it breaks none.
-    """
-
-    schema_id: str | None
-    violations: str | None
 
 
 @dataclass(slots=True)
@@ -102,9 +89,6 @@ def width_of(work: Work) -> int:
     return min(len(work.items), AT_A_TIME) if isinstance(work, Batch) else 1
 
 
-_UNKNOWN = Validation(None, None)
-_UNTYPED = Validation(None, "/: the event type is missing")
-_NO_OBJECT = Validation(None, "/: the event is not an object")
 _PRECEDENCE = (Outcome.QUARANTINED, Outcome.ACCEPTED, Outcome.DUPLICATE, Outcome.IGNORED)
 """Of the outcomes of several events, the one that is told."""
 
@@ -345,21 +329,11 @@ def _validate(
         SchemaMismatch: they are broken, and such events are refused.
     """
     if is_item and type(payload) is not dict:
-        validation = _NO_OBJECT
+        validation = NO_OBJECT
     elif not identity.is_typed:
-        validation = _UNTYPED
+        validation = UNTYPED
     else:
-        schema = endpoint.schemas.find(identity.event_type) if is_json else None
-        validation = _UNKNOWN if schema is None else _judge(schema, payload)
+        validation = judge(endpoint.schemas, identity.event_type, payload) if is_json else UNKNOWN
     if validation.violations and endpoint.rejects_invalid:
         raise SchemaMismatch(validation.violations)
     return validation
-
-
-def _judge(schema: Schema, payload: object) -> Validation:
-    if schema.is_valid(payload):
-        return Validation(schema.id, None)
-    broken = "; ".join(
-        f"{violation.path or '/'}: {violation.rule or '/'}" for violation in schema.explain(payload)
-    )
-    return Validation(None, clean_attribute(broken) or "/: /")

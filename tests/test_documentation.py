@@ -142,18 +142,21 @@ def _places_in(file: Path) -> set[str]:
 
 
 def test_every_command_that_is_named_is_there() -> None:
-    """With the commands of `gateway spool`, of which the table has all."""
+    """With the commands of groups, of which a table has all."""
     program = typer.main.get_command(app)
     assert isinstance(program, TyperGroup)
-    spool = program.commands["spool"]
-    assert isinstance(spool, TyperGroup)
     text = "".join(page.read_text("utf-8") for page in PAGES)
+    listed = {row[0] for row in _table("commands", GUARANTEES) + _table("commands")}
 
     assert set(re.findall(r"(?:`|bin/)gateway ([a-z]+)", text)) <= set(program.commands)
-    assert set(re.findall(r"gateway spool ([a-z]+)[ `]", text)) <= set(spool.commands)
-    assert {row[0] for row in _table("commands", GUARANTEES)} == {
-        f"`gateway spool {name}`" for name in spool.commands
-    }
+    for name in ("spool", "dead", "quarantine"):
+        group = program.commands[name]
+        assert isinstance(group, TyperGroup)
+        assert set(re.findall(rf"gateway {name} ([a-z]+)[ `]", text)) <= set(group.commands)
+        listed_here = {command for command in listed if command.startswith(f"`gateway {name} ")}
+        assert {" ".join(command.strip("`").split()[:3]) for command in listed_here} == {
+            f"gateway {name} {command}" for command in group.commands
+        }
 
 
 def test_every_metric_that_is_named_is_there() -> None:

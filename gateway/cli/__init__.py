@@ -1,4 +1,4 @@
-"""The command line: ``gateway serve | dev | check | send | tail | providers | schemas | explain | forget | replay | spool``."""
+"""The command line: ``gateway`` and its commands."""
 
 from gateway.cli.main import main
 

@@ -29,6 +29,27 @@ ConfigOption = Annotated[
 ]
 DEFAULT_CONFIG = Path("config.yaml")
 
+QueueArgument = Annotated[
+    str, typer.Argument(help="The queue of a worker; its dead events are in QUEUE.dead.")
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event id.")]
+ProviderFilter = Annotated[str | None, typer.Option("--provider", "-p", help="Only those of this provider.")]
+EventFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--event", "-e", help="Only types that match: * is one word, # any number.", metavar="PATTERN"
+    ),
+]
+IdFilter = Annotated[str | None, typer.Option("--id", help="Only the one with this event id.")]
+ReasonFilter = Annotated[
+    str | None, typer.Option("--reason", "-r", help="Only those with this text in what is wrong with them.")
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, help="So many at most, the oldest first.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object a line.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show which, and change nothing.")]
+
 
 def _show_version(value: bool) -> None:
     if value:
@@ -453,6 +474,183 @@ def spool_export(
     from gateway.cli.spool import run_export
 
     run_export(config, output, corrupt=corrupt)
+
+
+dead = typer.Typer(
+    help=(
+        "Look after the events that a worker has given up.\n\n"
+        "They are looked at in the order of their queue, and stay in it until they are redriven or dropped. Meanwhile "
+        "nobody else gets them.\n\n"
+        "Exit codes: 0 done, 1 there is no such queue or event, or the broker cannot be reached, 3 the configuration is "
+        "wrong."
+    ),
+    no_args_is_help=True,
+)
+app.add_typer(dead, name="dead")
+
+
+@dead.command("list")
+def dead_list(
+    queue: QueueArgument,
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    json_lines: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List them: when each failed last, provider, event type, id, attempts and the reason.
+
+    For example:
+
+    - `gateway dead list billing-agent`
+    - `gateway dead list billing-agent --event 'invoice.*' --reason timeout --json`
+    """
+    from gateway.cli.dead import run_list
+    from gateway.holding.held import Selection
+
+    run_list(config, queue, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+
+
+@dead.command("show")
+def dead_show(
+    queue: QueueArgument,
+    event_id: IdArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Print a whole event with its headers."""
+    from gateway.cli.dead import run_show
+
+    run_show(config, queue, event_id)
+
+
+@dead.command("redrive")
+def dead_redrive(
+    queue: QueueArgument,
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Give them back to their worker, with all attempts before them.
+
+    Each is published to the queue, confirmed, and only then taken from the dead: Ctrl-C loses nothing, and leaves a copy
+    at most, with the same id.
+    """
+    from gateway.cli.dead import run_redrive
+    from gateway.holding.held import Selection
+
+    run_redrive(config, queue, Selection(provider, event, event_id, reason), limit, dry_run=dry_run)
+
+
+@dead.command("drop")
+def dead_drop(
+    queue: QueueArgument,
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Delete them for good, after showing which and asking."""
+    from gateway.cli.dead import run_drop
+    from gateway.holding.held import Selection
+
+    run_drop(config, queue, Selection(provider, event, event_id, reason), limit, is_sure=yes)
+
+
+quarantine = typer.Typer(
+    help=(
+        "Look after the genuine events that were against their schema.\n\n"
+        "They stay in the quarantine until they are released. None of this needs the secrets of the providers.\n\n"
+        "Exit codes: 0 done, 1 there is no such event, a schema cannot be used, or the broker cannot be reached, "
+        "3 the configuration is wrong."
+    ),
+    no_args_is_help=True,
+)
+app.add_typer(quarantine, name="quarantine")
+
+
+@quarantine.command("list")
+def quarantine_list(
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    json_lines: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """List them: when each came, provider, event type, id, and the rules that it breaks."""
+    from gateway.cli.quarantine import run_list
+    from gateway.holding.held import Selection
+
+    run_list(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+
+
+@quarantine.command("show")
+def quarantine_show(
+    event_id: IdArgument,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Print a whole event with its headers."""
+    from gateway.cli.quarantine import run_show
+
+    run_show(config, event_id)
+
+
+@quarantine.command("revalidate")
+def quarantine_revalidate(
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    json_lines: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Tell which pass the schemas of today: those of the providers in the configuration.
+
+    What `redact` has masked is judged as it is now.
+    """
+    from gateway.cli.quarantine import run_revalidate
+    from gateway.holding.held import Selection
+
+    run_revalidate(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+
+
+@quarantine.command("release")
+def quarantine_release(
+    provider: ProviderFilter = None,
+    event: EventFilter = None,
+    event_id: IdFilter = None,
+    reason: ReasonFilter = None,
+    limit: LimitOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also those that are against their schema still.")
+    ] = False,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Publish those that pass the schemas of today, or all with --force, as if they had just come.
+
+    Each goes to the exchange for events with its routing key, its id, the bytes of its data, and `"released": true`. It
+    is taken from the quarantine when that is confirmed: Ctrl-C loses nothing, and leaves a copy at most.
+
+    For example:
+
+    - `gateway quarantine release --provider acme --dry-run`
+    """
+    from gateway.cli.quarantine import run_release
+    from gateway.holding.held import Selection
+
+    run_release(config, Selection(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run)
 
 
 def main() -> None:

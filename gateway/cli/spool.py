@@ -14,10 +14,9 @@ from typing import Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.app import open_publisher
+from gateway.cli.progress import progress_bar
 from gateway.cli.runtime import load_without_secrets, run
 from gateway.config import EMBEDDED, Config
 from gateway.errors import OperatorError
@@ -128,13 +127,7 @@ async def _drain(config: Config) -> None:
     except OSError as error:
         raise OperatorError(str(error)) from error
     total, corrupt = publisher.spooled, publisher.corrupt
-    progress = Progress(
-        TextColumn("draining"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    progress = progress_bar("draining")
     trouble, moved_at, left = "", time.monotonic(), total
     try:
         typer.echo(f"{_events(total)} to publish; Ctrl-C ends it, and the rest stays", err=True)

@@ -20,17 +20,8 @@ from support.ports import free_port
 from support.senders import post
 
 COMMANDS = [
-    "serve",
-    "dev",
-    "check",
-    "send",
-    "tail",
-    "providers",
-    "schemas",
-    "explain",
-    "forget",
-    "replay",
-    "spool",
+    *("serve", "dev", "check", "send", "tail", "providers", "schemas", "explain", "forget", "replay"),
+    *("spool", "dead", "quarantine"),
 ]
 ExpectClean = Callable[..., None]
 
@@ -72,7 +63,7 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Usage: gateway {command}" in done.stdout
     assert list(tmp_path.iterdir()) == []
-    if command in {"serve", "check", "send", "explain", "forget", "replay", "spool"}:
+    if command in {"serve", "check", "send", "explain", "forget", "replay", "spool", "dead", "quarantine"}:
         assert re.search(r"[Ee]xit codes?\W", done.stdout)
     if command in {"send", "tail", "explain", "replay"}:
         assert f"gateway {command}" in done.stdout.partition("For example:")[2]

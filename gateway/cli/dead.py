@@ -1,0 +1,98 @@
+"""``gateway dead``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from gateway.cli.holding import chosen, describe, events, expect_found, list_held, load_quietly, show_held
+from gateway.cli.progress import progress_bar
+from gateway.cli.runtime import run
+from gateway.config import Config
+from gateway.holding import DEAD_SUFFIX, Held, open_holding
+from gateway.holding.held import Selection
+
+
+def run_list(path: Path, queue: str, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+    """List the dead events of a worker."""
+    run(list_held(load_quietly(path), queue + DEAD_SUFFIX, selection, limit, as_json=as_json))
+
+
+def run_show(path: Path, queue: str, event_id: str) -> None:
+    """Show one of them."""
+    run(show_held(load_quietly(path), queue + DEAD_SUFFIX, event_id))
+
+
+def run_redrive(path: Path, queue: str, selection: Selection, limit: int | None, *, dry_run: bool) -> None:
+    """Give them back to the worker."""
+    run(_redrive(load_quietly(path), queue, selection, limit, dry_run=dry_run))
+
+
+def run_drop(path: Path, queue: str, selection: Selection, limit: int | None, *, is_sure: bool) -> None:
+    """Delete them, once the operator has seen which."""
+    config = load_quietly(path)
+    # Two visits: nothing is kept from others, nor a connection held, while somebody thinks it over.
+    shown = run(_show_all(config, queue + DEAD_SUFFIX, selection, limit))
+    count = shown.total()
+    if not count:
+        typer.echo("nothing to drop", err=True)
+        return
+    if not is_sure:
+        typer.confirm(f"Drop {events(count)} for good?", abort=True, err=True)
+    run(_drop(config, queue + DEAD_SUFFIX, shown))
+
+
+async def _redrive(
+    config: Config, queue: str, selection: Selection, limit: int | None, *, dry_run: bool
+) -> None:
+    dead, count = queue + DEAD_SUFFIX, 0
+    async with open_holding(config, dead, queue) as holding:
+        try:
+            with progress_bar("redriving", hidden=dry_run) as progress:
+                task = progress.add_task("redriving", total=min(holding.size, limit or holding.size))
+                async for held in chosen(holding, selection, limit):
+                    if dry_run:
+                        typer.echo(describe(held))
+                    else:
+                        await holding.move(held, queue)
+                    count += 1
+                    progress.update(task, completed=count)
+                progress.update(task, total=count)
+        finally:
+            typer.echo(f"{events(count)} {'would be ' if dry_run else ''}redriven to {queue}", err=True)
+    expect_found(dead, selection, count)
+
+
+async def _show_all(config: Config, dead: str, selection: Selection, limit: int | None) -> Counter[str]:
+    """Print what is to be dropped; and which that is."""
+    shown: Counter[str] = Counter()
+    async with open_holding(config, dead) as holding:
+        async for held in chosen(holding, selection, limit):
+            typer.echo(describe(held))
+            shown[_fingerprint(held)] += 1
+    expect_found(dead, selection, shown.total())
+    return shown
+
+
+async def _drop(config: Config, dead: str, shown: Counter[str]) -> None:
+    count = 0
+    async with open_holding(config, dead) as holding:
+        try:
+            with progress_bar("dropping") as progress:
+                task = progress.add_task("dropping", total=shown.total())
+                async for held in holding.browse():
+                    fingerprint = _fingerprint(held)
+                    if shown[fingerprint]:
+                        shown[fingerprint] -= 1
+                        await holding.drop(held)
+                        count += 1
+                        progress.update(task, completed=count)
+        finally:
+            typer.echo(f"{events(count)} dropped from {dead}", err=True)
+
+
+def _fingerprint(held: Held) -> str:
+    """What tells a failure of an event from a later one of the same event."""
+    return f"{held.when} {held.message_id}"

@@ -1,0 +1,110 @@
+"""What the commands for events that wait have in common."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gateway.cli.runtime import load_without_secrets
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.holding import Held, Holding, open_holding
+from gateway.holding.held import Selection
+from gateway.logs import silence_logs
+
+_NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
+
+
+def load_quietly(path: Path) -> Config:
+    """The configuration, for a command that tells by itself what goes wrong."""
+    silence_logs()
+    logging.disable()  # what a library complains of also comes as an exception
+    return load_without_secrets(path)
+
+
+async def list_held(
+    config: Config, queue: str, selection: Selection, limit: int | None, *, as_json: bool
+) -> None:
+    """Print the events that are meant, one a line, and count them."""
+    found: Counter[str] = Counter()
+    async with open_holding(config, queue) as holding:
+        async for held in holding.browse():
+            if selection.takes(held):
+                found[held.provider or "?"] += 1
+                if limit is None or found.total() <= limit:
+                    typer.echo(in_json(held.facts()) if as_json else describe(held))
+        size = holding.size
+    expect_found(queue, selection, found.total())
+    each = ", ".join(f"{provider} {count:,}" for provider, count in found.most_common())
+    shown = found.total() if limit is None else min(limit, found.total())
+    typer.echo(
+        f"{events(size)} in {queue}, {found.total():,} match{f' ({each})' if each else ''}, {shown:,} shown",
+        err=True,
+    )
+
+
+async def show_held(config: Config, queue: str, event_id: str) -> None:
+    """Print the whole event of that id, each where there are several."""
+    selection = Selection(event_id=event_id)
+    count = 0
+    async with open_holding(config, queue) as holding:
+        async for held in chosen(holding, selection):
+            count += 1
+            shown = {"routing_key": held.routing_key, "headers": dict(held.headers), **_content(held)}
+            typer.echo(_readable(json.dumps(shown, indent=2, ensure_ascii=False, default=str)))
+    expect_found(queue, selection, count)
+
+
+async def chosen(holding: Holding, selection: Selection, limit: int | None = None) -> AsyncIterator[Held]:
+    """The first events that are meant; the queue is browsed to its end all the same."""
+    count = 0
+    async for held in holding.browse():
+        if (limit is None or count < limit) and selection.takes(held):
+            count += 1
+            yield held
+
+
+def expect_found(queue: str, selection: Selection, count: int) -> None:
+    """Say so where an event that was named is not there."""
+    if selection.event_id is not None and not count:
+        raise OperatorError(f"{queue} has no such event with the id {selection.event_id!r}")
+
+
+def describe(held: Held, why: str | None = None) -> str:
+    """An event in one line, with what is wrong with it, or with ``why``."""
+    attempts = held.headers.get("x-attempts")
+    tried = "" if attempts is None else f"{attempts} attempt{'' if attempts == 1 else 's'}"
+    parts = (held.when[:19], held.provider, held.event_type, held.message_id, tried, why or held.why)
+    return _readable("  ".join(part for part in parts if part)).replace("\n", " ")
+
+
+def in_json(facts: dict[str, Any]) -> str:
+    """Facts of an event in one line of JSON."""
+    return json.dumps(facts, default=str)
+
+
+def events(count: int) -> str:
+    """So many events, in words."""
+    return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def _content(held: Held) -> dict[str, Any]:
+    try:
+        return {"event": json.loads(held.body)}
+    except (ValueError, RecursionError):
+        return {"body_base64": base64.b64encode(held.body).decode()}
+
+
+def _readable(text: str) -> str:
+    """Without what would move the cursor or turn the writing round."""
+    return _NOT_ASCII.sub(
+        lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text
+    )

@@ -1,0 +1,139 @@
+"""``gateway quarantine``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import typer
+
+from gateway.app import open_publisher
+from gateway.cli.holding import (
+    chosen,
+    describe,
+    events,
+    expect_found,
+    in_json,
+    list_held,
+    load_quietly,
+    show_held,
+)
+from gateway.cli.progress import progress_bar
+from gateway.cli.runtime import run
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.holding import open_holding
+from gateway.holding.held import Selection
+from gateway.holding.release import Judge, released
+from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
+
+_CONNECT_WITHIN = 5.0
+_POLL_EVERY = 0.02
+
+
+def run_list(path: Path, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+    """List the events in the quarantine."""
+    config = load_quietly(path)
+    run(list_held(config, _queue(config), selection, limit, as_json=as_json))
+
+
+def run_show(path: Path, event_id: str) -> None:
+    """Show one of them."""
+    config = load_quietly(path)
+    run(show_held(config, _queue(config), event_id))
+
+
+def run_revalidate(path: Path, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+    """Tell which pass today."""
+    config = load_quietly(path)
+    run(_revalidate(config, Judge(config, path.parent), selection, limit, as_json=as_json))
+
+
+def run_release(
+    path: Path, selection: Selection, limit: int | None, *, is_forced: bool, dry_run: bool
+) -> None:
+    """Publish those that pass, or all."""
+    config = load_quietly(path)
+    judge = Judge(config, path.parent)
+    run(_release(config, judge, selection, limit, is_forced=is_forced, dry_run=dry_run))
+
+
+async def _revalidate(
+    config: Config, judge: Judge, selection: Selection, limit: int | None, *, as_json: bool
+) -> None:
+    count = passing = 0
+    async with open_holding(config, _queue(config)) as holding:
+        async for held in chosen(holding, selection, limit):
+            schema_id, violations = judge.judge(held)
+            count += 1
+            passing += violations is None
+            if as_json:
+                today = {"passes": violations is None, "dataschema": schema_id, "violations": violations}
+                typer.echo(in_json(held.facts() | today))
+            elif violations is None:
+                typer.echo(f"passes  {describe(held, schema_id or 'there is no schema for it')}")
+            else:
+                typer.echo(f"fails   {describe(held, violations)}")
+    expect_found(_queue(config), selection, count)
+    typer.echo(f"{passing:,} of {events(count)} pass today", err=True)
+
+
+async def _release(
+    config: Config,
+    judge: Judge,
+    selection: Selection,
+    limit: int | None,
+    *,
+    is_forced: bool,
+    dry_run: bool,
+) -> None:
+    queue, exchange = _queue(config), config.rabbitmq.exchange
+    count = kept = 0
+    async with open_holding(config, queue) as holding, _publishing(config) as publisher:
+        try:
+            with progress_bar("releasing", hidden=dry_run) as progress:
+                task = progress.add_task("releasing", total=min(holding.size, limit or holding.size))
+                async for held in chosen(holding, selection, limit):
+                    validation = judge.judge(held)
+                    if validation.violations and not is_forced:
+                        kept += 1
+                    else:
+                        if dry_run:
+                            typer.echo(describe(held, validation.schema_id or validation.violations))
+                        else:
+                            await publisher.publish(released(held, exchange, validation))
+                            await holding.drop(held)
+                        count += 1
+                    progress.update(task, completed=count + kept)
+                progress.update(task, total=count + kept)
+        except PublishUnavailable as error:
+            raise OperatorError(
+                f"the broker has not confirmed an event: {error}; it waits in {queue}, and so does the rest"
+            ) from error
+        finally:
+            against = f", {events(kept)} still against the schema" if kept else ""
+            typer.echo(
+                f"{events(count)} {'would be ' if dry_run else ''}released to {exchange}{against}", err=True
+            )
+    expect_found(queue, selection, count + kept)
+
+
+@asynccontextmanager
+async def _publishing(config: Config) -> AsyncIterator[Publisher]:
+    """A publisher that confirms by the broker alone: what is spooled is not there yet."""
+    direct = config.model_copy(update={"spool": config.spool.model_copy(update={"enabled": False})})
+    publisher = open_publisher(direct)
+    await publisher.start()
+    try:
+        give_up_at = asyncio.get_running_loop().time() + _CONNECT_WITHIN
+        while publisher.trouble and asyncio.get_running_loop().time() < give_up_at:
+            await asyncio.sleep(_POLL_EVERY)
+        yield publisher
+    finally:
+        await publisher.stop()
+
+
+def _queue(config: Config) -> str:
+    return config.rabbitmq.exchange + QUARANTINE_SUFFIX

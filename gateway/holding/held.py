@@ -1,0 +1,124 @@
+"""One event that waits, and why it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from gateway.event import key_segment
+from gateway.topics import matches
+
+_FACTS = {
+    "x-attempts": "attempts",
+    "x-reason": "reason",
+    "x-exception": "exception",
+    "x-first-failed-at": "first_failed_at",
+    "x-last-failed-at": "last_failed_at",
+    "violations": "violations",
+}
+"""The headers that say why, by the names under which they are told."""
+
+_OF_DEATH = ("x-attempts", "x-reason", "x-exception", "x-queue")
+_OF_DEATH_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
+
+
+@dataclass(frozen=True)
+class Held:
+    """An event in such a queue.
+
+    Attributes:
+        handle: what its queue knows it by.
+        routing_key: the one that it was published with, at last.
+        message_id: the CloudEvents id.
+        headers: of the message, those that say why it is here among them.
+        body: the CloudEvent in JSON.
+    """
+
+    handle: Any
+    routing_key: str
+    message_id: str
+    headers: Mapping[str, Any]
+    body: bytes
+
+    @cached_property
+    def event(self) -> dict[str, Any]:
+        """The CloudEvent; empty when the body is none, whoever put it there."""
+        try:
+            event = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            try:
+                event = json.loads(self.body)  # takes integers that no double holds
+            except (ValueError, RecursionError):
+                return {}
+        return event if isinstance(event, dict) else {}
+
+    @property
+    def provider(self) -> str:
+        """Its provider's key in the configuration."""
+        return str(self.event.get("provider", ""))
+
+    @property
+    def event_type(self) -> str:
+        """The provider's own word."""
+        return str(self.event.get("eventtype", ""))
+
+    @property
+    def when(self) -> str:
+        """When it came here: its last failure, or its arrival."""
+        return str(self.headers.get("x-last-failed-at") or self.event.get("receivedat", ""))
+
+    @property
+    def why(self) -> str:
+        """What is wrong with it: the rules that it breaks, or what its handler said."""
+        named = (self.headers.get(name) for name in ("violations", "x-exception", "x-reason"))
+        return ": ".join(str(text) for text in named if text)
+
+    def facts(self) -> dict[str, Any]:
+        """What there is to say of it, for programs."""
+        facts = {name: self.headers[header] for header, name in _FACTS.items() if header in self.headers}
+        return {
+            "id": self.message_id,
+            "provider": self.provider,
+            "eventtype": self.event_type,
+            "receivedat": self.event.get("receivedat"),
+            **facts,
+        }
+
+    def lasting_headers(self) -> dict[str, Any]:
+        """Its headers but for those that tell of its failures."""
+        return {
+            name: value
+            for name, value in self.headers.items()
+            if name not in _OF_DEATH and not name.startswith(_OF_DEATH_PREFIXES)
+        }
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which events are meant; all of them where nothing is said.
+
+    Attributes:
+        provider: those of this provider.
+        pattern: those of a type that matches, as in topic exchanges.
+        event_id: those with this id.
+        reason: those with this in what is wrong with them, in upper or lower case.
+    """
+
+    provider: str | None = None
+    pattern: str | None = None
+    event_id: str | None = None
+    reason: str | None = None
+
+    def takes(self, held: Held) -> bool:
+        """Whether it is meant."""
+        return (
+            (self.provider is None or held.provider == self.provider)
+            and (self.pattern is None or matches(self.pattern, key_segment(held.event_type)))
+            and (self.event_id is None or held.message_id == self.event_id)
+            and (self.reason is None or self.reason.lower() in held.why.lower())
+        )
