@@ -57,7 +57,7 @@ class ArchiveStream:
         last = await self._last_if_any_from(start)
         if last is None:
             return
-        self.last, place, patience = last, -1, _PATIENCE
+        self.last, place, taken, patience = last, -1, 0, _PATIENCE
         messages, new = _Messages(), _Messages()
         async with self._connection.channel() as channel, self._connection.channel() as beside:
             await beside.set_qos(prefetch_count=1)
@@ -77,12 +77,12 @@ class ArchiveStream:
                             f"{self._stream} has more events and does not send them"
                         ) from None
                     continue
-                place, patience = _place_of(message), _PATIENCE
+                place, taken, patience = _place_of(message), taken + 1, _PATIENCE
                 if end is None and not new.empty():
                     end = _place_of(await _next(new, _PATIENCE))
                 if end is not None and place >= end:
                     return
-                if place % _ACKNOWLEDGE_EVERY == 0:
+                if taken % _ACKNOWLEDGE_EVERY == 0:
                     await message.ack(multiple=True)
                 yield Archived(place, _read(message))
 

@@ -430,8 +430,8 @@ async def test_after_a_restart_of_the_broker_the_archive_is_read_to_its_end(
     """What was confirmed is there, and no more is waited for."""
     async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)) as publisher:
         await asyncio.gather(*(publisher.publish(event(number)) for number in range(500)))
-    rabbitmq_server.kill()
-    await asyncio.to_thread(rabbitmq_server.start)
+    for command in ("stop_app", "start_app"):
+        await asyncio.to_thread(rabbitmq_server.ctl, command)
 
     async def has_all() -> bool:
         return len(await archived_in(tmp_path, rabbitmq_url)) == 500
