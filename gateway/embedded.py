@@ -5,6 +5,7 @@ Several processes may open the file: the gateway, a worker, a ``tail``.
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from gateway.sqlite import SqliteFile
@@ -24,7 +25,7 @@ CREATE TABLE IF NOT EXISTS bindings (
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL REFERENCES queues ON DELETE CASCADE,
     routing_key TEXT NOT NULL, message_id TEXT NOT NULL, body BLOB NOT NULL,
-    visible_at REAL NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0
+    visible_at REAL NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0, headers TEXT
 );
 CREATE INDEX IF NOT EXISTS messages_by_queue ON messages (queue, visible_at, id);
 """
@@ -35,3 +36,14 @@ class Database(SqliteFile):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE_NAME, SCHEMA)
+
+    async def start(self) -> None:
+        """See :class:`gateway.sqlite.SqliteFile`."""
+        await super().start()
+        await self.run(_add_headers)
+
+
+def _add_headers(connection: sqlite3.Connection) -> None:
+    """To a file of the time before messages had any."""
+    if "headers" not in {row[1] for row in connection.execute("PRAGMA table_info(messages)")}:
+        connection.execute("ALTER TABLE messages ADD COLUMN headers TEXT")
