@@ -202,6 +202,11 @@ def worker(
     Signals: SIGTERM lets handlers finish within the worker's grace, hands the rest back and ends; a second one ends at
     once.
 
+    For example:
+
+    - `gateway worker agent:worker`
+    - `gateway worker billing.agent:worker --check`
+
     Exit codes: 0 ended by a signal, 1 there is no such worker, the broker cannot be reached (--check) or a thread did
     not finish in time, 3 the configuration is wrong, or the queue was declared otherwise.
     """

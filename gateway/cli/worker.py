@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def find_worker(target: str) -> Worker:
 
 
 async def _check(config: Config, worker: Worker) -> None:
+    logging.disable()  # what a library complains of also comes as an exception, and is told by that
     try:
         await open_queue(config, worker).check()
     except OSError as error:

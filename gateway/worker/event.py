@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -53,6 +54,9 @@ class Once:
             self._steps.end(self._step, is_done=kind is None)
 
     def __enter__(self) -> bool:
+        with suppress(RuntimeError):  # there is no loop in this thread, as it should be
+            asyncio.get_running_loop()
+            raise TypeError("in a coroutine, write `async with event.once(...)`")
         self._is_first = asyncio.run_coroutine_threadsafe(
             self._steps.begin(self._step), self._steps.loop
         ).result()

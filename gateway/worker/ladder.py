@@ -20,7 +20,7 @@ class Ladder:
         while first < most:
             rungs.append(first)
             first *= 2
-        self.rungs = (*rungs, most)
+        self.rungs: tuple[float, ...] = (*rungs, most)
 
     def after(self, attempts: int) -> float:
         """The delay after so many attempts: their rung or the one below, so that what failed as one comes apart."""

@@ -50,8 +50,8 @@ class _Outcome:
     """What became of a delivery.
 
     Attributes:
-        name: handled, unhandled, duplicate, in_flight, retried, dead or handed_back; with ``unsettled`` as what is
-            logged when the broker could not be told.
+        name: handled, unhandled, duplicate, in_flight, retried, dead or handed_back; unsettled once the broker could
+            not be told.
         failure: what the handler raised, if it did.
         delay: seconds until it is delivered again.
         headers: what is added to it.
@@ -286,13 +286,13 @@ class Runner:
             "ms": round(seconds * 1000, 1),
         }
         if failure is None:
-            log.info("event", **fields)
+            log.info("delivery", **fields)
             return
         if isinstance(failure, Dead):
             fields["reason"] = failure.reason[:_REASON_MOST]
         elif not isinstance(failure, Retry):
             fields["trace"] = "".join(traceback.format_tb(failure.__traceback__))
-        log.warning("event", **fields, delay=outcome.delay, exception=_name_of(failure))
+        log.warning("delivery", **fields, delay=outcome.delay, exception=_name_of(failure))
 
 
 def _name_of(error: BaseException) -> str:

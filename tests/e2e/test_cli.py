@@ -19,7 +19,9 @@ from support.inbox import Inbox
 from support.ports import free_port
 from support.senders import post
 
-COMMANDS = ["serve", "dev", "check", "send", "tail", "providers", "schemas", "explain", "forget", "spool"]
+COMMANDS = [
+    *("serve", "dev", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget", "spool")
+]
 ExpectClean = Callable[..., None]
 
 

@@ -13,5 +13,7 @@ from support.agents import Place
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The embedded database, or RabbitMQ and Redis."""
     if request.param == "embedded":
-        return Place(tmp_path)
-    return Place(tmp_path, request.getfixturevalue("rabbitmq_url"), request.getfixturevalue("redis_url"))
+        return Place(tmp_path / "var")
+    return Place(
+        tmp_path / "var", request.getfixturevalue("rabbitmq_url"), request.getfixturevalue("redis_url")
+    )
