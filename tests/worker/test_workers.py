@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import aio_pika
 import orjson
@@ -338,3 +339,117 @@ async def test_a_message_that_comes_back_again_and_again_is_dead(place: Place) -
     (dead,) = await place.dead("agent")
     assert re.fullmatch("delivered 1[78] times and never settled", str(dead.headers["x-reason"]))
     assert orjson.loads(dead.body)["id"] == "evt_1"
+
+
+async def test_a_handler_that_takes_too_long_or_cancels_itself_has_failed(tmp_path: Path) -> None:
+    """It is tried again like any other; the worker goes on."""
+    worker = short(timeout=0.1, attempts=2)
+    place = Place(tmp_path)
+
+    @worker.on("stripe.invoice.*")
+    async def sleep(event: Event) -> None:
+        await asyncio.sleep(3600)
+
+    @worker.on("stripe.charge.*")
+    async def cancel(event: Event) -> None:
+        raise asyncio.CancelledError
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1")
+        await place.publish("evt_2", eventtype="charge.failed")
+        await wait_until_async(lambda: runner.counts["dead"] == 2, PATIENCE)
+
+    dead = await place.dead("agent")
+    assert runner.counts == {"retried": 2, "dead": 2}
+    assert {message.headers["x-exception"] for message in dead} == {
+        "TimeoutError",
+        "asyncio.exceptions.CancelledError",
+    }
+
+
+async def test_a_process_has_no_more_events_than_it_is_to(place: Place) -> None:
+    """The others wait in the queue, for other processes to take."""
+    worker = short(concurrency=3)
+    under_way = most = 0
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02)
+        under_way -= 1
+
+    async with place.running(worker) as runner:
+        await place.publish(*(f"evt_{number}" for number in range(20)))
+        await wait_until_async(lambda: runner.counts["handled"] == 20, PATIENCE)
+
+    assert most == 3
+
+
+async def test_a_worker_without_a_guard_asks_for_none(place: Place) -> None:
+    """What comes twice is handled twice, and steps say that nobody guards them."""
+    worker = short(guard="off", attempts=1)
+
+    @worker.on("stripe.invoice.*")
+    async def handle(event: Event) -> None: ...
+
+    @worker.on("stripe.charge.*")
+    async def step(event: Event) -> None:
+        async with event.once("pay"):
+            pass
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1", "evt_1")
+        await place.publish("evt_2", eventtype="charge.failed")
+        await wait_until_async(lambda: runner.counts.total() == 3, PATIENCE)
+
+    (dead,) = await place.dead("agent")
+    assert runner.counts == {"handled": 2, "dead": 1}
+    assert dead.headers["x-exception"] == "RuntimeError"
+
+
+async def test_a_coroutine_is_told_to_wait_for_its_step(tmp_path: Path) -> None:
+    """`with` would wait for the loop that it stops."""
+    worker = short(attempts=1)
+    place = Place(tmp_path)
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        with event.once("pay"):
+            pass
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1")
+        await wait_until_async(lambda: runner.counts["dead"] == 1, PATIENCE)
+
+    (dead,) = await place.dead("agent")
+    assert dead.headers["x-exception"] == "TypeError"
+
+
+async def test_a_queue_that_is_deleted_is_declared_again(rabbitmq_url: str, place: Place) -> None:
+    """The consumer would wait for ever; and a delay that is missing must not lose the event that is to wait in it."""
+    if not place.rabbitmq_url:
+        pytest.skip("the embedded database has no consumers")
+    worker = short()
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        if event.id == "evt_2" and event.attempts == 1:
+            raise ValueError
+
+    async with place.running(worker) as runner, await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        session = runner._queue._link.current  # type: ignore[attr-defined]
+        await channel.queue_delete("agent")
+        await wait_until_async(
+            lambda: runner._queue._link.current not in {None, session},  # type: ignore[attr-defined]
+            PATIENCE,
+        )
+        await place.publish("evt_1")
+        await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
+        await channel.queue_delete("agent.retry.0.2")
+        await place.publish("evt_2")
+        await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)
+
+    assert runner.counts == {"handled": 2, "unsettled": 1, "retried": 1}
