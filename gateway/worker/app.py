@@ -15,22 +15,22 @@ from gateway.worker.sqlite import SqliteQueue
 from gateway.worker.worker import Worker
 
 
-def open_queue(config: Config, worker: Worker) -> Queue:
+def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
     """The worker's queue at the configured broker, not started yet."""
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
-        return SqliteQueue(Database(config.data_dir), rabbitmq.exchange, worker)
+        return SqliteQueue(database or Database(config.data_dir), rabbitmq.exchange, worker)
     return RabbitQueue(rabbitmq.url, rabbitmq.exchange, worker)
 
 
-def open_guard(config: Config, worker: Worker) -> Guard | None:
+def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Guard | None:
     """The worker's guard over the configured claim store, not started yet; None when it wants none."""
     if worker.guard == "off":
         return None
     lease, retention = config.dedupe.lease, config.dedupe.retention
     claims: Claims
     if config.redis.url == EMBEDDED:
-        claims = SqliteClaims(Database(config.data_dir), lease, retention)
+        claims = SqliteClaims(database or Database(config.data_dir), lease, retention)
     else:
         claims = RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
     return Guard(claims, worker.queue, lease, worker.guard)
@@ -38,4 +38,5 @@ def open_guard(config: Config, worker: Worker) -> Guard | None:
 
 def runner_of(config: Config, worker: Worker) -> Runner:
     """What runs ``worker`` in this process."""
-    return Runner(worker, open_queue(config, worker), open_guard(config, worker))
+    database = Database(config.data_dir)  # one for both, which then commit together
+    return Runner(worker, open_queue(config, worker, database), open_guard(config, worker, database))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_LONGEST_REASON = 500
+
 
 class Retry(Exception):
     """Try again later; an attempt like any other that failed.
@@ -20,9 +22,10 @@ class Dead(Exception):
     """Trying again is hopeless: the event goes to the dead queue at once.
 
     Args:
-        reason: why, for people. It is kept with the event and logged.
+        reason: why, for people. It is kept with the event and logged; 500 characters of it.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        self.reason = reason
+        # What a model has written can have anything in it; what cannot be encoded could not be told to the broker.
+        self.reason = str(reason)[:_LONGEST_REASON].encode("utf-8", "replace").decode()

@@ -9,6 +9,7 @@ import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import cast
@@ -39,8 +40,8 @@ MOST_RETURNS = 16
 """Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
 
 _IN_FLIGHT_DELAY = 10.0  # seconds until an event is looked at again that another process handles
+_AFTER_A_BUG = 1.0  # seconds
 _UNTOLD_MOST = 1000
-_REASON_MOST = 500  # characters
 
 log = structlog.get_logger()
 
@@ -147,8 +148,6 @@ class Runner:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._freed.set()
-        if not task.cancelled() and (bug := task.exception()):
-            log.error("delivery not settled", queue=self._worker.queue, exc_info=bug)
 
     async def _finish(self) -> None:
         """Let handlers finish within the grace; what is left then is delivered again."""
@@ -162,6 +161,15 @@ class Runner:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _handle(self, delivery: Delivery) -> None:
+        try:
+            await self._deal_with(delivery)
+        except Exception:  # a bug of ours must not keep the place of an event for ever
+            log.exception("delivery not settled", queue=self._worker.queue)
+            await asyncio.sleep(_AFTER_A_BUG)
+            with suppress(DeliveryLost):
+                await self._queue.hand_back(delivery)
+
+    async def _deal_with(self, delivery: Delivery) -> None:
         started_at = time.perf_counter()
         event: Event | None = None
         try:
@@ -245,7 +253,7 @@ class Runner:
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
         headers: Headers = {
-            REASON: reason[:_REASON_MOST],
+            REASON: reason,
             EXCEPTION: _name_of(error),
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or now,
@@ -289,7 +297,7 @@ class Runner:
             log.info("delivery", **fields)
             return
         if isinstance(failure, Dead):
-            fields["reason"] = failure.reason[:_REASON_MOST]
+            fields["reason"] = failure.reason
         elif not isinstance(failure, Retry):
             fields["trace"] = "".join(traceback.format_tb(failure.__traceback__))
         log.warning("delivery", **fields, delay=outcome.delay, exception=_name_of(failure))

@@ -78,15 +78,24 @@ class SqliteQueue:
     async def receive(self, limit: int) -> list[Delivery]:
         """See :class:`gateway.worker.queue.Queue`."""
         while True:
+            asked = asyncio.create_task(self._take(limit))
             try:
-                rows = await self._consumer.receive(limit)
-            except sqlite3.Error as error:
-                log.warning("cannot receive", cause=str(error))
-                rows = []
+                rows = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                await asked  # what it takes is handed back at the end
+                raise
             if rows:
-                self._held.update(rows)
                 return [_delivery_of(row) for row in rows]
             await asyncio.sleep(_POLL_EVERY)
+
+    async def _take(self, limit: int) -> list[Row]:
+        try:
+            rows = await self._consumer.receive(limit)
+        except sqlite3.Error as error:
+            log.warning("cannot receive", cause=str(error))
+            return []
+        self._held.update(rows)
+        return rows
 
     async def pause(self) -> None:
         """See :class:`gateway.worker.queue.Queue`; what :meth:`receive` has not given out was not received."""

@@ -30,6 +30,7 @@ from support.waiting import wait_until_async
 
 LEASE = 3.0
 EXCHANGE = "webhooks"
+_AT_ONCE = 500  # events that wait for their confirm
 
 
 def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) -> bytes:
@@ -117,14 +118,15 @@ class Place:
     async def publish(self, *event_ids: str, eventtype: str = "invoice.paid") -> None:
         """Publish events of Stripe."""
         async with self.publishing() as publisher:
-            await asyncio.gather(
-                *(
-                    publisher.publish(
-                        message_of(envelope(event_id, eventtype), f"stripe.{eventtype}", event_id)
+            for first in range(0, len(event_ids), _AT_ONCE):
+                await asyncio.gather(
+                    *(
+                        publisher.publish(
+                            message_of(envelope(event_id, eventtype), f"stripe.{eventtype}", event_id)
+                        )
+                        for event_id in event_ids[first : first + _AT_ONCE]
                     )
-                    for event_id in event_ids
                 )
-            )
 
     async def dead(self, queue: str) -> list[Dead]:
         """What is in the dead queue of ``queue``; it is taken out."""

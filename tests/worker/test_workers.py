@@ -124,19 +124,19 @@ async def test_what_is_no_event_is_dead_at_once(place: Place, body: bytes, reaso
 
 
 async def test_the_hopeless_is_dead_at_once(place: Place) -> None:
-    """With the reason of the handler."""
+    """With the reason of the handler, as far as it can be written down."""
     worker = short()
 
     @worker.on("#")
     async def give_up(event: Event) -> None:
-        raise Dead("no such customer")
+        raise Dead("no such customer \ud800" + "!" * 1000)
 
     async with place.running(worker) as runner:
         await place.publish("evt_1")
         await wait_until_async(lambda: runner.counts["dead"] == 1, PATIENCE)
 
     (dead,) = await place.dead("agent")
-    assert dead.headers["x-reason"] == "no such customer"
+    assert dead.headers["x-reason"] == "no such customer ?" + "!" * 482
     assert dead.headers["x-attempts"] == 1
 
 
