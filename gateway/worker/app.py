@@ -19,7 +19,9 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
     """The worker's queue at the configured broker, not started yet."""
     rabbitmq = config.rabbitmq
     if rabbitmq.url == EMBEDDED:
-        return SqliteQueue(database or Database(config.data_dir), rabbitmq.exchange, worker)
+        return SqliteQueue(
+            database or Database(config.data_dir), rabbitmq.exchange, worker, config.dedupe.lease
+        )
     return RabbitQueue(rabbitmq.url, rabbitmq.exchange, worker)
 
 

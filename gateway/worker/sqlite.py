@@ -27,7 +27,6 @@ from gateway.worker.queue import (
 from gateway.worker.worker import Worker
 
 _POLL_EVERY = 0.05
-_VISIBILITY = 30.0
 
 log = structlog.get_logger()
 
@@ -42,9 +41,7 @@ class SqliteQueue:
         visibility: seconds after which the messages of a process that died are delivered again.
     """
 
-    def __init__(
-        self, database: Database, exchange: str, worker: Worker, visibility: float = _VISIBILITY
-    ) -> None:
+    def __init__(self, database: Database, exchange: str, worker: Worker, visibility: float) -> None:
         self._database = database
         self._exchange = exchange
         self._worker = worker
