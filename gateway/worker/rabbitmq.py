@@ -9,8 +9,8 @@ handles one. There is a channel to consume and another to publish, for an error 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import aio_pika
@@ -114,7 +114,7 @@ class RabbitQueue:
             arrived = await self._arrived.get()
             if isinstance(arrived, DeclarationChanged):
                 raise arrived
-            if arrived.tag[0] is self._link.current:  # others are delivered again
+            if not arrived.tag[0].lost.done():  # else it is delivered again
                 deliveries.append(arrived)
         return deliveries
 
@@ -169,14 +169,10 @@ class RabbitQueue:
     async def _do(self, session: _Session, asked: Awaitable[Any]) -> Any:
         """The result of what was asked of the broker; without one the session ends, and another begins."""
         try:
-            return await asked
-        except (AMQPError, OSError, RuntimeError) as error:  # a closed channel is a RuntimeError to aiormq
+            with _os_errors():
+                return await asked
+        except OSError as error:
             session.fail(error)
-            raise DeliveryLost from error
-        except asyncio.CancelledError as error:
-            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
-            session.fail("the connection broke off")  # aiormq cancels what waits for a broker that is silent
             raise DeliveryLost from error
 
     async def _connect(self) -> _Session:
@@ -185,12 +181,12 @@ class RabbitQueue:
         except DeclarationChanged as error:
             self._arrived.put_nowait(error)
             raise ConnectionError(str(error)) from error
-        if not self._is_paused:
-            try:
+        try:
+            if not self._is_paused:
                 await self._consume(session)
-            except (AMQPError, RuntimeError) as error:
-                await session.close()
-                raise ConnectionError(str(error)) from error
+        except BaseException:
+            await session.close()
+            raise
         return session
 
     async def _open(self) -> _Session:
@@ -200,20 +196,18 @@ class RabbitQueue:
             OSError: there is none.
             DeclarationChanged: something is there already, and is otherwise.
         """
-        try:
+        with _os_errors():
             async with asyncio.timeout(_CONNECT_WITHIN):
                 connection = await aio_pika.connect(self._url, heartbeat=_HEARTBEAT)
                 try:
                     incoming = await connection.channel(publisher_confirms=False)
                     outgoing = await connection.channel(publisher_confirms=True, on_return_raises=True)
                     await self._declare(incoming)
-                except BaseException:
+                except BaseException as error:
                     await connection.close()
+                    if isinstance(error, ChannelPreconditionFailed):
+                        raise DeclarationChanged(self._explain(str(error))) from None
                     raise
-        except ChannelPreconditionFailed as error:
-            raise DeclarationChanged(self._explain(str(error))) from None
-        except (AMQPError, RuntimeError) as error:
-            raise ConnectionError(str(error)) from error
         session = _Session(connection, incoming, outgoing)
         for closing in (connection, incoming, outgoing):
             closing.close_callbacks.add(lambda _, cause: session.fail(cause))
@@ -267,10 +261,27 @@ class RabbitQueue:
             session.fail("the queue was deleted")
 
         channel = session.incoming
-        await channel.set_qos(prefetch_count=self._worker.concurrency)
-        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
-        queue = await channel.get_queue(self._worker.queue, ensure=False)
-        session.consuming = queue, await queue.consume(arrive)
+        with _os_errors():
+            async with asyncio.timeout(_CONNECT_WITHIN):
+                await channel.set_qos(prefetch_count=self._worker.concurrency)
+                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
+                queue = await channel.get_queue(self._worker.queue, ensure=False)
+                session.consuming = queue, await queue.consume(arrive)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raise what aio-pika raises for a connection that is lost as the OSError that it is."""
+    try:
+        yield
+    except (AMQPError, RuntimeError) as error:  # a closed channel is a RuntimeError to aiormq
+        raise ConnectionError(str(error)) from error
+    except asyncio.CancelledError as error:
+        if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            raise
+        raise ConnectionError(
+            "the connection broke off"
+        ) from error  # aiormq cancels who waits for a silent broker
 
 
 def _to(queue: str) -> FieldTable:
