@@ -181,10 +181,10 @@ class Runner:
         try:
             await self._settle(delivery, outcome)
         except DeliveryLost:
-            if event and outcome.failure:
-                self._remember(event, outcome.failure)
             outcome.name = "unsettled"
         self._tell(event, delivery, outcome, time.perf_counter() - started_at)
+        if outcome.name == "unsettled" and event and outcome.failure:
+            self._remember(event, outcome.failure)
 
     async def _outcome_of(self, event: Event, delivery: Delivery) -> _Outcome:
         handler = self._worker.handler_for(delivery.routing_key)
@@ -298,9 +298,9 @@ class Runner:
             return
         if isinstance(failure, Dead):
             fields["reason"] = failure.reason
-        elif not isinstance(failure, Retry):
+        elif failure.__traceback__ and not isinstance(failure, Retry):
             fields["trace"] = "".join(traceback.format_tb(failure.__traceback__))
-        log.warning("delivery", **fields, delay=outcome.delay, exception=_name_of(failure))
+        log.warning("delivery", **fields, delay=outcome.delay, error=_name_of(failure))
 
 
 def _name_of(error: BaseException) -> str:

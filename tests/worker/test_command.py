@@ -67,7 +67,7 @@ def drop(event: Event) -> None:
     assert list(told["evt_1", "handled"]) == [
         *("timestamp", "level", "event", "queue", "type", "id", "outcome", "attempts", "ms")
     ]
-    assert (failed["exception"], failed["attempts"], failed["delay"]) == ("ValueError", 1, 0.1)
+    assert (failed["error"], failed["attempts"], failed["delay"]) == ("ValueError", 1, 0.1)
     assert "agent.py" in failed["trace"]
     assert told["evt_2", "dead"]["reason"] == "nobody wants it"
     assert "private" not in running.stdout

@@ -73,6 +73,7 @@ async def test_a_failure_is_tried_again_on_the_ladder(place: Place) -> None:
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
 
     delays = [later[1] - earlier[1] for earlier, later in pairwise(began)]
+    assert runner.counts == {"retried": 2, "handled": 1}
     assert [attempt for attempt, _ in began] == [1, 2, 3]
     assert all(0.79 < delay < 0.8 * 10 for delay in delays)
 
@@ -440,12 +441,10 @@ async def test_a_queue_that_is_deleted_is_declared_again(rabbitmq_url: str, plac
 
     async with place.running(worker) as runner, await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
-        session = runner._queue._link.current  # type: ignore[attr-defined]
+        link = runner._queue._link  # type: ignore[attr-defined]
+        session = await wait_until_async(lambda: link.current, PATIENCE)
         await channel.queue_delete("agent")
-        await wait_until_async(
-            lambda: runner._queue._link.current not in {None, session},  # type: ignore[attr-defined]
-            PATIENCE,
-        )
+        await wait_until_async(lambda: link.current not in {None, session}, PATIENCE)
         await place.publish("evt_1")
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         await channel.queue_delete("agent.retry.0.2")
