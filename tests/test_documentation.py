@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -28,6 +29,7 @@ PROOFS: Evidence = yaml.safe_load((Path(__file__).parent / "providers/evidence.y
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text("utf-8")
+WORKERS = (ROOT / "docs/workers.md").read_text("utf-8")
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").glob("*.md"))
 LINKS = [
     pytest.param(page, link, id=f"{page.name}-{link}")
@@ -119,6 +121,25 @@ def test_the_log_line_of_the_readme_is_one() -> None:
 
     assert list(line) == ["timestamp", "level", "event", *fields]
     assert line["cause"] in SIGNATURE_FAULTS
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", README + WORKERS, re.DOTALL))
+def test_a_worker_of_the_pages_is_one(block: str) -> None:
+    """The blocks to paste can be pasted: they declare a worker that handles something."""
+    names: dict[str, Any] = {}
+    exec(block, names)
+
+    assert names["worker"].handled
+
+
+def test_the_outcomes_of_a_worker_are_listed() -> None:
+    """Each that its log can name."""
+    source = (ROOT / "gateway/worker/run.py").read_text("utf-8")
+    outcomes = set(re.findall(r'_Outcome\("(\w+)"', source)) | set(
+        re.findall(r'outcome.name = "(\w+)"', source)
+    )
+
+    assert outcomes == set(re.findall(r"^\| (\w+) \|", WORKERS.partition("| outcome |")[2], re.MULTILINE))
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)

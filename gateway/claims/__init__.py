@@ -86,6 +86,12 @@ class Claims(Protocol):
     def release(self, key: str, token: str) -> None:
         """Give ``key`` back if it is still held under ``token``; if that fails, the lease ends by itself."""
 
+    def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
+        """Hold ``key`` under ``token`` for another lease, taking it again if the store has forgotten it.
+
+        Asked for, not waited for; ``on_loss`` is called if somebody else holds it by now, or it is done.
+        """
+
     def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
         """Put ``value`` under ``key`` for the retention if nothing is there; ``on_other`` if something else is.
 

@@ -48,6 +48,14 @@ class MemoryClaims:
         if self._get(key) == PENDING + token.encode():
             del self._values[key]
 
+    def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
+        if self._take(key, holder, self._lease) in {None, holder}:
+            self._values[key] = holder, self._clock() + self._lease
+        else:
+            on_loss()
+
     def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
         if self._take(key, value, self._retention) not in (None, value):

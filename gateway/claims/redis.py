@@ -27,6 +27,11 @@ from gateway.claims.resp import RedisConnection, Value, connect
 from gateway.link import Link
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_RENEW = (
+    "local held = redis.call('GET', KEYS[1]) "
+    "if held and held ~= ARGV[1] then return 0 end "
+    "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"
+)
 _FIRST_VERSION = 7
 
 
@@ -88,6 +93,16 @@ class RedisClaims:
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
         self._ask(ignore_failure, "EVAL", _RELEASE, 1, key, PENDING + token.encode())
+
+    def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+
+        def judge(is_held: int) -> None:
+            if not is_held:
+                on_loss()
+
+        if connection := self._link.current:
+            connection.overhear(judge, "EVAL", _RENEW, 1, key, PENDING + token.encode(), self._lease_ms)
 
     def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""

@@ -87,6 +87,22 @@ class SqliteClaims:
         )
         call_on_failure(released, ignore_failure)
 
+    def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
+        """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
+
+        def renew(connection: sqlite3.Connection) -> bool:
+            found = self._take(connection, key, holder, self._lease)
+            if found == holder:
+                self._put(connection, key, holder, self._clock() + self._lease)
+            return found in {None, holder}
+
+        def judge(renewed: asyncio.Future[bool]) -> None:
+            if not renewed.cancelled() and renewed.exception() is None and not renewed.result():
+                on_loss()
+
+        self._database.run(renew).add_done_callback(judge)
+
     def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
 

@@ -203,6 +203,40 @@ def tail(
 
 
 @app.command()
+def worker(
+    target: Annotated[
+        str, typer.Argument(metavar="MODULE:NAME", help="A Worker, such as billing.agent:worker.")
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Declare its queues, or find them as they should be, and exit.")
+    ] = False,
+    log_format: Annotated[
+        str, typer.Option(help="json for programs, console for people.", metavar="FORMAT")
+    ] = "json",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Run a worker: handle the events of its queue, try again what failed, and do nothing twice.
+
+    Of the configuration it reads where Redis and RabbitMQ are; the secrets need not be set. Several processes may run
+    one worker, and share its events.
+
+    Signals: SIGTERM lets handlers finish within the worker's grace, hands the rest back and ends; a second one ends at
+    once.
+
+    For example:
+
+    - `gateway worker agent:worker`
+    - `gateway worker billing.agent:worker --check`
+
+    Exit codes: 0 ended by a signal, 1 there is no such worker, the broker cannot be reached (--check) or a thread did
+    not finish in time, 3 the configuration is wrong, or the queue was declared otherwise.
+    """
+    from gateway.cli.worker import run_worker
+
+    run_worker(config, target, log_format, only_check=check)
+
+
+@app.command()
 def providers(
     word: Annotated[
         str | None, typer.Argument(metavar="[NAME|WORD]", help="Show one, or list those with a word in them.")

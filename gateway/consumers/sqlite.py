@@ -10,14 +10,16 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import orjson
 
 from gateway.embedded import Database
 from gateway.publishers.sqlite import declare
+
+Headers = Mapping[str, str | int]
 
 _POLL_EVERY = 0.05
 _TAIL_LIVES = 60.0
@@ -32,8 +34,8 @@ class Delivery:
         routing_key: ``<provider>.<event type>``.
         message_id: the CloudEvents id.
         body: the CloudEvent in JSON.
-        deliveries: how often it was received, this time included.
-        headers: what can be filtered by without reading the body.
+        deliveries: how often it was received since it was put into the queue, this time included.
+        headers: what stands beside the body.
     """
 
     tag: int
@@ -41,7 +43,7 @@ class Delivery:
     message_id: str
     body: bytes
     deliveries: int
-    headers: dict[str, str]
+    headers: Headers = field(default_factory=dict, compare=False)
 
 
 class SqliteConsumer:
@@ -111,19 +113,44 @@ class SqliteConsumer:
 
         return await self._database.run(receive)
 
-    async def acknowledge(self, *deliveries: Delivery) -> None:
-        """Remove what is done for good."""
-        tags = [(delivery.tag,) for delivery in deliveries]
-        await self._database.run(
-            lambda connection: connection.executemany("DELETE FROM messages WHERE id = ?", tags)
+    async def acknowledge(self, *deliveries: Delivery) -> bool:
+        """Remove what is done for good; tells whether all were still ours, and not delivered again meanwhile."""
+        return await self._change("DELETE FROM messages", deliveries)
+
+    async def hand_back(self, *deliveries: Delivery) -> bool:
+        """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
+        return await self._change("UPDATE messages SET visible_at = ?", deliveries, self._clock())
+
+    async def keep_invisible(self, *deliveries: Delivery) -> bool:
+        """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""
+        return await self._change(
+            "UPDATE messages SET visible_at = ?", deliveries, self._clock() + self._visibility
         )
 
-    async def hand_back(self, *deliveries: Delivery) -> None:
-        """Let the messages be delivered again at once."""
-        tags = [(self._clock(), delivery.tag) for delivery in deliveries]
-        await self._database.run(
-            lambda connection: connection.executemany("UPDATE messages SET visible_at = ? WHERE id = ?", tags)
+    async def move(self, delivery: Delivery, queue: str, headers: Headers, delay: float = 0) -> bool:
+        """Put a message into ``queue``, or back, with these headers added, to be delivered after ``delay`` seconds.
+
+        Tells as :meth:`acknowledge`.
+        """
+        return await self._change(
+            "UPDATE messages SET queue = ?, headers = ?, visible_at = ?, deliveries = 0",
+            [delivery],
+            queue,
+            orjson.dumps({**delivery.headers, **headers}).decode(),
+            self._clock() + delay,
         )
+
+    async def _change(self, change: str, deliveries: Sequence[Delivery], *values: str | float) -> bool:
+        rows = [(*values, delivery.tag, delivery.deliveries) for delivery in deliveries]
+        changed = await self._database.run(
+            lambda connection: (
+                connection.executemany(
+                    f"{change} WHERE id = ? AND deliveries = ?",
+                    rows,
+                ).rowcount
+            )
+        )
+        return changed == len(rows)
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
         """Messages as they come; each is to be acknowledged."""

@@ -20,8 +20,8 @@ from support.ports import free_port
 from support.senders import post
 
 COMMANDS = [
-    *("serve", "dev", "check", "send", "tail", "providers", "schemas", "explain", "forget", "replay"),
-    *("spool", "dead", "quarantine"),
+    *("serve", "dev", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
+    *("replay", "spool", "dead", "quarantine"),
 ]
 ExpectClean = Callable[..., None]
 

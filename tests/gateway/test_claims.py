@@ -213,6 +213,23 @@ async def test_a_foreign_value_is_never_a_duplicate(store: Store, value: bytes) 
         await store.claims.claim(KEY, "a")
 
 
+async def test_a_renewal_takes_back_what_was_forgotten_and_nothing_else(store: Store) -> None:
+    """After a flush the holder has its key again; what somebody else has, or is done, it has lost."""
+    losses: list[str] = []
+    await store.claims.claim(KEY, "a")
+    store.claims.renew(KEY, "a", never)
+    store.claims.renew(KEY, "b", lambda: losses.append("held"))
+    await store.claims.forget(KEY)
+    store.claims.renew(KEY, "a", never)
+    assert await store.claims.claim(KEY, "b") is Standing.IN_FLIGHT
+
+    store.claims.commit(KEY, never)
+    store.claims.renew(KEY, "a", lambda: losses.append("done"))
+
+    assert await store.claims.claim(KEY, "c") is Standing.DONE
+    assert losses == ["held", "done"]
+
+
 async def test_a_mark_tells_only_of_another_value(store: Store) -> None:
     """Before the claim asked for after it is answered: the first value stays, and its repetition is no news."""
     others: list[str] = []
@@ -304,6 +321,19 @@ async def test_a_lease_ends_by_itself(timed: Store) -> None:
     timed.clock.now += LEASE - 0.001
     assert await timed.claims.claim(KEY, "b") is Standing.IN_FLIGHT
     timed.clock.now += 0.002
+
+    assert await timed.claims.claim(KEY, "b") is Standing.CLAIMED
+
+
+async def test_a_lease_that_is_renewed_goes_on(timed: Store) -> None:
+    """For another lease from then on, and no longer."""
+    await timed.claims.claim(KEY, "a")
+    timed.clock.now += LEASE - 1
+    timed.claims.renew(KEY, "a", never)
+    assert await timed.claims.claim(KEY, "b") is Standing.IN_FLIGHT
+    timed.clock.now += LEASE - 1
+    assert await timed.claims.claim(KEY, "b") is Standing.IN_FLIGHT
+    timed.clock.now += 2
 
     assert await timed.claims.claim(KEY, "b") is Standing.CLAIMED
 

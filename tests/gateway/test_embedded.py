@@ -348,3 +348,40 @@ async def test_what_was_asked_for_is_carried_out_before_the_end(tmp_path: Path) 
     other = sqlite3.connect(database.path)
     assert other.execute("SELECT count(*) FROM queues").fetchone() == (50,)
     other.close()
+
+
+async def test_a_file_of_the_time_before_headers_is_used_on(tmp_path: Path) -> None:
+    """With the messages that wait in it."""
+    async with consuming(tmp_path, "#"), publishing(tmp_path) as publisher:
+        await publisher.publish(message(1))
+    with sqlite3.connect(Database(tmp_path).path) as old:
+        old.execute("ALTER TABLE messages DROP COLUMN headers")
+    old.close()
+
+    async with consuming(tmp_path, "#") as consumer:
+        (delivery,) = await consumer.receive()
+    assert (delivery.message_id, delivery.headers) == ("id-1", {})
+
+
+async def test_a_message_that_is_moved_waits_elsewhere_with_its_headers(tmp_path: Path) -> None:
+    """For its delay; and who lost it meanwhile cannot settle it any more."""
+    clock = Clock()
+    async with (
+        consuming(tmp_path, "#", clock=clock) as consumer,
+        consuming(tmp_path, queue="other", clock=clock) as other,
+        publishing(tmp_path) as publisher,
+    ):
+        await publisher.publish(message(1))
+        (lost,) = await consumer.receive()
+        assert await consumer.keep_invisible(lost)
+        clock.now += VISIBILITY + 1
+        (delivery,) = await consumer.receive()
+        settled = [await consumer.acknowledge(lost), await consumer.move(lost, "other", {})]
+        assert await consumer.move(delivery, "other", {"x-attempts": 1}, delay=5)
+        early = await other.receive()
+        clock.now += 6
+        (moved,) = await other.receive()
+
+    assert settled == [False, False]
+    assert early == []
+    assert (moved.body, moved.headers, moved.deliveries) == (b"1", {"x-attempts": 1}, 1)

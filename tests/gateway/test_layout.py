@@ -56,7 +56,7 @@ def test_providers_are_pure(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_implementations_are_chosen_in_one_place(path: Path) -> None:
-    """The composition root knows which store and which broker it is; everybody else knows the port alone.
+    """The composition roots know which store and which broker it is; everybody else knows the port alone.
 
     An implementation may use its own parts, and the parts of a sibling; the configuration reads addresses as
     the publisher does, the reader of the embedded queue makes queues as its writer does, and a replay delivers
@@ -64,6 +64,7 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
     """
     permitted = {
         Path("gateway/app.py"): IMPLEMENTATIONS,
+        Path("gateway/worker/app.py"): IMPLEMENTATIONS,
         Path("gateway/claims/redis.py"): {"gateway.claims.resp"},
         Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
         Path("gateway/config/models.py"): {"gateway.publishers.amqp"},

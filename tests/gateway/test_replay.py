@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,6 +34,10 @@ RETENTION = Retention(max_age=7 * 86_400, max_size=10 * 1024**3)
 PATIENCE = 30.0
 KEYS = ["stripe.invoice.paid", "stripe.invoice.payment_failed", "stripe.charge.failed", "github.invoice.paid"]
 LONG_AGO, FAR_OFF = 0.0, 4e9
+
+
+def _texts(headers: Mapping[str, str | int]) -> dict[str, str]:
+    return {name: str(value) for name, value in headers.items()}
 
 
 def event(number: int, key: str = "github.push", received_at: float = 1e9) -> Message:
@@ -107,7 +111,7 @@ class Side:
             await consumer.acknowledge(*deliveries)
             await consumer.stop()
             return [
-                Message("", each.routing_key, each.message_id, "", each.headers, each.body)
+                Message("", each.routing_key, each.message_id, "", _texts(each.headers), each.body)
                 for each in deliveries
             ]
         async with await aio_pika.connect(self._url) as connection:

@@ -1,0 +1,104 @@
+"""``gateway worker``."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import typer
+
+from gateway.cli.runtime import load_without_secrets, run
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.worker import Worker
+from gateway.worker.app import open_queue, runner_of
+from gateway.worker.ladder import Ladder
+from gateway.worker.run import Runner
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger()
+
+
+def run_worker(path: Path, target: str, log_format: str, *, only_check: bool) -> None:
+    """Handle events until a signal ends it; or declare its queues and say so."""
+    if log_format not in ("json", "console"):
+        raise typer.BadParameter(
+            f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
+        )
+    logs: LogFormat = "json" if log_format == "json" else "console"
+    config = load_without_secrets(path)
+    worker = find_worker(target)
+    if only_check:
+        run(_check(config, worker))
+        return
+    configure_logs(logs)
+    runner = run(_work(config, worker))
+    if runner.abandoned:  # Python waits for every thread, and these were given their time
+        close_logs()
+        os._exit(1)
+
+
+def find_worker(target: str) -> Worker:
+    """The worker that ``target``, ``module:name``, names; modules of the working directory are found.
+
+    Raises:
+        OperatorError: there is none.
+    """
+    module_name, _, name = target.partition(":")
+    if not module_name or not name:
+        raise OperatorError(f"{target!r} names no worker; write MODULE:NAME, such as billing.agent:worker")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # what the module itself imports; the traceback says where
+        raise OperatorError(f"there is no module {module_name!r} here or among what is installed") from None
+    worker = getattr(module, name, None)
+    if not isinstance(worker, Worker):
+        raise OperatorError(f"{module_name} has no Worker called {name!r}")
+    if not worker.handled:
+        raise OperatorError(f"{target} handles nothing; give it a function with @{name}.on(...)")
+    return worker
+
+
+async def _check(config: Config, worker: Worker) -> None:
+    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    try:
+        await open_queue(config, worker).check()
+    except OSError as error:
+        raise OperatorError(f"the broker cannot be reached: {error}") from error
+    rungs = Ladder(worker.retry_from, worker.retry_most).rungs
+    typer.echo(
+        f"queue {worker.queue} is as declared: {', '.join(worker.events)} to {len(worker.handled)} handlers, "
+        f"{worker.attempts} attempts, {len(rungs)} delays of {rungs[0]:g} s to {rungs[-1]:g} s"
+    )
+
+
+async def _work(config: Config, worker: Worker) -> Runner:
+    runner = runner_of(config, worker)
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for number in _SIGNALS:  # a second one ends it at once
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        runner.end()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end)
+    log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
+    try:
+        await runner.run()
+    except OSError as error:
+        raise OperatorError(f"the queue cannot be opened: {error}") from error
+    log.info("worker ended", queue=worker.queue, **runner.counts)
+    return runner

@@ -1,0 +1,16 @@
+"""Workers: handle the gateway's events, retry what failed, and do nothing twice.
+
+    worker = Worker(queue="billing-agent", events=["stripe.invoice.*"])
+
+    @worker.on("stripe.invoice.payment_failed")
+    async def remind(event: Event) -> None:
+        ...
+
+``gateway worker mymodule:worker`` runs it. A module with handlers imports nothing of the server by this.
+"""
+
+from gateway.worker.errors import Dead, Retry
+from gateway.worker.event import Event
+from gateway.worker.worker import Worker
+
+__all__ = ["Dead", "Event", "Retry", "Worker"]

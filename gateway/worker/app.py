@@ -1,0 +1,44 @@
+"""What a worker runs with, by the configuration: the composition root of the consumers' side."""
+
+from __future__ import annotations
+
+from gateway.claims import Claims
+from gateway.claims.redis import RedisClaims
+from gateway.claims.sqlite import SqliteClaims
+from gateway.config import EMBEDDED, Config
+from gateway.embedded import Database
+from gateway.worker.guard import Guard
+from gateway.worker.queue import Queue
+from gateway.worker.rabbitmq import RabbitQueue
+from gateway.worker.run import Runner
+from gateway.worker.sqlite import SqliteQueue
+from gateway.worker.worker import Worker
+
+
+def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
+    """The worker's queue at the configured broker, not started yet."""
+    rabbitmq = config.rabbitmq
+    if rabbitmq.url == EMBEDDED:
+        return SqliteQueue(
+            database or Database(config.data_dir), rabbitmq.exchange, worker, config.dedupe.lease
+        )
+    return RabbitQueue(rabbitmq.url, rabbitmq.exchange, worker)
+
+
+def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Guard | None:
+    """The worker's guard over the configured claim store, not started yet; None when it wants none."""
+    if worker.guard == "off":
+        return None
+    lease, retention = config.dedupe.lease, config.dedupe.retention
+    claims: Claims
+    if config.redis.url == EMBEDDED:
+        claims = SqliteClaims(database or Database(config.data_dir), lease, retention)
+    else:
+        claims = RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
+    return Guard(claims, worker.queue, lease, worker.guard)
+
+
+def runner_of(config: Config, worker: Worker) -> Runner:
+    """What runs ``worker`` in this process."""
+    database = Database(config.data_dir)  # one for both, which then commit together
+    return Runner(worker, open_queue(config, worker, database), open_guard(config, worker, database))

@@ -1,0 +1,161 @@
+"""Not twice: which events of a queue are being handled, and which events and steps are done.
+
+Over the same stores as the gateway's own claims. The lease on an event is renewed for as long as its handler
+runs; one that dies with its process ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from hashlib import sha256
+
+import structlog
+
+from gateway.claims import KEY_PREFIX, Claims, ClaimsUnavailable, Standing
+from gateway.worker.errors import Retry
+from gateway.worker.worker import Guarding
+
+_ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
+_DIGEST_LENGTH = 40  # hexadecimal digits, 160 bits
+
+log = structlog.get_logger()
+
+
+class Hold:
+    """One event while a handler has it; the :class:`gateway.worker.event.Steps` of that event, too.
+
+    Attributes:
+        key: of the event in the store.
+        token: of this attempt.
+    """
+
+    __slots__ = ("_guard", "key", "loop", "token")
+
+    def __init__(self, guard: Guard, key: str, token: str) -> None:
+        self._guard = guard
+        self.key = key
+        self.token = token
+        self.loop = asyncio.get_running_loop()
+
+    async def begin(self, step: str) -> bool:
+        """See :class:`gateway.worker.event.Steps`.
+
+        Raises:
+            Retry: the store is away, or an attempt that died has the step still.
+        """
+        standing = await self._guard.claim(self.key_of(step), self.token)
+        # The step must not be held longer than its event, or the attempt after a crash would find it in flight.
+        self._guard.renew(self)
+        if standing is Standing.IN_FLIGHT:
+            raise Retry
+        return standing is Standing.CLAIMED
+
+    def end(self, step: str, *, is_done: bool) -> None:
+        """See :class:`gateway.worker.event.Steps`."""
+        if is_done:
+            self._guard.commit(self.key_of(step))
+        else:
+            self._guard.release(self.key_of(step), self.token)
+
+    def key_of(self, step: str) -> str:
+        """See :class:`gateway.worker.event.Steps`."""
+        return f"{self.key}:{_digest(step)}"
+
+
+class Guard:
+    """What is done in one queue.
+
+    Args:
+        claims: the store.
+        queue: the queue of the worker.
+        lease: seconds that the store holds an event for; they have to be the store's.
+        guarding: ``strict`` waits for a store that is away, ``lenient`` goes on without it.
+    """
+
+    def __init__(self, claims: Claims, queue: str, lease: float, guarding: Guarding) -> None:
+        self._claims = claims
+        self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
+        self._lease = lease
+        self._waits = guarding == "strict"
+        self._process = os.urandom(8).hex()
+        self._attempt = 0
+        self._held: set[Hold] = set()
+        self._is_away = False
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to connect. Does not wait for a server that is not there."""
+        await self._claims.start()
+        self._renewing = asyncio.create_task(self._keep_renewing(), name="renewing the leases")
+
+    async def stop(self) -> None:
+        """Let go of the store; what is still held ends with its lease."""
+        if self._renewing:
+            self._renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewing
+        await self._claims.stop()
+
+    def hold_of(self, source: str, event_id: str) -> Hold:
+        """A new attempt at an event; nothing is asked of the store yet."""
+        self._attempt += 1
+        # The length keeps apart what ends in the one and begins in the other.
+        key = self._prefix + _digest(f"{len(source)}:{source}{event_id}")
+        return Hold(self, key, f"{self._process}.{self._attempt}")
+
+    async def take(self, hold: Hold) -> Standing:
+        """Hold the event from now on, if nobody does and it is not done."""
+        standing = await self.claim(hold.key, hold.token)
+        if standing is Standing.CLAIMED:
+            self._held.add(hold)
+        return standing
+
+    def finish(self, hold: Hold) -> None:
+        """The event is done, for as long as the store remembers."""
+        self._held.discard(hold)
+        self.commit(hold.key)
+
+    def let_go(self, hold: Hold) -> None:
+        """The event is not done, and may be taken again."""
+        self._held.discard(hold)
+        self.release(hold.key, hold.token)
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """What the store says; without a store that is waited for, or the claim counts as taken."""
+        while True:
+            try:
+                standing = await self._claims.claim(key, token)
+            except ClaimsUnavailable as error:
+                if not self._is_away:  # said once, not for every event
+                    log.warning("guard unavailable", cause=str(error), waits=self._waits)
+                self._is_away = True
+                if not self._waits:
+                    return Standing.CLAIMED
+                await asyncio.sleep(_ASK_AGAIN_AFTER)
+            else:
+                self._is_away = False
+                return standing
+
+    def commit(self, key: str) -> None:
+        """Mark ``key`` as done."""
+        self._claims.commit(key, lambda: log.warning("not remembered as done", key=key))
+
+    def release(self, key: str, token: str) -> None:
+        """Give ``key`` back."""
+        self._claims.release(key, token)
+
+    def renew(self, hold: Hold) -> None:
+        """Hold an event for another lease."""
+        self._claims.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            for hold in self._held:
+                self.renew(hold)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]

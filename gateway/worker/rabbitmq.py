@@ -1,0 +1,323 @@
+"""A worker's queue in RabbitMQ.
+
+``<queue>`` is a quorum queue, bound to the exchange of the events. A message that is tried again is published to
+``<queue>.retry.<seconds>``, which gives it back after that time, and one that is dead to ``<queue>.dead``; both
+with confirms, and only then it is acknowledged: a crash in between leaves two of it, never none, and the guard
+handles one. There is a channel to consume and another to publish, for an error ends the channel that it is on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
+from pamqp import commands
+from pamqp.common import FieldTable
+
+from gateway.link import Link
+from gateway.publishers import UNROUTED_SUFFIX
+from gateway.worker.ladder import Ladder
+from gateway.worker.queue import (
+    ATTEMPTS,
+    FIRST_FAILED_AT,
+    ROUTING_KEY,
+    DeclarationChanged,
+    Delivery,
+    DeliveryLost,
+    Headers,
+)
+from gateway.worker.worker import Worker
+
+_CONNECT_WITHIN = 10.0
+_CONFIRM_WITHIN = 10.0
+_CLOSE_WITHIN = 3.0
+_HEARTBEAT = 10
+_QUORUM: FieldTable = {"x-queue-type": "quorum"}
+_SAFELY: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+"""Of a queue that hands its messages on to another: it lets go of one when the other has it."""
+
+
+class _Session:
+    """A connection with its two channels; the messages that came by it can only be settled by it."""
+
+    def __init__(
+        self, connection: AbstractConnection, incoming: AbstractChannel, outgoing: AbstractChannel
+    ) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.connection = connection
+        self.incoming = incoming
+        self.outgoing = outgoing
+        self.consuming: tuple[AbstractQueue, str] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    def fail(self, cause: object = None) -> None:
+        """End the connection, which cannot be used any more: the broker delivers again what was not settled."""
+        if not self.lost.done():
+            self.lost.set_exception(ConnectionError(str(cause or "connection closed")))
+            self.lost.exception()  # retrieved: nobody may be waiting for it
+            self._closing = asyncio.create_task(self._close(), name="closing a connection to rabbitmq")
+
+    async def close(self) -> None:
+        """See :class:`gateway.link.Connection`."""
+        self.fail()
+        if self._closing:
+            await self._closing
+
+    async def _close(self) -> None:
+        with suppress(AMQPError, OSError, RuntimeError, asyncio.CancelledError):
+            async with asyncio.timeout(_CLOSE_WITHIN):
+                await self.connection.close()
+
+
+class RabbitQueue:
+    """The queue of ``worker`` at one broker.
+
+    Args:
+        url: ``amqp://`` or ``amqps://``.
+        exchange: the exchange of the events.
+        worker: whose queue it is.
+    """
+
+    def __init__(self, url: str, exchange: str, worker: Worker) -> None:
+        self._url = url
+        self._exchange = exchange
+        self._worker = worker
+        self._rungs = {
+            seconds: f"{worker.queue}.retry.{seconds:g}"
+            for seconds in Ladder(worker.retry_from, worker.retry_most).rungs
+        }
+        self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
+        self._link: Link[_Session] = Link("rabbitmq", self._connect)
+        self._is_paused = False
+
+    async def check(self) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        await (await self._open()).close()
+
+    async def start(self) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        await self._link.start()
+
+    async def stop(self) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        await self._link.stop()
+
+    async def receive(self, limit: int) -> list[Delivery]:
+        """See :class:`gateway.worker.queue.Queue`."""
+        deliveries: list[Delivery] = []
+        while not deliveries or (len(deliveries) < limit and not self._arrived.empty()):
+            arrived = await self._arrived.get()
+            if isinstance(arrived, DeclarationChanged):
+                raise arrived
+            if not arrived.tag[0].lost.done():  # else it is delivered again
+                deliveries.append(arrived)
+        return deliveries
+
+    async def pause(self) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        self._is_paused = True
+        session = self._link.current
+        if session is None or session.consuming is None:
+            return
+        queue, consumer = session.consuming
+        try:
+            await self._do(session, queue.cancel(consumer))
+            while not self._arrived.empty():
+                arrived = self._arrived.get_nowait()
+                if isinstance(arrived, Delivery):
+                    await self.hand_back(arrived)
+        except DeliveryLost:
+            pass  # all of it is given back by that
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        session, message = delivery.tag
+        await self._do(session, message.ack())
+
+    async def hand_back(self, delivery: Delivery) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        session, message = delivery.tag
+        await self._do(session, message.reject(requeue=True))
+
+    async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        await self._move(delivery, self._rungs[seconds], headers)
+
+    async def bury(self, delivery: Delivery, headers: Headers) -> None:
+        """See :class:`gateway.worker.queue.Queue`."""
+        await self._move(delivery, f"{self._worker.queue}.dead", headers)
+
+    async def _move(self, delivery: Delivery, queue: str, headers: Headers) -> None:
+        session, message = delivery.tag
+        publishing = session.outgoing.default_exchange.publish(
+            _copy_of(message, {ROUTING_KEY: delivery.routing_key, **headers}),
+            queue,
+            mandatory=True,
+            timeout=_CONFIRM_WITHIN,
+        )
+        confirm = await self._do(session, publishing)
+        if not isinstance(confirm, commands.Basic.Ack):
+            session.fail("a message was not confirmed")
+            raise DeliveryLost
+        await self.acknowledge(delivery)
+
+    async def _do(self, session: _Session, asked: Awaitable[Any]) -> Any:
+        """The result of what was asked of the broker; without one the session ends, and another begins."""
+        try:
+            with _os_errors():
+                return await asked
+        except OSError as error:
+            session.fail(error)
+            raise DeliveryLost from error
+
+    async def _connect(self) -> _Session:
+        try:
+            session = await self._open()
+        except DeclarationChanged as error:
+            self._arrived.put_nowait(error)
+            raise ConnectionError(str(error)) from error
+        try:
+            if not self._is_paused:
+                await self._consume(session)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def _open(self) -> _Session:
+        """A connection on which everything is declared.
+
+        Raises:
+            OSError: there is none.
+            DeclarationChanged: something is there already, and is otherwise.
+        """
+        with _os_errors():
+            async with asyncio.timeout(_CONNECT_WITHIN):
+                connection = await aio_pika.connect(self._url, heartbeat=_HEARTBEAT)
+                try:
+                    incoming = await connection.channel(publisher_confirms=False)
+                    outgoing = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    await self._declare(incoming)
+                except BaseException as error:
+                    await connection.close()
+                    if isinstance(error, ChannelPreconditionFailed):
+                        raise DeclarationChanged(self._explain(str(error))) from None
+                    raise
+        session = _Session(connection, incoming, outgoing)
+        for closing in (connection, incoming, outgoing):
+            closing.close_callbacks.add(lambda _, cause: session.fail(cause))
+        return session
+
+    async def _declare(self, channel: AbstractChannel) -> None:
+        queue = self._worker.queue
+        exchange = await channel.declare_exchange(
+            self._exchange,
+            aio_pika.ExchangeType.TOPIC,
+            durable=True,
+            arguments={"alternate-exchange": self._exchange + UNROUTED_SUFFIX},
+        )
+        # No client can ask for the bindings of a queue. This exchange routes nothing: the broker compares the one
+        # argument that it compares, and so keeps the patterns that the queue was declared with.
+        await channel.declare_exchange(
+            f"{queue}.events",
+            aio_pika.ExchangeType.FANOUT,
+            durable=True,
+            internal=True,
+            arguments={"alternate-exchange": " ".join(sorted(self._worker.events))},
+        )
+        await channel.declare_queue(f"{queue}.dead", durable=True, arguments={**_QUORUM})
+        main = await channel.declare_queue(
+            queue, durable=True, arguments={**_QUORUM, **_SAFELY, **_to(f"{queue}.dead")}
+        )
+        for seconds, rung in self._rungs.items():
+            delayed = {**_QUORUM, **_SAFELY, **_to(queue), "x-message-ttl": round(seconds * 1000)}
+            await channel.declare_queue(rung, durable=True, arguments=delayed)
+        for pattern in self._worker.events:
+            await main.bind(exchange, pattern)
+
+    def _explain(self, refusal: str) -> str:
+        queue = self._worker.queue
+        if f"'{queue}.events'" in refusal:
+            return (
+                f"queue {queue} was declared for other events than {', '.join(self._worker.events)}; nothing was "
+                f"changed. Unbind from it what it shall not get any more, delete the exchange {queue}.events and start "
+                f"again, or give the worker another queue. RabbitMQ says: {refusal}"
+            )
+        return (
+            f"what queue {queue} needs is there already and is otherwise; nothing was changed. Delete it when it is "
+            f"empty and start again, or give the worker another queue. RabbitMQ says: {refusal}"
+        )
+
+    async def _consume(self, session: _Session) -> None:
+        async def arrive(message: AbstractIncomingMessage) -> None:
+            self._arrived.put_nowait(_delivery_of(session, message))
+
+        def on_cancel(*_: object) -> None:
+            session.fail("the queue was deleted")
+
+        channel = session.incoming
+        with _os_errors():
+            async with asyncio.timeout(_CONNECT_WITHIN):
+                await channel.set_qos(prefetch_count=self._worker.concurrency)
+                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
+                queue = await channel.get_queue(self._worker.queue, ensure=False)
+                session.consuming = queue, await queue.consume(arrive)
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Raise what aio-pika raises for a connection that is lost as the OSError that it is."""
+    try:
+        yield
+    except (AMQPError, RuntimeError) as error:  # a closed channel is a RuntimeError to aiormq
+        raise ConnectionError(str(error)) from error
+    except asyncio.CancelledError as error:
+        if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            raise
+        raise ConnectionError(
+            "the connection broke off"
+        ) from error  # aiormq cancels who waits for a silent broker
+
+
+def _to(queue: str) -> FieldTable:
+    """Arguments of a queue that gives what it lets go of to another."""
+    return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
+
+
+def _delivery_of(session: _Session, message: AbstractIncomingMessage) -> Delivery:
+    headers = message.headers
+    return Delivery(
+        message.body,
+        str(headers.get(ROUTING_KEY) or message.routing_key or ""),
+        _number(headers.get(ATTEMPTS)),
+        str(headers.get(FIRST_FAILED_AT) or ""),
+        _number(headers.get("x-delivery-count")),
+        (session, message),
+    )
+
+
+def _number(header: object) -> int:
+    return header if isinstance(header, int) else 0
+
+
+def _copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:
+    """The message as it was published, with these headers, and without those that RabbitMQ added on the way."""
+    kept = {
+        name: value
+        for name, value in message.headers.items()
+        if not name.startswith(("x-death", "x-first-death-", "x-last-death-", "x-delivery-count"))
+    }
+    return aio_pika.Message(
+        message.body,
+        headers={**kept, **headers},
+        content_type=message.content_type,
+        message_id=message.message_id,
+        type=message.type,
+        app_id=message.app_id,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )

@@ -1,0 +1,134 @@
+"""A worker as it is declared: its queue, its events, its handlers, and how patient it is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, TypeVar, cast
+
+from gateway.topics import matches
+from gateway.worker.event import Event
+
+Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
+Guarding = Literal["strict", "lenient", "off"]
+H = TypeVar("H", bound=Handler)
+
+_QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_PATTERN = re.compile(r"[A-Za-z0-9_.*#-]{1,255}")
+_REMEMBERED_KEYS = 4096
+_RANKS = {"*": 1, "#": 2}
+
+
+class Worker:
+    """Handles the events of one queue. Several processes may run the same worker, and share its events.
+
+    Args:
+        queue: the name of the queue, this worker's own; ``<queue>.dead`` and ``<queue>.retry.<seconds>`` go with it.
+        events: patterns of routing keys, ``<provider>.<event type>``: ``*`` is one word, ``#`` any number.
+        attempts: how often an event is tried before it goes to the dead queue.
+        retry_from: seconds until the second attempt; every further one waits twice as long.
+        retry_most: seconds that are waited at most.
+        concurrency: events that a process handles at a time.
+        timeout: seconds for one event, of coroutines alone: nothing can stop a thread.
+        grace: seconds that handlers have to finish when the process is told to end.
+        guard: what happens without the store that remembers what is done: ``strict`` lets events wait in the queue,
+            ``lenient`` handles them, at the risk of twice; ``off`` never asks the store.
+
+    Raises:
+        ValueError: one of these makes no sense.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        events: Sequence[str],
+        *,
+        attempts: int = 8,
+        retry_from: float = 1.0,
+        retry_most: float = 3600.0,
+        concurrency: int = 10,
+        timeout: float | None = None,
+        grace: float = 30.0,
+        guard: Guarding = "strict",
+    ) -> None:
+        _check(queue, events)
+        if attempts < 1 or concurrency < 1 or not 0 < retry_from <= retry_most or grace < 0:
+            raise ValueError(
+                "attempts and concurrency are 1 at least, grace 0; retry_from is more than 0 and not above retry_most"
+            )
+        if guard not in ("strict", "lenient", "off"):
+            raise ValueError(f"guard is strict, lenient or off, not {guard!r}")
+        self.queue = queue
+        self.events = tuple(dict.fromkeys(events))
+        self.attempts = attempts
+        self.retry_from = retry_from
+        self.retry_most = retry_most
+        self.concurrency = concurrency
+        self.timeout = timeout
+        self.grace = grace
+        self.guard: Guarding = guard
+        self._handlers: dict[str, Handler] = {}
+        self._found: dict[str, Handler | None] = {}
+
+    def on(self, *patterns: str) -> Callable[[H], H]:
+        """Have the decorated function handle the events that match one of ``patterns``.
+
+        A coroutine runs on the event loop, any other function in a thread. Where several patterns match, the most
+        specific one wins: most literal words, then fewest ``#``.
+
+        Raises:
+            ValueError: no pattern, one that is none, one that has a handler, or a timeout for a thread.
+        """
+        if not patterns:
+            raise ValueError("a handler needs a pattern, such as stripe.invoice.*")
+
+        def register(handler: H) -> H:
+            if self.timeout is not None and not inspect.iscoroutinefunction(handler):
+                raise ValueError("a worker with a timeout takes coroutines alone; nothing can stop a thread")
+            for pattern in patterns:
+                _check_pattern(pattern)
+                if pattern in self._handlers:
+                    raise ValueError(f"{pattern} has a handler already")
+                self._handlers[pattern] = handler
+            self._found.clear()
+            return handler
+
+        return register
+
+    @property
+    def handled(self) -> tuple[str, ...]:
+        """The patterns that have a handler, the most specific ones first."""
+        return tuple(sorted(self._handlers, key=_specificity))
+
+    def handler_for(self, routing_key: str) -> Handler | None:
+        """The handler of the most specific pattern that matches, None when none does."""
+        if routing_key not in self._found:
+            if len(self._found) >= _REMEMBERED_KEYS:  # senders could make up any number of types
+                self._found.clear()
+            pattern = next((pattern for pattern in self.handled if matches(pattern, routing_key)), None)
+            self._found[routing_key] = self._handlers[pattern] if pattern is not None else None
+        return self._found[routing_key]
+
+
+def _specificity(pattern: str) -> tuple[int, int, list[int]]:
+    """Sorts the most specific pattern first."""
+    ranks = [_RANKS.get(word, 0) for word in pattern.split(".")]
+    return -ranks.count(0), ranks.count(2), ranks
+
+
+def _check(queue: str, events: Sequence[str]) -> None:
+    if not _QUEUE.fullmatch(queue) or queue.startswith("amq."):
+        raise ValueError(f"{queue!r} is no name for a queue; write letters, digits and _ . : - alone")
+    if isinstance(events, str) or not events:
+        raise ValueError("events is a list of patterns, such as ['stripe.invoice.*']")
+    for pattern in events:
+        _check_pattern(pattern)
+
+
+def _check_pattern(pattern: str) -> None:
+    words = cast("object", pattern)
+    if not isinstance(words, str) or not _PATTERN.fullmatch(words):
+        raise ValueError(
+            f"{pattern!r} is no pattern; write words with dots between, * for one and # for any number"
+        )

@@ -1,0 +1,147 @@
+"""A place for workers: RabbitMQ with Redis, or the embedded database; with a way to publish to it and look into it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import orjson
+
+from gateway.claims import Claims
+from gateway.claims.redis import RedisClaims
+from gateway.claims.sqlite import SqliteClaims
+from gateway.consumers.sqlite import SqliteConsumer
+from gateway.embedded import Database
+from gateway.publishers import Message, Publisher
+from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.publishers.sqlite import SqlitePublisher
+from gateway.worker import Worker
+from gateway.worker.guard import Guard
+from gateway.worker.queue import Queue
+from gateway.worker.rabbitmq import RabbitQueue
+from gateway.worker.run import Runner
+from gateway.worker.sqlite import SqliteQueue
+from support.waiting import wait_until_async
+
+LEASE = 3.0
+EXCHANGE = "webhooks"
+_AT_ONCE = 500  # events that wait for their confirm
+
+
+def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) -> bytes:
+    """A CloudEvent as the gateway makes it."""
+    return orjson.dumps(
+        {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": "/stripe",
+            "type": f"com.stripe.{eventtype}",
+            "provider": "stripe",
+            "adapter": "stripe",
+            "eventtype": eventtype,
+            "datacontenttype": "application/json",
+            **attributes,
+        }
+    )
+
+
+def message_of(body: bytes, routing_key: str = "stripe.invoice.paid", event_id: str = "evt") -> Message:
+    """A message to the exchange of the events."""
+    return Message(EXCHANGE, routing_key, event_id, "com.stripe.invoice.paid", {"provider": "stripe"}, body)
+
+
+@dataclass(frozen=True)
+class Dead:
+    """A message in a dead queue."""
+
+    body: bytes
+    headers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where workers run; without addresses everything is in the embedded database in ``folder``."""
+
+    folder: Path
+    rabbitmq_url: str = ""
+    redis_url: str = ""
+
+    def queue_of(self, worker: Worker) -> Queue:
+        """The worker's queue, not started."""
+        if self.rabbitmq_url:
+            return RabbitQueue(self.rabbitmq_url, EXCHANGE, worker)
+        return SqliteQueue(Database(self.folder), EXCHANGE, worker, visibility=LEASE)
+
+    def claims(self) -> Claims:
+        """A store of claims, not started."""
+        if self.redis_url:
+            return RedisClaims(self.redis_url, LEASE, 3600)
+        return SqliteClaims(Database(self.folder), LEASE, 3600)
+
+    def runner_of(self, worker: Worker) -> Runner:
+        """What runs the worker."""
+        guard = Guard(self.claims(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
+        return Runner(worker, self.queue_of(worker), guard)
+
+    @asynccontextmanager
+    async def running(self, worker: Worker) -> AsyncIterator[Runner]:
+        """The worker while it runs; it ends in good order."""
+        await self.queue_of(worker).check()
+        runner = self.runner_of(worker)
+        task = asyncio.create_task(runner.run())
+        try:
+            yield runner
+        finally:
+            runner.end()
+            await task
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[Publisher]:
+        """A publisher that is connected."""
+        publisher: Publisher = (
+            RabbitPublisher(self.rabbitmq_url, EXCHANGE, 10)
+            if self.rabbitmq_url
+            else SqlitePublisher(Database(self.folder), EXCHANGE)
+        )
+        await publisher.start()
+        try:
+            await wait_until_async(lambda: not publisher.trouble, message="the publisher is connected")
+            yield publisher
+        finally:
+            await publisher.stop()
+
+    async def publish(self, *event_ids: str, eventtype: str = "invoice.paid") -> None:
+        """Publish events of Stripe."""
+        async with self.publishing() as publisher:
+            for first in range(0, len(event_ids), _AT_ONCE):
+                await asyncio.gather(
+                    *(
+                        publisher.publish(
+                            message_of(envelope(event_id, eventtype), f"stripe.{eventtype}", event_id)
+                        )
+                        for event_id in event_ids[first : first + _AT_ONCE]
+                    )
+                )
+
+    async def dead(self, queue: str) -> list[Dead]:
+        """What is in the dead queue of ``queue``; it is taken out."""
+        name = f"{queue}.dead"
+        if not self.rabbitmq_url:
+            consumer = SqliteConsumer(Database(self.folder), name)
+            await consumer.start()
+            rows = await consumer.receive(limit=100_000)
+            await consumer.stop()
+            return [Dead(row.body, dict(row.headers)) for row in rows]
+        async with await aio_pika.connect(self.rabbitmq_url) as connection:
+            channel = await connection.channel()
+            found = await channel.get_queue(name)
+            dead = []
+            while message := await found.get(fail=False):
+                dead.append(Dead(message.body, dict(message.headers)))
+                await message.ack()
+            return dead

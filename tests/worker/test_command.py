@@ -1,0 +1,161 @@
+"""`gateway worker` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.worker import Worker
+from support.agents import Place
+from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
+from support.waiting import wait_until
+
+AGENT = Worker("agent", ["stripe.#"])
+_HEAD = "import time\nfrom gateway.worker import Dead, Event, Worker\n"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Callable[[str], Program]:
+    """Makes a program that runs `worker` of a module with this text, on the embedded stores and without secrets."""
+    config = GatewayProcess(tmp_path, Secrets()).config
+
+    def make(source: str) -> Program:
+        (tmp_path / "agent.py").write_text(_HEAD + source, "utf-8")
+        return Program(tmp_path, "worker", "agent:worker", "--config", str(config))
+
+    return make
+
+
+def lines(program: Program, event: str) -> list[dict[str, Any]]:
+    """The lines of its log of that name."""
+    found = [json.loads(line) for line in program.stdout.splitlines()]
+    return [line for line in found if line["event"] == event]
+
+
+async def test_a_worker_tells_each_delivery_in_one_line_and_ends_in_order(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    """What failed with the place, without the text of the exception or anything of the event's data."""
+    source = """
+worker = Worker("agent", ["stripe.#"], retry_from=0.1, retry_most=0.1)
+
+@worker.on("stripe.invoice.paid")
+async def handle(event: Event) -> None:
+    if event.attempts == 1:
+        raise ValueError("pri" + "vate")
+
+@worker.on("#")
+def drop(event: Event) -> None:
+    raise Dead("nobody wants it")
+"""
+    place = Place(tmp_path / "var")
+    await place.queue_of(AGENT).check()  # what is published before is unrouted
+    with program(source) as running:
+        await place.publish("evt_1")
+        await place.publish("evt_2", eventtype="charge.failed")
+        wait_until(lambda: len(lines(running, "delivery")) == 3)
+        assert running.stop() == 0
+
+        told = {(line["id"], line["outcome"]): line for line in lines(running, "delivery")}
+        (end,) = lines(running, "worker ended")
+    failed = told["evt_1", "retried"]
+    assert told.keys() == {("evt_1", "retried"), ("evt_1", "handled"), ("evt_2", "dead")}
+    assert list(told["evt_1", "handled"]) == [
+        *("timestamp", "level", "event", "queue", "type", "id", "outcome", "attempts", "ms")
+    ]
+    assert (failed["error"], failed["attempts"], failed["delay"]) == ("ValueError", 1, 0.1)
+    assert "agent.py" in failed["trace"]
+    assert told["evt_2", "dead"]["reason"] == "nobody wants it"
+    assert "private" not in running.stdout
+    assert (end["handled"], end["retried"], end["dead"]) == (1, 1, 1)
+
+
+async def test_a_thread_that_does_not_finish_does_not_keep_the_process(
+    program: Callable[[str], Program], tmp_path: Path
+) -> None:
+    """The event is handed back; the exit code tells."""
+    source = """
+worker = Worker("agent", ["stripe.#"], grace=0.2)
+
+@worker.on("#")
+def handle(event: Event) -> None:
+    print("begun", flush=True)
+    time.sleep(3600)
+"""
+    place = Place(tmp_path / "var")
+    await place.queue_of(AGENT).check()
+    with program(source) as running:
+        await place.publish("evt_1")
+        running.wait_for("begun")
+
+        assert running.stop() == 1
+        assert '"handed_back":1' in running.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "source", "complaint"),
+    [
+        ("agent", "", "write MODULE:NAME"),
+        ("agent:", "", "write MODULE:NAME"),
+        ("missing:worker", "", "there is no module 'missing'"),
+        ("agent.missing:worker", "", "there is no module 'agent.missing'"),
+        ("agent:missing", "", "agent has no Worker called 'missing'"),
+        ("agent:Worker", "", "agent has no Worker called 'Worker'"),
+        ("agent:worker", "worker = Worker('agent', ['#'])", "agent:worker handles nothing"),
+    ],
+)
+def test_what_is_no_worker_is_told_in_one_line(
+    tmp_path: Path, target: str, source: str, complaint: str
+) -> None:
+    """And ends with 1."""
+    config = GatewayProcess(tmp_path, Secrets()).config
+    (tmp_path / "agent.py").write_text(_HEAD + source, "utf-8")
+
+    done = run_gateway("worker", target, "--config", str(config), cwd=tmp_path)
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert complaint in done.stderr
+
+
+def test_a_mistake_in_the_module_keeps_its_traceback(tmp_path: Path) -> None:
+    """It is its author's, who wants to know where."""
+    config = GatewayProcess(tmp_path, Secrets()).config
+    (tmp_path / "agent.py").write_text("import not_there\n", "utf-8")
+
+    done = run_gateway("worker", "agent:worker", "--config", str(config), cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "agent.py" in done.stderr
+    assert "not_there" in done.stderr
+
+
+def test_the_check_declares_and_finds_what_is_otherwise(tmp_path: Path) -> None:
+    """0 when it is as declared, 3 when it is not; nothing is handled."""
+    config = GatewayProcess(tmp_path, Secrets()).config
+    codes = []
+    for events in ("stripe.#", "stripe.#", "github.#"):
+        (tmp_path / "agent.py").write_text(
+            f"{_HEAD}worker = Worker('agent', ['{events}'])\nworker.on('#')(print)\n", "utf-8"
+        )
+        done = run_gateway("worker", "agent:worker", "--check", "--config", str(config), cwd=tmp_path)
+        codes.append(done.returncode)
+
+    assert codes == [0, 0, 3]
+    assert done.stderr.startswith("queue agent was declared for the events stripe.#, not for github.#")
+
+
+def test_a_broker_that_is_not_there_is_told_by_the_check(tmp_path: Path) -> None:
+    """In one line, with 1."""
+    process = GatewayProcess(tmp_path, Secrets(), rabbitmq_url="amqp://guest:guest@127.0.0.1:1/")
+    (tmp_path / "agent.py").write_text(
+        f"{_HEAD}worker = Worker('agent', ['#'])\nworker.on('#')(print)\n", "utf-8"
+    )
+
+    done = process.run("worker", "agent:worker", "--check")
+
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "the broker cannot be reached" in done.stderr
