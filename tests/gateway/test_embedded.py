@@ -384,4 +384,4 @@ async def test_a_message_that_is_moved_waits_elsewhere_with_its_headers(tmp_path
 
     assert settled == [False, False]
     assert early == []
-    assert (moved.body, moved.headers, moved.deliveries) == (b"1", {"x-attempts": 1}, 1)
+    assert (moved.body, moved.headers, moved.deliveries) == (b"1", {"provider": "github", "x-attempts": 1}, 1)
