@@ -40,11 +40,17 @@ class Unread:
         self.lines: list[dict[str, Any]] = []
         self.sent = 0
         self._reader: threading.Thread | None = None
-        wait_until(
-            lambda: self.gateway.get("/readyz").is_success,
-            message="it is ready",
-            forgive=(httpx.TransportError,),
-        )
+        try:
+            wait_until(
+                lambda: self.gateway.get("/readyz").is_success,
+                timeout=30,
+                message="it is ready",
+                forgive=(httpx.TransportError,),
+            )
+        except TimeoutError:
+            self.process.kill()
+            self.process.communicate()
+            raise
 
     @property
     def output(self) -> IO[bytes]:

@@ -74,6 +74,7 @@ def test_a_full_spool_refuses_events_and_drains_when_the_broker_is_back(rig: Rig
 
     assert set(answers) == {"202 accepted", "503 broker_unavailable"}
     assert answers.count("202 accepted") >= 10
+    assert rig.send_all(rig.events(2, size=10_000))[-1] == "503 broker_unavailable"
     assert not is_ready(rig)
     rig.settle()
     assert is_ready(rig)
