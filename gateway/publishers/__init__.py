@@ -9,6 +9,9 @@ from typing import Protocol
 
 CONTENT_TYPE = "application/cloudevents+json"
 APP_ID = "webhook-gateway"
+FORCE_HEADER = "x-replay-force"
+"""Of an event that is to be handled though it is done: which replay of it this is, by which it is handled once."""
+
 UNROUTED_SUFFIX = ".unrouted"
 QUARANTINE_SUFFIX = ".quarantine"
 ARCHIVE_SUFFIX = ".archive"

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
 
-from gateway.publishers import Message
+from gateway.publishers import FORCE_HEADER, Message
 from gateway.topics import matches
 
 REPLAYED_HEADER = "x-replayed"
-FORCE_HEADER = "x-replay-force"
-"""With it, the idempotency guard of a worker lets the event pass though it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +55,5 @@ def marked(message: Message, *, is_forced: bool) -> Message:
     """``message`` as one that is replayed; the bytes that its event had are in it unchanged."""
     headers = {**message.headers, REPLAYED_HEADER: "true"}
     if is_forced:
-        headers[FORCE_HEADER] = "true"
+        headers[FORCE_HEADER] = os.urandom(8).hex()
     return replace(message, headers=headers, body=b'{"replayed":true,' + message.body[1:])

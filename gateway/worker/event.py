@@ -88,6 +88,8 @@ class Event(BaseModel):
         datacontenttype: the media type of the data.
         replaysuspected: whether the same body came before under another id.
         redacted: whether values in it are masked.
+        replayed: whether `gateway replay` delivered it once more.
+        released: whether it was in quarantine before.
         traceparent: the trace that it belongs to.
         data: what was sent: the value of its JSON, bytes where it is not JSON, None where there is nothing.
         attempts: which attempt to handle it this is; 1 is the first.
@@ -112,6 +114,8 @@ class Event(BaseModel):
     datacontenttype: str | None = None
     replaysuspected: bool = False
     redacted: bool = False
+    replayed: bool = False
+    released: bool = False
     traceparent: str | None = None
     data: Any = None
     attempts: int = 1

@@ -98,11 +98,11 @@ class Guard:
                 await self._renewing
         await self._claims.stop()
 
-    def hold_of(self, source: str, event_id: str) -> Hold:
-        """A new attempt at an event; nothing is asked of the store yet."""
+    def hold_of(self, source: str, event_id: str, replay: str = "") -> Hold:
+        """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet."""
         self._attempt += 1
         # The length keeps apart what ends in the one and begins in the other.
-        key = self._prefix + _digest(f"{len(source)}:{source}{event_id}")
+        key = self._prefix + _digest(f"{len(source)}:{source}{event_id}") + replay
         return Hold(self, key, f"{self._process}.{self._attempt}")
 
     async def take(self, hold: Hold) -> Standing:

@@ -40,6 +40,7 @@ class Delivery:
         routing_key: ``<provider>.<event type>``, as it was published.
         attempts: how often handling it has failed.
         first_failed_at: when that was first, empty when it has not.
+        replay: which forced replay of its event this is; empty when it is none.
         returns: how often it was delivered before, since it was put where it is, and not settled.
         tag: what the transport knows it by.
     """
@@ -48,6 +49,7 @@ class Delivery:
     routing_key: str
     attempts: int
     first_failed_at: str
+    replay: str
     returns: int
     tag: Any
 

@@ -20,7 +20,7 @@ from pamqp import commands
 from pamqp.common import FieldTable
 
 from gateway.link import Link
-from gateway.publishers import UNROUTED_SUFFIX
+from gateway.publishers import FORCE_HEADER, UNROUTED_SUFFIX
 from gateway.worker.ladder import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
@@ -296,6 +296,7 @@ def _delivery_of(session: _Session, message: AbstractIncomingMessage) -> Deliver
         str(headers.get(ROUTING_KEY) or message.routing_key or ""),
         _number(headers.get(ATTEMPTS)),
         str(headers.get(FIRST_FAILED_AT) or ""),
+        str(headers.get(FORCE_HEADER) or ""),
         _number(headers.get("x-delivery-count")),
         (session, message),
     )

@@ -197,7 +197,7 @@ class Runner:
             return self._buried(delivery, Dead(f"delivered {delivery.returns + 1} times and never settled"))
         if self._guard is None:
             return await self._attempt(handler, event, delivery, None)
-        hold = self._guard.hold_of(event.source, event.id)
+        hold = self._guard.hold_of(event.source, event.id, delivery.replay)
         standing = await self._guard.take(hold)
         if standing is Standing.DONE:
             return _Outcome("duplicate")

@@ -16,6 +16,7 @@ import structlog
 from gateway.consumers.sqlite import Delivery as Row
 from gateway.consumers.sqlite import SqliteConsumer
 from gateway.embedded import Database
+from gateway.publishers import FORCE_HEADER
 from gateway.worker.queue import (
     ATTEMPTS,
     FIRST_FAILED_AT,
@@ -163,5 +164,13 @@ class SqliteQueue:
 
 
 def _delivery_of(row: Row) -> Delivery:
-    attempts, first_failed_at = row.headers.get(ATTEMPTS, 0), row.headers.get(FIRST_FAILED_AT, "")
-    return Delivery(row.body, row.routing_key, int(attempts), str(first_failed_at), row.deliveries - 1, row)
+    headers = row.headers
+    return Delivery(
+        row.body,
+        row.routing_key,
+        int(headers.get(ATTEMPTS, 0)),
+        str(headers.get(FIRST_FAILED_AT, "")),
+        str(headers.get(FORCE_HEADER, "")),
+        row.deliveries - 1,
+        row,
+    )

@@ -14,6 +14,7 @@ import aio_pika
 import orjson
 import pytest
 
+from gateway.replay.selection import marked
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.queue import DeclarationChanged
 from support.agents import LEASE, Place, envelope, message_of
@@ -161,6 +162,30 @@ async def test_an_event_that_is_published_again_is_not_handled_again(place: Plac
         await wait_until_async(lambda: runner.counts["duplicate"] == 2, PATIENCE)
 
     assert seen == {"evt_1": 1}
+
+
+async def test_a_replay_is_handled_again_where_it_is_forced(place: Place) -> None:
+    """Each forced one once, though the event is done; one that is not forced is a duplicate."""
+    worker = short()
+    seen: list[bool] = []
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        seen.append(event.replayed)
+
+    message = message_of(envelope("evt_1", "invoice.paid"), "stripe.invoice.paid", "evt_1")
+    forced = marked(message, is_forced=True)
+    async with place.running(worker) as runner, place.publishing() as publisher:
+        await publisher.publish(message)
+        await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
+        await publisher.publish(marked(message, is_forced=False))
+        await wait_until_async(lambda: runner.counts["duplicate"] == 1, PATIENCE)
+        await publisher.publish(forced)
+        await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)
+        await publisher.publish(forced)
+        await wait_until_async(lambda: runner.counts["duplicate"] == 2, PATIENCE)
+
+    assert seen == [False, True]
 
 
 async def test_a_long_handler_keeps_its_event(place: Place) -> None:
