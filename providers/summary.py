@@ -156,8 +156,10 @@ def _compile_field(text: str) -> Summariser:
         names.insert(0, "words")
     own = _OWN.get(place)
     if own and not names:
-        return lambda _, identity: text_of(_clean(own(identity)))
+        return lambda _, identity: _text(own(identity))
     read = None if own else compile_sources(check_source(place))
+    if read and not names:
+        return lambda delivery, _: _text(read(delivery))
     filters = [_compile_filter(name, place) for name in names]
 
     def value(delivery: Delivery, identity: Identity) -> str | None:
@@ -171,10 +173,15 @@ def _compile_field(text: str) -> Summariser:
     return value
 
 
+def _text(value: object) -> str | None:
+    """A value as it stands in a line; None for prose, and for what is no value."""
+    return value if type(value) is str and _is_plain(value) else text_of(_clean(value))
+
+
 def _clean(value: object) -> object:
     """A value without what has no place in a line; None for prose."""
     if type(value) is str:
-        return value if _PLAIN.fullmatch(value) else _as_name(value)
+        return value if _is_plain(value) else _as_name(value)
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) in (int, float, bool):
@@ -182,7 +189,7 @@ def _clean(value: object) -> object:
     return value if type(value) in (list, dict) else None
 
 
-_PLAIN = re.compile(f"[!-~]{{1,{MAX_VALUE}}}")
+_is_plain = re.compile(f"[!-~]{{1,{MAX_VALUE}}}").fullmatch
 
 
 def _as_name(text: str) -> str | None:
