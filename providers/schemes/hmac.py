@@ -25,7 +25,7 @@ from providers.schemes.scheme import (
     SchemeSpec,
     Signed,
 )
-from providers.schemes.template import Template, template_fields
+from providers.schemes.template import Template, covers_headers, covers_url, template_fields
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from providers.secrets import SecretFormat, decode_secret
 
@@ -131,20 +131,13 @@ class HmacSpec(SchemeSpec):
         return "{id}" in self.signed
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """Whether the first of these fields that is present is signed; ``{id}`` stands for the first of them.
-
-        Nothing verifies without the fields that are signed, so no other can stand in for a signed first one.
-        """
-        fields = template_fields(self.signed)
-        signed = {
-            field.removeprefix("header:").lower().encode() for field in fields if field.startswith("header:")
-        }
-        return not names or self.signs_id or names[0] in signed
+        """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
+        return covers_headers(self.signed, names)
 
     @property
     def needs_url(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
-        return not {"url", "url:decoded"}.isdisjoint(template_fields(self.signed))
+        return covers_url(self.signed)
 
     @property
     def is_body_bound(self) -> bool:

@@ -32,7 +32,7 @@ from providers.schemes.scheme import (
     StaticVerifier,
     single,
 )
-from providers.schemes.template import Template, template_fields
+from providers.schemes.template import Template, covers_headers, covers_url, template_fields
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 
 _ALGORITHMS = {
@@ -84,7 +84,7 @@ class PublicKeySpec(SchemeSpec):
     @property
     def needs_url(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.needs_url`."""
-        return not {"url", "url:decoded"}.isdisjoint(template_fields(self.signed))
+        return covers_url(self.signed)
 
     @property
     def template(self) -> str:
@@ -102,8 +102,7 @@ class PublicKeySpec(SchemeSpec):
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
-        signed = {field.removeprefix("header:").lower().encode() for field in template_fields(self.signed)}
-        return not names or "{id}" in self.signed or names[0] in signed
+        return covers_headers(self.signed, names)
 
     def scheme_for(self, layout: Layout) -> PublicKeyScheme:
         """See :meth:`providers.schemes.scheme.SchemeSpec.scheme_for`."""

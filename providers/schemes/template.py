@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from providers.rejections import SignatureRejected
@@ -69,6 +69,24 @@ def template_fields(text: str) -> list[str]:
             "{path} {query} {form} {json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
         )
     return _FIELD.findall(text)
+
+
+def covers_url(text: str) -> bool:
+    """Whether a template contains the address that the sender called."""
+    return not {"url", "url:decoded"}.isdisjoint(template_fields(text))
+
+
+def covers_headers(text: str, names: Sequence[bytes]) -> bool:
+    """Whether a template contains the first of these fields (lower case) that is present.
+
+    ``{id}`` stands for the first of them. Nothing verifies without the fields that are signed, so no other can
+    stand in for a signed first one.
+    """
+    fields = template_fields(text)
+    signed = {
+        field.removeprefix("header:").lower().encode() for field in fields if field.startswith("header:")
+    }
+    return not names or "id" in fields or names[0] in signed
 
 
 class Template:

@@ -277,6 +277,7 @@ def test_standard_webhooks_is_meant_when_it_is_named() -> None:
 
 
 _STANDARD = {"scheme": "standard_webhooks"}
+_PUBLIC_KEY = {"scheme": "public_key", "header": "X-S", "algorithm": "ed25519"}
 _BOTH = {"scheme": "standard_webhooks", "header_prefixes": ["svix-", "webhook-"]}
 
 
@@ -298,6 +299,9 @@ _BOTH = {"scheme": "standard_webhooks", "header_prefixes": ["svix-", "webhook-"]
         ({"header": "X-S"}, "query:id", False),
         ({"header": "X-S"}, ["body:/id", "{query:id}:{body:/type}"], False),
         ({"header": "X-S", "signed": "{url}{body}"}, "query:id", True),
+        (_PUBLIC_KEY, "header:Body", False),
+        (_PUBLIC_KEY | {"signed": "{header:X-Id}{body}"}, "header:X-Id", True),
+        (_PUBLIC_KEY | {"signed": "{id}{body}"}, "header:X-Id", True),
         (_STANDARD, "header:webhook-id", True),
         (_STANDARD, "header:svix-id", False),
         (_STANDARD, "body:/id", True),
