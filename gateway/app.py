@@ -35,6 +35,7 @@ from gateway.schemas import AdapterSchemas, Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
+from providers.adapter import Adapter
 
 _FIXED = (
     "server.bind",
@@ -187,15 +188,17 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
 
 
-def schemas_of(provider: ProviderConfig, folder: Path, catalogue: Catalogue) -> AdapterSchemas:
-    """What the events of a provider are held to; ``folder`` is that of the configuration.
+def schemas_of(
+    provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
+) -> AdapterSchemas:
+    """What the events of a provider with this adapter are held to; ``folder`` is that of the configuration.
 
     Raises:
         SchemaError: its own schema cannot be used.
     """
     if provider.schema_file:
         return load_file(folder / provider.schema_file)
-    return catalogue.of_adapter(adapter_of(provider).family)
+    return catalogue.of_adapter(adapter.family)
 
 
 def open_publisher(
@@ -229,7 +232,7 @@ def _endpoint(
             redaction.mask if redaction else None,
         ),
         reader=Reader(adapter.spec),
-        schemas=schemas_of(provider, folder, catalogue),
+        schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(provider.events),

@@ -34,7 +34,8 @@ def load(name: str) -> Adapter:
     """
     if name not in names() or name == GENERIC:
         raise KeyError(name)
-    return Adapter(name, AdapterSpec.model_validate(_describe(name)), family_of(name))
+    description, family = _describe(name)
+    return Adapter(name, AdapterSpec.model_validate(description), family)
 
 
 def note_on(name: str) -> str:
@@ -45,22 +46,18 @@ def note_on(name: str) -> str:
     )
 
 
-def family_of(name: str) -> str:
-    """The adapter whose samples and schemas those of ``name`` are: itself, or the one it extends if it has none."""
-    base = _read(name).get("extends")
-    return family_of(base) if base and not (_FOLDER / "samples" / name).is_dir() else name
+def _describe(name: str) -> tuple[dict[str, Any], str]:
+    """What the file of an adapter says, on top of what the one says that it extends; and its family.
 
-
-def _describe(name: str) -> dict[str, Any]:
-    """What the file of an adapter says, on top of what the one says that it extends."""
-    description = dict(_read(name))
+    The family is the adapter whose samples and schemas it has: itself, or that of the one it extends if it has none.
+    """
+    text = (_FOLDER / f"{name}.yaml").read_text("utf-8")
+    description: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506
     base = description.pop("extends", None)
-    return {**_describe(base), **description} if base else description
-
-
-def _read(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load((_FOLDER / f"{name}.yaml").read_text("utf-8"), _Loader)  # noqa: S506
-    return content
+    if not base:
+        return description, name
+    inherited, family = _describe(base)
+    return {**inherited, **description}, name if (_FOLDER / "samples" / name).is_dir() else family
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -11,6 +11,7 @@ import orjson
 
 from gateway.app import schemas_of
 from gateway.config import Config
+from gateway.config.loader import adapter_of
 from gateway.errors import MalformedJson, OperatorError
 from gateway.holding.held import Held
 from gateway.payload import parse_json
@@ -43,7 +44,7 @@ class Judge:
         def schemas_for(name: str) -> AdapterSchemas | None:
             provider = config.providers.get(name)
             try:
-                return schemas_of(provider, folder, catalogue) if provider else None
+                return schemas_of(provider, adapter_of(provider), folder, catalogue) if provider else None
             except SchemaError as error:
                 raise OperatorError("\n".join(map(str, error.args))) from error
 
