@@ -7,6 +7,7 @@ alphabets, missing padding and non-canonical last characters fail without a rule
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -128,7 +129,7 @@ class Scheme(Protocol):
 NO_PARAMETERS: Mapping[str, str] = {}
 
 
-class SchemeSpec(BaseModel):
+class SchemeSpec(BaseModel, ABC):
     """How a sender signs: what every family tells of itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -178,17 +179,17 @@ class SchemeSpec(BaseModel):
         secret = secrets.token_hex(32)
         return SecretPair(secret, secret)
 
+    @abstractmethod
     def scheme_for(self, layout: Layout) -> Scheme:
         """The scheme, for bodies that are laid out as told."""
-        raise NotImplementedError
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """Whether the first of these fields (lower case) that is present is signed."""
         return not names
 
+    @abstractmethod
     def describe(self) -> str:
         """How it signs, in a few words for people."""
-        raise NotImplementedError
 
 
 def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
