@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from providers.rejections import BadEventId
+from providers.sources import INTEGER_LIMIT
 from providers.times import rfc3339_milliseconds, rfc3339_seconds
 
 UNKNOWN_TYPE = "unknown"
@@ -20,7 +21,6 @@ MAX_ATTRIBUTE = 255
 _EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 _EVENT_TYPE = re.compile(r"[ -~]{1,128}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_LONGEST_INTEGER = 10**255  # str() of one of 4300 digits raises
 _LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
 _LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
 
@@ -101,7 +101,7 @@ def clean_time(value: object) -> str | None:
 
 
 def _text(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) < _LONGEST_INTEGER else value
+    return str(value) if type(value) is int and abs(value) < INTEGER_LIMIT else value
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -34,6 +34,9 @@ _SOURCE = re.compile(
 _POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
+INTEGER_LIMIT = 10**255
+"""Larger ones are no text: nothing that is published is as long, and str() of one of 4300 digits raises."""
+
 V = TypeVar("V")
 
 
@@ -179,11 +182,8 @@ def text_of(value: object) -> str | None:
     if type(value) is str or type(value) is float:
         return str(value)
     if type(value) is int:
-        return str(value) if abs(value) < _TOO_LARGE else None
+        return str(value) if abs(value) < INTEGER_LIMIT else None
     return None
-
-
-_TOO_LARGE = 10**255  # str() of an integer of 4300 digits raises
 
 
 def _compile_source(source: str) -> Getter:

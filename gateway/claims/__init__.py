@@ -116,15 +116,16 @@ class Claims(Protocol):
 
 def claim_key(provider: str, event_id: str) -> str:
     """The key of an event: of fixed form and length, whatever the sender calls its events."""
-    return f"{KEY_PREFIX}:{provider}:{_digest(event_id.encode())}"
+    return f"{KEY_PREFIX}:{provider}:{digest(event_id.encode())}"
 
 
 def body_key(provider: str, body: bytes) -> str:
     """The key of the mark that a body leaves when the signature does not cover its event's id."""
-    return f"{KEY_PREFIX}:{provider}:body:{_digest(body)}"
+    return f"{KEY_PREFIX}:{provider}:body:{digest(body)}"
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """What a key has in place of something of any length."""
     return sha256(content).hexdigest()[:_DIGEST_LENGTH]
 
 

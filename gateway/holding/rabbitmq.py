@@ -24,9 +24,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 
 from gateway.errors import OperatorError
 from gateway.holding.held import Held
-
-_ROUTING_KEY = "x-routing-key"
-"""The header that keeps it when a message goes to a queue by its name."""
+from gateway.publishers import ROUTING_KEY_HEADER
 
 _RETURNS = "x-delivery-count"
 
@@ -62,7 +60,7 @@ class RabbitHolding:
             left -= len(messages)
             for message in messages:
                 headers = dict(message.headers)
-                routing_key = str(headers.get(_ROUTING_KEY) or message.routing_key or "")
+                routing_key = str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or "")
                 yield Held(message, routing_key, message.message_id or "", headers, message.body)
                 if not message.processed and _returns(message) >= _MOST_RETURNS:
                     await self._publish(message, headers, self._queue)
@@ -96,7 +94,7 @@ class RabbitHolding:
     ) -> None:
         headers.pop(_RETURNS, None)
         if message.routing_key != self._queue:  # the default exchange needs the name of the queue there
-            headers.setdefault(_ROUTING_KEY, message.routing_key)
+            headers.setdefault(ROUTING_KEY_HEADER, message.routing_key)
         copy = aio_pika.Message(
             message.body,
             headers=headers,

@@ -12,6 +12,9 @@ APP_ID = "webhook-gateway"
 FORCE_HEADER = "x-replay-force"
 """Of an event that is to be handled though it is done: which replay of it this is, by which it is handled once."""
 
+ROUTING_KEY_HEADER = "x-routing-key"
+"""Of a message that went to a queue by the queue's name: the routing key that it was published with."""
+
 UNROUTED_SUFFIX = ".unrouted"
 QUARANTINE_SUFFIX = ".quarantine"
 ARCHIVE_SUFFIX = ".archive"

@@ -18,11 +18,9 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import ROUTING_KEY_HEADER, Message, PublishUnavailable
 from gateway.publishers.amqp import PublishConnection, connect
 from gateway.replay import Archived, NotThere
-
-ROUTING_KEY_HEADER = "x-routing-key"
 
 _CLOCKS_DIFFER = 300.0  # seconds, by which that of the broker may be behind those of the gateways
 _PREFETCH = 200

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
-from hashlib import sha256
 
 import structlog
 
-from gateway.claims import KEY_PREFIX, Claims, ClaimsUnavailable, Standing
+from gateway.claims import KEY_PREFIX, Claims, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
 from gateway.worker.worker import Guarding
 
 _ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
-_DIGEST_LENGTH = 40  # hexadecimal digits, 160 bits
 
 log = structlog.get_logger()
 
@@ -61,7 +59,7 @@ class Hold:
 
     def key_of(self, step: str) -> str:
         """See :class:`gateway.worker.event.Steps`."""
-        return f"{self.key}:{_digest(step)}"
+        return f"{self.key}:{digest(step.encode())}"
 
 
 class Guard:
@@ -102,7 +100,7 @@ class Guard:
         """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet."""
         self._attempt += 1
         # The length keeps apart what ends in the one and begins in the other.
-        key = self._prefix + _digest(f"{len(source)}:{source}{event_id}") + replay
+        key = self._prefix + digest(f"{len(source)}:{source}{event_id}".encode()) + replay
         return Hold(self, key, f"{self._process}.{self._attempt}")
 
     async def take(self, hold: Hold) -> Standing:
@@ -155,7 +153,3 @@ class Guard:
             await asyncio.sleep(self._lease / 3)
             for hold in self._held:
                 self.renew(hold)
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]

@@ -16,7 +16,6 @@ LAST_FAILED_AT = "x-last-failed-at"
 REASON = "x-reason"
 EXCEPTION = "x-exception"
 QUEUE = "x-queue"
-ROUTING_KEY = "x-routing-key"
 
 Headers = dict[str, str | int]
 

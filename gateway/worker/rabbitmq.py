@@ -20,12 +20,11 @@ from pamqp import commands
 from pamqp.common import FieldTable
 
 from gateway.link import Link
-from gateway.publishers import FORCE_HEADER, UNROUTED_SUFFIX
+from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
 from gateway.worker.ladder import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
     FIRST_FAILED_AT,
-    ROUTING_KEY,
     DeclarationChanged,
     Delivery,
     DeliveryLost,
@@ -155,7 +154,7 @@ class RabbitQueue:
     async def _move(self, delivery: Delivery, queue: str, headers: Headers) -> None:
         session, message = delivery.tag
         publishing = session.outgoing.default_exchange.publish(
-            _copy_of(message, {ROUTING_KEY: delivery.routing_key, **headers}),
+            _copy_of(message, {ROUTING_KEY_HEADER: delivery.routing_key, **headers}),
             queue,
             mandatory=True,
             timeout=_CONFIRM_WITHIN,
@@ -293,7 +292,7 @@ def _delivery_of(session: _Session, message: AbstractIncomingMessage) -> Deliver
     headers = message.headers
     return Delivery(
         message.body,
-        str(headers.get(ROUTING_KEY) or message.routing_key or ""),
+        str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or ""),
         _number(headers.get(ATTEMPTS)),
         str(headers.get(FIRST_FAILED_AT) or ""),
         str(headers.get(FORCE_HEADER) or ""),
