@@ -83,7 +83,7 @@ class RedisClaims:
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
         except (hiredis.ReplyError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return standing_of(value, holder)
 
     def commit(self, key: str, on_failure: Callable[[], None]) -> None:
@@ -129,7 +129,7 @@ class RedisClaims:
             except hiredis.ReplyError as error:  # an account that may claim need not be one that may ask
                 warnings.append(f"Redis does not tell of itself: {error}")
         except OSError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return StoreReport(offset, tuple(warnings))
 
     async def forget(self, key: str) -> bool:
@@ -137,7 +137,7 @@ class RedisClaims:
         try:
             return bool(await self._connection().execute("DEL", key))
         except (hiredis.ReplyError, OSError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def _connection(self) -> RedisConnection:
         connection = self._link.current
@@ -153,7 +153,8 @@ class RedisClaims:
             connection.tell(on_failure, *command)
 
 
-def _unavailable(error: Exception) -> ClaimsUnavailable:
+def unavailable(error: Exception) -> ClaimsUnavailable:
+    """What went wrong with a command, for who asked."""
     return ClaimsUnavailable(str(error) or "no reply in time")
 
 

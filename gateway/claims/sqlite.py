@@ -127,11 +127,15 @@ class SqliteClaims:
     def _take(self, connection: sqlite3.Connection, key: str, value: bytes, duration: float) -> bytes | None:
         """Put ``value`` under a free ``key``; tell what stood there."""
         now = self._clock()
+        found = self._get(connection, key, now)
+        if found is None:
+            self._put(connection, key, value, now + duration)
+        return found
+
+    def _get(self, connection: sqlite3.Connection, key: str, now: float) -> bytes | None:
         row = connection.execute(
             "SELECT value FROM claims WHERE key = ? AND expires_at > ?", (key, now)
         ).fetchone()
-        if row is None:
-            self._put(connection, key, value, now + duration)
         return row[0] if row else None
 
     def _put(self, connection: sqlite3.Connection, key: str, value: bytes, expires_at: float) -> None:

@@ -54,6 +54,7 @@ class SqliteConsumer:
         queue: the name of the queue; made when it is not there.
         bindings: (exchange, pattern) pairs that fill it.
         visibility: seconds after which a message that was not acknowledged is delivered again.
+        is_alone: whether one consumer at a time receives. What one had that died comes first, in its order.
         clock: Unix seconds.
     """
 
@@ -64,12 +65,16 @@ class SqliteConsumer:
         bindings: Sequence[tuple[str, str]] = (),
         *,
         visibility: float = 30.0,
+        is_alone: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._queue = queue
         self._bindings = list(bindings)
         self._visibility = visibility
+        self._is_alone = is_alone
+        self._key = f"active:{queue}"  # among the claims
+        self._token = os.urandom(8).hex().encode()
         self._clock = clock
 
     async def start(self, lives: float | None = None) -> None:
@@ -79,6 +84,12 @@ class SqliteConsumer:
 
     async def stop(self) -> None:
         """Close the queue; its messages stay."""
+        if self._is_alone:
+            await self._database.run(
+                lambda connection: connection.execute(
+                    "DELETE FROM claims WHERE key = ? AND value = ?", (self._key, self._token)
+                )
+            )
         await self._database.stop()
 
     async def keep(self, lives: float | None) -> None:
@@ -99,6 +110,8 @@ class SqliteConsumer:
 
         def receive(connection: sqlite3.Connection) -> list[Delivery]:
             now = self._clock()
+            if self._is_alone and not self._stay_active(connection, now):
+                return []
             rows = connection.execute(
                 "UPDATE messages SET visible_at = ?, deliveries = deliveries + 1 WHERE id IN "
                 "(SELECT id FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?) "
@@ -118,11 +131,13 @@ class SqliteConsumer:
         return await self._change("DELETE FROM messages", deliveries)
 
     async def hand_back(self, *deliveries: Delivery) -> bool:
-        """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
-        return await self._change("UPDATE messages SET visible_at = ?", deliveries, self._clock())
+        """Let the messages be delivered again at once, before others; tells as :meth:`acknowledge`."""
+        return await self._change("UPDATE messages SET visible_at = 0", deliveries)
 
     async def keep_invisible(self, *deliveries: Delivery) -> bool:
         """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""
+        if self._is_alone:
+            await self._database.run(lambda connection: self._stay_active(connection, self._clock()))
         return await self._change(
             "UPDATE messages SET visible_at = ?", deliveries, self._clock() + self._visibility
         )
@@ -139,6 +154,23 @@ class SqliteConsumer:
             orjson.dumps({**delivery.headers, **headers}).decode(),
             self._clock() + delay,
         )
+
+    def _stay_active(self, connection: sqlite3.Connection, now: float) -> bool:
+        """Be the one that receives for another visibility timeout; False while another one is."""
+        row = connection.execute(
+            "SELECT value, expires_at FROM claims WHERE key = ?", (self._key,)
+        ).fetchone()
+        active, until = row or (b"", 0.0)
+        if active != self._token:
+            if until > now:
+                return False
+            connection.execute(
+                "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0", (self._queue,)
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (self._key, self._token, now + self._visibility)
+        )
+        return True
 
     async def _change(self, change: str, deliveries: Sequence[Delivery], *values: str | float) -> bool:
         rows = [(*values, delivery.tag, delivery.deliveries) for delivery in deliveries]

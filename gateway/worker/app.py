@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from gateway.claims import Claims
-from gateway.claims.redis import RedisClaims
-from gateway.claims.sqlite import SqliteClaims
 from gateway.config import EMBEDDED, Config
 from gateway.embedded import Database
 from gateway.worker.guard import Guard
@@ -12,6 +9,9 @@ from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.run import Runner
 from gateway.worker.sqlite import SqliteQueue
+from gateway.worker.store import Store
+from gateway.worker.store.redis import RedisStore
+from gateway.worker.store.sqlite import SqliteStore
 from gateway.worker.worker import Worker
 
 
@@ -26,16 +26,16 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
 
 
 def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Guard | None:
-    """The worker's guard over the configured claim store, not started yet; None when it wants none."""
+    """The worker's guard over the configured store, not started yet; None when it wants none."""
     if worker.guard == "off":
         return None
     lease, retention = config.dedupe.lease, config.dedupe.retention
-    claims: Claims
+    store: Store
     if config.redis.url == EMBEDDED:
-        claims = SqliteClaims(database or Database(config.data_dir), lease, retention)
+        store = SqliteStore(database or Database(config.data_dir), lease, retention)
     else:
-        claims = RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
-    return Guard(claims, worker.queue, lease, worker.guard)
+        store = RedisStore(config.redis.url, lease, retention, config.redis.timeout)
+    return Guard(store, worker.queue, lease, worker.guard)
 
 
 def runner_of(config: Config, worker: Worker) -> Runner:

@@ -1,20 +1,26 @@
-"""Not twice: which events of a queue are being handled, and which events and steps are done.
+"""Not twice, in order and within limits: what the processes of a worker agree on, over the store that they share.
 
-Over the same stores as the gateway's own claims. The lease on an event is renewed for as long as its handler
-runs; one that dies with its process ends by itself.
+The lease on an event, and its place in line, are renewed for as long as its handler runs; what dies with its process
+ends by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 
-from gateway.claims import KEY_PREFIX, Claims, ClaimsUnavailable, Standing, digest
+from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
+from gateway.worker.limit import Limit
+from gateway.worker.store import Store
 from gateway.worker.worker import Guarding
+
+T = TypeVar("T")
 
 _ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
 
@@ -27,14 +33,16 @@ class Hold:
     Attributes:
         key: of the event in the store.
         token: of this attempt.
+        line: the line that the event stands in, empty for none.
     """
 
-    __slots__ = ("_guard", "key", "loop", "token")
+    __slots__ = ("_guard", "key", "line", "loop", "token")
 
-    def __init__(self, guard: Guard, key: str, token: str) -> None:
+    def __init__(self, guard: Guard, key: str, token: str, line: str) -> None:
         self._guard = guard
         self.key = key
         self.token = token
+        self.line = line
         self.loop = asyncio.get_running_loop()
 
     async def begin(self, step: str) -> bool:
@@ -63,17 +71,17 @@ class Hold:
 
 
 class Guard:
-    """What is done in one queue.
+    """What the processes of one queue agree on.
 
     Args:
-        claims: the store.
+        store: where.
         queue: the queue of the worker.
         lease: seconds that the store holds an event for; they have to be the store's.
         guarding: ``strict`` waits for a store that is away, ``lenient`` goes on without it.
     """
 
-    def __init__(self, claims: Claims, queue: str, lease: float, guarding: Guarding) -> None:
-        self._claims = claims
+    def __init__(self, store: Store, queue: str, lease: float, guarding: Guarding) -> None:
+        self._store = store
         self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
         self._lease = lease
         self._waits = guarding == "strict"
@@ -85,7 +93,7 @@ class Guard:
 
     async def start(self) -> None:
         """Begin to connect. Does not wait for a server that is not there."""
-        await self._claims.start()
+        await self._store.start()
         self._renewing = asyncio.create_task(self._keep_renewing(), name="renewing the leases")
 
     async def stop(self) -> None:
@@ -94,14 +102,39 @@ class Guard:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        await self._claims.stop()
+        await self._store.stop()
 
-    def hold_of(self, source: str, event_id: str, replay: str = "") -> Hold:
-        """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet."""
+    def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Hold:
+        """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet.
+
+        Events of one ``subject`` stand in line; of None, none does.
+        """
         self._attempt += 1
         # The length keeps apart what ends in the one and begins in the other.
         key = self._prefix + digest(f"{len(source)}:{source}{event_id}".encode()) + replay
-        return Hold(self, key, f"{self._process}.{self._attempt}")
+        line = "" if subject is None else f"{self._prefix}line:{digest(subject.encode())}"
+        return Hold(self, key, f"{self._process}.{self._attempt}", line)
+
+    async def stand(self, hold: Hold) -> float:
+        """Stand in line; 0 when it is the event's turn, else seconds until it is worth another look."""
+        if not hold.line:
+            return 0.0
+        return await self._ask(lambda: self._store.stand(hold.line, hold.key), 0.0)
+
+    def put_off(self, hold: Hold, seconds: float) -> None:
+        """The event keeps its place, and comes again in so many seconds."""
+        if hold.line:
+            self._store.put_off(hold.line, hold.key, seconds)
+
+    def leave(self, hold: Hold) -> None:
+        """The event is done with, and the next one in line is first."""
+        if hold.line:
+            self._store.leave(hold.line, hold.key)
+
+    async def reserve(self, limit: Limit, value: str, longest_wait: float) -> float:
+        """Seconds until one more may begin; see :meth:`gateway.worker.store.Store.reserve`."""
+        bucket = f"{self._prefix}limit:{digest(value.encode())}"
+        return await self._ask(lambda: self._store.reserve(bucket, *limit, longest_wait), 0.0)
 
     async def take(self, hold: Hold) -> Standing:
         """Hold the event from now on, if nobody does and it is not done."""
@@ -121,32 +154,37 @@ class Guard:
         self.release(hold.key, hold.token)
 
     async def claim(self, key: str, token: str) -> Standing:
-        """What the store says; without a store that is waited for, or the claim counts as taken."""
+        """What the store says to a claim; without a store it counts as taken."""
+        return await self._ask(lambda: self._store.claim(key, token), Standing.CLAIMED)
+
+    def commit(self, key: str) -> None:
+        """Mark ``key`` as done."""
+        self._store.commit(key, lambda: log.warning("not remembered as done", key=key))
+
+    def release(self, key: str, token: str) -> None:
+        """Give ``key`` back."""
+        self._store.release(key, token)
+
+    def renew(self, hold: Hold) -> None:
+        """Hold an event for another lease."""
+        self._store.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
+        self.put_off(hold, self._lease)
+
+    async def _ask(self, question: Callable[[], Awaitable[T]], otherwise: T) -> T:
+        """What the store says; a store that is away is waited for, or the answer is ``otherwise``."""
         while True:
             try:
-                standing = await self._claims.claim(key, token)
+                answer = await question()
             except ClaimsUnavailable as error:
                 if not self._is_away:  # said once, not for every event
                     log.warning("guard unavailable", cause=str(error), waits=self._waits)
                 self._is_away = True
                 if not self._waits:
-                    return Standing.CLAIMED
+                    return otherwise
                 await asyncio.sleep(_ASK_AGAIN_AFTER)
             else:
                 self._is_away = False
-                return standing
-
-    def commit(self, key: str) -> None:
-        """Mark ``key`` as done."""
-        self._claims.commit(key, lambda: log.warning("not remembered as done", key=key))
-
-    def release(self, key: str, token: str) -> None:
-        """Give ``key`` back."""
-        self._claims.release(key, token)
-
-    def renew(self, hold: Hold) -> None:
-        """Hold an event for another lease."""
-        self._claims.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
+                return answer
 
     async def _keep_renewing(self) -> None:
         while True:

@@ -121,7 +121,7 @@ class RabbitQueue:
         """See :class:`gateway.worker.queue.Queue`."""
         self._is_paused = True
         session = self._link.current
-        if session is None or session.consuming is None:
+        if session is None or session.consuming is None or self._worker.ordered_by:
             return
         queue, consumer = session.consuming
         try:
@@ -141,6 +141,10 @@ class RabbitQueue:
     async def hand_back(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         session, message = delivery.tag
+        if self._worker.ordered_by:  # the end of the connection gives back all at once, in their order
+            if not self._is_paused:
+                session.fail("an event was handed back")
+            return
         await self._do(session, message.reject(requeue=True))
 
     async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
@@ -230,9 +234,10 @@ class RabbitQueue:
             arguments={"alternate-exchange": " ".join(sorted(self._worker.events))},
         )
         await channel.declare_queue(f"{queue}.dead", durable=True, arguments={**_QUORUM})
-        main = await channel.declare_queue(
-            queue, durable=True, arguments={**_QUORUM, **_SAFELY, **_to(f"{queue}.dead")}
-        )
+        settings: FieldTable = {**_QUORUM, **_SAFELY, **_to(f"{queue}.dead")}
+        if self._worker.ordered_by:
+            settings["x-single-active-consumer"] = True
+        main = await channel.declare_queue(queue, durable=True, arguments=settings)
         for seconds, rung in self._rungs.items():
             delayed = {**_QUORUM, **_SAFELY, **_to(queue), "x-message-ttl": round(seconds * 1000)}
             await channel.declare_queue(rung, durable=True, arguments=delayed)
@@ -262,7 +267,7 @@ class RabbitQueue:
         channel = session.incoming
         with _os_errors():
             async with asyncio.timeout(_CONNECT_WITHIN):
-                await channel.set_qos(prefetch_count=self._worker.concurrency)
+                await channel.set_qos(prefetch_count=self._worker.in_hand)
                 (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
                 queue = await channel.get_queue(self._worker.queue, ensure=False)
                 session.consuming = queue, await queue.consume(arrive)

@@ -5,63 +5,36 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import cast
 
 import structlog
 
 from gateway.claims import Standing
-from gateway.worker.errors import Dead, Retry
+from gateway.worker.breaker import Breaker
+from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
 from gateway.worker.guard import Guard, Hold
-from gateway.worker.ladder import Ladder
-from gateway.worker.queue import (
-    ATTEMPTS,
-    EXCEPTION,
-    FIRST_FAILED_AT,
-    LAST_FAILED_AT,
-    QUEUE,
-    REASON,
-    Delivery,
-    DeliveryLost,
-    Headers,
-    Queue,
-)
+from gateway.worker.lanes import Lanes
+from gateway.worker.outcome import ENDS, Outcome, Verdicts
+from gateway.worker.queue import Delivery, DeliveryLost, Queue
+from gateway.worker.report import Report
 from gateway.worker.worker import Handler, Worker
-from providers.times import rfc3339_milliseconds
 
 MOST_RETURNS = 16
 """Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
 
-_IN_FLIGHT_DELAY = 10.0  # seconds until an event is looked at again that another process handles
+_LONGEST_WAIT = 60.0
+"""Seconds that an event which is over the limit waits here for its moment; beyond, it goes back into a queue."""
+
 _AFTER_A_BUG = 1.0  # seconds
 _UNTOLD_MOST = 1000
 
 log = structlog.get_logger()
-
-
-@dataclass(slots=True)
-class _Outcome:
-    """What became of a delivery.
-
-    Attributes:
-        name: handled, unhandled, duplicate, in_flight, retried, dead or handed_back; unsettled once the broker could
-            not be told.
-        failure: what the handler raised, if it did.
-        delay: seconds until it is delivered again.
-        headers: what is added to it.
-    """
-
-    name: str
-    failure: BaseException | None = None
-    delay: float = 0.0
-    headers: Headers | None = None
 
 
 class Runner:
@@ -70,11 +43,11 @@ class Runner:
     Args:
         worker: the declaration.
         queue: where its events come from.
-        guard: what is done already; None when that does not matter.
+        guard: what its processes agree on; None when that does not matter.
         clock: Unix seconds.
 
     Attributes:
-        counts: how many deliveries had which outcome.
+        report: what is told of the deliveries.
         abandoned: threads that did not finish within the grace, and go on until the process ends.
     """
 
@@ -89,15 +62,33 @@ class Runner:
         self._queue = queue
         self._guard = guard
         self._clock = clock
-        self._ladder = Ladder(worker.retry_from, worker.retry_most)
+        self._verdicts = Verdicts(worker, clock)
+        self._lanes = Lanes(worker.concurrency)
+        self._breaker = Breaker(worker.pause_after, time.monotonic)
+        self._held_up_until = 0.0
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
         self._ending = asyncio.Event()
         self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="handler")
         # Failures that the broker could not be told of: told when the event is delivered again.
         self._untold: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
-        self.counts: Counter[str] = Counter()
+        self.report = Report(worker.queue)
         self.abandoned = 0
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many deliveries had which outcome."""
+        return self.report.outcomes
+
+    @property
+    def in_hand(self) -> int:
+        """Events that were received and are not settled."""
+        return len(self._running)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether events are left in the queue, after failures or over the limit."""
+        return self._pause() > 0
 
     def end(self) -> None:
         """Have :meth:`run` receive nothing more, let handlers finish, and return."""
@@ -137,13 +128,27 @@ class Runner:
 
     async def _receive(self) -> None:
         while True:
-            while len(self._running) >= self._worker.concurrency:
-                self._freed.clear()
-                await self._freed.wait()
-            for delivery in await self._queue.receive(self._worker.concurrency - len(self._running)):
+            for delivery in await self._queue.receive(await self._room()):
+                await self._room()  # handlers may have begun to fail while it was waited for
                 task = asyncio.create_task(self._handle(delivery))
                 self._running.add(task)
                 task.add_done_callback(self._on_done)
+
+    async def _room(self) -> int:
+        """How many more events may be begun; waits until one may."""
+        while True:
+            pause = self._pause()
+            room = (1 if self._breaker.is_open else self._worker.in_hand) - len(self._running)
+            if room > 0 and not pause:
+                return room
+            self._freed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause or None):
+                    await self._freed.wait()
+
+    def _pause(self) -> float:
+        """Seconds during which nothing is to be begun."""
+        return max(self._breaker.pause, self._held_up_until - time.monotonic(), 0.0)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -175,94 +180,136 @@ class Runner:
         try:
             event = Event.parse(delivery.body, delivery.attempts + 1)
         except NotAnEvent as error:
-            outcome = self._buried(delivery, Dead(f"not an event: {error}"))
+            outcome = self._verdicts.buried(delivery, Dead(f"not an event: {error}"))
         else:
             outcome = await self._outcome_of(event, delivery)
         try:
             await self._settle(delivery, outcome)
         except DeliveryLost:
             outcome.name = "unsettled"
-        self._tell(event, delivery, outcome, time.perf_counter() - started_at)
+        self.report.tell(event, delivery, outcome, time.perf_counter() - started_at)
         if outcome.name == "unsettled" and event and outcome.failure:
             self._remember(event, outcome.failure)
 
-    async def _outcome_of(self, event: Event, delivery: Delivery) -> _Outcome:
+    async def _outcome_of(self, event: Event, delivery: Delivery) -> Outcome:
         handler = self._worker.handler_for(delivery.routing_key)
         if handler is None:
-            return _Outcome("unhandled")
+            return Outcome("unhandled")
+        if self._guard is None:
+            return await self._try(handler, event, delivery, None)
+        if self._worker.ordered_by is None:
+            hold = self._guard.hold_of(event.source, event.id, delivery.replay)
+            return await self._try(handler, event, delivery, hold)
+        try:
+            subject = self._worker.ordered_by(event)
+        except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
+            return self._fail(delivery, error)
+        hold = self._guard.hold_of(event.source, event.id, delivery.replay, subject)
+        async with self._lanes.turn(subject):
+            return await self._try_in_turn(handler, event, delivery, self._guard, hold)
+
+    async def _try_in_turn(
+        self, handler: Handler, event: Event, delivery: Delivery, guard: Guard, hold: Hold
+    ) -> Outcome:
+        if self._ending.is_set():
+            return Outcome("handed_back")
+        if wait := await guard.stand(hold):
+            outcome = self._verdicts.put_off("waiting", wait)
+        else:
+            outcome = await self._try(handler, event, delivery, hold)
+        if outcome.name in ENDS:
+            guard.leave(hold)
+        elif outcome.delay:
+            guard.put_off(hold, outcome.delay)
+        return outcome
+
+    async def _try(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
         untold = self._untold.pop((event.source, event.id), None)
         if untold:
-            return self._failed(delivery, untold)
+            return self._verdicts.failed(delivery, untold)
         if delivery.returns >= MOST_RETURNS:
-            return self._buried(delivery, Dead(f"delivered {delivery.returns + 1} times and never settled"))
-        if self._guard is None:
-            return await self._attempt(handler, event, delivery, None)
-        hold = self._guard.hold_of(event.source, event.id, delivery.replay)
-        standing = await self._guard.take(hold)
-        if standing is Standing.DONE:
-            return _Outcome("duplicate")
-        if standing is Standing.IN_FLIGHT:
-            return _Outcome("in_flight", None, self._ladder.at_least(_IN_FLIGHT_DELAY), {})
-        event.bind(hold)
+            reason = f"delivered {delivery.returns + 1} times and never settled"
+            return self._verdicts.buried(delivery, Dead(reason))
+        if self._guard and hold:
+            standing = await self._guard.take(hold)
+            if standing is Standing.DONE:
+                return Outcome("duplicate")
+            if standing is Standing.IN_FLIGHT:
+                return self._verdicts.in_flight()
+            event.bind(hold)
+            if self._worker.limit and (outcome := await self._hold_up(event, delivery, self._guard)):
+                self._let_go(hold)
+                return outcome
         return await self._attempt(handler, event, delivery, hold)
 
     async def _attempt(
         self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None
-    ) -> _Outcome:
+    ) -> Outcome:
         try:
             await self._call(handler, event)
         except asyncio.CancelledError as error:
             if not asyncio.current_task().cancelling():  # type: ignore[union-attr] # the handler's own affair
                 self._let_go(hold)
-                return self._failed(delivery, error)
+                return self._fail(delivery, error)
             if inspect.iscoroutinefunction(handler):
                 self._let_go(hold)
             else:
                 self.abandoned += 1  # its thread goes on: the event is held for the rest of the lease
-            return _Outcome("handed_back")
+            return Outcome("handed_back")
         except Exception as error:  # noqa: BLE001 -- whatever a handler raises is a failure of that event alone
             self._let_go(hold)
-            return self._failed(delivery, error)
+            return self._fail(delivery, error)
+        self._breaker.note_success()
         if self._guard and hold:
             self._guard.finish(hold)
-        return _Outcome("handled")
+        return Outcome("handled")
+
+    async def _hold_up(self, event: Event, delivery: Delivery, guard: Guard) -> Outcome | None:
+        """Wait until the limit lets the event begin; what becomes of it where that would take too long."""
+        limit, by = self._worker.limit, self._worker.limited_by
+        if limit is None:
+            return None
+        try:
+            value = str(by(event) or "") if by else ""
+        except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
+            return self._fail(delivery, error)
+        longest_wait = 0.0 if by else _LONGEST_WAIT  # those of one value must not keep the places of others
+        wait = await guard.reserve(limit, value, longest_wait)
+        if wait > longest_wait:
+            if not by:
+                self._held_up_until = time.monotonic() + longest_wait
+            return self._verdicts.put_off("limited", wait)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._ending.wait()
+                return Outcome("handed_back")
+        return None
 
     async def _call(self, handler: Handler, event: Event) -> None:
-        if inspect.iscoroutinefunction(handler):
-            async with asyncio.timeout(self._worker.timeout):
-                await cast("Callable[[Event], Awaitable[None]]", handler)(event)
-        else:
-            await asyncio.get_running_loop().run_in_executor(
-                self._threads, copy_context().run, handler, event
-            )
+        if event.attempts == 1 and event.receivedat and not event.replayed:
+            self.report.lags.observe(max(self._clock() - event.receivedat.timestamp(), 0.0))
+        started_at = time.perf_counter()
+        try:
+            if inspect.iscoroutinefunction(handler):
+                async with asyncio.timeout(self._worker.timeout):
+                    await cast("Callable[[Event], Awaitable[None]]", handler)(event)
+            else:
+                await asyncio.get_running_loop().run_in_executor(
+                    self._threads, copy_context().run, handler, event
+                )
+        finally:
+            self.report.durations.observe(time.perf_counter() - started_at)
 
     def _let_go(self, hold: Hold | None) -> None:
         if self._guard and hold:
             self._guard.let_go(hold)
 
-    def _failed(self, delivery: Delivery, error: BaseException) -> _Outcome:
-        attempts = delivery.attempts + 1
-        if isinstance(error, Dead) or attempts >= self._worker.attempts:
-            return self._buried(delivery, error)
-        after = error.after if isinstance(error, Retry) else None
-        delay = self._ladder.after(attempts) if after is None else self._ladder.at_least(after)
-        headers: Headers = {ATTEMPTS: attempts, FIRST_FAILED_AT: delivery.first_failed_at or self._now()}
-        return _Outcome("retried", error, delay, headers)
+    def _fail(self, delivery: Delivery, error: BaseException) -> Outcome:
+        if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
+            log.warning("paused", queue=self._worker.queue, seconds=pause)
+        return self._verdicts.failed(delivery, error)
 
-    def _buried(self, delivery: Delivery, error: BaseException) -> _Outcome:
-        now, attempts = self._now(), delivery.attempts + 1
-        reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
-        headers: Headers = {
-            REASON: reason,
-            EXCEPTION: _name_of(error),
-            ATTEMPTS: attempts,
-            FIRST_FAILED_AT: delivery.first_failed_at or now,
-            LAST_FAILED_AT: now,
-            QUEUE: self._worker.queue,
-        }
-        return _Outcome("dead", error, 0.0, headers)
-
-    async def _settle(self, delivery: Delivery, outcome: _Outcome) -> None:
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         match outcome.name:
             case "handled" | "unhandled" | "duplicate":
                 await self._queue.acknowledge(delivery)
@@ -277,32 +324,3 @@ class Runner:
         self._untold[event.source, event.id] = failure.with_traceback(None)
         if len(self._untold) > _UNTOLD_MOST:
             self._untold.popitem(last=False)
-
-    def _now(self) -> str:
-        return rfc3339_milliseconds(self._clock())
-
-    def _tell(self, event: Event | None, delivery: Delivery, outcome: _Outcome, seconds: float) -> None:
-        """One line for each delivery; of a failure the exception's type and place, never its text or any value."""
-        self.counts[outcome.name] += 1
-        failure = outcome.failure
-        fields = {
-            "queue": self._worker.queue,
-            "type": event.type if event else None,
-            "id": event.id if event else None,
-            "outcome": outcome.name,
-            "attempts": delivery.attempts + 1,
-            "ms": round(seconds * 1000, 1),
-        }
-        if failure is None:
-            log.info("delivery", **fields)
-            return
-        if isinstance(failure, Dead):
-            fields["reason"] = failure.reason
-        elif failure.__traceback__ and not isinstance(failure, Retry):
-            fields["trace"] = "".join(traceback.format_tb(failure.__traceback__))
-        log.warning("delivery", **fields, delay=outcome.delay, error=_name_of(failure))
-
-
-def _name_of(error: BaseException) -> str:
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -48,7 +48,11 @@ class SqliteQueue:
         self._worker = worker
         self._visibility = visibility
         self._consumer = SqliteConsumer(
-            database, worker.queue, [(exchange, pattern) for pattern in worker.events], visibility=visibility
+            database,
+            worker.queue,
+            [(exchange, pattern) for pattern in worker.events],
+            visibility=visibility,
+            is_alone=worker.ordered_by is not None,
         )
         self._dead = SqliteConsumer(database, f"{worker.queue}.dead")
         self._held: set[Row] = set()

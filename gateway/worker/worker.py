@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from operator import attrgetter
 from typing import Literal, TypeVar, cast
 
 from gateway.topics import matches
 from gateway.worker.event import Event
+from gateway.worker.limit import Limit
 
 Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
+Attribute = str | Callable[[Event], str | None]
+"""Of an event: its name, or what finds it."""
 Guarding = Literal["strict", "lenient", "off"]
 H = TypeVar("H", bound=Handler)
 
@@ -18,6 +22,8 @@ _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _PATTERN = re.compile(r"[A-Za-z0-9_.*#-]{1,255}")
 _REMEMBERED_KEYS = 4096
 _RANKS = {"*": 1, "#": 2}
+_TEXTS = [name for name, field in Event.model_fields.items() if field.annotation in (str, str | None)]
+_LOOKED_AT = 20  # events for each that is handled
 
 
 class Worker:
@@ -34,6 +40,13 @@ class Worker:
         grace: seconds that handlers have to finish when the process is told to end.
         guard: what happens without the store that remembers what is done: ``strict`` lets events wait in the queue,
             ``lenient`` handles them, at the risk of twice; ``off`` never asks the store.
+        ordered_by: the attribute whose events are handled one after another, as they came, across processes too; or
+            a function that finds it in an event. Events in which it is None go beside all others. With RabbitMQ one
+            process at a time receives, and others stand by.
+        limit: how many events may begin in any time, such as ``60/minute``, across processes.
+        by: the attribute, or a function, for whose every value that holds by itself.
+        pause_after: failures in a row after which a process receives nothing for a while: 10 seconds, then twice as
+            long after every event that is tried and fails, up to 5 minutes. None for never.
 
     Raises:
         ValueError: one of these makes no sense.
@@ -51,14 +64,24 @@ class Worker:
         timeout: float | None = None,
         grace: float = 30.0,
         guard: Guarding = "strict",
+        ordered_by: Attribute | None = None,
+        limit: str | None = None,
+        by: Attribute | None = None,
+        pause_after: int | None = 20,
     ) -> None:
         _check(queue, events)
         if attempts < 1 or concurrency < 1 or not 0 < retry_from <= retry_most or grace < 0:
             raise ValueError(
                 "attempts and concurrency are 1 at least, grace 0; retry_from is more than 0 and not above retry_most"
             )
+        if pause_after is not None and pause_after < 1:
+            raise ValueError("pause_after is 1 at least, or None")
         if guard not in ("strict", "lenient", "off"):
             raise ValueError(f"guard is strict, lenient or off, not {guard!r}")
+        if guard == "off" and (ordered_by or limit):
+            raise ValueError("order and limits are kept in the store of the guard, which is off")
+        if by and not limit:
+            raise ValueError("by is of a limit, and there is none")
         self.queue = queue
         self.events = tuple(dict.fromkeys(events))
         self.attempts = attempts
@@ -68,6 +91,10 @@ class Worker:
         self.timeout = timeout
         self.grace = grace
         self.guard: Guarding = guard
+        self.ordered_by = _reader_of(ordered_by) if ordered_by else None
+        self.limit = Limit.parse(limit) if limit else None
+        self.limited_by = _reader_of(by) if by else None
+        self.pause_after = pause_after
         self._handlers: dict[str, Handler] = {}
         self._found: dict[str, Handler | None] = {}
 
@@ -97,6 +124,11 @@ class Worker:
         return register
 
     @property
+    def in_hand(self) -> int:
+        """How many events a process has at a time: those that it handles and, in order, those that wait for them."""
+        return self.concurrency * _LOOKED_AT if self.ordered_by else self.concurrency
+
+    @property
     def handled(self) -> tuple[str, ...]:
         """The patterns that have a handler, the most specific ones first."""
         return tuple(sorted(self._handlers, key=_specificity))
@@ -115,6 +147,21 @@ def _specificity(pattern: str) -> tuple[int, int, list[int]]:
     """Sorts the most specific pattern first."""
     ranks = [_RANKS.get(word, 0) for word in pattern.split(".")]
     return -ranks.count(0), ranks.count(2), ranks
+
+
+def _reader_of(attribute: Attribute) -> Callable[[Event], str | None]:
+    """What reads the attribute of an event.
+
+    Raises:
+        ValueError: events have no such text.
+    """
+    if callable(attribute):
+        return attribute
+    if attribute not in _TEXTS:
+        raise ValueError(
+            f"{attribute!r} is none of {', '.join(_TEXTS)}; write a function for what is in the data"
+        )
+    return attrgetter(attribute)
 
 
 def _check(queue: str, events: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,6 @@ from typing import Any
 import aio_pika
 import orjson
 
-from gateway.claims import Claims
-from gateway.claims.redis import RedisClaims
-from gateway.claims.sqlite import SqliteClaims
 from gateway.consumers.sqlite import SqliteConsumer
 from gateway.embedded import Database
 from gateway.publishers import Message, Publisher
@@ -26,6 +23,9 @@ from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.run import Runner
 from gateway.worker.sqlite import SqliteQueue
+from gateway.worker.store import Store
+from gateway.worker.store.redis import RedisStore
+from gateway.worker.store.sqlite import SqliteStore
 from support.waiting import wait_until_async
 
 LEASE = 3.0
@@ -77,15 +77,15 @@ class Place:
             return RabbitQueue(self.rabbitmq_url, EXCHANGE, worker)
         return SqliteQueue(Database(self.folder), EXCHANGE, worker, visibility=LEASE)
 
-    def claims(self) -> Claims:
-        """A store of claims, not started."""
+    def store(self) -> Store:
+        """What the worker's processes share, not started."""
         if self.redis_url:
-            return RedisClaims(self.redis_url, LEASE, 3600)
-        return SqliteClaims(Database(self.folder), LEASE, 3600)
+            return RedisStore(self.redis_url, LEASE, 3600)
+        return SqliteStore(Database(self.folder), LEASE, 3600)
 
     def runner_of(self, worker: Worker) -> Runner:
         """What runs the worker."""
-        guard = Guard(self.claims(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
+        guard = Guard(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
         return Runner(worker, self.queue_of(worker), guard)
 
     @asynccontextmanager
@@ -115,14 +115,24 @@ class Place:
         finally:
             await publisher.stop()
 
-    async def publish(self, *event_ids: str, eventtype: str = "invoice.paid") -> None:
-        """Publish events of Stripe."""
+    async def publish(
+        self, *event_ids: str, eventtype: str = "invoice.paid", **attributes: Callable[[str], Any]
+    ) -> None:
+        """Publish events of Stripe, in this order; ``attributes`` are made from the id of each."""
         async with self.publishing() as publisher:
             for first in range(0, len(event_ids), _AT_ONCE):
                 await asyncio.gather(
                     *(
                         publisher.publish(
-                            message_of(envelope(event_id, eventtype), f"stripe.{eventtype}", event_id)
+                            message_of(
+                                envelope(
+                                    event_id,
+                                    eventtype,
+                                    **{name: make(event_id) for name, make in attributes.items()},
+                                ),
+                                f"stripe.{eventtype}",
+                                event_id,
+                            )
                         )
                         for event_id in event_ids[first : first + _AT_ONCE]
                     )

@@ -1,0 +1,45 @@
+"""What the processes of a worker share: who handles an event, who is next in a line, and how much was begun lately.
+
+Over the same servers as the gateway's claims, and by the same connection: what is asked for first is done first.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.claims import Claims
+
+PATIENCE = 60.0
+"""Seconds that the first of a line may be overdue. Whoever was put off after that, and is back before it, passes by:
+queues keep their order, so that what was due earlier and still has not come is not there any more."""
+
+
+class Store(Claims, Protocol):
+    """Claims, lines of events that are handled one after another, and limits.
+
+    ``put_off`` and ``leave`` are asked for, not waited for, like ``commit``.
+    """
+
+    async def stand(self, line: str, member: str) -> float:
+        """Stand in ``line``, at its end if not in it yet; 0 when it is the turn of ``member``, else seconds to wait.
+
+        Who is first is awaited for a lease from now on.
+
+        Raises:
+            ClaimsUnavailable: the store did not answer.
+        """
+
+    def put_off(self, line: str, member: str, seconds: float) -> None:
+        """``member`` keeps its place in ``line`` and comes again in so many seconds."""
+
+    def leave(self, line: str, member: str) -> None:
+        """``member`` is done with, and the next one is first."""
+
+    async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
+        """Seconds until one more may begin in ``bucket``, so that no ``period`` has more than ``count`` beginnings.
+
+        Up to ``longest_wait`` that moment is the caller's; beyond it, nothing was reserved.
+
+        Raises:
+            ClaimsUnavailable: the store did not answer.
+        """
