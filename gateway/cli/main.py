@@ -213,6 +213,10 @@ def worker(
     log_format: Annotated[
         str, typer.Option(help="json for programs, console for people.", metavar="FORMAT")
     ] = "json",
+    metrics: Annotated[
+        str | None,
+        typer.Option(help="Where Prometheus can ask for its numbers, at /metrics.", metavar="HOST:PORT"),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Run a worker: handle the events of its queue, try again what failed, and do nothing twice.
@@ -226,14 +230,15 @@ def worker(
     For example:
 
     - `gateway worker agent:worker`
+    - `gateway worker agent:worker --metrics 127.0.0.1:9464`
     - `gateway worker billing.agent:worker --check`
 
-    Exit codes: 0 ended by a signal, 1 there is no such worker, the broker cannot be reached (--check) or a thread did
-    not finish in time, 3 the configuration is wrong, or the queue was declared otherwise.
+    Exit codes: 0 ended by a signal, 1 there is no such worker, an address is taken, the broker cannot be reached (--check)
+    or a thread did not finish in time, 3 the configuration is wrong, or the queue was declared otherwise.
     """
     from gateway.cli.worker import run_worker
 
-    run_worker(config, target, log_format, only_check=check)
+    run_worker(config, target, log_format, metrics, only_check=check)
 
 
 @app.command()

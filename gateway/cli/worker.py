@@ -12,14 +12,17 @@ from pathlib import Path
 
 import structlog
 import typer
+from prometheus_client import CollectorRegistry, start_http_server
 
 from gateway.cli.runtime import load_without_secrets, run
 from gateway.config import Config
+from gateway.config.models import check_bind, split_bind
 from gateway.errors import OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
 from gateway.worker import Worker
 from gateway.worker.app import open_queue, runner_of
 from gateway.worker.ladder import Ladder
+from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.run import Runner
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,7 +30,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 
 
-def run_worker(path: Path, target: str, log_format: str, *, only_check: bool) -> None:
+def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
     """Handle events until a signal ends it; or declare its queues and say so."""
     if log_format not in ("json", "console"):
         raise typer.BadParameter(
@@ -40,7 +43,7 @@ def run_worker(path: Path, target: str, log_format: str, *, only_check: bool) ->
         run(_check(config, worker))
         return
     configure_logs(logs)
-    runner = run(_work(config, worker))
+    runner = run(_work(config, worker, metrics))
     if runner.abandoned:  # Python waits for every thread, and these were given their time
         close_logs()
         os._exit(1)
@@ -83,8 +86,22 @@ async def _check(config: Config, worker: Worker) -> None:
     )
 
 
-async def _work(config: Config, worker: Worker) -> Runner:
+def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    try:
+        host, port = split_bind(check_bind(bind))
+        start_http_server(port, host, registry)
+    except ValueError as error:
+        raise typer.BadParameter(f"{bind!r} {error}", param_hint="--metrics") from None
+    except OSError as error:
+        raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
+
+
+async def _work(config: Config, worker: Worker, metrics: str | None) -> Runner:
     runner = runner_of(config, worker)
+    if metrics:
+        _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     loop = asyncio.get_running_loop()
 
     def end() -> None:

@@ -43,7 +43,12 @@ def split_bind(bind: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _check_bind(text: str) -> str:
+def check_bind(text: str) -> str:
+    """An address to listen at, as it is.
+
+    Raises:
+        ValueError: it is none.
+    """
     match = _BIND.fullmatch(text)
     if not match or int(match["port"]) > _HIGHEST_PORT:
         raise ValueError("is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080")
@@ -104,7 +109,7 @@ Network = Annotated[
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Bind = Annotated[str, AfterValidator(_check_bind)]
+Bind = Annotated[str, AfterValidator(check_bind)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#/-]{1,128}$")]
 

@@ -1,13 +1,15 @@
-"""A worker's numbers for Prometheus, on an address of its own."""
+"""A worker's numbers in Prometheus' terms."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
+from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.worker.outcome import Name
 from gateway.worker.report import Histogram
 from gateway.worker.run import Runner
 
@@ -25,28 +27,28 @@ class WorkerMetrics(Collector):
         """See prometheus_client."""
         report = self._runner.report
         deliveries = CounterMetricFamily(
-            "webhook_worker_deliveries",
+            "webhook_deliveries",
             "Deliveries by queue and what became of them.",
             labels=[*_LABELS, "outcome"],
         )
-        for outcome, count in list(report.outcomes.items()):
-            deliveries.add_metric([self._queue, outcome], count)
+        for outcome in get_args(Name):  # all of them, so that there is a first one to see an increase from
+            deliveries.add_metric([self._queue, outcome], report.outcomes[outcome])
         yield deliveries
         yield self._histogram(
-            "webhook_worker_attempt_duration_seconds", "Time that a handler took.", report.durations
+            "webhook_handler_duration_seconds", "Time that a handler took.", report.durations
         )
         yield self._histogram(
-            "webhook_worker_lag_seconds",
+            "webhook_lag_seconds",
             "Time from an event's arrival at the gateway to its first attempt.",
             report.lags,
         )
         yield self._gauge(
-            "webhook_worker_in_hand",
+            "webhook_deliveries_in_hand",
             "Events that the process has received and not settled.",
             self._runner.in_hand,
         )
         yield self._gauge(
-            "webhook_worker_paused",
+            "webhook_deliveries_paused",
             "Whether the process leaves events in the queue, after failures or over a limit.",
             self._runner.is_paused,
         )

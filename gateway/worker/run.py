@@ -180,47 +180,47 @@ class Runner:
         try:
             event = Event.parse(delivery.body, delivery.attempts + 1)
         except NotAnEvent as error:
-            outcome = self._verdicts.buried(delivery, Dead(f"not an event: {error}"))
+            buried = self._verdicts.buried(delivery, Dead(f"not an event: {error}"))
+            outcome = await self._settle(delivery, buried)
         else:
-            outcome = await self._outcome_of(event, delivery)
-        try:
-            await self._settle(delivery, outcome)
-        except DeliveryLost:
-            outcome.name = "unsettled"
+            outcome = await self._see_to(event, delivery)
         self.report.tell(event, delivery, outcome, time.perf_counter() - started_at)
         if outcome.name == "unsettled" and event and outcome.failure:
             self._remember(event, outcome.failure)
 
-    async def _outcome_of(self, event: Event, delivery: Delivery) -> Outcome:
+    async def _see_to(self, event: Event, delivery: Delivery) -> Outcome:
+        """What became of the event, which the broker has been told then."""
         handler = self._worker.handler_for(delivery.routing_key)
         if handler is None:
-            return Outcome("unhandled")
+            return await self._settle(delivery, Outcome("unhandled"))
         if self._guard is None:
-            return await self._try(handler, event, delivery, None)
-        if self._worker.ordered_by is None:
-            hold = self._guard.hold_of(event.source, event.id, delivery.replay)
-            return await self._try(handler, event, delivery, hold)
+            return await self._settle(delivery, await self._try(handler, event, delivery, None))
         try:
-            subject = self._worker.ordered_by(event)
+            subject = self._worker.ordered_by(event) if self._worker.ordered_by else None
         except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
-            return self._fail(delivery, error)
+            return await self._settle(delivery, self._fail(delivery, error))
         hold = self._guard.hold_of(event.source, event.id, delivery.replay, subject)
+        if self._worker.ordered_by is None:
+            return await self._settle(delivery, await self._try(handler, event, delivery, hold))
         async with self._lanes.turn(subject):
-            return await self._try_in_turn(handler, event, delivery, self._guard, hold)
+            return await self._take_turn(handler, event, delivery, self._guard, hold)
 
-    async def _try_in_turn(
+    async def _take_turn(
         self, handler: Handler, event: Event, delivery: Delivery, guard: Guard, hold: Hold
     ) -> Outcome:
         if self._ending.is_set():
-            return Outcome("handed_back")
-        if wait := await guard.stand(hold):
+            outcome = Outcome("handed_back")
+        elif wait := await guard.stand(hold):
             outcome = self._verdicts.put_off("waiting", wait)
         else:
             outcome = await self._try(handler, event, delivery, hold)
-        if outcome.name in ENDS:
-            guard.leave(hold)
-        elif outcome.delay:
+        if outcome.delay:
             guard.put_off(hold, outcome.delay)
+        await self._settle(delivery, outcome)
+        if (
+            outcome.name in ENDS
+        ):  # not before the broker knows: what it delivers again must still be the first
+            guard.leave(hold)
         return outcome
 
     async def _try(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
@@ -309,16 +309,21 @@ class Runner:
             log.warning("paused", queue=self._worker.queue, seconds=pause)
         return self._verdicts.failed(delivery, error)
 
-    async def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        match outcome.name:
-            case "handled" | "unhandled" | "duplicate":
-                await self._queue.acknowledge(delivery)
-            case "handed_back":
-                await self._queue.hand_back(delivery)
-            case "dead":
-                await self._queue.bury(delivery, outcome.headers or {})
-            case _:
-                await self._queue.delay(delivery, outcome.delay, outcome.headers or {})
+    async def _settle(self, delivery: Delivery, outcome: Outcome) -> Outcome:
+        """The outcome, of which the broker is told; ``unsettled`` where it cannot be."""
+        try:
+            match outcome.name:
+                case "handled" | "unhandled" | "duplicate":
+                    await self._queue.acknowledge(delivery)
+                case "handed_back":
+                    await self._queue.hand_back(delivery)
+                case "dead":
+                    await self._queue.bury(delivery, outcome.headers or {})
+                case _:
+                    await self._queue.delay(delivery, outcome.delay, outcome.headers or {})
+        except DeliveryLost:
+            outcome.name = "unsettled"
+        return outcome
 
     def _remember(self, event: Event, failure: BaseException) -> None:
         self._untold[event.source, event.id] = failure.with_traceback(None)

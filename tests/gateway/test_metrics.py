@@ -23,6 +23,10 @@ from gateway.errors import REJECTIONS, OperatorError
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.publishers.memory import MemoryPublisher
 from gateway.tallies import MAX_RECORDS
+from gateway.worker import Worker
+from gateway.worker.metrics import WorkerMetrics
+from gateway.worker.rabbitmq import RabbitQueue
+from gateway.worker.run import Runner
 from providers.rejections import SIGNATURE_FAULTS
 from support.waiting import wait_until_async
 
@@ -330,7 +334,7 @@ def test_there_is_room_for_a_bounded_number_of_providers() -> None:
     assert (requests[names[0], "accepted"], requests[names[-1], "accepted"]) == (2, 1)
 
 
-def test_the_documentation_lists_every_metric() -> None:
+async def test_the_documentation_lists_every_metric() -> None:
     """With its type, its labels and its description, and nothing that there is not."""
     metrics = Metrics()
     metrics.of_provider("github", 1)
@@ -339,7 +343,10 @@ def test_the_documentation_lists_every_metric() -> None:
     page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf-8")
     documented = [line for line in page.splitlines() if line.startswith("| `")]
 
-    assert documented == [row_of(family) for family in metrics.collect()]
+    worker = Worker("agent", ["#"])
+    runner = Runner(worker, RabbitQueue("amqp://localhost", "webhooks", worker), None)
+    families = [*metrics.collect(), *WorkerMetrics(worker.queue, runner).collect()]
+    assert documented == [row_of(family) for family in families]
 
 
 def row_of(family: Metric) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.worker import Worker
 from support.agents import Place
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
+from support.ports import free_port
 from support.waiting import wait_until
 
 AGENT = Worker("agent", ["stripe.#"])
@@ -19,13 +23,13 @@ _HEAD = "import time\nfrom gateway.worker import Dead, Event, Worker\n"
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[[str], Program]:
+def program(tmp_path: Path) -> Callable[..., Program]:
     """Makes a program that runs `worker` of a module with this text, on the embedded stores and without secrets."""
     config = GatewayProcess(tmp_path, Secrets()).config
 
-    def make(source: str) -> Program:
+    def make(source: str, *options: str) -> Program:
         (tmp_path / "agent.py").write_text(_HEAD + source, "utf-8")
-        return Program(tmp_path, "worker", "agent:worker", "--config", str(config))
+        return Program(tmp_path, "worker", "agent:worker", "--config", str(config), *options)
 
     return make
 
@@ -37,7 +41,7 @@ def lines(program: Program, event: str) -> list[dict[str, Any]]:
 
 
 async def test_a_worker_tells_each_delivery_in_one_line_and_ends_in_order(
-    program: Callable[[str], Program], tmp_path: Path
+    program: Callable[..., Program], tmp_path: Path
 ) -> None:
     """What failed with the place, without the text of the exception or anything of the event's data."""
     source = """
@@ -74,8 +78,61 @@ def drop(event: Event) -> None:
     assert (end["handled"], end["retried"], end["dead"]) == (1, 1, 1)
 
 
+async def test_a_worker_has_its_numbers_where_it_is_told_to(
+    program: Callable[..., Program], tmp_path: Path
+) -> None:
+    """In the form that Prometheus reads; all outcomes from the first."""
+    source = """
+worker = Worker("agent", ["stripe.#"], attempts=1)
+
+@worker.on("#")
+def handle(event: Event) -> None:
+    if event.id == "evt_2":
+        raise ValueError
+"""
+    place, port = Place(tmp_path / "var"), free_port()
+    await place.queue_of(AGENT).check()
+    with program(source, "--metrics", f"127.0.0.1:{port}") as running:
+        await place.publish("evt_1", "evt_2", receivedat=lambda _: "2025-01-15T12:00:00Z")
+        wait_until(lambda: len(lines(running, "delivery")) == 2)
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
+
+    samples = {
+        (sample.name, sample.labels.get("outcome") or sample.labels.get("le")): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    assert samples["webhook_deliveries_total", "handled"] == 1
+    assert samples["webhook_deliveries_total", "dead"] == 1
+    assert samples["webhook_deliveries_total", "retried"] == 0
+    assert samples["webhook_handler_duration_seconds_count", None] == 2
+    assert samples["webhook_lag_seconds_bucket", "86400.0"] == 0
+    assert samples["webhook_lag_seconds_bucket", "+Inf"] == 2
+    assert samples["webhook_deliveries_in_hand", None] == 0
+    assert samples["webhook_deliveries_paused", None] == 0
+
+
+@pytest.mark.parametrize("bind", ["nowhere", "127.0.0.1:99999"])
+def test_what_is_no_address_for_the_numbers_is_told(program: Callable[..., Program], bind: str) -> None:
+    """As a mistake on the command line."""
+    with program("worker = Worker('agent', ['#'])\nworker.on('#')(print)\n", "--metrics", bind) as running:
+        assert running.wait_for_end() == 2
+    assert "--metrics" in running.stderr
+
+
+def test_an_address_that_is_taken_is_told(program: Callable[..., Program]) -> None:
+    """In one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        with program(
+            "worker = Worker('agent', ['#'])\nworker.on('#')(print)\n", "--metrics", bind
+        ) as running:
+            assert running.wait_for_end() == 1
+    assert f"cannot listen at {bind}: Address already in use" in running.stderr
+
+
 async def test_a_thread_that_does_not_finish_does_not_keep_the_process(
-    program: Callable[[str], Program], tmp_path: Path
+    program: Callable[..., Program], tmp_path: Path
 ) -> None:
     """The event is handed back; the exit code tells."""
     source = """
