@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
@@ -17,10 +18,14 @@ from gateway.cli.runtime import load_without_secrets, run
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.tracing import tracing
 from gateway.worker import Worker
 from gateway.worker.app import open_queue, runner_of
 from gateway.worker.ladder import Ladder
 from gateway.worker.run import Runner
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,7 +45,8 @@ def run_worker(path: Path, target: str, log_format: str, *, only_check: bool) ->
         run(_check(config, worker))
         return
     configure_logs(logs)
-    runner = run(_work(config, worker))
+    with tracing(config) as spans:
+        runner = run(_work(config, worker, spans))
     if runner.abandoned:  # Python waits for every thread, and these were given their time
         close_logs()
         os._exit(1)
@@ -83,8 +89,8 @@ async def _check(config: Config, worker: Worker) -> None:
     )
 
 
-async def _work(config: Config, worker: Worker) -> Runner:
-    runner = runner_of(config, worker)
+async def _work(config: Config, worker: Worker, spans: Spans | None) -> Runner:
+    runner = runner_of(config, worker, spans)
     loop = asyncio.get_running_loop()
 
     def end() -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -35,6 +35,9 @@ from gateway.worker.queue import (
 )
 from gateway.worker.worker import Handler, Worker
 from providers.times import rfc3339_milliseconds
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 MOST_RETURNS = 16
 """Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
@@ -72,6 +75,7 @@ class Runner:
         queue: where its events come from.
         guard: what is done already; None when that does not matter.
         clock: Unix seconds.
+        spans: makes spans, where there are any.
 
     Attributes:
         counts: how many deliveries had which outcome.
@@ -84,11 +88,13 @@ class Runner:
         queue: Queue,
         guard: Guard | None,
         clock: Callable[[], float] = time.time,
+        spans: Spans | None = None,
     ) -> None:
         self._worker = worker
         self._queue = queue
         self._guard = guard
         self._clock = clock
+        self._spans = spans
         self._ladder = Ladder(worker.retry_from, worker.retry_most)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
@@ -209,6 +215,14 @@ class Runner:
     async def _attempt(
         self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None
     ) -> _Outcome:
+        if self._spans is None:
+            return await self._try(handler, event, delivery, hold)
+        with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as tell:
+            outcome = await self._try(handler, event, delivery, hold)
+            tell(outcome.name, _name_of(outcome.failure) if outcome.failure else None)
+            return outcome
+
+    async def _try(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> _Outcome:
         try:
             await self._call(handler, event)
         except asyncio.CancelledError as error:
