@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -309,6 +310,18 @@ async def test_an_attempt_that_failed_says_by_what_kind_of_exception(
     assert span.status.status_code is StatusCode.ERROR
     assert not span.events
     assert PRIVATE not in span.to_json()
+
+
+def test_every_attribute_is_documented() -> None:
+    """With those that are not there any more taken out."""
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs/tracing.md").read_text("utf-8").partition("<!-- attributes -->")[2]
+    table = page.partition("<!-- /attributes -->")[0]
+    source = (root / "gateway/tracing/spans.py").read_text("utf-8")
+
+    assert set(re.findall(r"`((?:[a-z_]+\.)+[a-z_]+)`", table)) == set(
+        re.findall(r'"((?:[a-z_]+\.)+[a-z_]+)"', source)
+    )
 
 
 _ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
