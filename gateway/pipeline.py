@@ -277,10 +277,10 @@ class Pipeline:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, endpoint.metrics)
-        if span is not None:
-            span.note_published(message)
         outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
         endpoint.metrics.count_event(outcome)
+        if span is not None:
+            span.note_published(message)
         return outcome
 
     def _compose(self, endpoint: Endpoint, event: Event, claim: Claim, traceparent: str | None) -> Message:
