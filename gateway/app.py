@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway import logs
 from gateway.admission import Admission, Proxies
@@ -37,6 +38,9 @@ from gateway.tallies import Tallies
 from gateway.webhooks import Webhooks
 from providers.adapter import Adapter
 
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
+
 _FIXED = (
     "server.bind",
     "server.admin_bind",
@@ -67,6 +71,7 @@ class Gateway:
         slot: which of the workers this is, from 0.
         slots: how many workers there are.
         tallies: where all workers count; by default a place of its own.
+        spans: makes spans, where there are any.
 
     Attributes:
         webhooks: what becomes of webhooks.
@@ -86,6 +91,7 @@ class Gateway:
         slot: int = 0,
         slots: int = 1,
         tallies: Tallies | None = None,
+        spans: Spans | None = None,
     ) -> None:
         database = Database(config.data_dir)
         self._claims = claims or open_claims(config, database)
@@ -103,7 +109,7 @@ class Gateway:
         self._config = config
         self._folder = folder
         self._is_ending = False
-        pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock)
+        pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock, spans)
         health = Health(self.troubles, self.is_ready)
         self._keys = KeyStore(clock=clock)
         self.webhooks = Webhooks(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.answers import Answer
 from gateway.counting import ProviderMetrics
 from gateway.endpoint import Endpoint
 from providers import Headers, RawRequest
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import RequestSpan
 
 
 class Head(NamedTuple):
@@ -50,11 +53,12 @@ class Exchange:
         cause: what the log says beyond the outcome.
         events: how many events it carries, where it is a list of them.
         tally: how many of them had which outcome.
+        span: its span, once it is verified, where there are spans.
     """
 
     __slots__ = (
         "answer", "cause", "client", "endpoint", "event_id", "event_type", "events", "metrics", "provider", "request",
-        "size", "started_at", "tally",
+        "size", "span", "started_at", "tally",
     )  # fmt: skip
 
     endpoint: Endpoint
@@ -74,3 +78,4 @@ class Exchange:
         self.cause: str | None = None
         self.events: int | None = None
         self.tally: Counter[str] | None = None
+        self.span: RequestSpan | None = None

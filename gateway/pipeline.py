@@ -14,7 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from uuid import uuid4
 
 import structlog
@@ -32,6 +32,9 @@ from providers import Identity, Rejection, VerifiedRequest
 from providers.greeting import Greeting
 from providers.schemes.scheme import KeyNeeded, KeyRequest
 from providers.times import rfc3339_milliseconds
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 AT_A_TIME = 100
 """Events of one delivery that are claimed or published at a time."""
@@ -101,15 +104,22 @@ class Pipeline:
         publisher: the way to the broker.
         exchange: the exchange for events.
         clock: Unix seconds.
+        spans: makes spans, where there are any.
     """
 
     def __init__(
-        self, dedupe: Dedupe, publisher: Publisher, exchange: str, clock: Callable[[], float]
+        self,
+        dedupe: Dedupe,
+        publisher: Publisher,
+        exchange: str,
+        clock: Callable[[], float],
+        spans: Spans | None = None,
     ) -> None:
         self._dedupe = dedupe
         self._publisher = publisher
         self._exchange = exchange
         self._clock = clock
+        self._spans = spans
 
     def examine(self, exchange: Exchange) -> Work | Outcome:
         """What is to be done for a request whose body is there, or the outcome if that is nothing.
@@ -128,6 +138,8 @@ class Pipeline:
             return needed.request
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
+        if self._spans is not None:
+            exchange.span = self._spans.begin(exchange, traceparent_of(verified.headers))
         content = endpoint.reader.read(verified.headers, verified.body)
         payload, items = content.payload, content.items
         if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
@@ -162,7 +174,7 @@ class Pipeline:
             events = await self._examine_items(exchange.endpoint, work, tally)
             return await self._deliver_all(exchange, events, tally)
         exchange.request.body = work.request.body = b""  # the event has it; large ones add up
-        outcome = await self._publish(exchange.endpoint, work)
+        outcome = await self._publish(exchange, work)
         exchange.cause = work.validation.violations if outcome is Outcome.QUARANTINED else None
         return outcome
 
@@ -210,7 +222,7 @@ class Pipeline:
             while waiting and not failures:
                 event = waiting.popleft()
                 try:
-                    outcome = await self._publish(exchange.endpoint, event)
+                    outcome = await self._publish(exchange, event)
                 except Rejection as rejection:
                     failures.append(rejection)
                     tally[rejection.reason] += 1
@@ -234,12 +246,13 @@ class Pipeline:
             raise min(failures, key=lambda rejection: rejection.status)
         return next(outcome for outcome in _PRECEDENCE if tally[outcome])
 
-    async def _publish(self, endpoint: Endpoint, event: Event) -> Outcome:
+    async def _publish(self, exchange: Exchange, event: Event) -> Outcome:
         """What becomes of one event.
 
         Raises:
             Rejection: it cannot be published now.
         """
+        endpoint, span = exchange.endpoint, exchange.span
         claim = await self._dedupe.acquire(
             endpoint.name,
             event.id,
@@ -253,7 +266,8 @@ class Pipeline:
             endpoint.metrics.count_event(Outcome.DUPLICATE)
             return Outcome.DUPLICATE
         try:
-            message = self._compose(endpoint, event, claim)
+            traceparent = traceparent_of(event.request.headers) if span is None else span.traceparent
+            message = self._compose(endpoint, event, claim, traceparent)
             event.data = b""  # the message has it
             await self._publisher.publish(message)
         except PublishUnavailable as error:
@@ -265,13 +279,14 @@ class Pipeline:
         self._dedupe.commit(claim, endpoint.metrics)
         outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
         endpoint.metrics.count_event(outcome)
+        if span is not None:
+            span.note_published(message)
         return outcome
 
-    def _compose(self, endpoint: Endpoint, event: Event, claim: Claim) -> Message:
+    def _compose(self, endpoint: Endpoint, event: Event, claim: Claim, traceparent: str | None) -> Message:
         envelope, identity = endpoint.envelope, event.identity
         routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
-        traceparent = traceparent_of(event.request.headers)
         headers = {
             "provider": endpoint.name,
             "adapter": endpoint.adapter.name,

@@ -196,6 +196,8 @@ class Webhooks:
         elapsed = time.perf_counter() - exchange.started_at
         exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
+        if exchange.span is not None:
+            exchange.span.end(exchange, outcome, status)
         logger = self._log
         if exchange.events is not None:
             outcomes = {str(each): number for each, number in (exchange.tally or {}).items()}

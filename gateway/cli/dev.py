@@ -27,6 +27,7 @@ from gateway.logs import configure_logs
 from gateway.samples import load_sample, sample_names
 from gateway.server import running
 from gateway.simulator import Simulator
+from gateway.tracing import tracing
 from providers.secrets import SecretFormatError
 
 _POLL_EVERY = 0.05
@@ -48,15 +49,18 @@ def run_dev(path: Path, bind: str | None, admin_bind: str | None, *, send_sample
         send += f" --config {shlex.quote(str(path))}"
     if bind is not None:
         send += " --url {address}/webhooks/{provider}"
-    run(_dev(config, path.parent, secrets, send, send_samples=send_samples))
+    with tracing(config) as spans:
+        gateway = Gateway(config, path.parent, spans=spans)
+        run(_dev(gateway, config, secrets, send, send_samples=send_samples))
 
 
-async def _dev(config: Config, folder: Path, secrets: DevSecrets, send: str, *, send_samples: bool) -> None:
+async def _dev(
+    gateway: Gateway, config: Config, secrets: DevSecrets, send: str, *, send_samples: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    gateway = Gateway(config, folder)
     async with running(gateway, config) as (address, admin):
         _introduce(config, address, admin, secrets, send)
         work = asyncio.create_task(_work(gateway, config, secrets, address, send_samples=send_samples))

@@ -18,6 +18,7 @@ from gateway.errors import ConfigurationError, OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
 from gateway.server import listening, serve
 from gateway.supervisor import Supervisor
+from gateway.tracing import tracing
 
 log = structlog.get_logger()
 
@@ -36,7 +37,8 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
     config = read()
     if config.server.workers == 1:
         configure_logs(logs)
-        run(serve(Gateway(config, path.parent), config, read))
+        with tracing(config) as spans:
+            run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
     slots = config.server.workers
     tallies = shared_tallies(slots)
@@ -51,8 +53,11 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         try:
             if worker.predecessor:
                 log.warning("worker replaced", predecessor=worker.predecessor)
-            gateway = Gateway(config, path.parent, slot=worker.slot, slots=slots, tallies=tallies)
-            run(serve(gateway, config, read, listeners, worker))
+            with tracing(config) as spans:
+                gateway = Gateway(
+                    config, path.parent, slot=worker.slot, slots=slots, tallies=tallies, spans=spans
+                )
+                run(serve(gateway, config, read, listeners, worker))
         finally:
             close_logs()
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
@@ -19,11 +20,15 @@ from gateway.config import Config
 from gateway.config.models import check_bind, split_bind
 from gateway.errors import OperatorError
 from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.tracing import tracing
 from gateway.worker import Worker
 from gateway.worker.app import open_queue, runner_of
 from gateway.worker.ladder import Ladder
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.run import Runner
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -43,7 +48,8 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
         run(_check(config, worker))
         return
     configure_logs(logs)
-    runner = run(_work(config, worker, metrics))
+    with tracing(config) as spans:
+        runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python waits for every thread, and these were given their time
         close_logs()
         os._exit(1)
@@ -98,8 +104,8 @@ def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
         raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
 
 
-async def _work(config: Config, worker: Worker, metrics: str | None) -> Runner:
-    runner = runner_of(config, worker)
+async def _work(config: Config, worker: Worker, metrics: str | None, spans: Spans | None) -> Runner:
+    runner = runner_of(config, worker, spans)
     if metrics:
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     loop = asyncio.get_running_loop()

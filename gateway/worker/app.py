@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gateway.config import EMBEDDED, Config
 from gateway.embedded import Database
 from gateway.worker.guard import Guard
@@ -13,6 +15,9 @@ from gateway.worker.store import Store
 from gateway.worker.store.redis import RedisStore
 from gateway.worker.store.sqlite import SqliteStore
 from gateway.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
@@ -38,7 +43,8 @@ def open_guard(config: Config, worker: Worker, database: Database | None = None)
     return Guard(store, worker.queue, lease, worker.guard)
 
 
-def runner_of(config: Config, worker: Worker) -> Runner:
-    """What runs ``worker`` in this process."""
+def runner_of(config: Config, worker: Worker, spans: Spans | None = None) -> Runner:
+    """What runs ``worker`` in this process; ``spans`` makes spans, where there are any."""
     database = Database(config.data_dir)  # one for both, which then commit together
-    return Runner(worker, open_queue(config, worker, database), open_guard(config, worker, database))
+    queue, guard = open_queue(config, worker, database), open_guard(config, worker, database)
+    return Runner(worker, queue, guard, spans=spans)

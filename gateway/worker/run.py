@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -20,10 +20,13 @@ from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
 from gateway.worker.guard import Guard, Hold
 from gateway.worker.lanes import Lanes
-from gateway.worker.outcome import ENDS, Outcome, Verdicts
+from gateway.worker.outcome import ENDS, Outcome, Verdicts, name_of
 from gateway.worker.queue import Delivery, DeliveryLost, Queue
 from gateway.worker.report import Report
 from gateway.worker.worker import Handler, Worker
+
+if TYPE_CHECKING:
+    from gateway.tracing.spans import Spans
 
 MOST_RETURNS = 16
 """Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
@@ -45,6 +48,7 @@ class Runner:
         queue: where its events come from.
         guard: what its processes agree on; None when that does not matter.
         clock: Unix seconds.
+        spans: makes spans, where there are any.
 
     Attributes:
         report: what is told of the deliveries.
@@ -57,11 +61,13 @@ class Runner:
         queue: Queue,
         guard: Guard | None,
         clock: Callable[[], float] = time.time,
+        spans: Spans | None = None,
     ) -> None:
         self._worker = worker
         self._queue = queue
         self._guard = guard
         self._clock = clock
+        self._spans = spans
         self._verdicts = Verdicts(worker, clock)
         self._lanes = Lanes(worker.concurrency)
         self._breaker = Breaker(worker.pause_after, time.monotonic)
@@ -243,6 +249,16 @@ class Runner:
         return await self._attempt(handler, event, delivery, hold)
 
     async def _attempt(
+        self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None
+    ) -> Outcome:
+        if self._spans is None:
+            return await self._have_handled(handler, event, delivery, hold)
+        with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as tell:
+            outcome = await self._have_handled(handler, event, delivery, hold)
+            tell(outcome.name, name_of(outcome.failure) if outcome.failure else None)
+            return outcome
+
+    async def _have_handled(
         self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None
     ) -> Outcome:
         try:

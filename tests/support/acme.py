@@ -16,6 +16,7 @@ from gateway.claims import claim_key
 from gateway.config import Config
 from gateway.publishers import Message, PublishUnavailable
 from gateway.schemas import Catalogue
+from gateway.tracing.spans import Spans
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
 from support.waiting import wait_until_async
 
@@ -47,7 +48,14 @@ class Acme:
         events: what was asked of the claims and the publisher.
     """
 
-    def __init__(self, folder: Path, *, provider: dict[str, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        provider: dict[str, Any] | None = None,
+        spans: Spans | None = None,
+        **settings: Any,
+    ) -> None:
         self.events: list[str] = []
         self.claims = SpyClaims(self.events)
         self.publisher = PickyPublisher(self.events)
@@ -60,7 +68,7 @@ class Acme:
         }
         config = Config.model_validate({"data_dir": str(folder), "providers": {"acme": acme}, **settings})
         with patch.object(Catalogue, "bundled", bundled):
-            self.gateway = Gateway(config, folder, claims=self.claims, publisher=self.publisher)
+            self.gateway = Gateway(config, folder, claims=self.claims, publisher=self.publisher, spans=spans)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"
         )
