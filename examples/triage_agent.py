@@ -17,7 +17,7 @@ from gateway.worker import Dead, Event, Retry, Worker
 API = os.environ.get("GITHUB_API_URL", "https://api.github.com")
 TOKEN, LOGIN = os.environ["GITHUB_TOKEN"], os.environ["TRIAGE_LOGIN"]
 HINTS = {
-    "bug": ("crash", "error", "traceback", "cut oneself"),
+    "bug": ("crash", "error", "traceback"),
     "documentation": ("docs", "readme", "typo"),
     "question": ("how do i", "how to", "is it possible"),
 }

@@ -162,11 +162,12 @@ def github(gateway: GatewayProcess, action: str, actor: str, label: str = "") ->
 
 @pytest.mark.parametrize("gateway", ["servers"], indirect=True)
 def test_the_triage_agent_labels_what_it_reads_and_does_not_answer_itself(gateway: GatewayProcess) -> None:
-    """A comment that was refused comes with the next attempt; what it did itself comes back, and is let be."""
+    """It reads the issue as it is by now; a comment that was refused comes with the next attempt."""
     issue = "/repos/acme-example/widgets/issues/11"
     read, label, comment = f"GET {issue}", f"POST {issue}/labels", f"POST {issue}/comments"
+    edited = {"number": 11, "title": "Corners are sharp", "body": "They make box(4) crash."}
     answers = {
-        read: [Answer(200, sample("github", "issues.opened")["issue"])],
+        read: [Answer(200, edited)],
         label: [Answer(200, [])],
         comment: [Answer(429, headers={"Retry-After": "1"}), Answer(201)],
     }
