@@ -3,19 +3,24 @@
     RABBITMQ_URL=amqp://guest:guest@localhost:5672/ python examples/worker.py
 
 The gateway delivers at least once: after a crash or a lost connection an event may come again, with the same
-id. What must not happen twice checks that id, as `seen` does here; a real worker keeps it where it keeps the
-effect, in the same transaction if there is one.
+source and id. What must not happen twice checks them, as `seen` does here; a real worker keeps them where it
+keeps the effect, in the same transaction if there is one.
 """
 
 import asyncio
 import json
+import logging
 import os
+from collections import deque
 from typing import Any
 
 import aio_pika
 
+URL = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/")
 QUEUE = "example-worker"
 EVENTS = ["stripe.payment_intent.*", "github.pull_request.#", "acme.#"]  # * is one word, # any number
+
+log = logging.getLogger("worker")
 
 
 async def handle(event: dict[str, Any]) -> None:
@@ -23,13 +28,8 @@ async def handle(event: dict[str, Any]) -> None:
     print(event["type"], event["id"], "about", event.get("subject", "nothing in particular"), flush=True)
 
 
-async def main() -> None:
-    """Consume until the process is ended."""
-    connection = await aio_pika.connect_robust(
-        os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost/")
-    )
-    channel = await connection.channel()
-    await channel.set_qos(prefetch_count=10)
+async def declare(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractQueue:
+    """The queue of this worker, bound to the events, and the one for what it cannot handle."""
     # The same declaration as the gateway's, so that it does not matter which of the two comes first.
     exchange = await channel.declare_exchange(
         "webhooks",
@@ -37,19 +37,46 @@ async def main() -> None:
         durable=True,
         arguments={"alternate-exchange": "webhooks.unrouted"},
     )
-    queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    await channel.declare_queue(f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+    queue = await channel.declare_queue(
+        QUEUE,
+        durable=True,
+        arguments={
+            "x-queue-type": "quorum",
+            # An event that fails every time would come back for ever, and keep the others waiting. After five
+            # returns it goes to the dead queue; left to itself, RabbitMQ 4 would drop it after twenty.
+            "x-delivery-limit": 5,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"{QUEUE}.dead",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",  # which that strategy asks for
+        },
+    )
     for pattern in EVENTS:
         await queue.bind(exchange, pattern)
+    return queue
 
-    seen: set[str] = set()
+
+async def main() -> None:
+    """Consume until the process is ended."""
+    connection = await aio_pika.connect_robust(URL)
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=10)
+    queue = await declare(channel)
+
+    seen: deque[tuple[str, str]] = deque(maxlen=10_000)
     async with queue.iterator() as messages:
         async for message in messages:
-            # Acknowledged when the block ends well, given back to the queue when it raises.
-            async with message.process(requeue=True):
-                event = json.loads(message.body)
-                if event["id"] not in seen:
-                    await handle(event)
-                    seen.add(event["id"])
+            try:
+                # Acknowledged when the block ends well, given back to the queue when it raises: at once, for to
+                # wait between attempts it takes a queue for each delay, as gateway.worker has them.
+                async with message.process(requeue=True):
+                    event = json.loads(message.body)
+                    if (event["source"], event["id"]) not in seen:
+                        await handle(event)
+                        seen.append((event["source"], event["id"]))
+            except Exception:
+                log.exception("event %s failed", message.message_id)
 
 
 if __name__ == "__main__":

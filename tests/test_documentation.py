@@ -178,6 +178,15 @@ def test_every_command_that_is_named_is_there() -> None:
         }
 
 
+def test_every_example_is_listed() -> None:
+    """With a module that is there to run it."""
+    files = {path.stem for path in (ROOT / "examples").glob("*.py")}
+    rows = _table("examples", WORKERS)
+
+    assert {row[0].partition(".py")[0].strip("[") for row in rows} == files
+    assert {module for row in rows for module in re.findall(r"examples[./](\w+)", row[2])} == files
+
+
 def test_every_metric_that_is_named_is_there() -> None:
     """What an operator is told to look at."""
     known = set(re.findall(r"webhook_\w+", (ROOT / "docs/metrics.md").read_text("utf-8")))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
+from typing import NoReturn
 
 import pytest
 
@@ -19,6 +21,16 @@ def require(*programs: str) -> None:
         try:
             locate(program)
         except ProgramMissingError as error:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"{error}, and on CI nothing may be skipped")
-            pytest.skip(f"{error}")
+            _skip(str(error))
+
+
+def require_package(name: str) -> None:
+    """Skip the test when the Python package is not installed; on CI, fail it."""
+    if find_spec(name) is None:
+        _skip(f"the package {name} is not installed")
+
+
+def _skip(missing: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing}, and on CI nothing may be skipped")
+    pytest.skip(missing)
