@@ -65,6 +65,9 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
     permitted = {
         Path("gateway/app.py"): IMPLEMENTATIONS,
         Path("gateway/worker/app.py"): IMPLEMENTATIONS,
+        Path("gateway/testing/gateway.py"): {"gateway.claims.memory", "gateway.publishers.memory"},
+        Path("gateway/testing/steps.py"): {"gateway.claims.memory"},
+        Path("gateway/testing/worker.py"): {"gateway.claims.memory"},
         Path("gateway/claims/redis.py"): {"gateway.claims.resp"},
         Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
         Path("gateway/config/models.py"): {"gateway.publishers.amqp"},

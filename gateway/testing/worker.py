@@ -1,0 +1,200 @@
+"""A worker in memory: the real runner and guard, on a queue whose time passes when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import orjson
+
+from gateway.claims.memory import MemoryClaims
+from gateway.event import Envelope
+from gateway.publishers import Message
+from gateway.testing.gateway import MemoryGateway
+from gateway.testing.queue import Clock, MemoryQueue
+from gateway.topics import matches
+from gateway.worker import Event, Worker
+from gateway.worker.guard import Guard
+from gateway.worker.queue import REASON, Delivery
+from gateway.worker.run import Runner, _Outcome
+
+_LEASE = 30.0  # seconds; while a handler runs, none of them pass
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery of an event.
+
+    Attributes:
+        name: ``handled``, ``unhandled``, ``duplicate``, ``in_flight``, ``retried``, ``dead`` or ``handed_back``.
+        event: which event.
+        attempts: which attempt to handle it that was.
+        error: what the handler raised.
+        delay: seconds until it is delivered again.
+        reason: why it is dead.
+    """
+
+    name: str
+    event: Event = field(repr=False)
+    attempts: int
+    error: BaseException | None = None
+    delay: float = 0.0
+    reason: str | None = None
+
+
+class MemoryWorker:
+    """Runs ``worker`` without servers, for as long as the ``async with`` block.
+
+    Its time stands still but for :meth:`advance` and :meth:`drain`, so that nothing is waited for.
+
+    Args:
+        worker: what to run.
+        gateway: whose events it gets, as far as they are those of the worker; none when left out.
+
+    Attributes:
+        outcomes: what became of every delivery, in order.
+    """
+
+    def __init__(self, worker: Worker, gateway: MemoryGateway | None = None) -> None:
+        self._worker = worker
+        self._gateway = gateway
+        self._clock = Clock()
+        self._queue = MemoryQueue(self._clock)
+        self._open: dict[Delivery, asyncio.Future[Outcome]] = {}
+        self._runner: Runner | None = None
+        self._running: asyncio.Task[None] | None = None
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def dead(self) -> list[Outcome]:
+        """Of the events that were given up, the last outcome."""
+        return [outcome for outcome in self.outcomes if outcome.name == "dead"]
+
+    @property
+    def waiting(self) -> list[Event]:
+        """The events that are delivered again, soonest first."""
+        return [delivery.tag for _, delivery in self._queue.waiting]
+
+    async def __aenter__(self) -> Self:
+        worker, claims = self._worker, MemoryClaims(_LEASE, clock=self._clock)
+        guard = Guard(claims, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
+        self._runner = _Watched(worker, self._queue, guard, self._clock, self._note)
+        self._running = asyncio.create_task(self._runner.run(), name=f"worker {worker.queue}")
+        self._running.add_done_callback(self._give_up)
+        if self._gateway:
+            self._gateway.listeners.append(self._hear)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._gateway:
+            self._gateway.listeners.remove(self._hear)
+        if self._runner and self._running:
+            self._runner.end()
+            await self._running
+
+    async def deliver(self, event: Event) -> Outcome:
+        """Deliver an event, such as a sample, and tell what becomes of that delivery.
+
+        What is delivered again is delivered by :meth:`advance` and :meth:`drain`.
+
+        Raises:
+            ValueError: the queue of the worker would never get this event.
+            RuntimeError: the worker does not run.
+        """
+        key, _ = Envelope(event.provider, event.adapter).names_of(event.eventtype)
+        if not self._wants(key):
+            patterns = ", ".join(self._worker.events)
+            raise ValueError(f"{key} never comes to queue {self._worker.queue}, which is for {patterns}")
+        begun = self._begin(Delivery(_encode(event), key, event.attempts - 1, "", "", 0, event))
+        return await asyncio.shield(begun)  # whoever stops waiting for it does not stop it
+
+    async def advance(self, seconds: float) -> None:
+        """Let so much time pass, and have everything handled that is due until then."""
+        until = self._clock.now + seconds
+        await self._settle()
+        while self._queue.waiting and self._queue.waiting[0][0] <= until:
+            self._clock.now = self._queue.waiting[0][0]
+            for delivery in self._queue.take_due():
+                self._begin(delivery)
+            await self._settle()
+        self._clock.now = until
+
+    async def drain(self) -> None:
+        """Let time pass until no event waits any more: each is done with, or dead."""
+        await self._settle()
+        while self._queue.waiting:
+            await self.advance(self._queue.waiting[-1][0] - self._clock.now)
+
+    async def _settle(self) -> None:
+        while self._open:
+            await asyncio.wait(self._open.values())
+
+    def _begin(self, delivery: Delivery) -> asyncio.Future[Outcome]:
+        if self._runner is None:
+            raise RuntimeError("the worker does not run; use it within `async with MemoryWorker(worker)`")
+        self._open[delivery] = asyncio.get_running_loop().create_future()
+        self._queue.put(delivery)
+        return self._open[delivery]
+
+    def _hear(self, message: Message) -> None:
+        if self._wants(message.routing_key):
+            event = Event.parse(message.body)
+            self._begin(Delivery(message.body, message.routing_key, 0, "", "", 0, event))
+
+    def _wants(self, routing_key: str) -> bool:
+        return any(matches(pattern, routing_key) for pattern in self._worker.events)
+
+    def _note(self, delivery: Delivery, outcome: _Outcome) -> None:
+        reason = (outcome.headers or {}).get(REASON)
+        told = Outcome(
+            name=outcome.name,
+            event=delivery.tag,
+            attempts=delivery.attempts + 1,
+            error=outcome.failure,
+            delay=outcome.delay,
+            reason=None if reason is None else str(reason),
+        )
+        self.outcomes.append(told)
+        if begun := self._open.pop(delivery, None):
+            begun.set_result(told)
+
+    def _give_up(self, _: asyncio.Task[None]) -> None:
+        """Nothing is dealt with any more."""
+        self._runner = None
+        for begun in self._open.values():
+            begun.cancel()
+        self._open.clear()
+
+
+class _Watched(Runner):
+    """Tells ``note`` what became of each delivery."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        queue: MemoryQueue,
+        guard: Guard | None,
+        clock: Clock,
+        note: Callable[[Delivery, _Outcome], None],
+    ) -> None:
+        super().__init__(worker, queue, guard, clock)
+        self._note = note
+
+    def _tell(self, event: Event | None, delivery: Delivery, outcome: _Outcome, seconds: float) -> None:
+        super()._tell(event, delivery, outcome, seconds)
+        self._note(delivery, outcome)
+
+
+def _encode(event: Event) -> bytes:
+    """The CloudEvent that is read as ``event``."""
+    fields = event.model_dump(mode="json", exclude={"data", "attempts"}, exclude_defaults=True)
+    data = {"data": event.data}
+    if isinstance(event.data, bytes):
+        data = {"data_base64": b64encode(event.data).decode()}
+    return orjson.dumps({"specversion": "1.0", **fields, **data})
