@@ -40,6 +40,10 @@ class MemoryQueue:
         """Have it delivered."""
         self._ready.put_nowait(delivery)
 
+    def take_ready(self) -> list[Delivery]:
+        """What nobody has received, out of the queue."""
+        return [self._ready.get_nowait() for _ in range(self._ready.qsize())]
+
     def take_due(self) -> list[Delivery]:
         """What has waited long enough, out of what waits."""
         now = self._clock.now

@@ -30,9 +30,8 @@ Body = bytes | Mapping[str, Any]
 """Of a delivery: its bytes, or an object that is sent as JSON."""
 
 _HOST = "gateway.test"
-_STAND_IN = (
-    "embedded"  # for unset variables: no secret is used, and it is a place for Redis and RabbitMQ, too
-)
+_STAND_IN = "embedded"
+"""For unset variables: none of the secrets is used, and this is a place for Redis and RabbitMQ, too."""
 
 _pairs: dict[str, SecretPair] = {}
 
@@ -137,18 +136,14 @@ class Sender:
 
 def _reachable(name: str, provider: ProviderConfig, adapter: Adapter, secret: str) -> ProviderConfig:
     """The provider as it is configured, but for what a sender from nowhere can neither know nor be."""
-    parameters = {
-        parameter: provider.parameters.get(parameter, _STAND_IN)
-        for parameter, known in adapter.spec.parameters.items()
-        if known.required or parameter in provider.parameters
-    }
+    known = adapter.spec.parameters
+    examples = {each: spec.example for each, spec in known.items() if spec.required}
+    told = {each: value for each, value in provider.parameters.items() if value != _STAND_IN}
+    unset = {each: known[each].example for each in known.keys() & provider.parameters.keys()}
     return provider.model_copy(
         update={
             "secrets": [SecretStr(secret)],
-            "parameters": {
-                parameter: adapter.spec.parameters[parameter].example if value == _STAND_IN else value
-                for parameter, value in parameters.items()
-            },
+            "parameters": examples | unset | told,
             "enrol": False,
             "allow_ips": [],
             "rate_limit": None,

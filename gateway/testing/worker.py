@@ -49,7 +49,8 @@ class Outcome:
 class MemoryWorker:
     """Runs ``worker`` without servers, for as long as the ``async with`` block.
 
-    Its time stands still but for :meth:`advance` and :meth:`drain`, so that nothing is waited for.
+    Its time stands still but for :meth:`advance` and :meth:`drain`, so that nothing is waited for. A second block is
+    another process of it: what waits and what is done is still there.
 
     Args:
         worker: what to run.
@@ -63,6 +64,7 @@ class MemoryWorker:
         self._worker = worker
         self._gateway = gateway
         self._clock = Clock()
+        self._claims = MemoryClaims(_LEASE, clock=self._clock)
         self._queue = MemoryQueue(self._clock)
         self._open: dict[Delivery, asyncio.Future[Outcome]] = {}
         self._runner: Runner | None = None
@@ -80,11 +82,13 @@ class MemoryWorker:
         return [delivery.tag for _, delivery in self._queue.waiting]
 
     async def __aenter__(self) -> Self:
-        worker, claims = self._worker, MemoryClaims(_LEASE, clock=self._clock)
-        guard = Guard(claims, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
+        worker = self._worker
+        guard = Guard(self._claims, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
         self._runner = _Watched(worker, self._queue, guard, self._clock, self._note)
         self._running = asyncio.create_task(self._runner.run(), name=f"worker {worker.queue}")
         self._running.add_done_callback(self._give_up)
+        for delivery in self._queue.take_ready():  # handed back by the block before
+            self._begin(delivery)
         if self._gateway:
             self._gateway.listeners.append(self._hear)
         return self
@@ -94,8 +98,9 @@ class MemoryWorker:
     ) -> None:
         if self._gateway:
             self._gateway.listeners.remove(self._hear)
-        if self._runner and self._running:
+        if self._runner:
             self._runner.end()
+        if self._running:
             await self._running
 
     async def deliver(self, event: Event) -> Outcome:
@@ -105,14 +110,19 @@ class MemoryWorker:
 
         Raises:
             ValueError: the queue of the worker would never get this event.
-            RuntimeError: the worker does not run.
+            RuntimeError: the worker does not run, or ended before it was handled.
         """
         key, _ = Envelope(event.provider, event.adapter).names_of(event.eventtype)
         if not self._wants(key):
             patterns = ", ".join(self._worker.events)
             raise ValueError(f"{key} never comes to queue {self._worker.queue}, which is for {patterns}")
         begun = self._begin(Delivery(_encode(event), key, event.attempts - 1, "", "", 0, event))
-        return await asyncio.shield(begun)  # whoever stops waiting for it does not stop it
+        try:
+            return await asyncio.shield(begun)  # whoever stops waiting for it does not stop it
+        except asyncio.CancelledError:
+            if begun.cancelled():
+                raise RuntimeError(f"the worker ended before {event.id} was handled") from None
+            raise
 
     async def advance(self, seconds: float) -> None:
         """Let so much time pass, and have everything handled that is due until then."""

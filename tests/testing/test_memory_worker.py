@@ -206,14 +206,14 @@ async def test_workers_get_what_a_gateway_publishes() -> None:
 
 
 async def test_what_is_handled_when_the_worker_ends_is_handed_back() -> None:
-    """After the grace, as by a real one; who waits for what was not begun waits no longer."""
+    """After the grace, as by a real one, and handled by the next; who waits for what was not begun waits no longer."""
     worker = Worker("agent", ["#"], concurrency=1, grace=0)
-    begun = asyncio.Event()
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
     @worker.on("#")
     async def handle(event: Event) -> None:
         begun.set()
-        await asyncio.Event().wait()
+        await go_on.wait()
 
     async with MemoryWorker(worker) as agent:
         first = asyncio.create_task(agent.deliver(sample("stripe")))
@@ -221,8 +221,26 @@ async def test_what_is_handled_when_the_worker_ends_is_handed_back() -> None:
         await begun.wait()
 
     assert (await first).name == "handed_back"
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(RuntimeError, match=r"ended before evt_.* was handled"):
         await second
+
+    go_on.set()
+    async with agent:
+        await agent.drain()
+    assert [outcome.name for outcome in agent.outcomes] == ["handed_back", "handled", "handled"]
+
+
+async def test_a_worker_that_is_started_again_knows_what_is_done() -> None:
+    """And goes on with what waits."""
+    agent = MemoryWorker(failing(KeyError(), times=1))
+    event = sample("stripe", "invoice.paid")
+    async with agent:
+        await agent.deliver(event)
+    async with agent:
+        await agent.drain()
+        await agent.deliver(event)
+
+    assert [outcome.name for outcome in agent.outcomes] == ["retried", "handled", "duplicate"]
 
 
 async def test_mistakes_are_told() -> None:
