@@ -69,6 +69,7 @@ class Simulator:
         public_url: the address that it signs, where that is another one.
         parameters: what the adapter is told besides the secrets.
         seed: what the ids are made from; the same ones for the same seed.
+        changes: what is different in each event of the sample, its id too; objects are merged, all else is replaced.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Simulator:
         public_url: str | None = None,
         parameters: Mapping[str, str] = NO_PARAMETERS,
         seed: int | None = None,
+        changes: Mapping[str, Any] | None = None,
     ) -> None:
         self._adapter = adapter
         self._random = Random(seed)  # noqa: S311 - the ids are no secrets
@@ -88,6 +90,7 @@ class Simulator:
         self._public_url = public_url or url
         self._parameters = parameters
         self._sample = sample
+        self._changes = changes
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
         signature = adapter.spec.signature
@@ -98,14 +101,18 @@ class Simulator:
         self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in made]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
-        """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own."""
+        """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own.
+
+        Raises:
+            OperatorError: there are changes, and nothing in the body that has names.
+        """
         return self._make(now, self._secret, is_fresh=is_fresh)
 
     def tampered(self, tampering: Tampering, now: float) -> SignedRequest:
         """One request spoiled as told; ``replay`` spoils nothing, it is to be sent twice.
 
         Raises:
-            OperatorError: the provider does not sign what is to be spoiled.
+            OperatorError: the provider does not sign what is to be spoiled; or as :meth:`make`.
         """
         signature = self._adapter.spec.signature
         match tampering:
@@ -124,10 +131,12 @@ class Simulator:
     def _make(self, now: float, secret: str, *, is_fresh: bool = True) -> SignedRequest:
         payload = copy.deepcopy(self._body.payload)
         headers = self._identifying_headers()
-        is_renewed = not is_fresh or self._renew_header(headers)
+        is_renewed = self._renew_header(headers) or not is_fresh
         if not is_renewed and payload is not None:
             self._renew(payload)
-        body = self._body.encode(payload) if is_fresh else self._sample.body
+        if self._changes:
+            self._change(payload, self._changes)
+        body = self._body.encode(payload) if is_fresh or self._changes else self._sample.body
         if not is_renewed and self._sample.reading == "xml":
             body += f"<!-- {self._new_id()} -->".encode()
         signed = self._sign(headers, body, now, secret)
@@ -192,6 +201,14 @@ class Simulator:
                 _set(*place, self._like(resolve(*place)))
             elif isinstance(item, dict):
                 item[_MADE_UP] = self._new_id()
+
+    def _change(self, payload: Any, changes: Mapping[str, Any]) -> None:
+        for item in self._items(payload):
+            if not isinstance(item, dict):
+                raise OperatorError(
+                    f"the body of {self._sample.event_type} of {self._adapter.name} has no names to change it by"
+                )
+            _merge(item, changes)
 
     def _items(self, payload: Any) -> Iterator[Any]:
         batch = self._adapter.spec.batch
@@ -294,6 +311,15 @@ def _field(place: str) -> str:
 
 def _has(headers: dict[str, str], place: str) -> bool:
     return _field(place).lower() in map(str.lower, headers)
+
+
+def _merge(item: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        known = item.get(name)
+        if isinstance(known, dict) and isinstance(value, Mapping):
+            _merge(known, value)
+        else:
+            item[name] = value
 
 
 def _set(payload: Any, steps: list[str], value: object) -> None:

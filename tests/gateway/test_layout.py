@@ -14,7 +14,7 @@ PACKAGES = ("gateway", "providers")
 MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 IMPLEMENTATIONS = frozenset(
     f"gateway.{port}.{name}"
-    for port in ("claims", "publishers")
+    for port in ("claims", "publishers", "worker.store")
     for name in ("memory", "sqlite", "redis", "resp", "rabbitmq", "amqp")
 )
 
@@ -59,12 +59,18 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
     """The composition roots know which store and which broker it is; everybody else knows the port alone.
 
     An implementation may use its own parts, and the parts of a sibling; the configuration reads addresses as
-    the publisher does, the reader of the embedded queue makes queues as its writer does, and a replay delivers
-    to one queue as the publishers do.
+    the publisher does, the reader of the embedded queue makes queues as its writer does, a replay delivers to one
+    queue as the publishers do, and a worker's store is one of claims with more to it.
     """
     permitted = {
         Path("gateway/app.py"): IMPLEMENTATIONS,
         Path("gateway/worker/app.py"): IMPLEMENTATIONS,
+        Path("gateway/testing/gateway.py"): {"gateway.claims.memory", "gateway.publishers.memory"},
+        Path("gateway/testing/steps.py"): {"gateway.worker.store.memory"},
+        Path("gateway/testing/worker.py"): {"gateway.worker.store.memory"},
+        Path("gateway/worker/store/memory.py"): {"gateway.claims.memory"},
+        Path("gateway/worker/store/redis.py"): {"gateway.claims.redis"},
+        Path("gateway/worker/store/sqlite.py"): {"gateway.claims.sqlite"},
         Path("gateway/claims/redis.py"): {"gateway.claims.resp"},
         Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
         Path("gateway/config/models.py"): {"gateway.publishers.amqp"},

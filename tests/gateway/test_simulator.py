@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import pytest
 
 from gateway.content import Reader
 from gateway.errors import OperatorError
-from gateway.samples import load_sample, sample_names
+from gateway.samples import load_sample, sample_names, sample_of
 from gateway.simulator import SignedRequest, Simulator, Tampering
 from providers import BoundAdapter, Headers, RawRequest, SignatureRejected, registry
 from support.deliveries import NAMES, NOW, URL, parameters_of, secrets_of
@@ -119,6 +120,30 @@ def test_a_replay_is_proven_and_is_the_same_event(name: str) -> None:
     """What it is sent twice for."""
     request = simulator(name).tampered("replay", NOW)
     assert read(name, request) == read(name, request)
+
+
+def test_a_body_of_ones_own_is_sent_as_it_is() -> None:
+    """With an id where the sender has it in a header, without which the event would be refused."""
+    adapter, body = registry.load("github"), b'{"ref": "refs/heads/main" }'
+    sample = sample_of(adapter, "push", body)
+    request = Simulator(adapter, secrets_of("github").sender, URL, sample).make(NOW, is_fresh=False)
+
+    assert request.body == body
+    assert read("github", request) == ("push", request.event_id)
+
+
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_changes_are_merged_into_the_sample(is_fresh: bool) -> None:
+    """Into its objects, the id too; what is signed is the changed body."""
+    adapter = registry.load("stripe")
+    changes = {"id": "evt_1", "data": {"object": {"customer": "cus_42", "lines": {"data": []}}}}
+    sample, secret = load_sample(adapter, "invoice.paid"), secrets_of("stripe").sender
+    request = Simulator(adapter, secret, URL, sample, changes=changes).make(NOW, is_fresh=is_fresh)
+    changed = json.loads(request.body)["data"]["object"]
+
+    assert read("stripe", request) == ("invoice.paid", "evt_1")
+    assert (changed["customer"], changed["lines"]["data"]) == ("cus_42", [])
+    assert changed["object"] == "invoice"
 
 
 @pytest.mark.parametrize("tampering", [None, "body", "timestamp"])
