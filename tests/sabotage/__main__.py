@@ -14,8 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from sabotage.patches import PATCHES, ROOT, Patch, StalePatchError
+from sabotage.patch import ROOT, Patch, StalePatchError
+from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_workers import WORKERS
 
+PATCHES = GATEWAY + WORKERS
 _COPIED = (
     "gateway",
     "providers",

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sabotage.patches import PATCHES, ROOT, Patch
+from sabotage.patch import ROOT, Patch
+from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_workers import WORKERS
+
+PATCHES = GATEWAY + WORKERS
 
 
 def test_there_are_many() -> None:

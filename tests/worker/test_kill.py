@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 import pytest
+import redis
 
 from support.agents import Place
+from support.fault_proxy import FaultProxy
 from support.gateway_process import GatewayProcess, Program, Secrets
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
@@ -107,25 +109,62 @@ def awaitable(condition: Callable[[], Awaitable[bool]]) -> Callable[[], bool | A
     return condition
 
 
-def faults_of(
-    place: Place, request: pytest.FixtureRequest, workers: list[Program]
-) -> list[Callable[[], None]]:
-    """What happens to the servers besides, if there are any: RabbitMQ dies, Redis is silent until it is missed."""
-    if not place.rabbitmq_url:
-        return []
-    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
-    redis: RedisServer = request.getfixturevalue("redis_server")
+class Crew:
+    """Processes that run the agent, and what they were given.
 
-    def restart() -> None:
-        rabbitmq.kill()
-        rabbitmq.start()
+    Args:
+        folder: where they run.
+        place: where the events are published.
+        rabbitmq_url: how the processes reach that.
+        order: what their events are ordered by.
+        events: how many there are.
+    """
 
-    def hang() -> None:
-        redis.suspend()
-        wait_until(lambda: any("guard unavailable" in worker.stdout for worker in workers))
-        redis.resume()
+    def __init__(
+        self, folder: Path, place: Place, rabbitmq_url: str, order: str | None = None, events: int = EVENTS
+    ) -> None:
+        self._folder = folder
+        self._place = place
+        self._settings = GatewayProcess(
+            folder,
+            Secrets(),
+            redis_url=place.redis_url,
+            rabbitmq_url=rabbitmq_url,
+            overrides={"server": {"deadline": "1s"}, "dedupe": {"lease": "2s"}},
+        )
+        (folder / "agent.py").write_text(f"ORDER = {order!r}\n{_AGENT}", "utf-8")
+        self.ids = [f"evt_{number:06}" for number in range(events)]
+        self.dead: Counter[str] = Counter()
+        self.workers: list[Program] = []
 
-    return [restart, hang]
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """All events are published and the processes run; the block ends when all is done, and they end well."""
+        assert self._settings.run("worker", "agent:worker", "--check").returncode == 0
+        await self._place.publish(*self.ids, subject=lambda event_id: str(int(event_id[4:]) % SUBJECTS))
+        command = "worker", "agent:worker", "--config", str(self._settings.config)
+        with ExitStack() as stack:
+            for _ in range(WORKERS):
+                program = Program(self._folder, *command, extra=self._settings.variables)
+                self.workers.append(stack.enter_context(program))
+            yield
+            await wait_until_async(awaitable(self._is_complete), PATIENCE, "every event is done or dead")
+            assert [worker.stop() for worker in self.workers] == [0] * WORKERS
+
+    async def reach(self, progress: int) -> None:
+        """Wait until so many events were begun."""
+        await wait_until_async(
+            lambda: len(self.count("paid")) >= progress, PATIENCE, f"{progress} were begun"
+        )
+
+    def count(self, what: str) -> Counter[str]:
+        """How often that happened to each event so far."""
+        return count(notes(self._folder), what)
+
+    async def _is_complete(self) -> bool:
+        found = await self._place.dead("agent")
+        self.dead.update(orjson.loads(message.body)["id"] for message in found)
+        return set(self.ids) <= self.count("done").keys() | self.dead.keys()
 
 
 @pytest.mark.timeout(PATIENCE * 3)
@@ -133,51 +172,63 @@ def faults_of(
 async def test_killed_workers_lose_nothing_and_repeat_only_what_was_under_way(
     place: Place, tmp_path: Path, request: pytest.FixtureRequest, order: str | None
 ) -> None:
-    """Every event is done or dead. A step is repeated by no failure, and at most where its process was killed."""
-    settings = GatewayProcess(
-        tmp_path,
-        Secrets(),
-        redis_url=place.redis_url,
-        rabbitmq_url=place.rabbitmq_url,
-        overrides={"server": {"deadline": "1s"}, "dedupe": {"lease": "2s"}},
-    )
-    (tmp_path / "agent.py").write_text(f"ORDER = {order!r}\n{_AGENT}", "utf-8")
-    command = "worker", "agent:worker", "--config", str(settings.config)
-    assert settings.run("worker", "agent:worker", "--check").returncode == 0
-    ids = [f"evt_{number:06}" for number in range(EVENTS)]
-    await place.publish(*ids, subject=lambda event_id: str(int(event_id[4:]) % SUBJECTS))
-    dead: Counter[str] = Counter()
+    """Every event is done or dead. A step is repeated by no failure, and at most where its process was killed.
 
-    async def is_complete() -> bool:
-        dead.update(orjson.loads(message.body)["id"] for message in await place.dead("agent"))
-        return set(ids) <= count(notes(tmp_path), "done").keys() | dead.keys()
-
-    async def wait_for(progress: int) -> None:
-        await wait_until_async(
-            lambda: len(count(notes(tmp_path), "paid")) >= progress, PATIENCE, f"{progress} events were begun"
-        )
-
+    Where there are servers, RabbitMQ dies meanwhile, Redis is silent until it is missed, and the network is cut.
+    """
+    faults: list[Callable[[], None]] = []
     with ExitStack() as stack:
-        workers = [
-            stack.enter_context(Program(tmp_path, *command, extra=settings.variables)) for _ in range(WORKERS)
-        ]
-        faults = faults_of(place, request, workers)
-        for number in range(KILLS):
-            await wait_for(EVENTS * (number + 1) // (KILLS + 2))
-            victim = random.choice(workers)
-            victim.kill()
-            for fault in faults[number : number + 1]:
-                fault()
-            victim.start()
-        await wait_until_async(awaitable(is_complete), PATIENCE, "every event is done or dead")
-        assert [worker.stop() for worker in workers] == [0] * WORKERS
+        url = place.rabbitmq_url
+        if url:
+            rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+            redis_server: RedisServer = request.getfixturevalue("redis_server")
+            proxy = stack.enter_context(FaultProxy(url))
+            url = proxy.url_of(url)
 
-    written = notes(tmp_path)
-    paid, done = count(written, "paid"), count(written, "done")
-    assert done.keys() | dead.keys() == set(ids)
-    assert dead.keys() - done.keys()
-    assert paid.keys() == set(ids)
-    for counts in (paid, done, dead):
+            def restart() -> None:
+                rabbitmq.kill()
+                rabbitmq.start()
+
+            def hang() -> None:
+                redis_server.suspend()
+                wait_until(lambda: any("guard unavailable" in worker.stdout for worker in crew.workers))
+                redis_server.resume()
+
+            def cut() -> None:
+                proxy.refuse()
+                proxy.heal()
+
+            faults += restart, hang, cut
+        crew = Crew(tmp_path, place, url, order)
+        async with crew.at_work():
+            for number in range(KILLS):
+                await crew.reach(EVENTS * (number + 1) // (KILLS + 2))
+                victim = random.choice(crew.workers)
+                victim.kill()
+                for fault in faults[number : number + 1]:
+                    fault()
+                victim.start()
+
+    paid, done = crew.count("paid"), crew.count("done")
+    assert crew.dead.keys() - done.keys()
+    assert paid.keys() == set(crew.ids)
+    for counts in (paid, done, crew.dead):
         assert sum(times - 1 for times in counts.values()) <= (KILLS + len(faults) * WORKERS) * CONCURRENCY
     if order:
-        check_order(written)
+        check_order(notes(tmp_path))
+
+
+async def test_a_flush_of_redis_may_repeat_steps_but_loses_nothing(
+    rabbitmq_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """What is being handled at that moment goes on, and nobody else begins it."""
+    crew = Crew(tmp_path, Place(tmp_path, rabbitmq_url, redis_url), rabbitmq_url, events=500)
+    with redis.Redis.from_url(redis_url) as client:
+        async with crew.at_work():
+            for progress in (100, 200, 300):
+                await crew.reach(progress)
+                client.flushall()
+
+    assert crew.count("paid").keys() == set(crew.ids)
+    assert crew.count("begun") == crew.count("done") + crew.count("failed")
+    assert all(worker.stdout.count("lease lost") == 0 for worker in crew.workers)

@@ -1,0 +1,195 @@
+"""What could go wrong with workers."""
+
+from __future__ import annotations
+
+from sabotage.patch import Patch
+
+_WORKERS = "tests/worker/test_workers.py"
+_ORDER = "tests/worker/test_order.py"
+_LIMITS = "tests/worker/test_limits.py"
+_STORE = "tests/worker/test_store.py"
+
+WORKERS = (
+    Patch(
+        "a retry that no queue takes is acknowledged",
+        "gateway/worker/rabbitmq.py",
+        "            mandatory=True,\n",
+        "            mandatory=False,\n",
+        f"{_WORKERS}::test_a_queue_that_is_deleted_is_declared_again",
+    ),
+    Patch(
+        "an event that is done is not remembered",
+        "gateway/worker/guard.py",
+        "        self.commit(hold.key)\n",
+        "        self.release(hold.key, hold.token)\n",
+        f"{_WORKERS}::test_an_event_that_is_published_again_is_not_handled_again",
+    ),
+    Patch(
+        "leases are not renewed",
+        "gateway/worker/guard.py",
+        "            for hold in self._held:\n",
+        "            for hold in set[Hold]():\n",
+        f"{_WORKERS}::test_a_long_handler_keeps_its_event",
+    ),
+    Patch(
+        "a step that failed counts as done",
+        "gateway/worker/event.py",
+        "            self._steps.end(self._step, is_done=kind is None)\n",
+        "            self._steps.end(self._step, is_done=True)\n",
+        f"{_WORKERS}::test_a_step_that_was_done_is_skipped_by_the_next_attempt",
+    ),
+    Patch(
+        "a forced replay is taken for a repetition",
+        "gateway/worker/guard.py",
+        ".encode()) + replay\n",
+        ".encode())\n",
+        f"{_WORKERS}::test_a_replay_is_handled_again_where_it_is_forced",
+    ),
+    Patch(
+        "without Redis a strict worker goes on",
+        "gateway/worker/guard.py",
+        "                if not self._waits:\n",
+        "                if self._store.trouble:\n",
+        f"{_WORKERS}::test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not",
+    ),
+    Patch(
+        "attempts are not counted",
+        "gateway/worker/outcome.py",
+        "headers: Headers = {ATTEMPTS: attempts, FIRST",
+        "headers: Headers = {ATTEMPTS: 1, FIRST",
+        f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
+    ),
+    Patch(
+        "the text of an exception goes into the dead queue",
+        "gateway/worker/outcome.py",
+        "            EXCEPTION: name_of(error),\n",
+        "            EXCEPTION: repr(error),\n",
+        f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
+    ),
+    Patch(
+        "what ends every process that gets it comes for ever",
+        "gateway/worker/run.py",
+        "if delivery.returns >= MOST_RETURNS:",
+        "if delivery.returns < 0:",
+        f"{_WORKERS}::test_a_message_that_comes_back_again_and_again_is_dead",
+    ),
+    Patch(
+        "an event that was not finished at the end is acknowledged",
+        "gateway/worker/run.py",
+        'case "handled" | "unhandled" | "duplicate":',
+        'case "handled" | "unhandled" | "duplicate" | "handed_back":',
+        f"{_WORKERS}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
+    ),
+    Patch(
+        "a changed declaration is taken over in silence",
+        "gateway/worker/sqlite.py",
+        "if then and then != set(self._worker.events):",
+        "if then and not self._worker.events:",
+        f"{_WORKERS}::test_a_changed_declaration_is_explained_and_nothing_changed",
+    ),
+    Patch(
+        "events overtake those of their subject that wait",
+        "gateway/worker/run.py",
+        "elif wait := await guard.stand(hold):",
+        "elif (wait := await guard.stand(hold)) < 0:",
+        f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
+    ),
+    Patch(
+        "a dead event keeps its place in line",
+        "gateway/worker/outcome.py",
+        'frozenset(("handled", "duplicate", "dead"))',
+        'frozenset(("handled", "duplicate"))',
+        f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
+    ),
+    Patch(
+        "an ordered queue is given to many",
+        "gateway/worker/rabbitmq.py",
+        "        if self._worker.ordered_by:\n            settings[",
+        "        if not self._worker.events:\n            settings[",
+        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+    ),
+    Patch(
+        "an embedded ordered queue is given to many",
+        "gateway/consumers/sqlite.py",
+        "            if until > now:\n                return False\n",
+        "",
+        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+    ),
+    Patch(
+        "an ordered worker that ends lets the next one begin before it gives back",
+        "gateway/worker/rabbitmq.py",
+        " or self._worker.ordered_by:\n            return\n",
+        ":\n            return\n",
+        f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
+    ),
+    Patch(
+        "what is handed back comes after what is new",
+        "gateway/consumers/sqlite.py",
+        '"UPDATE messages SET visible_at = 0", deliveries)',
+        '"UPDATE messages SET visible_at = ?", deliveries, self._clock())',
+        f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
+    ),
+    Patch(
+        "two events of a subject are handled at once",
+        "gateway/worker/lanes.py",
+        "            async with lock, self._places:\n",
+        "            async with self._places:\n",
+        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+    ),
+    Patch(
+        "who is late in line is passed by at once",
+        "gateway/worker/store/redis.py",
+        "due + ARGV[3] >= mine",
+        "due >= mine",
+        f"{_STORE}::test_who_never_comes_back_is_passed_by",
+    ),
+    Patch(
+        "a limit holds for the last event alone",
+        "gateway/worker/store/books.py",
+        "grants[-count] + period",
+        "grants[-1]",
+        f"{_STORE}::test_no_window_has_more_than_the_limit",
+    ),
+    Patch(
+        "events over a limit far off begin all the same",
+        "gateway/worker/run.py",
+        "        if wait > longest_wait:\n",
+        "        if wait > 1e9:\n",
+        f"{_LIMITS}::test_what_has_to_wait_for_long_waits_in_the_queue",
+    ),
+    Patch(
+        "one busy account keeps the places of all others",
+        "gateway/worker/run.py",
+        "longest_wait = 0.0 if by else _LONGEST_WAIT",
+        "longest_wait = _LONGEST_WAIT",
+        f"{_LIMITS}::test_one_account_over_its_limit_does_not_hold_up_another",
+    ),
+    Patch(
+        "an end waits for the limit",
+        "gateway/worker/run.py",
+        "                await self._ending.wait()\n                return",
+        "                await asyncio.sleep(wait)\n                return",
+        f"{_LIMITS}::test_an_end_does_not_wait_for_the_limit",
+    ),
+    Patch(
+        "the hopeless pauses a worker",
+        "gateway/worker/run.py",
+        "if not isinstance(error, Dead) and (pause",
+        "if (pause",
+        f"{_LIMITS}::test_what_is_hopeless_pauses_nobody",
+    ),
+    Patch(
+        "a worker goes on while its handlers fail",
+        "gateway/worker/run.py",
+        "return max(self._breaker.pause, self._held_up",
+        "return max(self._held_up",
+        f"{_LIMITS}::test_a_worker_whose_handlers_keep_failing_leaves_its_events_in_the_queue",
+    ),
+    Patch(
+        "the text of an exception goes into a span",
+        "gateway/tracing/spans.py",
+        "record_exception=False",
+        "record_exception=True",
+        "tests/gateway/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
+    ),
+)
