@@ -43,7 +43,7 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format --quiet .
 
-bench: $(VENV)/.dev $(VENV)/.installed services ## Measure against the floor and the usual recipe (ARGS="--quick")
+bench: $(VENV)/.dev $(VENV)/.installed services ## Measure gateway and workers beside what others use (ARGS="--quick")
 	PYTHONPATH=tests PATH="$(SERVER_PATH)" $(BIN)/python -m bench $(ARGS)
 
 ledger: $(VENV)/.dev $(VENV)/.installed services ## Account for every event through faults and kills (ARGS="--events 1000000 …")

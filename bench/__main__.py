@@ -1,4 +1,4 @@
-"""Measure the floor, the gateway and the usual recipe in one run, side by side."""
+"""Measure the floor, the gateway and the usual recipe, and then workers and other consumers, in one run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import attack, contenders, machine, outages, report, samples, spool
+from bench import attack, contenders, handling, machine, outages, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, Surroundings
+from bench.grid import Grid
 from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
+from bench.workers import Workers
 from support.programs import ProgramMissingError
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 
-_FULL = Scale(rounds=5, events=10_000, alone=2_000, scheduled=5_000, forged=10_000)
-_QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000)
+_FULL = Scale(rounds=5, events=10_000, alone=2_000, scheduled=5_000, forged=10_000, handled=5_000)
+_QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000, handled=1_000)
 _SOAK_STEP = 100_000
+_WORKERS = "workers"
+_PARTS = (*NAMES, _WORKERS)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,16 +41,19 @@ def main(arguments: Sequence[str]) -> int:
         alone=base.alone,
         scheduled=base.scheduled,
         forged=base.forged,
+        handled=options.workers or base.handled,
     )
     try:
-        if "gateway" in options.only:
+        if {"gateway", _WORKERS} & set(options.only):
             contenders.gateway_command()
         with ExitStack() as stack:
-            measurements, redis, rabbitmq = _prepare(stack, options.only, console)
-            measurements.run(scale)
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            measurements, redis, rabbitmq = _prepare(stack, directory, options.only, console)
+            if measurements.records:
+                measurements.run(scale)
             soaks = {}
             spooling = None
-            limits = []
+            limits: list[Grid] = []
             for record in measurements.records:
                 if options.soak and record.contender.name == options.soak_on:
                     soaks[record.contender.name] = measurements.soak(record, options.soak, _SOAK_STEP)
@@ -57,36 +64,43 @@ def main(arguments: Sequence[str]) -> int:
                     spooling = spool.measure(
                         measurements, record, rabbitmq, options.spool, OPEN_LOOP_RATE, console.print
                     )
+            measurements.stop()
+            handlings = []
+            if _WORKERS in options.only and redis and rabbitmq:
+                workers = Workers(directory, redis, rabbitmq, console.print)
+                handlings = workers.run(scale.rounds, scale.handled)
+                limits += handling.grids(handlings, scale.handled)
             if options.faults and redis and rabbitmq:
-                measurements.stop()
                 limits += outages.measure(measurements, redis, rabbitmq, scale.rounds, console.print).grids()
     except (NotInstalledError, ProgramMissingError) as error:
         console.print(f"[red]{error}[/red]")
         return 2
 
     records = measurements.records
-    tables = report.grids(records, soaks, spooling) + limits
-    report.show(console, tables, options.only)
-    console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
+    tables = (report.grids(records, soaks, spooling) if records else []) + limits
+    servers = [record.contender.name for record in records]
+    report.show(console, tables, servers)
+    if records:
+        console.print(f"\nThe generator used at most {report.generator_share(records):.0%} of a core.")
     if options.save:
         command = shlex.join(["python", "-m", "bench", *arguments])
         report.save(
             tables,
-            names=options.only,
+            names=servers,
             machine=machine.facts(),
             command=command,
             scale=scale,
             event_size=samples.TEMPLATE.stat().st_size,
         )
         console.print(f"Written to {report.RESULTS.name}")
-    return 1 if any(record.lost or record.unexpected for record in records) else 0
+    is_whole = not any(record.lost or record.unexpected for record in records)
+    return 0 if is_whole and not any(record.wrong for record in handlings) else 1
 
 
 def _prepare(
-    stack: ExitStack, names: Sequence[str], console: Console
+    stack: ExitStack, directory: Path, names: Sequence[str], console: Console
 ) -> tuple[Measurements, RedisServer | None, RabbitMQServer | None]:
     """Start the servers and the contenders; leaving `stack` ends them."""
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
     secret = f"whsec_{secrets.token_hex(16)}"
     surroundings = Surroundings(directory, secret)
     neighbours = {}
@@ -99,7 +113,7 @@ def _prepare(
         neighbours = {"Redis": redis.pid, "RabbitMQ": rabbitmq.pid}
     queue = Queue(surroundings.rabbitmq_url)
     started = []
-    for name in names:
+    for name in filter(NAMES.__contains__, names):
         console.print(f"starting {name}")
         contender = contenders.start(name, surroundings)
         stack.callback(contender.child.stop)
@@ -115,21 +129,28 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         prog="python -m bench",
         description=(
             "Compare the gateway with a server that does nothing (the floor) and with the usual recipe "
-            "(FastAPI, redis-py, aio-pika, jsonschema). Starts its own Redis and RabbitMQ on private ports, "
-            "takes a few minutes, and ends with 1 if an accepted event was lost."
+            "(FastAPI, redis-py, aio-pika, jsonschema), and its workers with plain aio-pika and FastStream. Starts its "
+            "own Redis and RabbitMQ on private ports, takes a few minutes, and ends with 1 if an accepted event was "
+            "lost, or one was not handled exactly once."
         ),
     )
     parser.add_argument(
         "--only",
         type=_names,
-        default=list(NAMES),
+        default=list(_PARTS),
         metavar="NAME,…",
-        help=f"which of {', '.join(NAMES)} to measure (default: all)",
+        help=f"which of {', '.join(_PARTS)} to measure (default: all)",
     )
     parser.add_argument(
         "--rounds", type=_positive, help=f"rounds, of which the median is taken (default: {_FULL.rounds})"
     )
     parser.add_argument("--events", type=_positive, help=f"events in each round (default: {_FULL.events:,})")
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help=f"events that each consumer handles in each round (default: {_FULL.handled:,})",
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a look, not a measurement: little of everything, not saved"
     )
@@ -167,22 +188,24 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     if options.save is None:
-        options.save = not options.quick and set(options.only) == set(NAMES)
+        options.save = not options.quick and set(options.only) == set(_PARTS)
     for option in ("spool", "attack", "faults"):
         if getattr(options, option) and "gateway" not in options.only:
             parser.error(f"--{option} is of the gateway, but it is not among --only")
     if options.soak_on is None:
-        options.soak_on = "gateway" if "gateway" in options.only else options.only[-1]
-    if options.soak_on not in options.only:
+        options.soak_on = next(
+            (name for name in ("gateway", "recipe", "floor") if name in options.only), None
+        )
+    if options.soak and options.soak_on not in options.only:
         parser.error(f"--soak-on {options.soak_on}, but it is not among --only")
     return options
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
-    if unknown := sorted(set(names) - set(NAMES)):
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(NAMES)}")
-    return [name for name in NAMES if name in names]
+    if unknown := sorted(set(names) - set(_PARTS)):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(_PARTS)}")
+    return [name for name in _PARTS if name in names]
 
 
 def _positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The consumer's side of the broker: one quorum queue that gets every message, counted and emptied between rounds."""
+"""The consumer's side of the broker: a quorum queue that gets messages, counted and emptied between rounds."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ QUEUE = "bench"
 
 
 class Queue:
-    """The queue `bench`. Each call connects anew: nothing of ours is open while something is measured."""
+    """One queue. Each call connects anew: nothing of ours is open while something is measured."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = QUEUE) -> None:
         self._url = url
+        self._name = name
 
-    def bind(self, exchange: str) -> None:
-        """Route everything that `exchange` gets to the queue."""
-        asyncio.run(self._bind(exchange))
+    def bind(self, exchange: str, pattern: str = "#") -> None:
+        """Route what `exchange` gets, all or what matches a pattern, to the queue."""
+        asyncio.run(self._bind(exchange, pattern))
 
     def drain(self, expected: int, timeout: float = 30.0) -> int:
         """Wait for `expected` messages, empty the queue, and return how many there were."""
@@ -33,16 +34,18 @@ class Queue:
         async with connection:
             yield await connection.channel()
 
-    async def _bind(self, exchange: str) -> None:
+    async def _bind(self, exchange: str, pattern: str) -> None:
         async with self._channel() as channel:
-            queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-            await queue.bind(exchange, "#")
+            queue = await channel.declare_queue(
+                self._name, durable=True, arguments={"x-queue-type": "quorum"}
+            )
+            await queue.bind(exchange, pattern)
 
     async def _drain(self, expected: int, timeout: float) -> int:
         async with self._channel() as channel:
             deadline = time.monotonic() + timeout
             while True:
-                queue = await channel.declare_queue(QUEUE, passive=True)
+                queue = await channel.declare_queue(self._name, passive=True)
                 count = queue.declaration_result.message_count or 0
                 if count >= expected or time.monotonic() > deadline:
                     break

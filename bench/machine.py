@@ -13,7 +13,7 @@ from support.programs import ProgramMissingError, locate
 
 _LIBRARIES = (
     *("uvicorn", "uvloop", "httptools", "starlette", "redis", "hiredis", "aio-pika", "aiormq"),
-    *("orjson", "jsonschema", "jsonschema-rs", "fastapi"),
+    *("orjson", "jsonschema", "jsonschema-rs", "pydantic", "fastapi", "faststream"),
 )
 
 

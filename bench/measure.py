@@ -88,6 +88,7 @@ class Scale:
     alone: int
     scheduled: int
     forged: int
+    handled: int
 
 
 class Measurements:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import time
 import urllib.request
 from pathlib import Path
 
+from bench.clocks import cpu_seconds_of
 from support.process import descendants
-
-_CPUCLOCK_SCHED = 2
 
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of the process, all its threads, and all processes below it."""
-    return sum(_cpu_seconds(member) for member in (pid, *descendants(pid)))
+    return sum(cpu_seconds_of(member) for member in (pid, *descendants(pid)))
 
 
 def resident_bytes(pid: int) -> int:
@@ -38,12 +36,6 @@ def reading(admin_url: str, name: str) -> float:
     with urllib.request.urlopen(f"{admin_url}/metrics", timeout=10) as answer:
         found = re.search(rf"^{name} (\S+)".encode(), answer.read(), re.MULTILINE)
     return float(found[1]) if found else 0.0
-
-
-def _cpu_seconds(pid: int) -> float:
-    # The clock that clock_getcpuclockid(3) makes: the sum that /proc/<pid>/stat shows as utime and stime, in
-    # nanoseconds instead of hundredths of a second, of which a round of the floor has no more than fifty.
-    return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def _resident_bytes(pid: int, line_of: str = "VmRSS:") -> int:

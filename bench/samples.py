@@ -22,14 +22,13 @@ def requests(
     All of them are written before the first is sent: a generator that signs while it measures
     measures itself.
     """
-    bodies = _bodies(template, count)
     key = b"not-" + secret if is_forged else secret
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json; charset=utf-8\r\n"
     )
     now = str(int(time.time())).encode()
     written = []
-    for body in bodies:
+    for body in bodies(template, count):
         signature = hmac.digest(key, now + b"." + body, "sha256").hex()
         written.append(
             f"{head}Content-Length: {len(body)}\r\nStripe-Signature: t={now.decode()},v1={signature}\r\n\r\n".encode()
@@ -38,7 +37,8 @@ def requests(
     return written
 
 
-def _bodies(template: bytes, count: int) -> Iterator[bytes]:
+def bodies(template: bytes, count: int) -> Iterator[bytes]:
+    """``count`` events as Stripe sends them, which differ in their ids."""
     event_id = json.loads(template)["id"].encode()
     before, _, after = template.partition(event_id)
     # As long as Stripe's own, and never the same in two runs against one Redis.

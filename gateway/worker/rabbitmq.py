@@ -14,8 +14,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
+from aiormq.abc import AbstractChannel as UnderlayChannel
+from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from pamqp.common import FieldTable
 
@@ -51,7 +53,7 @@ class _Session:
         self.connection = connection
         self.incoming = incoming
         self.outgoing = outgoing
-        self.consuming: tuple[AbstractQueue, str] | None = None
+        self.consuming: tuple[UnderlayChannel, str] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     def fail(self, cause: object = None) -> None:
@@ -123,9 +125,9 @@ class RabbitQueue:
         session = self._link.current
         if session is None or session.consuming is None or self._worker.ordered_by:
             return
-        queue, consumer = session.consuming
+        channel, consumer = session.consuming
         try:
-            await self._do(session, queue.cancel(consumer))
+            await self._do(session, channel.basic_cancel(consumer))
             while not self._arrived.empty():
                 arrived = self._arrived.get_nowait()
                 if isinstance(arrived, Delivery):
@@ -136,7 +138,7 @@ class RabbitQueue:
     async def acknowledge(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         session, message = delivery.tag
-        await self._do(session, message.ack())
+        await self._do(session, message.channel.basic_ack(message.delivery_tag))
 
     async def hand_back(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
@@ -145,7 +147,7 @@ class RabbitQueue:
             if not self._is_paused:
                 session.fail("an event was handed back")
             return
-        await self._do(session, message.reject(requeue=True))
+        await self._do(session, message.channel.basic_reject(message.delivery_tag, requeue=True))
 
     async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
@@ -258,7 +260,9 @@ class RabbitQueue:
         )
 
     async def _consume(self, session: _Session) -> None:
-        async def arrive(message: AbstractIncomingMessage) -> None:
+        # Of aiormq, not of aio-pika, which makes each message anew and hands it on by a task of its own: that would be
+        # a sixth of what it costs to handle one.
+        async def arrive(message: DeliveredMessage) -> None:
             self._arrived.put_nowait(_delivery_of(session, message))
 
         def on_cancel(*_: object) -> None:
@@ -268,9 +272,10 @@ class RabbitQueue:
         with _os_errors():
             async with asyncio.timeout(_CONNECT_WITHIN):
                 await channel.set_qos(prefetch_count=self._worker.in_hand)
-                (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(on_cancel)
-                queue = await channel.get_queue(self._worker.queue, ensure=False)
-                session.consuming = queue, await queue.consume(arrive)
+                underlay = await channel.get_underlay_channel()
+                underlay.on_consumer_cancel_callbacks.add(on_cancel)
+                consuming = await underlay.basic_consume(self._worker.queue, arrive)
+                session.consuming = underlay, str(consuming.consumer_tag)
 
 
 @contextmanager
@@ -293,8 +298,8 @@ def _to(queue: str) -> FieldTable:
     return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}
 
 
-def _delivery_of(session: _Session, message: AbstractIncomingMessage) -> Delivery:
-    headers = message.headers
+def _delivery_of(session: _Session, message: DeliveredMessage) -> Delivery:
+    headers = message.header.properties.headers or {}
     return Delivery(
         message.body,
         str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or ""),
@@ -310,8 +315,9 @@ def _number(header: object) -> int:
     return header if isinstance(header, int) else 0
 
 
-def _copy_of(message: AbstractIncomingMessage, headers: Headers) -> aio_pika.Message:
+def _copy_of(delivered: DeliveredMessage, headers: Headers) -> aio_pika.Message:
     """The message as it was published, with these headers, and without those that RabbitMQ added on the way."""
+    message = aio_pika.IncomingMessage(delivered)
     kept = {
         name: value
         for name, value in message.headers.items()

@@ -157,6 +157,12 @@ class Crew:
             lambda: len(self.count("paid")) >= progress, PATIENCE, f"{progress} were begun"
         )
 
+    def start_again(self, worker: Program) -> None:
+        """Start a process that was killed; from then on it ends in good order."""
+        starts = worker.stdout.count("worker started")
+        worker.start()
+        wait_until(lambda: worker.stdout.count("worker started") > starts)
+
     def count(self, what: str) -> Counter[str]:
         """How often that happened to each event so far."""
         return count(notes(self._folder), what)
@@ -207,7 +213,7 @@ async def test_killed_workers_lose_nothing_and_repeat_only_what_was_under_way(
                 victim.kill()
                 for fault in faults[number : number + 1]:
                     fault()
-                victim.start()
+                crew.start_again(victim)
 
     paid, done = crew.count("paid"), crew.count("done")
     assert crew.dead.keys() - done.keys()
