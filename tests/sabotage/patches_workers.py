@@ -139,8 +139,8 @@ WORKERS = (
     Patch(
         "who is late in line is passed by at once",
         "gateway/worker/store/redis.py",
-        "due + ARGV[3] >= mine",
-        "due >= mine",
+        "due + ARGV[3] >= mine and",
+        "due >= mine and",
         f"{_STORE}::test_who_never_comes_back_is_passed_by",
     ),
     Patch(

@@ -9,11 +9,16 @@ import pytest
 from support.agents import Place
 
 
+@pytest.fixture
+def servers(tmp_path: Path, rabbitmq_url: str, redis_url: str) -> Place:
+    """RabbitMQ and Redis."""
+    return Place(tmp_path / "var", rabbitmq_url, redis_url)
+
+
 @pytest.fixture(params=["embedded", "servers"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """The embedded database, or RabbitMQ and Redis."""
     if request.param == "embedded":
         return Place(tmp_path / "var")
-    return Place(
-        tmp_path / "var", request.getfixturevalue("rabbitmq_url"), request.getfixturevalue("redis_url")
-    )
+    servers: Place = request.getfixturevalue("servers")
+    return servers

@@ -132,10 +132,8 @@ async def test_the_order_survives_the_end_of_a_process(place: Place) -> None:
     assert second.counts["handled"] > 0
 
 
-async def test_a_process_that_was_cut_off_does_not_disturb_the_order(place: Place) -> None:
+async def test_a_process_that_was_cut_off_does_not_disturb_the_order(servers: Place) -> None:
     """The broker gives its events to the next one while it still handles the first of them."""
-    if not place.rabbitmq_url:
-        pytest.skip("there is no connection to cut")
     diary = Diary()
     worker = ordered()
     gate = asyncio.Event()
@@ -147,10 +145,10 @@ async def test_a_process_that_was_cut_off_does_not_disturb_the_order(place: Plac
             await gate.wait()
         diary.end(event)
 
-    async with place.running(worker) as first:
-        await place.publish(*ids("ab", 10), subject=subject_of)
+    async with servers.running(worker) as first:
+        await servers.publish(*ids("ab", 10), subject=subject_of)
         await wait_until_async(lambda: len(diary.done["b"]) == 10, PATIENCE)
-        async with place.running(worker) as second:
+        async with servers.running(worker) as second:
             first._queue._link.current.fail("cut off")  # type: ignore[attr-defined]
             await wait_until_async(
                 lambda: second.counts["waiting"] + first.counts["waiting"] > 0, PATIENCE, "they stand in line"
@@ -199,16 +197,14 @@ async def test_a_duplicate_leaves_the_line(place: Place) -> None:
     assert runner.counts == {"handled": 2, "duplicate": 1, "dead": 1}
 
 
-async def test_a_queue_without_order_does_not_get_one_in_silence(place: Place) -> None:
+async def test_a_queue_without_order_does_not_get_one_in_silence(servers: Place) -> None:
     """RabbitMQ would go on giving it to many."""
-    if not place.rabbitmq_url:
-        pytest.skip("the embedded queue can be either at any time")
-    await place.queue_of(Worker("agent", ["stripe.#"], retry_from=0.2, retry_most=0.8)).check()
+    await servers.queue_of(Worker("agent", ["stripe.#"], retry_from=0.2, retry_most=0.8)).check()
 
     with pytest.raises(DeclarationChanged, match="x-single-active-consumer"):
-        await place.queue_of(ordered()).check()
+        await servers.queue_of(ordered()).check()
 
-    async with await aio_pika.connect(place.rabbitmq_url) as connection:
+    async with await aio_pika.connect(servers.rabbitmq_url) as connection:
         channel = await connection.channel()
         await channel.queue_delete("agent")
-    await place.queue_of(ordered()).check()
+    await servers.queue_of(ordered()).check()

@@ -72,6 +72,17 @@ async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
     assert await store.stand("line", "two") == 0
 
 
+async def test_who_is_done_is_not_waited_for(store: Store) -> None:
+    """It was killed before it could leave."""
+    for member in ("one", "two", "three"):
+        await store.stand("line", member)
+    await store.claim("two", "token")
+    store.commit("one", lambda: None)
+
+    assert await store.stand("line", "three") > 0
+    assert await store.stand("line", "two") == 0
+
+
 async def test_who_left_stands_at_the_end_again(store: Store) -> None:
     """It is another event to the line."""
     await store.stand("line", "one")
@@ -154,7 +165,7 @@ def test_a_line_has_one_first(steps: list[tuple[str, str]]) -> None:
         if what == "stand":
             if member not in model:
                 model.append(member)
-            assert (books.stand(line, member, float(now), 30.0) == 0) == (model[0] == member)
+            assert (books.stand(line, member, float(now), 30.0, lambda _: False) == 0) == (model[0] == member)
         elif what == "leave":
             line.pop(member, None)
             model = [other for other in model if other != member]

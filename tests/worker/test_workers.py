@@ -284,23 +284,19 @@ async def test_a_changed_declaration_is_explained_and_nothing_changed(place: Pla
     await place.queue_of(Worker("agent", ["stripe.#"])).check()
 
 
-async def test_a_queue_of_another_kind_is_explained(rabbitmq_url: str, place: Place) -> None:
+async def test_a_queue_of_another_kind_is_explained(servers: Place) -> None:
     """Rather than used, or replaced."""
-    if not place.rabbitmq_url:
-        pytest.skip("the embedded database has one kind")
-    async with await aio_pika.connect(rabbitmq_url) as connection:
+    async with await aio_pika.connect(servers.rabbitmq_url) as connection:
         await (await connection.channel()).declare_queue("agent", durable=True)
 
     with pytest.raises(DeclarationChanged, match="is there already and is otherwise; nothing was changed"):
-        await place.queue_of(short()).check()
+        await servers.queue_of(short()).check()
 
 
 async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
-    rabbitmq_url: str, redis_url: str, place: Place
+    servers: Place,
 ) -> None:
     """A handler that runs meanwhile is settled when its event comes again."""
-    if not place.rabbitmq_url:
-        pytest.skip("the embedded database has no connections")
     worker = short()
     seen: Counter[str] = Counter()
     go_on = asyncio.Event()
@@ -312,8 +308,8 @@ async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
         if event.attempts == 1 and event.id == "evt_2":
             raise ValueError
 
-    async with place.running(worker) as runner:
-        await place.publish("evt_1", "evt_2")
+    async with servers.running(worker) as runner:
+        await servers.publish("evt_1", "evt_2")
         await wait_until_async(lambda: seen.total() == 2, PATIENCE)
         session = runner._queue._link.current  # type: ignore[attr-defined]
         await session.connection.close()
@@ -328,18 +324,16 @@ async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
 
 
 async def test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not(
-    rabbitmq_url: str, redis_url: str, redis_server: RedisServer, place: Place
+    servers: Place, redis_server: RedisServer
 ) -> None:
     """The events wait in the queue."""
-    if not place.redis_url:
-        pytest.skip("the embedded database is there when its queue is")
     strict, lenient = short("strict"), short("lenient", guard="lenient")
     for worker in (strict, lenient):
         worker.on("#")(lambda event: None)
 
-    async with place.running(strict) as waiting, place.running(lenient) as going_on:
+    async with servers.running(strict) as waiting, servers.running(lenient) as going_on:
         redis_server.kill()
-        await place.publish("evt_1", "evt_2")
+        await servers.publish("evt_1", "evt_2")
         await wait_until_async(lambda: going_on.counts["handled"] == 2, PATIENCE)
         assert waiting.counts == {}
         redis_server.start()
@@ -453,10 +447,8 @@ async def test_a_coroutine_is_told_to_wait_for_its_step(tmp_path: Path) -> None:
     assert dead.headers["x-exception"] == "TypeError"
 
 
-async def test_a_queue_that_is_deleted_is_declared_again(rabbitmq_url: str, place: Place) -> None:
+async def test_a_queue_that_is_deleted_is_declared_again(servers: Place) -> None:
     """The consumer would wait for ever; and a delay that is missing must not lose the event that is to wait in it."""
-    if not place.rabbitmq_url:
-        pytest.skip("the embedded database has no consumers")
     worker = short()
 
     @worker.on("#")
@@ -464,16 +456,16 @@ async def test_a_queue_that_is_deleted_is_declared_again(rabbitmq_url: str, plac
         if event.id == "evt_2" and event.attempts == 1:
             raise ValueError
 
-    async with place.running(worker) as runner, await aio_pika.connect(rabbitmq_url) as connection:
+    async with servers.running(worker) as runner, await aio_pika.connect(servers.rabbitmq_url) as connection:
         channel = await connection.channel()
         link = runner._queue._link  # type: ignore[attr-defined]
         session = await wait_until_async(lambda: link.current, PATIENCE)
         await channel.queue_delete("agent")
         await wait_until_async(lambda: link.current not in {None, session}, PATIENCE)
-        await place.publish("evt_1")
+        await servers.publish("evt_1")
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         await channel.queue_delete("agent.retry.0.2")
-        await place.publish("evt_2")
+        await servers.publish("evt_2")
         await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)
 
     assert runner.counts == {"handled": 2, "unsettled": 1, "retried": 1}

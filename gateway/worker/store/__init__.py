@@ -23,7 +23,7 @@ class Store(Claims, Protocol):
     async def stand(self, line: str, member: str) -> float:
         """Stand in ``line``, at its end if not in it yet; 0 when it is the turn of ``member``, else seconds to wait.
 
-        Who is first is awaited for a lease from now on.
+        Members are the keys of claims: who is done is not waited for. Who is first is awaited for a lease from now on.
 
         Raises:
             ClaimsUnavailable: the store did not answer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gateway.worker.store import PATIENCE
 
 Line = dict[str, float | None]
@@ -11,13 +13,14 @@ SOON = 1.0
 """Seconds until the next look at a line whose first member is overdue."""
 
 
-def stand(line: Line, member: str, now: float, lease: float) -> float:
+def stand(line: Line, member: str, now: float, lease: float, is_done: Callable[[str], bool]) -> float:
     """See :meth:`gateway.worker.store.Store.stand`; changes ``line``."""
-    due = line.setdefault(member, None)
-    while (first := next(iter(line))) != member and due and (line[first] or 0.0) + PATIENCE < due:
+    due = line.setdefault(member, None) or 0.0
+    while (first := next(iter(line))) != member:
+        awaited = line[first] or 0.0
+        if awaited + PATIENCE >= due and not is_done(first):
+            return max(awaited - now, SOON)
         del line[first]
-    if first != member:
-        return max((line[first] or 0.0) - now, SOON)
     line[member] = now + lease
     return 0.0
 

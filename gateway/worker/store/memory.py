@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
+from gateway.claims import DONE
 from gateway.claims.memory import MemoryClaims
 from gateway.worker.store import books
 
@@ -22,7 +23,9 @@ class MemoryStore(MemoryClaims):
 
     async def stand(self, line: str, member: str) -> float:
         """See :class:`gateway.worker.store.Store`."""
-        return books.stand(self._lines[line], member, self._clock(), self._lease)
+        return books.stand(
+            self._lines[line], member, self._clock(), self._lease, lambda other: self._get(other) == DONE
+        )
 
     def put_off(self, line: str, member: str, seconds: float) -> None:
         """See :class:`gateway.worker.store.Store`."""

@@ -10,13 +10,13 @@ from typing import Any
 
 import hiredis
 
-from gateway.claims import ignore_failure
+from gateway.claims import DONE, ignore_failure
 from gateway.claims.redis import RedisClaims, unavailable
 from gateway.worker.store import PATIENCE
 from gateway.worker.store.books import SOON
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-# KEYS: line, dues. ARGV: member, lease, patience, retention, shortest wait, all in milliseconds.
+# KEYS: line, dues. ARGV: member; in milliseconds: lease, patience, retention, shortest wait; what is done.
 _STAND = (
     _NOW + "local line, dues, member = KEYS[1], KEYS[2], ARGV[1] "
     "if not redis.call('ZSCORE', line, member) then "
@@ -27,7 +27,7 @@ _STAND = (
     "while true do "
     "  first = redis.call('ZRANGE', line, 0, 0)[1] "
     "  due = tonumber(redis.call('HGET', dues, first) or 0) "
-    "  if first == member or due + ARGV[3] >= mine then break end "
+    "  if first == member or due + ARGV[3] >= mine and redis.call('GET', first) ~= ARGV[6] then break end "
     "  redis.call('ZREM', line, first) redis.call('HDEL', dues, first) "
     "end "
     "local wait = 0 "
@@ -58,7 +58,7 @@ class RedisStore(RedisClaims):
     async def stand(self, line: str, member: str) -> float:
         """See :class:`gateway.worker.store.Store`."""
         times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
-        return await self._evaluate(_STAND, [line, _dues(line)], member, *times)
+        return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
 
     def put_off(self, line: str, member: str, seconds: float) -> None:
         """See :class:`gateway.worker.store.Store`."""
@@ -73,7 +73,7 @@ class RedisStore(RedisClaims):
         """See :class:`gateway.worker.store.Store`."""
         return await self._evaluate(_RESERVE, [bucket], str(count), _ms(period), _ms(longest_wait))
 
-    async def _evaluate(self, script: str, keys: list[str], *arguments: str) -> float:
+    async def _evaluate(self, script: str, keys: list[str], *arguments: str | bytes) -> float:
         """The seconds that a script returns as milliseconds."""
         try:
             milliseconds: Any = await self._connection().execute("EVAL", script, len(keys), *keys, *arguments)

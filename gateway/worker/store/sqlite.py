@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import orjson
 
-from gateway.claims import call_on_failure, ignore_failure
+from gateway.claims import DONE, call_on_failure, ignore_failure
 from gateway.claims.sqlite import SqliteClaims
 from gateway.worker.store import books
-
-T = TypeVar("T")
 
 
 class SqliteStore(SqliteClaims):
@@ -20,23 +18,37 @@ class SqliteStore(SqliteClaims):
 
     async def stand(self, line: str, member: str) -> float:
         """See :class:`gateway.worker.store.Store`."""
-        return await self._run(
-            self._changing_line(line, lambda book: books.stand(book, member, self._clock(), self._lease))
-        )
+
+        def stand(connection: sqlite3.Connection) -> float:
+            now = self._clock()
+
+            def is_done(other: str) -> bool:
+                return self._get(connection, other, now) == DONE
+
+            with self._line(connection, line, now) as book:
+                return books.stand(book, member, now, self._lease, is_done)
+
+        return await self._run(stand)
 
     def put_off(self, line: str, member: str, seconds: float) -> None:
         """See :class:`gateway.worker.store.Store`."""
 
-        def put_off(book: books.Line) -> None:
-            if member in book:
-                book[member] = self._clock() + seconds
+        def put_off(connection: sqlite3.Connection) -> None:
+            now = self._clock()
+            with self._line(connection, line, now) as book:
+                if member in book:
+                    book[member] = now + seconds
 
-        call_on_failure(self._database.run(self._changing_line(line, put_off)), ignore_failure)
+        call_on_failure(self._database.run(put_off), ignore_failure)
 
     def leave(self, line: str, member: str) -> None:
         """See :class:`gateway.worker.store.Store`."""
-        change = self._changing_line(line, lambda book: book.pop(member, None))
-        call_on_failure(self._database.run(change), ignore_failure)
+
+        def leave(connection: sqlite3.Connection) -> None:
+            with self._line(connection, line, self._clock()) as book:
+                book.pop(member, None)
+
+        call_on_failure(self._database.run(leave), ignore_failure)
 
     async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
         """See :class:`gateway.worker.store.Store`."""
@@ -50,16 +62,9 @@ class SqliteStore(SqliteClaims):
 
         return await self._run(reserve)
 
-    def _changing_line(
-        self, line: str, change: Callable[[books.Line], T]
-    ) -> Callable[[sqlite3.Connection], T]:
-        """An operation that reads a line, changes it, and writes it."""
-
-        def operation(connection: sqlite3.Connection) -> T:
-            now = self._clock()
-            book: books.Line = orjson.loads(self._get(connection, line, now) or b"{}")
-            result = change(book)
-            self._put(connection, line, orjson.dumps(book), now + self._retention if book else now)
-            return result
-
-        return operation
+    @contextmanager
+    def _line(self, connection: sqlite3.Connection, line: str, now: float) -> Iterator[books.Line]:
+        """The line, to be changed."""
+        book: books.Line = orjson.loads(self._get(connection, line, now) or b"{}")
+        yield book
+        self._put(connection, line, orjson.dumps(book), now + self._retention if book else now)
