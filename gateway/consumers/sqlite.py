@@ -131,8 +131,8 @@ class SqliteConsumer:
         return await self._change("DELETE FROM messages", deliveries)
 
     async def hand_back(self, *deliveries: Delivery) -> bool:
-        """Let the messages be delivered again at once, before others; tells as :meth:`acknowledge`."""
-        return await self._change("UPDATE messages SET visible_at = 0", deliveries)
+        """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
+        return await self._change("UPDATE messages SET visible_at = ?", deliveries, self._clock())
 
     async def keep_invisible(self, *deliveries: Delivery) -> bool:
         """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""

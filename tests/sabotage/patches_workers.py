@@ -123,14 +123,14 @@ WORKERS = (
         f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
     ),
     Patch(
-        "what is handed back comes after what is new",
+        "what a process had comes after what it had not received",
         "gateway/consumers/sqlite.py",
-        '"UPDATE messages SET visible_at = 0", deliveries)',
-        '"UPDATE messages SET visible_at = ?", deliveries, self._clock())',
+        "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0",
+        "UPDATE messages SET visible_at = visible_at WHERE queue = ? AND deliveries > 0",
         f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
     ),
     Patch(
-        "two events of a subject are handled at once",
+        "events wait in queues for one that is being handled here",
         "gateway/worker/lanes.py",
         "            async with lock, self._places:\n",
         "            async with self._places:\n",
@@ -187,9 +187,9 @@ WORKERS = (
     ),
     Patch(
         "the text of an exception goes into a span",
-        "gateway/tracing/spans.py",
-        "record_exception=False",
-        "record_exception=True",
+        "gateway/worker/run.py",
+        "tell(outcome.name, name_of(outcome.failure)",
+        "tell(outcome.name, repr(outcome.failure)",
         "tests/gateway/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),
 )

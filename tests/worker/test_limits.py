@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,12 @@ async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_in_the_que
     """One event at a time finds out whether it works again, and then all are handled."""
     monkeypatch.setattr(breaker, "_FIRST_PAUSE", 0.5)
     worker = limited(pause_after=5, concurrency=5, attempts=8)
-    at_once: list[int] = []
+    begun: list[tuple[float, int]] = []
     is_down = True
 
     @worker.on("#")
     async def handle(event: Event) -> None:
-        at_once.append(runner.in_hand)
+        begun.append((time.monotonic(), runner.in_hand))
         await asyncio.sleep(0)
         if is_down:
             raise ConnectionError
@@ -189,7 +190,9 @@ async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_in_the_que
         await wait_until_async(lambda: runner.counts["handled"] == 40, PATIENCE)
 
     assert tried < 20
-    assert 1 in at_once[5:]
+    pause, at_once = max((later[0] - earlier[0], later[1]) for earlier, later in pairwise(begun))
+    assert pause > 0.4
+    assert at_once == 1
 
 
 async def test_what_is_hopeless_pauses_nobody(place: Place) -> None:

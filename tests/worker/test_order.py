@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -71,13 +71,13 @@ async def test_events_of_a_subject_go_one_after_another_and_others_beside_them(
         diary.end(event)
 
     async with AsyncExitStack() as stack:
-        for _ in range(processes):
-            await stack.enter_async_context(place.running(worker))
-        await place.publish(*ids("abcd", 20), subject=subject_of)
+        runners = [await stack.enter_async_context(place.running(worker)) for _ in range(processes)]
+        await place.publish(*sorted(ids("abcd", 20)), subject=subject_of)
         await wait_until_async(lambda: sum(map(len, diary.done.values())) == 80, PATIENCE)
 
     assert diary.done == {subject: ids(subject, 20) for subject in "abcd"}
     assert diary.most_at_once == 3
+    assert sum((runner.counts for runner in runners), Counter()) == {"handled": 80}
 
 
 async def test_an_event_that_comes_again_keeps_those_behind_it_waiting(place: Place) -> None:
