@@ -89,8 +89,8 @@ class MemoryWorker:
     async def __aenter__(self) -> Self:
         worker = self._worker
         guard = Guard(self._store, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
-        self._runner = Runner(worker, self._queue, guard, self._clock)
-        self._runner.report = _Watched(worker.queue, self._note)
+        report = _Watched(worker.queue, self._note)
+        self._runner = Runner(worker, self._queue, guard, self._clock, report=report)
         self._running = asyncio.create_task(self._runner.run(), name=f"worker {worker.queue}")
         self._running.add_done_callback(self._give_up)
         for delivery in self._queue.take_ready():  # handed back by the block before
