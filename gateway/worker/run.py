@@ -172,17 +172,17 @@ class Runner:
         handler = self._worker.handler_for(delivery.routing_key)
         if handler is None:
             return await self._settle(delivery, Outcome("unhandled"))
-        if self._guard is None:
-            return await self._settle(delivery, await self._attempts.make(handler, event, delivery, None))
+        guard, ordered_by = self._guard, self._worker.ordered_by
+        if guard is None or ordered_by is None:
+            hold = guard.hold_of(event.source, event.id, delivery.replay) if guard else None
+            return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
         try:
-            subject = self._worker.ordered_by(event) if self._worker.ordered_by else None
+            subject = ordered_by(event)
         except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return await self._settle(delivery, self._attempts.fail(delivery, error))
-        hold = self._guard.hold_of(event.source, event.id, delivery.replay, subject)
-        if self._worker.ordered_by is None:
-            return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
+        hold = guard.hold_of(event.source, event.id, delivery.replay, subject)
         async with self._lanes.turn(subject):
-            return await self._take_turn(handler, event, delivery, self._guard, hold)
+            return await self._take_turn(handler, event, delivery, guard, hold)
 
     async def _take_turn(
         self, handler: Handler, event: Event, delivery: Delivery, guard: Guard, hold: Hold
