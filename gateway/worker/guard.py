@@ -17,12 +17,13 @@ import structlog
 from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
 from gateway.worker.limit import Limit
-from gateway.worker.store import Store
+from gateway.worker.store import PATIENCE, Store
 from gateway.worker.worker import Guarding
 
 T = TypeVar("T")
 
 _ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
+_OWED_MOST = 10_000
 
 log = structlog.get_logger()
 
@@ -88,6 +89,7 @@ class Guard:
         self._process = os.urandom(8).hex()
         self._attempt = 0
         self._held: set[Hold] = set()
+        self._owed: set[str] = set()
         self._is_away = False
         self._renewing: asyncio.Task[None] | None = None
 
@@ -102,6 +104,7 @@ class Guard:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
+        self._pay()
         await self._store.stop()
 
     def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Hold:
@@ -121,10 +124,19 @@ class Guard:
             return 0.0
         return await self._ask(lambda: self._store.stand(hold.line, hold.key), 0.0)
 
-    def put_off(self, hold: Hold, seconds: float) -> None:
-        """The event keeps its place, and comes again in so many seconds."""
+    async def put_off(self, hold: Hold, seconds: float) -> None:
+        """The event keeps its place in line, and comes again in so many seconds."""
         if hold.line:
-            self._store.put_off(hold.line, hold.key, seconds)
+            with suppress(ClaimsUnavailable):  # then it is waited for as long as it was to be anyway
+                await self._store.put_off(hold.line, hold.key, seconds)
+
+    async def part(self, hold: Hold) -> None:
+        """The event is about to leave its line: if this process dies before that, nobody has to wait for it."""
+        await self.put_off(hold, -PATIENCE)
+
+    async def stay(self, hold: Hold) -> None:
+        """The event has not left its line after all, and is delivered again."""
+        await self.put_off(hold, self._lease)
 
     def leave(self, hold: Hold) -> None:
         """The event is done with, and the next one in line is first."""
@@ -159,7 +171,7 @@ class Guard:
 
     def commit(self, key: str) -> None:
         """Mark ``key`` as done."""
-        self._store.commit(key, lambda: log.warning("not remembered as done", key=key))
+        self._store.commit(key, lambda: self._owe(key))
 
     def release(self, key: str, token: str) -> None:
         """Give ``key`` back."""
@@ -168,7 +180,6 @@ class Guard:
     def renew(self, hold: Hold) -> None:
         """Hold an event for another lease."""
         self._store.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
-        self.put_off(hold, self._lease)
 
     async def _ask(self, question: Callable[[], Awaitable[T]], otherwise: T) -> T:
         """What the store says; a store that is away is waited for, or the answer is ``otherwise``."""
@@ -186,8 +197,22 @@ class Guard:
                 self._is_away = False
                 return answer
 
+    def _owe(self, key: str) -> None:
+        """The store does not know yet that ``key`` is done: it is told again, for as long as this process lives."""
+        if not self._owed:  # said once, as above
+            log.warning("not remembered as done", key=key)
+        if len(self._owed) < _OWED_MOST:
+            self._owed.add(key)
+
+    def _pay(self) -> None:
+        owed, self._owed = self._owed, set()
+        for key in owed:
+            self.commit(key)
+
     async def _keep_renewing(self) -> None:
         while True:
             await asyncio.sleep(self._lease / 3)
             for hold in self._held:
                 self.renew(hold)
+            self._pay()
+            await asyncio.gather(*(self.put_off(hold, self._lease) for hold in self._held))

@@ -193,12 +193,16 @@ class Runner:
             outcome = self._verdicts.put_off("waiting", wait)
         else:
             outcome = await self._attempts.make(handler, event, delivery, hold)
-        if outcome.delay:
-            guard.put_off(hold, outcome.delay)
+        is_over = outcome.name in ENDS
+        if is_over:
+            await guard.part(hold)
+        elif outcome.delay:
+            await guard.put_off(hold, outcome.delay)
         await self._settle(delivery, outcome)
-        # Not before the broker knows: what it delivers again must still be the first.
-        if outcome.name in ENDS:
+        if outcome.name in ENDS:  # the broker knows: what it delivers again must still be the first
             guard.leave(hold)
+        elif is_over:
+            await guard.stay(hold)
         return outcome
 
     async def _settle(self, delivery: Delivery, outcome: Outcome) -> Outcome:

@@ -32,6 +32,13 @@ WORKERS = (
         f"{_WORKERS}::test_a_long_handler_keeps_its_event",
     ),
     Patch(
+        "what is done while Redis is away is forgotten",
+        "gateway/worker/guard.py",
+        "            self._owed.add(key)\n",
+        "            self._is_away = True\n",
+        f"{_WORKERS}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
+    ),
+    Patch(
         "a step that failed counts as done",
         "gateway/worker/event.py",
         "            self._steps.end(self._step, is_done=kind is None)\n",

@@ -67,15 +67,33 @@ class Note:
     process: str
 
 
-def notes(folder: Path) -> list[Note]:
-    """All of them, in the order in which things happened."""
-    book = folder / "book"
-    return [Note(*line.split()) for line in book.read_text("utf-8").splitlines()] if book.exists() else []
+class Book:
+    """What all handlers wrote, in the order in which things happened.
 
+    Attributes:
+        notes: those that were read so far.
+        counts: how often each thing happened to each event.
+    """
 
-def count(notes: list[Note], what: str) -> Counter[str]:
-    """How often that happened to each event."""
-    return Counter(note.event_id for note in notes if note.what == what)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self.notes: list[Note] = []
+        self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def read(self) -> Book:
+        """Read what is new; another look at all of it would keep the workers from their work."""
+        if self._path.exists():
+            with self._path.open("rb") as book:
+                book.seek(self._read)
+                lines = book.read().splitlines(keepends=True)
+            for line in lines:
+                if line.endswith(b"\n"):
+                    self._read += len(line)
+                    note = Note(*line.decode().split())
+                    self.notes.append(note)
+                    self.counts[note.what][note.event_id] += 1
+        return self
 
 
 def check_order(notes: list[Note]) -> None:
@@ -134,6 +152,7 @@ class Crew:
         )
         (folder / "agent.py").write_text(f"ORDER = {order!r}\n{_AGENT}", "utf-8")
         self.ids = [f"evt_{number:06}" for number in range(events)]
+        self.book = Book(folder / "book")
         self.dead: Counter[str] = Counter()
         self.workers: list[Program] = []
 
@@ -154,7 +173,7 @@ class Crew:
     async def reach(self, progress: int) -> None:
         """Wait until so many events were begun."""
         await wait_until_async(
-            lambda: len(self.count("paid")) >= progress, PATIENCE, f"{progress} were begun"
+            lambda: len(self.book.read().counts["paid"]) >= progress, PATIENCE, f"{progress} were begun"
         )
 
     def start_again(self, worker: Program) -> None:
@@ -163,14 +182,10 @@ class Crew:
         worker.start()
         wait_until(lambda: worker.stdout.count("worker started") > starts)
 
-    def count(self, what: str) -> Counter[str]:
-        """How often that happened to each event so far."""
-        return count(notes(self._folder), what)
-
     async def _is_complete(self) -> bool:
         found = await self._place.dead("agent")
         self.dead.update(orjson.loads(message.body)["id"] for message in found)
-        return set(self.ids) <= self.count("done").keys() | self.dead.keys()
+        return set(self.ids) <= self.book.read().counts["done"].keys() | self.dead.keys()
 
 
 @pytest.mark.timeout(PATIENCE * 3)
@@ -215,13 +230,14 @@ async def test_killed_workers_lose_nothing_and_repeat_only_what_was_under_way(
                     fault()
                 crew.start_again(victim)
 
-    paid, done = crew.count("paid"), crew.count("done")
+    counts = crew.book.read().counts
+    paid, done = counts["paid"], counts["done"]
     assert crew.dead.keys() - done.keys()
     assert paid.keys() == set(crew.ids)
-    for counts in (paid, done, crew.dead):
-        assert sum(times - 1 for times in counts.values()) <= (KILLS + len(faults) * WORKERS) * CONCURRENCY
+    for each in (paid, done, crew.dead):
+        assert sum(times - 1 for times in each.values()) <= (KILLS + len(faults) * WORKERS) * CONCURRENCY
     if order:
-        check_order(notes(tmp_path))
+        check_order(crew.book.read().notes)
 
 
 async def test_a_flush_of_redis_may_repeat_steps_but_loses_nothing(
@@ -235,6 +251,7 @@ async def test_a_flush_of_redis_may_repeat_steps_but_loses_nothing(
                 await crew.reach(progress)
                 client.flushall()
 
-    assert crew.count("paid").keys() == set(crew.ids)
-    assert crew.count("begun") == crew.count("done") + crew.count("failed")
+    counts = crew.book.read().counts
+    assert counts["paid"].keys() == set(crew.ids)
+    assert counts["begun"] == counts["done"] + counts["failed"]
     assert all(worker.stdout.count("lease lost") == 0 for worker in crew.workers)

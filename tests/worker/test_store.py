@@ -57,7 +57,7 @@ async def test_who_comes_first_goes_first(store: Store) -> None:
 async def test_who_is_put_off_keeps_its_place(store: Store) -> None:
     """Those behind are told how long it is."""
     await store.stand("line", "one")
-    store.put_off("line", "one", 500)
+    await store.put_off("line", "one", 500)
 
     assert 400 < await store.stand("line", "two") <= 500
     assert await store.stand("line", "one") == 0
@@ -67,7 +67,7 @@ async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
     """By a word that comes after it has left."""
     await store.stand("line", "one")
     store.leave("line", "one")
-    store.put_off("line", "one", 500)
+    await store.put_off("line", "one", 500)
 
     assert await store.stand("line", "two") == 0
 
@@ -98,9 +98,9 @@ async def test_who_never_comes_back_is_passed_by(store: Store, monkeypatch: pyte
         monkeypatch.setattr(module, "PATIENCE", 1.0)
     for member in ("gone", "early", "late"):
         await store.stand("line", member)
-    store.put_off("line", "gone", 0.2)
-    store.put_off("line", "early", 0.4)
-    store.put_off("line", "late", 1.6)
+    await store.put_off("line", "gone", 0.2)
+    await store.put_off("line", "early", 0.4)
+    await store.put_off("line", "late", 1.6)
     assert await store.stand("line", "newcomer") > 0
     deadline = time.monotonic() + 1.7
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import aio_pika
 import orjson
 import pytest
+import redis
 
 from gateway.replay.selection import marked
 from gateway.worker import Dead, Event, Retry, Worker
@@ -338,6 +339,32 @@ async def test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not(
         assert waiting.counts == {}
         redis_server.start()
         await wait_until_async(lambda: waiting.counts["handled"] == 2, PATIENCE)
+
+
+async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
+    servers: Place, redis_server: RedisServer
+) -> None:
+    """The event is acknowledged all the same; a second publication finds it done."""
+    worker = short()
+    go_on = asyncio.Event()
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        await go_on.wait()
+
+    async with servers.running(worker) as runner:
+        await servers.publish("evt_1")
+        await wait_until_async(lambda: runner.in_hand == 1, PATIENCE)
+        link = runner._guard._store._link  # type: ignore[union-attr]
+        redis_server.kill()
+        await wait_until_async(lambda: link.current is None, PATIENCE)
+        go_on.set()
+        await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
+        redis_server.start()
+        with redis.Redis.from_url(servers.redis_url) as client:
+            await wait_until_async(lambda: b"done" in map(client.get, client.keys("*")), PATIENCE)
+        await servers.publish("evt_1")
+        await wait_until_async(lambda: runner.counts["duplicate"] == 1, PATIENCE)
 
 
 async def test_a_message_that_comes_back_again_and_again_is_dead(place: Place) -> None:

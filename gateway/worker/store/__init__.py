@@ -17,7 +17,7 @@ queues keep their order, so that what was due earlier and still has not come is 
 class Store(Claims, Protocol):
     """Claims, lines of events that are handled one after another, and limits.
 
-    ``put_off`` and ``leave`` are asked for, not waited for, like ``commit``.
+    ``leave`` is asked for, not waited for, like ``commit``.
     """
 
     async def stand(self, line: str, member: str) -> float:
@@ -29,8 +29,12 @@ class Store(Claims, Protocol):
             ClaimsUnavailable: the store did not answer.
         """
 
-    def put_off(self, line: str, member: str, seconds: float) -> None:
-        """``member`` keeps its place in ``line`` and comes again in so many seconds."""
+    async def put_off(self, line: str, member: str, seconds: float) -> None:
+        """``member`` keeps its place in ``line`` and comes again in so many seconds.
+
+        Raises:
+            ClaimsUnavailable: the store did not answer.
+        """
 
     def leave(self, line: str, member: str) -> None:
         """``member`` is done with, and the next one is first."""

@@ -38,7 +38,8 @@ _STAND = (
 )
 _PUT_OFF = (
     _NOW + "if redis.call('ZSCORE', KEYS[1], ARGV[1]) then "
-    "redis.call('HSET', KEYS[2], ARGV[1], now + ARGV[2]) end"
+    "redis.call('HSET', KEYS[2], ARGV[1], now + ARGV[2]) end "
+    "return 0"
 )
 # KEYS: bucket. ARGV: count, and in milliseconds: period, longest wait.
 _RESERVE = (
@@ -60,9 +61,9 @@ class RedisStore(RedisClaims):
         times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
         return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
 
-    def put_off(self, line: str, member: str, seconds: float) -> None:
+    async def put_off(self, line: str, member: str, seconds: float) -> None:
         """See :class:`gateway.worker.store.Store`."""
-        self._ask(ignore_failure, "EVAL", _PUT_OFF, 2, line, _dues(line), member, _ms(seconds))
+        await self._evaluate(_PUT_OFF, [line, _dues(line)], member, _ms(seconds))
 
     def leave(self, line: str, member: str) -> None:
         """See :class:`gateway.worker.store.Store`."""

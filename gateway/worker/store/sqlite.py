@@ -30,7 +30,7 @@ class SqliteStore(SqliteClaims):
 
         return await self._run(stand)
 
-    def put_off(self, line: str, member: str, seconds: float) -> None:
+    async def put_off(self, line: str, member: str, seconds: float) -> None:
         """See :class:`gateway.worker.store.Store`."""
 
         def put_off(connection: sqlite3.Connection) -> None:
@@ -39,7 +39,7 @@ class SqliteStore(SqliteClaims):
                 if member in book:
                     book[member] = now + seconds
 
-        call_on_failure(self._database.run(put_off), ignore_failure)
+        await self._run(put_off)
 
     def leave(self, line: str, member: str) -> None:
         """See :class:`gateway.worker.store.Store`."""
