@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from support.loopback import LoopbackServer, Quiet
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Asked:
     content: Any
 
 
-class StandIn:
+class StandIn(LoopbackServer):
     """An API that answers by ``answers``.
 
     Args:
@@ -49,8 +50,8 @@ class StandIn:
         self._lock = threading.Lock()
         stand_in = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
+        class Handler(Quiet):
+            def do_GET(self) -> None:  # noqa: N802 -- named by the library
                 answer = stand_in._answer(self)
                 body = json.dumps(answer.content).encode()
                 self.send_response(answer.status)
@@ -63,22 +64,7 @@ class StandIn:
 
             do_POST = do_PUT = do_GET  # noqa: N815 -- named by the library
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- named by the library
-                """What was asked is remembered, not printed."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def asked(self, request: str) -> list[Asked]:
         """The requests that came, such as ``GET /path``, in their order."""
