@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from bisect import bisect_left
 from collections import Counter
+from types import TracebackType
 
 import structlog
 
@@ -73,6 +74,13 @@ class Report:
             return
         if isinstance(failure, Dead):
             fields["reason"] = failure.reason
-        elif failure.__traceback__ and not isinstance(failure, Retry):
-            fields["trace"] = "".join(traceback.format_tb(failure.__traceback__))
+        elif not isinstance(failure, Retry) and (trace := _without_ours(failure.__traceback__)):
+            fields["trace"] = "".join(traceback.format_tb(trace))
         log.warning("delivery", **fields, delay=outcome.delay, error=name_of(failure))
+
+
+def _without_ours(trace: TracebackType | None) -> TracebackType | None:
+    """The trace from where the handler was called."""
+    while trace and trace.tb_frame.f_globals.get("__name__") == "gateway.worker.attempts":
+        trace = trace.tb_next
+    return trace

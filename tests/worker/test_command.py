@@ -73,6 +73,7 @@ def drop(event: Event) -> None:
     ]
     assert (failed["error"], failed["attempts"], failed["delay"]) == ("ValueError", 1, 0.1)
     assert "agent.py" in failed["trace"]
+    assert "attempts.py" not in failed["trace"]
     assert told["evt_2", "dead"]["reason"] == "nobody wants it"
     assert "private" not in running.stdout
     assert (end["handled"], end["retried"], end["dead"]) == (1, 1, 1)
