@@ -17,7 +17,7 @@ import structlog
 from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
 from gateway.worker.limit import Limit
-from gateway.worker.store import PATIENCE, Store
+from gateway.worker.store import Store
 from gateway.worker.worker import Guarding
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Guard:
             return 0.0
         return await self._ask(lambda: self._store.stand(hold.line, hold.key), 0.0)
 
-    async def put_off(self, hold: Hold, seconds: float) -> None:
+    async def put_off(self, hold: Hold, seconds: float | None) -> None:
         """The event keeps its place in line, and comes again in so many seconds."""
         if hold.line:
             with suppress(ClaimsUnavailable):  # then it is waited for as long as it was to be anyway
@@ -132,7 +132,7 @@ class Guard:
 
     async def part(self, hold: Hold) -> None:
         """The event is about to leave its line: if this process dies before that, nobody has to wait for it."""
-        await self.put_off(hold, -PATIENCE)
+        await self.put_off(hold, None)
 
     async def stay(self, hold: Hold) -> None:
         """The event has not left its line after all, and is delivered again."""

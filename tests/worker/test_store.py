@@ -63,6 +63,24 @@ async def test_who_is_put_off_keeps_its_place(store: Store) -> None:
     assert await store.stand("line", "one") == 0
 
 
+async def test_who_is_about_to_leave_is_passed_by_if_it_does_not(store: Store) -> None:
+    """Its process was killed; but not by a newcomer, for it may be delivered again at once."""
+    for member in ("one", "two"):
+        await store.stand("line", member)
+    await store.put_off("line", "one", None)
+
+    assert 0 < await store.stand("line", "newcomer") <= 1
+    assert await store.stand("line", "two") == 0
+
+
+async def test_who_is_overdue_is_looked_for_less_and_less_often(store: Store) -> None:
+    """It may wait in a queue for hours."""
+    await store.stand("line", "one")
+    await store.put_off("line", "one", -500)
+
+    assert 490 < await store.stand("line", "two") <= 510
+
+
 async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
     """By a word that comes after it has left."""
     await store.stand("line", "one")

@@ -24,13 +24,14 @@ class Store(Claims, Protocol):
         """Stand in ``line``, at its end if not in it yet; 0 when it is the turn of ``member``, else seconds to wait.
 
         Members are the keys of claims: who is done is not waited for. Who is first is awaited for a lease from now on.
+        One that is overdue is looked for after as long as it is overdue: it waits in a queue that may be long.
 
         Raises:
             ClaimsUnavailable: the store did not answer.
         """
 
-    async def put_off(self, line: str, member: str, seconds: float) -> None:
-        """``member`` keeps its place in ``line`` and comes again in so many seconds.
+    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
+        """``member`` keeps its place in ``line`` and comes again in so many seconds; None if nobody needs to wait for it.
 
         Raises:
             ClaimsUnavailable: the store did not answer.

@@ -6,20 +6,21 @@ from collections.abc import Callable
 
 from gateway.worker.store import PATIENCE
 
-Line = dict[str, float | None]
-"""The members, first come first, each with when it is to be back; None for one that was never put off or first."""
+Line = dict[str, float]
+"""The members, first come first, each with when it is, or was, to be back; 0 for one that nobody needs to wait for."""
 
 SOON = 1.0
-"""Seconds until the next look at a line whose first member is overdue."""
+"""Seconds until the next look at a line, at least."""
 
 
 def stand(line: Line, member: str, now: float, lease: float, is_done: Callable[[str], bool]) -> float:
     """See :meth:`gateway.worker.store.Store.stand`; changes ``line``."""
-    due = line.setdefault(member, None) or 0.0
+    due = line.get(member, 0.0)  # a newcomer passes nobody by
+    line.setdefault(member, now)
     while (first := next(iter(line))) != member:
-        awaited = line[first] or 0.0
+        awaited = line[first]
         if awaited + PATIENCE >= due and not is_done(first):
-            return max(awaited - now, SOON)
+            return max(abs(awaited - now), SOON) if awaited else SOON
         del line[first]
     line[member] = now + lease
     return 0.0

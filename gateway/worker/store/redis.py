@@ -19,11 +19,14 @@ _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] /
 # KEYS: line, dues. ARGV: member; in milliseconds: lease, patience, retention, shortest wait; what is done.
 _STAND = (
     _NOW + "local line, dues, member = KEYS[1], KEYS[2], ARGV[1] "
-    "if not redis.call('ZSCORE', line, member) then "
+    "local mine, first, due = 0 "
+    "if redis.call('ZSCORE', line, member) then "
+    "  mine = tonumber(redis.call('HGET', dues, member) or 0) "
+    "else "
     "  local last = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES') "
     "  redis.call('ZADD', line, (tonumber(last[2]) or 0) + 1, member) "
+    "  redis.call('HSET', dues, member, now) "
     "end "
-    "local mine, first, due = tonumber(redis.call('HGET', dues, member) or 0) "
     "while true do "
     "  first = redis.call('ZRANGE', line, 0, 0)[1] "
     "  due = tonumber(redis.call('HGET', dues, first) or 0) "
@@ -32,13 +35,13 @@ _STAND = (
     "end "
     "local wait = 0 "
     "if first == member then redis.call('HSET', dues, member, now + ARGV[2]) "
-    "else wait = math.max(due - now, ARGV[5]) end "
+    "elseif due > 0 then wait = math.max(math.abs(due - now), ARGV[5]) else wait = ARGV[5] end "
     "redis.call('PEXPIRE', line, ARGV[4]) redis.call('PEXPIRE', dues, ARGV[4]) "
     "return wait"
 )
 _PUT_OFF = (
     _NOW + "if redis.call('ZSCORE', KEYS[1], ARGV[1]) then "
-    "redis.call('HSET', KEYS[2], ARGV[1], now + ARGV[2]) end "
+    "redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] == '' and 0 or now + ARGV[2]) end "
     "return 0"
 )
 # KEYS: bucket. ARGV: count, and in milliseconds: period, longest wait.
@@ -61,9 +64,9 @@ class RedisStore(RedisClaims):
         times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
         return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
 
-    async def put_off(self, line: str, member: str, seconds: float) -> None:
+    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
         """See :class:`gateway.worker.store.Store`."""
-        await self._evaluate(_PUT_OFF, [line, _dues(line)], member, _ms(seconds))
+        await self._evaluate(_PUT_OFF, [line, _dues(line)], member, "" if seconds is None else _ms(seconds))
 
     def leave(self, line: str, member: str) -> None:
         """See :class:`gateway.worker.store.Store`."""

@@ -30,14 +30,14 @@ class SqliteStore(SqliteClaims):
 
         return await self._run(stand)
 
-    async def put_off(self, line: str, member: str, seconds: float) -> None:
+    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
         """See :class:`gateway.worker.store.Store`."""
 
         def put_off(connection: sqlite3.Connection) -> None:
             now = self._clock()
             with self._line(connection, line, now) as book:
                 if member in book:
-                    book[member] = now + seconds
+                    book[member] = 0.0 if seconds is None else now + seconds
 
         await self._run(put_off)
 
