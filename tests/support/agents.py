@@ -145,6 +145,7 @@ class Place:
             consumer = SqliteConsumer(Database(self.folder), name)
             await consumer.start()
             rows = await consumer.receive(limit=100_000)
+            await consumer.acknowledge(*rows)
             await consumer.stop()
             return [Dead(row.body, dict(row.headers)) for row in rows]
         async with await aio_pika.connect(self.rabbitmq_url) as connection:
