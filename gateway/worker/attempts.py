@@ -181,7 +181,7 @@ class Attempts:
         if limit is None:
             return None
         try:
-            value = str(by(event) or "") if by else ""
+            value = (by(event) or "") if by else ""
         except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return self.fail(delivery, error)
         longest_wait = 0.0 if by else _LONGEST_WAIT  # those of one value must not keep the places of others

@@ -13,7 +13,7 @@ from gateway.worker.event import Event
 from gateway.worker.limit import Limit
 
 Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
-Attribute = str | Callable[[Event], str | None]
+Attribute = str | Callable[[Event], object]
 """Of an event: its name, or what finds it."""
 Guarding = Literal["strict", "lenient", "off"]
 H = TypeVar("H", bound=Handler)
@@ -155,13 +155,17 @@ def _reader_of(attribute: Attribute) -> Callable[[Event], str | None]:
     Raises:
         ValueError: events have no such text.
     """
-    if callable(attribute):
-        return attribute
-    if attribute not in _TEXTS:
-        raise ValueError(
-            f"{attribute!r} is none of {', '.join(_TEXTS)}; write a function for what is in the data"
-        )
-    return attrgetter(attribute)
+    if isinstance(attribute, str):
+        if attribute not in _TEXTS:
+            texts = ", ".join(_TEXTS)
+            raise ValueError(f"{attribute!r} is none of {texts}; write a function for what is in the data")
+        return attrgetter(attribute)
+
+    def read(event: Event) -> str | None:
+        value = attribute(event)
+        return None if value is None else str(value)  # the data has numbers, too
+
+    return read
 
 
 def _check(queue: str, events: Sequence[str]) -> None:

@@ -171,10 +171,11 @@ async def test_events_without_a_subject_wait_for_nobody(place: Place) -> None:
     async with place.running(worker) as runner:
         await place.publish("evt_1", "evt_2", data=lambda _: {"customer": None})
         await place.publish("evt_3")
-        await wait_until_async(lambda: runner.counts["handled"] + runner.counts["dead"] == 3, PATIENCE)
+        await place.publish("evt_4", data=lambda _: {"customer": 42})
+        await wait_until_async(lambda: runner.counts["handled"] + runner.counts["dead"] == 4, PATIENCE)
 
-    assert sorted(diary.done[None]) == ["evt_1", "evt_2"]
-    assert runner.counts == {"handled": 2, "retried": 1, "dead": 1}
+    assert sorted(diary.done[None]) == ["evt_1", "evt_2", "evt_4"]
+    assert runner.counts == {"handled": 3, "retried": 1, "dead": 1}
     (dead,) = await place.dead("agent")
     assert dead.headers["x-exception"] == "TypeError"
 
