@@ -122,12 +122,13 @@ async def test_the_order_survives_the_end_of_a_process(place: Place) -> None:
     await wait_until_async(lambda: len(diary.at_once) == 2, PATIENCE)
     async with place.running(worker) as second:
         first.end()
-        await asyncio.sleep(0)
+        await place.publish("d_000", subject=subject_of)  # meanwhile the next one is not to have anything
+        assert second.in_hand == second.counts.total() == 0
         gate.set()
         await running
-        await wait_until_async(lambda: sum(map(len, diary.done.values())) == 90, PATIENCE)
+        await wait_until_async(lambda: sum(map(len, diary.done.values())) == 91, PATIENCE)
 
-    assert diary.done == {subject: ids(subject, 30) for subject in "abc"}
+    assert diary.done == {subject: ids(subject, 30) for subject in "abc"} | {"d": ["d_000"]}
     assert first.counts["handed_back"] > 0
     assert second.counts["handled"] > 0
 
