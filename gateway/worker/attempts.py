@@ -50,6 +50,7 @@ class Attempts:
         spans: makes spans, where there are any.
 
     Attributes:
+        ending: set once nothing more is to be begun.
         abandoned: threads that did not finish within the grace, and go on until the process ends.
     """
 
@@ -72,7 +73,7 @@ class Attempts:
         self._held_up_until = 0.0
         self._under_way = 0
         self._ended = asyncio.Event()
-        self._ending = asyncio.Event()
+        self.ending = asyncio.Event()
         self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="handler")
         # Failures that the broker could not be told of: told when the event is delivered again.
         self._untold: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
@@ -83,14 +84,9 @@ class Attempts:
         """Seconds during which nothing is to be tried, after failures or over the limit."""
         return max(self._breaker.pause, self._held_up_until - time.monotonic(), 0.0)
 
-    @property
-    def is_ending(self) -> bool:
-        """Whether nothing more is to be begun."""
-        return self._ending.is_set()
-
     def end(self) -> None:
         """Begin nothing more."""
-        self._ending.set()
+        self.ending.set()
         self._ended.set()
 
     def close(self) -> None:
@@ -123,7 +119,7 @@ class Attempts:
     async def _may_begin(self) -> bool:
         """Wait until one more event may be tried; False when the worker ends before that."""
         while (pause := self.pause) or (self._breaker.is_open and self._under_way):
-            if self.is_ending:
+            if self.ending.is_set():
                 return False
             self._ended.clear()
             with suppress(TimeoutError):
@@ -193,7 +189,7 @@ class Attempts:
         if wait:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await self._ending.wait()
+                    await self.ending.wait()
                     return Outcome("handed_back")
         return None
 

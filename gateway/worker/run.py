@@ -60,7 +60,6 @@ class Runner:
         self._lanes = Lanes(worker.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
-        self._ending = asyncio.Event()
 
     @property
     def counts(self) -> Counter[str]:
@@ -84,7 +83,6 @@ class Runner:
 
     def end(self) -> None:
         """Have :meth:`run` receive nothing more, let handlers finish, and return."""
-        self._ending.set()
         self._attempts.end()
 
     async def run(self) -> None:
@@ -108,7 +106,7 @@ class Runner:
 
     async def _work(self) -> None:
         receiving = asyncio.create_task(self._receive(), name="receiving")
-        ending = asyncio.create_task(self._ending.wait(), name="waiting for the end")
+        ending = asyncio.create_task(self._attempts.ending.wait(), name="waiting for the end")
         try:
             await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
             if receiving.done():
@@ -187,7 +185,7 @@ class Runner:
     async def _take_turn(
         self, handler: Handler, event: Event, delivery: Delivery, guard: Guard, hold: Hold
     ) -> Outcome:
-        if self._attempts.is_ending:
+        if self._attempts.ending.is_set():
             outcome = Outcome("handed_back")
         elif wait := await guard.stand(hold):
             outcome = self._verdicts.put_off("waiting", wait)

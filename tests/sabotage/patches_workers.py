@@ -174,7 +174,7 @@ WORKERS = (
     Patch(
         "an end waits for the limit",
         "gateway/worker/attempts.py",
-        "await self._ending.wait()\n                    return",
+        "await self.ending.wait()\n                    return",
         "await asyncio.sleep(wait)\n                    return",
         f"{_LIMITS}::test_an_end_does_not_wait_for_the_limit",
     ),
