@@ -10,7 +10,7 @@ import pytest
 
 from support import senders
 from support.examples import agent, outcomes, sample
-from support.gateway_process import GatewayProcess
+from support.gateway_process import GatewayProcess, Program
 from support.senders import Delivery, post
 from support.standin import Answer, StandIn
 from support.waiting import wait_until
@@ -41,6 +41,17 @@ def response(response_id: str) -> dict[str, Any]:
     }
 
 
+def research_agent(gateway: GatewayProcess, api: StandIn) -> Program:
+    """The agent, which takes the stand-in for OpenAI and for the notes."""
+    return agent(
+        gateway,
+        "research_agent:worker",
+        OPENAI_BASE_URL=f"{api.url}/v1",
+        OPENAI_API_KEY=KEY,
+        NOTES_URL=f"{api.url}/notes",
+    )
+
+
 def test_the_research_agent_fetches_what_is_complete_and_files_it_once(gateway: GatewayProcess) -> None:
     """Though it is rate limited, in which case it waits as long as it is told; a repetition changes nothing."""
     body = sample("openai", "response.completed")
@@ -52,13 +63,7 @@ def test_the_research_agent_fetches_what_is_complete_and_files_it_once(gateway: 
     }
     with (
         StandIn(answers) as api,
-        agent(
-            gateway,
-            "research_agent:worker",
-            OPENAI_BASE_URL=f"{api.url}/v1",
-            OPENAI_API_KEY=KEY,
-            NOTES_URL=f"{api.url}/notes",
-        ) as worker,
+        research_agent(gateway, api) as worker,
     ):
         delivery = senders.standard("openai", gateway.secrets.openai, json.dumps(body).encode())
         assert post(gateway.url, delivery).status_code == 202
@@ -82,13 +87,7 @@ def test_the_research_agent_gives_up_what_is_not_there(gateway: GatewayProcess) 
     """At once, and for people to look at: `gateway send` sends the id of a response that nobody has made."""
     with (
         StandIn({}) as api,
-        agent(
-            gateway,
-            "research_agent:worker",
-            OPENAI_BASE_URL=f"{api.url}/v1",
-            OPENAI_API_KEY=KEY,
-            NOTES_URL=f"{api.url}/notes",
-        ) as worker,
+        research_agent(gateway, api) as worker,
     ):
         assert gateway.run("send", "openai", "response.completed").returncode == 0
         wait_until(lambda: outcomes(worker), PATIENCE)
