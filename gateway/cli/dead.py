@@ -7,12 +7,13 @@ from pathlib import Path
 
 import typer
 
-from gateway.cli.holding import chosen, describe, events, expect_found, list_held, load_quietly, show_held
+from gateway.cli.holding import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import run
+from gateway.cli.runtime import events, run
 from gateway.config import Config
-from gateway.holding import DEAD_SUFFIX, Held, open_holding
+from gateway.holding import Held, open_holding
 from gateway.holding.held import Selection
+from gateway.worker.queue import DEAD_SUFFIX
 
 
 def run_list(path: Path, queue: str, selection: Selection, limit: int | None, *, as_json: bool) -> None:

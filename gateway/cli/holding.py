@@ -13,12 +13,13 @@ from typing import Any
 
 import typer
 
-from gateway.cli.runtime import load_without_secrets
+from gateway.cli.runtime import events, load_without_secrets
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.holding import Held, Holding, open_holding
 from gateway.holding.held import Selection
 from gateway.logs import silence_logs
+from gateway.worker.queue import ATTEMPTS
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
@@ -80,7 +81,7 @@ def expect_found(queue: str, selection: Selection, count: int) -> None:
 
 def describe(held: Held, why: str | None = None) -> str:
     """An event in one line, with what is wrong with it, or with ``why``."""
-    attempts = held.headers.get("x-attempts")
+    attempts = held.headers.get(ATTEMPTS)
     tried = "" if attempts is None else f"{attempts} attempt{'' if attempts == 1 else 's'}"
     parts = (held.when[:19], held.provider, held.event_type, held.message_id, tried, why or held.why)
     return _readable("  ".join(part for part in parts if part)).replace("\n", " ")
@@ -89,11 +90,6 @@ def describe(held: Held, why: str | None = None) -> str:
 def in_json(facts: dict[str, Any]) -> str:
     """Facts of an event in one line of JSON."""
     return json.dumps(facts, default=str)
-
-
-def events(count: int) -> str:
-    """So many events, in words."""
-    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def _content(held: Held) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from gateway.app import open_publisher
 from gateway.cli.holding import (
     chosen,
     describe,
-    events,
     expect_found,
     in_json,
     list_held,
@@ -21,7 +20,7 @@ from gateway.cli.holding import (
     show_held,
 )
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import run
+from gateway.cli.runtime import events, run
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.holding import open_holding

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.cli.moments import parse_moment, parse_since
-from gateway.cli.runtime import find_provider, load_without_secrets, run
+from gateway.cli.runtime import events, find_provider, load_without_secrets, run
 from gateway.cli.tail import describe
 from gateway.config import Config
 from gateway.errors import OperatorError
@@ -108,8 +108,4 @@ async def _run(archive: Archive, replay: Replay, done: str) -> None:
         with progress:
             await replay.run(show)
     finally:
-        typer.echo(f"{_events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
+        typer.echo(f"{events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)

@@ -1,4 +1,4 @@
-"""What the commands share: reading the configuration without its secrets, and running an event loop."""
+"""What the commands share: options and words, the configuration without its secrets, and running an event loop."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+import typer
 import uvloop
 
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.errors import OperatorError
+from gateway.logs import LogFormat
 
 T = TypeVar("T")
 
@@ -29,6 +31,23 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` on an event loop of its own."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def log_format_of(text: str) -> LogFormat:
+    """What ``--log-format`` says.
+
+    Raises:
+        typer.BadParameter: it is no format.
+    """
+    for known in get_args(LogFormat):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise typer.BadParameter(f"{text!r} is not a format; use json or console", param_hint="--log-format")
+
+
+def events(count: int) -> str:
+    """So many events, in words."""
+    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def load_without_secrets(path: Path) -> Config:

@@ -6,16 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
-import typer
 from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.child import Child
-from gateway.cli.runtime import run
+from gateway.cli.runtime import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.counting import shared_tallies
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.logs import close_logs, configure_logs
 from gateway.server import listening, serve
 from gateway.supervisor import Supervisor
 from gateway.tracing import tracing
@@ -25,11 +24,7 @@ log = structlog.get_logger()
 
 def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
     """Run the gateway until a signal ends it."""
-    if log_format not in ("json", "console"):
-        raise typer.BadParameter(
-            f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
-        )
-    logs: LogFormat = "json" if log_format == "json" else "console"
+    logs = log_format_of(log_format)
 
     def read() -> Config:
         return override_binds(load_config(path), bind, admin_bind)

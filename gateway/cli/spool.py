@@ -17,7 +17,7 @@ import typer
 
 from gateway.app import open_publisher
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import load_without_secrets, run
+from gateway.cli.runtime import events, load_without_secrets, run
 from gateway.config import EMBEDDED, Config
 from gateway.errors import OperatorError
 from gateway.logs import silence_logs
@@ -43,10 +43,10 @@ def run_show(path: Path) -> None:
         )
         age = "" if summary.oldest_at is None else f", the oldest for {_age(time.time() - summary.oldest_at)}"
         corrupt = (
-            f"{_events(summary.corrupt)}, see `gateway spool export --corrupt`" if summary.corrupt else "none"
+            f"{events(summary.corrupt)}, see `gateway spool export --corrupt`" if summary.corrupt else "none"
         )
         typer.echo(f"{file}: {'a gateway runs on it' if owned else f'no gateway runs on it{left}'}")
-        typer.echo(f"  waiting  {_events(summary.events)}{age}")
+        typer.echo(f"  waiting  {events(summary.events)}{age}")
         typer.echo(
             f"  size     {_size(summary.size)} of {_size(limit)}{': full' if summary.size >= limit else ''}"
         )
@@ -65,12 +65,12 @@ def run_verify(path: Path) -> None:
             typer.echo(f"{file}: {fault}")
         if summary.corrupt:
             typer.echo(
-                f"{file}: {_events(summary.corrupt)} set aside earlier; see `gateway spool export --corrupt`"
+                f"{file}: {events(summary.corrupt)} set aside earlier; see `gateway spool export --corrupt`"
             )
         if faults or damaged or summary.corrupt:
             is_sound = False
         else:
-            typer.echo(f"{file}: {_events(summary.events)}, nothing wrong")
+            typer.echo(f"{file}: {events(summary.events)}, nothing wrong")
     if not is_sound:
         raise typer.Exit(1)
 
@@ -94,10 +94,10 @@ def run_export(path: Path, output: Path | None, *, corrupt: bool) -> None:
                         orjson.dumps({"spool": file.name, **record}, option=orjson.OPT_APPEND_NEWLINE)
                     )
                     count += 1
-    typer.echo(f"{_events(count)} exported", err=True)
+    typer.echo(f"{events(count)} exported", err=True)
     if damaged:
         raise OperatorError(
-            f"{_events(damaged)} left out, for they are damaged; `gateway spool verify` tells which"
+            f"{events(damaged)} left out, for they are damaged; `gateway spool verify` tells which"
         )
 
 
@@ -130,7 +130,7 @@ async def _drain(config: Config) -> None:
     progress = progress_bar("draining")
     trouble, moved_at, left = "", time.monotonic(), total
     try:
-        typer.echo(f"{_events(total)} to publish; Ctrl-C ends it, and the rest stays", err=True)
+        typer.echo(f"{events(total)} to publish; Ctrl-C ends it, and the rest stays", err=True)
         with progress:
             task = progress.add_task("draining", total=total)
             while publisher.spooled and time.monotonic() - moved_at < _PATIENCE:
@@ -142,9 +142,9 @@ async def _drain(config: Config) -> None:
     finally:
         await publisher.stop()
         left, set_aside = publisher.spooled, publisher.corrupt - corrupt
-        typer.echo(f"{_events(total - left - set_aside)} published, {left:,} left")
+        typer.echo(f"{events(total - left - set_aside)} published, {left:,} left")
     if set_aside:
-        raise OperatorError(f"{_events(set_aside)} set aside; see `gateway spool export --corrupt`")
+        raise OperatorError(f"{events(set_aside)} set aside; see `gateway spool export --corrupt`")
     if left:
         raise OperatorError(
             f"RabbitMQ does not take the rest: {trouble or 'it refuses them; is a queue full that they go to?'}"
@@ -208,10 +208,6 @@ def _text(name: str, value: Any) -> dict[str, Any]:
 
 def _moment(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
-def _events(count: int) -> str:
-    return f"{count:,} event{'' if count == 1 else 's'}"
 
 
 def _size(count: int) -> str:

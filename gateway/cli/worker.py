@@ -15,11 +15,11 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
-from gateway.cli.runtime import load_without_secrets, run
+from gateway.cli.runtime import load_without_secrets, log_format_of, run
 from gateway.config import Config
 from gateway.config.models import check_bind, split_bind
 from gateway.errors import OperatorError
-from gateway.logs import LogFormat, close_logs, configure_logs
+from gateway.logs import close_logs, configure_logs
 from gateway.tracing import tracing
 from gateway.worker import Worker
 from gateway.worker.app import open_queue, runner_of
@@ -37,11 +37,7 @@ log = structlog.get_logger()
 
 def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
     """Handle events until a signal ends it; or declare its queues and say so."""
-    if log_format not in ("json", "console"):
-        raise typer.BadParameter(
-            f"{log_format!r} is not a format; use json or console", param_hint="--log-format"
-        )
-    logs: LogFormat = "json" if log_format == "json" else "console"
+    logs = log_format_of(log_format)
     config = load_without_secrets(path)
     worker = find_worker(target)
     if only_check:

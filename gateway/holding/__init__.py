@@ -14,9 +14,7 @@ from gateway.config import EMBEDDED, Config
 from gateway.embedded import Database
 from gateway.holding.held import Held
 
-__all__ = ["DEAD_SUFFIX", "Held", "Holding", "open_holding"]
-
-DEAD_SUFFIX = ".dead"
+__all__ = ["Held", "Holding", "open_holding"]
 
 
 class Holding(Protocol):

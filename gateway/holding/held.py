@@ -12,18 +12,19 @@ import orjson
 
 from gateway.event import key_segment
 from gateway.topics import matches
+from gateway.worker.queue import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 
 _FACTS = {
-    "x-attempts": "attempts",
-    "x-reason": "reason",
-    "x-exception": "exception",
-    "x-first-failed-at": "first_failed_at",
-    "x-last-failed-at": "last_failed_at",
+    ATTEMPTS: "attempts",
+    REASON: "reason",
+    EXCEPTION: "exception",
+    FIRST_FAILED_AT: "first_failed_at",
+    LAST_FAILED_AT: "last_failed_at",
     "violations": "violations",
 }
 """The headers that say why, by the names under which they are told."""
 
-_OF_DEATH = ("x-attempts", "x-reason", "x-exception", "x-queue")
+_OF_DEATH = (ATTEMPTS, REASON, EXCEPTION, QUEUE)
 _OF_DEATH_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
 
 
@@ -70,12 +71,12 @@ class Held:
     @property
     def when(self) -> str:
         """When it came here: its last failure, or its arrival."""
-        return str(self.headers.get("x-last-failed-at") or self.event.get("receivedat", ""))
+        return str(self.headers.get(LAST_FAILED_AT) or self.event.get("receivedat", ""))
 
     @property
     def why(self) -> str:
         """What is wrong with it: the rules that it breaks, or what its handler said."""
-        named = (self.headers.get(name) for name in ("violations", "x-exception", "x-reason"))
+        named = (self.headers.get(name) for name in ("violations", EXCEPTION, REASON))
         return ": ".join(str(text) for text in named if text)
 
     def facts(self) -> dict[str, Any]:

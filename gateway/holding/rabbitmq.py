@@ -25,8 +25,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 from gateway.errors import OperatorError
 from gateway.holding.held import Held
 from gateway.publishers import ROUTING_KEY_HEADER
-
-_RETURNS = "x-delivery-count"
+from gateway.redelivery import RETURNS_HEADER, copy_of, returns_of
 
 _AT_ONCE = 500
 """Messages that are consumed at a time, which is how many are in memory, on a channel of their own."""
@@ -62,7 +61,7 @@ class RabbitHolding:
                 headers = dict(message.headers)
                 routing_key = str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or "")
                 yield Held(message, routing_key, message.message_id or "", headers, message.body)
-                if not message.processed and _returns(message) >= _MOST_RETURNS:
+                if not message.processed and returns_of(message.headers) >= _MOST_RETURNS:
                     await self._publish(message, headers, self._queue)
                     self._to_be_there += 1
 
@@ -92,19 +91,12 @@ class RabbitHolding:
     async def _publish(
         self, message: AbstractIncomingMessage, headers: dict[str, aio_pika.abc.FieldValue], queue: str
     ) -> None:
-        headers.pop(_RETURNS, None)
+        headers.pop(RETURNS_HEADER, None)
         if message.routing_key != self._queue:  # the default exchange needs the name of the queue there
             headers.setdefault(ROUTING_KEY_HEADER, message.routing_key)
-        copy = aio_pika.Message(
-            message.body,
-            headers=headers,
-            content_type=message.content_type,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            message_id=message.message_id,
-            type=message.type,
-            app_id=message.app_id,
+        await self._publisher.default_exchange.publish(
+            copy_of(message, headers), queue, timeout=_CONFIRM_TIMEOUT
         )
-        await self._publisher.default_exchange.publish(copy, queue, timeout=_CONFIRM_TIMEOUT)
         await self._acknowledge(message)
 
     async def _acknowledge(self, message: AbstractIncomingMessage) -> None:
@@ -154,8 +146,3 @@ async def _count(channel: AbstractChannel, queue: str) -> int:
     except ChannelNotFoundEntity:
         raise OperatorError(f"there is no queue {queue}") from None
     return declared.declaration_result.message_count or 0
-
-
-def _returns(message: AbstractIncomingMessage) -> int:
-    count = message.headers.get(_RETURNS, 0)
-    return count if isinstance(count, int) else 0

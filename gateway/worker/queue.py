@@ -16,6 +16,7 @@ LAST_FAILED_AT = "x-last-failed-at"
 REASON = "x-reason"
 EXCEPTION = "x-exception"
 QUEUE = "x-queue"
+DEAD_SUFFIX = ".dead"
 
 Headers = dict[str, str | int]
 

@@ -23,9 +23,11 @@ from pamqp.common import FieldTable
 
 from gateway.link import Link
 from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
+from gateway.redelivery import RETURNS_HEADER, copy_of, returns_of
 from gateway.worker.ladder import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
+    DEAD_SUFFIX,
     FIRST_FAILED_AT,
     DeclarationChanged,
     Delivery,
@@ -155,7 +157,7 @@ class RabbitQueue:
 
     async def bury(self, delivery: Delivery, headers: Headers) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
-        await self._move(delivery, f"{self._worker.queue}.dead", headers)
+        await self._move(delivery, self._worker.queue + DEAD_SUFFIX, headers)
 
     async def _move(self, delivery: Delivery, queue: str, headers: Headers) -> None:
         session, message = delivery.tag
@@ -235,8 +237,8 @@ class RabbitQueue:
             internal=True,
             arguments={"alternate-exchange": " ".join(sorted(self._worker.events))},
         )
-        await channel.declare_queue(f"{queue}.dead", durable=True, arguments={**_QUORUM})
-        settings: FieldTable = {**_QUORUM, **_SAFELY, **_to(f"{queue}.dead")}
+        await channel.declare_queue(queue + DEAD_SUFFIX, durable=True, arguments={**_QUORUM})
+        settings: FieldTable = {**_QUORUM, **_SAFELY, **_to(queue + DEAD_SUFFIX)}
         if self._worker.ordered_by:
             settings["x-single-active-consumer"] = True
         main = await channel.declare_queue(queue, durable=True, arguments=settings)
@@ -300,19 +302,16 @@ def _to(queue: str) -> FieldTable:
 
 def _delivery_of(session: _Session, message: DeliveredMessage) -> Delivery:
     headers = message.header.properties.headers or {}
+    attempts = headers.get(ATTEMPTS)
     return Delivery(
         message.body,
         str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or ""),
-        _number(headers.get(ATTEMPTS)),
+        attempts if isinstance(attempts, int) else 0,
         str(headers.get(FIRST_FAILED_AT) or ""),
         str(headers.get(FORCE_HEADER) or ""),
-        _number(headers.get("x-delivery-count")),
+        returns_of(headers),
         (session, message),
     )
-
-
-def _number(header: object) -> int:
-    return header if isinstance(header, int) else 0
 
 
 def _copy_of(delivered: DeliveredMessage, headers: Headers) -> aio_pika.Message:
@@ -321,14 +320,6 @@ def _copy_of(delivered: DeliveredMessage, headers: Headers) -> aio_pika.Message:
     kept = {
         name: value
         for name, value in message.headers.items()
-        if not name.startswith(("x-death", "x-first-death-", "x-last-death-", "x-delivery-count"))
+        if not name.startswith(("x-death", "x-first-death-", "x-last-death-", RETURNS_HEADER))
     }
-    return aio_pika.Message(
-        message.body,
-        headers={**kept, **headers},
-        content_type=message.content_type,
-        message_id=message.message_id,
-        type=message.type,
-        app_id=message.app_id,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+    return copy_of(message, {**kept, **headers})

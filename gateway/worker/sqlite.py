@@ -19,6 +19,7 @@ from gateway.embedded import Database
 from gateway.publishers import FORCE_HEADER
 from gateway.worker.queue import (
     ATTEMPTS,
+    DEAD_SUFFIX,
     FIRST_FAILED_AT,
     DeclarationChanged,
     Delivery,
@@ -54,7 +55,7 @@ class SqliteQueue:
             visibility=visibility,
             is_alone=worker.ordered_by is not None,
         )
-        self._dead = SqliteConsumer(database, f"{worker.queue}.dead")
+        self._dead = SqliteConsumer(database, worker.queue + DEAD_SUFFIX)
         self._held: set[Row] = set()
         self._extending: asyncio.Task[None] | None = None
 
@@ -115,7 +116,7 @@ class SqliteQueue:
     async def bury(self, delivery: Delivery, headers: Headers) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._settle(
-            delivery, lambda row: self._consumer.move(row, f"{self._worker.queue}.dead", headers)
+            delivery, lambda row: self._consumer.move(row, self._worker.queue + DEAD_SUFFIX, headers)
         )
 
     async def hand_back(self, delivery: Delivery) -> None:
