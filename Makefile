@@ -90,7 +90,7 @@ lock = $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11
        --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 $(VENV)/.created:
-	sh -c "$$CREATE_VENV"
+	PYTHON="$(PYTHON)" scripts/create-venv $(VENV)
 	touch $@
 
 $(VENV)/.runtime: requirements/runtime.txt $(VENV)/.created
@@ -117,64 +117,4 @@ $(VENV)/.lock: $(VENV)/.created Makefile
 	touch $@
 
 services:
-	PATH="$(SERVER_PATH)" sh -c "$$FIND_SERVICES"
-
-define CREATE_VENV
-found=
-complete=
-for python in $${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3 python}; do
-    version=$$("$$python" -c 'import sys; assert sys.version_info >= (3, 11); print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
-    found=$${found:-$$version}
-    "$$python" -c 'import ensurepip, ssl, venv' 2>/dev/null && { complete=$$python; break; }
-done
-if [ -z "$$found" ]; then
-    echo "Python 3.11 or newer is needed and was not found; install it, or name it: make PYTHON=/path/to/python3 …" >&2
-    exit 1
-fi
-if [ -z "$$complete" ]; then
-    echo "Python $$found cannot make virtual environments here; on Debian and Ubuntu install it with: apt-get install python$$found-venv" >&2
-    exit 1
-fi
-echo "Making .venv with Python $$version …" >&2
-exec "$$complete" -m venv --clear $(VENV)
-endef
-
-# Installing a server must not start it: the tests run their own, on private ports.
-define APT_INSTALL
-set -e
-policy=/usr/sbin/policy-rc.d
-if [ ! -e $$policy ]; then
-    trap 'rm -f $$policy' EXIT
-    trap 'exit 1' HUP INT TERM
-    printf '#!/bin/sh\nexit 101\n' >$$policy
-    chmod 755 $$policy
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update || true
-apt-get -qq --yes --no-install-recommends -o Dpkg::Use-Pty=0 install "$$@"
-endef
-
-define FIND_SERVICES
-missing() {
-    for server in redis-server rabbitmq-server; do command -v $$server >/dev/null || printf ' %s' $$server; done
-}
-wanted=$$(missing)
-[ -n "$$wanted" ] || exit 0
-if ! command -v apt-get >/dev/null; then root=no
-elif [ "$$(id -u)" = 0 ]; then root=
-elif sudo -n true 2>/dev/null; then root="sudo -n"
-else root=no
-fi
-if [ "$$root" != no ]; then
-    echo "Installing$$wanted with apt-get …" >&2
-    log=$$(mktemp)
-    $$root sh -c "$$APT_INSTALL" sh $$wanted >"$$log" 2>&1 || cat "$$log" >&2
-    rm -f "$$log"
-    wanted=$$(missing)
-fi
-[ -n "$$wanted" ] || exit 0
-if [ "$$CI" = true ]; then then="the tests that need them will fail"; else then="the tests that need them are skipped"; fi
-echo "Not found:$$wanted. Until you install them ('apt-get install redis-server rabbitmq-server', 'brew install redis rabbitmq') $$then." >&2
-endef
-
-export PYTHON CREATE_VENV APT_INSTALL FIND_SERVICES
+	PATH="$(SERVER_PATH)" scripts/install-services
