@@ -73,4 +73,4 @@ def _read(request: RawRequest) -> Claim:
     candidates = [pair.partition(b"|")[2] for pair in pairs if b"|" in pair]
     if not candidates or not _PAYLOAD.fullmatch(payload) or _CHALLENGE.fullmatch(payload):
         raise SignatureRejected("signature_malformed")
-    return Claim([payload, payload + b"\n"], candidates, "sha1")
+    return Claim([payload, payload + b"\n"], candidates, "sha1", signed=payload.rstrip(b"\n"))

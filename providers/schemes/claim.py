@@ -33,14 +33,14 @@ class Claim(NamedTuple):
         candidates: the signatures that are shown.
         algorithm: the digest.
         moment: when it was signed, in Unix seconds, where that is signed.
-        is_body_bound: whether the body is among what was signed.
+        signed: what of it tells of the event (:attr:`providers.request.RawRequest.signed`).
     """
 
     messages: list[bytes]
     candidates: list[bytes]
     algorithm: str = "sha256"
     moment: float | None = None
-    is_body_bound: bool = True
+    signed: bytes | None = None
 
 
 class ClaimVerifier(StaticVerifier):
@@ -66,18 +66,18 @@ class ClaimVerifier(StaticVerifier):
         candidates = claim.candidates
         if self._encoding == "hex":
             candidates = [candidate.lower() for candidate in candidates]
-        matched, proven = -1, b""
+        matched = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             for message in claim.messages:
                 expected = write_hmac(self._keys[slot], message, claim.algorithm, self._encoding)
                 for candidate in candidates:
                     if hmac.compare_digest(expected, candidate):
-                        matched, proven = slot, expected
+                        matched = slot
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
         if claim.moment is not None:
             check_tolerance(claim.moment, now, self._tolerance)
-        request.signed = None if claim.is_body_bound else proven
+        request.signed = claim.signed
         return matched
 
 

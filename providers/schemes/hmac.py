@@ -130,6 +130,17 @@ class HmacSpec(SchemeSpec):
         """Whether the event id is among what is signed."""
         return "{id}" in self.signed
 
+    @property
+    def signs_body_as_it_came(self) -> bool:
+        """Whether the bytes of the body are signed, and not values or fields that were read from it."""
+        return "body" in template_fields(self.signed)
+
+    @property
+    def signs_attempts_alone(self) -> bool:
+        """Whether nothing is signed that tells one event from another but the moment."""
+        constant = {"timestamp", "secret", "method", "path", "url", "url:decoded"}
+        return constant.issuperset(template_fields(self.signed))
+
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
         return covers_headers(self.signed, names)
@@ -228,7 +239,7 @@ class HmacScheme:
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
         return isinstance(spec.header, str) and not (
-            spec.signs_secret or is_elsewhere or is_parsed or not spec.binds_body
+            spec.signs_secret or is_elsewhere or is_parsed or not spec.signs_body_as_it_came
         )
 
     @property

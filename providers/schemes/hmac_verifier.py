@@ -10,7 +10,7 @@ from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS
 from providers.schemes.layout import deliveries, place_reader
-from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, single
+from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, join_signed, single
 from providers.sources import Delivery
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class OddHmacVerifier(HmacVerifier):
         self._layout = scheme.layout
         self._needs_payload = scheme.needs_payload
         self._is_itemwise = scheme.is_itemwise
-        self._tells_signed = not spec.binds_body
+        self._tells_signed = not spec.signs_body_as_it_came
+        # A moment in the body is one of the event; one beside it is of the attempt.
+        self._keeps_moment = scheme.has_moment_in_body or spec.signs_attempts_alone
         self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
@@ -128,13 +130,15 @@ class OddHmacVerifier(HmacVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
-        request.signed = b"" if self._tells_signed else None
         if self._needs_payload:
-            slots = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
-            if not slots:
+            found = self._deliveries(request)
+            proofs = [self._prove(request, delivery, now) for delivery in found]
+            if not proofs:
                 raise SignatureRejected("signature_missing")
-            return slots[0]
-        matched = self._prove(request, None, now)
+            self._tell_signed(request, [signed for _, signed in proofs])
+            return proofs[0][0]
+        matched, signed = self._prove(request, None, now)
+        self._tell_signed(request, [signed])
         if self._timestamp and self._is_moment_late:
             # The body is proven by now, so that nothing forged is parsed for the moment in it.
             for delivery in self._deliveries(request):
@@ -144,35 +148,42 @@ class OddHmacVerifier(HmacVerifier):
     def _deliveries(self, request: RawRequest) -> list[Delivery]:
         return deliveries(self._layout, request, is_itemwise=self._is_itemwise)
 
-    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> int:
+    def _tell_signed(self, request: RawRequest, parts: list[bytes]) -> None:
+        if self._tells_signed:
+            request.signed = join_signed(parts)
+            request.signed_items = parts if self._is_itemwise else None
+
+    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> tuple[int, bytes]:
+        """The slot of the secret that matched, and what it has signed but for the moment."""
         timestamp = None if self._is_moment_late else self._timestamp
-        matched, matched_at = -1, 0.0
+        matched, matched_at, signed = -1, 0.0, b""
         for candidates, moment in self._readings(request, delivery):
             seconds = timestamp.read(moment) if timestamp else 0.0
             slot = self._match(request, delivery, candidates, moment)
             if slot >= 0:
                 matched, matched_at = slot, seconds
+                if self._tells_signed:  # without the secret
+                    kept = moment if self._keeps_moment else b""
+                    signed = self._render(request, kept, b"", delivery)
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
         if timestamp:
             timestamp.check(matched_at, now)
-        return matched
+        return matched, signed
 
     def _match(
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
     ) -> int:
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
-        matched, proven = -1, b""
+        found = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             key = self._keys[slot]
             text = self._render(request, moment, key, delivery) if self._signs_secret else message
             expected = self._encode(self._digest(key, text))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
-                    matched, proven = slot, expected
-        if matched >= 0 and request.signed is not None:
-            request.signed += proven  # and not the message, in which the secret may be
-        return matched
+                    found = slot
+        return found
 
     def _readings(self, request: RawRequest, delivery: Delivery | None) -> list[tuple[list[bytes], bytes]]:
         """Candidate signatures and the timestamp that they belong to, once for each group of them."""

@@ -83,7 +83,10 @@ class PaddleClassicVerifier(StaticVerifier):
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         fields = _read_form(request.body)
         signature = decode_signature(fields.pop(_FIELD, b"") or _missing())
-        return slot_of(self._keys, _ALGORITHM, signature, serialize(fields))
+        signed = serialize(fields)
+        slot = slot_of(self._keys, _ALGORITHM, signature, signed)
+        request.signed = signed
+        return slot
 
 
 def serialize(fields: Mapping[bytes, bytes]) -> bytes:

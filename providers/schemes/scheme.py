@@ -150,6 +150,11 @@ class SchemeSpec(BaseModel, ABC):
         return (WHOLE_BODY,) if self.is_body_bound else ()
 
     @property
+    def is_body_partly_signed(self) -> bool:
+        """Whether a body may hold data that nobody has signed beside data that is signed."""
+        return bool(self.signed_places) and WHOLE_BODY not in self.signed_places
+
+    @property
     def template(self) -> str:
         """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
         return "{body}"
@@ -204,6 +209,11 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
     if not value:
         raise SignatureRejected(missing)
     return value
+
+
+def join_signed(parts: Sequence[bytes]) -> bytes:
+    """What is signed in several parts as one, such that no two lists of parts give the same bytes."""
+    return parts[0] if len(parts) == 1 else b"".join([b"%d:%b" % (len(part), part) for part in parts])
 
 
 def longest_timestamp(units_per_second: int) -> int:

@@ -133,7 +133,9 @@ class SnsVerifier:
             raise SignatureRejected("claim_mismatch")
         signature = decode_signature(_text(message, "Signature").encode())
         keys = self._pinned or [self._key_at(_text(message, "SigningCertURL"), now)]
-        return slot_of(keys, algorithm, signature, signed)
+        slot = slot_of(keys, algorithm, signature, signed)
+        request.signed = signed
+        return slot
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`providers.schemes.scheme.Verifier.learn`."""

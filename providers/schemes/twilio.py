@@ -66,7 +66,7 @@ class TwilioScheme:
             kept = [part for part in query.split(b"&") if part and not part.startswith(b"bodySHA256=")]
             query = b"&".join([*kept, b"bodySHA256=" + hashlib.sha256(request.body).hexdigest().encode()])
             url = f"{url.partition('?')[0]}?{query.decode('latin-1')}"
-        message = url.encode("latin-1") + _form(request, query)
+        message = url.encode("latin-1") + (_form(request, query) or b"")
         signature = write_hmac(decode_secret(secret, "raw"), message, _algorithm(request), "base64")
         return Signed({_SIGNATURE: signature.decode()}, request.body, query)
 
@@ -74,18 +74,19 @@ class TwilioScheme:
 def _read(request: RawRequest) -> Claim:
     signature = single(request.headers, _SIGNATURE.lower().encode(), "signature_missing")
     form = _form(request, request.query)
-    return Claim([url + form for url in _spellings(request.url)], [signature], _algorithm(request))
+    messages = [url + (form or b"") for url in _spellings(request.url)]
+    return Claim(messages, [signature], _algorithm(request), signed=None if form is None else messages[0])
 
 
-def _form(request: RawRequest, query: bytes) -> bytes:
-    """What is signed after the address: the fields of a form; nothing when the address has the body's digest."""
+def _form(request: RawRequest, query: bytes) -> bytes | None:
+    """What is signed after the address: the fields of a form; None when the address has the body's digest."""
     digests = [value for name, value in read_pairs(query) if name == b"bodySHA256"]
     if len(digests) > 1:
         raise SignatureRejected("signature_ambiguous")
     if digests:
         if not hmac.compare_digest(hashlib.sha256(request.body).hexdigest().encode(), digests[0].lower()):
             raise SignatureRejected("signature_mismatch")
-        return b""
+        return None
     if not request.body:
         return b""
     return b"".join([name + value for name, value in sorted(set(read_form(request)))])
