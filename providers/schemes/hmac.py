@@ -25,7 +25,7 @@ from providers.schemes.scheme import (
     SchemeSpec,
     Signed,
 )
-from providers.schemes.template import Template, covers_headers, covers_url, template_fields
+from providers.schemes.template import Template, covers_headers, covers_url, places_in, template_fields
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from providers.secrets import SecretFormat, decode_secret
 
@@ -160,7 +160,7 @@ class HmacSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
         if self.binds_body:
             return super().signed_places
-        return [field for field in template_fields(self.signed) if field.startswith(("body:", "item:"))]
+        return places_in(self.signed)
 
     @property
     def template(self) -> str:
@@ -225,12 +225,16 @@ class HmacScheme:
         return draft.signed()
 
     @property
+    def places(self) -> list[str]:
+        """The places in the body, or in the events of its batch, that a verdict depends on."""
+        timestamp = listed(self.spec.timestamp.place) if self.spec.timestamp else []
+        named = [*places_in(self.spec.signed), *listed(self.spec.place), *timestamp]
+        return [place for place in named if is_in_body(place)]
+
+    @property
     def is_itemwise(self) -> bool:
         """Whether every event of a batch is signed by itself."""
-        places = listed(self.spec.place)
-        if self.spec.timestamp:
-            places = places + listed(self.spec.timestamp.place)
-        return self.template.is_itemwise or any(place.startswith("item:") for place in places)
+        return any(place.startswith("item:") for place in self.places)
 
     @property
     def is_plain(self) -> bool:
