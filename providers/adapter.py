@@ -76,6 +76,7 @@ class BoundAdapter:
         spec: what it is described by.
         needs_url: whether the signature covers the address that the sender called.
         signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
+        verifies_aside: whether :meth:`verify` may be called by another thread, since it remembers nothing.
         greeter: answers its sender's handshakes; None when it has none.
     """
 
@@ -101,6 +102,7 @@ class BoundAdapter:
         )
         is_awaiting = spec.enrols and not secrets
         self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
+        self.verifies_aside = isinstance(self._verifier, StaticVerifier)
         self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
         self._event_id = compile_sources(spec.event_id) if spec.event_id else None
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
