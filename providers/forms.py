@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -22,15 +23,17 @@ Fields: TypeAlias = dict[str, Part | list[Part]]
 """What a form holds by name; a list where a field is repeated."""
 
 
-def parse_form(body: bytes, content_type: bytes) -> Fields:
-    """The fields of a form of either kind.
+def parse_form(body: bytes, content_type: bytes, json_field: str | None = None) -> Fields:
+    """The fields of a form of either kind; ``json_field`` holds JSON, which is UTF-8 in any case.
+
+    What else is not UTF-8 is Latin-1, whatever is declared: what the same bytes mean never depends on an unsigned header.
 
     Raises:
-        MalformedRequest: it does not hold to its syntax, is not UTF-8, or is beyond the bounds of other forms.
+        MalformedRequest: it does not hold to its syntax, or is beyond the bounds of other forms.
     """
     if content_type.lower().startswith(b"multipart/"):
-        return _parse_multipart(body, content_type)
-    return _parse_urlencoded(body)
+        return _parse_multipart(body, content_type, json_field)
+    return _parse_urlencoded(body, json_field)
 
 
 def write_form(fields: Mapping[str, object], content_type: bytes) -> bytes:
@@ -55,23 +58,54 @@ def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
                 yield b"%b\r\n\r\n%b" % (head, str(value).encode())
 
 
-def _parse_urlencoded(body: bytes) -> Fields:
+def _parse_urlencoded(body: bytes, json_field: str | None) -> Fields:
     """The fields of an ``application/x-www-form-urlencoded`` body.
 
     Raises:
-        MalformedRequest: it is not UTF-8, or has more fields or longer names than forms have.
+        MalformedRequest: it is JSON, XML, a token or a form in parts, or has more fields or longer names than forms
+            have.
     """
+    if _IS_NO_FORM.match(body):
+        raise MalformedRequest("the body is declared a form, and is none")
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        pairs = _pairs_of(body, json_field)
     except ValueError as error:
-        raise MalformedRequest("the form is not UTF-8, or has too many fields") from error
+        raise MalformedRequest("the form has too many fields") from error
     fields: Fields = {}
     for name, value in pairs:
         _add(fields, name, value)
     return fields
 
 
-def _parse_multipart(body: bytes, content_type: bytes) -> Fields:
+_IS_NO_FORM = re.compile(
+    rb"[\x00-\x20\xef\xbb\xbf\xfe\xff]*+"  # white space, and marks of byte order
+    rb"(?:[{\[\"<]"  # objects, lists, texts, XML
+    rb"|(?:-?[0-9][0-9.eE+-]*+|true|false|null|[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+)\s*+\Z"
+    rb"|--[^\r\n=&]*+\r\n)"  # a form in parts
+)
+"""How bodies begin that are read in another way under another media type. Forms escape all but one of these letters,
+and no form is a number, a word or a token without a name, so that nothing that can be a form is refused."""
+
+
+def _pairs_of(body: bytes, json_field: str | None) -> list[tuple[str, str]]:
+    """The fields in their order, in UTF-8 where all of them are.
+
+    Raises:
+        ValueError: There are too many.
+    """
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except UnicodeDecodeError:
+        pairs = parse_qsl(
+            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=MAX_FIELDS
+        )
+        return [
+            (_decode(name.encode("latin-1")), _decode(value.encode("latin-1"), is_json=name == json_field))
+            for name, value in pairs
+        ]
+
+
+def _parse_multipart(body: bytes, content_type: bytes, json_field: str | None) -> Fields:
     """The fields of a ``multipart/form-data`` body; each of its files as an object.
 
     Raises:
@@ -82,8 +116,9 @@ def _parse_multipart(body: bytes, content_type: bytes) -> Fields:
     from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
 
     boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
-        raise MalformedRequest("a multipart form without a boundary")
+    # The body says itself by what its parts are separated: else whoever sends it again could choose another boundary.
+    if not boundary or not body.startswith(b"--%b" % boundary):
+        raise MalformedRequest("a multipart form that does not begin with its boundary")
     parts = _Parts()
     try:
         MultipartParser(
@@ -109,7 +144,8 @@ def _parse_multipart(body: bytes, content_type: bytes) -> Fields:
             raise MalformedRequest("a part of the form has no name")
         file_name = options.get(b"filename")
         if file_name is None:
-            _add(fields, _decode(name), _decode(content))
+            text = _decode(name)
+            _add(fields, text, _decode(content, is_json=text == json_field))
         else:
             _add(
                 fields,
@@ -168,8 +204,10 @@ def _add(fields: Fields, name: str, value: Part) -> None:
         fields[name] = [known, value]
 
 
-def _decode(text: bytes | bytearray) -> str:
+def _decode(text: bytes | bytearray, *, is_json: bool = False) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise MalformedRequest("the form is not UTF-8") from error
+        if is_json:
+            raise MalformedRequest("the JSON in the form is not UTF-8") from error
+        return text.decode("latin-1")

@@ -48,7 +48,7 @@ def test_what_pointers_lead_to_is_masked(pointers: list[str], event: Any, expect
     redaction = Redaction(pointers)
 
     assert expected == redaction.mask(event)
-    assert expected == json.loads(redaction.encode(before.encode()))
+    assert expected == json.loads(redaction.encode(before.encode())[0])
     assert before == json.dumps(event)
 
 
@@ -56,7 +56,7 @@ def test_what_the_parser_skips_over_does_not_go_out() -> None:
     """Of two members of one name the last one counts, and the first would still be in the sender's bytes."""
     data = b'{"a": {"email": "%b"}, "a": {"name": "x"}}' % HUSH.encode()
 
-    assert Redaction(["/a/email"]).encode(data) == b'{"a":{"name":"x"}}'
+    assert Redaction(["/a/email"]).encode(data) == (b'{"a":{"name":"x"}}', False)
 
 
 @pytest.mark.parametrize("pointer", ["", "a", "a/b", "/~2", "/a~", "item:/a", "/" + "a" * 256])
