@@ -30,6 +30,7 @@ from providers.spec import DeliverySpec, Reading
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 _UNNAMED = "application/octet-stream"
+_JSON_READINGS = frozenset({"json", "json_list"})
 _NO_CODINGS = frozenset({b"", b"identity"})
 
 
@@ -97,13 +98,14 @@ class Reader:
             return _EMPTY
         if b"content-encoding" in headers:
             _check_codings(headers.all(b"content-encoding"))
-        content_type = content_type_of(headers)
-        # What nearly all senders say is known as it stands.
-        reading = self._readings.get(content_type) or self._reading_of(content_type or b"")
-        if reading == "json":
-            return self._read_json(body, self._batch, content_type)
-        if reading == "json_list":
-            return self._read_json(body, [], content_type, is_list=True)
+        try:  # what nearly all senders say is known as it stands
+            content_type = headers.get(b"content-type")
+            reading = self._readings[content_type]
+        except (KeyError, MalformedRequest):
+            content_type = content_type_of(headers)
+            reading = self._reading_of(content_type or b"")
+        if reading in _JSON_READINGS:
+            return self._read_json(body, reading, content_type)
         if reading == "form":
             return self._read_form(body, content_type or b"")
         if reading == "jwt":
@@ -120,17 +122,20 @@ class Reader:
     def _named(self, content_type: bytes) -> str:
         return clean_attribute(content_type.decode("latin-1")) or self._default_type
 
-    def _read_json(
-        self, body: bytes, batch: list[str] | None, content_type: bytes | None, *, is_list: bool = False
-    ) -> Content:
+    def _read_json(self, body: bytes, reading: Reading, content_type: bytes | None) -> Content:
         """Read it as UTF-8, whatever is declared, unless it is in the other charset that is declared."""
+        batch = self._batch if reading == "json" else []
         try:
+            if batch is None and not self._tells_lists:
+                return Content(parse_json(body), body)
             content = self._of_json(body, batch)
+        except UnreadableNumber as error:
+            return Content(error.payload, body, None, None, is_readable=False)
         except MalformedJson as error:
             if content_type is not None and _names_other_charset(content_type):
                 raise UnsupportedMediaType from error
             raise
-        if self._tells_lists and _may_be_events(content.payload) is not is_list:
+        if self._tells_lists and _may_be_events(content.payload) is not (reading == "json_list"):
             raise MalformedRequest("a list of events is declared one event, or one event a list")
         return content
 

@@ -80,14 +80,11 @@ class Envelope:
         """The event, of CloudEvents type ``kind``.
 
         ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
-        is anything else and goes in as base64, or as JSON with the values masked; with an empty one there is none.
+        is anything else and goes in as base64; with an empty one there is none.
         """
         is_redacted = False
-        if self._redaction:
-            if media_type is None:
-                data, is_redacted = self._redaction.encode(data)
-            elif (masked := self._redaction.encode_other(data)) is not None:
-                data, media_type, is_redacted = masked, None, True
+        if self._redaction and media_type is None:
+            data, is_redacted = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,

@@ -51,7 +51,10 @@ def parse_json(body: bytes) -> Any:
         MalformedJson: It is not JSON, nested deeper than 100 levels, or large with an object of more than 10,000
             names.
     """
-    payload = load_json(body)
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise _fault_of(body, error) from error
     # Counting is an upper bound that costs next to nothing; only what exceeds it is looked at.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")

@@ -16,10 +16,7 @@ import msgspec
 import orjson
 import structlog
 
-from gateway.errors import MalformedJson
-from gateway.markup import parse_xml
 from gateway.payload import UnreadableNumber, load_json
-from providers import MalformedRequest
 from providers.sources import pointer_steps
 
 MASK = "***"
@@ -64,20 +61,11 @@ class Redaction:
         try:
             event, write = _read(data), _write
         except (msgspec.MsgspecError, ValueError):  # an integer of thousands of digits
-            event, write = _load(data), orjson.dumps
+            event, write = _rounded(data), orjson.dumps
         masked, met = self._mask(event)
         if self._unmet:
             self._watch(met)
         return write(masked), bool(met)
-
-    def encode_other(self, data: bytes) -> bytes | None:
-        """Return what is declared to be no JSON as JSON with the values masked; None where no pointer leads into it."""
-        try:
-            event = parse_xml(data) if data.lstrip()[:1] == b"<" else _load(data)
-        except (MalformedJson, MalformedRequest):
-            return None
-        masked, met = self._mask(event)
-        return _write(masked) if met else None
 
     def _mask(self, event: object) -> tuple[object, set[str]]:
         met = set()
@@ -98,9 +86,9 @@ class Redaction:
             self._unmet.clear()
 
 
-def _load(data: bytes | str) -> object:
+def _rounded(data: bytes) -> object:
     try:
-        return load_json(data.encode() if isinstance(data, str) else data)
+        return load_json(data)
     except UnreadableNumber as error:
         return error.payload
 

@@ -666,6 +666,14 @@ def warnings_of(folder: Path, text: str) -> list[str]:
     ("text", "expected"),
     [
         (GITHUB, []),
+        (github(events='[push, "pull_request.*", issues.opened, "*.created", "#"]'), []),
+        (github(adapter="stripe", events="[invoice.paid, invoice/paid]"), []),
+        (
+            github(events="[push, pull_requests.opened]"),
+            [
+                "providers.x.events.1: pull_requests.opened matches none of the 73 event types that are known of GitHub; did you mean pull_request.opened?"
+            ],
+        ),
         (github(secrets='["${SECRET}", "${OTHER}"]'), []),
         (
             GITHUB + '  x: {adapter: stripe, secrets: ["${OTHER}", "${SECRET}"]}\n',

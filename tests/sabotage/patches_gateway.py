@@ -266,22 +266,22 @@ GATEWAY = (
     Patch(
         "a body may be nested as deep as one likes",
         "gateway/payload.py",
-        "and is_deeper(payload, MAX_DEPTH):",
-        "and is_deeper(payload, 1000):",
+        "> MAX_DEPTH and _is_too_deep(payload):",
+        "> 1000 and _is_too_deep(payload):",
         "tests/gateway/test_payload.py::test_nesting_is_bounded",
     ),
     Patch(
         "NaN is a number",
         "gateway/payload.py",
-        "payload = orjson.loads(body)",
-        'payload = __import__("json").loads(body)',
+        "return orjson.loads(body)\n    except orjson.JSONDecodeError as error:\n        raise _fault_of",
+        'return __import__("json").loads(body)\n    except orjson.JSONDecodeError as error:\n        raise _fault_of',
         "tests/gateway/test_payload.py::test_what_is_not_json_to_the_letter_is_refused",
     ),
     Patch(
         "a compressed body is read as it is",
         "gateway/content.py",
-        'if b"content-encoding" in headers and',
-        'if b"x-content-encoding" in headers and',
+        'if b"content-encoding" in headers:',
+        'if b"x-content-encoding" in headers:',
         "tests/gateway/test_payload.py::test_anything_else_is_not_read",
     ),
     Patch(
@@ -379,8 +379,8 @@ GATEWAY = (
     Patch(
         "a form has as many fields as it likes",
         "providers/forms.py",
-        "max_num_fields=MAX_FIELDS",
-        "max_num_fields=None",
+        'errors="strict", max_num_fields=MAX_FIELDS',
+        'errors="strict", max_num_fields=None',
         "tests/gateway/test_hostile_bodies.py::test_a_hostile_form_is_refused",
     ),
     Patch(
@@ -569,8 +569,8 @@ GATEWAY = (
     ),
     Patch(
         "an event type goes into the routing key as it is",
-        "gateway/event.py",
-        'return _NOT_IN_KEYS.sub(".", event_type)',
+        "gateway/topics.py",
+        'return _BETWEEN_WORDS.sub(".", event_type).strip(".") or _digest_of(event_type)',
         "return event_type",
         "tests/gateway/test_event.py::test_event_types_in_routing_keys_have_no_special_characters",
     ),
