@@ -35,6 +35,7 @@ from gateway.redaction import Redaction
 from gateway.schemas import AdapterSchemas, Catalogue, load_file
 from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
+from gateway.topics import key_pattern
 from gateway.webhooks import Webhooks
 from providers.adapter import Adapter
 
@@ -227,7 +228,9 @@ def _endpoint(
     adapter = adapter_of(provider)
     server, success = config.server, adapter.spec.success
     hidden = [*adapter.spec.redact, *provider.redact]
-    redaction = Redaction(hidden) if hidden else None
+    if provider.redact and adapter.spec.form_xml:
+        hidden.append(f"/{adapter.spec.form_xml}")  # what is masked in the document stands there in base64
+    redaction = Redaction(hidden, provider.redact, name) if hidden else None
     deadline = deadline_of(config, adapter)
     return Endpoint(
         name=name,
@@ -237,11 +240,11 @@ def _endpoint(
             provider.handshake_token_text(),
             redaction.mask if redaction else None,
         ),
-        reader=Reader(adapter.spec),
+        reader=Reader(adapter.spec, is_body_signed=adapter.spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
-        events=tuple(provider.events),
+        events=tuple(map(key_pattern, provider.events)),
         rejects_invalid=provider.on_invalid == "reject",
         max_body=provider.max_body or server.max_body,
         deadline=deadline,

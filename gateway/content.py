@@ -1,28 +1,34 @@
-"""What a verified delivery carries: which media types are read, and what becomes of each."""
+"""What a verified delivery carries: which media types are read, and how.
+
+The media type stands in a header that hardly any signature covers, so that whoever saw a delivery can send its body
+again under another one. Therefore no body has two readings: what is JSON, XML, a token or a form in parts is none of
+the others, whatever it is declared, and a text is none of those that the sender has besides.
+"""
 
 from __future__ import annotations
 
 import base64
-import logging
 import re
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
 from gateway.batches import Item, split
-from gateway.errors import UnsupportedMediaType
+from gateway.errors import MalformedJson, UnsupportedMediaType
 from gateway.markup import parse_xml
-from gateway.payload import parse_json
+from gateway.payload import UnreadableNumber, parse_json
 from providers import Headers, MalformedRequest
 from providers.forms import parse_form
 from providers.identity import clean_attribute
+from providers.media import content_type_of
 from providers.sources import pointer_steps
 from providers.spec import DeliverySpec, Reading
 
-# A request is one line in the log; the parser of forms would write another one for what it raises.
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 _UNNAMED = "application/octet-stream"
+_JSON_READINGS = frozenset({"json", "json_list"})
+_NO_CODINGS = frozenset({b"", b"identity"})
 
 
 class Content(NamedTuple):
@@ -33,12 +39,14 @@ class Content(NamedTuple):
         data: the bytes that become the event's data; empty where there is no body.
         media_type: theirs; None for JSON, empty where there is no body.
         items: the events in it, where it is a list of them.
+        is_readable: False where it has a number that most readers of JSON refuse.
     """
 
     payload: Any
     data: bytes
     media_type: str | None = None
     items: list[Item] | None = None
+    is_readable: bool = True
 
 
 _EMPTY = Content(None, b"", "")
@@ -49,16 +57,20 @@ class Reader:
 
     Args:
         spec: what they may be.
+        is_body_signed: whether the signature covers the body; else what is declared is worth as much as what is sent.
     """
 
-    def __init__(self, spec: DeliverySpec) -> None:
+    def __init__(self, spec: DeliverySpec, *, is_body_signed: bool = True) -> None:
         first = next(iter(spec.content))
         self._default_type = _UNNAMED if "*" in first else first
         self._form_json = spec.form_json
-        self._needs_form_json = spec.needs_form_json
+        self._form_begins = tuple(f"{name}=".encode() for name in spec.form_begins)
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = pointer_steps(spec.batch) if spec.batch else None
+        readings = frozenset(spec.content.values()) if is_body_signed else frozenset[Reading]()
+        self._beside_text = readings & _LOOKS_LIKE.keys()
+        self._tells_lists = {"json", "json_list"} <= readings and self._batch != []
         self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
         self._patterns: list[tuple[re.Pattern[bytes], Reading]] = []
         for media_type, reading in spec.content.items():
@@ -70,67 +82,138 @@ class Reader:
                 self._readings |= {name: reading, name + b"; charset=utf-8": reading}
 
     def read(self, headers: Headers, body: bytes) -> Content:
-        """What is in a body; compressed ones are never inflated.
+        """Return what is in a body; compressed ones are never inflated.
 
         Raises:
-            UnsupportedMediaType: it is compressed, or in a type or charset that is not read.
-            MalformedRequest: a header that describes it stands there twice, or it is a broken form or broken XML.
-            MalformedJson: it is broken JSON.
-            BodyTooLarge: it is a list of too many events.
+            UnsupportedMediaType: It is compressed, in a type that is not read, or in another charset than UTF-8.
+            MalformedRequest: Two headers describe it in two ways, it is a broken form or broken XML, or it is of
+                another kind than it is declared.
+            MalformedJson: It is broken JSON.
+            BodyTooLarge: It is a list of too many events.
         """
         if self._is_empty_allowed and not body:
             return _EMPTY
-        if b"content-encoding" in headers and headers.get(b"content-encoding") != b"identity":
-            raise UnsupportedMediaType
-        content_type = headers.get(b"content-type")
-        # What nearly all senders say is known as it stands.
-        reading = self._readings.get(content_type) or self._reading_of(content_type or b"")
-        if reading == "json":
-            return self._of_json(body, self._batch)
-        if reading == "json_list":
-            return self._of_json(body, [])
+        if b"content-encoding" in headers:
+            _check_codings(headers.all(b"content-encoding"))
+        try:  # what nearly all senders say is known as it stands
+            content_type = headers.get(b"content-type")
+            reading = self._readings[content_type]
+        except (KeyError, MalformedRequest):
+            content_type = content_type_of(headers)
+            reading = self._reading_of(content_type or b"")
+        if reading in _JSON_READINGS:
+            return self._read_json(body, reading, content_type)
         if reading == "form":
             return self._read_form(body, content_type or b"")
         if reading == "jwt":
             return self._of_json(_claims_of(body), self._batch)
-        media_type = clean_attribute((content_type or b"").decode("latin-1")) or self._default_type
-        return Content(parse_xml(body) if reading == "xml" else None, body, media_type)
+        if reading == "xml":
+            stated = content_type or b""
+            if _names_other_charset(stated):  # which is not looked at: a document says its own
+                stated = stated.partition(b";")[0]
+            return Content(parse_xml(body), body, self._named(stated))
+        if self._beside_text:
+            _check_text(body, self._beside_text)
+        return Content(None, body, self._named(content_type or b""))
+
+    def _named(self, content_type: bytes) -> str:
+        return clean_attribute(content_type.decode("latin-1")) or self._default_type
+
+    def _read_json(self, body: bytes, reading: Reading, content_type: bytes | None) -> Content:
+        """Read it as UTF-8, whatever is declared, unless it is in the other charset that is declared."""
+        batch = self._batch if reading == "json" else []
+        try:
+            if batch is None and not self._tells_lists:
+                return Content(parse_json(body), body)
+            content = self._of_json(body, batch)
+        except UnreadableNumber as error:
+            return Content(error.payload, body, None, None, is_readable=False)
+        except MalformedJson as error:
+            if content_type is not None and _names_other_charset(content_type):
+                raise UnsupportedMediaType from error
+            raise
+        if self._tells_lists and _may_be_events(content.payload) is not (reading == "json_list"):
+            raise MalformedRequest("a list of events is declared one event, or one event a list")
+        return content
 
     def _of_json(self, data: bytes, batch: list[str] | None) -> Content:
-        payload = parse_json(data)
+        try:
+            payload, is_readable = parse_json(data), True
+        except UnreadableNumber as error:
+            payload, is_readable = error.payload, False
         if batch is None:
-            return Content(payload, data)
-        return Content(payload, data, None, split(payload, data, batch))
+            return Content(payload, data, None, None, is_readable)
+        return Content(payload, data, None, split(payload, data, batch), is_readable)
 
     def _read_form(self, body: bytes, content_type: bytes) -> Content:
-        fields = parse_form(body, content_type)
+        if self._form_begins and not body.startswith(self._form_begins):
+            raise MalformedRequest("a form that does not begin as those of its sender")
+        fields = parse_form(body, content_type, self._form_json)
         if self._form_xml:
             fields |= _xml_in(fields.get(self._form_xml))
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
-            if self._needs_form_json:
-                raise UnsupportedMediaType
             return Content(fields, orjson.dumps(fields))
         if not isinstance(text, str):
             raise MalformedRequest("the field that holds JSON is repeated, or a file")
+        if self._form_begins and not body.startswith(f"{self._form_json}=".encode()):
+            raise MalformedRequest("the field that holds JSON is not the first")
         return self._of_json(text.encode(), self._batch)
 
     def _reading_of(self, content_type: bytes) -> Reading:
-        """How a body of a type that is written in another way, or matches a pattern, is read.
+        """Find how a body of a type is read that is written in another way, or matches a pattern.
 
         Raises:
-            UnsupportedMediaType: it is not.
+            UnsupportedMediaType: It is not.
         """
-        media_type, _, parameters = content_type.lower().partition(b";")
-        media_type = media_type.strip()
+        media_type = content_type.partition(b";")[0].strip().lower()
         reading = self._readings.get(media_type) or next(
             (reading for pattern, reading in self._patterns if pattern.fullmatch(media_type)), None
         )
         if reading is None:
             raise UnsupportedMediaType
-        if reading != "text":  # whose bytes nobody looks at
-            _check_charset(parameters)
         return reading
+
+
+def _may_be_events(payload: object) -> bool:
+    return type(payload) is list and (not payload or dict in map(type, payload))
+
+
+def _check_codings(values: Collection[bytes]) -> None:
+    """Refuse what would have to be inflated; no coding is one as well, in each way in which it is written.
+
+    Raises:
+        UnsupportedMediaType: It is compressed, or something unknown was done to it.
+    """
+    if any(coding.strip().lower() not in _NO_CODINGS for value in values for coding in value.split(b",")):
+        raise UnsupportedMediaType
+
+
+def _check_text(body: bytes, readings: Collection[Reading]) -> None:
+    """Refuse a text that has a meaning under another of its sender's media types.
+
+    Raises:
+        MalformedRequest: It has one.
+    """
+    if any(_LOOKS_LIKE[reading].match(body) for reading in readings):
+        raise MalformedRequest("the body is declared a text, and is none")
+
+
+_JSON = re.compile(rb'\s*+(?:[{\["]|(?:-?[0-9][0-9.eE+-]*+|true|false|null)\s*+\Z)')
+_TOKEN = re.compile(rb"\s*+[A-Za-z0-9_-]++\.([A-Za-z0-9_-]++)\.[A-Za-z0-9_-]*+\s*+\Z")
+_LOOKS_LIKE: Mapping[Reading, re.Pattern[bytes]] = {
+    "json": _JSON,
+    "json_list": _JSON,
+    "jwt": _TOKEN,
+    "xml": re.compile(rb"[\s\xef\xbb\xbf\xfe\xff\0]*+<"),
+}
+
+
+def _names_other_charset(content_type: bytes) -> bool:
+    """Whether a charset is declared that is not UTF-8."""
+    parameters = content_type.lower().replace(b'"', b"").split(b";")[1:]
+    pairs = (parameter.strip().partition(b"=") for parameter in parameters)
+    return any(name == b"charset" and value not in {b"utf-8", b"utf8"} for name, _, value in pairs)
 
 
 def _xml_in(text: object) -> dict[str, Any]:
@@ -142,21 +225,15 @@ def _xml_in(text: object) -> dict[str, Any]:
 
 
 def _claims_of(token: bytes) -> bytes:
-    """The claims in a token whose signature is verified.
+    """Return the claims in a token whose signature is verified.
 
     Raises:
-        MalformedRequest: it is none.
+        MalformedRequest: It is no token.
     """
-    _, _, rest = token.strip().partition(b".")
-    claims = rest.partition(b".")[0]
+    match = _TOKEN.match(token)
+    if match is None:
+        raise MalformedRequest("the body is no token")
     try:
-        return base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4))
+        return base64.urlsafe_b64decode(match[1] + b"=" * (-len(match[1]) % 4))
     except ValueError as error:
         raise MalformedRequest("the body is no token") from error
-
-
-def _check_charset(parameters: bytes) -> None:
-    for parameter in parameters.replace(b'"', b"").split(b";"):
-        name, _, value = parameter.strip().partition(b"=")
-        if name == b"charset" and value not in {b"utf-8", b"utf8"}:
-            raise UnsupportedMediaType

@@ -28,7 +28,7 @@ class Endpoint:
         schemas: what its events are held to.
         envelope: makes its events.
         metrics: its counters.
-        events: patterns of the event types to publish; empty for all.
+        events: patterns of the event types to publish, as routing keys spell them; empty for all.
         rejects_invalid: whether a genuine event that is against its schema is refused, not quarantined.
         max_body: the largest body, in bytes.
         deadline: seconds from the head of a request to its answer.
@@ -72,5 +72,5 @@ class Endpoint:
         return greeting
 
     def wants(self, event_type: str) -> bool:
-        """Whether events of this type are to be published."""
+        """Whether events of this type, spelt as in routing keys, are to be published."""
         return not self.events or any(matches(pattern, event_type) for pattern in self.events)

@@ -5,24 +5,19 @@ Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/forma
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from urllib.parse import quote
 
 import orjson
 
 from gateway.redaction import Redaction
+from gateway.topics import key_segment
 from providers.identity import Identity
 
 MAX_ROUTING_KEY = 255
+"""Bytes of a routing key, and of a CloudEvents ``type``: both are short strings of AMQP."""
+
 _REMEMBERED_TYPES = 1024  # senders have a few event types, but could make up any number
-
-_NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_.-]")
-
-
-def key_segment(event_type: str) -> str:
-    """An event type as part of a routing key: others than ``[A-Za-z0-9_.-]`` become dots."""
-    return _NOT_IN_KEYS.sub(".", event_type)
 
 
 class Envelope:
@@ -47,11 +42,16 @@ class Envelope:
         names = self._names.get(event_type)
         if names is None:
             segment = key_segment(event_type)
-            names = f"{self.provider}.{segment}"[:MAX_ROUTING_KEY], f"com.{self._adapter}.{segment}"
+            names = _cut(f"{self.provider}.{segment}"), _cut(f"com.{self._adapter}.{segment}")
             if len(self._names) >= _REMEMBERED_TYPES:
                 self._names.clear()
             self._names[event_type] = names
         return names
+
+    def word_of(self, event_type: str) -> str:
+        """The event type as it is spelt in routing keys and in all that people read."""
+        routing_key, _ = self.names_of(event_type)
+        return routing_key[len(self.provider) + 1 :]
 
     def source_of(self, identity: Identity) -> str:
         """The CloudEvents ``source``: the provider's own convention, else its key and the account."""
@@ -82,8 +82,9 @@ class Envelope:
         ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
         is anything else and goes in as base64; with an empty one there is none.
         """
+        is_redacted = False
         if self._redaction and media_type is None:
-            data = self._redaction.encode(data)
+            data, is_redacted = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
             "specversion": "1.0",
             "id": event_id,
@@ -103,7 +104,7 @@ class Envelope:
             "account": identity.account,
             "actor": identity.actor,
             "summary": identity.summary,
-            "redacted": True if self._redaction else None,
+            "redacted": True if is_redacted else None,
             "replaysuspected": True if is_replay_suspected else None,
             "traceparent": traceparent,
         }
@@ -115,6 +116,10 @@ class Envelope:
             return orjson.dumps(attributes)
         attributes["datacontenttype"] = media_type
         return b'%b,"data_base64":"%b"}' % (orjson.dumps(attributes)[:-1], b64encode(data))
+
+
+def _cut(name: str) -> str:
+    return name[:MAX_ROUTING_KEY].rstrip(".")
 
 
 _URI_SAFE = "!#$%&'()*+,/:;=?@[]~"

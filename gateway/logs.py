@@ -17,6 +17,7 @@ import structlog
 from structlog.typing import EventDict
 
 from gateway.sink import Sink
+from gateway.terminal import printable
 from providers.times import rfc3339_milliseconds
 
 _LAST_LINES = 1.0  # seconds for them to be written when the process ends
@@ -76,6 +77,14 @@ def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
+    """What senders wrote must not move the cursor of whoever reads along; tracebacks keep their lines."""
+    return {
+        name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value
+        for name, value in fields.items()
+    }
+
+
 def silence_logs() -> None:
     """For commands that say themselves what there is to say."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
@@ -99,6 +108,7 @@ def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
         structlog.configure(
             processors=[
                 _drop_absent,
+                _make_printable,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
                 structlog.dev.ConsoleRenderer(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.payload import MAX_DEPTH
 from providers import MalformedRequest
-
-MAX_DEPTH = 32
-"""Levels of elements, as of objects in JSON."""
 
 MAX_ELEMENTS = 10_000
 """Elements of a document."""

@@ -27,9 +27,9 @@ from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
 from gateway.exchange import Exchange
-from gateway.payload import traceparent_of
+from gateway.payload import is_readable_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from gateway.validation import NO_OBJECT, UNKNOWN, UNTYPED, Validation, judge
+from gateway.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
 from providers import Identity, Rejection, VerifiedRequest
 from providers.greeting import Greeting
 from providers.schemes.scheme import LARGE, KeyNeeded, KeyRequest
@@ -79,12 +79,14 @@ class Batch(NamedTuple):
         payload: its parsed body.
         items: the events in it.
         received_at: when it came, in Unix seconds.
+        is_readable: False where one of them has a number that most readers of JSON refuse.
     """
 
     request: VerifiedRequest
     payload: object
     items: list[Item]
     received_at: float
+    is_readable: bool = True
 
 
 class Later:
@@ -190,16 +192,18 @@ class Pipeline:
             exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
             exchange.events = len(items)
             exchange.request.body = verified.body = b""  # the items have it
-            return Batch(verified, payload, items, now) if items else Outcome.IGNORED
+            return Batch(verified, payload, items, now, content.is_readable) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
-        exchange.event_type = identity.event_type
+        exchange.event_type = endpoint.envelope.word_of(identity.event_type)
         exchange.event_id = event_id = identity.event_id or _made_up_id(
             endpoint, verified.body, identity.event_type
         )
-        if not endpoint.wants(identity.event_type):
+        if not endpoint.wants(exchange.event_type):
             endpoint.metrics.count_event(Outcome.IGNORED)
             return Outcome.IGNORED
-        validation = _validate(endpoint, identity, payload, is_json=content.media_type is None)
+        validation = _validate(
+            endpoint, identity, payload, is_json=content.media_type is None, is_readable=content.is_readable
+        )
         return Event(
             event_id, verified, identity, validation, now, content.data, content.media_type, verified.signed
         )
@@ -232,7 +236,7 @@ class Pipeline:
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
             identity = endpoint.adapter.identify(request, batch.payload, item)
-            if not endpoint.wants(identity.event_type):
+            if not endpoint.wants(endpoint.envelope.word_of(identity.event_type)):
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
@@ -243,7 +247,8 @@ class Pipeline:
                 tally[Outcome.DUPLICATE] += 1
                 endpoint.metrics.count_event(Outcome.DUPLICATE)
                 continue
-            validation = _validate(endpoint, identity, item, is_item=True)
+            is_readable = batch.is_readable or is_readable_json(data)
+            validation = _validate(endpoint, identity, item, is_item=True, is_readable=is_readable)
             # With the place in it: else all events under one signature would look like replays of the first.
             signed = None if request.signed is None else b"%b:%d" % (request.signed, place)
             events[event_id] = Event(
@@ -378,14 +383,22 @@ def _digest(content: bytes) -> str:
 
 
 def _validate(
-    endpoint: Endpoint, identity: Identity, payload: object, *, is_json: bool = True, is_item: bool = False
+    endpoint: Endpoint,
+    identity: Identity,
+    payload: object,
+    *,
+    is_json: bool = True,
+    is_item: bool = False,
+    is_readable: bool,
 ) -> Validation:
     """What the schemas say; of what is not JSON, nothing.
 
     Raises:
         SchemaMismatch: they are broken, and such events are refused.
     """
-    if is_item and type(payload) is not dict:
+    if not is_readable:
+        validation = UNREADABLE
+    elif is_item and type(payload) is not dict:
         validation = NO_OBJECT
     elif not identity.is_typed:
         validation = UNTYPED

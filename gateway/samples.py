@@ -97,7 +97,9 @@ def stated(media_type: str) -> str:
 def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
-        for media_type, reading in content.items():
+        for media_type, stated_reading in content.items():
+            # One event is read alike where a list of them could come.
+            reading: Reading = "json" if stated_reading == "json_list" else stated_reading
             if reading == wanted:
                 return stated(media_type), reading
     return next(iter(content.items()))

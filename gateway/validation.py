@@ -22,6 +22,7 @@ class Validation(NamedTuple):
 
 UNKNOWN = Validation(None, None)
 UNTYPED = Validation(None, "/: the event type is missing")
+UNREADABLE = Validation(None, "/: it has a number that no reader of JSON takes")
 NO_OBJECT = Validation(None, "/: the event is not an object")
 
 

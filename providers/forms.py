@@ -60,6 +60,16 @@ _OPTION = re.compile(
 )
 
 
+_IS_NO_FORM = re.compile(
+    rb"[\x00-\x20\xef\xbb\xbf\xfe\xff]*+"  # white space, and marks of byte order
+    rb"(?:[{\[\"<]"  # objects, lists, texts, XML
+    rb"|(?:-?[0-9][0-9.eE+-]*+|true|false|null|[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+)\s*+\Z"
+    rb"|--[^\r\n=&]*+\r\n)"  # a form in parts
+)
+"""How bodies begin that are read in another way under another media type. Forms escape all but one of these letters,
+and no form is a number, a word or a token without a name, so that nothing that can be a form is refused."""
+
+
 def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | None = None) -> list[Pair]:
     """The names and values in a query or an urlencoded form, in their order; empty values count.
 
@@ -93,11 +103,16 @@ def unquote(text: bytes) -> bytes:
     return b"".join(map(_unquote_piece, _pieces(text)))
 
 
-def parse_form(body: bytes, content_type: bytes, *, names: Collection[str] | None = None) -> Fields:
-    """The fields of a form of either kind; only those called ``names`` where these are given.
+def parse_form(
+    body: bytes, content_type: bytes, json_field: str | None = None, *, names: Collection[str] | None = None
+) -> Fields:
+    """Parse a form of either kind; only the fields called ``names`` where these are given.
+
+    ``json_field`` holds JSON, which is UTF-8 in any case. What else is not UTF-8 is Latin-1, whatever is declared: what
+    the same bytes mean never depends on a header that is not signed.
 
     Raises:
-        MalformedRequest: it does not hold to its syntax, is not UTF-8, or is beyond the bounds of other forms.
+        MalformedRequest: it is no form of this kind, or is beyond the bounds of other forms.
     """
     fields: Fields = {}
     if content_type.lower().startswith(b"multipart/"):
@@ -105,12 +120,15 @@ def parse_form(body: bytes, content_type: bytes, *, names: Collection[str] | Non
             label, file_name = _read_part_head(head)
             name = _decode_name(label)
             if names is None or name in names:
-                _add(fields, name, _decode(content) if file_name is None else _file(file_name, content))
-    else:
-        for label, value in _split(body, MAX_FIELDS):
-            name = _decode_name(unquote(label))
-            if names is None or name in names:
-                _add(fields, name, _decode(unquote(value)))
+                text = _decode(content, is_json=name == json_field) if file_name is None else _file(file_name, content)
+                _add(fields, name, text)
+        return fields
+    if _IS_NO_FORM.match(body):
+        raise MalformedRequest("the body is declared a form, and is none")
+    for label, value in _split(body, MAX_FIELDS):
+        name = _decode_name(unquote(label))
+        if names is None or name in names:
+            _add(fields, name, _decode(unquote(value), is_json=name == json_field))
     return fields
 
 
@@ -304,8 +322,10 @@ def _decode_name(name: bytes) -> str:
     return text
 
 
-def _decode(text: bytes) -> str:
+def _decode(text: bytes, *, is_json: bool = False) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise MalformedRequest("the form is not UTF-8") from error
+        if is_json:
+            raise MalformedRequest("the JSON in the form is not UTF-8") from error
+        return text.decode("latin-1")

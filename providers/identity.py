@@ -15,12 +15,11 @@ from providers.sources import INTEGER_LIMIT
 from providers.times import rfc3339_milliseconds, rfc3339_seconds
 
 UNKNOWN_TYPE = "unknown"
-"""The event type of a delivery that does not say its type, or says one that cannot be a routing key."""
+"""The event type of a delivery that does not say its type, or says what is no line of text."""
 
 MAX_ATTRIBUTE = 255
 _EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
-_EVENT_TYPE = re.compile(r"[ -~]{1,128}", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
 _LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
 
@@ -67,9 +66,13 @@ def clean_event_id(value: object) -> str:
 
 
 def clean_event_type(value: object) -> str | None:
-    """An event type as text of up to 128 printable ASCII characters, or None when it cannot be one."""
+    """An event type in any alphabet as one line of at most 255 bytes of UTF-8, or None when it cannot be one."""
     text = _text(value)
-    return text if type(text) is str and _EVENT_TYPE.fullmatch(text) else None
+    if type(text) is not str:
+        return None
+    if not (text.isascii() and text.isprintable()):
+        text = _CONTROL.sub(" ", text)
+    return text if text.strip() and len(text.encode()) <= MAX_ATTRIBUTE else None
 
 
 def clean_attribute(value: object) -> str | None:

@@ -34,6 +34,9 @@ _SOURCE = re.compile(
 _POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
+EXACT_LIMIT = 2**53
+"""From here on a double stands for several integers, and two ids would have one text."""
+
 INTEGER_LIMIT = 10**255
 """Larger ones are no text: nothing that is published is as long, and str() of one of 4300 digits raises."""
 
@@ -178,8 +181,12 @@ def text_of(value: object) -> str | None:
     """A text, number or truth value as the text that JSON has for it; None for anything else."""
     if type(value) is bool:
         return "true" if value else "false"
-    if type(value) is str or type(value) is float:
-        return str(value)
+    if type(value) is str:
+        return value
+    if (
+        type(value) is float
+    ):  # an integer of more than 64 bits is one as well, and has lost digits that may matter
+        return str(value) if abs(value) < EXACT_LIMIT else None
     if type(value) is int:
         return str(value) if abs(value) < INTEGER_LIMIT else None
     return None
@@ -232,7 +239,13 @@ def _first_container(value: object) -> str | None:
 
 
 def _decode(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
+    """The text of a header field: UTF-8, which senders write today, else Latin-1, which HTTP had once."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def resolve(document: object, steps: list[str]) -> object:

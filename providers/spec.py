@@ -69,8 +69,10 @@ class DeliverySpec(IdentitySpec):
         description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
-    needs_form_json: bool = Field(
-        default=False, description="Whether a form without that field is none of its sender's."
+    form_begins: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]] = Field(
+        [],
+        max_length=16,
+        description="The fields of which a form has one first; a form that begins otherwise is none of its sender's.",
     )
     form_xml: str | None = Field(
         None,
@@ -144,6 +146,14 @@ class AdapterSpec(DeliverySpec):
         if isinstance(self.signature, HmacSpec) and self.signature.signs_id and self._id_header is None:
             raise ValueError(
                 "{id} in signed needs event_id: header:NAME, since nothing is parsed before it is verified"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _readings_can_be_told_apart(self) -> AdapterSpec:
+        if self.signature.is_body_bound and {"form", "text"} <= set(self.content.values()):
+            raise ValueError(
+                "content has a form and a text, which nothing signed tells apart; configure two providers instead"
             )
         return self
 

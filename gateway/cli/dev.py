@@ -27,6 +27,7 @@ from gateway.logs import configure_logs
 from gateway.samples import load_sample, sample_names
 from gateway.server import running
 from gateway.simulator import Simulator
+from gateway.terminal import one_line
 from gateway.tracing import tracing
 from providers.secrets import SecretFormatError
 
@@ -88,7 +89,7 @@ async def _work(
                 async for body in events:
                     typer.echo(f"worker got  {describe(body)}")
         except OSError as error:
-            typer.echo(f"worker lost the broker, trying again: {error}")
+            typer.echo(f"worker lost the broker, trying again: {one_line(error)}")
             await asyncio.sleep(_TRY_AGAIN_AFTER)
 
 

@@ -15,6 +15,7 @@ from gateway.config import Config, ProviderConfig
 from gateway.config.loader import adapter_of
 from gateway.errors import OperatorError
 from gateway.explain import Capture, Case, explain, read_capture
+from gateway.terminal import printable
 from providers import RawRequest
 
 _PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")
@@ -35,7 +36,7 @@ def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | 
     explanation = explain(_case(config, path, name, capture), time.time(), moment)
     typer.echo(f"{name}: {len(capture.body)} bytes for adapter {config.providers[name].adapter}")
     for line in explanation.lines:
-        typer.echo(line)
+        typer.echo(printable(line, keep="\n"))
     if not explanation.is_verified:
         raise typer.Exit(1)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
+from msgspec import MsgspecError
 
 from gateway.cli.runtime import events, load_without_secrets
 from gateway.config import Config
@@ -19,9 +21,8 @@ from gateway.errors import OperatorError
 from gateway.holding import Held, Holding, open_holding
 from gateway.holding.held import Selection
 from gateway.logs import silence_logs
+from gateway.terminal import one_line, printable
 from gateway.worker.queue import ATTEMPTS
-
-_NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
 
 def load_quietly(path: Path) -> Config:
@@ -59,8 +60,7 @@ async def show_held(config: Config, queue: str, event_id: str) -> None:
     async with open_holding(config, queue) as holding:
         async for held in chosen(holding, selection):
             count += 1
-            shown = {"routing_key": held.routing_key, "headers": dict(held.headers), **_content(held)}
-            typer.echo(_readable(json.dumps(shown, indent=2, ensure_ascii=False, default=str)))
+            typer.echo(printable(_in_full(held), keep="\n"))
     expect_found(queue, selection, count)
 
 
@@ -83,8 +83,8 @@ def describe(held: Held, why: str | None = None) -> str:
     """An event in one line, with what is wrong with it, or with ``why``."""
     attempts = held.headers.get(ATTEMPTS)
     tried = "" if attempts is None else f"{attempts} attempt{'' if attempts == 1 else 's'}"
-    parts = (held.when[:19], held.provider, held.event_type, held.message_id, tried, why or held.why)
-    return _readable("  ".join(part for part in parts if part)).replace("\n", " ")
+    parts = (held.when[:19], held.provider, held.word, held.message_id, tried, why or held.why)
+    return "  ".join(one_line(part) for part in parts if part)
 
 
 def in_json(facts: dict[str, Any]) -> str:
@@ -92,15 +92,13 @@ def in_json(facts: dict[str, Any]) -> str:
     return json.dumps(facts, default=str)
 
 
-def _content(held: Held) -> dict[str, Any]:
-    try:
-        return {"event": json.loads(held.body)}
-    except (ValueError, RecursionError):
-        return {"body_base64": base64.b64encode(held.body).decode()}
-
-
-def _readable(text: str) -> str:
-    """Without what would move the cursor or turn the writing round."""
-    return _NOT_ASCII.sub(
-        lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text
-    )
+def _in_full(held: Held) -> str:
+    """Write all of an event as JSON; a body that is none as its bytes in base64."""
+    head: dict[str, Any] = {"routing_key": held.routing_key, "headers": dict(held.headers)}
+    with suppress(MsgspecError, RecursionError, UnicodeDecodeError):
+        # Formatted and not parsed: a number that no reader takes is shown as it came.
+        body = msgspec.json.format(held.body, indent=-1).decode()
+        shown = f'{json.dumps(head, ensure_ascii=False, default=str)[:-1]}, "event": {body}}}'
+        return msgspec.json.format(shown, indent=2)
+    head["body_base64"] = base64.b64encode(held.body).decode()
+    return json.dumps(head, indent=2, ensure_ascii=False, default=str)

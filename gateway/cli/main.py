@@ -697,7 +697,9 @@ def main() -> None:
     try:
         app()
     except OperatorError as error:
-        print(error, file=sys.stderr)
+        from gateway.terminal import printable
+
+        print(printable(str(error), keep="\n"), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `gateway tail | head`
         sys.stderr.close()

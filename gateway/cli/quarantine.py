@@ -27,6 +27,7 @@ from gateway.holding import open_holding
 from gateway.holding.held import Selection
 from gateway.holding.release import Judge, released
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
+from gateway.validation import UNREADABLE
 
 _CONNECT_WITHIN = 5.0
 _POLL_EVERY = 0.02
@@ -96,7 +97,8 @@ async def _release(
                 task = progress.add_task("releasing", total=min(holding.size, limit or holding.size))
                 async for held in chosen(holding, selection, limit):
                     validation = judge.judge(held)
-                    if validation.violations and not is_forced:
+                    # What no worker could read would only move on to where the worker's dead events are.
+                    if validation.violations and (not is_forced or validation == UNREADABLE):
                         kept += 1
                     else:
                         if dry_run:

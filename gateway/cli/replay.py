@@ -83,10 +83,7 @@ def _delivering(archive: Archive, queue: str, *, is_forced: bool) -> Callable[[M
 
 
 async def _list(message: Message) -> None:
-    try:
-        typer.echo(describe(message.body))
-    except KeyError:  # published by another than a gateway
-        typer.echo(f"{message.routing_key}  {message.message_id}  {len(message.body)} bytes")
+    typer.echo(describe(message.body))
 
 
 async def _run(archive: Archive, replay: Replay, done: str) -> None:

@@ -13,6 +13,7 @@ from gateway.payload import parse_json
 from gateway.schemas import ENVELOPE, Catalogue, SchemaError, read_document
 from gateway.schemas.diff import diff
 from gateway.schemas.infer import infer
+from gateway.terminal import one_line, printable
 
 _LARGEST_SAMPLE = 16 * 1024**2
 _LONGEST_LINE = 88
@@ -43,7 +44,7 @@ def run_show(adapter: str, event_type: str) -> None:
         raise OperatorError(f"no schema holds for {event_type!r} of {adapter}; it has {known}")
     which = "which all share that have none of their own" if name == ENVELOPE else f"the schema of {name}"
     typer.echo(f"{adapter} {event_type}: schemas/{adapter}/{name}.json, {which}", err=True)
-    typer.echo(_written(catalogue.document(adapter, name)))
+    typer.echo(printable(_written(catalogue.document(adapter, name)), keep="\n"))
 
 
 def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, with_example: bool) -> None:
@@ -53,7 +54,7 @@ def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, wit
         proposal = infer(samples, identifier, title, depth=depth, with_example=with_example)
     except SchemaError as error:
         raise OperatorError(str(error)) from error
-    typer.echo(_written(proposal))
+    typer.echo(printable(_written(proposal), keep="\n"))
 
 
 def run_diff(old: str, new: str) -> None:
@@ -61,7 +62,7 @@ def run_diff(old: str, new: str) -> None:
     catalogue = Catalogue.bundled()
     changes = diff(_read_schema(catalogue, old), _read_schema(catalogue, new), catalogue.by_id())
     for change in changes:
-        typer.echo(f"{change.verdict:<14}  {change.path or '(root)'}  {change.text}")
+        typer.echo(f"{change.verdict:<14}  {one_line(change.path or '(root)')}  {one_line(change.text)}")
     breaking = sum(change.verdict == "breaking" for change in changes)
     unclear = sum(change.verdict == "to be looked at" for change in changes)
     if not changes:

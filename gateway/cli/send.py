@@ -24,6 +24,7 @@ from gateway.errors import OperatorError
 from gateway.greetings import GreetingRequest, make_greeting
 from gateway.samples import Sample, load_sample, sample_of
 from gateway.simulator import SignedRequest, Simulator, Tampering
+from gateway.terminal import one_line, printable
 from providers.adapter import Adapter
 from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec
@@ -213,15 +214,15 @@ async def _post(client: httpx.AsyncClient, request: SignedRequest) -> httpx.Resp
 async def _ask(
     client: httpx.AsyncClient, method: str, target: str, headers: dict[str, str], body: bytes
 ) -> httpx.Response:
-    typer.echo(f"{method} {target}")
+    typer.echo(printable(f"{method} {target}"))
     for name, value in headers.items():
-        typer.echo(f"  {name}: {value}")
+        typer.echo(printable(f"  {name}: {value}"))
     typer.echo(f"  ({len(body)} bytes)")
     try:
         answer = await client.request(method, target, content=body, headers=headers)
     except httpx.HTTPError as error:
         raise OperatorError(_explain(error, target)) from error
-    typer.echo(f"{answer.status_code} {answer.text}")
+    typer.echo(printable(f"{answer.status_code} {answer.text}", keep="\n"))
     return answer
 
 
@@ -246,9 +247,9 @@ async def _send_many(simulator: Simulator, count: int, repeat: int) -> bool:
         await _send_all(simulator, count, repeat, tally, lambda: progress.advance(task))
     elapsed = time.perf_counter() - started_at
     for answer, times in tally.answers.most_common():
-        typer.echo(f"{times:>8}  {answer}")
+        typer.echo(f"{times:>8}  {one_line(answer)}")
     for failure, times in tally.failures.most_common():
-        typer.echo(f"{times:>8}  {failure}")
+        typer.echo(f"{times:>8}  {one_line(failure)}")
     typer.echo(
         f"{count * repeat} requests in {elapsed:.1f} s, {count * repeat / elapsed:.0f}/s{_latency(tally.seconds)}"
     )

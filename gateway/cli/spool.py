@@ -12,10 +12,10 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import orjson
 import typer
 
 from gateway.app import open_publisher
+from gateway.cli.holding import in_json
 from gateway.cli.progress import progress_bar
 from gateway.cli.runtime import events, load_without_secrets, run
 from gateway.config import EMBEDDED, Config
@@ -24,6 +24,7 @@ from gateway.logs import silence_logs
 from gateway.spool.files import is_owned, spool_files
 from gateway.spool.inspect import corrupt_rows_in, events_in, faults_of_file, summarize
 from gateway.spool.rows import SpooledMessage
+from gateway.terminal import one_line
 
 _PATIENCE = 10.0  # seconds without progress
 _POLL_EVERY = 0.05
@@ -62,7 +63,7 @@ def run_verify(path: Path) -> None:
             damaged = [str(row) for row in events_in(file) if not isinstance(row, SpooledMessage)]
             summary = summarize(file)
         for fault in faults + damaged:
-            typer.echo(f"{file}: {fault}")
+            typer.echo(f"{file}: {one_line(fault)}")
         if summary.corrupt:
             typer.echo(
                 f"{file}: {events(summary.corrupt)} set aside earlier; see `gateway spool export --corrupt`"
@@ -90,9 +91,7 @@ def run_export(path: Path, output: Path | None, *, corrupt: bool) -> None:
                     if record is None:
                         damaged += 1
                         continue
-                    lines.write(
-                        orjson.dumps({"spool": file.name, **record}, option=orjson.OPT_APPEND_NEWLINE)
-                    )
+                    lines.write(in_json({"spool": file.name, **record}).encode() + b"\n")
                     count += 1
     typer.echo(f"{events(count)} exported", err=True)
     if damaged:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import signal
+from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import orjson
 import typer
@@ -14,7 +14,10 @@ import typer
 from gateway.cli.runtime import load_without_secrets, run
 from gateway.config import Config
 from gateway.consumers import tail
-from gateway.errors import OperatorError
+from gateway.errors import MalformedJson, OperatorError
+from gateway.payload import UnreadableNumber, load_event, load_json
+from gateway.terminal import one_line, printable_json
+from gateway.topics import key_segment, routing_pattern
 
 
 def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
@@ -23,27 +26,36 @@ def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable()  # what a library complains of also comes as an exception, and is told by that
     with suppress(KeyboardInterrupt):
-        run(_tail(config, pattern, as_json=as_json))
+        run(_tail(config, routing_pattern(pattern), as_json=as_json))
 
 
 async def _tail(config: Config, pattern: str, *, as_json: bool) -> None:
     try:
         async with tail(config, pattern) as events:
-            typer.echo(f"Waiting for events that match {pattern}; Ctrl-C ends it.", err=True)
+            typer.echo(f"Waiting for events that match {one_line(pattern)}; Ctrl-C ends it.", err=True)
             async for body in events:
-                typer.echo(_in_one_line(body) if as_json else describe(body))
+                typer.echo(in_one_line(body) if as_json else describe(body))
     except OSError as error:
         raise OperatorError(f"cannot read events: {error}") from error
 
 
-def _in_one_line(body: bytes) -> bytes:
-    """The same event: in JSON, line breaks stand between the values and never within one."""
-    return body.replace(b"\r", b" ").replace(b"\n", b" ")
+def in_one_line(body: bytes) -> str:
+    """Write the same event in one line of JSON; a message that is none as its bytes in base64."""
+    try:
+        load_json(body)
+    except UnreadableNumber:
+        pass  # it is JSON all the same
+    except MalformedJson:
+        return orjson.dumps({"body_base64": b64encode(body).decode()}).decode()
+    return printable_json(body.decode())
 
 
 def describe(body: bytes) -> str:
-    """An event in one readable line."""
-    event: dict[str, Any] = orjson.loads(body)
-    line = f"{event['receivedat'][11:19]}  {event['provider']}  {event['eventtype']}  {event['id']}"
+    """Describe an event in one readable line, or a message that is no event, whoever published it."""
+    event = load_event(body)
+    if not event:
+        return f"no event  {len(body)} bytes"
+    named = [str(event.get("receivedat", ""))[11:19], event.get("provider", "")]
+    named += [key_segment(str(event["eventtype"])) if event.get("eventtype") else "", event.get("id", "")]
     details = [f"{name}={event[name]}" for name in ("subject", "account", "actor") if name in event]
-    return "  ".join([line, *details, f"{len(body)} bytes"])
+    return "  ".join(map(one_line, [*(word or "?" for word in named), *details, f"{len(body)} bytes"]))

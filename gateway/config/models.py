@@ -111,7 +111,7 @@ Network = Annotated[
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 Bind = Annotated[str, AfterValidator(check_bind)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-EventPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*#/-]{1,128}$")]
+EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 
 
 class Section(BaseModel):
@@ -232,7 +232,9 @@ class ProviderConfig(DeliverySpec):
         default=False, description="Whether a sender that tells its secret in a handshake may do so now."
     )
     events: list[EventPattern] = Field(
-        [], description="Event types to publish: * stands for one word, # for any number; empty for all."
+        [],
+        description="Event types to publish, as the sender or as routing keys spell them: `*` stands for one word, "
+        "`#` for any number; empty for all.",
     )
     allow_ips: list[Network] = Field([], description="Networks from which it sends; empty for all.")
     rate_limit: Rate | None = Field(

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from gateway.config.loader import adapter_of, deadline_of
 from gateway.config.models import Config
 from gateway.enrolment import FOLDER
+from gateway.samples import sample_names
+from gateway.schemas import Catalogue
+from gateway.topics import key_pattern, key_segment, matches
+from providers.adapter import Adapter
 from providers.units import format_duration
+
+_ENOUGH_TYPES = 10
+"""Known event types of an adapter; of one with fewer, what a pattern names may well be another."""
 
 
 def config_warnings(config: Config) -> list[str]:
@@ -18,6 +26,7 @@ def config_warnings(config: Config) -> list[str]:
         *_late_answers(config),
         *_unknown_addresses(config),
         *_open_windows(config),
+        *_unknown_types(config),
     ]
 
 
@@ -73,3 +82,34 @@ def _open_windows(config: Config) -> Iterator[str]:
                 f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
                 f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
             )
+
+
+def _unknown_types(config: Config) -> Iterator[str]:
+    catalogue = Catalogue.bundled()
+    for name, provider in config.providers.items():
+        if not provider.events:
+            continue
+        adapter = adapter_of(provider)
+        known = _types_of(adapter, catalogue)
+        if len(known) < _ENOUGH_TYPES:
+            continue
+        for position, pattern in enumerate(provider.events):
+            spelt = key_pattern(pattern)
+            # The finer types of a known one, such as the actions of an issue, need not be known.
+            if spelt[0] in "*#" or any(
+                matches(spelt, each) or f"{spelt}.".startswith(f"{each}.") for each in known
+            ):
+                continue
+            close = get_close_matches(spelt, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            title = adapter.spec.title or adapter.name
+            yield (
+                f"providers.{name}.events.{position}: {pattern} matches none of the {len(known)} event types that are "
+                f"known of {title}{hint}"
+            )
+
+
+def _types_of(adapter: Adapter, catalogue: Catalogue) -> list[str]:
+    """The event types of an adapter that there is a schema or a sample of, as patterns spell them."""
+    named = [*catalogue.event_types(adapter.family), *sample_names(adapter)]
+    return sorted({key_segment(each) for each in named if not each.startswith("_")})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import orjson
-
-from gateway.event import key_segment
-from gateway.topics import matches
+from gateway.payload import load_event
+from gateway.topics import key_pattern, key_segment, matches
 from gateway.worker.queue import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 
 _FACTS = {
@@ -49,14 +46,7 @@ class Held:
     @cached_property
     def event(self) -> dict[str, Any]:
         """The CloudEvent; empty when the body is none, whoever put it there."""
-        try:
-            event = orjson.loads(self.body)
-        except orjson.JSONDecodeError:
-            try:
-                event = json.loads(self.body)  # takes integers that no double holds
-            except (ValueError, RecursionError):
-                return {}
-        return event if isinstance(event, dict) else {}
+        return load_event(self.body)
 
     @property
     def provider(self) -> str:
@@ -67,6 +57,11 @@ class Held:
     def event_type(self) -> str:
         """The provider's own word."""
         return str(self.event.get("eventtype", ""))
+
+    @property
+    def word(self) -> str:
+        """The event type as routing keys and patterns spell it; empty when there is none."""
+        return key_segment(self.event_type) if self.event_type else ""
 
     @property
     def when(self) -> str:
@@ -119,7 +114,7 @@ class Selection:
         """Whether it is meant."""
         return (
             (self.provider is None or held.provider == self.provider)
-            and (self.pattern is None or matches(self.pattern, key_segment(held.event_type)))
+            and (self.pattern is None or matches(key_pattern(self.pattern), held.word))
             and (self.event_id is None or held.message_id == self.event_id)
             and (self.reason is None or self.reason.lower() in held.why.lower())
         )

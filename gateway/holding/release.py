@@ -17,9 +17,9 @@ from gateway.holding.held import Held
 from gateway.payload import parse_json
 from gateway.publishers import Message
 from gateway.schemas import AdapterSchemas, Catalogue, SchemaError
-from gateway.validation import NO_OBJECT, UNKNOWN, UNTYPED, Validation, judge
+from gateway.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
 
-_UNREADABLE = Validation(None, "/: it is no event")
+_NO_EVENT = Validation(None, "/: it is no event")
 _VIOLATIONS = "violations"
 
 
@@ -56,7 +56,7 @@ class Judge:
         Raises:
             OperatorError: the schema of its provider cannot be used.
         """
-        for lasting in (UNTYPED, NO_OBJECT):
+        for lasting in (UNTYPED, NO_OBJECT, UNREADABLE):
             if held.headers.get(_VIOLATIONS) == lasting.violations:
                 return lasting  # no schema has said so, and none can take it back
         schemas = self._schemas_for(held.provider)
@@ -66,7 +66,7 @@ class Judge:
             data = bytes(_decode(held.body).data)
             return judge(schemas, held.event_type, parse_json(data)) if data else UNKNOWN
         except (msgspec.MsgspecError, MalformedJson):
-            return _UNREADABLE
+            return _NO_EVENT
 
 
 def released(held: Held, exchange: str, validation: Validation) -> Message:

@@ -7,10 +7,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import orjson
-
+from gateway.payload import load_event
 from gateway.publishers import FORCE_HEADER, Message
-from gateway.topics import matches
+from gateway.topics import key_pattern, matches
 
 REPLAYED_HEADER = "x-replayed"
 
@@ -37,7 +36,7 @@ class Selection:
         """Whether ``message`` is selected. What is no event is not."""
         if self.ids and message.message_id not in self.ids:
             return False
-        if not matches(f"{self.provider or '*'}.{self.event}", message.routing_key):
+        if not matches(f"{self.provider or '*'}.{key_pattern(self.event)}", message.routing_key):
             return False
         received_at = received_at_of(message.body)
         return received_at is not None and self.since <= received_at <= self.until
@@ -46,7 +45,7 @@ class Selection:
 def received_at_of(body: bytes) -> float | None:
     """When the event was received, in Unix seconds; None when that is no event."""
     try:
-        return datetime.fromisoformat(orjson.loads(body)["receivedat"]).timestamp()
+        return datetime.fromisoformat(load_event(body)["receivedat"]).timestamp()
     except (ValueError, KeyError, TypeError):
         return None
 

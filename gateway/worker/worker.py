@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from typing import Literal, TypeVar, cast
 
-from gateway.topics import matches
+from gateway.topics import matches, routing_pattern
 from gateway.worker.event import Event
 from gateway.worker.limit import Limit
 
@@ -19,7 +19,8 @@ Guarding = Literal["strict", "lenient", "off"]
 H = TypeVar("H", bound=Handler)
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
-_PATTERN = re.compile(r"[A-Za-z0-9_.*#-]{1,255}")
+_PATTERN = re.compile(r"[A-Za-z0-9_*#-]+(?:\.[^\x00-\x1f\x7f-\x9f]+)?")
+_LONGEST_PATTERN = 255
 _REMEMBERED_KEYS = 4096
 _RANKS = {"*": 1, "#": 2}
 _TEXTS = [name for name, field in Event.model_fields.items() if field.annotation in (str, str | None)]
@@ -31,7 +32,8 @@ class Worker:
 
     Args:
         queue: the name of the queue, this worker's own; ``<queue>.dead`` and ``<queue>.retry.<seconds>`` go with it.
-        events: patterns of routing keys, ``<provider>.<event type>``: ``*`` is one word, ``#`` any number.
+        events: patterns of routing keys, ``<provider>.<event type>``: ``*`` is one word, ``#`` any number. The event
+            type may be as its sender spells it.
         attempts: how often an event is tried before it goes to the dead queue.
         retry_from: seconds until the second attempt; every further one waits twice as long.
         retry_most: seconds that are waited at most.
@@ -69,7 +71,7 @@ class Worker:
         by: Attribute | None = None,
         pause_after: int | None = 20,
     ) -> None:
-        _check(queue, events)
+        patterns = _check(queue, events)
         if attempts < 1 or concurrency < 1 or not 0 < retry_from <= retry_most or grace < 0:
             raise ValueError(
                 "attempts and concurrency are 1 at least, grace 0; retry_from is more than 0 and not above retry_most"
@@ -83,7 +85,7 @@ class Worker:
         if by and not limit:
             raise ValueError("by is of a limit, and there is none")
         self.queue = queue
-        self.events = tuple(dict.fromkeys(events))
+        self.events = tuple(dict.fromkeys(patterns))
         self.attempts = attempts
         self.retry_from = retry_from
         self.retry_most = retry_most
@@ -113,8 +115,7 @@ class Worker:
         def register(handler: H) -> H:
             if self.timeout is not None and not inspect.iscoroutinefunction(handler):
                 raise ValueError("a worker with a timeout takes coroutines alone; nothing can stop a thread")
-            for pattern in patterns:
-                _check_pattern(pattern)
+            for pattern in map(_check_pattern, patterns):
                 if pattern in self._handlers:
                     raise ValueError(f"{pattern} has a handler already")
                 self._handlers[pattern] = handler
@@ -168,18 +169,19 @@ def _reader_of(attribute: Attribute) -> Callable[[Event], str | None]:
     return read
 
 
-def _check(queue: str, events: Sequence[str]) -> None:
+def _check(queue: str, events: Sequence[str]) -> list[str]:
+    """Refuse a worker that could not run; return the patterns of its events, as routing keys are spelt."""
     if not _QUEUE.fullmatch(queue) or queue.startswith("amq."):
         raise ValueError(f"{queue!r} is no name for a queue; write letters, digits and _ . : - alone")
     if isinstance(events, str) or not events:
         raise ValueError("events is a list of patterns, such as ['stripe.invoice.*']")
-    for pattern in events:
-        _check_pattern(pattern)
+    return [_check_pattern(pattern) for pattern in events]
 
 
-def _check_pattern(pattern: str) -> None:
+def _check_pattern(pattern: str) -> str:
     words = cast("object", pattern)
-    if not isinstance(words, str) or not _PATTERN.fullmatch(words):
+    if not isinstance(words, str) or not _PATTERN.fullmatch(words) or len(words) > _LONGEST_PATTERN:
         raise ValueError(
             f"{pattern!r} is no pattern; write words with dots between, * for one and # for any number"
         )
+    return routing_pattern(words)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from providers import forms
 from providers.forms import Pair
+from providers.media import content_type_of
 from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import Headers, RawRequest
 
@@ -43,11 +44,13 @@ def media_type(headers: Headers) -> str:
     """What a request says that its body is, lower case and without parameters; empty when it does not say.
 
     Raises:
-        SignatureRejected: it says it twice.
+        SignatureRejected: it says two things.
     """
-    if headers.is_repeated(b"content-type"):
-        raise SignatureRejected("signature_ambiguous")
-    return (headers.get(b"content-type") or b"").partition(b";")[0].strip().lower().decode("latin-1")
+    try:
+        stated = content_type_of(headers)
+    except MalformedRequest:
+        raise SignatureRejected("signature_ambiguous") from None
+    return (stated or b"").partition(b";")[0].strip().lower().decode("latin-1")
 
 
 def only(pairs: Sequence[Pair], name: bytes, missing: SignatureFault) -> bytes:

@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from providers.forms import Fields, parse_form, write_form
+from providers.media import content_type_of
 from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.excerpt import Excerpt
@@ -116,7 +117,7 @@ class Layout:
         fields = _fields(request)
         if self._form_json in fields:
             payload = fields | {self._form_json: orjson.dumps(payload).decode()}
-        return write_form(payload, request.headers.get(b"content-type") or b"")
+        return write_form(payload, content_type_of(request.headers) or b"")
 
     def _is_form(self, request: RawRequest) -> bool:
         stated = media_type(request.headers)
@@ -269,7 +270,7 @@ def _put(document: Any, place: str, text: str) -> None:
 
 def _fields(request: RawRequest, names: Collection[str] | None = None) -> Fields:
     try:
-        return parse_form(request.body, request.headers.get(b"content-type") or b"", names=names)
+        return parse_form(request.body, content_type_of(request.headers) or b"", names=names)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 

@@ -13,7 +13,7 @@ import httpx
 import jsonschema
 import pytest
 
-from gateway.event import key_segment
+from gateway.topics import key_segment
 from support.corpus import Delivery, Expected, Wire, deliveries, expected, settings, sign
 from support.gateway_process import GatewayProcess, Secrets, Section
 from support.inbox import Arrival, Inbox

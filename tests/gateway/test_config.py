@@ -443,7 +443,8 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, text: str, expected: s
         github(secrets="[]"),
         github(secrets='["${MISSING:-}"]'),
         github(secrets="[" + ", ".join(['"${SECRET}"'] * 6) + "]"),
-        github(events='["a b"]'),
+        github(events='["a\\tb"]'),
+        github(events='[""]'),
         github(public_url="ftp://x"),
         github(adapter="hmac", signature="{heder: X}"),
         github(adapter="hmac", signature="{header: X, algorithm: md5}"),
@@ -665,6 +666,14 @@ def warnings_of(folder: Path, text: str) -> list[str]:
     ("text", "expected"),
     [
         (GITHUB, []),
+        (github(events='[push, "pull_request.*", issues.opened, "*.created", "#"]'), []),
+        (github(adapter="stripe", events="[invoice.paid, invoice/paid]"), []),
+        (
+            github(events="[push, pull_requests.opened]"),
+            [
+                "providers.x.events.1: pull_requests.opened matches none of the 73 event types that are known of GitHub; did you mean pull_request.opened?"
+            ],
+        ),
         (github(secrets='["${SECRET}", "${OTHER}"]'), []),
         (
             GITHUB + '  x: {adapter: stripe, secrets: ["${OTHER}", "${SECRET}"]}\n',

@@ -42,10 +42,10 @@ def part(name: str, content: bytes, rest: str = "") -> bytes:
         ("Application/Vnd.Acme+JSON ; charset=UTF-8", {"application/*+json": "json"}, {"a": 1}),
         ("text/plain", {"text/plain": "json"}, {"a": 1}),
         ("application/json", {"*/*": "text", "application/json": "json"}, {"a": 1}),
-        ("image/png", {"application/json": "json", "*/*": "text"}, None),
+        ("image/png", {"text/xml": "xml", "*/*": "text"}, None),
         ("image/png; charset=utf-16", {"*/*": "text"}, None),
         (None, {"application/json": "json", "*/*": "text"}, {"a": 1}),
-        (None, {"text/*": "text", "application/json": "json"}, None),
+        (None, {"text/*": "text", "text/xml": "xml"}, None),
     ],
 )
 def test_a_body_is_read_as_its_media_type_says(
@@ -63,8 +63,6 @@ def test_a_body_is_read_as_its_media_type_says(
         ("xapplication/a+json", {"application/*+json": "json"}),
         ("application/a+jsonx", {"application/*+json": "json"}),
         ("", {"*/*": "text"}),
-        ("text/xml; charset=utf-16", {"text/xml": "xml"}),
-        (f"{URLENCODED}; charset=latin-1", {URLENCODED: "form"}),
     ],
 )
 def test_other_types_and_charsets_are_not_read(content_type: str, content: dict[str, str]) -> None:
@@ -76,7 +74,7 @@ def test_other_types_and_charsets_are_not_read(content_type: str, content: dict[
 def test_a_body_may_be_missing_only_where_that_is_said() -> None:
     """Then it is nothing, whatever type it would have."""
     for content_type in ("application/json", "image/png", None):
-        assert read(b"", content_type, is_empty_allowed=True) == (None, b"", "", None)
+        assert read(b"", content_type, is_empty_allowed=True) == (None, b"", "", None, True)
     with pytest.raises(MalformedJson):
         read(b"", "application/json")
 
@@ -100,7 +98,7 @@ def test_a_body_may_be_missing_only_where_that_is_said() -> None:
 )
 def test_a_form_is_an_object_of_text(body: bytes, fields: dict[str, object]) -> None:
     """Which becomes the event's data as JSON."""
-    assert form(body) == (fields, orjson.dumps(fields), None, None)
+    assert form(body) == (fields, orjson.dumps(fields), None, None, True)
 
 
 def test_a_form_of_several_parts_is_one_too() -> None:
@@ -124,7 +122,7 @@ def test_json_in_a_field_is_the_payload(content_type: str) -> None:
         URLENCODED: b"x=1&payload=%7B%22a%22:+1.10%7D",
         MULTIPART: part("payload", text) + part("x", b"1") + b"--x--",
     }[content_type]
-    assert form(body, content_type, form_json="payload") == ({"a": 1.1}, text, None, None)
+    assert form(body, content_type, form_json="payload") == ({"a": 1.1}, text, None, None, True)
     assert form(b"x=1", form_json="payload").payload == {"x": "1"}
 
 
@@ -134,7 +132,7 @@ def test_json_in_a_field_is_the_payload(content_type: str) -> None:
         (b"payload=", MalformedJson),
         (b"payload=%7B", MalformedJson),
         (b"payload=NaN", MalformedJson),
-        (b"payload=" + b"[" * 33 + b"]" * 33, MalformedJson),
+        (b"payload=" + b"[" * 101 + b"]" * 101, MalformedJson),
         (b"payload={}&payload={}", MalformedRequest),
     ],
 )
@@ -156,14 +154,14 @@ def test_json_in_a_field_is_read_as_strictly(body: bytes, error: type[Exception]
         (b'<s:a xmlns:s="urn:s" xmlns="urn:d"><b>x&amp;y&#252;</b><!-- c --></s:a>', {"a": {"b": "x&y\xfc"}}),
         (b"<a><![CDATA[<b>]]></a>", {"a": "<b>"}),
         (b'<?xml version="1.0" encoding="ISO-8859-1"?><a>\xfc</a>', {"a": "\xfc"}),
-        (b"<a>" + b"<b>" * 31 + b"</b>" * 31 + b"</a>", None),
+        (b"<a>" + b"<b>" * 99 + b"</b>" * 99 + b"</a>", None),
     ],
 )
 def test_xml_is_an_object_to_identify_by(body: bytes, payload: object) -> None:
     """Names without namespaces; the data are the bytes, as their sender calls them."""
     content = read(body, "text/xml; charset=UTF-8", content={"text/xml": "xml"})
     assert payload is None or content.payload == payload
-    assert content[1:] == (body, "text/xml; charset=UTF-8", None)
+    assert content[1:] == (body, "text/xml; charset=UTF-8", None, True)
 
 
 def test_xml_that_says_nothing_of_itself_is_of_the_first_type() -> None:

@@ -115,7 +115,7 @@ async def test_cloudevents_come_in_a_batch_or_alone(build: Build) -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "expected"),
     [
-        (b"sid=%FF", "application/x-www-form-urlencoded", (400, "malformed_request")),
+        (b'{"sid": "1"}', "application/x-www-form-urlencoded", (400, "malformed_request")),
         (b"{}", "application/json", (415, "unsupported_media_type")),
     ],
 )

@@ -15,7 +15,8 @@ from cloudevents.core.formats.json import JSONFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.event import Envelope, key_segment
+from gateway.event import Envelope
+from gateway.topics import key_segment
 from providers.identity import (
     MAX_ATTRIBUTE,
     UNKNOWN_TYPE,
@@ -179,12 +180,21 @@ def test_the_source_is_the_sender_s_own_or_the_provider_with_the_account(
         ("pull_request.opened", "pull_request.opened"),
         ("orders/create", "orders.create"),
         ("payment_intent.succeeded", "payment_intent.succeeded"),
-        ("a b#*\u00e9$", "a.b...."),
+        ("a b#*\u00e9$", "a.b"),
         ("Order-Created_2", "Order-Created_2"),
+        (".a..b.", "a.b"),
+        (
+            "v2.core.account[configuration.merchant].capability_status_updated",
+            "v2.core.account.configuration.merchant.capability_status_updated",
+        ),
+        ("repository_dispatch.\u8ba2\u5355", "repository_dispatch"),
+        ("\u8ba2\u5355.created", "created"),
+        ("\u8ba2\u5355", "x-3d5436ea23d2"),
+        ("***", "x-596f4162a52f"),
     ],
 )
 def test_event_types_in_routing_keys_have_no_special_characters(event_type: str, expected: str) -> None:
-    """Others than letters, digits, dot, dash and underscore become dots; nothing of it can be a wildcard."""
+    """Others than letters, digits, dash and underscore separate words, of which none is empty or a wildcard."""
     assert expected == key_segment(event_type)
     assert (f"github.{expected}", f"com.github.{expected}") == GITHUB.names_of(event_type)
 
@@ -193,6 +203,8 @@ def test_a_routing_key_has_255_bytes_at_most() -> None:
     """As AMQP has it."""
     assert len(GITHUB.names_of("x" * 300)[0]) == 255
     assert GITHUB.names_of("x" * 300)[0].startswith("github.xxx")
+    assert len(GITHUB.names_of("x" * 300)[1]) == 255  # the CloudEvents type is a short string of AMQP as well
+    assert GITHUB.names_of("x" * 247 + ".y")[0] == "github." + "x" * 247
     assert len(GITHUB.names_of("x" * 248)[0]) == 255
 
 

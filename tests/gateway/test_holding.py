@@ -395,7 +395,7 @@ async def test_events_are_listed_and_counted(broker: Broker, capsys: pytest.Capt
 
     assert people.out.splitlines() == [
         f"2026-11-21T07:00:00  acme  order.created  id-0  {VIOLATIONS}",
-        f"2026-11-21T07:00:00  acme  order.\\u009b31mpaid  id-1  {VIOLATIONS}",
+        f"2026-11-21T07:00:00  acme  order.31mpaid  id-1  {VIOLATIONS}",
     ]
     assert people.err == "3 events in webhooks.quarantine, 3 match (acme 3), 2 shown\n"
     assert json.loads(programs.out)["violations"] == VIOLATIONS

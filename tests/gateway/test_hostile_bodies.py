@@ -58,10 +58,9 @@ END = b"--x--\r\n"
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"a=\xff", id="bad UTF-8"),
-        pytest.param(b"a=%FF", id="bad UTF-8 behind a percent sign"),
-        pytest.param(b"a=%ED%A0%80", id="a lone surrogate"),
-        pytest.param(b"%C0%80=1", id="an overlong NUL"),
+        pytest.param(b'payload="\xff"', id="bad UTF-8 in JSON"),
+        pytest.param(b"payload=%22%FF%22", id="bad UTF-8 in JSON behind a percent sign"),
+        pytest.param(b"payload=%22%ED%A0%80%22", id="a lone surrogate in JSON"),
         pytest.param(b"&".join(b"a%d=1" % number for number in range(100_000)), id="100,000 fields"),
         pytest.param(b"a=1&" * 100_000, id="100,000 times one field"),
         pytest.param(b"&" * LARGE, id="nothing, a million times"),
@@ -90,9 +89,9 @@ def test_a_hostile_form_is_refused(body: bytes) -> None:
         pytest.param(MULTIPART, part(b"X: y", b"1") + END, id="no disposition"),
         pytest.param(MULTIPART, part(b"Content-Disposition: form-data", b"1") + END, id="no name"),
         pytest.param(MULTIPART, part(b'Content-Disposition: attachment; name="a"') + END, id="no field"),
-        pytest.param(MULTIPART, part(NAMED, b"\xff") + END, id="bad UTF-8"),
-        pytest.param(MULTIPART, part(NAMED.replace(b"a", b"\xff")) + END, id="a name in bad UTF-8"),
-        pytest.param(MULTIPART, part(NAMED + b'; filename="\xff"') + END, id="a file name in bad UTF-8"),
+        pytest.param(
+            MULTIPART, part(NAMED.replace(b"a", b"payload"), b'"\xff"') + END, id="bad UTF-8 in JSON"
+        ),
         pytest.param(MULTIPART, part(NAMED) * (MAX_FIELDS + 1) + END, id="many parts"),
         pytest.param(MULTIPART, part(b"\r\n".join([b"X: y"] * 1000) + NAMED) + END, id="many headers"),
         pytest.param(MULTIPART, part(b"X: " + b"y" * 500_000) + END, id="a long header"),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.event import MAX_ROUTING_KEY, Envelope
-from gateway.payload import MAX_NAME, MAX_NAMES, parse_json
+from gateway.payload import MAX_NAMES, UnreadableNumber, parse_json
 from providers import Headers, Identity, MalformedRequest, RawRequest, Rejection, VerifiedRequest, registry
 from providers import request as internals
 from providers.adapter import Adapter
@@ -199,41 +199,51 @@ def test_the_verdicts_on_the_json_test_suite_are_those_of_its_index(corpus: Path
     [
         (b"1" * 400, 1e308),
         (b"-" + b"9" * 4300, -1e308),
+        (b"1" * 1_000_000, 1e308),
+        (b"1e400", 1e308),
+        (b"-1E+400", -1e308),
+        (b"[1e309,1.5,1e-400]", [1e308, 1.5, 0.0]),
+        (b"[1e" + b"9" * 400 + b"]", [1e308]),
+        (b"1" * 400 + b"e1", 1e308),
+        (b"1" * 400 + b".0", 1e308),
+        (b"1.8e308", 1e308),
         (b'{"a":[%b,1],"b":"%b"}' % (b"7" * 400, b"7" * 400), {"a": [1e308, 1], "b": "7" * 400}),
-        (b'"\\"' + b"1" * 400 + b'"', '"' + "1" * 400),
-        (b'{"\\\\":%b}' % (b"1" * 400), {"\\": 1e308}),
+        (b'["\\"' + b"1" * 400 + b'",1e999]', ['"' + "1" * 400, 1e308]),
+        (b'{"\\\\":%b,"1e999":"1e999"}' % (b"1" * 400), {"\\": 1e308, "1e999": "1e999"}),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_an_integer_that_no_double_holds_is_read_as_a_large_one(body: bytes, value: object) -> None:
-    """It stays a number for the schema, and the bytes go out as they came; digits in a text are left alone."""
-    assert value == parse_json(body)
+def test_a_number_that_no_double_holds_is_told_from_broken_json(body: bytes, value: object) -> None:
+    """Its event is identified with a large number in its place; digits in a text are left alone."""
+    with pytest.raises(UnreadableNumber) as caught:
+        parse_json(body)
+    assert caught.value.payload == value
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"1" * 4301,
         b"0" + b"1" * 400,
-        b"1" * 400 + b"e1",
-        b"1" * 400 + b".0",
-        b"1e" + b"1" * 400,
         b"1e-" + b"1" * 400 + b"x",
         b"[1" + b"1" * 400 + b",]",
         b'["' + b"1" * 400,
         b"1" * 400 + b" 1e400",
+        b"1e400e1",
+        b"1e400.0",
+        b"[1e400,NaN]",
         b'"' + b'\\"' * 500_000,
         b"\\" * 1_000_000,
         b'"' * 1_000_000,
         b"-" * 1_000_000,
-        b"1" * 1_000_000,
+        b"[" + b"1" * 308 + (b"," + b"1" * 308) * 3000 + b",NaN]",
     ],
     ids=lambda body: repr(body[:12]),
 )
-def test_what_only_looks_like_such_an_integer_is_refused(body: bytes) -> None:
-    """Soon, however long it is."""
-    with pytest.raises(Rejection):
+def test_what_only_looks_like_such_a_number_is_refused(body: bytes) -> None:
+    """However long it is."""
+    with pytest.raises(Rejection) as caught:
         parse_json(body)
+    assert not isinstance(caught.value, UnreadableNumber)
 
 
 @pytest.mark.parametrize(
@@ -242,18 +252,17 @@ def test_what_only_looks_like_such_an_integer_is_refused(body: bytes) -> None:
         ({str(number): "x" * 8 for number in range(MAX_NAMES)}, True),
         ({str(number): "x" * 8 for number in range(MAX_NAMES + 1)}, False),
         ([{"a": {str(number): 0 for number in range(100_000)}}], False),
-        ({"k" * MAX_NAME: "x" * 100_000}, True),
-        ({"k" * (MAX_NAME + 1): "x" * 100_000}, False),
-        ({"a": [[{"k" * 1_000_000: 0}]]}, False),
+        ([{str(number): 0} for number in range(100_000)], True),
+        ({"a": ":" * 100_000}, True),
+        ({"k" * 100_000: 0}, True),
         ({"a": "x" * 1_000_000}, True),
         ([{}] * 100_000, True),
         ({str(hash_): 0 for hash_ in range(0, 2**61, 2**48)}, True),
-        ({"k" * (MAX_NAME + 1): 0}, True),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_the_names_in_a_large_body_are_bounded(payload: object, is_accepted: bool) -> None:
-    """In number and in length; a small body is bounded enough by its size."""
+def test_the_names_in_an_object_of_a_large_body_are_bounded(payload: object, is_accepted: bool) -> None:
+    """A small body is bounded enough by its size."""
     body = orjson.dumps(payload)
     if is_accepted:
         assert payload == parse_json(body)
@@ -273,10 +282,10 @@ def test_of_a_name_that_is_repeated_the_last_value_identifies_the_event() -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["x" * 300, "a\0b", "a\nb", "😀", "", " \t"],
+    ["x" * 300, "é" * 128, "", " \t", "\0\n"],
     ids=repr,
 )
-def test_an_odd_event_type_never_gets_into_a_routing_key(text: str) -> None:
+def test_what_is_no_event_type_never_gets_into_a_routing_key(text: str) -> None:
     """The event is published all the same: its sender is proven."""
     identity, routing_key, _ = publish(GENERIC, orjson.dumps({"id": "1", "type": text}), [])
 
@@ -285,7 +294,7 @@ def test_an_odd_event_type_never_gets_into_a_routing_key(text: str) -> None:
 
 def test_characters_with_a_meaning_in_patterns_never_get_into_a_routing_key() -> None:
     """No event can pass itself off as a wildcard."""
-    assert publish(GENERIC, b'{"id":"1","type":"a.*.#/b"}', [])[1] == "acme.a.....b"
+    assert publish(GENERIC, b'{"id":"1","type":"a.*.#/b"}', [])[1] == "acme.a.b"
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ async def test_an_event_that_nobody_wants_is_ignored(build: Callable[..., House]
     assert (await house.post(b'{"action":"opened"}', event="pull_request")).status_code == 202
 
 
-@pytest.mark.parametrize("body", [b"", b" ", b"{", b'{"a":1}x', b"NaN", b"\xff", b"[" * 33 + b"]" * 33])
+@pytest.mark.parametrize("body", [b"", b" ", b"{", b'{"a":1}x', b"NaN", b"\xff", b"[" * 101 + b"]" * 101])
 async def test_what_is_not_json_is_refused(house: House, body: bytes) -> None:
     """400, though the sender is genuine; without an id, because none was read yet."""
     assert answer_of(await house.post(body)) == (400, {"status": "rejected", "reason": "malformed_json"})
@@ -301,8 +301,7 @@ async def test_a_body_of_the_limit_is_read(build: Callable[..., House]) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Content_Type": "application/x-www-form-urlencoded"},
-        {"Content_Type": "application/json; charset=latin-1"},
+        {"Content_Type": "text/plain"},
         {"Content_Encoding": "gzip"},
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import aio_pika
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.topics import matches
+from gateway.topics import key_pattern, key_segment, matches, routing_pattern
 from support.waiting import wait_until_async
 
 PATTERNS = (
@@ -125,3 +126,48 @@ WORDS = st.lists(st.sampled_from(["a", "b", "a+", "(", "\\", "-"]), min_size=1, 
 def test_any_pattern_means_what_its_definition_says(pattern: list[str], key: list[str]) -> None:
     """Characters that mean something in regular expressions mean nothing here."""
     assert naive(pattern, key) is matches(".".join(pattern), ".".join(key))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("invoice.*", "invoice.*"),
+        ("#", "#"),
+        ("*.*", "*.*"),
+        ("orders/create", "orders.create"),
+        ("orders/*", "orders.*"),
+        ("orders/#", "orders.#"),
+        ("Order Created", "Order.Created"),
+        ("a..b", "a.b"),
+        ("a*b", "a.b"),
+        ("v2.core.account[configuration.merchant].*", "v2.core.account.configuration.merchant.*"),
+        ("\u8ba2\u5355", "x-3d5436ea23d2"),
+    ],
+)
+def test_a_pattern_may_be_written_as_its_sender_spells_its_events(pattern: str, expected: str) -> None:
+    """Wildcards are those that stand alone between what separates words."""
+    assert key_pattern(pattern) == expected
+    assert routing_pattern(f"acme.{pattern}") == f"acme.{expected}"
+    assert routing_pattern(f"*.{pattern}") == f"*.{expected}"
+
+
+@pytest.mark.parametrize("pattern", ["#", "*", "acme"])
+def test_a_pattern_of_one_word_is_of_providers(pattern: str) -> None:
+    """There is no event type in it."""
+    assert routing_pattern(pattern) == pattern
+
+
+EVENT_TYPES = st.text(min_size=1, max_size=30) | st.lists(
+    st.sampled_from(["a", ".", "/", "*", "#", "[", "]", " ", "é", "订", "-", "_"]), min_size=1, max_size=12
+).map("".join)
+
+
+@given(EVENT_TYPES)
+def test_each_event_type_has_words_and_is_matched_by_its_own_name(event_type: str) -> None:
+    """However it is spelt; and what is spelt for routing keys stays as it is."""
+    key = key_segment(event_type)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", key)
+    assert key_segment(key) == key
+    assert key_pattern(key) == key
+    if not {"*", "#"} & set(re.split(r"[^A-Za-z0-9_*#-]+", event_type)):
+        assert matches(key_pattern(event_type), key)
