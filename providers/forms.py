@@ -120,7 +120,11 @@ def parse_form(
             label, file_name = _read_part_head(head)
             name = _decode_name(label)
             if names is None or name in names:
-                text = _decode(content, is_json=name == json_field) if file_name is None else _file(file_name, content)
+                text = (
+                    _decode(content, is_json=name == json_field)
+                    if file_name is None
+                    else _file(file_name, content)
+                )
                 _add(fields, name, text)
         return fields
     if _IS_NO_FORM.match(body):
