@@ -233,7 +233,13 @@ def _first_container(value: object) -> str | None:
 
 
 def _decode(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
+    """Read a field in UTF-8, as most write what is not ASCII, else in Latin-1, as HTTP has it."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def resolve(document: object, steps: list[str]) -> object:

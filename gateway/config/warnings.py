@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config.loader import adapter_of, deadline_of
+from gateway.config.loader import adapter_of, deadline_of, retention_of
 from gateway.config.models import Config
 from gateway.enrolment import FOLDER
 from providers.units import format_duration
@@ -18,6 +18,7 @@ def config_warnings(config: Config) -> list[str]:
         *_late_answers(config),
         *_unknown_addresses(config),
         *_open_windows(config),
+        *_short_memories(config),
     ]
 
 
@@ -72,4 +73,15 @@ def _open_windows(config: Config) -> Iterator[str]:
             yield (
                 f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
                 f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
+            )
+
+
+def _short_memories(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        adapter = adapter_of(provider)
+        retention, horizon = retention_of(config, provider, adapter), adapter.spec.retry_horizon
+        if horizon and retention < horizon:
+            yield (
+                f"providers.{name}.dedupe.retention: is {format_duration(retention)}; {adapter.spec.title} repeats a "
+                f"delivery for up to {format_duration(horizon)}, and what it repeats later is published again"
             )
