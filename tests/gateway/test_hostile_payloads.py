@@ -130,7 +130,7 @@ def check(adapter: Adapter, body: bytes, fields: list[tuple[bytes, bytes]]) -> N
         assert value.isprintable() or not any(
             ord(character) < 32 or 127 <= ord(character) < 160 for character in value
         )
-        assert len(value.encode()) <= 3 * MAX_ATTRIBUTE if name == "source" else MAX_ATTRIBUTE, name
+        assert len(value.encode()) <= MAX_ATTRIBUTE * (3 if name == "source" else 1) + len("/acme/"), name
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)

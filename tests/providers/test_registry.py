@@ -31,7 +31,7 @@ from providers.forms import parse_form
 from providers.identity import MAX_ATTRIBUTE, UNKNOWN_TYPE
 from providers.schemes.jwt import JwtSpec
 from providers.schemes.scheme import KeyNeeded
-from providers.sources import Delivery, compile_sources, places_of
+from providers.sources import places_of
 from support.deliveries import NAMES, NOW, URL, Delivered, delivered, secrets_of
 
 YEARS = 3 * 365 * 86_400
