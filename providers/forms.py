@@ -1,19 +1,34 @@
-"""Forms as objects of text: urlencoded ones, and multipart ones, whose files are kept in base64."""
+"""Forms as objects of text: urlencoded ones, and multipart ones, whose files are kept in base64.
+
+They are read before their sender is proven where the signature stands in them or is of what they say, so the work is
+bounded by the bytes: fields are counted before they are split, no byte is looked at in Python, and of a large form
+each step takes a piece, so that other threads get their turn.
+"""
 
 from __future__ import annotations
 
+import binascii
+import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 from providers.rejections import MalformedRequest
 
 MAX_FIELDS = 1000
 """Fields of a form; senders have some fifty."""
 
+MAX_PARAMETERS = 100
+"""Parameters of an address; senders have five."""
+
 MAX_NAME = 1024
 """Characters of a field's name."""
+
+Pair: TypeAlias = tuple[bytes, bytes]
+"""A name and its value, without escapes."""
 
 Part: TypeAlias = str | dict[str, str]
 """The text of a field, or a file: its name and its bytes in base64."""
@@ -21,25 +36,90 @@ Part: TypeAlias = str | dict[str, str]
 Fields: TypeAlias = dict[str, Part | list[Part]]
 """What a form holds by name; a list where a field is repeated."""
 
+_PIECE = 256 * 1024  # bytes
+_FEW_ESCAPES = 500  # up to here, undoing them one by one is the fastest
+_MOST_ODD_ESCAPES = 5000  # in a piece with percent signs that begin none, which are undone one by one
+_MOST_EQUALS = 16 * 1024  # in a piece with many escapes; nobody who escapes leaves them
+_BLANKS = bytes.maketrans(b"+", b" ")
+_QUOTED_PRINTABLE = bytes.maketrans(b"%+", b"= ")
 
-def parse_form(body: bytes, content_type: bytes) -> Fields:
-    """The fields of a form of either kind.
+_MOST_BOUNDARY = 256  # bytes; the standard has 70
+_MOST_PADDING = 64
+_MOST_PART_HEAD = 8 * 1024
+_MOST_PART_LINES = 10
+_MOST_FALSE_ENDS = 1000
+_MOST_OPTIONS = 20
+_PLAIN_HEAD = re.compile(
+    rb'content-disposition:[ \t]*+form-data;[ \t]*+name="([^"\\\r\n]*+)"(?:;[ \t]*+filename="([^"\\\r\n]*+)")?(?=\r\n|$)',
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    rb';[ \t]*+([A-Za-z0-9_*-]++)[ \t]*+=[ \t]*+(?:"((?:[^"\\]|\\.)*+)"|([^;" \t]*+))[ \t]*+|;[ \t]*+',
+    re.DOTALL,
+)
+
+
+def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | None = None) -> list[Pair]:
+    """The names and values in a query or an urlencoded form, in their order; empty values count.
+
+    Only those called ``names`` where these are given: what else there is costs next to nothing.
+
+    Raises:
+        MalformedRequest: there are more than ``most``, or many odd escapes.
+    """
+    found = ((unquote(name), value) for name, value in _split(text, most))
+    return [(name, unquote(value)) for name, value in found if names is None or name in names]
+
+
+@lru_cache(maxsize=64)
+def read_query(query: bytes) -> tuple[Pair, ...]:
+    """The parameters of an address; the many readers of one request share them.
+
+    Raises:
+        MalformedRequest: there are more than :data:`MAX_PARAMETERS`.
+    """
+    return tuple(read_pairs(query, MAX_PARAMETERS))
+
+
+def unquote(text: bytes) -> bytes:
+    """A text without its escapes: ``%41`` and ``+``; a percent sign that begins none stays.
+
+    Raises:
+        MalformedRequest: there are thousands of percent signs, and some begin no escape.
+    """
+    escapes = text.count(b"%")
+    if escapes <= _FEW_ESCAPES:
+        text = text.translate(_BLANKS) if b"+" in text else text
+        return unquote_to_bytes(text) if escapes else text
+    return b"".join(map(_unquote_piece, _pieces(text)))
+
+
+def parse_form(body: bytes, content_type: bytes, *, names: Collection[str] | None = None) -> Fields:
+    """The fields of a form of either kind; only those called ``names`` where these are given.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, is not UTF-8, or is beyond the bounds of other forms.
     """
+    fields: Fields = {}
     if content_type.lower().startswith(b"multipart/"):
-        return _parse_multipart(body, content_type)
-    return _parse_urlencoded(body)
+        for head, content in _split_multipart(body, content_type):
+            label, file_name = _read_part_head(head)
+            name = _decode_name(label)
+            if names is None or name in names:
+                _add(fields, name, _decode(content) if file_name is None else _file(file_name, content))
+    else:
+        for label, value in _split(body, MAX_FIELDS):
+            name = _decode_name(unquote(label))
+            if names is None or name in names:
+                _add(fields, name, _decode(unquote(value)))
+    return fields
 
 
 def write_form(fields: Mapping[str, object], content_type: bytes) -> bytes:
     """A form of either kind that has these fields."""
     if not content_type.lower().startswith(b"multipart/"):
         return urlencode(fields, doseq=True).encode()
-    from python_multipart.multipart import parse_options_header  # noqa: PLC0415
-
-    boundary = parse_options_header(content_type)[1][b"boundary"]
+    boundary = _boundary_of(content_type)
     parts = [b"--%b\r\n%b\r\n" % (boundary, part) for part in _written_parts(fields)]
     return b"%b--%b--\r\n" % (b"".join(parts), boundary)
 
@@ -55,110 +135,152 @@ def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
                 yield b"%b\r\n\r\n%b" % (head, str(value).encode())
 
 
-def _parse_urlencoded(body: bytes) -> Fields:
-    """The fields of an ``application/x-www-form-urlencoded`` body.
+def _split(text: bytes, most: int) -> Iterator[Pair]:
+    """The names and values of an urlencoded form, with their escapes."""
+    if text.count(b"&") >= most:
+        raise MalformedRequest("the form has too many fields")
+    for field in text.split(b"&"):
+        if field:
+            name, _, value = field.partition(b"=")
+            yield name, value
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """A text in pieces, none of which ends within an escape."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        if end < len(text):
+            cut = text.rfind(b"%", end - 2, end)
+            end = end if cut < 0 else cut
+        yield text[start:end]
+        start = end
+
+
+def _unquote_piece(piece: bytes) -> bytes:
+    """A piece without its escapes, by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
+    escapes = piece.count(b"%")
+    if piece[::3] == b"%" * escapes and len(piece) == 3 * escapes:
+        with suppress(ValueError):
+            return binascii.unhexlify(piece.translate(None, b"%"))
+    if piece.count(b"=") > _MOST_EQUALS:
+        raise MalformedRequest("many equals signs among escapes")
+    escaped = piece.replace(b"=", b"%3D")
+    decoded = binascii.a2b_qp(escaped.translate(_QUOTED_PRINTABLE))
+    # Whatever begins no escape gives less than two bytes, but for the end of a line.
+    is_plain = len(escaped) - len(decoded) == 2 * escaped.count(b"%")
+    if is_plain and not any(end in piece and b"%" + end in piece for end in (b"\n", b"\r")):
+        return decoded
+    if escapes > _MOST_ODD_ESCAPES:
+        raise MalformedRequest("percent signs that begin no escape")
+    return unquote_to_bytes(piece.translate(_BLANKS))
+
+
+def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The head and the content of each part.
 
     Raises:
-        MalformedRequest: it is not UTF-8, or has more fields or longer names than forms have.
+        MalformedRequest: it does not hold to its syntax, has too many parts, or does not end.
     """
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
-    except ValueError as error:
-        raise MalformedRequest("the form is not UTF-8, or has too many fields") from error
-    fields: Fields = {}
-    for name, value in pairs:
-        _add(fields, name, value)
-    return fields
+    delimiter = b"\r\n--" + _boundary_of(content_type)
+    at = 2 if body.startswith(b"\r\n") else 0
+    if not body.startswith(delimiter[2:], at):
+        raise MalformedRequest("the multipart form does not begin")
+    at += len(delimiter) - 2
+    false_ends = 0
+    for _ in range(MAX_FIELDS + 1):
+        if body.startswith(b"--", at):
+            return
+        line_end = _line_end(body, at)
+        head_end = body.find(b"\r\n\r\n", line_end, line_end + _MOST_PART_HEAD) if line_end >= 0 else -1
+        if head_end < 0:
+            raise MalformedRequest("a part of the form has no head")
+        content = head_end + 4
+        at = content
+        while True:
+            end = _find(body, delimiter, at)
+            if end < 0:
+                raise MalformedRequest("the multipart form does not end")
+            at = end + len(delimiter)
+            if body.startswith(b"--", at) or _line_end(body, at) >= 0:
+                break
+            false_ends += 1  # a line of the content that goes on
+            if false_ends > _MOST_FALSE_ENDS:
+                raise MalformedRequest("the multipart form has too many lines like its boundary")
+        yield body[line_end + 2 : head_end], body[content:end]
+    raise MalformedRequest("the form has too many fields")
 
 
-def _parse_multipart(body: bytes, content_type: bytes) -> Fields:
-    """The fields of a ``multipart/form-data`` body; each of its files as an object.
+def _line_end(body: bytes, at: int) -> int:
+    """Where a line ends that has nothing more but blanks; -1 when it has."""
+    end = body.find(b"\r\n", at, at + _MOST_PADDING)
+    return end if end >= 0 and not body[at:end].strip(b" \t") else -1
 
-    Raises:
-        MalformedRequest: it does not hold to its syntax, or beyond the bounds of other forms.
-    """
-    # Imported only for those who use it.
-    from python_multipart.exceptions import FormParserError  # noqa: PLC0415
-    from python_multipart.multipart import MultipartParser, parse_options_header  # noqa: PLC0415
 
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
-    if not boundary:
+def _find(body: bytes, text: bytes, start: int) -> int:
+    """As bytes.find, in pieces."""
+    while start < len(body):
+        found = body.find(text, start, start + _PIECE + len(text))
+        if found >= 0:
+            return found
+        start += _PIECE
+    return -1
+
+
+def _boundary_of(content_type: bytes) -> bytes:
+    boundary = _read_options(content_type).get(b"boundary", b"")
+    if not 0 < len(boundary) <= _MOST_BOUNDARY:
         raise MalformedRequest("a multipart form without a boundary")
-    parts = _Parts()
-    try:
-        MultipartParser(
-            boundary,
-            {
-                "on_part_begin": parts.begin,
-                "on_header_field": parts.add_name,
-                "on_header_value": parts.add_value,
-                "on_header_end": parts.end_header,
-                "on_part_data": parts.add_content,
-                "on_end": parts.end,
-            },
-        ).write(body)
-    except FormParserError as error:
-        raise MalformedRequest(str(error)) from error
-    if not parts.is_complete:
-        raise MalformedRequest("the multipart form does not end")
-    fields: Fields = {}
-    for headers, content in parts.found:
-        disposition, options = parse_options_header(headers.get(b"content-disposition"))
-        name = options.get(b"name")
-        if disposition != b"form-data" or name is None:
-            raise MalformedRequest("a part of the form has no name")
-        file_name = options.get(b"filename")
-        if file_name is None:
-            _add(fields, _decode(name), _decode(content))
-        else:
-            _add(
-                fields,
-                _decode(name),
-                {"filename": _decode(file_name), "data_base64": b64encode(content).decode()},
-            )
-    return fields
+    return boundary
 
 
-class _Parts:
-    """What a parser calls; the parts of a form as they come.
+def _read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
+    """The name of a part, and of the file in it where it is one."""
+    if head.count(b"\r\n") > _MOST_PART_LINES:
+        raise MalformedRequest("a part of the form has too many header fields")
+    plain = _PLAIN_HEAD.match(head)
+    if plain and head.lower().count(b"content-disposition") == 1:
+        return plain[1], plain[2]
+    found = [
+        value
+        for name, _, value in (line.partition(b":") for line in head.split(b"\r\n"))
+        if name.lower() == b"content-disposition"
+    ]
+    kind, separator, options = found[0].partition(b";") if len(found) == 1 else (b"", b"", b"")
+    read = _read_options(separator + options)
+    if kind.strip().lower() != b"form-data" or b"name" not in read:
+        raise MalformedRequest("a part of the form has no name")
+    if b"filename*" in read:  # RFC 5987; nobody uses another charset than UTF-8
+        return read[b"name"], unquote_to_bytes(read[b"filename*"].rpartition(b"'")[2])
+    return read[b"name"], read.get(b"filename")
 
-    Attributes:
-        found: header fields and content of each.
-        is_complete: whether the form came to its end.
+
+def _read_options(value: bytes) -> dict[bytes, bytes]:
+    """What follows the first semicolon of a header field, by lower-case name.
+
+    Raises:
+        MalformedRequest: it does not hold to its syntax, or an option stands there twice.
     """
+    options: dict[bytes, bytes] = {}
+    at = value.find(b";")
+    for _ in range(_MOST_OPTIONS):
+        if at in (-1, len(value)):
+            return options
+        match = _OPTION.match(value, at)
+        name = (match[1] or b"").lower() if match else b""
+        if match is None or name in options:
+            break
+        at = match.end()
+        if name:
+            quoted = match[2]
+            options[name] = match[3] if quoted is None else _QUOTED.sub(rb"\1", quoted)
+    raise MalformedRequest("a header field with odd options")
 
-    def __init__(self) -> None:
-        self.found: list[tuple[dict[bytes, bytes], bytearray]] = []
-        self.is_complete = False
-        self._name = self._value = b""
 
-    def begin(self) -> None:
-        if len(self.found) == MAX_FIELDS:
-            raise MalformedRequest("the form has too many fields")
-        self.found.append(({}, bytearray()))
-
-    def add_name(self, data: bytes, start: int, end: int) -> None:
-        self._name += data[start:end]
-
-    def add_value(self, data: bytes, start: int, end: int) -> None:
-        self._value += data[start:end]
-
-    def end_header(self) -> None:
-        headers, _ = self.found[-1]
-        headers[self._name.lower()] = self._value
-        self._name = self._value = b""
-
-    def add_content(self, data: bytes, start: int, end: int) -> None:
-        _, content = self.found[-1]
-        content += data[start:end]
-
-    def end(self) -> None:
-        self.is_complete = True
+_QUOTED = re.compile(rb'\\(["\\])')
 
 
 def _add(fields: Fields, name: str, value: Part) -> None:
-    if len(name) > MAX_NAME:
-        raise MalformedRequest("the name of a field is too long")
     known = fields.get(name)
     if known is None:
         fields[name] = value
@@ -168,7 +290,17 @@ def _add(fields: Fields, name: str, value: Part) -> None:
         fields[name] = [known, value]
 
 
-def _decode(text: bytes | bytearray) -> str:
+def _file(name: bytes, content: bytes) -> Part:
+    return {"filename": _decode(name), "data_base64": b64encode(content).decode()}
+
+
+def _decode_name(name: bytes) -> str:
+    if len(name) > MAX_NAME * 4 or len(text := _decode(name)) > MAX_NAME:
+        raise MalformedRequest("the name of a field is too long")
+    return text
+
+
+def _decode(text: bytes) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:

@@ -13,12 +13,12 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 import orjson
 
+from providers.forms import MAX_PARAMETERS, read_pairs
 from providers.handshake import ChallengeSignatureSpec, HandshakeSpec, ReplySpec, split_fields
-from providers.rejections import HandshakeRefused
+from providers.rejections import HandshakeRefused, MalformedRequest
 from providers.request import RawRequest, VerifiedRequest
 from providers.secrets import decode_secret
 from providers.sources import Delivery, Getter, compile_sources, text_of
@@ -247,7 +247,11 @@ def _read(body: bytes, content: str) -> object:
     if len(body) > _MAX_BODY:
         return None
     if content == "form":
-        return dict(parse_qsl(body.decode("latin-1"), keep_blank_values=True))
+        try:
+            pairs = read_pairs(body, MAX_PARAMETERS)
+        except MalformedRequest:
+            return None
+        return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -70,10 +70,18 @@ class RawRequest:
         query: what stands behind the question mark, as sent.
         headers: the header fields.
         body: the bytes of the body.
-        signed: what the signature was found to cover, told by a verifier whose signature does not cover the body.
+        signed: what of the event the signature was found to cover, in canonical form, told by a verifier whose
+            signature covers something else than the body as it came. None where the raw body is what is signed
+            (with or without a moment, an id or an address beside it), and where a proof says nothing of one event
+            (tokens, HTTP Basic). Equal signed content gives equal bytes, whatever differs that nobody signed:
+            members and fields beside it, their order, percent escapes, white space, spelling of a name. What tells
+            events apart is in it. What only tells attempts apart is not, such as the moment of sending and a nonce,
+            unless the sender signs nothing else: then that is all by which another use of a signature is noticed.
+        signed_items: the same for each event of a batch, in the order of the batch, where each is signed by itself.
+            Where a batch is signed as a whole, the bytes of its items are as canonical as that.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query", "signed", "url")
+    __slots__ = ("body", "headers", "method", "path", "query", "signed", "signed_items", "url")
 
     def __init__(
         self,
@@ -92,6 +100,7 @@ class RawRequest:
         self.query = query
         self.url = url
         self.signed: bytes | None = None
+        self.signed_items: list[bytes] | None = None
 
 
 class VerifiedRequest:
@@ -102,10 +111,12 @@ class VerifiedRequest:
         query: what stands behind the question mark, as sent.
         body: the verified bytes.
         secret_slot: the position, from 0, of the configured secret that matched.
-        signed: what the signature covers, where that is not the body: whoever has seen it can send it with any other.
+        signed: what the signature covers, where that is not the body as it came (:attr:`RawRequest.signed`): anybody
+            who has seen the request can send it with another body, or with the same in another spelling.
+        signed_items: the same for each event of a batch, where each is signed by itself.
     """
 
-    __slots__ = ("body", "headers", "query", "secret_slot", "signed")
+    __slots__ = ("body", "headers", "query", "secret_slot", "signed", "signed_items")
 
     def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
         if proof is not PROOF:
@@ -115,3 +126,4 @@ class VerifiedRequest:
         self.body = request.body
         self.secret_slot = secret_slot
         self.signed = request.signed
+        self.signed_items = request.signed_items

@@ -17,11 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
-from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import AfterValidator, StringConstraints
 
+from providers.forms import read_query
 from providers.rejections import MalformedRequest
 from providers.request import Headers
 
@@ -165,14 +165,13 @@ def query_value(query: bytes, name: str) -> str | None:
     """The value of a parameter of an address, None when it is absent.
 
     Raises:
-        MalformedRequest: the parameter stands there more than once.
+        MalformedRequest: the parameter stands there more than once, or there are more than addresses have.
     """
-    values = [
-        value for key, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if key == name
-    ]
+    key = name.encode()
+    values = [value for parameter, value in read_query(query) if parameter == key]
     if len(values) > 1:
         raise MalformedRequest("a parameter of the query is repeated")
-    return values[0] if values else None
+    return values[0].decode(errors="replace") if values else None
 
 
 def text_of(value: object) -> str | None:

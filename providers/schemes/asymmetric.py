@@ -7,6 +7,7 @@ and most gateways have no sender that needs it.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -112,16 +113,17 @@ def check_with(key: PublicKey, algorithm: Algorithm) -> Check:
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed  # noqa: PLC0415
 
     _check_fits(key, algorithm)
-    digest = _digest(algorithm)
+    hashed = Prehashed(_digest(algorithm))
 
     def matches(signature: bytes, message: bytes) -> bool:
         try:
             if isinstance(key, rsa.RSAPublicKey):
-                key.verify(signature, message, PKCS1v15(), digest)
+                key.verify(signature, hashlib.new(algorithm.digest, message).digest(), PKCS1v15(), hashed)
             elif isinstance(key, ec.EllipticCurvePublicKey):
-                key.verify(signature, message, ec.ECDSA(digest))
+                key.verify(signature, hashlib.new(algorithm.digest, message).digest(), ec.ECDSA(hashed))
             else:
                 key.verify(signature, message)
         except InvalidSignature:

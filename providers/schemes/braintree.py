@@ -10,7 +10,9 @@ is set up, so what looks like a challenge is never taken for a payload.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -18,13 +20,13 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, write_hmac
+from providers.schemes.claim import Claim, ClaimVerifier, Content, write_hmac
 from providers.schemes.forms import only, read_form
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, split_elements
 from providers.secrets import decode_secret
 
-_PAYLOAD = re.compile(rb"[A-Za-z0-9+/=\n]+")
+_ALPHABET = f"{string.ascii_letters}{string.digits}+/=\n".encode()
 _CHALLENGE = re.compile(rb"[a-f0-9]{20,32}\n?")
 
 
@@ -67,10 +69,13 @@ class BraintreeScheme:
 
 
 def _read(request: RawRequest) -> Claim:
-    fields = read_form(request)
-    pairs = only(fields, b"bt_signature", "signature_missing").split(b"&")
-    payload = only(fields, b"bt_payload", "signature_malformed")
-    candidates = [pair.partition(b"|")[2] for pair in pairs if b"|" in pair]
-    if not candidates or not _PAYLOAD.fullmatch(payload) or _CHALLENGE.fullmatch(payload):
+    shown = only(read_form(request, b"bt_signature"), b"bt_signature", "signature_missing")
+    candidates = [pair.partition(b"|")[2] for pair in split_elements(shown, b"&") if b"|" in pair]
+    return Claim(candidates, partial(_content, request), "sha1")
+
+
+def _content(request: RawRequest) -> Content:
+    payload = only(read_form(request, b"bt_payload"), b"bt_payload", "signature_malformed")
+    if payload.translate(None, _ALPHABET) or _CHALLENGE.fullmatch(payload):
         raise SignatureRejected("signature_malformed")
-    return Claim([payload, payload + b"\n"], candidates, "sha1")
+    return Content([payload, payload + b"\n"], payload.rstrip(b"\n"))

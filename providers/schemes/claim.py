@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from pydantic import Field
@@ -20,27 +21,38 @@ from providers.schemes.scheme import (
     SchemeSpec,
     StaticVerifier,
     check_tolerance,
+    split_elements,
 )
 from providers.secrets import decode_secret
 from providers.units import Duration
+
+
+class Content(NamedTuple):
+    """What a request has to be signed.
+
+    Attributes:
+        messages: what may have been signed; more than one where the sender leaves a doubt.
+        signed: what of it tells of the event (:attr:`providers.request.RawRequest.signed`).
+    """
+
+    messages: list[bytes]
+    signed: bytes | None = None
 
 
 class Claim(NamedTuple):
     """What a request says of its signature.
 
     Attributes:
-        messages: what may have been signed; more than one where the sender leaves a doubt.
         candidates: the signatures that are shown.
+        compose: finds what may have been signed; it is not called for what cannot be a signature.
         algorithm: the digest.
         moment: when it was signed, in Unix seconds, where that is signed.
-        is_body_bound: whether the body is among what was signed.
     """
 
-    messages: list[bytes]
     candidates: list[bytes]
+    compose: Callable[[], Content]
     algorithm: str = "sha256"
     moment: float | None = None
-    is_body_bound: bool = True
 
 
 class ClaimVerifier(StaticVerifier):
@@ -63,21 +75,25 @@ class ClaimVerifier(StaticVerifier):
         claim = self._read(request)
         if len(claim.candidates) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
-        candidates = claim.candidates
+        length = _length(claim.algorithm, self._encoding)
+        candidates = [candidate for candidate in claim.candidates if len(candidate) == length]
+        if not candidates:
+            raise SignatureRejected("signature_malformed")
         if self._encoding == "hex":
             candidates = [candidate.lower() for candidate in candidates]
-        matched, proven = -1, b""
+        messages, signed = claim.compose()
+        matched = -1
         for slot in range(len(self._keys) - 1, -1, -1):
-            for message in claim.messages:
+            for message in messages:
                 expected = write_hmac(self._keys[slot], message, claim.algorithm, self._encoding)
                 for candidate in candidates:
                     if hmac.compare_digest(expected, candidate):
-                        matched, proven = slot, expected
+                        matched = slot
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
         if claim.moment is not None:
             check_tolerance(claim.moment, now, self._tolerance)
-        request.signed = None if claim.is_body_bound else proven
+        request.signed = signed
         return matched
 
 
@@ -112,13 +128,18 @@ def write_hmac(key: bytes, message: bytes, algorithm: str, encoding: Encoding) -
     return ENCODERS[encoding](hmac.digest(key, message, algorithm))
 
 
+@cache
+def _length(algorithm: str, encoding: Encoding) -> int:
+    return len(write_hmac(b"k", b"", algorithm, encoding))
+
+
 def read_elements(value: bytes, names: Sequence[bytes]) -> list[bytes]:
     """The values of the elements ``name=value`` of a list with commas, each of which must stand there once.
 
     Raises:
-        SignatureRejected: one is missing or stands there twice.
+        SignatureRejected: one is missing or stands there twice, or there are too many.
     """
-    pairs = [element.strip(b" \t").partition(b"=") for element in value.split(b",")]
+    pairs = [element.strip(b" \t").partition(b"=") for element in split_elements(value, b",")]
     values = []
     for name in names:
         found = [text for key, _, text in pairs if key == name]

@@ -15,15 +15,14 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, TimedScheme, TimedSpec, read_elements, write_hmac
+from providers.schemes.claim import Claim, Content, TimedScheme, TimedSpec, read_elements, write_hmac
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, Signed, single, split_elements
 from providers.schemes.timestamps import Timestamp, TimestampSpec
 from providers.secrets import decode_secret
 
 _HEADER = "X-Hook0-Signature"
 _MOMENT = Timestamp(TimestampSpec(element="t="))
-_MAX_NAMES = 32
 
 
 class CoinbaseCdpSpec(TimedSpec):
@@ -57,13 +56,11 @@ def _read(request: RawRequest) -> Claim:
     value = single(request.headers, _HEADER.lower().encode(), "signature_missing")
     moment, listed, signature = read_elements(value, [b"t", b"h", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim([_message(request, moment, listed)], [signature], moment=seconds)
+    return Claim([signature], lambda: Content([_message(request, moment, listed)]), moment=seconds)
 
 
 def _message(request: RawRequest, moment: bytes, listed: bytes) -> bytes:
-    names = listed.lower().split(b" ")
-    if len(names) > _MAX_NAMES:
-        raise SignatureRejected("signature_malformed")
+    names = split_elements(listed.lower(), b" ", "signature_malformed")
     if any(map(request.headers.is_repeated, names)):
         raise SignatureRejected("signature_ambiguous")
     values = b".".join([request.headers.get(name) or b"" for name in names])

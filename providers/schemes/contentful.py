@@ -16,9 +16,9 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, TimedScheme, TimedSpec, with_headers, write_hmac
+from providers.schemes.claim import Claim, Content, TimedScheme, TimedSpec, with_headers, write_hmac
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, Signed, single, split_elements
 from providers.schemes.timestamps import Timestamp, TimestampSpec
 from providers.secrets import decode_secret
 
@@ -26,7 +26,7 @@ _SIGNATURE = "x-contentful-signature"
 _SIGNED_HEADERS = "x-contentful-signed-headers"
 _TIMESTAMP = "x-contentful-timestamp"
 _MOMENT = Timestamp(TimestampSpec(header=_TIMESTAMP, unit="ms"))
-_MAX_NAMES = 32
+_LONGEST_QUERY = 1024  # it is escaped twice, byte by byte
 _SAFE_IN_COMPONENT = "!*'()"
 _SAFE_IN_ADDRESS = "!*'();,/?:@&=+$#"
 
@@ -63,13 +63,13 @@ class ContentfulScheme(TimedScheme):
 def _read(request: RawRequest) -> Claim:
     signature = single(request.headers, _SIGNATURE.encode(), "signature_missing")
     moment = _MOMENT.read(single(request.headers, _TIMESTAMP.encode(), "timestamp_missing"))
-    return Claim([_message(request)], [signature], moment=moment)
+    return Claim([signature], lambda: Content([_message(request)]), moment=moment)
 
 
 def _message(request: RawRequest) -> bytes:
     listed = single(request.headers, _SIGNED_HEADERS.encode(), "signed_header_missing")
-    names = sorted({name.strip().lower() for name in listed.split(b",")})
-    if len(names) > _MAX_NAMES or not {_SIGNED_HEADERS.encode(), _TIMESTAMP.encode()} <= set(names):
+    names = sorted({name.strip().lower() for name in split_elements(listed, b",", "signature_malformed")})
+    if not {_SIGNED_HEADERS.encode(), _TIMESTAMP.encode()} <= set(names):
         raise SignatureRejected("signature_malformed")
     headers = [
         b"%b:%b" % (name, single(request.headers, name, "signed_header_missing").strip()) for name in names
@@ -78,7 +78,7 @@ def _message(request: RawRequest) -> bytes:
 
 
 def _path(request: RawRequest) -> bytes:
-    if b"?" in request.query:
+    if b"?" in request.query or len(request.query) > _LONGEST_QUERY:
         raise SignatureRejected("signature_malformed")
     path = request.path.encode("latin-1")
     if request.query:

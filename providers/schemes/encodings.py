@@ -9,6 +9,7 @@ from typing import Literal
 
 from providers.rejections import SignatureRejected
 
+_LONGEST = 4096  # bytes of a signature as text; one with an RSA key of 8192 bits has 1368
 Encoding = Literal["hex", "base64", "base64url", "base64url-unpadded"]
 
 ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
@@ -31,6 +32,8 @@ def decode_signature(text: bytes, encoding: Encoding = "base64") -> bytes:
     Raises:
         SignatureRejected: the text is another, or none.
     """
+    if len(text) > _LONGEST:
+        raise SignatureRejected("signature_malformed")
     text = text.lower() if encoding == "hex" else text
     try:
         signature = _DECODERS[encoding](text)

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
 
-from providers.rejections import SignatureFault, SignatureRejected
+from providers import forms
+from providers.forms import Pair
+from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import Headers, RawRequest
 
 FORM = "application/x-www-form-urlencoded"
-MAX_FIELDS = 1000
-"""Fields in one form or query that are looked at; senders of forms send some thirty."""
-
-Pair = tuple[bytes, bytes]
 
 
-def read_pairs(text: bytes) -> list[Pair]:
-    """The names and values in a query or the body of a form, decoded, in their order; empty values count.
+def read_query(query: bytes) -> Sequence[Pair]:
+    """The parameters of an address, decoded, in their order; empty values count.
 
     Raises:
-        SignatureRejected: there are more than :data:`MAX_FIELDS`.
+        SignatureRejected: there are more than addresses have.
     """
     try:
-        pairs = parse_qsl(
-            text.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=MAX_FIELDS
-        )
-    except ValueError:
+        return forms.read_query(query)
+    except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
-def read_form(request: RawRequest) -> list[Pair]:
-    """The fields of a request that says it is a form.
+def read_form(request: RawRequest, *names: bytes) -> list[Pair]:
+    """The fields of a request that says it is a form; only those called ``names`` where some are given.
 
     Raises:
         SignatureRejected: it does not, and whoever reads the body by its type would read something else; or it
-            has more than :data:`MAX_FIELDS`.
+            has more than forms have.
     """
     if media_type(request.headers) != FORM:
         raise SignatureRejected("signature_malformed")
-    return read_pairs(request.body)
+    try:
+        return forms.read_pairs(request.body, names=names or None)
+    except MalformedRequest:
+        raise SignatureRejected("signature_malformed") from None
 
 
 def media_type(headers: Headers) -> str:

@@ -25,7 +25,7 @@ from providers.schemes.scheme import (
     SchemeSpec,
     Signed,
 )
-from providers.schemes.template import Template, covers_headers, covers_url, template_fields
+from providers.schemes.template import Template, covers_headers, covers_url, places_in, template_fields
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from providers.secrets import SecretFormat, decode_secret
 
@@ -130,6 +130,17 @@ class HmacSpec(SchemeSpec):
         """Whether the event id is among what is signed."""
         return "{id}" in self.signed
 
+    @property
+    def signs_body_as_it_came(self) -> bool:
+        """Whether the bytes of the body are signed, and not values or fields that were read from it."""
+        return "body" in template_fields(self.signed)
+
+    @property
+    def signs_attempts_alone(self) -> bool:
+        """Whether nothing is signed that tells one event from another but the moment."""
+        constant = {"timestamp", "secret", "method", "path", "url", "url:decoded"}
+        return constant.issuperset(template_fields(self.signed))
+
     def signs_headers(self, names: Sequence[bytes]) -> bool:
         """See :meth:`providers.schemes.scheme.SchemeSpec.signs_headers`."""
         return covers_headers(self.signed, names)
@@ -149,7 +160,7 @@ class HmacSpec(SchemeSpec):
         """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
         if self.binds_body:
             return super().signed_places
-        return [field for field in template_fields(self.signed) if field.startswith(("body:", "item:"))]
+        return places_in(self.signed)
 
     @property
     def template(self) -> str:
@@ -214,12 +225,16 @@ class HmacScheme:
         return draft.signed()
 
     @property
+    def places(self) -> list[str]:
+        """The places in the body, or in the events of its batch, that a verdict depends on."""
+        timestamp = listed(self.spec.timestamp.place) if self.spec.timestamp else []
+        named = [*places_in(self.spec.signed), *listed(self.spec.place), *timestamp]
+        return [place for place in named if is_in_body(place)]
+
+    @property
     def is_itemwise(self) -> bool:
         """Whether every event of a batch is signed by itself."""
-        places = listed(self.spec.place)
-        if self.spec.timestamp:
-            places = places + listed(self.spec.timestamp.place)
-        return self.template.is_itemwise or any(place.startswith("item:") for place in places)
+        return any(place.startswith("item:") for place in self.places)
 
     @property
     def is_plain(self) -> bool:
@@ -228,7 +243,7 @@ class HmacScheme:
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
         is_parsed = self.needs_payload or self.has_moment_in_body
         return isinstance(spec.header, str) and not (
-            spec.signs_secret or is_elsewhere or is_parsed or not spec.binds_body
+            spec.signs_secret or is_elsewhere or is_parsed or not spec.signs_body_as_it_came
         )
 
     @property

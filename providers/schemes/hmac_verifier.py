@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS
-from providers.schemes.layout import deliveries, place_reader
-from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, single
+from providers.schemes.layout import is_in_body, place_reader
+from providers.schemes.scheme import (
+    LARGE,
+    MAX_CANDIDATES,
+    StaticVerifier,
+    join_signed,
+    single,
+    split_elements,
+)
 from providers.sources import Delivery
 
 if TYPE_CHECKING:
     from providers.schemes.hmac import HmacScheme
 
-MAX_GROUPS = 3
+MAX_GROUPS = 2
 """Groups of timestamp and signatures in one header; each costs a digest of the body."""
 
 
@@ -30,6 +37,7 @@ class HmacVerifier(StaticVerifier):
         spec = scheme.spec
         self._keys = keys
         self._render = scheme.template.render
+        self._pieces = scheme.template.pieces
         self._names = [header.lower().encode() for header in spec.headers]
         self._prefix = spec.prefix.encode()
         # Elements are stripped, so that a sender may put a space behind its commas or not.
@@ -54,12 +62,17 @@ class HmacVerifier(StaticVerifier):
             moment = single(request.headers, self._moment_header, "timestamp_missing")
         candidates, moment = self._read(value, moment)
         seconds = self._timestamp.read(moment) if self._timestamp else 0.0
-        message = self._render(request, moment)
+        pieces = self._pieces(request, moment) if len(request.body) > LARGE else None
+        message = self._render(request, moment) if pieces is None else b""
         matched = -1
         # All keys against all candidates, without an early end: neither how many were tried nor which one
         # matched can be seen from the time that it takes.
         for slot in range(len(self._keys) - 1, -1, -1):
-            expected = self._encode(hmac.digest(self._keys[slot], message, self._algorithm))
+            expected = self._encode(
+                hmac.digest(self._keys[slot], message, self._algorithm)
+                if pieces is None
+                else _digest_pieces(self._keys[slot], pieces, self._algorithm)
+            )
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
                     matched = slot
@@ -73,7 +86,7 @@ class HmacVerifier(StaticVerifier):
         """The candidate signatures, and the text of the timestamp, which may stand beside them."""
         if self._separator is None:
             return self._candidates([value]), moment
-        elements = value.split(self._separator)
+        elements = split_elements(value, self._separator)
         if b" " in value or b"\t" in value:
             elements = [element.strip(b" \t") for element in elements]
         if self._moment_element:
@@ -113,9 +126,14 @@ class OddHmacVerifier(HmacVerifier):
         self._digest = scheme.digest
         self._signs_secret = spec.signs_secret
         self._layout = scheme.layout
+        self._excerpt = scheme.layout.excerpt(scheme.places)
+        self._signs_parts = bool(spec.signed_places) and not spec.binds_body
+        self._is_shown_in_body = is_in_body(spec.place)
         self._needs_payload = scheme.needs_payload
         self._is_itemwise = scheme.is_itemwise
-        self._tells_signed = not spec.binds_body
+        self._tells_signed = not spec.signs_body_as_it_came
+        # A moment in the body is one of the event; one beside it is of the attempt.
+        self._keeps_moment = scheme.has_moment_in_body or spec.signs_attempts_alone
         self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
@@ -128,55 +146,72 @@ class OddHmacVerifier(HmacVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
-        request.signed = b"" if self._tells_signed else None
         if self._needs_payload:
-            slots = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
-            if not slots:
+            if not self._is_shown_in_body:
+                self._readings(request, None, b"")  # junk is refused before the body is looked at
+            proofs = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
+            if not proofs:
                 raise SignatureRejected("signature_missing")
-            return slots[0]
-        matched = self._prove(request, None, now)
+            if self._signs_parts:
+                self._layout.check_unrepeated(request, self._excerpt)
+            self._tell_signed(request, [signed for _, signed in proofs])
+            return proofs[0][0]
+        matched, signed = self._prove(request, None, now)
+        self._tell_signed(request, [signed])
         if self._timestamp and self._is_moment_late:
             # The body is proven by now, so that nothing forged is parsed for the moment in it.
             for delivery in self._deliveries(request):
                 self._timestamp.check(self._timestamp.read(self._read_moment(request, delivery)), now)
         return matched
 
-    def _deliveries(self, request: RawRequest) -> list[Delivery]:
-        return deliveries(self._layout, request, is_itemwise=self._is_itemwise)
+    def _deliveries(self, request: RawRequest) -> Iterator[Delivery]:
+        return self._layout.deliveries(request, self._excerpt)
 
-    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> int:
+    def _tell_signed(self, request: RawRequest, parts: list[bytes]) -> None:
+        if self._tells_signed:
+            request.signed = join_signed(parts)
+            request.signed_items = parts if self._is_itemwise else None
+
+    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> tuple[int, bytes]:
+        """The slot of the secret that matched, and what it has signed but for the moment."""
         timestamp = None if self._is_moment_late else self._timestamp
-        matched, matched_at = -1, 0.0
-        for candidates, moment in self._readings(request, delivery):
+        matched, matched_at, signed = -1, 0.0, b""
+        beside = b"" if self._is_moment_late else self._read_moment(request, delivery)
+        for candidates, moment in self._readings(request, delivery, beside):
             seconds = timestamp.read(moment) if timestamp else 0.0
             slot = self._match(request, delivery, candidates, moment)
             if slot >= 0:
                 matched, matched_at = slot, seconds
+                if self._tells_signed:  # without the secret
+                    kept = moment if self._keeps_moment else b""
+                    signed = self._render(request, kept, b"", delivery)
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
         if timestamp:
             timestamp.check(matched_at, now)
-        return matched
+        return matched, signed
 
     def _match(
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
     ) -> int:
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
-        matched, proven = -1, b""
+        found = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             key = self._keys[slot]
             text = self._render(request, moment, key, delivery) if self._signs_secret else message
             expected = self._encode(self._digest(key, text))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
-                    matched, proven = slot, expected
-        if matched >= 0 and request.signed is not None:
-            request.signed += proven  # and not the message, in which the secret may be
-        return matched
+                    found = slot
+        return found
 
-    def _readings(self, request: RawRequest, delivery: Delivery | None) -> list[tuple[list[bytes], bytes]]:
-        """Candidate signatures and the timestamp that they belong to, once for each group of them."""
-        moment = b"" if self._is_moment_late else self._read_moment(request, delivery)
+    def _readings(
+        self, request: RawRequest, delivery: Delivery | None, moment: bytes
+    ) -> list[tuple[list[bytes], bytes]]:
+        """Candidate signatures and the timestamp that they belong to, once for each group of them.
+
+        The timestamp is ``moment`` where it is in none of them.
+        """
         if self._read_place:
             return [self._read(self._read_place(request, delivery), moment)]
         names = [name for name in self._names if name in request.headers] or self._names[:1]
@@ -186,7 +221,14 @@ class OddHmacVerifier(HmacVerifier):
         value = self._separator.join(values)
         groups = [value]
         if self._group_separator:
-            groups = [group for group in value.split(self._group_separator) if group]
+            groups = [group for group in split_elements(value, self._group_separator) if group]
         if len(groups) > MAX_GROUPS:
             raise SignatureRejected("too_many_signatures")
         return [self._read(group, moment) for group in groups]
+
+
+def _digest_pieces(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
+    digest = hmac.new(key, digestmod=algorithm)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.digest()

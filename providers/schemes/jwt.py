@@ -200,6 +200,9 @@ class JwtVerifier:
         claims = token.claims()
         self._check_moments(claims, now)
         self._check_claims(claims, request)
+        if self._header is None:
+            said = {name: claim for name, claim in claims.items() if name not in _MOMENTS}
+            request.signed = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return slot
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:

@@ -1,12 +1,12 @@
 """What a scheme may have to read of a request before it is proven: the little that its description tells of the body.
 
-Only signatures that stand in the body, or cover parts of it alone, need this. Reading is bounded by the size
-of the body, and what cannot be read is refused like a signature that does not match.
+Only signatures that stand in the body, or cover parts of it alone, need this. No more is read than what they are made
+of, and what cannot be read is refused like a signature that does not match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -16,7 +16,8 @@ from pydantic import Field, StringConstraints
 from providers.forms import Fields, parse_form, write_form
 from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.forms import media_type, only, read_pairs
+from providers.schemes.excerpt import Excerpt
+from providers.schemes.forms import media_type, only, read_query
 from providers.schemes.scheme import Signed
 from providers.sources import Delivery, compile_sources, pointer_steps, resolve, text_of
 
@@ -50,8 +51,45 @@ class Layout:
         self._form_json = form_json
         self._batch = pointer_steps(batch) if batch else None
 
+    def excerpt(self, places: Iterable[str]) -> Excerpt:
+        """Return what reads no more than these places of a body."""
+        return Excerpt(places, self._batch)
+
+    def deliveries(self, request: RawRequest, excerpt: Excerpt) -> Iterator[Delivery]:
+        """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
+
+        Raises:
+            SignatureRejected: It cannot be read.
+        """
+        content = self._content_of(request, excerpt.members)
+        found = [(content, content)] if isinstance(content, dict) else excerpt.read(content)
+        for payload, item in found:
+            yield Delivery(request.headers, request.query, payload, item)
+
+    def check_unrepeated(self, request: RawRequest, excerpt: Excerpt) -> None:
+        """Refuse a proven request in which a name stands twice on the way to what is signed.
+
+        Raises:
+            SignatureRejected: There is one; readers of the event could take the other for the signed one.
+        """
+        content = self._content_of(request, excerpt.members)
+        if not isinstance(content, dict):  # a field that stands twice in a form is a list, and no text
+            excerpt.check_unrepeated(content)
+
+    def _content_of(self, request: RawRequest, names: Collection[str]) -> bytes | Fields:
+        """The JSON that a body is or has in a field, or else the fields of a form that are called ``names``."""
+        if not self._is_form(request):
+            return request.body
+        fields = _fields(request, {*names, self._form_json} if self._form_json else names)
+        text = fields.get(self._form_json) if self._form_json else None
+        if text is None:
+            return fields
+        if type(text) is not str:
+            raise SignatureRejected("signature_ambiguous")
+        return text.encode()
+
     def read(self, request: RawRequest) -> object:
-        """The body parsed as its media type says.
+        """The body parsed as its media type says; for senders, since nothing bounds the work.
 
         Raises:
             SignatureRejected: it cannot be, or its type is not one that the sender uses.
@@ -123,7 +161,7 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
     kind, _, name = place.partition(":")
     if kind == "query":
         parameter = name.encode()
-        return lambda request, _: only(read_pairs(request.query), parameter, missing)
+        return lambda request, _: only(read_query(request.query), parameter, missing)
     steps = pointer_steps(place)
 
     def read(_: RawRequest, delivery: Delivery | None) -> bytes:
@@ -153,17 +191,6 @@ def read_text(delivery: Delivery | None, kind: str, steps: list[str]) -> bytes:
 def is_in_body(places: str | list[str] | None) -> bool:
     """Whether a place is in the body, which then has to be parsed."""
     return any(not place.startswith("query:") for place in listed(places))
-
-
-def deliveries(layout: Layout, request: RawRequest, *, is_itemwise: bool) -> list[Delivery]:
-    """The parsed body of a request, once; or once for each event of its batch.
-
-    Raises:
-        SignatureRejected: it cannot be read.
-    """
-    payload = layout.read(request)
-    items = layout.items(payload) if is_itemwise else [payload]
-    return [Delivery(request.headers, request.query, payload, item) for item in items]
 
 
 class Draft:
@@ -203,7 +230,7 @@ class Draft:
             self._headers[header] = text
         elif place and place.startswith("query:"):
             name = place.partition(":")[2].encode()
-            kept = [pair for pair in read_pairs(self._query) if pair[0] != name]
+            kept = [pair for pair in read_query(self._query) if pair[0] != name]
             self._query = urlencode([*kept, (name, text)]).encode()
         elif place:
             _put(delivery.item if place.startswith("item:") else delivery.payload, place, text)
@@ -240,9 +267,9 @@ def _put(document: Any, place: str, text: str) -> None:
     document[last] = int(text) if is_number else text
 
 
-def _fields(request: RawRequest) -> Fields:
+def _fields(request: RawRequest, names: Collection[str] | None = None) -> Fields:
     try:
-        return parse_form(request.body, request.headers.get(b"content-type") or b"")
+        return parse_form(request.body, request.headers.get(b"content-type") or b"", names=names)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, TimedScheme, TimedSpec, read_elements, write_hmac
-from providers.schemes.forms import only, read_pairs
+from providers.schemes.claim import Claim, Content, TimedScheme, TimedSpec, read_elements, write_hmac
+from providers.schemes.forms import only, read_query
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import NO_PARAMETERS, Signed, single
 from providers.schemes.timestamps import Timestamp, TimestampSpec
@@ -67,7 +68,15 @@ def _read(request: RawRequest) -> Claim:
     value = single(request.headers, _HEADER.encode(), "signature_missing")
     moment, signature = read_elements(value, [b"ts", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim(_manifests(request, moment), [signature], moment=seconds, is_body_bound=False)
+    return Claim([signature], partial(_content, request, moment), moment=seconds)
+
+
+def _content(request: RawRequest, moment: bytes) -> Content:
+    manifests = _manifests(request, moment)
+    signed = manifests[0]
+    if b"x-request-id" in request.headers:  # else the moment is all that tells one notification from another
+        signed = signed.removesuffix(b"ts:%b;" % moment)
+    return Content(manifests, signed)
 
 
 def _manifests(request: RawRequest, moment: bytes) -> list[bytes]:
@@ -79,7 +88,7 @@ def _manifests(request: RawRequest, moment: bytes) -> list[bytes]:
     if b"x-request-id" in request.headers:
         request_id = single(request.headers, b"x-request-id", "signed_header_missing")
         manifest = b"request-id:%b;" % _checked(request_id) + manifest
-    parameters = read_pairs(request.query)
+    parameters = read_query(request.query)
     if all(name != b"data.id" for name, _ in parameters):
         return [manifest]
     resource = _checked(only(parameters, b"data.id", "signed_header_missing"))

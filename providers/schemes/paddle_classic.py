@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from pydantic import Field
 
-from providers.rejections import SignatureRejected
+from providers.forms import Pair, read_pairs
+from providers.rejections import MalformedRequest, SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import (
     Algorithm,
@@ -20,6 +21,7 @@ from providers.schemes.asymmetric import (
 )
 from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.fetched import slot_of
+from providers.schemes.forms import only
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
 
@@ -81,9 +83,14 @@ class PaddleClassicVerifier(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
+        shown = only(_read_pairs(request.body, _FIELD), _FIELD, "signature_missing")
+        signature = decode_signature(shown)
         fields = _read_form(request.body)
-        signature = decode_signature(fields.pop(_FIELD, b"") or _missing())
-        return slot_of(self._keys, _ALGORITHM, signature, serialize(fields))
+        del fields[_FIELD]
+        signed = serialize(fields)
+        slot = slot_of(self._keys, _ALGORITHM, signature, signed)
+        request.signed = signed
+        return slot
 
 
 def serialize(fields: Mapping[bytes, bytes]) -> bytes:
@@ -95,18 +102,16 @@ def serialize(fields: Mapping[bytes, bytes]) -> bytes:
     return b"a:%d:{%b}" % (len(fields), b"".join(parts))
 
 
-def _missing() -> bytes:
-    raise SignatureRejected("signature_missing")
+def _read_pairs(body: bytes, *names: bytes) -> list[Pair]:
+    try:
+        return read_pairs(body, _MOST_FIELDS, names or None)
+    except MalformedRequest:
+        raise SignatureRejected("signature_malformed") from None
 
 
 def _read_form(body: bytes) -> dict[bytes, bytes]:
-    try:
-        pairs = parse_qsl(
-            body.decode("latin-1"), keep_blank_values=True, encoding="latin-1", max_num_fields=_MOST_FIELDS
-        )
-    except ValueError:
-        raise SignatureRejected("signature_malformed") from None
-    fields = {name.encode("latin-1"): value.encode("latin-1") for name, value in pairs}
+    pairs = _read_pairs(body)
+    fields = dict(pairs)
     if len(fields) != len(pairs):
         raise SignatureRejected("signature_ambiguous")
     return fields

@@ -151,7 +151,8 @@ class PaypalVerifier:
         keys = self._pinned or [self._key_at(url, now)]
         message = _message(given, moment, self._webhook_id, request.body)
         slot = slot_of(keys, _ALGORITHM, signature, message)
-        request.signed = message  # other bodies have the same checksum
+        # Other bodies have the same checksum; the id and the moment are those of the transmission.
+        request.signed = message[len(given) + len(moment) + 1 :]
         return slot
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:

@@ -8,15 +8,17 @@ address without its query and nothing that was sent to it. Neither covers the mo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
+from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, with_headers, write_hmac
-from providers.schemes.forms import read_form, read_pairs
+from providers.schemes.claim import Claim, ClaimVerifier, Content, with_headers, write_hmac
+from providers.schemes.forms import read_form, read_query
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
 from providers.secrets import decode_secret
 
 
@@ -80,18 +82,34 @@ class PlivoScheme:
 
     def _read(self, request: RawRequest) -> Claim:
         signatures = single(request.headers, self._signature, "signature_missing")
-        candidates = [signature.strip() for signature in signatures.split(b",")]
-        return Claim([self._message(request)], candidates, is_body_bound=self.spec.is_body_bound)
+        candidates = [signature.strip() for signature in split_elements(signatures, b",")]
+        return Claim(candidates, partial(self._compose, request))
+
+    def _compose(self, request: RawRequest) -> Content:
+        nonce = self._read_nonce(request)
+        content = self._content(request)
+        # In version 2 the nonce is all that tells one callback from another.
+        return Content([content + nonce], content if self.spec.is_body_bound else content + nonce)
 
     def _message(self, request: RawRequest) -> bytes:
+        return self._content(request) + self._read_nonce(request)
+
+    def _read_nonce(self, request: RawRequest) -> bytes:
+        """The nonce; it has no dots, or the end of what is signed could be taken for a part of it."""
         nonce = single(request.headers, self._nonce, "signed_header_missing")
+        if b"." in nonce:
+            raise SignatureRejected("signature_malformed")
+        return nonce
+
+    def _content(self, request: RawRequest) -> bytes:
+        """All that is signed but the nonce, which follows."""
         address, _, query = request.url.encode("latin-1").partition(b"?")
         if self.spec.version == "v2":
-            return address + nonce
-        parameters = b"&".join([name + b"=" + value for name, value in sorted(read_pairs(query))])
+            return address
+        parameters = b"&".join([name + b"=" + value for name, value in sorted(read_query(query))])
         fields = sorted(read_form(request)) if request.body else []
         if parameters or fields:
             address += b"?" + parameters
         if parameters and fields:
             address += b"."
-        return address + b"".join([name + value for name, value in fields]) + b"." + nonce
+        return address + b"".join([name + value for name, value in fields]) + b"."

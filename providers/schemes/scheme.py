@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 MAX_CANDIDATES = 5
 """Signatures in one request that are looked at; a sender that rotates its secret sends two."""
 
+MAX_ELEMENTS = 32
+"""Elements of a list in one header field; senders have a moment and some signatures in it."""
+
+LARGE = 256 * 1024
+"""Bytes of a body from which on it is not copied to be digested."""
+
 WHOLE_BODY = "body:"
 """The place that is the body itself."""
 
@@ -150,6 +156,11 @@ class SchemeSpec(BaseModel, ABC):
         return (WHOLE_BODY,) if self.is_body_bound else ()
 
     @property
+    def is_body_partly_signed(self) -> bool:
+        """Whether a body may hold data that nobody has signed beside data that is signed."""
+        return bool(self.signed_places) and WHOLE_BODY not in self.signed_places
+
+    @property
     def template(self) -> str:
         """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
         return "{body}"
@@ -204,6 +215,24 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
     if not value:
         raise SignatureRejected(missing)
     return value
+
+
+def join_signed(parts: Sequence[bytes]) -> bytes:
+    """What is signed in several parts as one, such that no two lists of parts give the same bytes."""
+    return parts[0] if len(parts) == 1 else b"".join([b"%d:%b" % (len(part), part) for part in parts])
+
+
+def split_elements(
+    value: bytes, separator: bytes, fault: SignatureFault = "too_many_signatures"
+) -> list[bytes]:
+    """The elements of a list in a header field.
+
+    Raises:
+        SignatureRejected: there are more than :data:`MAX_ELEMENTS` (``fault``).
+    """
+    if value.count(separator) >= MAX_ELEMENTS:
+        raise SignatureRejected(fault)
+    return value.split(separator)
 
 
 def longest_timestamp(units_per_second: int) -> int:

@@ -25,6 +25,7 @@ from providers.schemes.asymmetric import (
 )
 from providers.schemes.certificates import CertifiedKey, key_of, read_chain
 from providers.schemes.encodings import ENCODERS, decode_signature
+from providers.schemes.excerpt import Excerpt
 from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
@@ -48,6 +49,8 @@ _SIGNED = {
     "UnsubscribeConfirmation": _CONFIRMATION,
 }
 _OPTIONAL = "Subject"
+_NAMES = {*_NOTIFICATION, *_CONFIRMATION, "SignatureVersion", "Signature", "SigningCertURL"}
+_EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
 _ALGORITHMS = {"1": Algorithm("rsa", "sha1"), "2": Algorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
@@ -125,15 +128,18 @@ class SnsVerifier:
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         message = _read(request.body)
-        signed = _canonical(message)
         algorithm = _ALGORITHMS.get(_text(message, "SignatureVersion"))
         if algorithm is None:
             raise SignatureRejected("signature_malformed")
-        if message["TopicArn"] != self._topic:
+        if _text(message, "TopicArn") != self._topic:
             raise SignatureRejected("claim_mismatch")
         signature = decode_signature(_text(message, "Signature").encode())
         keys = self._pinned or [self._key_at(_text(message, "SigningCertURL"), now)]
-        return slot_of(keys, algorithm, signature, signed)
+        signed = _canonical(message)
+        slot = slot_of(keys, algorithm, signature, signed)
+        _EXCERPT.check_unrepeated(request.body)
+        request.signed = signed
+        return slot
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`providers.schemes.scheme.Verifier.learn`."""
@@ -158,9 +164,10 @@ def _origin(topic: str) -> str:
 
 def _read(body: bytes) -> dict[str, Any]:
     try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        message = None
+        message, _ = next(_EXCERPT.read(body))
+    except SignatureRejected:
+        is_signed = b'"Signature"' in body  # else it may be a raw message, of which the operator has to hear
+        raise SignatureRejected("signature_malformed" if is_signed else "signature_missing") from None
     if type(message) is not dict or "Signature" not in message:
         raise SignatureRejected("signature_missing")
     return message

@@ -27,6 +27,7 @@ from providers.schemes.scheme import (
     longest_timestamp,
     read_timestamp,
     single,
+    split_elements,
 )
 from providers.secrets import SecretFormatError, decode_base64, decode_secret
 from providers.units import Duration
@@ -142,7 +143,7 @@ class StandardWebhooksVerifier(StaticVerifier):
         # By the id, not by the signature: the family whose id counts must be the one that is signed, or an
         # unsigned svix-id beside signed webhook- headers would give one delivery any number of ids.
         names = next((names for names in self._names if names[0] in headers), self._names[0])
-        signatures = single(headers, names[2], "signature_missing").split(b" ")
+        signatures = split_elements(single(headers, names[2], "signature_missing"), b" ")
         message_id = single(headers, names[0], "signed_header_missing")
         if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
             raise SignatureRejected("signature_malformed")

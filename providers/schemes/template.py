@@ -18,7 +18,7 @@ from typing import Protocol
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.forms import FORM, media_type, only, read_form, read_pairs
+from providers.schemes.forms import FORM, media_type, only, read_form, read_query
 from providers.schemes.layout import read_text
 from providers.schemes.scheme import single
 from providers.sources import Delivery, pointer_steps
@@ -27,7 +27,9 @@ _FIELD = re.compile(
     r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret"
     r"|header:[A-Za-z0-9-]{1,64}|(?:query|json):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
 )
-_CLEAR = re.compile(rb"%(3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)
+_CLEAR = [
+    (spelling, bytes([byte])) for byte in b":/?@!$'()*,;" for spelling in (b"%%%02X" % byte, b"%%%02x" % byte)
+]
 
 _Part = Callable[[RawRequest, bytes, bytes, Delivery | None], bytes]
 
@@ -69,6 +71,11 @@ def template_fields(text: str) -> list[str]:
             "{path} {query} {form} {json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
         )
     return _FIELD.findall(text)
+
+
+def places_in(text: str) -> list[str]:
+    """List the places in the body that a template names."""
+    return [field for field in template_fields(text) if field.startswith(("body:", "item:"))]
 
 
 def covers_url(text: str) -> bool:
@@ -121,12 +128,16 @@ class Template:
         delivery: Delivery | None = None,
         /,
     ) -> bytes:
-        return b"".join(
-            [
-                piece if isinstance(piece, bytes) else piece(request, moment, secret, delivery)
-                for piece in self._pieces
-            ]
-        )
+        return b"".join(self.pieces(request, moment, secret, delivery))
+
+    def pieces(
+        self, request: RawRequest, moment: bytes, secret: bytes = b"", delivery: Delivery | None = None
+    ) -> list[bytes]:
+        """Return what is signed without joining it, as :meth:`Render.__call__` does; large bodies are not copied."""
+        return [
+            piece if isinstance(piece, bytes) else piece(request, moment, secret, delivery)
+            for piece in self._pieces
+        ]
 
 
 def _body(
@@ -151,9 +162,7 @@ _PARTS: dict[str, _Part] = {
     "path": lambda request, *_: request.path.encode("latin-1"),
     "query": lambda request, *_: request.query,
     "url": lambda request, *_: _url(request),
-    "url:decoded": lambda request, *_: _CLEAR.sub(
-        lambda match: bytes.fromhex(match[1].decode()), _url(request)
-    ),
+    "url:decoded": lambda request, *_: _decoded_url(request),
     "form": lambda request, *_: _sorted_form(request),
     "secret": lambda _, __, secret, ___: secret,
 }
@@ -165,7 +174,7 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
     kind, _, name = field.partition(":")
     if kind == "query":
         parameter = name.encode()
-        return lambda request, *_: only(read_pairs(request.query), parameter, "signed_header_missing")
+        return lambda request, *_: only(read_query(request.query), parameter, "signed_header_missing")
     if kind == "json":
         field_name = name.encode()
         return lambda request, *_: _json(request, field_name)
@@ -184,9 +193,16 @@ def _url(request: RawRequest) -> bytes:
     return request.url.encode("latin-1")
 
 
+def _decoded_url(request: RawRequest) -> bytes:
+    url = _url(request)
+    for escape, byte in _CLEAR:
+        url = url.replace(escape, byte)
+    return url
+
+
 def _json(request: RawRequest, name: bytes) -> bytes:
     if media_type(request.headers) == FORM:
-        return only(read_pairs(request.body), name, "signed_header_missing")
+        return only(read_form(request, name), name, "signed_header_missing")
     return request.body
 
 

@@ -16,11 +16,13 @@ from pydantic import Field, model_validator
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.layout import Draft, Layout, Place, deliveries, is_in_body, place_reader
+from providers.schemes.layout import Draft, Layout, Place, is_in_body, listed, place_reader
 from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier, single
 from providers.schemes.timestamps import Affix, HeaderName
 from providers.secrets import SecretFormatError, decode_secret
 from providers.sources import Delivery
+
+_LONGEST = 64 * 1024  # bytes of a token that is shown; a header field has at most half of it
 
 
 class TokenSpec(SchemeSpec):
@@ -128,7 +130,7 @@ class TokenVerifier(StaticVerifier):
         # Digests are compared, all of one length, since a comparison of the texts would tell the length of ours.
         self._digests = [_digest(text) for text in expected]
         self._layout = scheme.layout
-        self._is_itemwise = scheme.is_itemwise
+        self._excerpt = scheme.layout.excerpt(filter(is_in_body, listed(scheme.place)))
         self._folded = scheme.prefix.lower().encode() if scheme.prefix.endswith(" ") else b""
         self._prefix = scheme.prefix.encode()
         self._header = scheme.header.lower().encode() if scheme.header else b""
@@ -139,8 +141,9 @@ class TokenVerifier(StaticVerifier):
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         if not self._is_in_body:
             return self._prove(request, None)
-        found = deliveries(self._layout, request, is_itemwise=self._is_itemwise)
-        slots = [self._prove(request, delivery) for delivery in found]
+        slots = [
+            self._prove(request, delivery) for delivery in self._layout.deliveries(request, self._excerpt)
+        ]
         if not slots:
             raise SignatureRejected("signature_missing")
         return slots[0]
@@ -150,6 +153,8 @@ class TokenVerifier(StaticVerifier):
             shown = self._read_place(request, delivery)
         else:
             shown = single(request.headers, self._header, "signature_missing")
+        if len(shown) > _LONGEST:
+            raise SignatureRejected("signature_mismatch")
         start = len(self._folded)
         if start and shown[:start].lower() == self._folded:  # the scheme in Authorization has no case
             shown = self._prefix + shown[start:]

@@ -12,16 +12,17 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.claim import Claim, ClaimVerifier, write_hmac
-from providers.schemes.forms import FORM, media_type, read_form, read_pairs
+from providers.schemes.claim import Claim, ClaimVerifier, Content, write_hmac
+from providers.schemes.forms import FORM, media_type, read_form, read_query
 from providers.schemes.layout import Layout
-from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
 from providers.secrets import decode_secret
 
 _SIGNATURE = "X-Twilio-Signature"
@@ -66,26 +67,31 @@ class TwilioScheme:
             kept = [part for part in query.split(b"&") if part and not part.startswith(b"bodySHA256=")]
             query = b"&".join([*kept, b"bodySHA256=" + hashlib.sha256(request.body).hexdigest().encode()])
             url = f"{url.partition('?')[0]}?{query.decode('latin-1')}"
-        message = url.encode("latin-1") + _form(request, query)
+        message = url.encode("latin-1") + (_form(request, query) or b"")
         signature = write_hmac(decode_secret(secret, "raw"), message, _algorithm(request), "base64")
         return Signed({_SIGNATURE: signature.decode()}, request.body, query)
 
 
 def _read(request: RawRequest) -> Claim:
     signature = single(request.headers, _SIGNATURE.lower().encode(), "signature_missing")
+    return Claim([signature], partial(_content, request), _algorithm(request))
+
+
+def _content(request: RawRequest) -> Content:
     form = _form(request, request.query)
-    return Claim([url + form for url in _spellings(request.url)], [signature], _algorithm(request))
+    messages = [url + (form or b"") for url in _spellings(request.url)]
+    return Content(messages, None if form is None else messages[0])
 
 
-def _form(request: RawRequest, query: bytes) -> bytes:
-    """What is signed after the address: the fields of a form; nothing when the address has the body's digest."""
-    digests = [value for name, value in read_pairs(query) if name == b"bodySHA256"]
+def _form(request: RawRequest, query: bytes) -> bytes | None:
+    """What is signed after the address: the fields of a form; None when the address has the body's digest."""
+    digests = [value for name, value in read_query(query) if name == b"bodySHA256"]
     if len(digests) > 1:
         raise SignatureRejected("signature_ambiguous")
     if digests:
         if not hmac.compare_digest(hashlib.sha256(request.body).hexdigest().encode(), digests[0].lower()):
             raise SignatureRejected("signature_mismatch")
-        return b""
+        return None
     if not request.body:
         return b""
     return b"".join([name + value for name, value in sorted(set(read_form(request)))])
@@ -106,7 +112,7 @@ def _spellings(url: str) -> list[bytes]:
 def _algorithm(request: RawRequest) -> str:
     named = b""
     if _SETTINGS in request.headers:
-        elements = single(request.headers, _SETTINGS, "signature_malformed").split(b",")
+        elements = split_elements(single(request.headers, _SETTINGS, "signature_malformed"), b",")
         pairs = [element.strip().partition(b"=") for element in elements]
         named = next((value for name, _, value in pairs if name == b"algorithm"), b"")
     if named.upper() not in _ALGORITHMS:
