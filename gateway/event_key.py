@@ -53,8 +53,8 @@ class EventKeys:
         spec = adapter.spec
         self._retention = retention
         self._adapter = adapter
-        # A moment that is signed is that of the attempt.
-        self._is_signed_content_stable = not spec.signature.has_moment
+        # Else what is signed is no event, or a part of one.
+        self._is_content_signed = spec.signature.is_body_bound
         self._is_type_in_body = adapter.has_type_in_body
         self._attempt_members = [_steps(pointer) for pointer in spec.attempt_members]
         self._window = spec.equal_events.window if spec.equal_events else None
@@ -84,7 +84,8 @@ class EventKeys:
         if identity.is_test:
             # Its provider means each of them, under one id.
             event_id = event_id or str(uuid4())
-            return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", "", self._retention, False)
+            mark = sha256(self._mark_of(request, item, place)).hexdigest()
+            return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", mark, self._retention, False)
         if event_id is None:
             return self._made_up(identity, request, payload, received_at, item, place)
         text = f"{event_id}\n{within}" if within else event_id
@@ -125,7 +126,8 @@ class EventKeys:
             content = b"%b\0%b" % (identity.within.encode(), content)
         text = sha256(content).hexdigest()
         mark = ""
-        if request.signed is not None or not (self._adapter.signs_event_id and self._is_type_in_body):
+        is_partly_signed = request.signed is not None and not self._is_content_signed
+        if is_partly_signed or not (self._adapter.signs_event_id and self._is_type_in_body):
             mark = sha256(self._mark_of(request, item, place)).hexdigest()
         if window is None:
             return EventKey(text, text, "", mark, self._retention)
@@ -133,17 +135,17 @@ class EventKeys:
         return EventKey(f"{text}.{int(received_at // window)}", text, "", mark, window)
 
     def _content_of(self, request: VerifiedRequest, payload: object, item: bytes | None) -> bytes:
-        """Return what all attempts at the event have in common, of what is signed where that can be told."""
-        if self._attempt_members:
+        """Return what all attempts at the event have in common: what is signed of it, else all of it."""
+        if self._attempt_members and payload is not None:
             return canonical_without(payload, self._attempt_members)
         if item is not None:
             return item
-        if request.signed is None or not self._is_signed_content_stable:
-            return request.body
-        return request.signed
+        return request.body if request.signed is None or not self._is_content_signed else request.signed
 
     def _mark_of(self, request: VerifiedRequest, item: bytes | None, place: int) -> bytes:
         """Return what a captured delivery has in common with all that can be made of it."""
+        if request.signed_items is not None and item is not None:
+            return request.signed_items[place]
         if request.signed is None:
             return request.body if item is None else item
         # With the place in it: else all events under one signature would look like replays of the first.

@@ -406,7 +406,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="stripe", dedupe="{retention: 10s}"),
-            "config.yaml:1: providers.x.dedupe.retention: must not be shorter than dedupe.lease (30s)",
+            "config.yaml:5: providers.x.dedupe.retention: must not be shorter than dedupe.lease (30s)",
         ),
         (
             github(adapter="hmac", signature='{header: X, signed: "{id}.{body}"}'),
