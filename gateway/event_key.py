@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64encode
 from hashlib import sha256
+from operator import is_
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -84,7 +85,7 @@ class EventKeys:
         if identity.is_test:
             # Its provider means each of them, under one id.
             event_id = event_id or str(uuid4())
-            mark = sha256(self._mark_of(request, item, place)).hexdigest()
+            mark = sha256(self._captured(request, item, place)).hexdigest()
             return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", mark, self._retention, False)
         if event_id is None:
             return self._made_up(identity, request, payload, received_at, item, place)
@@ -92,9 +93,9 @@ class EventKeys:
         if self._adapter.signs_event_id:
             return EventKey(event_id, text, "", "", self._retention, not within)
         content = self._content_of(request, payload, item)
-        mark = self._mark_of(request, item, place)
+        captured = self._captured(request, item, place)
         digest = sha256(content)
-        marked = digest if mark is content else sha256(mark)
+        marked = digest if captured is content else sha256(captured)
         return EventKey(
             event_id,
             text,
@@ -116,7 +117,7 @@ class EventKeys:
         """Return the key of an event that has no id."""
         window = self._window
         if window is not None and any(matches(pattern, identity.event_type) for pattern in self._meant):
-            mark = sha256(self._mark_of(request, item, place)).hexdigest()
+            mark = sha256(self._captured(request, item, place)).hexdigest()
             own = str(uuid4())
             return EventKey(own, own, "", mark, window)
         content = self._content_of(request, payload, item)
@@ -128,7 +129,7 @@ class EventKeys:
         mark = ""
         is_partly_signed = request.signed is not None and not self._is_content_signed
         if is_partly_signed or not (self._adapter.signs_event_id and self._is_type_in_body):
-            mark = sha256(self._mark_of(request, item, place)).hexdigest()
+            mark = sha256(self._captured(request, item, place)).hexdigest()
         if window is None:
             return EventKey(text, text, "", mark, self._retention)
         # Equal events that are more than a window apart are different ones, and need different ids.
@@ -136,14 +137,18 @@ class EventKeys:
 
     def _content_of(self, request: VerifiedRequest, payload: object, item: bytes | None) -> bytes:
         """Return what all attempts at the event have in common: what is signed of it, else all of it."""
-        if self._attempt_members and payload is not None:
-            return canonical_without(payload, self._attempt_members)
+        if self._attempt_members:
+            rest = payload
+            for steps in self._attempt_members:
+                rest = without(rest, steps)
+            if rest is not payload:
+                return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
         if item is not None:
             return item
         return request.body if request.signed is None or not self._is_content_signed else request.signed
 
-    def _mark_of(self, request: VerifiedRequest, item: bytes | None, place: int) -> bytes:
-        """Return what a captured delivery has in common with all that can be made of it."""
+    def _captured(self, request: VerifiedRequest, item: bytes | None, place: int) -> bytes:
+        """Return what one captured delivery has in common with all that can be made of it."""
         if request.signed_items is not None and item is not None:
             return request.signed_items[place]
         if request.signed is None:
@@ -152,23 +157,20 @@ class EventKeys:
         return request.signed if item is None else b"%b:%d" % (request.signed, place)
 
 
-def canonical_without(value: object, pointers: list[list[str]]) -> bytes:
-    """Return the JSON of ``value`` with sorted names, without the members that the steps lead to."""
-    for steps in pointers:
-        value = _without(value, steps)
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _without(value: object, steps: list[str]) -> object:
+def without(value: object, steps: list[str]) -> object:
+    """Return a JSON value without the members that the steps lead to; the value itself where there are none."""
     step, rest = steps[0], steps[1:]
     if isinstance(value, list) and step == "*":
-        return [_without(member, rest) for member in value] if rest else []
+        members = [without(member, rest) for member in value] if rest else []
+        is_same = len(members) == len(value) and all(map(is_, members, value))
+        return value if is_same else members
     if not isinstance(value, dict):
         return value
     names = list(value) if step == "*" else [step] if step in value else []
     if not rest:
-        return {name: member for name, member in value.items() if name not in names}
-    return {**value, **{name: _without(value[name], rest) for name in names}}
+        return {name: member for name, member in value.items() if name not in names} if names else value
+    changed = {name: without(value[name], rest) for name in names}
+    return value if all(changed[name] is value[name] for name in names) else {**value, **changed}
 
 
 def _steps(pointer: str) -> list[str]:

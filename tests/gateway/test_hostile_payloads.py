@@ -313,7 +313,9 @@ def test_characters_with_a_meaning_in_patterns_never_get_into_a_routing_key() ->
 def test_no_event_is_refused_for_an_odd_id(event_id: object) -> None:
     """Whether it stands in the body or in a header; it is kept, or a digest stands for it."""
     body = orjson.dumps({"id": event_id}) if event_id != 10**19 else b'{"id":1e19}'
-    deliveries = [(body, [])] + ([(b"{}", [(b"x-id", event_id.encode())])] if type(event_id) is str else [])
+    deliveries: list[tuple[bytes, list[tuple[bytes, bytes]]]] = [(body, [])] + (
+        [(b"{}", [(b"x-id", event_id.encode())])] if type(event_id) is str else []
+    )
     for sent, fields in deliveries:
         identity, _, _ = publish(GENERIC, sent, fields)
         assert identity.event_id is None or 0 < len(identity.event_id.encode()) <= MAX_ATTRIBUTE
