@@ -152,7 +152,7 @@ def _coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
     parts = {
         "the body": signature.is_body_bound,
         "the time of sending": signature.has_moment,
-        "the event id": spec.signs_event_id and (signature.is_body_bound or signature.has_moment),
+        "the event id": spec.signs_event_id,
     }
     if spec.event_id is None:
         del parts["the event id"]

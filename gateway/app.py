@@ -17,7 +17,7 @@ from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of
+from gateway.config.loader import adapter_of, deadline_of, retention_of
 from gateway.content import Reader
 from gateway.counting import shared_tallies
 from gateway.dedupe import LONGEST_WAIT, Dedupe
@@ -25,6 +25,7 @@ from gateway.embedded import Database
 from gateway.endpoint import Endpoint
 from gateway.enrolment import Enrolment
 from gateway.event import Envelope
+from gateway.event_key import EventKeys
 from gateway.keys import KeyStore
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -232,17 +233,19 @@ def _endpoint(
         hidden.append(f"/{adapter.spec.form_xml}")  # what is masked in the document stands there in base64
     redaction = Redaction(hidden, provider.redact, name) if hidden else None
     deadline = deadline_of(config, adapter)
+    bound = adapter.bind(
+        provider.secret_texts(),
+        provider.parameters,
+        provider.handshake_token_text(),
+        redaction.mask if redaction else None,
+    )
     return Endpoint(
         name=name,
-        adapter=adapter.bind(
-            provider.secret_texts(),
-            provider.parameters,
-            provider.handshake_token_text(),
-            redaction.mask if redaction else None,
-        ),
+        adapter=bound,
         reader=Reader(adapter.spec, is_body_signed=adapter.spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
+        keys=EventKeys(bound, retention_of(config, provider, adapter)),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(map(key_pattern, provider.events)),
         rejects_invalid=provider.on_invalid == "reject",

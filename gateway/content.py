@@ -25,7 +25,6 @@ from providers.media import content_type_of
 from providers.sources import pointer_steps
 from providers.spec import DeliverySpec, Reading
 
-
 _UNNAMED = "application/octet-stream"
 _JSON_READINGS = frozenset({"json", "json_list"})
 _NO_CODINGS = frozenset({b"", b"identity"})

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 
 import structlog
 
-from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, body_key, claim_key
+from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key, content_key
 from gateway.counting import ProviderMetrics
 from gateway.errors import DedupeUnavailable, InFlight
+from gateway.event_key import EventKey
 
 LONGEST_WAIT = 1.5
 """Seconds to wait for another attempt at the same event; longer would only hold the sender's connection."""
 
 _POLL_EVERY = 0.05
+_OTHER = {Standing.OTHER_IN_FLIGHT, Standing.OTHER_DONE}
+_UNDER_WAY = {Standing.IN_FLIGHT, Standing.OTHER_IN_FLIGHT}
 _TELL_AGAIN_AFTER = 60.0
 _REMEMBERED_BODIES = 2048  # in each of two generations
 
@@ -30,19 +33,36 @@ class Claim:
     Attributes:
         key: under which the store knows it.
         token: under which we hold it.
+        content: what tells it from another event that has the key; empty where the key says all.
         body_hash: by which another body under the same event id is told apart; means nothing to other processes.
+        retention: seconds that it is remembered; None for as long as the store remembers by itself.
+        is_id_enough: whether the event's id alone names it.
         is_held: False when the store was away and the event goes out unchecked.
-        is_replay_suspected: whether the same body has come under another id that the signature does not cover.
+        is_replay_suspected: whether what was sent came under another id, or the id with other content.
     """
 
     key: str
     token: str
+    content: str
     body_hash: int
+    retention: float | None = None
+    is_id_enough: bool = True
     is_held: bool = True
     is_replay_suspected: bool = False
 
+    @property
+    def dedupe_key(self) -> str | None:
+        """What names the event where its id does not."""
+        return None if self.is_id_enough else self.key.rpartition(":")[2]
+
     def suspect_replay(self) -> None:
-        """The same body has come under another id."""
+        """Note that what was sent has come under another id."""
+        self.is_replay_suspected = True
+
+    def yield_key(self, provider: str, text: str) -> None:
+        """Leave the key to the event that has it: this one has the id, and other content."""
+        self.key = claim_key(provider, f"{text}\n\n{self.content}")
+        self.is_id_enough = False
         self.is_replay_suspected = True
 
 
@@ -66,37 +86,47 @@ class Dedupe:
     async def acquire(
         self,
         provider: str,
-        event_id: str,
+        key: EventKey,
         body: bytes,
         metrics: ProviderMetrics,
         *,
-        is_id_signed: bool,
-        signed: bytes | None = None,
         longest_wait: float = LONGEST_WAIT,
     ) -> Claim | None:
-        """Our claim to the event; None when it is already done. Who else has it is waited for, so many seconds.
+        """Claim the event of this ``key``; return None if it was published before.
 
-        ``is_id_signed`` tells whether the signature covers ``event_id`` as it does ``body``. Where it does not, who
-        has seen one delivery can send it again under any other id; such a one is ours all the same, but suspect.
-        ``signed`` is what it covers instead of the body, where it does not cover that.
+        Another holder is waited for, ``longest_wait`` seconds at most. Where the signature does not cover the id,
+        whoever has seen one delivery can send it under any other id: the known content under another id is ours all
+        the same, but suspect, and so is other content under a known id, which must not be lost to it.
 
         Raises:
             InFlight: somebody else was handling it for all of the time that we wait. It may still fail there, so
                 this is no duplicate.
             DedupeUnavailable: the store is away, and events are not to be published without it.
         """
-        claim = Claim(claim_key(provider, event_id), f"{self._process}{next(self._tokens)}", hash(body))
-        if not is_id_signed:
+        content = key.content
+        token = f"{self._process}{next(self._tokens)}"
+        claim = Claim(
+            claim_key(provider, key.text),
+            f"{content}/{token}" if content else token,
+            content,
+            hash(content or body),
+            key.retention,
+            key.is_id_enough,
+        )
+        if key.mark:
             event = claim.key.rpartition(":")[2].encode()
             self.claims.mark(
-                body_key(provider, body if signed is None else signed), event, claim.suspect_replay
+                content_key(provider, key.mark), event, claim.suspect_replay, retention=key.retention
             )
         try:
-            standing = await self.claims.claim(claim.key, claim.token)
-            if standing is Standing.IN_FLIGHT:
-                standing = await self._wait(claim, longest_wait)
+            standing = await self._claim(claim, longest_wait)
+            if standing in _OTHER:
+                claim.yield_key(provider, key.text)
+                standing = await self._claim(claim, longest_wait)
         except ClaimsUnavailable as error:
             self._note(error, claim.key)
+            if content and self._bodies.differs(claim.key, claim.body_hash):
+                claim.yield_key(provider, key.text)
             if not self._bodies.has(claim.key):
                 if not self.accepts_unchecked:
                     raise DedupeUnavailable(str(error)) from error
@@ -107,6 +137,7 @@ class Dedupe:
             return claim
         if self._bodies.differs(claim.key, claim.body_hash):
             metrics.count("id_body_mismatch")
+            log.info("a duplicate has another body", provider=provider, event_id=key.event_id)
         return None
 
     def commit(self, claim: Claim, metrics: ProviderMetrics) -> None:
@@ -116,23 +147,38 @@ class Dedupe:
         if claim.is_replay_suspected:
             metrics.count("replay_suspected")
         self._bodies.remember(claim.key, claim.body_hash)
-        self.claims.commit(claim.key, lambda: metrics.count("commit_failure"))
+        self.claims.commit(
+            claim.key,
+            lambda: metrics.count("commit_failure"),
+            content=claim.content,
+            retention=claim.retention,
+        )
 
     def release(self, claim: Claim) -> None:
         """The event was not published: whoever has it may try."""
         if claim.is_held:
             self.claims.release(claim.key, claim.token)
 
-    async def _wait(self, claim: Claim, longest_wait: float) -> Standing:
-        """Ask again until the holder is done, or has let go and the claim is ours."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + longest_wait
-        while loop.time() < give_up_at:
-            await asyncio.sleep(_POLL_EVERY)
-            standing = await self.claims.claim(claim.key, claim.token)
-            if standing is not Standing.IN_FLIGHT:
-                return standing
-        raise InFlight
+    async def _claim(self, claim: Claim, longest_wait: float) -> Standing:
+        """Ask for the claim, again and again while somebody holds it.
+
+        Whoever holds it with other content is waited for as well: if that is not published, the key is free for this
+        event, and otherwise known to be taken.
+
+        Raises:
+            InFlight: another attempt at the same event held it for all of ``longest_wait`` seconds.
+            ClaimsUnavailable: the store did not answer.
+        """
+        standing = await self.claims.claim(claim.key, claim.token)
+        if standing in _UNDER_WAY:
+            loop = asyncio.get_running_loop()
+            give_up_at = loop.time() + longest_wait
+            while standing in _UNDER_WAY and loop.time() < give_up_at:
+                await asyncio.sleep(_POLL_EVERY)
+                standing = await self.claims.claim(claim.key, claim.token)
+        if standing is Standing.IN_FLIGHT:
+            raise InFlight
+        return standing
 
     def _note(self, error: ClaimsUnavailable, key: str) -> None:
         """Log a store that is there and refuses; one that is not there is told of by its link."""

@@ -10,6 +10,7 @@ from gateway.content import Reader
 from gateway.counting import ProviderMetrics
 from gateway.enrolment import Enrolment
 from gateway.event import Envelope
+from gateway.event_key import EventKeys
 from gateway.schemas import AdapterSchemas
 from gateway.topics import matches
 from providers import BoundAdapter
@@ -27,6 +28,7 @@ class Endpoint:
         reader: reads their bodies.
         schemas: what its events are held to.
         envelope: makes its events.
+        keys: tells its events apart.
         metrics: its counters.
         events: patterns of the event types to publish, as routing keys spell them; empty for all.
         rejects_invalid: whether a genuine event that is against its schema is refused, not quarantined.
@@ -45,6 +47,7 @@ class Endpoint:
     reader: Reader
     schemas: AdapterSchemas
     envelope: Envelope
+    keys: EventKeys
     metrics: ProviderMetrics
     events: tuple[str, ...]
     rejects_invalid: bool

@@ -2,7 +2,6 @@
 
     Rejection                        (providers.rejections)
     ├── MalformedRequest             400 malformed_request
-    ├── BadEventId                   400 bad_event_id
     ├── SignatureRejected            401 invalid_signature
     │   └── HandshakeRefused         401, 403 or 404, as its sender demands
     ├── MalformedJson                400 malformed_json
@@ -30,7 +29,7 @@ Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.a
 
 from __future__ import annotations
 
-from providers.rejections import BadEventId, MalformedRequest, Rejection, SignatureRejected
+from providers.rejections import MalformedRequest, Rejection, SignatureRejected
 
 
 class MalformedJson(Rejection):
@@ -168,7 +167,6 @@ class ShuttingDown(Unavailable):
 REJECTIONS: tuple[type[Rejection], ...] = (
     MalformedRequest,
     MalformedJson,
-    BadEventId,
     SignatureRejected,
     IpNotAllowed,
     UnknownProvider,

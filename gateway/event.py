@@ -73,6 +73,7 @@ class Envelope:
         secret_slot: int,
         is_claimed: bool,
         is_replay_suspected: bool = False,
+        dedupe_key: str | None = None,
         schema_id: str | None,
         traceparent: str | None,
         media_type: str | None = None,
@@ -80,7 +81,8 @@ class Envelope:
         """The event, of CloudEvents type ``kind``.
 
         ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
-        is anything else and goes in as base64; with an empty one there is none.
+        is anything else and goes in as base64; with an empty one there is none. ``dedupe_key`` tells the event from
+        others of its id, where there can be some.
         """
         is_redacted = False
         if self._redaction and media_type is None:
@@ -106,6 +108,7 @@ class Envelope:
             "summary": identity.summary,
             "redacted": True if is_redacted else None,
             "replaysuspected": True if is_replay_suspected else None,
+            "dedupekey": dedupe_key,
             "traceparent": traceparent,
         }
         attributes.update((name, value) for name, value in optional.items() if value is not None)

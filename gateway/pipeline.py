@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
-from uuid import uuid4
 
 import structlog
 
@@ -26,6 +25,7 @@ from gateway.content import Content
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
+from gateway.event_key import EventKey
 from gateway.exchange import Exchange
 from gateway.payload import is_readable_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
@@ -51,24 +51,22 @@ class Event:
     """A genuine event that is to be published.
 
     Attributes:
-        id: by which repetitions are recognised.
+        key: what it is known by.
         request: the request that brought it.
         identity: what it is.
         validation: what the schemas say of it.
         received_at: when it came, in Unix seconds.
         data: the bytes that it consists of, until the message has them.
         media_type: theirs; None for JSON, empty where there are none.
-        signed: what its signature covers, where that is not the data.
     """
 
-    id: str
+    key: EventKey
     request: VerifiedRequest
     identity: Identity
     validation: Validation
     received_at: float
     data: bytes
     media_type: str | None = None
-    signed: bytes | None = None
 
 
 class Batch(NamedTuple):
@@ -195,18 +193,15 @@ class Pipeline:
             return Batch(verified, payload, items, now, content.is_readable) if items else Outcome.IGNORED
         identity = endpoint.adapter.identify(verified, payload)
         exchange.event_type = endpoint.envelope.word_of(identity.event_type)
-        exchange.event_id = event_id = identity.event_id or _made_up_id(
-            endpoint, verified.body, identity.event_type
-        )
+        key = endpoint.keys.key_of(identity, verified, payload, now)
+        exchange.event_id = key.event_id
         if not endpoint.wants(exchange.event_type):
             endpoint.metrics.count_event(Outcome.IGNORED)
             return Outcome.IGNORED
         validation = _validate(
             endpoint, identity, payload, is_json=content.media_type is None, is_readable=content.is_readable
         )
-        return Event(
-            event_id, verified, identity, validation, now, content.data, content.media_type, verified.signed
-        )
+        return Event(key, verified, identity, validation, now, content.data, content.media_type)
 
     async def deliver(self, exchange: Exchange, work: Event | Batch) -> Outcome:
         """Claim each event, publish it, and let it be known as done.
@@ -240,20 +235,17 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            event_id = identity.event_id or _made_up_id(endpoint, data, identity.event_type)
-            if event_id in events and events[event_id].data != data:
-                event_id = _digest(data)
-            if event_id in events:
+            key = endpoint.keys.key_of(identity, request, item, batch.received_at, item=data, place=place)
+            if key.text in events and events[key.text].data != data:
+                own = _digest(data)
+                key = key._replace(event_id=own, text=own, is_id_enough=True)
+            if key.text in events:
                 tally[Outcome.DUPLICATE] += 1
                 endpoint.metrics.count_event(Outcome.DUPLICATE)
                 continue
             is_readable = batch.is_readable or is_readable_json(data)
             validation = _validate(endpoint, identity, item, is_item=True, is_readable=is_readable)
-            # With the place in it: else all events under one signature would look like replays of the first.
-            signed = None if request.signed is None else b"%b:%d" % (request.signed, place)
-            events[event_id] = Event(
-                event_id, request, identity, validation, batch.received_at, data, None, signed
-            )
+            events[key.text] = Event(key, request, identity, validation, batch.received_at, data)
         batch.items.clear()  # the events have them
         return deque(events.values())
 
@@ -274,7 +266,7 @@ class Pipeline:
                     failures.append(rejection)
                     tally[rejection.reason] += 1
                 except Exception:
-                    log.exception("internal error", provider=exchange.provider, event_id=event.id)
+                    log.exception("internal error", provider=exchange.provider, event_id=event.key.event_id)
                     failures.append(Internal())
                     tally[Internal.reason] += 1
                 except BaseException:  # a task that is cancelled ends without a word, but not well
@@ -301,13 +293,7 @@ class Pipeline:
         """
         endpoint, span = exchange.endpoint, exchange.span
         claim = await self._dedupe.acquire(
-            endpoint.name,
-            event.id,
-            event.data,
-            endpoint.metrics,
-            is_id_signed=endpoint.adapter.signs_event_id,
-            signed=event.signed,
-            longest_wait=endpoint.longest_wait,
+            endpoint.name, event.key, event.data, endpoint.metrics, longest_wait=endpoint.longest_wait
         )
         if claim is None:
             endpoint.metrics.count_event(Outcome.DUPLICATE)
@@ -348,12 +334,12 @@ class Pipeline:
         return Message(
             exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
             routing_key=routing_key,
-            message_id=event.id,
+            message_id=event.key.event_id,
             type=kind,
             headers=headers,
             body=envelope.encode(
                 identity,
-                event.id,
+                event.key.event_id,
                 source,
                 kind,
                 event.data,
@@ -361,21 +347,12 @@ class Pipeline:
                 secret_slot=event.request.secret_slot,
                 is_claimed=claim.is_held,
                 is_replay_suspected=claim.is_replay_suspected,
+                dedupe_key=claim.dedupe_key,
                 schema_id=event.validation.schema_id,
                 traceparent=traceparent,
                 media_type=event.media_type,
             ),
         )
-
-
-def _made_up_id(endpoint: Endpoint, data: bytes, event_type: str) -> str:
-    """The id of an event that has none: a digest of it, unless the next event may be equal to it.
-
-    Where the type stands beside the body, it is part of that: one change can be sent as two events of one body.
-    """
-    if not endpoint.adapter.spec.tells_repetitions:
-        return str(uuid4())
-    return _digest(data if endpoint.adapter.has_type_in_body else b"%b\0%b" % (event_type.encode(), data))
 
 
 def _digest(content: bytes) -> str:

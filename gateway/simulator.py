@@ -20,6 +20,7 @@ from gateway.samples import Sample
 from providers import Headers, MalformedRequest, RawRequest
 from providers.adapter import Adapter
 from providers.forms import Fields, parse_form, write_form
+from providers.identity import clean_event_id
 from providers.schemes.layout import listed
 from providers.schemes.scheme import NO_PARAMETERS, WHOLE_BODY, Signed
 from providers.sources import (
@@ -230,7 +231,7 @@ class Simulator:
         payload = self._body.decode(request.body)
         first = next(self._items(payload), None)
         delivery = Delivery(_headers(request.headers), urlsplit(request.url).query.encode(), payload, first)
-        value = text_of(self._event_id(delivery)) if self._event_id else None
+        value = clean_event_id(self._event_id(delivery)) if self._event_id else None
         return value or sha256(request.body).hexdigest()
 
     def _new_id(self) -> str:

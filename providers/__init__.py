@@ -6,12 +6,11 @@ nothing here imports the gateway. A sender is a YAML file in the grammar of :mod
 
 from providers.adapter import Adapter, BoundAdapter
 from providers.identity import Identity
-from providers.rejections import BadEventId, MalformedRequest, Rejection, SignatureRejected
+from providers.rejections import MalformedRequest, Rejection, SignatureRejected
 from providers.request import Headers, RawRequest, VerifiedRequest
 
 __all__ = [
     "Adapter",
-    "BadEventId",
     "BoundAdapter",
     "Headers",
     "Identity",

@@ -14,17 +14,17 @@ from providers.identity import (
     clean_event_type,
     clean_time,
 )
-from providers.rejections import BadEventId, SignatureRejected
+from providers.rejections import SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
 from providers.sources import (
     Delivery,
-    Getter,
     compile_by_type,
     compile_sources,
     header_name,
     places_of,
     pointer_steps,
+    text_of,
 )
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
@@ -75,7 +75,8 @@ class BoundAdapter:
         name: the adapter's name.
         spec: what it is described by.
         needs_url: whether the signature covers the address that the sender called.
-        signs_event_id: whether it covers the event id; else whoever saw a delivery can send it under another.
+        signs_event_id: whether it covers what the event is known by; else a captured delivery can be sent under
+            another id.
         verifies_aside: whether :meth:`verify` may be called by another thread, since it remembers nothing.
         greeter: answers its sender's handshakes; None when it has none.
     """
@@ -94,7 +95,7 @@ class BoundAdapter:
         self._mask = mask
         self._batch = pointer_steps(spec.batch) if spec.batch else []
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
-        self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
+        self.signs_event_id = spec.signs_event_id
         self.greeter = (
             Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
             if spec.handshakes
@@ -104,7 +105,10 @@ class BoundAdapter:
         self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
         self.verifies_aside = isinstance(self._verifier, StaticVerifier)
         self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
-        self._event_id = compile_sources(spec.event_id) if spec.event_id else None
+        ids = [spec.event_id] if isinstance(spec.event_id, str) else spec.event_id or []
+        self._event_ids = list(map(compile_sources, ids))
+        self._within = list(map(compile_sources, spec.unique_within))
+        self._tests = [(compile_sources(place), value) for place, value in spec.test_events.items()]
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None
         self._delivery_id = compile_sources(spec.delivery_id) if spec.delivery_id else None
@@ -145,12 +149,13 @@ class BoundAdapter:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
 
         Raises:
-            BadEventId: it has no usable id although its sender always gives one, and is alone.
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
         delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
         event_type, is_typed = self._type_of(delivery)
-        event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
+        event_id = self._id_of(delivery)
+        within = self._within_of(delivery) if self._within else ""
+        is_test = any(text_of(place(delivery)) == value for place, value in self._tests)
         if self._mask:
             masked = self._mask(delivery.item)
             shown = masked if item is _WHOLE else _without(payload, self._batch)
@@ -165,22 +170,26 @@ class BoundAdapter:
             clean_attribute(self._subject(delivery, event_type)) if self._subject else None,
             clean_attribute(self._account(delivery)) if self._account else None,
             clean_attribute(self._actor(delivery)) if self._actor else None,
+            within=within,
+            is_test=is_test,
         )
         if self._summary:
             identity.summary = self._summary(delivery, identity)
         return identity
 
-    def _id_of(self, delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
-        """The event id; among others an event without one is no reason to refuse them all."""
-        value = event_id(delivery)
-        if self.spec.is_id_optional and (value is None or value == ""):
-            return None
-        try:
-            return clean_event_id(value)
-        except BadEventId:
-            if is_alone:
-                raise
-            return None
+    def _id_of(self, delivery: Delivery) -> str | None:
+        """Return the first id that there is."""
+        for place in self._event_ids:
+            if (event_id := clean_event_id(place(delivery))) is not None:
+                return event_id
+        return None
+
+    def _within_of(self, delivery: Delivery) -> str:
+        """Join what the id is unique within, so that no two lists of values are one text; empty where all are absent."""
+        values = [text_of(place(delivery)) for place in self._within]
+        if not any(values):
+            return ""
+        return "".join(f"{len(value)}:{value}" if value else "-" for value in values)
 
     def _type_of(self, delivery: Delivery) -> tuple[str, bool]:
         if self._event_type is None:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 
-from providers.rejections import BadEventId
-from providers.sources import INTEGER_LIMIT
+from providers.sources import INTEGER_LIMIT, text_of
 from providers.times import rfc3339_milliseconds, rfc3339_seconds
 
 UNKNOWN_TYPE = "unknown"
 """The event type of a delivery that does not say its type, or says what is no line of text."""
 
 MAX_ATTRIBUTE = 255
-_EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
 _LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
@@ -29,7 +28,7 @@ class Identity:
     """What a delivery is, in the provider's own terms.
 
     Attributes:
-        event_id: the key for deduplication; None when the provider gives none, and a digest of the body serves.
+        event_id: the provider's id of the event; None when it gives none that can be carried, and a digest serves.
         event_type: the provider's word, such as ``pull_request.opened``.
         is_typed: False when the delivery should have told its type and did not.
         delivery_id: the id of the delivery, where the provider tells it in a header.
@@ -39,6 +38,8 @@ class Identity:
         account: the customer's account at the provider.
         actor: who caused it.
         summary: one line that says what happened.
+        within: the values that the id is only unique within, as one text; empty when there are none.
+        is_test: whether it is a test event, which its provider sends under one id every time.
     """
 
     event_id: str | None
@@ -51,18 +52,25 @@ class Identity:
     account: str | None = None
     actor: str | None = None
     summary: str | None = None
+    within: str = ""
+    is_test: bool = False
 
 
-def clean_event_id(value: object) -> str:
-    """An event id as text.
+def clean_event_id(value: object) -> str | None:
+    """Return an event id as text that CloudEvents and AMQP can carry; None where there is none.
 
-    Raises:
-        BadEventId: it is missing, empty, over 255 characters, or has others than visible ASCII.
+    They carry 1 to 255 bytes of UTF-8 without control characters; of any other text, the SHA-256 is the id. Numbers
+    become text. Truth values, lists and objects name nothing.
     """
-    text = _text(value)
-    if type(text) is not str or not _EVENT_ID.fullmatch(text):
-        raise BadEventId
-    return text
+    text = value if type(value) is str else None if type(value) is bool else text_of(value)
+    if not text:
+        return None
+    if len(text) <= MAX_ATTRIBUTE and (
+        (text.isascii() and text.isprintable())
+        or not (_CONTROL.search(text) or len(text.encode()) > MAX_ATTRIBUTE)
+    ):
+        return text
+    return sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def clean_event_type(value: object) -> str | None:

@@ -2,7 +2,6 @@
 
     Rejection
     ├── MalformedRequest     400 malformed_request
-    ├── BadEventId           400 bad_event_id
     └── SignatureRejected    401 invalid_signature   (the precise reason only for log and metric)
         └── HandshakeRefused     401, or 403 or 404 where the sender demands it
 
@@ -60,13 +59,6 @@ class MalformedRequest(Rejection):
 
     status = 400
     reason = "malformed_request"
-
-
-class BadEventId(Rejection):
-    """The event id is missing, empty, too long, or holds characters that no id has."""
-
-    status = 400
-    reason = "bad_event_id"
 
 
 class SignatureRejected(Rejection):

@@ -239,7 +239,7 @@ def _first_container(value: object) -> str | None:
 
 
 def _decode(value: bytes | None) -> str | None:
-    """The text of a header field: UTF-8, which senders write today, else Latin-1, which HTTP had once."""
+    """Read a field in UTF-8, as most write what is not ASCII, else in Latin-1, as HTTP has it."""
     if value is None:
         return None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -27,13 +28,38 @@ JSON_CONTENT: dict[MediaType, Reading] = {"application/json": "json", "applicati
 """What nearly all senders send."""
 
 
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+EventPattern = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,128}$")]
+
+
+class EqualEventsSpec(BaseModel):
+    """Events without an id of which two may be equal byte for byte: repetitions, or different events."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window: Duration = Field(
+        description="How long an equal one is a repetition: at least as long as the provider repeats."
+    )
+    meant: list[EventPattern] = Field(
+        [],
+        description="Patterns of the event types of which equal ones are different events; each is published, and "
+        "marked `replaysuspected` within the window.",
+    )
+
+
 class IdentitySpec(BaseModel):
     """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     event_id: Sources | None = Field(
-        None, description="The id by which repetitions are recognised; without it, a digest of the body."
+        None,
+        description="The id by which repetitions are recognised, or places of it in order; without one, a digest of "
+        "what is signed.",
+    )
+    unique_within: dict[Source, Reason] = Field(
+        {},
+        description="What else tells two events apart, since an id is unique only within it: places, and why each.",
     )
     event_type: Sources | None = Field(None, description="What happened; part of the routing key.")
     event_action: Source | None = Field(
@@ -83,13 +109,19 @@ class DeliverySpec(IdentitySpec):
     batch: BatchPlace | None = Field(
         None, description="The list of events, where a delivery carries several; `body:` for the whole body."
     )
-    is_id_optional: bool = Field(
-        default=False,
-        description="Whether some events have no id; those are known by a digest of the body.",
+    attempt_members: list[Pointer] = Field(
+        [],
+        description="Members of an event that differ between the attempts at it; the digest of an event is without "
+        "them.",
     )
-    tells_repetitions: bool = Field(
-        default=True,
-        description="Whether a repetition can be told from another event; else every delivery is an event of its own.",
+    equal_events: EqualEventsSpec | None = Field(
+        None,
+        description="How long an event without an id is known by its digest, where different events may be equal.",
+    )
+    test_events: dict[Source, str] = Field(
+        {},
+        description="How the provider's test events look, all of which have one id: places and their values; each is "
+        "published.",
     )
     success: SuccessSpec | None = Field(
         None, description="The answer to a delivery, where the sender demands one."
@@ -158,6 +190,13 @@ class AdapterSpec(DeliverySpec):
         return self
 
     @model_validator(mode="after")
+    def _id_is_no_signature(self) -> AdapterSpec:
+        signing = {name.lower().encode() for name in getattr(self.signature, "headers", [])}
+        if any(header_name(place) in signing for place in places_of(self.event_id)):
+            raise ValueError("event_id names the header of the signature, which is no id of an event")
+        return self
+
+    @model_validator(mode="after")
     def _parameters_are_declared(self) -> AdapterSpec:
         for name in self.signature.needed_parameters:
             if name not in self.parameters or not self.parameters[name].required:
@@ -170,15 +209,26 @@ class AdapterSpec(DeliverySpec):
 
     @property
     def signs_event_id(self) -> bool:
-        """Whether the signature covers the event id, wherever it stands."""
+        """Whether the signature covers all by which the event is known; True where that is a digest alone."""
         sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
+        within = [place for source in self.unique_within for place in places_of(source)]
         alone = [name for name in map(header_name, sources) if name]
         joined = [place for source in sources if "{" in source for place in places_of(source)]
-        if not self.signature.needs_url and any(place.startswith("query:") for place in [*sources, *joined]):
-            return False
-        return self.signature.signs_headers(alone) and all(
-            self.signature.signs_headers([name]) for name in map(header_name, joined) if name
+        single = (name for name in map(header_name, [*joined, *within]) if name)
+        return (
+            self.signature.signs_headers(alone)
+            and all(self.signature.signs_headers([name]) for name in single)
+            and self._signs_all([*sources, *joined, *within])
         )
+
+    def _signs_all(self, places: Iterable[str]) -> bool:
+        """Whether those of the places that are in the query or the body are signed."""
+        signature = self.signature
+        return all(
+            signature.is_body_bound or place in signature.signed_places
+            for place in places
+            if place.startswith(("body:", "item:", "member:"))
+        ) and (signature.needs_url or not any(place.startswith("query:") for place in places))
 
     def scheme(self) -> Scheme:
         """The scheme that this describes."""

@@ -2,12 +2,14 @@
 
 A claim is a lease with an owner, not a mark: ``pending:<token>`` for the time of the lease, made ``done``
 only after the broker's confirm, released when the publish failed. A claim that is lost costs a duplicate,
-never an event.
+never an event. Where the key alone does not name an event, the claim says of which content it is:
+``pending:<content>/<token>``, and then ``done:<content>``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +31,9 @@ class Standing(Enum):
     CLAIMED = "claimed"
     IN_FLIGHT = "in_flight"
     DONE = "done"
+    OTHER_IN_FLIGHT = "other_in_flight"
+    OTHER_DONE = "other_done"
+    """It is of other content: another event has the key."""
 
 
 class ClaimsUnavailable(Exception):
@@ -76,12 +81,24 @@ class Claims(Protocol):
     async def claim(self, key: str, token: str) -> Standing:
         """Take ``key`` for the time of the lease; ``token`` is unique to this attempt.
 
+        It begins with ``<content>/`` where the key alone does not name the event.
+
         Raises:
             ClaimsUnavailable: the store did not answer; the claim may have been taken all the same.
         """
 
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
-        """Mark ``key`` as done for the retention, whoever holds it: the event is published."""
+    def commit(
+        self,
+        key: str,
+        on_failure: Callable[[], None],
+        *,
+        content: str = "",
+        retention: float | None = None,
+    ) -> None:
+        """Mark ``key`` as done, whoever holds it: the event, of this ``content``, is published.
+
+        It stays so for ``retention`` seconds, by default for as long as the store remembers by itself.
+        """
 
     def release(self, key: str, token: str) -> None:
         """Give ``key`` back if it is still held under ``token``; if that fails, the lease ends by itself."""
@@ -92,7 +109,9 @@ class Claims(Protocol):
         Asked for, not waited for; ``on_loss`` is called if somebody else holds it by now, or it is done.
         """
 
-    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+    def mark(
+        self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
+    ) -> None:
         """Put ``value`` under ``key`` for the retention if nothing is there; ``on_other`` if something else is.
 
         Asked for, not waited for. It travels with the claim that is asked for directly after it, and
@@ -119,9 +138,24 @@ def claim_key(provider: str, event_id: str) -> str:
     return f"{KEY_PREFIX}:{provider}:{digest(event_id.encode())}"
 
 
-def body_key(provider: str, body: bytes) -> str:
-    """The key of the mark that a body leaves when the signature does not cover its event's id."""
-    return f"{KEY_PREFIX}:{provider}:body:{digest(body)}"
+def claim_keys(provider: str, name: str) -> list[str]:
+    """Return the keys that an event may have which is called ``name``, an id or a ``dedupekey``."""
+    keys = [claim_key(provider, name)]
+    if re.fullmatch(rf"[0-9a-f]{{{_DIGEST_LENGTH}}}", name):
+        keys.append(f"{KEY_PREFIX}:{provider}:{name}")
+    if made_up := re.fullmatch(r"([0-9a-f]{64})\.\d+", name):  # which is known for a window
+        keys.append(claim_key(provider, made_up[1]))
+    return keys
+
+
+def content_key(provider: str, content_digest: str) -> str:
+    """Return the key of the mark that content leaves under which other ids may come; its digest is in hexadecimal."""
+    return f"{KEY_PREFIX}:{provider}:body:{content_digest[:_DIGEST_LENGTH]}"
+
+
+def done_value(content: str) -> bytes:
+    """Return what stands under the key of an event that is published."""
+    return b"%b:%b" % (DONE, content.encode()) if content else DONE
 
 
 def digest(content: bytes) -> str:
@@ -138,10 +172,20 @@ def standing_of(value: bytes | None, holder: bytes) -> Standing:
     if value is None or value == holder:
         return Standing.CLAIMED
     if value.startswith(DONE):
-        return Standing.DONE
-    if value.startswith(PENDING):
-        return Standing.IN_FLIGHT
-    raise ForeignValue("a foreign value stands under the key")
+        content, standing = value[len(DONE) + 1 :], Standing.DONE
+    elif value.startswith(PENDING):
+        content, standing = _content_of(value), Standing.IN_FLIGHT
+    else:
+        raise ForeignValue("a foreign value stands under the key")
+    own = _content_of(holder)
+    if own and content and own != content:
+        return Standing.OTHER_DONE if standing is Standing.DONE else Standing.OTHER_IN_FLIGHT
+    return standing
+
+
+def _content_of(pending: bytes) -> bytes:
+    content, slash, _ = pending[len(PENDING) :].partition(b"/")
+    return content if slash else b""
 
 
 def call_on_failure(result: asyncio.Future[Any], on_failure: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gateway.claims import DONE, PENDING, Standing, StoreReport, standing_of
+from gateway.claims import PENDING, Standing, StoreReport, done_value, standing_of
 
 
 class MemoryClaims:
@@ -39,9 +39,16 @@ class MemoryClaims:
         holder = PENDING + token.encode()
         return standing_of(self._take(key, holder, self._lease), holder)
 
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
+    def commit(
+        self,
+        key: str,
+        on_failure: Callable[[], None],
+        *,
+        content: str = "",
+        retention: float | None = None,
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
-        self._values[key] = DONE, self._clock() + self._retention
+        self._values[key] = done_value(content), self._clock() + (retention or self._retention)
 
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -56,9 +63,11 @@ class MemoryClaims:
         else:
             on_loss()
 
-    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+    def mark(
+        self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
-        if self._take(key, value, self._retention) not in (None, value):
+        if self._take(key, value, retention or self._retention) not in (None, value):
             on_other()
 
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 import hiredis
 
 from gateway.claims import (
-    DONE,
     PENDING,
     ClaimsUnavailable,
     Standing,
     StoreReport,
+    done_value,
     ignore_failure,
     standing_of,
 )
@@ -86,9 +86,16 @@ class RedisClaims:
             raise unavailable(error) from error
         return standing_of(value, holder)
 
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
+    def commit(
+        self,
+        key: str,
+        on_failure: Callable[[], None],
+        *,
+        content: str = "",
+        retention: float | None = None,
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
-        self._ask(on_failure, "SET", key, DONE, "EX", self._retention_s)
+        self._ask(on_failure, "SET", key, done_value(content), "EX", self._seconds(retention))
 
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -104,7 +111,9 @@ class RedisClaims:
         if connection := self._link.current:
             connection.overhear(judge, "EVAL", _RENEW, 1, key, PENDING + token.encode(), self._lease_ms)
 
-    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+    def mark(
+        self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
 
         def judge(found: bytes | None) -> None:
@@ -112,7 +121,7 @@ class RedisClaims:
                 on_other()
 
         if connection := self._link.current:
-            connection.overhear(judge, "SET", key, value, "NX", "EX", self._retention_s, "GET")
+            connection.overhear(judge, "SET", key, value, "NX", "EX", self._seconds(retention), "GET")
 
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
         """See :class:`gateway.claims.Claims`."""
@@ -138,6 +147,9 @@ class RedisClaims:
             return bool(await self._connection().execute("DEL", key))
         except (hiredis.ReplyError, OSError) as error:
             raise unavailable(error) from error
+
+    def _seconds(self, retention: float | None) -> str:
+        return self._retention_s if retention is None else str(max(1, int(retention)))
 
     def _connection(self) -> RedisConnection:
         connection = self._link.current

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gateway.claims import (
-    DONE,
     PENDING,
     ClaimsUnavailable,
     Standing,
     StoreReport,
     call_on_failure,
+    done_value,
     ignore_failure,
     standing_of,
 )
@@ -70,10 +70,18 @@ class SqliteClaims:
 
         return standing_of(await self._run(claim), holder)
 
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
+    def commit(
+        self,
+        key: str,
+        on_failure: Callable[[], None],
+        *,
+        content: str = "",
+        retention: float | None = None,
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
+        value, duration = done_value(content), retention or self._retention
         done = self._database.run(
-            lambda connection: self._put(connection, key, DONE, self._clock() + self._retention)
+            lambda connection: self._put(connection, key, value, self._clock() + duration)
         )
         call_on_failure(done, on_failure)
 
@@ -103,7 +111,9 @@ class SqliteClaims:
 
         self._database.run(renew).add_done_callback(judge)
 
-    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+    def mark(
+        self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
 
         def judge(marked: asyncio.Future[bytes | None]) -> None:
@@ -111,7 +121,8 @@ class SqliteClaims:
             if is_known and marked.result() not in (None, value):
                 on_other()
 
-        marked = self._database.run(lambda connection: self._take(connection, key, value, self._retention))
+        duration = retention or self._retention
+        marked = self._database.run(lambda connection: self._take(connection, key, value, duration))
         marked.add_done_callback(judge)
 
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:

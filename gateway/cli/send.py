@@ -167,8 +167,8 @@ async def _send_tampered(simulator: Simulator, tampering: Tampering, spec: Adapt
 def _judge_repetition(first: httpx.Response, second: httpx.Response, spec: AdapterSpec) -> bool:
     """Whether a repetition was answered as such, where that can be seen."""
     are_successes = first.is_success and second.is_success
-    if not spec.tells_repetitions:
-        typer.echo("Nothing tells its repetitions from other events, so that both count.")
+    if spec.equal_events and spec.equal_events.meant:
+        typer.echo("Equal events of some types are different ones, so that both count.")
     elif spec.success:
         typer.echo("Its sender is to get the same answer each time; the gateway's log has the outcome.")
     else:

@@ -25,6 +25,12 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
             ("dedupe", "retention"),
             f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
         )
+    for name, provider in config.providers.items():
+        if (own := provider.dedupe.retention) is not None and own < dedupe.lease:
+            yield (
+                ("providers", name, "dedupe", "retention"),
+                f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
+            )
     if server.bind == server.admin_bind and not server.bind.endswith(":0"):
         yield ("server", "admin_bind"), "must differ from server.bind: metrics are not for the public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]

@@ -23,7 +23,6 @@ from providers import registry
 from providers.adapter import Adapter
 from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec, DeliverySpec
-from providers.units import format_duration
 
 _HEADROOM = 0.5  # seconds of a sender's patience that are left to the network
 _SHORTEST_SECRET = 16
@@ -63,7 +62,7 @@ def load_config(
     problems += [
         document.locate(("providers", name, *place), text)
         for name, provider in config.providers.items()
-        for place, text in _check_provider(provider, config, path.parent, has_secrets=has_secrets)
+        for place, text in _check_provider(provider, path.parent, has_secrets=has_secrets)
     ]
     if problems:
         raise ConfigurationError(*problems)
@@ -98,8 +97,13 @@ def deadline_of(config: Config, adapter: Adapter) -> float:
     return min(deadline, max(patience - _HEADROOM, patience / 2)) if patience else deadline
 
 
+def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> float:
+    """Return the seconds that an event of a provider is remembered: by default as long as it is repeated."""
+    return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
+
+
 def _check_provider(
-    provider: ProviderConfig, config: Config, folder: Path, *, has_secrets: bool
+    provider: ProviderConfig, folder: Path, *, has_secrets: bool
 ) -> Iterator[tuple[FieldPath, str]]:
     if provider.adapter not in registry.names():
         yield (
@@ -135,15 +139,6 @@ def _check_provider(
             load_file(folder / provider.schema_file)
         except SchemaError as error:
             yield from ((("schema",), problem) for problem in error.args)
-    horizon = adapter.spec.retry_horizon
-    if horizon and config.dedupe.retention < horizon:
-        yield (
-            (),
-            (
-                f"{adapter.spec.title} repeats a delivery for up to {format_duration(horizon)}, longer than "
-                f"dedupe.retention ({format_duration(config.dedupe.retention)}); raise the retention"
-            ),
-        )
 
 
 def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:

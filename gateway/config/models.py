@@ -189,6 +189,16 @@ class DedupeConfig(Section):
     )
 
 
+class ProviderDedupeConfig(Section):
+    """How the repetitions of one provider are recognised."""
+
+    retention: Duration | None = Field(
+        None,
+        description="How long its events are remembered; by default `dedupe.retention`, or longer where the provider "
+        "repeats a delivery for longer.",
+    )
+
+
 class SpoolConfig(Section):
     """Where events wait on disk while RabbitMQ is away."""
 
@@ -241,6 +251,9 @@ class ProviderConfig(DeliverySpec):
         None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
     )
     max_body: Size | None = Field(None, description="The largest body, where it is not `server.max_body`.")
+    dedupe: ProviderDedupeConfig = Field(
+        ProviderDedupeConfig(), description="How its repetitions are recognised."
+    )
     on_invalid: Literal["quarantine", "reject"] = Field(
         "quarantine", description="What happens to a genuine event that is against its schema."
     )

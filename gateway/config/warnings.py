@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from gateway.config.loader import adapter_of, deadline_of
+from gateway.config.loader import adapter_of, deadline_of, retention_of
 from gateway.config.models import Config
 from gateway.enrolment import FOLDER
 from gateway.samples import sample_names
@@ -27,6 +27,7 @@ def config_warnings(config: Config) -> list[str]:
         *_unknown_addresses(config),
         *_open_windows(config),
         *_unknown_types(config),
+        *_short_memories(config),
     ]
 
 
@@ -113,3 +114,14 @@ def _types_of(adapter: Adapter, catalogue: Catalogue) -> list[str]:
     """The event types of an adapter that there is a schema or a sample of, as patterns spell them."""
     named = [*catalogue.event_types(adapter.family), *sample_names(adapter)]
     return sorted({key_segment(each) for each in named if not each.startswith("_")})
+
+
+def _short_memories(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        adapter = adapter_of(provider)
+        retention, horizon = retention_of(config, provider, adapter), adapter.spec.retry_horizon
+        if horizon and retention < horizon:
+            yield (
+                f"providers.{name}.dedupe.retention: is {format_duration(retention)}; {adapter.spec.title} repeats a "
+                f"delivery for up to {format_duration(horizon)}, and what it repeats later is published again"
+            )

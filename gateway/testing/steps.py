@@ -22,7 +22,7 @@ def bind_steps(event: Event) -> None:
     """Guard the steps of ``event``, of which none is done."""
 
     async def hold() -> None:
-        event.bind(Guard(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.id))
+        event.bind(Guard(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.key))
 
     run_aside(hold())
 

@@ -112,7 +112,7 @@ class Attempts:
 
     def remember(self, event: Event, failure: BaseException) -> None:
         """The broker could not be told of a failure; the event comes again, and then it is."""
-        self._untold[event.source, event.id] = failure.with_traceback(None)
+        self._untold[event.source, event.key] = failure.with_traceback(None)
         if len(self._untold) > _UNTOLD_MOST:
             self._untold.popitem(last=False)
 
@@ -128,7 +128,7 @@ class Attempts:
         return True
 
     async def _begin(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
-        untold = self._untold.pop((event.source, event.id), None)
+        untold = self._untold.pop((event.source, event.key), None)
         if untold:
             return self._verdicts.failed(delivery, untold)
         if delivery.returns >= MOST_RETURNS:

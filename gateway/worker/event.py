@@ -71,7 +71,7 @@ class Event(BaseModel):
     """One event of the gateway; what is not known of it is None or empty.
 
     Attributes:
-        id: the provider's own; with ``source`` it names the event.
+        id: the provider's own; with ``source`` it names the event, unless there is a ``dedupekey``.
         source: where it happened, a URI reference.
         type: such as ``com.stripe.invoice.payment_failed``.
         provider: the key of its sender in the gateway's configuration.
@@ -86,7 +86,8 @@ class Event(BaseModel):
         receivedat: when the gateway had it.
         dataschema: the id of the schema that the data passed.
         datacontenttype: the media type of the data.
-        replaysuspected: whether the same body came before under another id.
+        replaysuspected: whether the same body came before under another id, or another body under this id.
+        dedupekey: what names the event where its provider gives one id to several.
         redacted: whether values in it are masked.
         replayed: whether `gateway replay` delivered it once more.
         released: whether it was in quarantine before.
@@ -113,6 +114,7 @@ class Event(BaseModel):
     dataschema: str | None = None
     datacontenttype: str | None = None
     replaysuspected: bool = False
+    dedupekey: str | None = None
     redacted: bool = False
     replayed: bool = False
     released: bool = False
@@ -146,6 +148,11 @@ class Event(BaseModel):
             ) from None
         except (TypeError, ValueError):
             raise NotAnEvent("data_base64 is not base64") from None
+
+    @property
+    def key(self) -> str:
+        """What names the event among those of its ``source``."""
+        return self.dedupekey or self.id
 
     def bind(self, steps: Steps) -> None:
         """Guard the steps of this event with ``steps``."""

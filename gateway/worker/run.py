@@ -172,13 +172,13 @@ class Runner:
             return await self._settle(delivery, Outcome("unhandled"))
         guard, ordered_by = self._guard, self._worker.ordered_by
         if guard is None or ordered_by is None:
-            hold = guard.hold_of(event.source, event.id, delivery.replay) if guard else None
+            hold = guard.hold_of(event.source, event.key, delivery.replay) if guard else None
             return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
         try:
             subject = ordered_by(event)
         except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return await self._settle(delivery, self._attempts.fail(delivery, error))
-        hold = guard.hold_of(event.source, event.id, delivery.replay, subject)
+        hold = guard.hold_of(event.source, event.key, delivery.replay, subject)
         async with self._lanes.turn(subject):
             return await self._take_turn(handler, event, delivery, guard, hold)
 

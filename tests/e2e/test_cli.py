@@ -8,11 +8,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from gateway.claims import claim_key
 from support import senders
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
@@ -42,6 +44,14 @@ def idle(tmp_path_factory: pytest.TempPathFactory, module_secrets: Secrets) -> G
 def an_event(gateway: GatewayProcess) -> senders.Delivery:
     """One that nobody has seen."""
     return senders.stripe(gateway.secrets.stripe, senders.stripe_event())
+
+
+def a_ping(gateway: GatewayProcess, event_id: str, hook: str = "") -> senders.Delivery:
+    """One of GitHub, and of one of its hooks."""
+    ping = senders.github(
+        gateway.secrets.github, b'{"zen":"z","hook_id":1,"hook":{"id":1}}', "ping", event_id
+    )
+    return replace(ping, headers={**ping.headers, **({"X-GitHub-Hook-ID": hook} if hook else {})})
 
 
 def test_the_help_of_the_program_lists_the_commands(tmp_path: Path) -> None:
@@ -352,6 +362,21 @@ def test_a_forgotten_event_is_accepted_again(gateway: GatewayProcess) -> None:
     assert again.stderr.count("\n") == 1
     gateway.run("forget", "stripe", "evt_another")
     assert post(gateway.url, delivery).json()["status"] == "accepted"
+
+
+def test_an_event_that_its_id_does_not_name_is_forgotten_by_its_key(gateway: GatewayProcess) -> None:
+    """The key is among its attributes; an odd id is taken as it is."""
+    delivery = a_ping(gateway, "order 17", hook="592100001")
+    assert post(gateway.url, delivery).status_code == 202
+    unknown = gateway.run("forget", "github", "order 17")
+    assert unknown.returncode == 1
+    assert "dedupekey" in unknown.stderr
+
+    key = claim_key("github", "order 17\n9:592100001--").rpartition(":")[2]
+    assert gateway.run("forget", "github", key).returncode == 0
+    assert post(gateway.url, delivery).json()["status"] == "accepted"
+    assert post(gateway.url, a_ping(gateway, "order 18")).status_code == 202
+    assert gateway.run("forget", "github", "order 18").returncode == 0
 
 
 def test_an_event_is_forgotten_in_redis(tmp_path: Path, fresh_secrets: Secrets, redis_url: str) -> None:

@@ -7,14 +7,16 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 import pytest
 import redis
 
-from gateway.claims import ClaimsUnavailable, Standing, body_key, claim_key
+from gateway.claims import ClaimsUnavailable, Standing, claim_key, content_key
 from gateway.claims.redis import RedisClaims
 from gateway.dedupe import Claim, Dedupe
 from gateway.errors import DedupeUnavailable
+from gateway.event_key import EventKey
 from support.incidents import Incidents
 from support.redis_server import RedisServer
 from support.requirements import require
@@ -106,7 +108,7 @@ async def connected(url: str, *, accepts: bool = True, timeout: float = 0.25) ->
 async def acquire(dedupe: Dedupe, event_id: str = "1") -> Claim | None:
     """A claim as the pipeline asks for it, answered in time."""
     async with asyncio.timeout(ANSWER_WITHIN):
-        return await dedupe.acquire("github", event_id, BODY, Incidents(), is_id_signed=True)
+        return await dedupe.acquire("github", EventKey(event_id, event_id), BODY, Incidents())
 
 
 async def is_unchecked(dedupe: Dedupe, event_id: str = "1") -> bool:
@@ -360,9 +362,10 @@ async def test_a_waiter_takes_over_when_the_holder_fails(own_redis: RedisServer)
 async def test_a_mark_makes_no_round_trip_of_its_own(own_redis: RedisServer, raw: redis.Redis) -> None:
     """It stands for the retention under the digest of the body, and holds the digest of the event's id."""
     async with connected(own_redis.url) as dedupe:
-        claim = await dedupe.acquire("github", "1", BODY, Incidents(), is_id_signed=False)
+        mark = sha256(BODY).hexdigest()
+        claim = await dedupe.acquire("github", EventKey("1", "1", mark[:15], mark), BODY, Incidents())
         assert claim is not None
-        key = body_key("github", BODY)
+        key = content_key("github", mark)
 
         assert raw.get(key) == claim.key.rpartition(":")[2].encode()
         assert int(raw.ttl(key)) > 345_000

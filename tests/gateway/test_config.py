@@ -405,11 +405,8 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
         ),
         (
-            "dedupe: {retention: 1d}\n" + github(adapter="stripe"),
-            (
-                "config.yaml:3: providers.x: Stripe repeats a delivery for up to 3d, longer than dedupe.retention (1d); "
-                "raise the retention"
-            ),
+            github(adapter="stripe", dedupe="{retention: 10s}"),
+            "config.yaml:5: providers.x.dedupe.retention: must not be shorter than dedupe.lease (30s)",
         ),
         (
             github(adapter="hmac", signature='{header: X, signed: "{id}.{body}"}'),

@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 from structlog.testing import capture_logs
 
 from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
-from gateway.dedupe import _REMEMBERED_BODIES, Claim, Dedupe
+from gateway.dedupe import _REMEMBERED_BODIES, LONGEST_WAIT, Claim, Dedupe
 from gateway.errors import DedupeUnavailable
+from gateway.event_key import EventKey
 from support.incidents import Incidents
+from support.waiting import wait_until_async
 
 BODY = b'{"zen":"Practicality beats purity."}'
+
+
+class CountingClaims(MemoryClaims):
+    """A store that counts how often it is asked for a claim."""
+
+    asked = 0
+
+    async def claim(self, key: str, token: str) -> Standing:
+        """See :class:`gateway.claims.Claims`."""
+        self.asked += 1
+        return await super().claim(key, token)
 
 
 class House:
     """The policy over a store in memory."""
 
-    def __init__(self, claims: MemoryClaims | None = None) -> None:
-        self.claims = claims or MemoryClaims()
+    def __init__(self, claims: CountingClaims | None = None) -> None:
+        self.claims = claims or CountingClaims()
         self.dedupe = Dedupe(self.claims, accepts_unchecked=True)
         self.metrics = Incidents()
 
-    async def acquire(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim | None:
+    async def acquire(
+        self,
+        event_id: str,
+        body: bytes = BODY,
+        *,
+        is_id_signed: bool = False,
+        longest_wait: float = LONGEST_WAIT,
+    ) -> Claim | None:
         """As the pipeline asks."""
-        return await self.dedupe.acquire("github", event_id, body, self.metrics, is_id_signed=is_id_signed)
+        digest = sha256(body).hexdigest()
+        content, mark = ("", "") if is_id_signed else (digest[:15], digest)
+        key = EventKey(event_id, event_id, content, mark)
+        return await self.dedupe.acquire("github", key, body, self.metrics, longest_wait=longest_wait)
 
     async def publish(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim:
         """An event on all its way."""
@@ -36,14 +61,16 @@ class House:
         return claim
 
 
-class BrokenMarks(MemoryClaims):
+class BrokenMarks(CountingClaims):
     """A store in which no mark arrives."""
 
-    def mark(self, key: str, value: bytes, on_other: Callable[[], None]) -> None:
+    def mark(
+        self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
 
 
-class Refusing(MemoryClaims):
+class Refusing(CountingClaims):
     """A store that raises what it was given."""
 
     def __init__(self, error: ClaimsUnavailable) -> None:
@@ -100,14 +127,72 @@ async def test_a_failing_mark_does_not_hinder_the_event() -> None:
 
 
 async def test_a_duplicate_with_another_body_is_counted() -> None:
-    """It stays a duplicate; the same body is not counted."""
+    """It stays a duplicate where the id is signed, and is logged; the same body is not counted."""
     house = House()
-    await house.publish("1")
-    assert await house.acquire("1") is None
+    await house.publish("1", is_id_signed=True)
+    assert await house.acquire("1", is_id_signed=True) is None
     assert house.metrics.seen["id_body_mismatch"] == 0
-    assert await house.acquire("1", b"{}") is None
+    with capture_logs() as logs:
+        assert await house.acquire("1", b"{}", is_id_signed=True) is None
 
     assert house.metrics.seen["id_body_mismatch"] == 1
+    assert [(line["event"], line["event_id"]) for line in logs] == [("a duplicate has another body", "1")]
+
+
+async def test_an_unsigned_id_that_is_known_swallows_no_other_content() -> None:
+    """It is published, marked, under a name of its own, and a repetition of it is a duplicate; so is one of the first."""
+    house = House()
+    first = await house.publish("1")
+    second = await house.publish("1", b"{}")
+
+    assert not first.is_replay_suspected
+    assert first.dedupe_key is None
+    assert second.is_replay_suspected
+    assert second.dedupe_key == second.key.rpartition(":")[2] != first.key.rpartition(":")[2]
+    assert await house.acquire("1", b"{}") is None
+    assert await house.acquire("1") is None
+    assert house.metrics.seen["id_body_mismatch"] == 0
+
+
+async def test_other_content_waits_for_an_unsigned_id_that_is_held() -> None:
+    """When the holder fails, it has the id to itself; when it goes on for too long, it is published beside it."""
+    house = House()
+    held = await house.acquire("1")
+    assert held is not None
+    waiting = asyncio.ensure_future(house.acquire("1", b"{}"))
+    await wait_until_async(lambda: house.claims.asked >= 3)
+    house.dedupe.release(held)
+    claim = await waiting
+
+    assert claim is not None
+    assert not claim.is_replay_suspected
+    again = await house.acquire("1", longest_wait=0.0)
+    assert again is not None
+    assert again.is_replay_suspected
+
+
+async def test_while_the_store_is_away_other_content_is_no_duplicate() -> None:
+    """Of what was published here under the same unsigned id."""
+    house = House(Refusing(ClaimsUnavailable("away")))
+    await house.publish("1")
+
+    claim = await house.publish("1", b"{}")
+    assert claim.is_replay_suspected
+    assert await house.acquire("1", b"{}") is None
+    assert await house.acquire("1") is None
+
+
+async def test_an_event_is_remembered_for_its_own_retention() -> None:
+    """As its mark is."""
+    now = 0.0
+    house = House(CountingClaims(retention=1000.0, clock=lambda: now))
+    key = EventKey("1", "1", mark="00", retention=10.0)
+    for second, is_known in ((0.0, False), (9.0, True), (11.0, False)):
+        now = second
+        claim = await house.dedupe.acquire("github", key, BODY, house.metrics)
+        assert (claim is None) == is_known
+        if claim:
+            house.dedupe.commit(claim, house.metrics)
 
 
 async def test_only_recent_bodies_are_remembered() -> None:

@@ -52,13 +52,14 @@ _IDS = {
     "aws_sns": ["{/MessageId}"],
     "azure_devops": ["{/id}"],
     "bigcommerce": ["{webhook-id}"],
-    "bitbucket_cloud": ["{X-Request-UUID}", "{X-Event-Key}:{X-Hub-Signature}"],
+    "bitbucket_cloud": ["{X-Request-UUID}"],
     "checkout_com": ["{/id}"],
-    "cloudevents": ["{/id}@{/source}"],
-    "gitea": ["{X-Gitea-Delivery}", "{X-Gitea-Signature}"],
+    "cloudevents": ["{/id}"],
+    "gitea": ["{X-Gitea-Delivery}"],
     "github": ["{X-GitHub-Delivery}"],
     "gitlab": ["{X-Gitlab-Event-UUID}"],
-    "hubspot": ["{/eventId}:{/subscriptionId}:{/occurredAt}", "{X-HubSpot-Signature-v3}"],
+    "gogs": ["{X-Gogs-Delivery}"],
+    "hubspot": ["{/eventId}:{/subscriptionId}:{/occurredAt}"],
     "jira": ["{X-Atlassian-Webhook-Identifier}"],
     "line": ["{/webhookEventId}"],
     "linear": ["{Linear-Delivery}"],
@@ -81,8 +82,8 @@ _IDS = {
     "resend": ["{svix-id}"],
     "sendgrid": ["{/sg_event_id}"],
     "sentry": ["{Request-ID}"],
-    "shopify": ["{X-Shopify-Event-Id}", "{X-Shopify-Webhook-Id}"],
-    "slack": ["{/event_id}", "{/trigger_id}", "{X-Slack-Signature}"],
+    "shopify": ["{X-Shopify-Webhook-Id}", "{X-Shopify-Event-Id}"],
+    "slack": ["{/event_id}", "{/trigger_id}"],
     "sparkpost": [
         "{/msys/message_event/event_id}",
         "{/msys/track_event/event_id}",
@@ -91,11 +92,10 @@ _IDS = {
     "square": ["{/event_id}"],
     "stripe": ["{/id}"],
     "woocommerce": ["{X-WC-Webhook-Delivery-ID}"],
-    "zoom": ["{/payload/object/uuid}:{/event}:{/event_ts}", "{x-zm-signature}"],
 }
 
 # Of these a header may tell the type, which is then part of what the digest is of.
-_TYPES_IN_HEADERS = {"bitbucket_server", "commercelayer", "gitee", "gogs", "harness", "lemon_squeezy"}
+_TYPES_IN_HEADERS = {"bitbucket_server", "commercelayer", "gitea", "gitee", "gogs", "harness", "lemon_squeezy"}
 
 # What the index calls otherwise, by file.
 _OTHER_WORDS = {

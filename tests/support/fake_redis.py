@@ -78,7 +78,7 @@ class FakeRedis:
 
     def is_done(self, key: str) -> bool:
         """Whether an attempt would be told that the event is done."""
-        return self.get(key.encode()) == DONE
+        return (self.get(key.encode()) or b"").startswith(DONE)
 
     def execute(self, command: list[bytes]) -> bytes:
         """Carry out one command; the reply as it is on the wire."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from functools import cache
 
-from gateway.claims import ClaimsUnavailable, Standing, claim_key
+from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
@@ -36,13 +36,20 @@ class SpyClaims(MemoryClaims):
             raise ClaimsUnavailable("Redis is on holiday")
         return await super().claim(key, token)
 
-    def commit(self, key: str, on_failure: Callable[[], None]) -> None:
+    def commit(
+        self,
+        key: str,
+        on_failure: Callable[[], None],
+        *,
+        content: str = "",
+        retention: float | None = None,
+    ) -> None:
         """See :class:`gateway.claims.Claims`."""
         self.events.append("commit")
         if self.is_away:
             on_failure()
         else:
-            super().commit(key, on_failure)
+            super().commit(key, on_failure, content=content, retention=retention)
 
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -50,8 +57,9 @@ class SpyClaims(MemoryClaims):
         super().release(key, token)
 
     def value(self, event_id: str) -> bytes | None:
-        """What stands under the key of an event."""
-        return self._get(claim_key("github", event_id))
+        """What stands under the key of an event, but for what tells its content."""
+        value = self._get(claim_key("github", event_id))
+        return DONE if value and value.startswith(DONE) else value
 
 
 class SpyPublisher(MemoryPublisher):

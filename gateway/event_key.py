@@ -1,0 +1,177 @@
+"""What an event is known by: which two deliveries are one event, and which only look alike.
+
+The id is the provider's own, together with what it is unique within. Where the signature does not cover those, anybody
+who saw a delivery can send it under any id, so the content counts too. An event without an id is known by a digest of
+what is signed, without what changes from one attempt to the next.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+from operator import is_
+from typing import NamedTuple
+from uuid import uuid4
+
+from gateway.topics import matches
+from providers import BoundAdapter, Identity, VerifiedRequest
+
+_CONTENT_BYTES = 11
+"""Bytes of a digest that stand in a claim: too many to be met by trying, and the claim stays below 20 bytes."""
+
+
+class EventKey(NamedTuple):
+    """How one event is told from others.
+
+    Attributes:
+        event_id: the CloudEvents id.
+        text: what the claim is made on.
+        content: a digest of what has to be the same as well, since the signature does not cover the id; empty where it
+            does.
+        mark: a digest of what a replay under another id has in common with the first; empty where there can be none.
+        retention: seconds that the event is remembered; None for as long as the store remembers by itself.
+        is_id_enough: whether the id alone names the event.
+    """
+
+    event_id: str
+    text: str
+    content: str = ""
+    mark: str = ""
+    retention: float | None = None
+    is_id_enough: bool = True
+
+
+class EventKeys:
+    """Tells the events of one provider apart.
+
+    Args:
+        adapter: the provider's adapter.
+        retention: seconds that its events are remembered; None for as long as the store remembers by itself.
+    """
+
+    def __init__(self, adapter: BoundAdapter, retention: float | None = None) -> None:
+        spec = adapter.spec
+        self._retention = retention
+        self._adapter = adapter
+        # Else what is signed is no event, or a part of one.
+        self._is_content_signed = spec.signature.is_body_bound
+        self._is_type_in_body = adapter.has_type_in_body
+        self._attempt_members = [_steps(pointer) for pointer in spec.attempt_members]
+        self._window = spec.equal_events.window if spec.equal_events else None
+        self._meant = tuple(spec.equal_events.meant) if spec.equal_events else ()
+
+    def key_of(
+        self,
+        identity: Identity,
+        request: VerifiedRequest,
+        payload: object,
+        received_at: float,
+        *,
+        item: bytes | None = None,
+        place: int = 0,
+    ) -> EventKey:
+        """Return the key of the event that is ``identity``, received at ``received_at`` (Unix seconds).
+
+        Args:
+            identity: what it is.
+            request: the request that brought it.
+            payload: its parsed JSON.
+            received_at: when it came.
+            item: its bytes, where the request brought several.
+            place: its position among them.
+        """
+        event_id, within = identity.event_id, identity.within
+        if identity.is_test:
+            # Its provider means each of them, under one id.
+            event_id = event_id or str(uuid4())
+            mark = sha256(self._captured(request, item, place)).hexdigest()
+            return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", mark, self._retention, False)
+        if event_id is None:
+            return self._made_up(identity, request, payload, received_at, item, place)
+        text = f"{event_id}\n{within}" if within else event_id
+        if self._adapter.signs_event_id:
+            return EventKey(event_id, text, "", "", self._retention, not within)
+        content = self._content_of(request, payload, item)
+        captured = self._captured(request, item, place)
+        digest = sha256(content)
+        marked = digest if captured is content else sha256(captured)
+        return EventKey(
+            event_id,
+            text,
+            urlsafe_b64encode(digest.digest()[:_CONTENT_BYTES]).rstrip(b"=").decode(),
+            marked.hexdigest(),
+            self._retention,
+            not within,
+        )
+
+    def _made_up(
+        self,
+        identity: Identity,
+        request: VerifiedRequest,
+        payload: object,
+        received_at: float,
+        item: bytes | None,
+        place: int,
+    ) -> EventKey:
+        """Return the key of an event that has no id."""
+        window = self._window
+        if window is not None and any(matches(pattern, identity.event_type) for pattern in self._meant):
+            mark = sha256(self._captured(request, item, place)).hexdigest()
+            own = str(uuid4())
+            return EventKey(own, own, "", mark, window)
+        content = self._content_of(request, payload, item)
+        if not self._is_type_in_body:  # one change can be sent as two events of one body
+            content = b"%b\0%b" % (identity.event_type.encode(), content)
+        if identity.within:
+            content = b"%b\0%b" % (identity.within.encode(), content)
+        text = sha256(content).hexdigest()
+        mark = ""
+        is_partly_signed = request.signed is not None and not self._is_content_signed
+        if is_partly_signed or not (self._adapter.signs_event_id and self._is_type_in_body):
+            mark = sha256(self._captured(request, item, place)).hexdigest()
+        if window is None:
+            return EventKey(text, text, "", mark, self._retention)
+        # Equal events that are more than a window apart are different ones, and need different ids.
+        return EventKey(f"{text}.{int(received_at // window)}", text, "", mark, window)
+
+    def _content_of(self, request: VerifiedRequest, payload: object, item: bytes | None) -> bytes:
+        """Return what all attempts at the event have in common: what is signed of it, else all of it."""
+        if self._attempt_members:
+            rest = payload
+            for steps in self._attempt_members:
+                rest = without(rest, steps)
+            if rest is not payload:
+                return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
+        if item is not None:
+            return item
+        return request.body if request.signed is None or not self._is_content_signed else request.signed
+
+    def _captured(self, request: VerifiedRequest, item: bytes | None, place: int) -> bytes:
+        """Return what one captured delivery has in common with all that can be made of it."""
+        if request.signed_items is not None and item is not None:
+            return request.signed_items[place]
+        if request.signed is None:
+            return request.body if item is None else item
+        # With the place in it: else all events under one signature would look like replays of the first.
+        return request.signed if item is None else b"%b:%d" % (request.signed, place)
+
+
+def without(value: object, steps: list[str]) -> object:
+    """Return a JSON value without the members that the steps lead to; the value itself where there are none."""
+    step, rest = steps[0], steps[1:]
+    if isinstance(value, list) and step == "*":
+        members = [without(member, rest) for member in value] if rest else []
+        is_same = len(members) == len(value) and all(map(is_, members, value))
+        return value if is_same else members
+    if not isinstance(value, dict):
+        return value
+    names = list(value) if step == "*" else [step] if step in value else []
+    if not rest:
+        return {name: member for name, member in value.items() if name not in names} if names else value
+    changed = {name: without(value[name], rest) for name in names}
+    return value if all(changed[name] is value[name] for name in names) else {**value, **changed}
+
+
+def _steps(pointer: str) -> list[str]:
+    return [step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:]]
