@@ -14,9 +14,9 @@ from gateway.errors import UnsupportedMediaType
 from gateway.markup import parse_xml
 from gateway.payload import parse_json
 from providers import Headers, MalformedRequest
+from providers.batches import Batch
 from providers.forms import parse_form
 from providers.identity import clean_attribute
-from providers.sources import pointer_steps
 from providers.spec import DeliverySpec, Reading
 
 # A request is one line in the log; the parser of forms would write another one for what it raises.
@@ -43,6 +43,8 @@ class Content(NamedTuple):
 
 _EMPTY = Content(None, b"", "")
 
+_WHOLE = Batch("body:")
+
 
 class Reader:
     """Reads the bodies of one provider.
@@ -58,7 +60,7 @@ class Reader:
         self._needs_form_json = spec.needs_form_json
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
-        self._batch = pointer_steps(spec.batch) if spec.batch else None
+        self._batch = Batch(spec.batch) if spec.batch else None
         self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
         self._patterns: list[tuple[re.Pattern[bytes], Reading]] = []
         for media_type, reading in spec.content.items():
@@ -88,7 +90,7 @@ class Reader:
         if reading == "json":
             return self._of_json(body, self._batch)
         if reading == "json_list":
-            return self._of_json(body, [])
+            return self._of_json(body, _WHOLE)
         if reading == "form":
             return self._read_form(body, content_type or b"")
         if reading == "jwt":
@@ -96,7 +98,7 @@ class Reader:
         media_type = clean_attribute((content_type or b"").decode("latin-1")) or self._default_type
         return Content(parse_xml(body) if reading == "xml" else None, body, media_type)
 
-    def _of_json(self, data: bytes, batch: list[str] | None) -> Content:
+    def _of_json(self, data: bytes, batch: Batch | None) -> Content:
         payload = parse_json(data)
         if batch is None:
             return Content(payload, data)

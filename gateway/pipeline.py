@@ -185,30 +185,35 @@ class Pipeline:
             Rejection: one of them is against its schema, and such deliveries are refused.
         """
         request = batch.request
-        events: dict[str, Event] = {}
-        for place, (item, data) in enumerate(batch.items):
+        events: deque[Event] = deque()
+        known: dict[
+            str, bytes
+        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list
+        for place, (item, data, parent, context) in enumerate(batch.items):
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
-            identity = endpoint.adapter.identify(request, batch.payload, item)
+            identity = endpoint.adapter.identify(request, batch.payload, item, parent)
             if not endpoint.wants(identity.event_type):
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            event_id = identity.event_id or _made_up_id(endpoint, data, identity.event_type)
-            if event_id in events and events[event_id].data != data:
-                event_id = _digest(data)
-            if event_id in events:
+            told = data + context
+            event_id = identity.event_id or _made_up_id(endpoint, told, identity.event_type)
+            if event_id in known and known[event_id] != told:
+                event_id = _digest(b"%b\0%b" % (event_id.encode(), told))
+            if event_id in known:
                 tally[Outcome.DUPLICATE] += 1
                 endpoint.metrics.count_event(Outcome.DUPLICATE)
                 continue
+            known[event_id] = told
             validation = _validate(endpoint, identity, item, is_item=True)
             # With the place in it: else all events under one signature would look like replays of the first.
             signed = None if request.signed is None else b"%b:%d" % (request.signed, place)
-            events[event_id] = Event(
-                event_id, request, identity, validation, batch.received_at, data, None, signed
+            events.append(
+                Event(event_id, request, identity, validation, batch.received_at, data, None, signed)
             )
         batch.items.clear()  # the events have them
-        return deque(events.values())
+        return events
 
     async def _deliver_all(self, exchange: Exchange, waiting: deque[Event], tally: Counter[str]) -> Outcome:
         """Deliver events side by side. After a failure no more are begun: their sender repeats all, and we know the done.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from providers import request as _request
+from providers.batches import Batch
 from providers.greeting import Greeter
 from providers.identity import (
     UNKNOWN_TYPE,
@@ -20,11 +21,11 @@ from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, 
 from providers.sources import (
     Delivery,
     Getter,
+    Parent,
     compile_by_type,
     compile_sources,
     header_name,
     places_of,
-    pointer_steps,
 )
 from providers.spec import AdapterSpec
 from providers.summary import compile_summaries
@@ -91,7 +92,7 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self._mask = mask
-        self._batch = pointer_steps(spec.batch) if spec.batch else []
+        self._batch = Batch(spec.batch) if spec.batch else None
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
@@ -139,20 +140,31 @@ class BoundAdapter:
         delivery = Delivery(request.headers, request.query, payload, None)
         return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
 
-    def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
+    def identify(
+        self,
+        request: VerifiedRequest,
+        payload: object,
+        item: object = _WHOLE,
+        parent: Parent | None = None,
+    ) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
+
+        ``parent`` is what the list stands in that the event is of.
 
         Raises:
             BadEventId: it has no usable id although its sender always gives one, and is alone.
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
-        delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
+        delivery = Delivery(
+            request.headers, request.query, payload, payload if item is _WHOLE else item, parent
+        )
         event_type, is_typed = self._type_of(delivery)
         event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
         if self._mask:
             masked = self._mask(delivery.item)
-            shown = masked if item is _WHOLE else _without(payload, self._batch)
-            delivery = Delivery(request.headers, request.query, shown, masked)
+            shown = masked if item is _WHOLE else self._without_events(payload)
+            hidden = parent.hidden() if parent else None
+            delivery = Delivery(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
             event_type,
@@ -167,6 +179,10 @@ class BoundAdapter:
         if self._summary:
             identity.summary = self._summary(delivery, identity)
         return identity
+
+    def _without_events(self, payload: object) -> object:
+        """The body without the events in it, none of which is masked there."""
+        return self._batch.without_events(payload) if self._batch else None
 
     def _id_of(self, delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
         """The event id; among others an event without one is no reason to refuse them all."""
@@ -198,11 +214,3 @@ class _Nobody(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         raise SignatureRejected("signature_mismatch")
-
-
-def _without(payload: object, batch: list[str]) -> object:
-    """The payload without the events in it, none of which is masked there."""
-    if not batch:
-        return None
-    step, rest = batch[0], batch[1:]
-    return {**payload, step: _without(payload.get(step), rest)} if isinstance(payload, dict) else None

@@ -20,6 +20,7 @@ Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
 """How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
+BatchPlaces = BatchPlace | Annotated[list[BatchPlace], Field(min_length=1, max_length=16)]
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -78,8 +79,10 @@ class DeliverySpec(IdentitySpec):
         description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
-    batch: BatchPlace | None = Field(
-        None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    batch: BatchPlaces | None = Field(
+        None,
+        description="The list of events, where a delivery carries several, or several lists: `body:` for the whole body, "
+        "`body:/entry/*/changes` for lists within a list, `body:/*_events` for those whose names fit.",
     )
     is_id_optional: bool = Field(
         default=False,

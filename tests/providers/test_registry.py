@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.batches import Item
 from gateway.content import Reader
 from gateway.samples import sample_names
 from gateway.schemas import Catalogue
@@ -227,11 +228,11 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
     bound = delivery.bind()
     verified = bound.verify(delivery.raw(), NOW)
     content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
-    items = [content.payload] if content.items is None else [item for item, _ in content.items]
+    items = [Item(content.payload, b"")] if content.items is None else content.items
     assert items
     schemas = Catalogue.bundled().of_adapter(delivery.adapter.family)
-    for position, item in enumerate(items):
-        identity = bound.identify(verified, content.payload, item)
+    for position, (item, _, parent, _) in enumerate(items):
+        identity = bound.identify(verified, content.payload, item, parent)
         assert identity.is_typed
         assert identity.event_type != UNKNOWN_TYPE
         if position == 0:
@@ -277,8 +278,9 @@ def test_an_id_that_is_told_to_be_signed_cannot_be_changed(name: str) -> None:
         except Rejection:
             continue
         content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
-        item = content.items[0][0] if content.items else content.payload
-        is_other = bound.identify(verified, content.payload, item).event_id != delivery.request.event_id
+        item = content.items[0] if content.items else Item(content.payload, b"")
+        identity = bound.identify(verified, content.payload, item.payload, item.parent)
+        is_other = identity.event_id != delivery.request.event_id
         assert not (is_other and bound.signs_event_id), field
 
 

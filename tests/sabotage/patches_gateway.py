@@ -358,8 +358,8 @@ GATEWAY = (
     Patch(
         "different events of one id in a delivery become one",
         "gateway/pipeline.py",
-        "if event_id in events and events[event_id].data != data:",
-        "if event_id in events and not data:",
+        "if event_id in known and known[event_id] != told:",
+        "if event_id in known and not data:",
         f"{_BATCHES}::test_different_items_of_one_id_are_all_published",
     ),
     Patch(
@@ -421,8 +421,8 @@ GATEWAY = (
     Patch(
         "all events of a delivery have the id of the first",
         "gateway/pipeline.py",
-        "identity = endpoint.adapter.identify(request, batch.payload, item)",
-        "identity = endpoint.adapter.identify(request, batch.payload, batch.items[0].payload)",
+        "identity = endpoint.adapter.identify(request, batch.payload, item, parent)",
+        "identity = endpoint.adapter.identify(request, batch.payload, batch.items[0].payload, parent)",
         f"{_BATCHES}::test_each_item_becomes_an_event_of_its_own",
     ),
     Patch(
