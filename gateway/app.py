@@ -225,8 +225,8 @@ def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
-    server, success = config.server, adapter.spec.success
-    hidden = [*adapter.spec.redact, *provider.redact]
+    server, spec = config.server, adapter.spec
+    hidden = [*spec.redact, *provider.redact]
     redaction = Redaction(hidden) if hidden else None
     deadline = deadline_of(config, adapter)
     return Endpoint(
@@ -237,7 +237,7 @@ def _endpoint(
             provider.handshake_token_text(),
             redaction.mask if redaction else None,
         ),
-        reader=Reader(adapter.spec),
+        reader=Reader(spec),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
         metrics=metrics.of_provider(name, len(provider.secrets)),
@@ -251,5 +251,5 @@ def _endpoint(
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
         enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
-        success=Success.of(success) if success else None,
+        success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

@@ -92,8 +92,9 @@ class DeliverySpec(IdentitySpec):
         default=True,
         description="Whether a repetition can be told from another event; else every delivery is an event of its own.",
     )
-    success: SuccessSpec | None = Field(
-        None, description="The answer to a delivery, where the sender demands one."
+    success: SuccessSpec | dict[str, SuccessSpec] | None = Field(
+        None,
+        description="The answer to a delivery, where the sender demands one; may be by event type, `*` for the rest.",
     )
     refusal: RefusalSpec | None = Field(
         None, description="The answer to whoever is not proven, where the sender demands one."
@@ -130,6 +131,11 @@ class AdapterSpec(DeliverySpec):
     signature: SignatureSpec = Field(description="How the sender signs.")
     parameters: dict[ParameterName, ParameterSpec] = Field(
         {}, description="What the operator has to say besides the secrets."
+    )
+    any_2xx: bool = Field(
+        default=False,
+        description="Whether the sender's documentation says that any 2xx is a success, so that an accepted event "
+        "is answered 202; else it is answered 200.",
     )
     redact: list[Pointer] = Field(
         [], description="Values in an event that are masked before it is published, since they are secrets."
