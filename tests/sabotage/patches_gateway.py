@@ -428,8 +428,8 @@ GATEWAY = (
     Patch(
         "a delivery may have any number of events",
         "gateway/batches.py",
-        "if len(values) > MAX_ITEMS:",
-        "if len(values) > 1000 * MAX_ITEMS:",
+        "if len(found) > MAX_ITEMS:",
+        "if len(found) > 1000 * MAX_ITEMS:",
         f"{_BATCHES}::test_too_many_events_are_refused",
     ),
     Patch(
