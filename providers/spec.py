@@ -29,7 +29,11 @@ JSON_CONTENT: dict[MediaType, Reading] = {"application/json": "json", "applicati
 
 
 class IdentitySpec(BaseModel):
-    """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``."""
+    """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``.
+
+    Of one event of a `batch`, ``item:/json/pointer`` is in that event, ``parent:/json/pointer`` in the innermost object
+    around its list that has such a member, and ``list:`` the name of its list. A step ``*`` is the only element of a list.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

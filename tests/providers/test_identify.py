@@ -206,7 +206,12 @@ def test_an_event_of_openai_is_identified() -> None:
         "data": {"id": "resp_1"},
     }
     assert identify_by_name("openai", payload, webhook_id="wh_1") == Identity(
-        "wh_1", "response.completed", delivery_id="wh_1", time="2025-01-15T12:00:00Z", subject="resp_1"
+        "wh_1",
+        "response.completed",
+        delivery_id="wh_1",
+        time="2025-01-15T12:00:00Z",
+        subject="resp_1",
+        summary="OpenAI: response resp_1 completed",
     )
 
 
