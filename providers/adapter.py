@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from providers import request as _request
-from providers.batches import Batch
 from providers.greeting import Greeter
 from providers.identity import (
     UNKNOWN_TYPE,
@@ -92,7 +91,6 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self._mask = mask
-        self._batch = Batch(spec.batch) if spec.batch else None
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
@@ -162,8 +160,10 @@ class BoundAdapter:
         event_id = self._id_of(delivery, self._event_id, is_alone=item is _WHOLE) if self._event_id else None
         if self._mask:
             masked = self._mask(delivery.item)
-            shown = masked if item is _WHOLE else self._without_events(payload)
             hidden = parent.hidden() if parent else None
+            # Of a body of several events nothing is read that is in another of them, as that is not masked there.
+            around = hidden.outermost if hidden and isinstance(payload, dict) else None
+            shown = masked if item is _WHOLE else around
             delivery = Delivery(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
@@ -179,10 +179,6 @@ class BoundAdapter:
         if self._summary:
             identity.summary = self._summary(delivery, identity)
         return identity
-
-    def _without_events(self, payload: object) -> object:
-        """The body without the events in it, none of which is masked there."""
-        return self._batch.without_events(payload) if self._batch else None
 
     def _id_of(self, delivery: Delivery, event_id: Getter, *, is_alone: bool) -> str | None:
         """The event id; among others an event without one is no reason to refuse them all."""

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from providers.sources import Parent, pointer_steps, resolve
+from providers.sources import Enclosing, Parent, pointer_steps, resolve
 
 _Step = str | re.Pattern[str]
 _Path = tuple[_Step, ...]
@@ -67,10 +67,6 @@ class Batch:
         values = [found.value for found in self.events(payload)]
         return values if values or self.is_in(payload) else [payload]
 
-    def without_events(self, payload: object) -> object:
-        """Return a body without the lists of events in it."""
-        return _without_events(payload, self._paths)
-
 
 def _compile(step: str) -> _Step:
     if step == "*" or "*" not in step:
@@ -98,11 +94,11 @@ def _walk(
             if found is None and (is_list_of_events or every):
                 yield Found(element, parent, here)
     elif type(value) is dict:
-        bare = None
+        enclosing = None
         for name, member in value.items():
             if inner := _below(paths, name, member):
-                bare = bare or _without_events(value, paths)
-                yield from _walk(member, inner, Parent(value, bare, name, parent), (*place, name))
+                enclosing = enclosing or Enclosing(value, _without_events(value, paths), parent)
+                yield from _walk(member, inner, Parent(enclosing, name), (*place, name))
 
 
 def _below(paths: list[_Path], name: str, member: object) -> list[_Path]:

@@ -45,46 +45,72 @@ INTEGER_LIMIT = 10**255
 V = TypeVar("V")
 
 
-class Parent:
-    """The object that a list of events stands in.
+class Enclosing:
+    """An object that has lists of events in it.
 
     Attributes:
         value: the object.
         bare: it without the events in it.
-        member: the name of the member that leads to the list.
-        outer: the next object around it; None where it is the outermost.
+        outer: how it stands in the next object around it; None where it is the outermost.
     """
 
-    __slots__ = ("_context", "bare", "member", "outer", "value")
+    __slots__ = ("_digest", "bare", "outer", "value")
 
-    def __init__(
-        self, value: dict[str, Any], bare: dict[str, Any], member: str, outer: Parent | None
-    ) -> None:
+    def __init__(self, value: dict[str, Any], bare: dict[str, Any], outer: Parent | None) -> None:
         self.value = value
         self.bare = bare
-        self.member = member
         self.outer = outer
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of the object and of all that is around it, without events; made once for all its lists."""
+        if self._digest is None:
+            outer = self.outer.context if self.outer else b""
+            self._digest = sha256(outer + orjson.dumps(self.bare)).digest()
+        return self._digest
+
+
+class Parent:
+    """What a list of events stands in.
+
+    Attributes:
+        enclosing: the object.
+        member: the name of its member that leads to the list.
+    """
+
+    __slots__ = ("_context", "enclosing", "member")
+
+    def __init__(self, enclosing: Enclosing, member: str) -> None:
+        self.enclosing = enclosing
+        self.member = member
         self._context: bytes | None = None
 
     def find(self, steps: list[str]) -> object:
         """Return the value at a JSON Pointer in the innermost object that has it; None when none has."""
         parent: Parent | None = self
         while parent is not None:
-            if (found := resolve(parent.value, steps)) is not None:
+            if (found := resolve(parent.enclosing.value, steps)) is not None:
                 return found
-            parent = parent.outer
+            parent = parent.enclosing.outer
         return None
 
     def hidden(self) -> Parent:
         """Return the same without any event, for readers that must not see those that are not masked."""
-        return Parent(self.bare, self.bare, self.member, self.outer.hidden() if self.outer else None)
+        bare, outer = self.enclosing.bare, self.enclosing.outer
+        return Parent(Enclosing(bare, bare, outer.hidden() if outer else None), self.member)
+
+    @property
+    def outermost(self) -> dict[str, Any]:
+        """The object that is within no other."""
+        outer = self.enclosing.outer
+        return outer.outermost if outer else self.enclosing.value
 
     @property
     def context(self) -> bytes:
         """A digest of all that is around the list: what tells equal events of different lists apart."""
         if self._context is None:
-            outer = self.outer.context if self.outer else b""
-            self._context = sha256(outer + orjson.dumps([self.member, self.bare])).digest()
+            self._context = sha256(self.enclosing.digest + self.member.encode()).digest()
         return self._context
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from gateway.batches import MAX_ITEMS, split
 from gateway.errors import BodyTooLarge
 from gateway.pipeline import AT_A_TIME
 from gateway.publishers import Message
+from providers import sources
 from providers.batches import Batch
 from support.acme import Acme
 from support.waiting import wait_until_async
@@ -401,7 +403,7 @@ NESTED: dict[str, Any] = {
     "account": ["parent:/id", "item:/id"],
     "is_id_optional": True,
 }
-CONTEXT = sha256(orjson.dumps(["entry", {"entry": None}])).digest()
+CONTEXT = sha256(sha256(orjson.dumps({"entry": None})).digest() + b"entry").digest()
 """What is around the list ``entry`` in a body that has nothing else."""
 
 
@@ -554,3 +556,18 @@ def test_each_level_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None
     body = orjson.dumps(payload)
     assert len(split(payload, body, Batch(NESTED["batch"])) or []) == 30 * 31
     assert sum(decoded) < 5 * len(body)
+
+
+def test_what_is_around_many_lists_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lists stand in one object."""
+    sizes: list[int] = []
+
+    def dumps(value: Any) -> bytes:
+        sizes.append(len(value))
+        return orjson.dumps(value)
+
+    monkeypatch.setattr(sources, "orjson", SimpleNamespace(dumps=dumps))
+    payload = {f"{number}_events": [{"n": number}] for number in range(300)}
+    found = split(payload, json.dumps(payload).encode(), Batch("body:/*_events")) or []
+    assert len({item.context for item in found}) == 300
+    assert sizes == [300]

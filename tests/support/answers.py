@@ -5,12 +5,12 @@ from __future__ import annotations
 ANY_2XX = frozenset(
     (
         "anthropic", "asana", "azure_event_grid", "braintree", "calendly", "checkout_com", "circleci", "clerk",
-        "cloudevents", "cloudevents_query", "gitea", "github", "google_pubsub", "microsoft_graph", "mux", "openai",
+        "cloudevents", "cloudevents_query", "gitea", "github", "google_pubsub", "hmac", "microsoft_graph", "mux", "openai",
         "pagerduty", "paypal", "pusher", "razorpay", "recurly", "sendgrid", "square", "standard_webhooks", "stripe",
         "svix", "telnyx", "twitch", "typeform",
     )
 )  # fmt: skip
-"""Those whose documentation says that any 2xx is a success."""
+"""Those whose documentation says that any 2xx is a success, and senders that an operator describes."""
 
 ACKNOWLEDGED = (
     '<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><notificationsResponse '

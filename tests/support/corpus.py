@@ -304,8 +304,9 @@ def _context(delivery: Delivery, text: str) -> bytes:
         return b""
     body = json.loads(text)
     (entry,) = body["entry"]  # of deliveries with several there are none here
-    outer = sha256(orjson.dumps(["entry", body | {"entry": None}])).digest()
-    return sha256(outer + orjson.dumps(["changes", entry | {"changes": None}])).digest()
+    outer = sha256(sha256(orjson.dumps(body | {"entry": None})).digest() + b"entry").digest()
+    inner = sha256(outer + orjson.dumps(entry | {"changes": None})).digest()
+    return sha256(inner + b"changes").digest()
 
 
 def _items(delivery: Delivery, text: str) -> list[str] | None:
