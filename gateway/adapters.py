@@ -7,6 +7,7 @@ from typing import Literal
 
 from providers import registry
 from providers.handshake import HandshakeSpec
+from providers.schemes.layout import listed
 from providers.spec import AdapterSpec
 from providers.units import format_duration
 
@@ -58,7 +59,7 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
         ("covered", ", ".join(covered) or "nothing: whoever has seen one delivery can send any other"),
         ("not covered", ", ".join(not_covered)),
         ("handshake", "; ".join(map(_handshake, spec.handshakes))),
-        ("several events", f"in {spec.batch}" if spec.batch else ""),
+        ("several events", f"in {', '.join(listed(spec.batch))}" if spec.batch else ""),
         ("waits", format_duration(spec.patience) if spec.patience else "not known"),
         ("repeats for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
         ("proven by", "; ".join(", ".join(names) or EVIDENCE[word] for word, names in proofs.items())),

@@ -5,6 +5,7 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
 from providers.greeting import Greeting
 from providers.handshake import RefusalSpec, SuccessSpec
 from providers.rejections import Rejection, SignatureRejected
+from providers.sources import most_specific
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -44,6 +46,7 @@ _STATUS = {
     Outcome.IGNORED: 200,
     Outcome.HANDSHAKE: 200,
 }
+"""The answers to senders of which any 2xx is known to count; to the others each of these is a 200."""
 
 OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
 """Every way in which a request can end: the closed set of the metric's label."""
@@ -74,8 +77,8 @@ _RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
 _HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
 
 
-class Success(NamedTuple):
-    """The answer that a sender demands for all that went well.
+class _Demanded(NamedTuple):
+    """An answer that a sender demands for all that went well.
 
     Attributes:
         status: the HTTP status.
@@ -87,17 +90,38 @@ class Success(NamedTuple):
     body: bytes
     fields: Fields
 
-    @classmethod
-    def of(cls, spec: SuccessSpec) -> Success:
-        """The answer that ``spec`` describes."""
-        return cls(spec.status, spec.body.encode(), ((b"content-type", spec.content_type.encode()),))
 
+class Success:
+    """The answers to the verified events of one sender: ours, or those that it demands.
 
-def succeed(outcome: Outcome, event_id: str, demanded: Success | None = None) -> Answer:
-    """The answer to a verified event: ours, or the one that its sender demands."""
-    if demanded:
-        return Answer(demanded.status, outcome, demanded.body, demanded.fields)
-    return Answer(_STATUS[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,))
+    Args:
+        demanded: what it demands, for all events or by event type.
+        accepts_any_2xx: whether its documentation says that any 2xx is a success; 202 may count as a failure elsewhere.
+    """
+
+    def __init__(
+        self, demanded: SuccessSpec | Mapping[str, SuccessSpec] | None = None, *, accepts_any_2xx: bool = True
+    ) -> None:
+        by_type = {"*": demanded} if isinstance(demanded, SuccessSpec) else demanded or {}
+        self._by_type = {
+            event_type: _Demanded(
+                spec.status, spec.body.encode(), ((b"content-type", spec.content_type.encode()),)
+            )
+            for event_type, spec in by_type.items()
+        }
+        self._default = self._by_type.pop("*", None)
+        self._status = _STATUS if accepts_any_2xx else dict.fromkeys(_STATUS, 200)
+
+    def answer(self, outcome: Outcome, event_id: str, event_type: str | None) -> Answer:
+        """Return the answer to an event, or to a delivery of several, which has no type."""
+        demanded = self._default
+        if self._by_type and event_type:
+            demanded = most_specific(self._by_type, event_type) or demanded
+        if demanded:
+            return Answer(demanded.status, outcome, demanded.body, demanded.fields)
+        return Answer(
+            self._status[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,)
+        )
 
 
 def greet(greeting: Greeting) -> Answer:

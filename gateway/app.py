@@ -227,10 +227,10 @@ def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
-    server, success = config.server, adapter.spec.success
-    hidden = [*adapter.spec.redact, *provider.redact]
-    if provider.redact and adapter.spec.form_xml:
-        hidden.append(f"/{adapter.spec.form_xml}")  # what is masked in the document stands there in base64
+    server, spec = config.server, adapter.spec
+    hidden = [*spec.redact, *provider.redact]
+    if provider.redact and spec.form_xml:
+        hidden.append(f"/{spec.form_xml}")  # what is masked in the document stands there in base64
     redaction = Redaction(hidden, provider.redact, name) if hidden else None
     deadline = deadline_of(config, adapter)
     bound = adapter.bind(
@@ -242,7 +242,7 @@ def _endpoint(
     return Endpoint(
         name=name,
         adapter=bound,
-        reader=Reader(adapter.spec, is_body_signed=adapter.spec.signature.is_body_bound),
+        reader=Reader(spec, is_body_signed=spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(name, adapter.name, redaction),
         keys=EventKeys(bound, retention_of(config, provider, adapter)),
@@ -257,5 +257,5 @@ def _endpoint(
         admission=Admission(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
         enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
-        success=Success.of(success) if success else None,
+        success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

@@ -19,10 +19,10 @@ from gateway.errors import MalformedJson, UnsupportedMediaType
 from gateway.markup import parse_xml
 from gateway.payload import UnreadableNumber, parse_json
 from providers import Headers, MalformedRequest
+from providers.batches import Batch
 from providers.forms import parse_form
 from providers.identity import clean_attribute
 from providers.media import content_type_of
-from providers.sources import pointer_steps
 from providers.spec import DeliverySpec, Reading
 
 _UNNAMED = "application/octet-stream"
@@ -50,6 +50,8 @@ class Content(NamedTuple):
 
 _EMPTY = Content(None, b"", "")
 
+_WHOLE = Batch("body:")
+
 
 class Reader:
     """Reads the bodies of one provider.
@@ -66,10 +68,10 @@ class Reader:
         self._form_begins = tuple(f"{name}=".encode() for name in spec.form_begins)
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
-        self._batch = pointer_steps(spec.batch) if spec.batch else None
+        self._batch = Batch(spec.batch) if spec.batch else None
         readings = frozenset(spec.content.values()) if is_body_signed else frozenset[Reading]()
         self._beside_text = readings & _LOOKS_LIKE.keys()
-        self._tells_lists = {"json", "json_list"} <= readings and self._batch != []
+        self._tells_lists = {"json", "json_list"} <= readings and not (self._batch and self._batch.is_whole)
         self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
         self._patterns: list[tuple[re.Pattern[bytes], Reading]] = []
         for media_type, reading in spec.content.items():
@@ -120,7 +122,7 @@ class Reader:
 
     def _read_json(self, body: bytes, reading: Reading, content_type: bytes | None) -> Content:
         """Read it as UTF-8, whatever is declared, unless it is in the other charset that is declared."""
-        batch = self._batch if reading == "json" else []
+        batch = self._batch if reading == "json" else _WHOLE
         try:
             if batch is None and not self._tells_lists:
                 return Content(parse_json(body), body)
@@ -135,7 +137,7 @@ class Reader:
             raise MalformedRequest("a list of events is declared one event, or one event a list")
         return content
 
-    def _of_json(self, data: bytes, batch: list[str] | None) -> Content:
+    def _of_json(self, data: bytes, batch: Batch | None) -> Content:
         try:
             payload, is_readable = parse_json(data), True
         except UnreadableNumber as error:

@@ -39,7 +39,7 @@ class Endpoint:
         admission: who is let in, and how often.
         public_url: its address as senders see it, where that differs from what arrives here.
         enrolment: takes the secret that its sender tells; None while it is not to tell one.
-        success: the answer to what went well, where its sender demands one.
+        success: the answers to what went well.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Endpoint:
     admission: Admission
     public_url: str | None
     enrolment: Enrolment | None
-    success: Success | None
+    success: Success
 
     def welcome(self, greeting: Greeting) -> Greeting:
         """Let a handshake be answered.

@@ -226,28 +226,33 @@ class Pipeline:
             Rejection: one of them is against its schema, and such deliveries are refused.
         """
         request = batch.request
-        events: dict[str, Event] = {}
-        for place, (item, data) in enumerate(batch.items):
+        events: deque[Event] = deque()
+        known: dict[
+            str, bytes
+        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list
+        for place, (item, data, parent, context) in enumerate(batch.items):
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
-            identity = endpoint.adapter.identify(request, batch.payload, item)
+            identity = endpoint.adapter.identify(request, batch.payload, item, parent)
             if not endpoint.wants(endpoint.envelope.word_of(identity.event_type)):
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            key = endpoint.keys.key_of(identity, request, item, batch.received_at, item=data, place=place)
-            if key.text in events and events[key.text].data != data:
-                own = _digest(data)
+            told = data + context
+            key = endpoint.keys.key_of(identity, request, item, batch.received_at, item=told, place=place)
+            if key.text in known and known[key.text] != told:
+                own = _digest(b"%b\0%b" % (key.text.encode(), told))
                 key = key._replace(event_id=own, text=own, is_id_enough=True)
-            if key.text in events:
+            if key.text in known:
                 tally[Outcome.DUPLICATE] += 1
                 endpoint.metrics.count_event(Outcome.DUPLICATE)
                 continue
+            known[key.text] = told
             is_readable = batch.is_readable or is_readable_json(data)
             validation = _validate(endpoint, identity, item, is_item=True, is_readable=is_readable)
-            events[key.text] = Event(key, request, identity, validation, batch.received_at, data)
+            events.append(Event(key, request, identity, validation, batch.received_at, data))
         batch.items.clear()  # the events have them
-        return deque(events.values())
+        return events
 
     async def _deliver_all(self, exchange: Exchange, waiting: deque[Event], tally: Counter[str]) -> Outcome:
         """Deliver events side by side. After a failure no more are begun: their sender repeats all, and we know the done.

@@ -19,6 +19,7 @@ from gateway.errors import OperatorError
 from gateway.samples import Sample
 from providers import Headers, MalformedRequest, RawRequest
 from providers.adapter import Adapter
+from providers.batches import Batch
 from providers.forms import Fields, parse_form, write_form
 from providers.identity import clean_event_id
 from providers.schemes.layout import listed
@@ -92,6 +93,7 @@ class Simulator:
         self._parameters = parameters
         self._sample = sample
         self._changes = changes
+        self._batch = Batch(adapter.spec.batch) if adapter.spec.batch else None
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
         signature = adapter.spec.signature
@@ -99,7 +101,11 @@ class Simulator:
         # The signature and its moment are ids at some, and are made when it is signed.
         made |= {*listed(getattr(signature, "place", None))}
         made |= {*listed(getattr(getattr(signature, "timestamp", None), "place", None))}
-        self._id_places = [place for place in places_of(adapter.spec.event_id) if place not in made]
+        self._id_places = [
+            place
+            for place in places_of(adapter.spec.event_id)
+            if place not in made and place.startswith(("body:", "item:"))
+        ]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
         """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own.
@@ -212,9 +218,7 @@ class Simulator:
             _merge(item, changes)
 
     def _items(self, payload: Any) -> Iterator[Any]:
-        batch = self._adapter.spec.batch
-        items = resolve(payload, pointer_steps(batch)) if batch else None
-        yield from items if isinstance(items, list) else [payload]
+        yield from self._batch.values(payload) if self._batch else [payload]
 
     def _sign(self, headers: dict[str, str], body: bytes, now: float, secret: str) -> Signed:
         address = urlsplit(self._public_url)
@@ -229,8 +233,10 @@ class Simulator:
 
     def _id_of(self, request: SignedRequest) -> str:
         payload = self._body.decode(request.body)
-        first = next(self._items(payload), None)
-        delivery = Delivery(_headers(request.headers), urlsplit(request.url).query.encode(), payload, first)
+        first = next(self._batch.events(payload), None) if self._batch else None
+        item, parent = (first.value, first.parent) if first else (payload, None)
+        query = urlsplit(request.url).query.encode()
+        delivery = Delivery(_headers(request.headers), query, payload, item, parent)
         value = clean_event_id(self._event_id(delivery)) if self._event_id else None
         return value or sha256(request.body).hexdigest()
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.admission import Proxies
-from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse, succeed
+from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse
 from gateway.confirmation import Confirmer
 from gateway.endpoint import Endpoint
 from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
@@ -191,7 +191,7 @@ class Webhooks:
     def _answer(self, exchange: Exchange, found: Outcome | Greeting) -> Answer:
         if isinstance(found, Greeting):
             return greet(found)
-        return succeed(found, exchange.event_id or "", exchange.endpoint.success)
+        return exchange.endpoint.success.answer(found, exchange.event_id or "", exchange.event_type)
 
     def _finish(self, exchange: Exchange, answer: Answer) -> None:
         if exchange.answer is None:

@@ -19,11 +19,11 @@ from providers.request import RawRequest, VerifiedRequest
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
 from providers.sources import (
     Delivery,
+    Parent,
     compile_by_type,
     compile_sources,
     header_name,
     places_of,
-    pointer_steps,
     text_of,
 )
 from providers.spec import AdapterSpec
@@ -93,7 +93,6 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self._mask = mask
-        self._batch = pointer_steps(spec.batch) if spec.batch else []
         self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
         self.signs_event_id = spec.signs_event_id
         self.greeter = (
@@ -145,21 +144,34 @@ class BoundAdapter:
         delivery = Delivery(request.headers, request.query, payload, None)
         return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
 
-    def identify(self, request: VerifiedRequest, payload: object, item: object = _WHOLE) -> Identity:
+    def identify(
+        self,
+        request: VerifiedRequest,
+        payload: object,
+        item: object = _WHOLE,
+        parent: Parent | None = None,
+    ) -> Identity:
         """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
+
+        ``parent`` is what the list stands in that the event is of.
 
         Raises:
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
-        delivery = Delivery(request.headers, request.query, payload, payload if item is _WHOLE else item)
+        delivery = Delivery(
+            request.headers, request.query, payload, payload if item is _WHOLE else item, parent
+        )
         event_type, is_typed = self._type_of(delivery)
         event_id = self._id_of(delivery)
         within = self._within_of(delivery) if self._within else ""
         is_test = any(text_of(place(delivery)) == value for place, value in self._tests)
         if self._mask:
             masked = self._mask(delivery.item)
-            shown = masked if item is _WHOLE else _without(payload, self._batch)
-            delivery = Delivery(request.headers, request.query, shown, masked)
+            hidden = parent.hidden() if parent else None
+            # Of a body of several events nothing is read that is in another of them, as that is not masked there.
+            around = hidden.outermost if hidden and isinstance(payload, dict) else None
+            shown = masked if item is _WHOLE else around
+            delivery = Delivery(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
             event_type,
@@ -209,11 +221,3 @@ class _Nobody(StaticVerifier):
 
     def verify(self, request: RawRequest, now: float) -> int:
         raise SignatureRejected("signature_mismatch")
-
-
-def _without(payload: object, batch: list[str]) -> object:
-    """The payload without the events in it, none of which is masked there."""
-    if not batch:
-        return None
-    step, rest = batch[0], batch[1:]
-    return {**payload, step: _without(payload.get(step), rest)} if isinstance(payload, dict) else None

@@ -65,7 +65,7 @@ FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
 
 
 class SuccessSpec(BaseModel):
-    """What a sender has to be answered, where the usual 202 is not good enough for it."""
+    """What a sender has to be answered, where the usual answer is not good enough for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -19,6 +19,7 @@ UNKNOWN_TYPE = "unknown"
 
 MAX_ATTRIBUTE = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_UNIX_TIME = re.compile(r"[0-9]{10,13}")
 _LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
 _LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
 
@@ -95,7 +96,12 @@ def clean_attribute(value: object) -> str | None:
 
 
 def clean_time(value: object) -> str | None:
-    """Unix seconds, Unix milliseconds or an ISO 8601 time with an offset, as RFC 3339 in UTC; None for others."""
+    """Unix seconds, Unix milliseconds or an ISO 8601 time with an offset, as RFC 3339 in UTC; None for others.
+
+    Unix time may be written as a text of ten to thirteen digits, as in WhatsApp's messages.
+    """
+    if type(value) is str and _UNIX_TIME.fullmatch(value):
+        value = int(value)
     try:
         if type(value) is str:
             # GitLab writes "2025-01-15 12:00:00 UTC".

@@ -4,9 +4,13 @@
     query:token                  a parameter of the address
     body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into texts in it that are JSON
     item:/id                     the same into one event of a batch; the payload where there is no batch
+    parent:/id                   the same into the innermost of the objects around that event that has such a member
+    list:                        the name of the member that holds the list in which that event stands
     text:push                    that very text, for senders that have one type of event and do not say it
     member:                      the name of the first member, of the object there, that is an object or a list
     "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
+
+In a pointer, ``*`` is the only element of a list: of several none is meant, so that no event is known by its first.
 
 Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
 event types to sources (the most specific that matches, ``*`` for the rest).
@@ -16,7 +20,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, TypeVar
+from hashlib import sha256
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from pydantic import AfterValidator, StringConstraints
@@ -29,7 +34,7 @@ _SOURCE = re.compile(
     r"header:(?P<header>[A-Za-z0-9-]{1,64})"
     r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
     r"|text:(?P<text>[!-z|~]{1,64})"
-    r"|(?:body|item|member):(?:/[^\s{}]{0,255})?"
+    r"|list:|(?:body|item|parent|member):(?:/[^\s{}]{0,255})?"
 )
 _POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -43,6 +48,75 @@ INTEGER_LIMIT = 10**255
 V = TypeVar("V")
 
 
+class Enclosing:
+    """An object that has lists of events in it.
+
+    Attributes:
+        value: the object.
+        bare: it without the events in it.
+        outer: how it stands in the next object around it; None where it is the outermost.
+    """
+
+    __slots__ = ("_digest", "bare", "outer", "value")
+
+    def __init__(self, value: dict[str, Any], bare: dict[str, Any], outer: Parent | None) -> None:
+        self.value = value
+        self.bare = bare
+        self.outer = outer
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of the object and of all that is around it, without events; made once for all its lists."""
+        if self._digest is None:
+            outer = self.outer.context if self.outer else b""
+            self._digest = sha256(outer + orjson.dumps(self.bare)).digest()
+        return self._digest
+
+
+class Parent:
+    """What a list of events stands in.
+
+    Attributes:
+        enclosing: the object.
+        member: the name of its member that leads to the list.
+    """
+
+    __slots__ = ("_context", "enclosing", "member")
+
+    def __init__(self, enclosing: Enclosing, member: str) -> None:
+        self.enclosing = enclosing
+        self.member = member
+        self._context: bytes | None = None
+
+    def find(self, steps: list[str]) -> object:
+        """Return the value at a JSON Pointer in the innermost object that has it; None when none has."""
+        parent: Parent | None = self
+        while parent is not None:
+            if (found := resolve(parent.enclosing.value, steps)) is not None:
+                return found
+            parent = parent.enclosing.outer
+        return None
+
+    def hidden(self) -> Parent:
+        """Return the same without any event, for readers that must not see those that are not masked."""
+        bare, outer = self.enclosing.bare, self.enclosing.outer
+        return Parent(Enclosing(bare, bare, outer.hidden() if outer else None), self.member)
+
+    @property
+    def outermost(self) -> dict[str, Any]:
+        """The object that is within no other."""
+        outer = self.enclosing.outer
+        return outer.outermost if outer else self.enclosing.value
+
+    @property
+    def context(self) -> bytes:
+        """A digest of all that is around the list: what tells equal events of different lists apart."""
+        if self._context is None:
+            self._context = sha256(self.enclosing.digest + self.member.encode()).digest()
+        return self._context
+
+
 class Delivery:
     """What values are read from.
 
@@ -51,15 +125,19 @@ class Delivery:
         query: its query, as sent.
         payload: its parsed body.
         item: the event within the payload that is meant; the payload itself where it is one event.
+        parent: what the list stands in that the event is of; None where there is no such object.
     """
 
-    __slots__ = ("headers", "item", "payload", "query")
+    __slots__ = ("headers", "item", "parent", "payload", "query")
 
-    def __init__(self, headers: Headers, query: bytes, payload: object, item: object) -> None:
+    def __init__(
+        self, headers: Headers, query: bytes, payload: object, item: object, parent: Parent | None = None
+    ) -> None:
         self.headers = headers
         self.query = query
         self.payload = payload
         self.item = item
+        self.parent = parent
 
 
 Getter = Callable[[Delivery], object]
@@ -77,8 +155,8 @@ def check_source(text: str) -> str:
     is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
     if not is_known or (fields and (len(text) > 512 or not _is_plain(literal))):
         raise ValueError(
-            "is not a place in a delivery; write header:NAME, query:NAME, body:/json/pointer or item:/json/pointer, "
-            "or several of them in braces as one text"
+            "is not a place in a delivery; write header:NAME, query:NAME, body:/json/pointer, item:/json/pointer or "
+            "parent:/json/pointer, or several of them in braces as one text"
         )
     return text
 
@@ -205,7 +283,11 @@ def _compile_source(source: str) -> Getter:
     if match and match["text"]:
         text = match["text"]
         return lambda _: text
+    if source == "list:":
+        return lambda delivery: delivery.parent.member if delivery.parent else None
     steps = pointer_steps(source)
+    if source.startswith("parent:"):
+        return lambda delivery: delivery.parent.find(steps) if delivery.parent else None
     if source.startswith("member:"):
         return lambda delivery: _first_container(resolve(delivery.item, steps))
     if source.startswith("item:"):
@@ -255,6 +337,8 @@ def resolve(document: object, steps: list[str]) -> object:
             document = document.get(step)
         elif type(document) is list and step.isascii() and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
+        elif type(document) is list and step == "*" and len(document) == 1:
+            document = document[0]
         elif type(document) is str and document[:1] == "{":
             document = _read_object(document).get(step)
         else:

@@ -21,6 +21,7 @@ Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
 """How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
+BatchPlaces = BatchPlace | Annotated[list[BatchPlace], Field(min_length=1, max_length=16)]
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
@@ -48,7 +49,11 @@ class EqualEventsSpec(BaseModel):
 
 
 class IdentitySpec(BaseModel):
-    """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``."""
+    """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``.
+
+    Of one event of a `batch`, ``item:/json/pointer`` is in that event, ``parent:/json/pointer`` in the innermost object
+    around its list that has such a member, and ``list:`` the name of its list. A step ``*`` is the only element of a list.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -106,8 +111,10 @@ class DeliverySpec(IdentitySpec):
         description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
-    batch: BatchPlace | None = Field(
-        None, description="The list of events, where a delivery carries several; `body:` for the whole body."
+    batch: BatchPlaces | None = Field(
+        None,
+        description="The list of events, where a delivery carries several, or several lists: `body:` for the whole body, "
+        "`body:/entry/*/changes` for lists within a list, `body:/*_events` for those whose names fit.",
     )
     attempt_members: list[Pointer] = Field(
         [],
@@ -123,8 +130,9 @@ class DeliverySpec(IdentitySpec):
         description="How the provider's test events look, all of which have one id: places and their values; each is "
         "published.",
     )
-    success: SuccessSpec | None = Field(
-        None, description="The answer to a delivery, where the sender demands one."
+    success: SuccessSpec | dict[str, SuccessSpec] | None = Field(
+        None,
+        description="The answer to a delivery, where the sender demands one; may be by event type, `*` for the rest.",
     )
     refusal: RefusalSpec | None = Field(
         None, description="The answer to whoever is not proven, where the sender demands one."
@@ -161,6 +169,11 @@ class AdapterSpec(DeliverySpec):
     signature: SignatureSpec = Field(description="How the sender signs.")
     parameters: dict[ParameterName, ParameterSpec] = Field(
         {}, description="What the operator has to say besides the secrets."
+    )
+    any_2xx: bool = Field(
+        default=False,
+        description="Whether the sender's documentation says that any 2xx is a success, so that an accepted event "
+        "is answered 202; else it is answered 200.",
     )
     redact: list[Pointer] = Field(
         [], description="Values in an event that are masked before it is published, since they are secrets."

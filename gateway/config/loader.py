@@ -82,7 +82,7 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
         if name in provider.model_fields_set
     }
     if provider.adapter == registry.GENERIC:
-        return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, **stated))  # type: ignore[arg-type]
+        return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, any_2xx=True, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
     if provider.summary:
         stated["summary"] = {**(adapter.spec.summary or {}), **provider.summary}

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import Field, StringConstraints
 
+from providers.batches import Batch
 from providers.forms import Fields, parse_form, write_form
 from providers.media import content_type_of
 from providers.rejections import MalformedRequest, SignatureFault, SignatureRejected
@@ -45,12 +46,12 @@ class Layout:
         id_header: bytes | None = None,
         content: Mapping[str, str] = _DEFAULT_CONTENT,
         form_json: str | None = None,
-        batch: str | None = None,
+        batch: str | list[str] | None = None,
     ) -> None:
         self.id_header = id_header
         self._content = content
         self._form_json = form_json
-        self._batch = pointer_steps(batch) if batch else None
+        self._batch = Batch(batch) if batch else None
 
     def excerpt(self, places: Iterable[str]) -> Excerpt:
         """Return what reads no more than these places of a body."""
@@ -107,8 +108,7 @@ class Layout:
 
     def items(self, payload: object) -> list[object]:
         """The events in a body: those of its batch, else the body itself."""
-        items = resolve(payload, self._batch) if self._batch is not None else None
-        return items if type(items) is list else [payload]
+        return self._batch.values(payload) if self._batch else [payload]
 
     def write(self, request: RawRequest, payload: Any) -> bytes:
         """The body of ``request`` with ``payload`` in place of its own."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -17,13 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from gateway import batches
 from gateway.batches import MAX_ITEMS, split
 from gateway.errors import BodyTooLarge
 from gateway.pipeline import AT_A_TIME
 from gateway.publishers import Message
+from providers import sources
+from providers.batches import Batch
 from support.acme import Acme
 from support.waiting import wait_until_async
 
+WHOLE = Batch("body:")
 LIST = {"batch": "body:", "event_id": "item:/id", "event_type": "item:/type"}
 
 Build = Callable[..., Acme]
@@ -144,7 +149,7 @@ async def test_different_items_of_one_id_are_all_published(acme: Acme) -> None:
     one, other = b'{"id":"a","type":"push","n":1}', b'{"id":"a","type":"push","n":2}'
     body = b"[" + b",".join([one, other, other, one]) + b"]"
     assert (await acme.post(body)).status_code == 202
-    assert acme.published == ["a", digest(other)]
+    assert acme.published == ["a", digest(b"a\0" + other)]
     assert (await acme.post(body)).json()["status"] == "duplicate"
 
 
@@ -311,9 +316,9 @@ async def test_few_events_of_a_delivery_are_under_way_at_a_time(acme: Acme) -> N
 def test_there_is_a_bound_to_the_events_of_a_delivery() -> None:
     """413 beyond it: the delivery is too large."""
     values = [0] * (MAX_ITEMS + 1)
-    assert len(split(values[1:], orjson.dumps(values[1:]), []) or []) == MAX_ITEMS
+    assert len(split(values[1:], orjson.dumps(values[1:]), WHOLE) or []) == MAX_ITEMS
     with pytest.raises(BodyTooLarge):
-        split(values, orjson.dumps(values), [])
+        split(values, orjson.dumps(values), WHOLE)
 
 
 async def test_too_many_events_are_refused(acme: Acme) -> None:
@@ -358,6 +363,10 @@ JSON_VALUES = st.recursive(
 SPACE = st.text(" \t\r\n", max_size=3).map(str.encode)
 
 
+def _step(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
 @given(
     texts=st.lists(
         st.tuples(
@@ -372,14 +381,192 @@ SPACE = st.text(" \t\r\n", max_size=3).map(str.encode)
         ),
         max_size=6,
     ),
-    names=st.lists(st.text(max_size=4), max_size=2),
+    names=st.lists(st.text(max_size=4).filter(lambda name: "*" not in name), max_size=2),
 )
 def test_the_items_are_the_senders_bytes(texts: list[tuple[bytes, bytes, bytes]], names: list[str]) -> None:
     """Put together again they are the list, whatever stands around them and however deep the list is."""
     body = b"[" + b",".join(before + text + after for text, before, after in texts) + b"]"
     for name in reversed(names):
         body = b'{"x":[1],' + json.dumps(name).encode() + b" : " + body + b"}\n"
-    found = split(orjson.loads(body), body, names)
+    found = split(orjson.loads(body), body, Batch("body:" + "".join(map(_step, names))))
     assert found is not None
     assert [item.data for item in found] == [text for text, _, _ in texts]
     assert [item.payload for item in found] == [orjson.loads(text) for text, _, _ in texts]
+
+
+# Lists within lists
+
+NESTED: dict[str, Any] = {
+    "batch": ["body:/entry/*/changes", "body:/entry/*/messaging"],
+    "event_id": ["item:/id", "{parent:/id}:{item:/n}"],
+    "event_type": ["{list:}.{item:/kind}", "list:"],
+    "account": ["parent:/id", "item:/id"],
+}
+CONTEXT = sha256(sha256(orjson.dumps({"entry": None})).digest() + b"entry").digest()
+"""What is around the list ``entry`` in a body that has nothing else."""
+
+
+async def test_lists_within_a_list_are_opened(build: Build) -> None:
+    """Each element of each is an event with the bytes, the type and the parent that are its own."""
+    acme = build(NESTED)
+    first, second, third = b'{ "id":"a", "kind":"x"}', b'{"n" : 1.50,"kind":"y"}', b'{"id":"c" }'
+    body = (
+        b'{"entry": [ {"id":"E1","changes":[' + first + b" , " + second + b'],"messaging":[' + third + b"]},"
+        b'{"messaging":[{"id":"d"}],"id":"E2"}]}'
+    )
+    assert (await acme.post(body, X_Delivery="d-1")).json() == {"status": "accepted", "id": "d-1"}
+    assert [(each.message_id, each.routing_key) for each in acme.publisher.messages] == [
+        ("a", "acme.changes.x"),
+        ("E1:1.5", "acme.changes.y"),
+        ("c", "acme.messaging"),
+        ("d", "acme.messaging"),
+    ]
+    events = [json.loads(each.body) for each in acme.publisher.messages]
+    assert [event["account"] for event in events] == ["E1", "E1", "E1", "E2"]
+    for message, data in zip(acme.publisher.messages, (first, second, third), strict=False):
+        assert message.body.endswith(b',"data":' + data + b"}")
+
+
+@pytest.mark.parametrize(
+    "entry", [b'{"id":"E"}', b'{"id":"E","changes":[]}', b'{"id":"E","changes":{"n":1}}']
+)
+async def test_an_element_without_an_inner_list_is_an_event_itself(build: Build, entry: bytes) -> None:
+    """Beside others that have one: nothing in the outer list is left out."""
+    acme = build(NESTED)
+    await acme.post(b'{"entry":[' + entry + b',{"changes":[{"id":"a"}]},' + b"7]}")
+    assert acme.published == ["E", "a", digest(b"7" + CONTEXT)]
+    assert acme.publisher.messages[0].routing_key == "acme.entry"
+    assert acme.publisher.messages[0].body.endswith(b',"data":' + entry + b"}")
+
+
+@pytest.mark.parametrize("body", [b'{"entry":[]}', b'{"entry":[],"messaging":7}'])
+async def test_an_empty_outer_list_is_ignored(build: Build, body: bytes) -> None:
+    """As an only list is."""
+    acme = build(NESTED)
+    assert (await acme.post(body)).json()["status"] == "ignored"
+    assert acme.published == []
+
+
+@pytest.mark.parametrize("body", [b'{"id":"a"}', b'{"id":"a","entry":{}}', b'{"id":"a","entry":"x"}'])
+async def test_a_body_without_the_outer_list_is_one_event(build: Build, body: bytes) -> None:
+    """Senders of lists send single events, too."""
+    acme = build({**NESTED, "event_type": "text:single"})
+    await acme.post(body)
+    assert acme.published == ["a"]
+
+
+async def test_equal_events_of_different_parents_are_different(build: Build) -> None:
+    """Whether their ids are made up or given; those of one parent are one."""
+    item = b'{"kind":"x"}'
+    body = b'{"entry":[{"id":"E1","changes":[%b,%b]},{"id":"E2","changes":[%b]}]}' % (item, item, item)
+    acme = build(NESTED)
+    await acme.post(body)
+    assert len(set(acme.published)) == 2
+    assert (await acme.post(body)).json()["status"] == "duplicate"
+    await acme.post(b'{"entry":[{"id":"E3","changes":[%b]}]}' % item)
+    assert len(set(acme.published)) == 3
+
+    named = build({**NESTED, "event_id": "item:/kind"})
+    await named.post(body)
+    assert len(set(named.published)) == 2
+    assert named.published[0] == "x"
+    assert (await named.post(body)).json()["status"] == "duplicate"
+
+
+async def test_lists_are_found_by_what_their_names_have_in_common(build: Build) -> None:
+    """The name is the type; a list of other things than objects is none of events."""
+    acme = build({"batch": "body:/*_events", "event_type": ["list:", "member:"], "account": "body:/user"})
+    body = b'{"user":"u","post_events":[{"id":1},{"id":2}],"like_events":[{"id":3}],"odd_events":[4],"rules":[{}]}'
+    await acme.post(body)
+    assert [(each.message_id, each.routing_key) for each in acme.publisher.messages] == [
+        ("1", "acme.post_events"),
+        ("2", "acme.post_events"),
+        ("3", "acme.like_events"),
+    ]
+    assert {json.loads(each.body)["account"] for each in acme.publisher.messages} == {"u"}
+    await acme.post(b'{"id":"r","user_event":{"revoked":true}}')
+    assert (acme.published[-1], acme.publisher.messages[-1].routing_key) == ("r", "acme.user_event")
+
+
+async def test_the_bound_holds_for_all_lists_together(build: Build) -> None:
+    """However few events each of them has."""
+    acme = build(NESTED)
+    entry = b'{"changes":[1,2],"messaging":[3,4,5]}'
+    answer = await acme.post(b'{"entry":[' + b",".join([entry] * (MAX_ITEMS // 5)) + b",6]}")
+    assert (answer.status_code, answer.json()["reason"]) == (413, "body_too_large")
+    assert acme.events == []
+
+
+async def test_hidden_values_of_nested_events_are_not_read_by_their_neighbours(build: Build) -> None:
+    """Neither through the body nor through the parent."""
+    places = {
+        "event_type": None,
+        "subject": ["body:/entry/0/changes/0/secret", "parent:/changes/0/secret", "item:/secret"],
+        "actor": "parent:/by",
+        "redact": ["/secret"],
+    }
+    acme = build({**NESTED, **places})
+    await acme.post(b'{"entry":[{"by":"ada","changes":[{"id":"a","secret":"s3"},{"id":"b","secret":"s4"}]}]}')
+    events = [json.loads(each.body) for each in acme.publisher.messages]
+    assert [(event["subject"], event["actor"]) for event in events] == [("***", "ada")] * 2
+    assert not any(b"s3" in each.body or b"s4" in each.body for each in acme.publisher.messages)
+
+
+@given(
+    lists=st.lists(
+        st.dictionaries(
+            st.sampled_from(["changes", "messaging", "other"]), st.lists(JSON_VALUES, max_size=3), max_size=3
+        ),
+        max_size=4,
+    ),
+    indent=st.none() | st.integers(0, 2),
+)
+def test_the_nested_items_are_the_senders_bytes(
+    lists: list[dict[str, list[Any]]], indent: int | None
+) -> None:
+    """Each stands at its path in the bytes as in the value, and all come in the order of the body."""
+    payload = {"a": 1, "entry": lists}
+    body = json.dumps(payload, indent=indent).encode()
+    found = split(payload, body, Batch(NESTED["batch"]))
+    assert found is not None
+    expected: list[Any] = []
+    for entry in lists:
+        inner = [item for name, items in entry.items() if name != "other" for item in items]
+        expected += inner or [entry]
+    assert [item.payload for item in found] == expected
+    assert [json.loads(item.data) for item in found] == expected
+    assert all(item.data.strip() == item.data in body for item in found)
+
+
+def test_each_level_is_taken_apart_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the work grows with the bytes, not with the number of events or lists."""
+    decoded: list[int] = []
+
+    def counting(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def count(data: Any) -> Any:
+            decoded.append(len(bytes(data)))
+            return decode(data)
+
+        return count
+
+    for name in ("_decode_list", "_decode_object"):
+        monkeypatch.setattr(batches, name, counting(getattr(batches, name)))
+    payload = {"entry": [{"changes": [{"n": n} for n in range(30)], "messaging": [{}]} for _ in range(30)]}
+    body = orjson.dumps(payload)
+    assert len(split(payload, body, Batch(NESTED["batch"])) or []) == 30 * 31
+    assert sum(decoded) < 5 * len(body)
+
+
+def test_what_is_around_many_lists_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many lists stand in one object."""
+    sizes: list[int] = []
+
+    def dumps(value: Any) -> bytes:
+        sizes.append(len(value))
+        return orjson.dumps(value)
+
+    monkeypatch.setattr(sources, "orjson", SimpleNamespace(dumps=dumps))
+    payload = {f"{number}_events": [{"n": number}] for number in range(300)}
+    found = split(payload, json.dumps(payload).encode(), Batch("body:/*_events")) or []
+    assert len({item.context for item in found}) == 300
+    assert sizes == [300]

@@ -338,7 +338,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             github(subject="{push: nowhere}"),
             (
                 "config.yaml:5: providers.x.subject.push: is not a place in a delivery; "
-                "write header:NAME, query:NAME, body:/json/pointer or item:/json/pointer, or several of them in braces "
+                "write header:NAME, query:NAME, body:/json/pointer, item:/json/pointer or parent:/json/pointer, or several of them in braces "
                 "as one text"
             ),
         ),

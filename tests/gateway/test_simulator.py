@@ -56,7 +56,9 @@ def read(name: str, request: SignedRequest) -> tuple[str, str | None]:
     verified = adapter.verify(raw(request), NOW)
     content = Reader(adapter.spec).read(verified.headers, verified.body)
     if content.items:
-        identity = adapter.identify(verified, content.payload, content.items[0].payload)
+        identity = adapter.identify(
+            verified, content.payload, content.items[0].payload, content.items[0].parent
+        )
     else:
         identity = adapter.identify(verified, content.payload)
     return identity.event_type, identity.event_id

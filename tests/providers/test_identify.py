@@ -206,7 +206,12 @@ def test_an_event_of_openai_is_identified() -> None:
         "data": {"id": "resp_1"},
     }
     assert identify_by_name("openai", payload, webhook_id="wh_1") == Identity(
-        "wh_1", "response.completed", delivery_id="wh_1", time="2025-01-15T12:00:00Z", subject="resp_1"
+        "wh_1",
+        "response.completed",
+        delivery_id="wh_1",
+        time="2025-01-15T12:00:00Z",
+        subject="resp_1",
+        summary="OpenAI: response resp_1 completed",
     )
 
 
@@ -439,6 +444,8 @@ def test_an_event_type_in_a_header_may_be_in_any_alphabet() -> None:
         (1736942400.0, "2025-01-15T12:00:00Z"),
         (1736942400000, "2025-01-15T12:00:00Z"),
         (1736942400250, "2025-01-15T12:00:00.250000Z"),
+        ("1736942400", "2025-01-15T12:00:00Z"),
+        ("1736942400250", "2025-01-15T12:00:00.250000Z"),
         (1, "1970-01-01T00:00:01Z"),
         ("2025-01-15T12:00:00Z", "2025-01-15T12:00:00Z"),
         ("2025-01-15T13:30:00+01:30", "2025-01-15T12:00:00Z"),
@@ -464,7 +471,8 @@ def test_a_time_becomes_rfc_3339(value: object, time: str) -> None:
         "yesterday",
         "2025-01-15T12:00:00",
         "2025-01-15",
-        "1736942400",
+        "173694240",
+        "17369424000000",
         "2025-13-01T00:00:00Z",
         "2025-01-15T25:00:00Z",
         "2025-01-15T12:00:60Z",

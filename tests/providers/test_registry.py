@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.batches import Item
 from gateway.content import Reader
 from gateway.samples import sample_names
 from gateway.schemas import Catalogue
@@ -225,11 +227,11 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
     bound = delivery.bind()
     verified = bound.verify(delivery.raw(), NOW)
     content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
-    items = [content.payload] if content.items is None else [item for item, _ in content.items]
+    items = [Item(content.payload, b"")] if content.items is None else content.items
     assert items
     schemas = Catalogue.bundled().of_adapter(delivery.adapter.family)
-    for position, item in enumerate(items):
-        identity = bound.identify(verified, content.payload, item)
+    for position, (item, _, parent, _) in enumerate(items):
+        identity = bound.identify(verified, content.payload, item, parent)
         assert identity.is_typed
         assert identity.event_type != UNKNOWN_TYPE
         if position == 0:
@@ -249,6 +251,47 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
         if delivery.sample.reading in {"json", "form", "jwt"}:
             assert schema
             assert schema.explain(item) == []
+
+
+NEEDED = {
+    "stripe": {"id", "object", "data", "data.object", "data.object.object"},
+    "github": {"action", "hook", "issue", "comment", "pull_request", "release", "workflow_run"},
+}
+"""What events have to have, or to have of one kind, besides what their type is read from."""
+
+
+def _without_each(value: object, at: str = "") -> Iterator[tuple[str, Any]]:
+    """A value without each of its members, one at a time, and with null in its place."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            path = f"{at}.{name}" if at else name
+            yield path, {other: kept for other, kept in value.items() if other != name}
+            yield path, {**value, name: None}
+            for deeper, changed in _without_each(member, path):
+                yield deeper, {**value, name: changed}
+
+
+@pytest.mark.parametrize(("name", "event_type"), SAMPLES)
+def test_an_event_that_has_its_type_lacks_nothing(name: str, event_type: str) -> None:
+    """A member that is absent or null costs the summary a word, never the agent the event."""
+    delivery = delivered(name, event_type)
+    bound = delivery.bind()
+    verified = bound.verify(delivery.raw(), NOW)
+    content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
+    if content.media_type is not None:
+        return
+    item = content.items[0] if content.items else Item(content.payload, b"")
+    schemas = Catalogue.bundled().of_adapter(delivery.adapter.family)
+    for path, changed in _without_each(item.payload):
+        is_alone = content.items is None
+        identity = (
+            bound.identify(verified, changed)
+            if is_alone
+            else bound.identify(verified, content.payload, changed, item.parent)
+        )
+        schema = schemas.find(identity.event_type)
+        if identity.is_typed and schema and path not in NEEDED.get(delivery.adapter.family, ()):
+            assert schema.explain(changed) == [], path
 
 
 @each
@@ -274,8 +317,9 @@ def test_an_id_that_is_told_to_be_signed_cannot_be_changed(name: str) -> None:
         except Rejection:
             continue
         content = Reader(delivery.adapter.spec).read(verified.headers, verified.body)
-        item = content.items[0][0] if content.items else content.payload
-        is_other = bound.identify(verified, content.payload, item).event_id != delivery.request.event_id
+        item = content.items[0] if content.items else Item(content.payload, b"")
+        identity = bound.identify(verified, content.payload, item.payload, item.parent)
+        is_other = identity.event_id != delivery.request.event_id
         assert not (is_other and bound.signs_event_id), field
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from providers import Headers, MalformedRequest
+from providers.batches import Batch
 from providers.sources import (
     Delivery,
     compile_by_type,
@@ -231,6 +232,33 @@ def test_places_in_the_query_and_in_an_item() -> None:
     assert compile_sources("item:/id")(delivery) == 2
     with pytest.raises(MalformedRequest):
         compile_sources("query:twice")(delivery)
+
+
+def test_places_around_an_event_of_several() -> None:
+    """The innermost object that has the member, and the name of the list; nothing where an event is alone."""
+    payload = {"id": 1, "object": "page", "entry": [{"id": 2, "data": {"changes": [{"id": 3}]}}]}
+    ((event, parent, _),) = Batch("body:/entry/*/data/changes").events(payload)
+    delivery = Delivery(NO_HEADERS, b"", payload, event, parent)
+    places = ("item:/id", "parent:/id", "parent:/object", "parent:/none", "list:")
+    assert [compile_sources(place)(delivery) for place in places] == [3, 2, "page", None, "changes"]
+    assert compile_sources("{list:}:{parent:/id}:{item:/id}")(delivery) == "changes:2:3"
+    alone = at(NO_HEADERS, payload)
+    assert [compile_sources(place)(alone) for place in ("parent:/id", "list:", "{list:}")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        ({"ids": [{"id": 7}]}, 7),
+        ({"ids": [{"id": 7}, {"id": 8}]}, None),
+        ({"ids": []}, None),
+        ({"ids": {"*": {"id": 9}}}, 9),
+        ({"ids": {"a": {"id": 9}}}, None),
+    ],
+)
+def test_a_star_is_the_only_element_of_a_list(payload: object, value: object) -> None:
+    """Of several none is meant, so that nothing is known by its first; in an object it is a name like others."""
+    assert compile_sources("body:/ids/*/id")(at(NO_HEADERS, payload)) == value
 
 
 @pytest.mark.parametrize(

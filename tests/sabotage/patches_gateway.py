@@ -358,8 +358,8 @@ GATEWAY = (
     Patch(
         "different events of one id in a delivery become one",
         "gateway/pipeline.py",
-        "if key.text in events and events[key.text].data != data:",
-        "if key.text in events and not data:",
+        "if key.text in known and known[key.text] != told:",
+        "if key.text in known and not data:",
         f"{_BATCHES}::test_different_items_of_one_id_are_all_published",
     ),
     Patch(
@@ -421,15 +421,15 @@ GATEWAY = (
     Patch(
         "all events of a delivery have the id of the first",
         "gateway/pipeline.py",
-        "identity = endpoint.adapter.identify(request, batch.payload, item)",
-        "identity = endpoint.adapter.identify(request, batch.payload, batch.items[0].payload)",
+        "identity = endpoint.adapter.identify(request, batch.payload, item, parent)",
+        "identity = endpoint.adapter.identify(request, batch.payload, batch.items[0].payload, parent)",
         f"{_BATCHES}::test_each_item_becomes_an_event_of_its_own",
     ),
     Patch(
         "a delivery may have any number of events",
         "gateway/batches.py",
-        "if len(values) > MAX_ITEMS:",
-        "if len(values) > 1000 * MAX_ITEMS:",
+        "if len(found) > MAX_ITEMS:",
+        "if len(found) > 1000 * MAX_ITEMS:",
         f"{_BATCHES}::test_too_many_events_are_refused",
     ),
     Patch(

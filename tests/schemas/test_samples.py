@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.schemas import Catalogue
+from providers import registry
+from providers.sources import places_of, pointer_steps
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Either not checked by every validator, or slow on a hostile body, or refused by what a provider adds tomorrow.
@@ -143,3 +146,95 @@ def test_the_sample_of_the_benchmark_is_as_long_as_a_usual_event() -> None:
     """Throughput is measured with a body of about 2.2 kB."""
     sample = files("providers") / "samples" / "stripe" / "payment_intent.succeeded.json"
     assert 2100 < len(sample.read_bytes()) < 2400
+
+
+# What is required
+
+EXCEPTIONS: dict[str, frozenset[str]] = {
+    "stripe": frozenset({"/id", "/object", "/data", "/data/object"}),
+}
+"""What an event must have beyond what its type is read from: at Stripe, what makes a body an event.
+
+At GitHub it is the action, and the object that the event is about, since the type stands in a header; octokit's
+schemas require both.
+"""
+
+
+def needed_for_the_type(adapter: str) -> set[str]:
+    """The pointers without which no event of an adapter, or of its variants, has a type."""
+    needed: list[set[str]] = []
+    for name in registry.names():
+        if name == registry.GENERIC or registry.load(name).family != adapter:
+            continue
+        spec = registry.load(name).spec
+        alternatives = [spec.event_type] if isinstance(spec.event_type, str) else spec.event_type or []
+        kinds = ("item:",) if spec.batch else ("item:", "body:")
+        for alternative in alternatives:
+            paths = [
+                accumulate(pointer_steps(place), lambda above, step: f"{above}/{step}", initial="")
+                for place in places_of(alternative)
+                if place.startswith(kinds)
+            ]
+            needed.append({path for each in paths for path in each if path})
+    return set.intersection(*needed) if needed else set()
+
+
+def required(schema: Any, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Each member that a schema requires, as a pointer into the event, with its own schema."""
+    for name in schema.get("required", ()):
+        yield f"{at}/{name}", schema.get("properties", {}).get(name, {})
+    for name, inner in schema.get("properties", {}).items():
+        yield from required(inner, f"{at}/{name}")
+    for keyword in ("items", "then", "else"):
+        if keyword in schema:
+            yield from required(schema[keyword], f"{at}/*" if keyword == "items" else at)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for inner in schema.get(keyword, ()):
+            yield from required(inner, at)
+
+
+@each
+def test_a_schema_requires_only_what_its_event_is_known_by(adapter: str) -> None:
+    """Whatever else is absent costs the summary a word, never the agent the event."""
+    allowed = needed_for_the_type(adapter) | EXCEPTIONS.get(adapter, frozenset())
+    for event_type, schema in schemas_of(adapter):
+        base = "/data/object" if adapter == "stripe" and is_part(event_type) else ""
+        surplus = [
+            path
+            for path, inner in required(schema, base)
+            if path not in allowed
+            and not (
+                adapter == "github"
+                and path.count("/") == 1
+                and (path == "/action" or inner.get("type") == "object")
+            )
+        ]
+        assert surplus == [], event_type
+
+
+def without(value: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """A value without each of its members, one at a time, and with null in its place."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield (*at, name), {other: kept for other, kept in value.items() if other != name}
+            yield (*at, name), {**value, name: None}
+            for path, changed in without(member, (*at, name)):
+                yield path, {**value, name: changed}
+
+
+@each
+def test_no_member_that_is_not_required_has_to_be_there(catalogue: Catalogue, adapter: str) -> None:
+    """At any depth of an example; absent, null, or of no text."""
+    needed = (
+        needed_for_the_type(adapter) | EXCEPTIONS.get(adapter, frozenset()) | {"/type", "/action", "/object"}
+    )
+    for event_type, document in schemas_of(adapter):
+        schema = catalogue.of_adapter(adapter).get(event_type)
+        assert schema is not None
+        own = {path for path, _ in required(document)}
+        kept = {"/data/object/object"} if adapter == "stripe" else set()
+        for body in document["examples"]:
+            for path, changed in without(body):
+                pointer = "/" + "/".join(path)
+                if pointer not in needed | own | kept and not (is_part(event_type)):
+                    assert schema.is_valid(changed), (event_type, pointer, changed)
