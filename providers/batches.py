@@ -44,6 +44,7 @@ class Batch:
     Attributes:
         is_nested: whether there may be several lists, so that equal events in them are different ones.
         is_whole: whether a body may itself be the list.
+        steps: those to the list, where there is only one; else None.
     """
 
     def __init__(self, places: str | list[str]) -> None:
@@ -51,7 +52,7 @@ class Batch:
         self._paths = [tuple(map(_compile, path)) for path in steps]
         self.is_nested = len(steps) > 1 or any("*" in step for path in steps for step in path)
         self.is_whole = [] in steps
-        self._steps = None if self.is_nested else steps[0]
+        self.steps = None if self.is_nested else steps[0]
 
     def events(self, payload: object) -> Iterator[Found]:
         """Find the events in a body, in their order; none where their lists are empty or absent."""
@@ -63,8 +64,8 @@ class Batch:
 
     def values(self, payload: object) -> list[Any]:
         """Return the events in a body, or the body itself where it has none of the lists."""
-        if self._steps is not None:
-            items = resolve(payload, self._steps)
+        if self.steps is not None:
+            items = resolve(payload, self.steps)
             return items if type(items) is list else [payload]
         values = [found.value for found in self.events(payload)]
         return values if values or self.is_in(payload) else [payload]

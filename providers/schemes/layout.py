@@ -54,8 +54,15 @@ class Layout:
         self._batch = Batch(batch) if batch else None
 
     def excerpt(self, places: Iterable[str]) -> Excerpt:
-        """Return what reads no more than these places of a body."""
-        return Excerpt(places, self._batch)
+        """Return what reads no more than these places of a body.
+
+        Raises:
+            ValueError: Events are signed one by one that stand in several lists.
+        """
+        named = list(places)
+        if self._batch and self._batch.is_nested and any(place.startswith("item:") for place in named):
+            raise ValueError("events that are signed one by one must stand in one list")
+        return Excerpt(named, self._batch.steps if self._batch else None)
 
     def deliveries(self, request: RawRequest, excerpt: Excerpt) -> Iterator[Delivery]:
         """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
