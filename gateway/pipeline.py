@@ -129,8 +129,8 @@ class Pipeline:
         """
         endpoint, request = exchange.endpoint, exchange.request
         greeter = endpoint.adapter.greeter
-        if greeter is not None and (greeting := greeter.greet_stranger(request)):
-            return endpoint.welcome(greeting)
+        if greeter is not None and (greeting := endpoint.greet_stranger(request, exchange.client)):
+            return greeting
         now = self._clock()
         try:
             verified = endpoint.adapter.verify(request, now)  # nothing before this line claims or publishes
@@ -142,8 +142,8 @@ class Pipeline:
             exchange.span = self._spans.begin(exchange, traceparent_of(verified.headers))
         content = endpoint.reader.read(verified.headers, verified.body)
         payload, items = content.payload, content.items
-        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
-            return endpoint.welcome(greeting)
+        if greeter is not None and (greeting := endpoint.greet_sender(verified, payload)):
+            return greeting
         if items is not None:
             exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
             exchange.events = len(items)

@@ -92,7 +92,7 @@ class BoundAdapter:
         self.spec = spec
         self._mask = mask
         self._batch = pointer_steps(spec.batch) if spec.batch else []
-        self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
+        self.needs_url = spec.needs_url
         self.signs_event_id = spec.signs_event_id and spec.signature.is_body_bound
         self.greeter = (
             Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)

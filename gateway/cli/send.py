@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
+from gateway.cli.runtime import find_provider, load_with_dev_secrets, local_url, run
 from gateway.config.loader import adapter_of
-from gateway.config.models import ProviderConfig, split_bind
+from gateway.config.models import ProviderConfig
 from gateway.errors import OperatorError
 from gateway.greetings import GreetingRequest, make_greeting
 from gateway.samples import Sample, load_sample, sample_of
@@ -75,8 +75,7 @@ def run_send(
     config, made = load_with_dev_secrets(path)
     configured = find_provider(made.completed(config), path, provider)
     adapter = adapter_of(configured)
-    host, port = split_bind(config.server.bind)
-    target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
+    target = url or f"{local_url(config.server.bind[0])}/webhooks/{provider}"
     secret = _secret_of(configured, made, key)
     try:
         if handshake:
@@ -142,11 +141,6 @@ def _read_file(adapter: Adapter, file: Path, event: str | None) -> Sample:
         return sample_of(adapter, event or file.stem, file.read_bytes())
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
-
-
-def _reachable(host: str) -> str:
-    """The address to call for an address to listen at."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
 
 
 async def _send_one(request: SignedRequest) -> bool:
