@@ -461,16 +461,20 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
-            "config.yaml:2: providers.x: public_url is missing: what this sender signs includes the address that it "
-            "calls; write that as the sender has it, such as https://hooks.example.com/webhooks/NAME, or name in "
-            "server.trusted_proxies the proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see "
-            "server.forwarded)",
+            (
+                "config.yaml:2: providers.x: public_url is missing: what this sender signs includes the address that it "
+                "calls; write that as the sender has it, such as https://hooks.example.com/webhooks/NAME, or name in "
+                "server.trusted_proxies the proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see "
+                "server.forwarded)"
+            ),
         ),
         *(
             (
                 github(public_url=url),
-                "config.yaml:5: providers.x.public_url: is not an address; write it as the sender has it, such as "
-                "https://hooks.example.com/webhooks/acme",
+                (
+                    "config.yaml:5: providers.x.public_url: is not an address; write it as the sender has it, such as "
+                    "https://hooks.example.com/webhooks/acme"
+                ),
             )
             for url in ("h/x", "ftp://h/x", "https://h/x#part", "https://", "https:///x", "https://h/a b")
         ),
