@@ -274,6 +274,8 @@ def _open_all(host: str, port: int, *, is_for_both: bool) -> list[socket.socket]
             else:
                 port = sockets[-1].getsockname()[1]  # any that is free is the same one for all
         if missing and not sockets:
+            if host == EVERYWHERE_6 and is_for_both:  # all addresses are those of IPv4 here
+                return _open_all(EVERYWHERE_4, port, is_for_both=False)
             raise missing
         failed.pop_all()
     return sockets

@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import Overloaded
+from gateway.exchange import Exchange
 from gateway.http.connection import Connection
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
+from gateway.pipeline import Work
+from gateway.webhooks import Webhooks
+from providers.schemes.scheme import KeyRequest
 from support.served import Caller, Serve, Served, chunked, webhook
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
@@ -626,6 +631,38 @@ async def test_events_in_flight_are_limited(serve: Serve) -> None:
     assert sorted(reply.word for reply in replies) == [(202, "accepted")] * 2 + [(503, "overloaded")] * 6
     assert not any(reply.is_last for reply in replies)
     assert (await callers[0].ask(webhook("again"))).word == (202, "accepted")
+
+
+async def test_requests_that_nobody_has_proven_take_no_room_from_events(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that wait for a key have a number of their own."""
+    served = await serve(server={"max_in_flight": 8})
+    gate = asyncio.Event()
+    examine, deliver = Webhooks.examine, Webhooks.deliver
+
+    def need_key(webhooks: Webhooks, exchange: Exchange, body: bytes) -> Work | None:
+        return KeyRequest("https://keys.example") if b"key" in body else examine(webhooks, exchange, body)
+
+    async def wait_for_key(webhooks: Webhooks, exchange: Exchange, work: Work) -> None:
+        if not isinstance(work, KeyRequest):
+            await deliver(webhooks, exchange, work)
+            return
+        await gate.wait()
+        webhooks.refuse(exchange, Overloaded("no key"))
+
+    monkeypatch.setattr(Webhooks, "examine", need_key)
+    monkeypatch.setattr(Webhooks, "deliver", wait_for_key)
+    strangers = [await served.call() for _ in range(20)]
+    for stranger in strangers:
+        stranger.send(webhook("x", b'{"key":"1"}'))
+    await served.until(lambda: served.outcomes["overloaded"] == 18, "most are refused")
+    assert served.listener.unproven == 2
+
+    assert (await (await served.call()).ask(webhook("1"))).word == (202, "accepted")
+    gate.set()
+    assert [(await stranger.reply()).status for stranger in strangers] == [503] * 20
+    assert served.listener.unproven == 0
 
 
 async def test_bytes_of_bodies_are_limited(serve: Serve) -> None:
