@@ -6,6 +6,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from itertools import islice
 from typing import Literal
@@ -21,6 +22,9 @@ _HANDSHAKES = EventRate(20, 4.0)  # 5 a second, and 20 at a time; senders greet 
 
 _MOST_GREETERS = 1024
 """Clients whose handshakes are counted at a time."""
+
+_KNOWN_PEERS = 256
+"""Addresses of connections that are remembered to be proxies or none."""
 
 _MOST_HOPS = 32
 """Entries of X-Forwarded-For or Forwarded that are looked at; no request passes as many proxies."""
@@ -49,11 +53,15 @@ class Proxies:
     Args:
         trusted: their networks.
         form: which header fields they write. Senders can write the others, and proxies pass those on.
+
+    Attributes:
+        include: tells whether the address of a connection is that of a trusted proxy.
     """
 
     def __init__(self, trusted: Sequence[Network], form: Form = "x-forwarded") -> None:
         self._trusted = tuple(trusted)
         self._is_standard = form == "forwarded"
+        self.include = lru_cache(_KNOWN_PEERS)(self._include)
 
     def client_of(self, peer: str, headers: Headers) -> str:
         """The address of the sender: the peer, or what trusted proxies say of it.
@@ -84,8 +92,7 @@ class Proxies:
             scheme, host = _last(headers, b"x-forwarded-proto").lower(), _last(headers, b"x-forwarded-host")
         return (scheme, host) if scheme in {"http", "https"} and _HOST.fullmatch(host) else None
 
-    def include(self, peer: str) -> bool:
-        """Whether the address of a connection is that of a trusted proxy."""
+    def _include(self, peer: str) -> bool:
         return self._trusts(_parse(peer))
 
     def _trusts(self, address: Address | None) -> bool:

@@ -96,15 +96,16 @@ class Connection(asyncio.Protocol):
         self._since = now = self._loop.time()
         self.due_at = now + HEAD_DEADLINE
         most = listener.limits.connections
-        has_room = len(listener.connections) < most or listener.make_room(now)
         self._client = listener.count(self._peer)
+        has_enough = listener.has_too_many(self._client)  # nobody else has to go for its sake
+        has_room = has_enough or len(listener.connections) < most or listener.make_room(now)
         listener.connections.add(self)
         listener.watch()
         if len(listener.connections) > 2 * most:
             self._transport.abort()
         elif not has_room:
             self._refuse_unread(Overloaded("too many connections"))
-        elif listener.has_too_many(self._client):
+        elif has_enough:
             self._refuse_unread(Overloaded("too many connections of one address"))
 
     def connection_lost(self, exc: Exception | None) -> None:

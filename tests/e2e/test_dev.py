@@ -196,8 +196,13 @@ def test_what_signs_the_address_needs_none_configured_here(tmp_path: Path) -> No
         greeted = run_gateway("send", "ebay", "--handshake", "--url", url, cwd=tmp_path)
         assert (greeted.returncode, greeted.stderr) == (0, "")
 
-    names = ("TWILIO_WEBHOOK_SECRET", "SQUARE_WEBHOOK_SECRET", "EBAY_WEBHOOK_SECRET", "EBAY_HANDSHAKE_TOKEN")
-    secrets = dict.fromkeys(names, "not-a-secret-but-long-enough")
+    variables = (
+        "TWILIO_WEBHOOK_SECRET",
+        "SQUARE_WEBHOOK_SECRET",
+        "EBAY_WEBHOOK_SECRET",
+        "EBAY_HANDSHAKE_TOKEN",
+    )
+    secrets = dict.fromkeys(variables, "not-a-secret-but-long-enough")
     served = run_gateway("serve", cwd=tmp_path, extra=secrets)
     assert served.returncode == 3
     assert served.stderr.count("public_url is missing") == 3

@@ -277,6 +277,14 @@ async def test_who_may_not_send_is_told_before_its_body(serve: Serve) -> None:
     assert served.published == ["1"]
 
 
+async def test_a_socket_of_both_families_knows_ipv4(serve: Serve) -> None:
+    """The address is what it would be at a socket of IPv4, for whoever reads it."""
+    served = await serve(server={"bind": "[::]:0"}, provider={"allow_ips": ["127.0.0.1"]})
+
+    assert (await (await served.call()).ask(webhook("1"))).word == (202, "accepted")
+    assert [line["client"] for line in served.logs if line["event"] == "request"] == ["127.0.0.1"]
+
+
 async def test_who_sends_too_much_is_told_before_its_body(serve: Serve) -> None:
     """When to come again; forged events cost the sender nothing."""
     served = await serve(provider={"rate_limit": "2/h"})

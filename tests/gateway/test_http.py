@@ -600,12 +600,13 @@ async def test_bodies_that_take_long_make_room_at_last(serve: Serve, monkeypatch
 
 async def test_one_client_may_have_fewer_connections(serve: Serve) -> None:
     """Unless it is a proxy, which brings many clients."""
-    served = await serve(server={"max_connections_per_client": 2})
+    served = await serve(server={"max_connections_per_client": 2, "max_connections": 2})
     kept = [await served.call() for _ in range(2)]
     assert [(await caller.ask(LIVE)).status for caller in kept] == [200, 200]
     beyond = await served.call()
     assert (await beyond.reply()).word == (503, "overloaded")
     beyond.leave()
+    assert [(await caller.ask(LIVE)).status for caller in kept] == [200, 200]
     kept[0].leave()
     await served.until(lambda: len(served.listener.connections) == 1, "there is room")
     assert (await (await served.call()).ask(webhook())).word == (202, "accepted")
