@@ -36,4 +36,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \
     CMD ["python", "-c", "from urllib.request import ProxyHandler, build_opener; build_opener(ProxyHandler({})).open('http://127.0.0.1:8080/livez', timeout=4)"]
 ENTRYPOINT ["gateway"]
-CMD ["serve", "--config", "/etc/webhook-gateway/config.yaml", "--bind", "0.0.0.0:8080", "--admin-bind", "0.0.0.0:8081"]
+CMD ["serve", "--config", "/etc/webhook-gateway/config.yaml", "--bind", "[::]:8080", "--admin-bind", "[::]:8081"]

@@ -65,7 +65,7 @@ class _Rounds:
         wait_until(self._is_well, _PATIENCE, "everything works again")
 
     def _is_well(self) -> bool:
-        checks = self._gateway.get("/readyz").json()["checks"]
+        checks = self._gateway.get("/readyz", admin=True).json()["checks"]
         return set(checks.values()) == {"ok"} and not self._read("webhook_spooled")
 
     def _set_watermark(self, share: str) -> None:

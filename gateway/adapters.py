@@ -84,7 +84,7 @@ def block(name: str) -> str:
         lines.append("  secrets: []  # its keys are fetched")
     if any(handshake.needs_token for handshake in spec.handshakes):
         lines.append(f'  handshake_token: "${{{variable}_HANDSHAKE_TOKEN}}"')
-    if spec.signature.needs_url:
+    if spec.needs_url:
         lines.append(f"  public_url: https://hooks.example.com/webhooks/{name}")
     lines += _parameters(spec, variable)
     return "\n".join(lines)

@@ -48,6 +48,8 @@ _FIXED = (
     "server.admin_bind",
     "server.workers",
     "server.max_connections",
+    "server.max_connections_per_client",
+    "server.keep_alive",
     "server.max_in_flight",
     "server.max_buffered",
     "server.shutdown_delay",
@@ -181,7 +183,7 @@ class Gateway:
 
 
 def _proxies(config: Config) -> Proxies:
-    return Proxies(config.server.trusted_proxies)
+    return Proxies(config.server.trusted_proxies, config.server.forwarded)
 
 
 def _get(config: Config, setting: str) -> object:

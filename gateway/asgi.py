@@ -7,6 +7,7 @@ deadlines and its limits on connections are that server's care.
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -40,20 +41,28 @@ class Health:
         return JSONResponse({"status": "live"})
 
     async def ready(self, _: Request) -> Response:
-        """200 when events can be accepted, else 503; with the state of each part."""
-        is_ready = self._is_ready()
-        checks = {part: trouble or "ok" for part, trouble in self._troubles().items()}
-        status = "ready" if is_ready else "not_ready"
-        return JSONResponse({"status": status, "checks": checks}, 200 if is_ready else 503)
+        """200 when events can be accepted, else 503."""
+        return self._answer({})
 
-    def routes(self) -> list[Route]:
-        """The two, for each listener."""
-        return [Route("/livez", self.live), Route("/readyz", self.ready)]
+    async def explain(self, _: Request) -> Response:
+        """Answer as :meth:`ready` does, with the state of each part."""
+        checks = {part: trouble or "ok" for part, trouble in self._troubles().items()}
+        return self._answer({"checks": checks})
+
+    def _answer(self, more: dict[str, object]) -> Response:
+        is_ready = self._is_ready()
+        return JSONResponse(
+            {"status": "ready" if is_ready else "unavailable", **more}, 200 if is_ready else 503
+        )
+
+    def routes(self, *, is_public: bool) -> list[Route]:
+        """The two, for a listener; to the public it says nothing of brokers, stores and users."""
+        return [Route("/livez", self.live), Route("/readyz", self.ready if is_public else self.explain)]
 
 
 def public_app(webhooks: Webhooks, health: Health) -> Router:
     """What listens to the world."""
-    return Router(health.routes(), redirect_slashes=False, default=_Receiver(webhooks))
+    return Router(health.routes(is_public=True), redirect_slashes=False, default=_Receiver(webhooks))
 
 
 def admin_app(metrics: Metrics, health: Health) -> Router:
@@ -62,7 +71,9 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
     async def render_metrics(_: Request) -> Response:
         return Response(metrics.render(), media_type="text/plain; version=0.0.4")
 
-    return Router([Route("/metrics", render_metrics), *health.routes()], redirect_slashes=False)
+    return Router(
+        [Route("/metrics", render_metrics), *health.routes(is_public=False)], redirect_slashes=False
+    )
 
 
 class _Receiver:
@@ -87,17 +98,17 @@ class _Receiver:
 
     async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes | None:
         """The body, None when its sender has left; no more of it than may be."""
-        body = bytearray()
+        body = BytesIO()  # gives its bytes away without a copy
         while True:
             message = await receive()
             if message["type"] != "http.request":
                 return None
-            body += message.get("body", b"")
-            if len(body) > exchange.endpoint.max_body:
+            body.write(message.get("body", b""))
+            if body.tell() > exchange.endpoint.max_body:
                 self._webhooks.refuse(exchange, BodyTooLarge())
                 return b""
             if not message.get("more_body", False):
-                return bytes(body)
+                return body.getvalue()
 
 
 def _head_of(scope: Scope) -> Head:

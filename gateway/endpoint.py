@@ -13,7 +13,7 @@ from gateway.event import Envelope
 from gateway.event_key import EventKeys
 from gateway.schemas import AdapterSchemas
 from gateway.topics import matches
-from providers import BoundAdapter
+from providers import BoundAdapter, RawRequest, Rejection, VerifiedRequest
 from providers.greeting import Greeting
 from providers.rejections import HandshakeRefused
 
@@ -60,14 +60,44 @@ class Endpoint:
     enrolment: Enrolment | None
     success: Success
 
-    def welcome(self, greeting: Greeting) -> Greeting:
-        """Let a handshake be answered.
+    def greet_stranger(self, request: RawRequest, client: str) -> Greeting | None:
+        """Answer a handshake that is not signed; None if ``request`` is to be verified as a delivery.
+
+        Raises:
+            RateLimited: ``client`` has sent too many that prove nothing.
+            HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
+            MalformedRequest: something that it depends on stands there twice.
+        """
+        greeter = self.adapter.greeter
+        try:
+            greeting = greeter.greet_stranger(request) if greeter else None
+        except Rejection:
+            self.admission.note_handshake(client)
+            raise
+        if greeting is None:
+            return None
+        if greeting.is_proven:
+            self.admission.note_proven_handshake()
+        else:
+            self.admission.note_handshake(client)
+        return self._welcome(greeting)
+
+    def greet_sender(self, request: VerifiedRequest, payload: object) -> Greeting | None:
+        """Answer a handshake that is signed; None if ``request`` is a delivery.
 
         Raises:
             RateLimited: there were too many.
-            HandshakeRefused: it tells a secret that is not waited for.
+            HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
+            MalformedRequest: something that it depends on stands there twice.
         """
-        self.admission.note_handshake()
+        greeter = self.adapter.greeter
+        greeting = greeter.greet_sender(request, payload) if greeter else None
+        if greeting is None:
+            return None
+        self.admission.note_proven_handshake()
+        return self._welcome(greeting)
+
+    def _welcome(self, greeting: Greeting) -> Greeting:
         if greeting.enrol is not None:
             if self.enrolment is None:
                 raise HandshakeRefused("enrolment_closed")

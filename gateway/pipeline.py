@@ -142,8 +142,8 @@ class Pipeline:
         """
         endpoint, request = exchange.endpoint, exchange.request
         greeter = endpoint.adapter.greeter
-        if greeter is not None and (greeting := greeter.greet_stranger(request)):
-            return endpoint.welcome(greeting)
+        if greeter is not None and (greeting := endpoint.greet_stranger(request, exchange.client)):
+            return greeting
         if len(request.body) > LARGE and not at_once and endpoint.adapter.verifies_aside:
             return LATER
         now = self._clock()
@@ -184,8 +184,8 @@ class Pipeline:
         """
         endpoint, greeter = exchange.endpoint, exchange.endpoint.adapter.greeter
         payload, items = content.payload, content.items
-        if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
-            return endpoint.welcome(greeting)
+        if greeter is not None and (greeting := endpoint.greet_sender(verified, payload)):
+            return greeting
         if items is not None:
             exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
             exchange.events = len(items)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from math import ceil
 
 import structlog
@@ -19,7 +20,7 @@ from gateway.app import Gateway
 from gateway.asgi import HEALTH_PATHS
 from gateway.child import Child
 from gateway.config import config_warnings
-from gateway.config.models import Config, split_bind
+from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http.listener import Limits, Listener
 from gateway.spool.files import SpoolInUse
@@ -29,8 +30,9 @@ _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
 _PATIENCE = 2.0  # seconds for a worker to reach its servers
 _POLL_EVERY = 0.01
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
-Listeners = tuple[socket.socket, socket.socket]
+Listeners = tuple[list[socket.socket], list[socket.socket]]
 
 log = structlog.get_logger()
 
@@ -46,23 +48,23 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def listening(config: Config) -> Iterator[Listeners]:
-    """The sockets of the public and the admin listener, open within the block.
+    """The sockets of the public and of the admin listener, open within the block.
 
     Raises:
         OperatorError: an address is taken.
     """
-    with (
-        _listening(config.server.bind, "bind") as public,
-        _listening(config.server.admin_bind, "admin_bind") as admin,
-    ):
-        yield public, admin
+    with ExitStack() as stack:
+        yield (
+            [stack.enter_context(each) for each in _open(config.server.bind, "bind")],
+            [stack.enter_context(each) for each in _open(config.server.admin_bind, "admin_bind")],
+        )
 
 
 @asynccontextmanager
 async def running(
     gateway: Gateway, config: Config, listeners: Listeners | None = None
 ) -> AsyncIterator[tuple[str, str]]:
-    """A gateway that serves within the block; gives the addresses of the public and the admin listener.
+    """A gateway that serves within the block; gives an address of the public and of the admin listener.
 
     Raises:
         OperatorError: an address is taken, or a store cannot be opened.
@@ -79,17 +81,18 @@ async def running(
         limits = _limits(config)
         listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
-        gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight)
+        gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
         servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
         tasks = [
-            asyncio.create_task(server.serve(sockets=[sock]), name="listener")
-            for server, sock in zip(servers, (public, admin), strict=True)
+            asyncio.create_task(server.serve(sockets=sockets), name="listener")
+            for server, sockets in zip(servers, (public, admin), strict=True)
         ]
         _settle_memory()
-        addresses = _address(public), _address(admin)
-        log.info("listening", webhooks=addresses[0], admin=addresses[1])
+        log.info(
+            "listening", webhooks=", ".join(map(_address, public)), admin=", ".join(map(_address, admin))
+        )
         try:
-            yield addresses
+            yield _address(public[0]), _address(admin[0])
         finally:
             for server in servers:
                 server.should_exit = True
@@ -220,22 +223,80 @@ def _limits(config: Config) -> Limits:
     ):  # as many more while they are refused
         most = max((files - _OTHER_FILES) // 2, 1)
         log.warning("fewer connections than server.max_connections, for want of open files", connections=most)
-    return Limits(most, config.server.max_in_flight, config.server.max_buffered)
+    server = config.server
+    return Limits(
+        most, server.max_in_flight, server.max_buffered, server.keep_alive, server.max_connections_per_client
+    )
 
 
-@contextmanager
-def _listening(bind: str, setting: str) -> Iterator[socket.socket]:
-    host, port = split_bind(bind)
+def _open(binds: list[str], setting: str) -> list[socket.socket]:
+    """Open the sockets that listen at ``binds``; a name has one for each address that it stands for.
+
+    Raises:
+        OperatorError: an address is taken, or this machine has none such.
+    """
+    places = [split_bind(bind) for bind in binds]
+    with ExitStack() as failed:
+        sockets: list[socket.socket] = []
+        for bind, (host, port) in zip(binds, places, strict=True):
+            try:
+                opened = _open_all(host, port, is_for_both=(EVERYWHERE_4, port) not in places)
+            except OSError as error:
+                raise OperatorError(
+                    f"cannot listen at {bind}: {error.strerror or error}; is another program there? "
+                    f"Change server.{setting} or use --{setting.replace('_', '-')}."
+                ) from error
+            sockets += [failed.enter_context(each) for each in opened]
+        failed.pop_all()
+    return sockets
+
+
+def _open_all(host: str, port: int, *, is_for_both: bool) -> list[socket.socket]:
+    """Open a socket at each address of a host, as far as this machine has its family.
+
+    Raises:
+        OSError: one is taken, or there is none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    addresses = dict.fromkeys((family, address) for family, *_, address in found)
+    missing: OSError | None = None
+    with ExitStack() as failed:
+        sockets: list[socket.socket] = []
+        for family, address in addresses:
+            try:
+                sockets.append(
+                    failed.enter_context(_listener(family, address, port, is_for_both=is_for_both))
+                )
+            except OSError as error:
+                if error.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                missing = error
+            else:
+                port = sockets[-1].getsockname()[1]  # any that is free is the same one for all
+        if missing and not sockets:
+            if host == EVERYWHERE_6 and is_for_both:  # all addresses are those of IPv4 here
+                return _open_all(EVERYWHERE_4, port, is_for_both=False)
+            raise missing
+        failed.pop_all()
+    return sockets
+
+
+def _listener(
+    family: socket.AddressFamily, address: tuple[object, ...], port: int, *, is_for_both: bool
+) -> socket.socket:
+    """Open one socket; one of IPv6 at all addresses takes IPv4 as well, unless another socket does."""
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise OperatorError(
-            f"cannot listen at {bind}: {error.strerror or error}; is another program there? "
-            f"Change server.{setting} or use --{setting.replace('_', '-')}."
-        ) from error
-    with listener:
-        yield listener
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            takes_both = is_for_both and address[0] == EVERYWHERE_6
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not takes_both)
+        listener.bind((address[0], port, *address[2:]))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def _address(listener: socket.socket) -> str:

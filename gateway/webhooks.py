@@ -7,6 +7,7 @@ first two steps never wait: whoever is refused costs no task.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -84,8 +85,16 @@ class Webhooks:
 
     def replace(self, endpoints: Mapping[str, Endpoint], proxies: Proxies) -> None:
         """Have other endpoints from now on; requests that are under way keep theirs."""
-        self._endpoints = {PREFIX + name.encode(): endpoint for name, endpoint in endpoints.items()}
+        self._endpoints = {
+            PREFIX + name.encode() + slash: endpoint
+            for name, endpoint in endpoints.items()
+            for slash in (b"", b"/")  # an address that was given to a sender may end in one
+        }
         self._proxies = proxies
+
+    def is_proxy(self, peer: str) -> bool:
+        """Whether a connection from ``peer`` is that of a trusted proxy, which brings many clients."""
+        return self._proxies.include(peer)
 
     def open(self, head: Head) -> Exchange:
         """Begin with a request whose head is complete; it has an answer already if it is refused for that."""
@@ -255,20 +264,46 @@ def _check_head(head: Head) -> None:
 
 
 def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest:
-    public_url = endpoint.public_url
+    """The request as its adapter sees it, without its body.
+
+    Raises:
+        SignatureRejected: the signature covers the address, and nobody who can be believed tells that.
+    """
+    public_url, query, url = endpoint.public_url, head.query, ""
+    if endpoint.adapter.needs_url:
+        url, query = signed_address(public_url or _called_address(head, proxies), query)
     return RawRequest(
         body=b"",
         method=head.method,
         headers=head.headers,
         path=urlsplit(public_url).path or "/" if public_url else head.path.decode("latin-1"),
-        query=head.query,
-        url=_url_of(head, public_url, proxies) if endpoint.adapter.needs_url else "",
+        query=query,
+        url=url,
     )
 
 
-def _url_of(head: Head, public_url: str | None, proxies: Proxies) -> str:
-    """The address that the sender called: as configured, else as a trusted proxy tells it, else as it arrived here."""
-    if public_url is None:
-        scheme, host = proxies.origin_of(head.peer, head.headers)
-        public_url = f"{scheme}://{host}{head.path.decode('latin-1')}"
-    return f"{public_url}?{head.query.decode('latin-1')}" if head.query else public_url
+def _called_address(head: Head, proxies: Proxies) -> str:
+    origin = proxies.origin_of(head.peer, head.headers)
+    if origin is None:
+        raise SignatureRejected("address_unknown")
+    scheme, host = origin
+    return f"{scheme}://{host}{head.path.decode('latin-1')}"
+
+
+def signed_address(address: str, query: bytes) -> tuple[str, bytes]:
+    """Return the address that the sender called, with its query, and the query alone.
+
+    Where the configured address has a query, that comes first, and behind it what the sender has added: a proxy may
+    have left the first part out, or put it in another order.
+    """
+    address, _, own = address.partition("?")
+    if own:
+        known = Counter(own.encode().split(b"&"))
+        added = []
+        for parameter in filter(None, query.split(b"&")):
+            if known[parameter]:
+                known[parameter] -= 1
+            else:
+                added.append(parameter)
+        query = b"&".join([own.encode(), *added])
+    return f"{address}?{query.decode('latin-1')}" if query else address, query

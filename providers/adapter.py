@@ -93,7 +93,7 @@ class BoundAdapter:
         self.name = adapter.name
         self.spec = spec
         self._mask = mask
-        self.needs_url = spec.signature.needs_url or any(each.needs_url for each in spec.handshakes)
+        self.needs_url = spec.needs_url
         self.signs_event_id = spec.signs_event_id
         self.greeter = (
             Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)

@@ -46,6 +46,7 @@ class Greeting:
         body: its bytes.
         confirm: an address that is to be fetched before the answer is given; its host is pinned.
         enrol: the secret that the sender told.
+        is_proven: whether it is signed, or has shown the token that the operator gave to the sender.
     """
 
     status: int
@@ -53,6 +54,7 @@ class Greeting:
     body: bytes
     confirm: str | None = None
     enrol: str | None = field(default=None, repr=False)
+    is_proven: bool = False
 
 
 class Greeter:
@@ -178,7 +180,8 @@ class _Handshake:
         if confirm and not self._hosts.fullmatch(confirm.split("/")[2]):
             raise HandshakeRefused("handshake_refused", self.spec.refuse)
         told = self._read(self._enrol, delivery, _TOLD_SECRET) if self._enrol else None
-        return _reply(self.spec.respond, values, confirm, told)
+        is_proven = self.spec.is_signed or self._token is not None
+        return _reply(self.spec.respond, values, confirm, told, is_proven=is_proven)
 
     def _check_token(self, delivery: Delivery) -> str:
         """The configured token, once it was shown where it is to be shown."""
@@ -289,7 +292,9 @@ def _filled(value: object, values: Values) -> object:
     return value
 
 
-def _reply(spec: ReplySpec, values: Values, confirm: str | None, told: str | None) -> Greeting:
+def _reply(
+    spec: ReplySpec, values: Values, confirm: str | None, told: str | None, *, is_proven: bool
+) -> Greeting:
     fields = {
         name.lower().encode(): _fill(split_fields(text), values).encode("latin-1")
         for name, text in spec.headers.items()
@@ -303,4 +308,4 @@ def _reply(spec: ReplySpec, values: Values, confirm: str | None, told: str | Non
             fields[b"content-type"] = spec.content_type.encode()
     if body:
         fields[b"x-content-type-options"] = b"nosniff"
-    return Greeting(spec.status, tuple(fields.items()), body, confirm, told)
+    return Greeting(spec.status, tuple(fields.items()), body, confirm, told, is_proven)

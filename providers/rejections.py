@@ -26,6 +26,7 @@ SignatureFault = Literal[
     "timestamp_in_future",
     "claim_mismatch",
     "unknown_key",
+    "address_unknown",
     "handshake_refused",
     "handshake_token_mismatch",
     "enrolment_closed",

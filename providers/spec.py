@@ -243,6 +243,11 @@ class AdapterSpec(DeliverySpec):
             if place.startswith(("body:", "item:", "member:"))
         ) and (signature.needs_url or not any(place.startswith("query:") for place in places))
 
+    @property
+    def needs_url(self) -> bool:
+        """Whether a delivery or a handshake can be judged only by the address that the sender called."""
+        return self.signature.needs_url or any(handshake.needs_url for handshake in self.handshakes)
+
     def scheme(self) -> Scheme:
         """The scheme that this describes."""
         return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

@@ -17,7 +17,7 @@ import typer
 
 from gateway.app import Gateway
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.runtime import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, run
+from gateway.cli.runtime import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import EMBEDDED, Config, ProviderConfig, load_config
@@ -35,20 +35,20 @@ _POLL_EVERY = 0.05
 _TRY_AGAIN_AFTER = 1.0
 
 
-def run_dev(path: Path, bind: str | None, admin_bind: str | None, *, send_samples: bool) -> None:
+def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *, send_samples: bool) -> None:
     """Run until Ctrl-C."""
     if not path.exists() and path == USUAL_CONFIG:
         path = BUNDLED_CONFIG
     secrets = DevSecrets(dev_secrets_path(path))
     secrets.make_for(path)
-    config = override_binds(load_config(path, missing=secrets.get), bind, admin_bind)
+    config = override_binds(load_config(path, missing=secrets.get, is_local=True), bind, admin_bind)
     config = secrets.complete(config)
     secrets.keep()
     configure_logs("console")
     send = "{program} send {provider}"  # as it has to be typed to reach this gateway
     if path not in {USUAL_CONFIG, BUNDLED_CONFIG}:
         send += f" --config {shlex.quote(str(path))}"
-    if bind is not None:
+    if bind:
         send += " --url {address}/webhooks/{provider}"
     with tracing(config) as spans:
         gateway = Gateway(config, path.parent, spans=spans)
@@ -62,7 +62,10 @@ async def _dev(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(gateway, config) as (address, admin):
+    async with running(gateway, config) as listening:
+        address, admin = (local_url(each.removeprefix("http://")) for each in listening)
+        config = _with_addresses(config, address)
+        gateway.reload(config)
         _introduce(config, address, admin, secrets, send)
         work = asyncio.create_task(_work(gateway, config, secrets, address, send_samples=send_samples))
         stopped = asyncio.create_task(stop.wait())
@@ -71,6 +74,17 @@ async def _dev(
             work.cancel()
         with suppress(asyncio.CancelledError):
             await work
+
+
+def _with_addresses(config: Config, address: str) -> Config:
+    """The configuration with the address of each provider that signs it; here senders call the gateway itself."""
+    providers = {
+        name: provider
+        if provider.public_url or not adapter_of(provider).spec.needs_url
+        else provider.model_copy(update={"public_url": f"{address}/webhooks/{name}"})
+        for name, provider in config.providers.items()
+    }
+    return config.model_copy(update={"providers": providers})
 
 
 async def _work(

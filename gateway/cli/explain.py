@@ -16,6 +16,7 @@ from gateway.config.loader import adapter_of
 from gateway.errors import OperatorError
 from gateway.explain import Capture, Case, explain, read_capture
 from gateway.terminal import printable
+from gateway.webhooks import signed_address
 from providers import RawRequest
 
 _PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")
@@ -43,11 +44,12 @@ def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | 
 
 def _case(config: Config, path: Path, name: str, capture: Capture) -> Case:
     configured = find_provider(config, path, name)
+    url, query = _address(capture, configured)
     request = RawRequest(
         method=capture.method,
         path=capture.path,
-        query=capture.query,
-        url=_address(capture, configured),
+        query=query,
+        url=url,
         headers=capture.headers,
         body=capture.body,
     )
@@ -57,13 +59,12 @@ def _case(config: Config, path: Path, name: str, capture: Capture) -> Case:
     return Case(adapter_of(configured), configured.secret_texts(), request, configured.parameters, neighbours)
 
 
-def _address(capture: Capture, configured: ProviderConfig) -> str:
-    """The address that the gateway takes for the one that the sender called."""
+def _address(capture: Capture, configured: ProviderConfig) -> tuple[str, bytes]:
+    """The address that the gateway takes for the one that the sender called, and its query."""
     if configured.public_url is None and "://" in capture.url:
-        return capture.url
+        return capture.url, capture.query
     host = b"".join(capture.headers.all(b"host")[:1]).decode("latin-1")
-    address = configured.public_url or f"http://{host}{capture.path}"
-    return f"{address}?{capture.query.decode('latin-1')}" if capture.query else address
+    return signed_address(configured.public_url or f"http://{host}{capture.path}", capture.query)
 
 
 def _name_in(capture: Capture, config: Config) -> str:

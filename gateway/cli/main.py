@@ -29,6 +29,16 @@ ConfigOption = Annotated[
 ]
 DEFAULT_CONFIG = Path("config.yaml")
 
+BindOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Overrides server.bind; may be given again for another address.", metavar="HOST:PORT"),
+]
+AdminBindOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Overrides server.admin_bind; may be given again for another address.", metavar="HOST:PORT"
+    ),
+]
 QueueArgument = Annotated[
     str, typer.Argument(help="The queue of a worker; its dead events are in QUEUE.dead.")
 ]
@@ -70,8 +80,8 @@ def _options(
 @app.command()
 def serve(
     config: ConfigOption = DEFAULT_CONFIG,
-    bind: Annotated[str | None, typer.Option(help="Overrides server.bind, HOST:PORT.")] = None,
-    admin_bind: Annotated[str | None, typer.Option(help="Overrides server.admin_bind, HOST:PORT.")] = None,
+    bind: BindOption = None,
+    admin_bind: AdminBindOption = None,
     log_format: Annotated[
         str, typer.Option(help="json for programs, console for people.", metavar="FORMAT")
     ] = "json",
@@ -94,8 +104,8 @@ def serve(
 @app.command()
 def dev(
     config: ConfigOption = DEFAULT_CONFIG,
-    bind: Annotated[str | None, typer.Option(help="Overrides server.bind, HOST:PORT.")] = None,
-    admin_bind: Annotated[str | None, typer.Option(help="Overrides server.admin_bind, HOST:PORT.")] = None,
+    bind: BindOption = None,
+    admin_bind: AdminBindOption = None,
     samples: Annotated[
         bool, typer.Option(help="Send one sample event of each provider at the start.")
     ] = True,

@@ -13,6 +13,7 @@ import uvloop
 
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
+from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.errors import OperatorError
 from gateway.logs import LogFormat
 
@@ -59,7 +60,7 @@ def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
     """The configuration, with the secrets that ``gateway dev`` made where the environment has none; and those."""
     path = _find_config(path)
     secrets = DevSecrets(dev_secrets_path(path))
-    return load_config(path, missing=secrets.get), secrets
+    return load_config(path, missing=secrets.get, is_local=True), secrets
 
 
 def dev_secrets_path(config: Path) -> Path:
@@ -72,6 +73,13 @@ def _find_config(path: Path) -> Path:
     if path != USUAL_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
         return path
     return BUNDLED_CONFIG
+
+
+def local_url(bind: str) -> str:
+    """The address by which this machine calls what listens at ``bind`` (HOST:PORT)."""
+    host, port = split_bind(bind)
+    host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import quantiles
 from typing import get_args
+from urllib.parse import urlsplit
 
 import httpx
 import typer
@@ -17,9 +18,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.runtime import find_provider, load_with_dev_secrets, run
+from gateway.cli.runtime import find_provider, load_with_dev_secrets, local_url, run
 from gateway.config.loader import adapter_of
-from gateway.config.models import ProviderConfig, split_bind
+from gateway.config.models import ProviderConfig, ServerConfig
 from gateway.errors import OperatorError
 from gateway.greetings import GreetingRequest, make_greeting
 from gateway.samples import Sample, load_sample, sample_of
@@ -76,16 +77,22 @@ def run_send(
     config, made = load_with_dev_secrets(path)
     configured = find_provider(made.completed(config), path, provider)
     adapter = adapter_of(configured)
-    host, port = split_bind(config.server.bind)
-    target = url or f"http://{_reachable(host)}:{port}/webhooks/{provider}"
+    target = url or f"{local_url(config.server.bind[0])}/webhooks/{provider}"
     secret = _secret_of(configured, made, key)
+    needs_proxy = adapter.spec.needs_url and not configured.public_url
+    told = _forwarded(config.server, target) if needs_proxy else {}
     try:
         if handshake:
-            sending = _send_handshakes(_greetings(adapter, configured, secret, target), target)
+            greetings = [
+                replace(greeting, headers=greeting.headers | told)
+                for greeting in _greetings(adapter, configured, secret, target)
+            ]
+            sending = _send_handshakes(greetings, target)
         elif secret is None:
             raise OperatorError(_without_secret(provider, adapter))
         else:
             sample = _read_file(adapter, file, event) if file else load_sample(adapter, event)
+            sample = replace(sample, headers=sample.headers | told)
             simulator = Simulator(
                 adapter, secret, target, sample, configured.public_url, configured.parameters
             )
@@ -110,6 +117,16 @@ def _secret_of(configured: ProviderConfig, made: DevSecrets, key: Path | None) -
         return key.read_text("utf-8", "replace").strip()
     except OSError as error:
         raise OperatorError(f"{key}: {error.strerror}") from error
+
+
+def _forwarded(server: ServerConfig, target: str) -> dict[str, str]:
+    """What a trusted proxy would tell of the address ``target``; empty where none is configured."""
+    address = urlsplit(target)
+    if not server.trusted_proxies:
+        return {}
+    if server.forwarded == "forwarded":
+        return {"Forwarded": f'for=127.0.0.1;proto={address.scheme};host="{address.netloc}"'}
+    return {"X-Forwarded-Proto": address.scheme, "X-Forwarded-Host": address.netloc}
 
 
 def _without_secret(provider: str, adapter: Adapter) -> str:
@@ -143,11 +160,6 @@ def _read_file(adapter: Adapter, file: Path, event: str | None) -> Sample:
         return sample_of(adapter, event or file.stem, file.read_bytes())
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
-
-
-def _reachable(host: str) -> str:
-    """The address to call for an address to listen at."""
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
 
 
 async def _send_one(request: SignedRequest) -> bool:

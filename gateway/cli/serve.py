@@ -12,6 +12,7 @@ from gateway.app import Gateway
 from gateway.child import Child
 from gateway.cli.runtime import log_format_of, run
 from gateway.config import Config, load_config
+from gateway.config.conflicts import conflicts
 from gateway.counting import shared_tallies
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.logs import close_logs, configure_logs
@@ -22,7 +23,7 @@ from gateway.tracing import tracing
 log = structlog.get_logger()
 
 
-def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: str) -> None:
+def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, log_format: str) -> None:
     """Run the gateway until a signal ends it."""
     logs = log_format_of(log_format)
 
@@ -60,23 +61,25 @@ def run_serve(path: Path, bind: str | None, admin_bind: str | None, log_format: 
         Supervisor(slots, work, reload).run()
 
 
-def override_binds(config: Config, bind: str | None, admin_bind: str | None) -> Config:
+def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:
     """The configuration with other addresses to listen at.
 
     Raises:
-        ConfigurationError: one of them is no address.
+        ConfigurationError: one of them is no address, or they clash.
     """
-    changes = {
-        name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value is not None
-    }
+    changes = {name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value}
     if not changes:
         return config
     try:
         type(config.server).model_validate(changes)
     except ValidationError as error:
         problems = (
-            f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx']['error']}"
+            f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx'].get('error', detail['msg'])}"
             for detail in error.errors()
         )
         raise ConfigurationError(*problems) from None
-    return config.model_copy(update={"server": config.server.model_copy(update=changes)})
+    config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
+    clashes = [f"{'.'.join(map(str, place))}: {text}" for place, text in conflicts(config)]
+    if clashes:
+        raise ConfigurationError(*clashes)
+    return config

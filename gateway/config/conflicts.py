@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.document import FieldPath
-from gateway.config.models import Config
+from gateway.config.models import Config, do_clash
 from providers.units import format_duration, format_size
 
 
@@ -31,7 +31,7 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
                 ("providers", name, "dedupe", "retention"),
                 f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
             )
-    if server.bind == server.admin_bind and not server.bind.endswith(":0"):
+    if any(do_clash(bind, admin) for bind in server.bind for admin in server.admin_bind):
         yield ("server", "admin_bind"), "must differ from server.bind: metrics are not for the public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]
     limits += [(("providers", name, "max_body"), each.max_body) for name, each in config.providers.items()]

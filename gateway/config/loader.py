@@ -39,6 +39,7 @@ def load_config(
     missing: Callable[[str], str | None] = lambda _: None,
     *,
     has_secrets: bool = True,
+    is_local: bool = False,
 ) -> Config:
     """The configuration in ``path``.
 
@@ -47,6 +48,7 @@ def load_config(
         environment: the variables; those of the process when left out.
         missing: supplies a value for an unset variable, given its name, or None for a problem.
         has_secrets: whether the secrets and parameters are real ones, to be checked; else they stand in for them.
+        is_local: whether only this machine calls the gateway, so that it knows by which address.
 
     Raises:
         ConfigurationError: with every problem in it.
@@ -62,7 +64,9 @@ def load_config(
     problems += [
         document.locate(("providers", name, *place), text)
         for name, provider in config.providers.items()
-        for place, text in _check_provider(provider, path.parent, has_secrets=has_secrets)
+        for place, text in _check_provider(
+            provider, config, path.parent, has_secrets=has_secrets, is_local=is_local
+        )
     ]
     if problems:
         raise ConfigurationError(*problems)
@@ -103,7 +107,7 @@ def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> 
 
 
 def _check_provider(
-    provider: ProviderConfig, folder: Path, *, has_secrets: bool
+    provider: ProviderConfig, config: Config, folder: Path, *, has_secrets: bool, is_local: bool
 ) -> Iterator[tuple[FieldPath, str]]:
     if provider.adapter not in registry.names():
         yield (
@@ -128,6 +132,8 @@ def _check_provider(
         yield from mistakes
         yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
         yield from _check_handshakes(provider, adapter)
+        if not is_local and not provider.public_url and not config.server.trusted_proxies:
+            yield from _check_address(adapter)
     unmasked = sorted(kind for kind, how in adapter.spec.content.items() if how in ("xml", "text"))
     if provider.redact and unmasked:
         yield (
@@ -139,6 +145,18 @@ def _check_provider(
             load_file(folder / provider.schema_file)
         except SchemaError as error:
             yield from ((("schema",), problem) for problem in error.args)
+
+
+def _check_address(adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
+    if adapter.spec.needs_url:
+        yield (
+            (),
+            (
+                "public_url is missing: what this sender signs includes the address that it calls; write that as the "
+                "sender has it, such as https://hooks.example.com/webhooks/NAME, or name in server.trusted_proxies the "
+                "proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see server.forwarded)"
+            ),
+        )
 
 
 def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:

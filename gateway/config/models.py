@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -25,15 +26,19 @@ from providers.sources import Pointer
 from providers.spec import DeliverySpec, ParameterName
 from providers.units import Duration, Rate, Size
 
+EVERYWHERE_4, EVERYWHERE_6 = "0.0.0.0", "::"  # noqa: S104
+"""All addresses of IPv4; and all of both families, of IPv6 alone where the others are listened at beside it."""
+
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
 
 MAX_SECRETS = 5
 """Secrets that a provider can have at a time."""
 
-_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
+_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
+_DIGITS = re.compile(r"[0-9.]+")
 _REDIS_URL = re.compile(r"rediss?://[^/?#]*(/[0-9]*)?(\?.*)?|unix://.+")
-_PUBLIC_URL = re.compile(r"https?://[!-~]+")
+_PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
 _HIGHEST_PORT = 65_535
 
 
@@ -50,9 +55,63 @@ def check_bind(text: str) -> str:
         ValueError: it is none.
     """
     match = _BIND.fullmatch(text)
-    if not match or int(match["port"]) > _HIGHEST_PORT:
+    if not match or int(match["port"]) > _HIGHEST_PORT or not _is_host(match["host"]):
         raise ValueError("is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080")
     return text
+
+
+def _is_host(host: str) -> bool:
+    """Whether this can be a host: in brackets an address of IPv6, of digits and dots alone one of IPv4."""
+    if host.startswith("["):
+        return ":" in host and _address_of(host.strip("[]")) is not None
+    return not _DIGITS.fullmatch(host) or _address_of(host) is not None
+
+
+def _address_of(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _place_of(bind: str) -> tuple[str, int]:
+    """Host and port in their one spelling."""
+    host, port = split_bind(bind)
+    return str(_address_of(host) or host.lower()), port
+
+
+def do_clash(one: str, other: str) -> bool:
+    """Whether one of two addresses to listen at is, or includes, the other."""
+    (host, port), (other_host, other_port) = _place_of(one), _place_of(other)
+    if port != other_port or port == 0:
+        return False
+    if host == other_host or EVERYWHERE_6 in {host, other_host}:
+        return True
+    return EVERYWHERE_4 in {host, other_host} and ":" not in host + other_host
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _check_binds(binds: list[str]) -> list[str]:
+    for bind in binds:
+        try:
+            check_bind(bind)
+        except ValueError as error:
+            raise ValueError(f"has {bind!r}, which {error}" if len(binds) > 1 else str(error)) from None
+    if len(binds) > 1 and any(split_bind(bind)[1] == 0 for bind in binds):
+        raise ValueError("has port 0, any that is free, among several addresses; give each a port of its own")
+    for one, other in combinations(binds, 2):
+        hosts = {_place_of(one)[0], _place_of(other)[0]}
+        if do_clash(one, other) and hosts != {EVERYWHERE_4, EVERYWHERE_6}:
+            same = (
+                "twice"
+                if len(hosts) == 1
+                else f"and {other}, of which one includes the other; leave that out"
+            )
+            raise ValueError(f"has {one} {same}")
+    return binds
 
 
 def _check_redis_url(text: str) -> str:
@@ -80,7 +139,7 @@ def _check_amqp_url(text: str) -> str:
 
 
 def _check_public_url(text: str) -> str:
-    if not _PUBLIC_URL.fullmatch(text) or "?" in text:
+    if not _PUBLIC_URL.fullmatch(text) or not urlsplit(text).hostname:
         raise ValueError(
             "is not an address; write it as the sender has it, such as https://hooks.example.com/webhooks/acme"
         )
@@ -109,7 +168,20 @@ Network = Annotated[
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Bind = Annotated[str, AfterValidator(check_bind)]
+Binds = Annotated[
+    list[str],
+    Field(min_length=1, max_length=16),
+    BeforeValidator(_as_list),
+    AfterValidator(_check_binds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 16},
+            ]
+        }
+    ),
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 
@@ -123,12 +195,23 @@ class Section(BaseModel):
 class ServerConfig(Section):
     """The two listeners."""
 
-    bind: Bind = Field("127.0.0.1:8080", description="Where senders call; put a TLS proxy before it.")
-    admin_bind: Bind = Field(
-        "127.0.0.1:8081", description="Metrics and health for the operator; never public."
+    bind: Binds = Field(
+        ["127.0.0.1:8080"],
+        description="Where senders call, one address or a list; `[::]:8080` is IPv6 and IPv4. Put a TLS proxy before it.",
+    )
+    admin_bind: Binds = Field(
+        ["127.0.0.1:8081"],
+        description="Metrics and health for the operator, one address or a list; never public.",
     )
     trusted_proxies: list[Network] = Field(
-        [], description="Networks of proxies whose X-Forwarded-For is believed, for `allow_ips`."
+        [],
+        description="Networks of proxies that are believed where a request comes from (for `allow_ips`), and which "
+        "address its sender called.",
+    )
+    forwarded: Literal["x-forwarded", "forwarded"] = Field(
+        "x-forwarded",
+        description="What those proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). The other "
+        "is not read, since a sender can write it.",
     )
     workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
     max_body: Size = Field(1024**2, description="The largest body of a request.")
@@ -136,14 +219,26 @@ class ServerConfig(Section):
         8.0, description="For a whole request, from its head to its answer; less for an impatient sender."
     )
     max_connections: Count = Field(
-        2000, description="Open connections of a worker beyond which new ones are answered 503."
+        2000,
+        description="Open connections of a worker. Beyond it the one that has waited longest for a request is closed "
+        "for a new one, which is answered 503 where all have a request under way.",
+    )
+    max_connections_per_client: Count | None = Field(
+        None,
+        description="Of them, of one address (of IPv6, a network of 64 bits) that is not in `trusted_proxies`; all, "
+        "where it is not set.",
+    )
+    keep_alive: Duration = Field(
+        75.0,
+        description="How long a connection may be idle between requests: longer than a load balancer keeps its own "
+        "(most often 60s), or that sends a request into a connection that ends.",
     )
     max_in_flight: Count = Field(
         1000, description="Requests that a worker handles at a time, beyond which they are answered 503."
     )
     max_buffered: Size = Field(
         256 * 1024**2,
-        description="Bytes of bodies in a worker's memory beyond which requests are answered 503.",
+        description="Bytes of requests in a worker's memory beyond which requests are answered 503.",
     )
     shutdown_delay: Duration | None = Field(
         None,
@@ -269,7 +364,9 @@ class ProviderConfig(DeliverySpec):
         "gateway may see; they become `***`.",
     )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
-        None, description="The address as the sender has it, where its signature covers that."
+        None,
+        description="The address as the sender has it, with its query if it has one. Needed where its signature covers "
+        "the address, unless `server.trusted_proxies` tell that.",
     )
 
     def handshake_token_text(self) -> str | None:

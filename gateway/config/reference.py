@@ -64,6 +64,8 @@ def _default(field: FieldInfo) -> str:
         return "needed"
     if default is None or default == []:
         return ""
+    if isinstance(default, list):
+        return f"`{', '.join(default)}`"
     if isinstance(default, float):
         return f"`{format_duration(default)}`"
     if isinstance(default, bool):

@@ -16,6 +16,7 @@ from providers.units import format_duration
 
 _ENOUGH_TYPES = 10
 """Known event types of an adapter; of one with fewer, what a pattern names may well be another."""
+_KEEP_ALIVE_OF_BALANCERS = 60.0  # seconds: AWS's and nginx's default
 
 
 def config_warnings(config: Config) -> list[str]:
@@ -24,7 +25,7 @@ def config_warnings(config: Config) -> list[str]:
         *_shared_secrets(config),
         *_open_proxies(config),
         *_late_answers(config),
-        *_unknown_addresses(config),
+        *_short_keep_alive(config),
         *_open_windows(config),
         *_unknown_types(config),
         *_short_memories(config),
@@ -66,14 +67,13 @@ def _late_answers(config: Config) -> Iterator[str]:
             )
 
 
-def _unknown_addresses(config: Config) -> Iterator[str]:
-    for name, provider in config.providers.items():
-        covers_url = adapter_of(provider).spec.signature.needs_url
-        if covers_url and not provider.public_url and not config.server.trusted_proxies:
-            yield (
-                f"providers.{name}.public_url: the signature covers the address that the sender called; behind a "
-                "proxy set this, or server.trusted_proxies, or nothing will verify"
-            )
+def _short_keep_alive(config: Config) -> Iterator[str]:
+    if config.server.keep_alive <= _KEEP_ALIVE_OF_BALANCERS:
+        yield (
+            f"server.keep_alive: {format_duration(config.server.keep_alive)} is not longer than the "
+            f"{format_duration(_KEEP_ALIVE_OF_BALANCERS)} for which most load balancers keep a connection; they would "
+            "now and then send a request into one that ends, and answer its sender 502"
+        )
 
 
 def _open_windows(config: Config) -> Iterator[str]:

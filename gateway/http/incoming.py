@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from gateway.exchange import Exchange, Head
 from providers import Headers
 
@@ -21,7 +23,6 @@ class Incoming:
     Attributes:
         head: its head.
         exchange: what becomes of it; None where the ASGI application decides.
-        parts: its body as it came, unless it is refused already.
         size: bytes of its body that are in memory.
         arrived: bytes of it that came without completing it.
         max_body: what they may become.
@@ -31,13 +32,15 @@ class Incoming:
     """
 
     __slots__ = (
-        "arrived", "body_due_at", "exchange", "head", "max_body", "opened_at", "parts", "size", "stays_open",
+        "_body", "_head_size", "arrived", "body_due_at", "exchange", "head", "max_body", "opened_at", "size",
+        "stays_open",
     )  # fmt: skip
 
     def __init__(self, head: Head, exchange: Exchange | None, opened_at: float, *, stays_open: bool) -> None:
         self.head = head
         self.exchange = exchange
-        self.parts: list[bytes] = []
+        self._body: bytes | BytesIO = b""
+        self._head_size = head.size
         self.size = self.arrived = 0
         self.opened_at = opened_at
         self.stays_open = stays_open
@@ -52,7 +55,31 @@ class Incoming:
         """Whether its answer is known before it is complete."""
         return self.exchange is not None and self.exchange.answer is not None
 
+    def add(self, part: bytes) -> None:
+        """Take a part of the body.
+
+        Most bodies are one part, and kept as that. Others go into one buffer, which costs nothing for each part,
+        grows by an eighth at most, and gives its bytes away without a copy.
+        """
+        body = self._body
+        if not self.size:
+            self._body = part
+        elif type(body) is bytes:
+            self._body = buffer = BytesIO()
+            buffer.write(body)
+            buffer.write(part)
+        else:
+            body.write(part)  # type: ignore[union-attr]
+        self.size += len(part)
+
     def take_body(self) -> bytes:
-        """The whole body, which is given away."""
-        parts, self.parts = self.parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        """Give the whole body away; it is counted until :meth:`forget`."""
+        body, self._body = self._body, b""
+        return body.getvalue() if isinstance(body, BytesIO) else body
+
+    def forget(self) -> int:
+        """Hold no more of it in memory, and return how many bytes were counted for it."""
+        counted = self.size + self._head_size
+        self._body = b""
+        self.size = self._head_size = 0
+        return counted

@@ -183,6 +183,31 @@ def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
         assert "Traceback" not in program.stdout
 
 
+def test_what_signs_the_address_needs_none_configured_here(tmp_path: Path) -> None:
+    """Senders call the gateway itself, which knows by which address; `serve` has to be told it."""
+    names = ("twilio", "square", "ebay")
+    configure(tmp_path, *(re.sub(r"\n *public_url.*", "", block(name)) for name in names))
+    with dev(tmp_path) as program:
+        wait_until(lambda: all(arrivals(program, name) for name in names), 30, "the samples arrived")
+        for name in names:
+            sent = run_gateway("send", name, "--url", f"{address_of(program)}/webhooks/{name}", cwd=tmp_path)
+            assert (sent.returncode, sent.stderr) == (0, "")
+        url = f"{address_of(program)}/webhooks/ebay"
+        greeted = run_gateway("send", "ebay", "--handshake", "--url", url, cwd=tmp_path)
+        assert (greeted.returncode, greeted.stderr) == (0, "")
+
+    variables = (
+        "TWILIO_WEBHOOK_SECRET",
+        "SQUARE_WEBHOOK_SECRET",
+        "EBAY_WEBHOOK_SECRET",
+        "EBAY_HANDSHAKE_TOKEN",
+    )
+    secrets = dict.fromkeys(variables, "not-a-secret-but-long-enough")
+    served = run_gateway("serve", cwd=tmp_path, extra=secrets)
+    assert served.returncode == 3
+    assert served.stderr.count("public_url is missing") == 3
+
+
 def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path) -> None:
     """Where the public one is configured, what is missing is told in one line."""
     key = Ed25519PrivateKey.generate()

@@ -189,7 +189,8 @@ def test_workers_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Se
         wait_ready=False,
     )
     with process:
-        answer = process.get("/readyz")
+        assert process.get("/readyz").json() == {"status": "unavailable"}
+        answer = process.get("/readyz", admin=True)
         assert answer.status_code == 503
         assert set(answer.json()["checks"]) >= {"publisher", "claims"}
         assert process.stop() == 0

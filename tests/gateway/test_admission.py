@@ -41,9 +41,26 @@ PROXY_6, SENDER_6 = "2001:db8:1::1", "2001:db8:2::7"
         (PROXY, ["somebody"], ""),
         (PROXY, [f"{SENDER}, unknown, {OTHER_PROXY}"], ""),
         (PROXY, [f"{SENDER},"], ""),
-        (PROXY, [f"{SENDER}:443"], ""),
-        (PROXY, [f"[{SENDER_6}]"], ""),
+        (PROXY, ["_hidden"], ""),
+        (PROXY, [f"{SENDER}, _sEcret.Proxy:443"], ""),
         (PROXY, ["\xb9.1.1.1"], ""),
+        (PROXY, ["198.51.100"], ""),
+        (PROXY, ["[]:443"], ""),
+        (PROXY, [f"{SENDER}:port"], ""),
+        (PROXY, [f"{SENDER}:443:443"], ""),
+        # as proxies write addresses
+        (PROXY, [f"{SENDER}:443"], SENDER),
+        (PROXY, [f"{STRANGER}:80, {SENDER}:41234"], SENDER),
+        (PROXY, [f"{SENDER}:17085, {OTHER_PROXY}:8080"], SENDER),
+        (PROXY, [f"[{SENDER_6}]"], SENDER_6),
+        (PROXY, [f"[{SENDER_6}]:4711"], SENDER_6),
+        (PROXY, [f'"[{SENDER_6}]:4711"'], SENDER_6),
+        (PROXY, [f"{SENDER_6}%eth0"], SENDER_6),
+        (PROXY, [f"[{SENDER_6}%25eth0]:4711"], SENDER_6),
+        (PROXY, [f"[::ffff:{SENDER}]:4711"], SENDER),
+        (PROXY, [f"::ffff:{SENDER}:4711"], ""),
+        (PROXY, [f"{SENDER}, [{PROXY_6}]:443"], SENDER),
+        (f"{PROXY_6}%eth0", [f"{SENDER}:1"], SENDER),
         # one that passed more proxies than there are
         (PROXY, [", ".join([SENDER, *[OTHER_PROXY] * 31])], SENDER),
         (PROXY, [", ".join([SENDER, *[OTHER_PROXY] * 32])], PROXY),
@@ -68,39 +85,96 @@ PROTO, HOST = b"x-forwarded-proto", b"x-forwarded-host"
 
 
 @pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ([f"for={SENDER}"], SENDER),
+        ([f"For={SENDER};proto=https;by=_x"], SENDER),
+        ([f'for="{SENDER}:41234"'], SENDER),
+        ([f'proto=https ; for="[{SENDER_6}]:4711"'], SENDER_6),
+        ([f'for="[{SENDER_6}]"'], SENDER_6),
+        ([f"for=[{SENDER_6}]:4711"], SENDER_6),
+        ([f'for="{SENDER}:_port"'], SENDER),
+        ([f"for={STRANGER}, for={SENDER}, for={OTHER_PROXY}"], SENDER),
+        ([f"for={STRANGER}", f"for={SENDER}"], SENDER),
+        ([f'for={STRANGER};host="a,b;for={STRANGER}",for={SENDER}'], SENDER),
+        ([f'for="{SENDER[:-1]}\\{SENDER[-1]}"'], SENDER),
+        ([f"for={OTHER_PROXY}"], PROXY),
+        # what does not tell who it was
+        ([], ""),
+        ([""], ""),
+        (["for=unknown"], ""),
+        (["for=_hidden"], ""),
+        ([f"for={STRANGER}, proto=https"], ""),
+        ([f"for={STRANGER};for={SENDER}"], ""),
+        ([f"for = {SENDER}"], ""),
+        ([f"{SENDER}"], ""),
+        ([f"for={SENDER} {SENDER}"], ""),
+        # a quotation mark that the sender leaves open swallows nothing that the proxy writes
+        ([f'for={STRANGER};x=", for={SENDER}'], ""),
+        ([f'for={STRANGER};x=", for="{SENDER}:80";proto=https'], ""),
+        ([f'for={STRANGER};x="', f"for={SENDER}"], SENDER),
+        ([", " * 10_000 + f"for={SENDER}"], ""),
+        ([" " * 30_000 + "x"], ""),
+    ],
+)
+def test_forwarded_is_read_where_the_proxies_write_that(said: list[str], client: str) -> None:
+    """As RFC 7239 has it; X-Forwarded-For is then whatever the sender likes."""
+    proxies = Proxies([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")], "forwarded")
+    fields = [(FORWARDED, value.encode("latin-1")) for value in said]
+
+    assert client == proxies.client_of(PROXY, Headers([*fields, (b"x-forwarded-for", STRANGER.encode())]))
+    assert proxies.client_of(STRANGER, Headers(fields)) == STRANGER
+
+
+@pytest.mark.parametrize(
     ("peer", "said", "origin"),
     [
-        (STRANGER, {PROTO: "https", HOST: "hooks.example"}, "http://own:8080"),
-        ("", {PROTO: "https", HOST: "hooks.example"}, "http://own:8080"),
-        (PROXY, {}, "http://own:8080"),
-        (PROXY, {PROTO: "https"}, "https://own:8080"),
-        (PROXY, {HOST: "hooks.example:8443"}, "http://hooks.example:8443"),
-        (PROXY, {PROTO: "HTTPS", HOST: "hooks.example"}, "https://hooks.example"),
-        (PROXY, {PROTO: "http, https", HOST: "made.up, hooks.example"}, "https://hooks.example"),
-        (PROXY, {FORWARDED: 'for=192.0.2.1;proto=https;host="hooks.example"'}, "https://hooks.example"),
-        (
-            PROXY,
-            {FORWARDED: "Proto=http;Host=made.up, for=x; Host=hooks.example ; Proto=https"},
-            "https://hooks.example",
-        ),
-        (PROXY, {FORWARDED: "proto=https", HOST: "hooks.example"}, "https://hooks.example"),
-        (PROXY, {FORWARDED: 'host="[2001:db8::1]:443"'}, "http://[2001:db8::1]:443"),
+        (PROXY, {PROTO: "https", HOST: "hooks.example:8443"}, ("https", "hooks.example:8443")),
+        (PROXY, {PROTO: "HTTPS", HOST: "hooks.example"}, ("https", "hooks.example")),
+        (PROXY, {PROTO: "http, https", HOST: "made.up, hooks.example"}, ("https", "hooks.example")),
+        (PROXY, {PROTO: "https", HOST: "h", FORWARDED: "host=made.up;proto=http"}, ("https", "h")),
+        # nobody who is believed says it
+        (STRANGER, {PROTO: "https", HOST: "hooks.example"}, None),
+        ("", {PROTO: "https", HOST: "hooks.example"}, None),
+        (PROXY, {}, None),
+        (PROXY, {PROTO: "https"}, None),
+        (PROXY, {HOST: "hooks.example"}, None),
+        (PROXY, {FORWARDED: "proto=https;host=hooks.example"}, None),
         # what is no address is not taken for one
-        (PROXY, {PROTO: "gopher", HOST: "a/b?c"}, "http://own:8080"),
-        (PROXY, {PROTO: "", HOST: ""}, "http://own:8080"),
-        (PROXY, {PROTO: "https\xff", HOST: "h\xf6st"}, "http://own:8080"),
-        (PROXY, {FORWARDED: "nohost=a;xproto=https"}, "http://own:8080"),
+        (PROXY, {PROTO: "gopher", HOST: "h"}, None),
+        (PROXY, {PROTO: "https", HOST: "a/b?c"}, None),
+        (PROXY, {PROTO: "", HOST: ""}, None),
+        (PROXY, {PROTO: "https\xff", HOST: "h\xf6st"}, None),
     ],
 )
 def test_only_a_trusted_proxy_says_which_address_was_called(
-    peer: str, said: dict[bytes, str], origin: str
+    peer: str, said: dict[bytes, str], origin: tuple[str, str] | None
 ) -> None:
-    """The nearest one, in either way; what stands before its word the sender could have written."""
+    """The nearest one, in its own way; what stands before its word, or in Host, the sender could have written."""
     proxies = Proxies([ip_network("10.0.0.0/8")])
     fields = [(b"host", b"own:8080"), *((name, value.encode("latin-1")) for name, value in said.items())]
 
-    assert "{}://{}".format(*proxies.origin_of(peer, Headers(fields))) == origin
-    assert Proxies(()).origin_of(PROXY, Headers(fields)) == ("http", "own:8080")
+    assert proxies.origin_of(peer, Headers(fields)) == origin
+    assert Proxies(()).origin_of(PROXY, Headers(fields)) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [
+        ('for=192.0.2.1;proto=https;host="hooks.example"', ("https", "hooks.example")),
+        ("Proto=http;Host=made.up, for=x; Host=hooks.example ; Proto=https", ("https", "hooks.example")),
+        ('proto=https;host="[2001:db8::1]:443"', ("https", "[2001:db8::1]:443")),
+        ("proto=https", None),
+        ("nohost=a;xproto=https", None),
+        ('host="made.up;proto=https', None),
+    ],
+)
+def test_forwarded_says_which_address_was_called(said: str, origin: tuple[str, str] | None) -> None:
+    """Where the proxies write that; the other fields are the sender's then."""
+    proxies = Proxies([ip_network("10.0.0.0/8")], "forwarded")
+    fields = [(PROTO, b"https"), (HOST, b"made.up"), (FORWARDED, said.encode())]
+
+    assert proxies.origin_of(PROXY, Headers(fields)) == origin
 
 
 @pytest.mark.parametrize("client", [STRANGER, "198.51.101.0", SENDER_6, "::1", "", "somebody"])
@@ -118,6 +192,32 @@ def test_only_allowed_addresses_come_in(client: str) -> None:
 def test_everybody_comes_in_where_nobody_is_named(client: str) -> None:
     """No networks are all networks."""
     Admission().check(client)
+
+
+def test_handshakes_of_strangers_leave_others_theirs() -> None:
+    """Each address has its own, one network of IPv6 together, and those who have proven who they are too."""
+    now = 0.0
+    admission = Admission(clock=lambda: now)
+
+    def greet(*clients: str) -> list[bool]:
+        passed = []
+        for client in clients:
+            try:
+                admission.note_handshake(client)
+            except RateLimited:
+                passed.append(False)
+            else:
+                passed.append(True)
+        return passed
+
+    assert greet(*[STRANGER] * 21) == [True] * 20 + [False]
+    assert greet(SENDER, STRANGER, f"::ffff:{STRANGER}") == [True, False, False]
+    assert greet(*(f"2001:db8:3::{number:x}" for number in range(21))) == [True] * 20 + [False]
+    admission.note_proven_handshake()
+    now = 0.2
+    assert greet(STRANGER, STRANGER) == [True, False]
+    assert all(greet(*(f"198.51.{number // 250}.{number % 250}" for number in range(2_000))))
+    assert len(admission._handshakes) <= 1_024
 
 
 def test_only_verified_events_count_towards_the_rate() -> None:
@@ -175,6 +275,14 @@ async def test_who_may_not_send_is_told_before_its_body(serve: Serve) -> None:
     lines = [line for line in served.logs if line["event"] == "request"]
     assert [line["client"] for line in lines] == [SENDER, STRANGER]
     assert served.published == ["1"]
+
+
+async def test_a_socket_of_both_families_knows_ipv4(serve: Serve) -> None:
+    """The address is what it would be at a socket of IPv4, for whoever reads it."""
+    served = await serve(server={"bind": "[::]:0"}, provider={"allow_ips": ["127.0.0.1"]})
+
+    assert (await (await served.call()).ask(webhook("1"))).word == (202, "accepted")
+    assert [line["client"] for line in served.logs if line["event"] == "request"] == ["127.0.0.1"]
 
 
 async def test_who_sends_too_much_is_told_before_its_body(serve: Serve) -> None:

@@ -54,6 +54,10 @@ def github(**settings: str) -> str:
     return "providers:\n  x:\n" + "".join(f"    {name}: {value}\n" for name, value in settings.items())
 
 
+def _needs_url(adapter: str) -> bool:
+    return adapter != registry.GENERIC and registry.load(adapter).spec.needs_url
+
+
 # The file that is shipped
 
 
@@ -404,6 +408,76 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             "server: {bind: 'h:80', admin_bind: 'h:80'}\n" + GITHUB,
             "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
         ),
+        *(
+            (
+                f"server: {{bind: {bind}, admin_bind: {admin}}}\n" + GITHUB,
+                "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
+            )
+            for bind, admin in (
+                ("'[::]:80'", "'127.0.0.1:80'"),
+                ("'0.0.0.0:80'", "'127.0.0.1:80'"),
+                ("['127.0.0.1:80', '[::1]:80']", "'[0:0::1]:80'"),
+                ("'127.0.0.1:80'", "['127.0.0.1:81', '0.0.0.0:80']"),
+                ("'H:80'", "'h:80'"),
+            )
+        ),
+        *(
+            (f"server:\n  bind: {bind}\n" + GITHUB, f"config.yaml:2: server.bind: {problem}")
+            for bind, problem in (
+                ("[]", "is empty"),
+                ("['h:80', 'h:81', 'H:80']", "has h:80 twice"),
+                ("['[::1]:80', '[0::1]:80']", "has [::1]:80 twice"),
+                (
+                    "['0.0.0.0:80', '127.0.0.1:80']",
+                    "has 0.0.0.0:80 and 127.0.0.1:80, of which one includes the other; leave that out",
+                ),
+                (
+                    "['127.0.0.1:80', '[::]:80']",
+                    "has 127.0.0.1:80 and [::]:80, of which one includes the other; leave that out",
+                ),
+                (
+                    "['127.0.0.1:0', '[::1]:80']",
+                    "has port 0, any that is free, among several addresses; give each a port of its own",
+                ),
+                (
+                    "['h:80', 'h']",
+                    "has 'h', which is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080",
+                ),
+                *(
+                    (f"'{bind}'", "is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080")
+                    for bind in (
+                        "",
+                        "h",
+                        ":80",
+                        "h:65536",
+                        "300.0.0.1:80",
+                        "1.2.3:80",
+                        "[1.2.3.4]:80",
+                        "[:::]:80",
+                        "::1:80",
+                    )
+                ),
+            )
+        ),
+        (
+            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            (
+                "config.yaml:2: providers.x: public_url is missing: what this sender signs includes the address that it "
+                "calls; write that as the sender has it, such as https://hooks.example.com/webhooks/NAME, or name in "
+                "server.trusted_proxies the proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see "
+                "server.forwarded)"
+            ),
+        ),
+        *(
+            (
+                github(public_url=url),
+                (
+                    "config.yaml:5: providers.x.public_url: is not an address; write it as the sender has it, such as "
+                    "https://hooks.example.com/webhooks/acme"
+                ),
+            )
+            for url in ("h/x", "ftp://h/x", "https://h/x#part", "https://", "https:///x", "https://h/a b")
+        ),
         (
             github(adapter="stripe", dedupe="{retention: 10s}"),
             "config.yaml:5: providers.x.dedupe.retention: must not be shorter than dedupe.lease (30s)",
@@ -692,23 +766,15 @@ def warnings_of(folder: Path, text: str) -> list[str]:
                 )
             ],
         ),
+        ("server: {keep_alive: 61s}\n" + GITHUB, []),
         (
-            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
+            "server: {keep_alive: 1m}\n" + GITHUB,
             [
                 (
-                    "providers.x.public_url: the signature covers the address that the sender called; behind a "
-                    "proxy set this, or server.trusted_proxies, or nothing will verify"
+                    "server.keep_alive: 1m is not longer than the 1m for which most load balancers keep a connection; "
+                    "they would now and then send a request into one that ends, and answer its sender 502"
                 )
             ],
-        ),
-        (
-            github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}', public_url="https://h/x"),
-            [],
-        ),
-        (
-            "server: {trusted_proxies: [10.0.0.0/8]}\n"
-            + github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
-            [],
         ),
         (
             "server: {deadline: 2s}\n" + GITHUB,
@@ -724,6 +790,39 @@ def warnings_of(folder: Path, text: str) -> list[str]:
 def test_what_is_most_likely_a_mistake_is_a_warning(tmp_path: Path, text: str, expected: list[str]) -> None:
     """It can be meant, so nothing is refused."""
     assert expected == warnings_of(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("bind", "expected"),
+    [
+        ("h:80", ["h:80"]),
+        ("['[::]:80', '0.0.0.0:80']", ["[::]:80", "0.0.0.0:80"]),
+        ("['0.0.0.0:80', '[::1]:80', '127.0.0.1:81']", ["0.0.0.0:80", "[::1]:80", "127.0.0.1:81"]),
+        ("'127.0.0.1:0'", ["127.0.0.1:0"]),
+    ],
+)
+def test_one_address_or_several_can_be_listened_at(tmp_path: Path, bind: str, expected: list[str]) -> None:
+    """Of either family."""
+    assert load(tmp_path, f"server: {{bind: {bind}}}\n" + GITHUB).server.bind == expected
+
+
+@pytest.mark.parametrize("adapter", [name for name in registry.names() if _needs_url(name)])
+def test_what_signs_the_address_has_to_know_it(tmp_path: Path, adapter: str) -> None:
+    """From the operator, or from a proxy; only where no other machine calls, the gateway knows it itself."""
+    text, path = github(adapter=adapter), tmp_path / "config.yaml"
+
+    def address_is_missing(text: str, *, is_local: bool = False) -> bool:
+        path.write_text(text, "utf-8")
+        try:
+            load_config(path, {"SECRET": SECRET}, is_local=is_local)
+        except ConfigurationError as error:  # the adapter may need parameters, or another kind of secret
+            return f"{path}:2: providers.x: public_url is missing" in str(error)
+        return False
+
+    assert address_is_missing(text)
+    assert not address_is_missing(text, is_local=True)
+    assert not address_is_missing(github(adapter=adapter, public_url="https://h/x?a=b"))
+    assert not address_is_missing("server: {trusted_proxies: [10.0.0.0/8]}\n" + text)
 
 
 def test_a_warning_is_printed_by_check_and_logged_by_serve(

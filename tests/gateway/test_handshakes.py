@@ -174,6 +174,44 @@ async def test_handshakes_are_few(serve: Serve) -> None:
     assert delivered.status == 202
 
 
+@pytest.mark.parametrize("query", ["?mode=subscribe&challenge=a", "?mode=subscribe", "?mode=x", ""], ids=str)
+async def test_handshakes_of_a_stranger_keep_no_sender_out(serve: Serve, query: str) -> None:
+    """Answered or refused, they are the stranger's own."""
+    served = await serve(server={"trusted_proxies": ["127.0.0.0/8"]}, provider={"handshakes": [ECHO]})
+    caller = await served.call()
+
+    async def greet(query: str, client: bytes) -> int:
+        fields = (b"X-Forwarded-For: " + client,)
+        reply = await ask(served, bare("GET", query, *fields))
+        return reply.status
+
+    statuses = [await greet(query, b"203.0.113.9") for _ in range(40)]
+    assert 429 in statuses[20:]
+    assert 429 not in statuses[:20]
+    assert await greet("?mode=subscribe&challenge=a", b"198.51.100.7") == 200
+    assert (await caller.ask(webhook("1", b"{}", b"X-Forwarded-For: 203.0.113.9"))).status == 202
+
+
+async def test_who_shows_the_token_is_let_in_whatever_a_stranger_does(serve: Serve) -> None:
+    """Though both come from one address, as behind a proxy that is not named."""
+    served = await greeter(serve, {**ECHO, "token": "query:token"}, handshake_token=TOLD)
+    wrong = [
+        (await ask(served, bare("GET", "?mode=subscribe&challenge=a&token=guess"))).status for _ in range(40)
+    ]
+
+    assert 429 in wrong
+    assert (await ask(served, bare("GET", f"?mode=subscribe&challenge=a&token={TOLD}"))).status == 200
+
+
+async def test_a_handshake_that_is_signed_is_let_in_whatever_a_stranger_does(serve: Serve) -> None:
+    """Its sender is proven."""
+    served = await greeter(serve, ECHO, PING)
+    greeted = [(await ask(served, bare("GET", "?mode=subscribe&challenge=a"))).status for _ in range(40)]
+
+    assert 429 in greeted
+    assert (await ask(served, webhook("1"))).status == 200
+
+
 async def test_a_told_secret_is_refused_while_nobody_waits_for_it(serve: Serve, tmp_path: Path) -> None:
     """Or whoever reaches the address could plant one."""
     served = await greeter(serve, TELL)

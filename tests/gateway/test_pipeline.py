@@ -257,7 +257,8 @@ async def test_a_body_that_was_changed_on_the_way_is_refused(house: House) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/webhooks/gitlab", "/webhooks/", "/webhooks", "/webhooks/github/", "/", "/x"]
+    "path",
+    ["/webhooks/gitlab", "/webhooks/", "/webhooks", "/webhooks/github//", "//webhooks/github", "/", "/x"],
 )
 async def test_a_path_that_nobody_configured_is_unknown(house: House, path: str) -> None:
     """404 for the path alone, whatever it carries; and never a redirect."""
@@ -618,6 +619,12 @@ async def test_which_secret_matched_is_counted_and_told(build: Callable[..., Hou
     assert await house.metric('webhook_secret_slot_matches_total{provider="github",slot="1"}') == 1
 
 
+async def test_a_trailing_slash_is_accepted(house: House) -> None:
+    """It is the same address: the event is the same, too."""
+    assert answer_of(await house.post(path="/webhooks/github/"))[0] == 202
+    assert answer_of(await house.post(path="/webhooks/github")) == (200, {"status": "duplicate", "id": "1"})
+
+
 # Health
 
 
@@ -625,15 +632,18 @@ async def test_readiness_follows_the_stores(house: House) -> None:
     """Live as long as it answers; ready while events can be accepted."""
     assert answer_of(await house.client.get("/livez")) == (200, {"status": "live"})
     ready = {"status": "ready", "checks": {"publisher": "ok", "claims": "ok", "clock": "ok"}}
-    assert (200, ready) == answer_of(await house.client.get("/readyz"))
+    assert (200, ready) == answer_of(await house.operator.get("/readyz"))
+    assert answer_of(await house.client.get("/readyz")) == (200, {"status": "ready"})
     house.publisher.trouble = "the broker has gone fishing"
     assert (answer_of(await house.operator.get("/readyz"))) == (
         503,
         {
-            "status": "not_ready",
+            "status": "unavailable",
             "checks": {"publisher": "the broker has gone fishing", "claims": "ok", "clock": "ok"},
         },
     )
+    assert answer_of(await house.client.get("/readyz")) == (503, {"status": "unavailable"})
+    assert answer_of(await house.client.get("/livez")) == (200, {"status": "live"})
 
 
 async def test_readiness_without_claims_depends_on_the_policy(build: Callable[..., House]) -> None:

@@ -437,7 +437,7 @@ _LINES = [
     *(
         Input(34, path, lambda of, path=path: acme(of).to(path), _NO_PATH, closes=True)
         for path in [
-            "/webhooks/acme/",
+            "/webhooks/acme//",
             "//webhooks/acme",
             "/webhooks//acme",
             "/webhooks/./acme",

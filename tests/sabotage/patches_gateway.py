@@ -386,8 +386,8 @@ GATEWAY = (
     Patch(
         "anybody says which address was called",
         "gateway/admission.py",
-        "if self._trusted and self._trusts(_parse(peer)):\n            told",
-        "if self._trusted:\n            told",
+        "if not self._trusted or not self.include(peer):\n            return None",
+        "if not self._trusted:\n            return None",
         "tests/gateway/test_admission.py::test_only_a_trusted_proxy_says_which_address_was_called",
     ),
     Patch(
@@ -506,8 +506,8 @@ GATEWAY = (
     Patch(
         "strangers may greet as often as they like",
         "gateway/admission.py",
-        "        if self._handshakes.is_empty():\n",
-        "        if self._handshakes is None:\n",
+        "    if bucket.is_empty():\n",
+        "    if bucket is None:\n",
         f"{_HANDSHAKES}::test_handshakes_are_few",
     ),
     Patch(
@@ -871,15 +871,15 @@ GATEWAY = (
     Patch(
         "anybody can say where it sends from",
         "gateway/admission.py",
-        "if not self._trusted or not self._trusts(_parse(peer)):",
-        "if not self._trusted:",
+        "if not self._trusted or not self.include(peer):\n            return peer",
+        "if not self._trusted:\n            return peer",
         "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
     ),
     Patch(
         "of what proxies say the sender's part counts",
         "gateway/admission.py",
-        "for hop in reversed(hops):",
-        "for hop in hops:",
+        "for entry in reversed(entries))",
+        "for entry in entries)",
         "tests/gateway/test_admission.py::test_only_trusted_proxies_are_believed",
     ),
     Patch(

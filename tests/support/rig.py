@@ -205,7 +205,7 @@ class Rig:
         return answers[-1]
 
     def _is_idle(self) -> bool:
-        ready = self.gateway.get("/readyz")
+        ready = self.gateway.get("/readyz", admin=True)
         return (
             ready.status_code == 200
             and set(ready.json()["checks"].values()) == {"ok"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import os
 import socket
 import struct
 from collections import Counter
@@ -93,6 +94,15 @@ class Caller:
     def send(self, *parts: bytes) -> None:
         """Write without waiting for anything."""
         self._writer.write(b"".join(parts))
+
+    async def drained(self) -> None:
+        """Wait until what was written is on its way."""
+        while self._writer.transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+
+    def push(self, data: bytes) -> None:
+        """Put bytes into the connection at once, before the gateway has a turn to read them."""
+        assert os.write(self._writer.get_extra_info("socket").fileno(), data) == len(data)
 
     def end(self) -> None:
         """Send nothing more, but listen."""
@@ -203,6 +213,11 @@ class Served:
     def listener(self) -> Listener:
         """What listens to senders."""
         return self._listeners[0]
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """That one and the operator's."""
+        return tuple(self._listeners)
 
     @property
     def connection(self) -> Connection:
