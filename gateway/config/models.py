@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.publishers.amqp import BrokerUrl
+from gateway.transport.amqp_url import BrokerUrl
 from providers.schemes import SignatureSpec
 from providers.sources import Pointer
 from providers.spec import DeliverySpec, ParameterName
