@@ -127,7 +127,14 @@ async def hold_messages(url: str, queue: str, target: str | None) -> AsyncIterat
                 await _count(publisher, target)
             try:
                 yield holding
-            finally:
+            except (AMQPError, OSError):
+                with suppress(AMQPError, ChannelInvalidStateError, OSError):
+                    await holding.hand_back()  # a channel that is closed has given its messages back by that
+                raise
+            except BaseException:
+                await holding.hand_back()
+                raise
+            else:
                 await holding.hand_back()
     except (AMQPError, ChannelInvalidStateError, OSError) as error:  # a timeout is an OSError, too
         raise OperatorError(

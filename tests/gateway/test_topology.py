@@ -195,7 +195,7 @@ async def test_a_refused_declaration_ends_no_publish(users: Users) -> None:
     async with publishing(url) as (publisher, _):
         await publisher.publish(event(1))
         async with await aio_pika.connect(users.url) as connection:
-            await (await connection.channel()).exchange_delete(QUARANTINE)  # type: ignore[attr-defined]
+            await (await connection.channel()).exchange_delete(QUARANTINE)
         await publisher.publish(event(2))
 
     assert await count(users.url, UNROUTED) == 2
@@ -259,7 +259,7 @@ async def test_a_worker_without_its_record_of_patterns_works_and_says_so(users: 
         pass
     await RabbitQueue(users.url, EXCHANGE, short()).check()
     async with await aio_pika.connect(users.url) as connection:
-        await (await connection.channel()).exchange_delete("agent.events")  # type: ignore[attr-defined]
+        await (await connection.channel()).exchange_delete("agent.events")
     with capture_logs() as logs:
         await RabbitQueue(users.user("", ".*", ".*"), EXCHANGE, short()).check()
 
