@@ -33,6 +33,7 @@ class TlsFiles:
         """Yield what makes a file unusable, by the name of its field."""
         if self.key and not self.cert:
             yield "key", "is the key of no certificate; name that as well, in cert"
+            return
         for name in ("ca", "cert", "key"):
             if file := getattr(self, name):
                 try:
