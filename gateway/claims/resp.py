@@ -21,7 +21,7 @@ import hiredis
 
 from gateway.claims import KEY_PREFIX, PROBE_KEY, ignore_failure
 from gateway.transport.redis_url import RedisUrl
-from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
+from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
 Value = str | bytes | int
 
@@ -241,17 +241,26 @@ async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> R
     Raises:
         OSError: the server cannot be reached, or cannot keep claims; the text says why and what to do.
     """
-    parts = RedisUrl.parse(url)
-    async with asyncio.timeout(max(timeout, 1.0)):
-        try:
+    parts, patience = RedisUrl.parse(url), max(timeout, 1.0)
+    try:
+        async with asyncio.timeout(patience):
             connection = await _open(asyncio.get_running_loop(), parts, timeout)
-        except ssl.SSLError as error:
-            raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
-        try:
-            await _try_out(connection, parts, needs_scripts=needs_scripts)
-        except BaseException:  # cancelled by the timeout, or for good: nobody else knows of the connection
-            connection.abort()
-            raise
+            try:
+                await _try_out(connection, parts, needs_scripts=needs_scripts)
+            except (
+                BaseException
+            ):  # cancelled by the timeout, or for good: nobody else knows of the connection
+                connection.abort()
+                raise
+    except ssl.SSLError as error:
+        raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
+    except TimeoutError as error:
+        expected = "; does it speak TLS?" if parts.is_tls else ""
+        raise TimeoutError(f"no answer from {parts.server} within {patience:g} s{expected}") from error
+    except ConnectionError as error:
+        if parts.is_tls and re.search("reset|closed by the server", str(error)):
+            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
+        raise
     return connection
 
 

@@ -27,7 +27,7 @@ from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, Pu
 from gateway.publishers.topology import Part, declare, expect_write
 from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_url import BrokerUrl
-from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
+from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
 _HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _FRAME_END = b"\xce"
@@ -510,8 +510,10 @@ async def connect(
     try:
         async with _within(_OPEN_TIMEOUT):
             await connection.open(parts, topology, targets)
-    except BaseException:
+    except BaseException as error:
         connection.fail(ConnectionError("could not be opened"))
+        if parts.is_tls and isinstance(error, ConnectionError) and not isinstance(error, BrokerRefusal):
+            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
         raise
     return connection
 

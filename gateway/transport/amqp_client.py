@@ -14,7 +14,7 @@ from pamqp import base, commands
 
 from gateway.transport.amqp_errors import CODES, BrokerRefusal
 from gateway.transport.amqp_url import BrokerUrl, without_parameters
-from gateway.transport.tls import explain_tls
+from gateway.transport.tls import explain_loss, explain_tls
 
 _HEARTBEAT = 10  # seconds
 
@@ -32,7 +32,10 @@ async def open_amqp(url: str) -> AbstractConnection:
     except AMQPError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
-        raise ConnectionError(str(error) or type(error).__name__) from None
+        cause = str(error) or type(error).__name__
+        if parts.is_tls and isinstance(error.__cause__, ConnectionError | EOFError):
+            cause = explain_loss(ConnectionError(cause), parts.server, parts.tls)
+        raise ConnectionError(cause) from None
 
 
 class DeclaringChannel:

@@ -94,3 +94,17 @@ def explain_tls(error: ssl.SSLError, server: str, files: TlsFiles) -> str:
     if "alert" in reason and files.cert:
         return f"{server} refuses the certificate {files.cert}: {reason}"
     return f"no TLS with {server}: {reason}"
+
+
+def explain_loss(error: OSError, server: str, files: TlsFiles) -> str:
+    """Say why a connection ended while we logged in over TLS, as far as that can be told.
+
+    A client believes the handshake to be over before the server has looked at its certificate, or missed it. What the
+    server then says is often lost with the connection.
+    """
+    cause = str(error) or type(error).__name__
+    if server in cause:  # it is explained already
+        return cause
+    if files.cert:
+        return f"{server} ended the connection ({cause}); it may refuse the certificate {files.cert}"
+    return f"{server} ended the connection ({cause}); it may want a certificate of its clients, in tls.cert and tls.key"
