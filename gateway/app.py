@@ -195,7 +195,7 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     lease, retention = config.dedupe.lease, config.dedupe.retention
     if config.redis.url == EMBEDDED:
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
-    return RedisClaims(config.redis.url, lease, retention, config.redis.timeout)
+    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
 
 
 def schemas_of(
@@ -219,7 +219,7 @@ def open_publisher(
     retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if rabbitmq.url == EMBEDDED:
         return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
-    broker = RabbitPublisher(rabbitmq.url, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
+    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
     if not config.spool.enabled:
         return broker
     return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from gateway.transport.private_files import make_private_folder
 from providers.rejections import HandshakeRefused
 
 FOLDER = "enrolled"
@@ -38,7 +39,8 @@ class Enrolment:
             HandshakeRefused: another one was told before.
             OSError: it cannot be written.
         """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(self._path.parent.parent)
+        make_private_folder(self._path.parent)
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:

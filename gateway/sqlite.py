@@ -7,6 +7,7 @@ commit is on disk (WAL, ``synchronous=FULL``).
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -15,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.transport.private_files import make_private, make_private_folder
+
 PAGE_SIZE = 8192
 """Bytes. Events of two kilobytes, of which the usual 4096 would hold but one, leave little of it unused."""
 
@@ -22,7 +25,7 @@ _LOG_PAGES = 128
 """Pages, a mebibyte, after which the log goes into the file: on a disk that is full now there is no room for more."""
 
 T = TypeVar("T")
-_Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
 
 
 class SqliteFile:
@@ -36,9 +39,10 @@ class SqliteFile:
     def __init__(self, path: Path, schema: str) -> None:
         self.path = path
         self._schema = schema
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._users = 0
+        self._place: tuple[int, int] | None = None
 
     async def start(self) -> None:
         """Open the file, making it when it is not there; every start needs its own :meth:`stop`.
@@ -49,12 +53,13 @@ class SqliteFile:
         if self._users:
             self._users += 1
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         self._loop = asyncio.get_running_loop()
         try:
             connection = open_file(self.path, self._schema)
         except sqlite3.Error as error:
             raise OSError(f"{self.path}: {error}") from error
+        self._place = _place_of(self.path)
         self._thread = threading.Thread(
             target=self._work, args=(connection,), name=self.path.stem, daemon=True
         )
@@ -77,6 +82,22 @@ class SqliteFile:
         self._jobs.put((operation, result))
         return result
 
+    @property
+    def misplaced(self) -> str:
+        """Why what is written would be lost with this process, for people; empty where it would not."""
+        if self._place is None or _place_of(self.path) == self._place:
+            return ""
+        return f"{self.path} was removed or replaced; start again"
+
+    def expect_in_place(self) -> None:
+        """Refuse, within an operation, to write what would be lost.
+
+        Raises:
+            sqlite3.OperationalError: the file is not where it was.
+        """
+        if misplaced := self.misplaced:
+            raise sqlite3.OperationalError(misplaced)
+
     def _work(self, connection: sqlite3.Connection) -> None:
         is_open = True
         while is_open:
@@ -91,7 +112,7 @@ class SqliteFile:
                 self._commit(connection, batch)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             results = [operation(connection) for operation, _ in batch]
@@ -101,9 +122,14 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
                 _empty_log(connection)
-            self._loop.call_soon_threadsafe(_fail, batch, error)
+            self._loop.call_soon_threadsafe(self._fail, batch, error)
         else:
             self._loop.call_soon_threadsafe(_resolve, batch, results)
+
+    def _fail(self, batch: list[Job], error: Exception) -> None:
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)
 
 
 def _empty_log(connection: sqlite3.Connection) -> None:
@@ -117,7 +143,9 @@ def open_file(path: Path, schema: str) -> sqlite3.Connection:
 
     Raises:
         sqlite3.Error: it cannot be opened.
+        OSError: it cannot be made.
     """
+    make_private(path)
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; others stay as they are
     connection.execute("PRAGMA journal_mode = WAL")
@@ -128,13 +156,15 @@ def open_file(path: Path, schema: str) -> sqlite3.Connection:
     return connection
 
 
-def _resolve(batch: list[_Job], results: list[Any]) -> None:
+def _resolve(batch: list[Job], results: list[Any]) -> None:
     for (_, future), result in zip(batch, results, strict=True):
         if not future.done():
             future.set_result(result)
 
 
-def _fail(batch: list[_Job], error: Exception) -> None:
-    for _, future in batch:
-        if not future.done():
-            future.set_exception(error)
+def _place_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 -- for every event
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -11,11 +11,14 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import hiredis
+import structlog
 
 from gateway.claims import (
     PENDING,
+    PROBE_KEY,
     ClaimsUnavailable,
     Standing,
     StoreReport,
@@ -23,7 +26,7 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.claims.resp import RedisConnection, Value, connect
+from gateway.claims.resp import RedisConnection, Value, connect, explain
 from gateway.link import Link
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -33,6 +36,9 @@ _RENEW = (
     "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"
 )
 _FIRST_VERSION = 7
+_ASK_AGAIN_AFTER = 1.0  # seconds, while claims are refused
+
+log = structlog.get_logger()
 
 
 class RedisClaims:
@@ -43,20 +49,32 @@ class RedisClaims:
         lease: seconds that a claim is held at most.
         retention: seconds that a done event is remembered.
         timeout: seconds that Redis may take to answer.
+        needs_scripts: whether scripts have to run, which claims can do without.
     """
 
     def __init__(
-        self, url: str, lease: float = 30, retention: float = 345_600, timeout: float = 0.25
+        self,
+        url: str,
+        lease: float = 30,
+        retention: float = 345_600,
+        timeout: float = 0.25,
+        *,
+        needs_scripts: bool = False,
     ) -> None:
+        self._url = url
+        self._needs_scripts = needs_scripts
+        self._refusal = ""
+        self._script_refusal = ""
+        self._asking: asyncio.TimerHandle | None = None
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: Link[RedisConnection] = Link("redis", lambda: connect(url, timeout))
+        self._link: Link[RedisConnection] = Link("redis", self._connect)
 
     @property
     def trouble(self) -> str:
         """See :class:`gateway.claims.Claims`."""
-        return self._link.trouble
+        return self._link.trouble or self._refusal
 
     @property
     def was_ready(self) -> bool:
@@ -69,6 +87,8 @@ class RedisClaims:
 
     async def stop(self) -> None:
         """See :class:`gateway.claims.Claims`."""
+        if self._asking:
+            self._asking.cancel()
         await self._link.stop()
 
     async def claim(self, key: str, token: str) -> Standing:
@@ -82,8 +102,11 @@ class RedisClaims:
             except ConnectionError:
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
-        except (hiredis.ReplyError, OSError) as error:
+        except hiredis.ReplyError as error:
+            raise self._refused(error) from error
+        except OSError as error:
             raise unavailable(error) from error
+        self._refusal = ""
         return standing_of(value, holder)
 
     def commit(
@@ -99,17 +122,42 @@ class RedisClaims:
 
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
-        self._ask(ignore_failure, "EVAL", _RELEASE, 1, key, PENDING + token.encode())
+        holder = PENDING + token.encode()
+        if (connection := self._link.current) is None:
+            return
+        if not connection.script_refusal:
+            connection.tell(ignore_failure, "EVAL", _RELEASE, 1, key, holder)
+            return
+
+        def remove(found: bytes | None) -> None:
+            # The lease may end in between, and another begin: that costs a copy of an event, and loses none.
+            if found == holder:
+                connection.tell(ignore_failure, "DEL", key)
+
+        connection.overhear(remove, "GET", key)
 
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
         """See :class:`gateway.claims.Claims`."""
+        holder = PENDING + token.encode()
+        if (connection := self._link.current) is None:
+            return
 
         def judge(is_held: int) -> None:
             if not is_held:
                 on_loss()
 
-        if connection := self._link.current:
-            connection.overhear(judge, "EVAL", _RENEW, 1, key, PENDING + token.encode(), self._lease_ms)
+        def extend(found: bytes | None) -> None:
+            if found is None:
+                connection.tell(ignore_failure, "SET", key, holder, "NX", "PX", self._lease_ms)
+            elif found == holder:  # GT: should it be done by now, it stays done for as long as it was to be
+                connection.tell(ignore_failure, "PEXPIRE", key, self._lease_ms, "GT")
+            else:
+                on_loss()
+
+        if connection.script_refusal:
+            connection.overhear(extend, "GET", key)
+        else:
+            connection.overhear(judge, "EVAL", _RENEW, 1, key, holder, self._lease_ms)
 
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
@@ -129,14 +177,13 @@ class RedisClaims:
         offset = None
         warnings: list[str] = []
         try:
-            try:
+            with _untold(warnings):  # an account that may claim need not be one that may ask
                 asked_at = clock()
                 seconds, microseconds = await connection.execute("TIME")
                 offset = (asked_at + clock()) / 2 - (int(seconds) + int(microseconds) / 1e6)
+            with _untold(warnings):
                 info: bytes = await connection.execute("INFO")
                 warnings += _warnings(info.decode("latin-1"))
-            except hiredis.ReplyError as error:  # an account that may claim need not be one that may ask
-                warnings.append(f"Redis does not tell of itself: {error}")
         except OSError as error:
             raise unavailable(error) from error
         return StoreReport(offset, tuple(warnings))
@@ -150,6 +197,43 @@ class RedisClaims:
 
     def _seconds(self, retention: float | None) -> str:
         return self._retention_s if retention is None else str(max(1, int(retention)))
+
+    async def _connect(self) -> RedisConnection:
+        connection = await connect(self._url, self._timeout, needs_scripts=self._needs_scripts)
+        self._refusal = ""
+        if connection.script_refusal and connection.script_refusal != self._script_refusal:
+            log.warning(
+                "claim store",
+                cause=f"{connection.script_refusal}; until then a claim is given back or renewed in two steps",
+            )
+        self._script_refusal = connection.script_refusal
+        return connection
+
+    def _refused(self, error: hiredis.ReplyError) -> ClaimsUnavailable:
+        """Remember that the server is there and takes no claims, which readiness tells."""
+        refusal = explain(error, "SET")
+        if refusal != self._refusal:  # said once, not for each event
+            log.warning("claims are refused", cause=refusal)
+        self._refusal = refusal
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().call_later(_ASK_AGAIN_AFTER, self._ask_again)
+        return ClaimsUnavailable(refusal)
+
+    def _ask_again(self) -> None:
+        """Find out whether claims are taken again: no event may come to do that while this is not ready."""
+        self._asking = None
+        if self._refusal and (connection := self._link.current):
+            asked = connection.execute("SET", PROBE_KEY, b"", "NX", "PX", self._lease_ms, "GET")
+            asked.add_done_callback(self._note_answer)
+
+    def _note_answer(self, asked: asyncio.Future[object]) -> None:
+        if asked.cancelled():
+            return
+        error = asked.exception()
+        if isinstance(error, hiredis.ReplyError):
+            self._refused(error)
+        elif error is None:
+            self._refusal = ""
 
     def _connection(self) -> RedisConnection:
         connection = self._link.current
@@ -166,8 +250,17 @@ class RedisClaims:
 
 
 def unavailable(error: Exception) -> ClaimsUnavailable:
-    """What went wrong with a command, for who asked."""
-    return ClaimsUnavailable(str(error) or "no reply in time")
+    """Return what went wrong with a command, for who asked."""
+    return ClaimsUnavailable(explain(error, "") or "no reply in time")
+
+
+@contextmanager
+def _untold(warnings: list[str]) -> Iterator[None]:
+    """Make a warning of the refusal of a question that need not be answered."""
+    try:
+        yield
+    except hiredis.ReplyError as error:
+        warnings.append(f"Redis does not tell of itself: {error}")
 
 
 def _warnings(info: str) -> Iterator[str]:

@@ -9,20 +9,52 @@ claim into somebody else's. Here nothing is ever sent twice; who wants a command
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 import hiredis
-from redis.asyncio.connection import SSLConnection, parse_url
 
-from gateway.claims import PROBE_KEY, ignore_failure
+from gateway.claims import KEY_PREFIX, PROBE_KEY, ignore_failure
+from gateway.transport.redis_url import RedisUrl
+from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
 Value = str | bytes | int
 
+_PROBED_SLOTS = 16
+"""Keys that are looked at: of a cluster with two nodes, one in 65,536 has all of them on the same."""
+
+_PROBE_LIFE = 1000  # milliseconds, should it not be deleted
+_SCRIPT = "return redis.call('GET', KEYS[1])"
+_SCRIPT_WITH_TIME = "return redis.call('TIME')[1]"
+_MODE = re.compile(rb"cluster_enabled:1\b|redis_mode:(cluster|sentinel)")
+_IS_CLUSTER = (
+    "the server is a node of a Redis Cluster, which is not supported; give one Redis that has all keys"
+)
+_IS_SENTINEL = (
+    "the server is a Redis Sentinel, which keeps no keys; give the address of the Redis that it watches"
+)
+_MEANINGS = {
+    **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"), _IS_CLUSTER),
+    "READONLY": "the server is a read-only replica; give the address of its primary",
+    "MASTERDOWN": "the server is a replica without its primary; give the address of the primary",
+    "LOADING": "the server is still loading its data",
+    "MISCONF": "the server cannot save its data, and takes no writes",
+    "OOM": "the server's memory is full; raise maxmemory",
+    "NOREPLICAS": "the server misses replicas, and takes no writes",
+    "NOAUTH": "the server wants a password",
+    "WRONGPASS": "user or password is wrong",
+    "DENIED": "the server takes connections of its own machine alone; give it a password",
+    "BUSY": "the server is busy with a script",
+}
+"""What the first word of an error means, and what to do."""
+
 _SENT_AT_ONCE = 8  # commands; the server works on them while we make the next
-_AT_THE_WRONG_SERVER = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
+_AT_THE_WRONG_SERVER = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
 """Errors of a server that is no master any more, or not yet: the address may lead to the right one by now."""
 
 
@@ -66,9 +98,17 @@ class RedisConnection(asyncio.Protocol):
     Args:
         timeout: seconds that a batch may take. A batch that takes longer ends the connection, because a late
             reply would be taken for that of another command.
+        server: host and port, for people.
+        tls: the files of a connection that is encrypted.
+
+    Attributes:
+        script_refusal: why the server runs no script of ours; empty when it does.
     """
 
-    def __init__(self, timeout: float) -> None:
+    def __init__(self, timeout: float, server: str = "the server", tls: TlsFiles = NO_FILES) -> None:
+        self.script_refusal = ""
+        self._server = server
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._timeout = timeout
@@ -140,7 +180,7 @@ class RedisConnection(asyncio.Protocol):
                 if isinstance(reply, hiredis.ReplyError):
                     future.set_exception(reply)
                     if str(reply).startswith(_AT_THE_WRONG_SERVER):
-                        wrong_server = str(reply)
+                        wrong_server = explain(reply, "")
                 else:
                     future.set_result(reply)
         except hiredis.ProtocolError as error:
@@ -156,6 +196,8 @@ class RedisConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        if isinstance(exc, ssl.SSLError):
+            exc = ConnectionError(explain_tls(exc, self._server, self._tls))
         self._fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the server"))
 
     def _flush(self) -> None:
@@ -185,46 +227,107 @@ class RedisConnection(asyncio.Protocol):
                 reply.set_exception(kind(str(error)))
 
 
-async def connect(url: str, timeout: float) -> RedisConnection:
+async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:
     """Open a connection to the server at ``url`` (``redis://``, ``rediss://`` or ``unix://``) and log in.
 
+    What claims need is tried out, so that a server or a user that cannot keep them is told apart now, not by the first
+    event. What they do not need may be refused.
+
+    Args:
+        url: the address.
+        timeout: seconds that a batch may take.
+        needs_scripts: whether it takes EVAL and TIME as well, as the order and the limits of workers do.
+
     Raises:
-        OSError: the server cannot be reached, or refuses the log-in, or takes no writes.
+        OSError: the server cannot be reached, or cannot keep claims; the text says why and what to do.
     """
-    options = parse_url(url)
-    async with asyncio.timeout(max(timeout, 1.0)):
-        connection = await _open(asyncio.get_running_loop(), options, timeout)
-        try:
-            await asyncio.gather(*(connection.execute(*command) for command in _greetings(options)))
-        except hiredis.ReplyError as error:
-            connection.abort()
-            raise ConnectionError(str(error)) from error
-        except BaseException:  # cancelled by the timeout, or for good: nobody else knows of the connection
-            connection.abort()
-            raise
+    parts, patience = RedisUrl.parse(url), max(timeout, 1.0)
+    try:
+        async with asyncio.timeout(patience):
+            connection = await _open(asyncio.get_running_loop(), parts, timeout)
+            try:
+                await _try_out(connection, parts, needs_scripts=needs_scripts)
+            except (
+                BaseException
+            ):  # cancelled by the timeout, or for good: nobody else knows of the connection
+                connection.abort()
+                raise
+    except ssl.SSLError as error:
+        raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
+    except TimeoutError as error:
+        expected = "; does it speak TLS?" if parts.is_tls else ""
+        raise TimeoutError(f"no answer from {parts.server} within {patience:g} s{expected}") from error
+    except ConnectionError as error:
+        if parts.is_tls and re.search("reset|closed by the server", str(error)):
+            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
+        raise
     return connection
 
 
-async def _open(
-    loop: asyncio.AbstractEventLoop, options: Mapping[str, Any], timeout: float
-) -> RedisConnection:
-    if "path" in options:
-        return (await loop.create_unix_connection(lambda: RedisConnection(timeout), options["path"]))[1]
-    context = None
-    if options.get("connection_class") is SSLConnection:
-        tls = SSLConnection(**{name: value for name, value in options.items() if name.startswith("ssl_")})
-        context = tls.ssl_context.get()
-    host, port = options.get("host", "localhost"), options.get("port", 6379)
-    return (await loop.create_connection(lambda: RedisConnection(timeout), host, port, ssl=context))[1]
+async def _open(loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
+    if parts.path:
+        return (await loop.create_unix_connection(lambda: RedisConnection(timeout), parts.path))[1]
+    context = parts.tls.context() if parts.is_tls else None
+    factory = partial(RedisConnection, timeout, parts.server, parts.tls)
+    return (await loop.create_connection(factory, parts.host, parts.port, ssl=context))[1]
 
 
-def _greetings(options: Mapping[str, Any]) -> list[tuple[Value, ...]]:
-    greetings: list[tuple[Value, ...]] = []
-    if password := options.get("password"):
-        username = options.get("username")
-        greetings.append(("AUTH", username, password) if username else ("AUTH", password))
-    greetings.append(("CLIENT", "SETNAME", "webhook-gateway"))
-    if database := options.get("db"):
-        greetings.append(("SELECT", database))
-    greetings.append(("DEL", PROBE_KEY))  # a replica, a server that loads or cannot save: each refuses this
-    return greetings
+async def _try_out(connection: RedisConnection, parts: RedisUrl, *, needs_scripts: bool) -> None:
+    needed = _needed(parts)
+    optional: list[tuple[Value, ...]] = [
+        ("INFO",),
+        ("EVAL", _SCRIPT_WITH_TIME if needs_scripts else _SCRIPT, 1, PROBE_KEY),
+        ("CLIENT", "SETNAME", "webhook-gateway"),
+    ]
+    replies = await asyncio.gather(
+        *(connection.execute(*command) for command in [*needed, *optional]), return_exceptions=True
+    )
+    info, script, _ = replies[len(needed) :]
+    if isinstance(info, bytes) and (mode := _MODE.search(info)):
+        raise ConnectionError(_IS_CLUSTER if b"cluster" in mode[0] else _IS_SENTINEL)
+    for command, reply in zip(needed, replies, strict=False):
+        if isinstance(reply, hiredis.ReplyError):
+            raise ConnectionError(explain(reply, str(command[0]))) from None
+        if isinstance(reply, BaseException):
+            raise reply
+    if isinstance(script, hiredis.ReplyError):
+        connection.script_refusal = explain(script, "EVAL")
+        if needs_scripts:
+            raise ConnectionError(f"order and limits take EVAL and TIME: {connection.script_refusal}")
+
+
+def _needed(parts: RedisUrl) -> list[tuple[Value, ...]]:
+    needed: list[tuple[Value, ...]] = []
+    if parts.password:
+        needed.append(
+            ("AUTH", parts.username, parts.password) if parts.username else ("AUTH", parts.password)
+        )
+    if parts.database:
+        needed.append(("SELECT", parts.database))
+    needed.append(("SET", PROBE_KEY, b"", "NX", "PX", _PROBE_LIFE, "GET"))
+    # A node of a cluster refuses keys that are another's, and knows its own: these are in slots of all nodes.
+    needed += [("GET", f"{PROBE_KEY}{number}") for number in range(_PROBED_SLOTS)]
+    needed.append(("DEL", PROBE_KEY))
+    return needed
+
+
+def explain(error: Exception, command: str) -> str:
+    """Say what a refusal of ``command`` means and what to do, with the server's own words.
+
+    What Redis says of a command that it does not know ends with the arguments, a password among them.
+    """
+    words = str(error).partition(", with args")[0]
+    kind = words.partition(" ")[0]
+    meaning = _MEANINGS.get(kind, "")
+    if kind == "NOPERM":
+        is_key = " key" in words
+        meaning = (
+            f"the user may not use the keys {KEY_PREFIX}*; grant ~whgw:*"
+            if is_key
+            else f"the user may not {command}; grant +{command.lower()}"
+        )
+    elif "unknown command" in words.lower():
+        meaning = f"the server has no {command}"
+    elif command == "SET" and "syntax error" in words:
+        meaning = "the server does not take SET with NX and GET together; use Redis 7 or newer, or Valkey"
+    return f"{meaning} (Redis: {words})" if meaning else words

@@ -18,7 +18,7 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.embedded import Database
+from gateway.embedded import Database, SteadyClock
 
 T = TypeVar("T")
 
@@ -36,7 +36,6 @@ class SqliteClaims:
         clock: Unix seconds; claims outlive the process, so a steady clock would not do.
     """
 
-    trouble = ""
     was_ready = True
 
     def __init__(
@@ -49,8 +48,13 @@ class SqliteClaims:
         self._database = database
         self._lease = lease
         self._retention = retention
-        self._clock = clock
+        self._clock = SteadyClock(clock)
         self._swept_at = 0.0
+
+    @property
+    def trouble(self) -> str:
+        """See :class:`gateway.claims.Claims`."""
+        return self._database.trouble
 
     async def start(self) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -81,7 +85,7 @@ class SqliteClaims:
         """See :class:`gateway.claims.Claims`."""
         value, duration = done_value(content), retention or self._retention
         done = self._database.run(
-            lambda connection: self._put(connection, key, value, self._clock() + duration)
+            lambda connection: self._put(connection, key, value, self._clock.now(connection) + duration)
         )
         call_on_failure(done, on_failure)
 
@@ -102,7 +106,7 @@ class SqliteClaims:
         def renew(connection: sqlite3.Connection) -> bool:
             found = self._take(connection, key, holder, self._lease)
             if found == holder:
-                self._put(connection, key, holder, self._clock() + self._lease)
+                self._put(connection, key, holder, self._clock.now(connection) + self._lease)
             return found in {None, holder}
 
         def judge(renewed: asyncio.Future[bool]) -> None:
@@ -137,7 +141,7 @@ class SqliteClaims:
 
     def _take(self, connection: sqlite3.Connection, key: str, value: bytes, duration: float) -> bytes | None:
         """Put ``value`` under a free ``key``; tell what stood there."""
-        now = self._clock()
+        now = self._clock.now(connection)
         found = self._get(connection, key, now)
         if found is None:
             self._put(connection, key, value, now + duration)
@@ -153,7 +157,7 @@ class SqliteClaims:
         connection.execute("INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (key, value, expires_at))
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
-        now = self._clock()
+        now = self._clock.now(connection)
         if now - self._swept_at < _SWEEP_EVERY:
             return
         swept = connection.execute(

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from gateway.config import Config, ProviderConfig
 from gateway.config.document import Document
 from gateway.config.loader import adapter_of
+from gateway.transport.private_files import make_private, make_private_folder
 from providers.adapter import Adapter
 from providers.secrets import SecretFormatError
 
@@ -83,8 +84,8 @@ class DevSecrets:
 
     def keep(self) -> None:
         """Write them down."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)
+        make_private_folder(self.path.parent)
+        make_private(self.path)
         lines = [
             f"{name}={json.dumps(value) if chr(10) in value else value}\n"
             for name, value in self._kept.items()

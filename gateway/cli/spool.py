@@ -25,6 +25,7 @@ from gateway.spool.files import is_owned, spool_files
 from gateway.spool.inspect import corrupt_rows_in, events_in, faults_of_file, summarize
 from gateway.spool.rows import SpooledMessage
 from gateway.terminal import one_line
+from gateway.transport.private_files import private_opener
 
 _PATIENCE = 10.0  # seconds without progress
 _POLL_EVERY = 0.05
@@ -81,7 +82,8 @@ def run_export(path: Path, output: Path | None, *, corrupt: bool) -> None:
     files = _files(load_without_secrets(path))
     count = damaged = 0
     try:
-        target = output.open("xb") if output else nullcontext(sys.stdout.buffer)
+        # There are whole events in it: a Path would make it readable to others.
+        target = open(output, "xb", opener=private_opener) if output else nullcontext(sys.stdout.buffer)  # noqa: SIM115
     except OSError as error:
         raise OperatorError(f"{output}: {error.strerror}") from error
     with target as lines:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.config.document import FieldPath
-from gateway.config.models import Config, do_clash
+from gateway.config.models import EMBEDDED, Config, do_clash
+from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.redis_url import RedisUrl
+from gateway.transport.tls import TlsFiles
 from providers.units import format_duration, format_size
 
 
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     """What makes a configuration unusable: the setting to change, and why."""
     server, dedupe = config.server, config.dedupe
+    yield from _tls_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
         yield (
             ("dedupe", "lease"),
@@ -38,3 +42,21 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for place, limit in limits:
         if limit and limit > server.max_buffered:
             yield place, f"must not be larger than server.max_buffered ({format_size(server.max_buffered)})"
+
+
+def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
+    for name, section, scheme in (("redis", config.redis, "rediss"), ("rabbitmq", config.rabbitmq, "amqps")):
+        stated, url = section.tls.files, section.url
+        if url == EMBEDDED:
+            in_url, is_encrypted = TlsFiles(), False
+        else:
+            parts = RedisUrl.parse(url) if name == "redis" else BrokerUrl.parse(url)
+            in_url, is_encrypted = parts.tls, parts.is_tls
+        if stated and not is_encrypted:
+            yield (name, "tls"), f"is of an encrypted connection; write {name}.url as {scheme}://"
+        elif stated and in_url:
+            yield (name, "tls"), f"and {name}.url both name files; name all of them here"
+        else:
+            files, place = (stated, (name, "tls")) if stated else (in_url, (name, "url"))
+            for field, problem in files.problems():
+                yield (*place, field) if stated else place, problem if stated else f"{field}: {problem}"

@@ -20,7 +20,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.publishers.amqp import BrokerUrl
+from gateway.transport import amqp_url, redis_url
+from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.redis_url import RedisUrl
+from gateway.transport.tls import TlsFiles
 from providers.schemes import SignatureSpec
 from providers.sources import Pointer
 from providers.spec import DeliverySpec, ParameterName
@@ -37,7 +40,6 @@ MAX_SECRETS = 5
 
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
 _DIGITS = re.compile(r"[0-9.]+")
-_REDIS_URL = re.compile(r"rediss?://[^/?#]*(/[0-9]*)?(\?.*)?|unix://.+")
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
 _HIGHEST_PORT = 65_535
 
@@ -115,21 +117,9 @@ def _check_binds(binds: list[str]) -> list[str]:
 
 
 def _check_redis_url(text: str) -> str:
-    if text != EMBEDDED and not (_REDIS_URL.fullmatch(text) and _is_read_by_redis(text)):
-        raise ValueError(
-            "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
-        )
+    if text != EMBEDDED:
+        RedisUrl.parse(text)
     return text
-
-
-def _is_read_by_redis(url: str) -> bool:
-    from redis.asyncio.connection import parse_url  # noqa: PLC0415 -- slow, and most often not needed
-
-    try:
-        parse_url(url)
-        return urlsplit(url).port != 0
-    except ValueError:  # most likely a password that is not percent-encoded
-        return False
 
 
 def _check_amqp_url(text: str) -> str:
@@ -246,6 +236,23 @@ class ServerConfig(Section):
     )
 
 
+class TlsConfig(Section):
+    """What an encrypted connection to one of our servers is made with; PEM files, relative to the working directory."""
+
+    ca: Path | None = Field(
+        None, description="The authorities that are believed, in place of those of the system."
+    )
+    cert: Path | None = Field(None, description="The certificate that is shown to the server.")
+    key: Path | None = Field(
+        None, description="The private key of the certificate, where it is not in the same file."
+    )
+
+    @property
+    def files(self) -> TlsFiles:
+        """The paths as texts, empty for those that are not given."""
+        return TlsFiles(*(str(path or "") for path in (self.ca, self.cert, self.key)))
+
+
 class RedisConfig(Section):
     """Where claims are kept."""
 
@@ -255,6 +262,12 @@ class RedisConfig(Section):
         description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
     )
     timeout: Duration = Field(0.25, description="For Redis to answer; there is one attempt.")
+    tls: TlsConfig = Field(TlsConfig(), description="Of a rediss:// address with a private authority.")
+
+    @property
+    def address(self) -> str:
+        """The address with all that is said of TLS: what everything that connects to Redis takes."""
+        return redis_url.with_tls(self.url, self.tls.files)
 
 
 class RabbitConfig(Section):
@@ -272,6 +285,12 @@ class RabbitConfig(Section):
         description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
     )
     confirm_timeout: Duration = Field(2.0, description="For the broker to confirm an event.")
+    tls: TlsConfig = Field(TlsConfig(), description="Of an amqps:// address with a private authority.")
+
+    @property
+    def address(self) -> str:
+        """The address with all that is said of TLS: what everything that connects to RabbitMQ takes."""
+        return amqp_url.with_tls(self.url, self.tls.files)
 
 
 class DedupeConfig(Section):

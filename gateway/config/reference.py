@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config.models import Config, ProviderConfig
+from gateway.config.models import Config, ProviderConfig, TlsConfig
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.timestamps import TimestampSpec
 from providers.spec import DeliverySpec
@@ -33,6 +33,7 @@ def _sections() -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield _table(f"`{name}`", field.description, section, set())
+    yield _table("`redis.tls` and `rabbitmq.tls`", TlsConfig.__doc__, TlsConfig, set())
     yield f"## `data_dir`\n\n{Config.model_fields['data_dir'].description} Default: `var`.\n"
     yield _table("`providers.<name>`", ProviderConfig.__doc__, ProviderConfig, set(DeliverySpec.model_fields))
     yield _table("What a delivery is", DeliverySpec.__doc__, DeliverySpec, set())
@@ -62,7 +63,7 @@ def _default(field: FieldInfo) -> str:
     default: Any = field.default
     if default is PydanticUndefined:
         return "needed"
-    if default is None or default == []:
+    if default is None or default == [] or isinstance(default, TlsConfig):
         return ""
     if isinstance(default, list):
         return f"`{', '.join(default)}`"

@@ -24,4 +24,4 @@ def tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncItera
         return tail_database(Database(config.data_dir), config.rabbitmq.exchange, pattern)
     from gateway.consumers.rabbitmq import tail_broker  # noqa: PLC0415
 
-    return tail_broker(config.rabbitmq.url, config.rabbitmq.exchange, pattern)
+    return tail_broker(config.rabbitmq.address, config.rabbitmq.exchange, pattern)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from gateway.embedded import Database
+from gateway.embedded import Database, SteadyClock
 from gateway.publishers.sqlite import declare
 
 Headers = Mapping[str, str | int]
@@ -75,7 +75,7 @@ class SqliteConsumer:
         self._is_alone = is_alone
         self._key = f"active:{queue}"  # among the claims
         self._token = os.urandom(8).hex().encode()
-        self._clock = clock
+        self._clock = SteadyClock(clock)
 
     async def start(self, lives: float | None = None) -> None:
         """Open the queue; one that ``lives`` so many seconds ends then unless it is started again."""
@@ -94,10 +94,12 @@ class SqliteConsumer:
 
     async def keep(self, lives: float | None) -> None:
         """Declare the queue, to live so many seconds from now, or for good."""
-        expires_at = None if lives is None else self._clock() + lives
-        await self._database.run(
-            lambda connection: declare(connection, self._queue, self._bindings, expires_at)
-        )
+
+        def keep(connection: sqlite3.Connection) -> None:
+            expires_at = None if lives is None else self._clock.now(connection) + lives
+            declare(connection, self._queue, self._bindings, expires_at)
+
+        await self._database.run(keep)
 
     async def delete(self) -> None:
         """Remove the queue with its messages."""
@@ -109,7 +111,7 @@ class SqliteConsumer:
         """Up to ``limit`` messages, oldest first; none when there are none."""
 
         def receive(connection: sqlite3.Connection) -> list[Delivery]:
-            now = self._clock()
+            now = self._clock.now(connection, compares=True)
             if self._is_alone and not self._stay_active(connection, now):
                 return []
             rows = connection.execute(
@@ -132,15 +134,15 @@ class SqliteConsumer:
 
     async def hand_back(self, *deliveries: Delivery) -> bool:
         """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
-        return await self._change("UPDATE messages SET visible_at = ?", deliveries, self._clock())
+        return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=0.0)
 
     async def keep_invisible(self, *deliveries: Delivery) -> bool:
         """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""
         if self._is_alone:
-            await self._database.run(lambda connection: self._stay_active(connection, self._clock()))
-        return await self._change(
-            "UPDATE messages SET visible_at = ?", deliveries, self._clock() + self._visibility
-        )
+            await self._database.run(
+                lambda connection: self._stay_active(connection, self._clock.now(connection))
+            )
+        return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=self._visibility)
 
     async def move(self, delivery: Delivery, queue: str, headers: Headers, delay: float = 0) -> bool:
         """Put a message into ``queue``, or back, with these headers added, to be delivered after ``delay`` seconds.
@@ -148,11 +150,11 @@ class SqliteConsumer:
         Tells as :meth:`acknowledge`.
         """
         return await self._change(
-            "UPDATE messages SET queue = ?, headers = ?, visible_at = ?, deliveries = 0",
+            "UPDATE messages SET deliveries = 0, queue = ?, headers = ?, visible_at = ?",
             [delivery],
             queue,
             orjson.dumps({**delivery.headers, **headers}).decode(),
-            self._clock() + delay,
+            due=delay,
         )
 
     def _stay_active(self, connection: sqlite3.Connection, now: float) -> bool:
@@ -172,17 +174,17 @@ class SqliteConsumer:
         )
         return True
 
-    async def _change(self, change: str, deliveries: Sequence[Delivery], *values: str | float) -> bool:
-        rows = [(*values, delivery.tag, delivery.deliveries) for delivery in deliveries]
-        changed = await self._database.run(
-            lambda connection: (
-                connection.executemany(
-                    f"{change} WHERE id = ? AND deliveries = ?",
-                    rows,
-                ).rowcount
-            )
-        )
-        return changed == len(rows)
+    async def _change(
+        self, change: str, deliveries: Sequence[Delivery], *values: str, due: float | None = None
+    ) -> bool:
+        """Carry ``change`` out; its last value is the moment in ``due`` seconds, where that is given."""
+
+        def carry_out(connection: sqlite3.Connection) -> int:
+            moment = () if due is None else (self._clock.now(connection) + due,)
+            rows = [(*values, *moment, delivery.tag, delivery.deliveries) for delivery in deliveries]
+            return connection.executemany(f"{change} WHERE id = ? AND deliveries = ?", rows).rowcount
+
+        return await self._database.run(carry_out) == len(deliveries)
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
         """Messages as they come; each is to be acknowledged."""

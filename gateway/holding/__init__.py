@@ -56,4 +56,4 @@ def open_holding(
         return hold_rows(Database(config.data_dir), queue, target)
     from gateway.holding.rabbitmq import hold_messages  # noqa: PLC0415
 
-    return hold_messages(config.rabbitmq.url, queue, target)
+    return hold_messages(config.rabbitmq.address, queue, target)

@@ -26,6 +26,7 @@ from gateway.errors import OperatorError
 from gateway.holding.held import Held
 from gateway.publishers import ROUTING_KEY_HEADER
 from gateway.redelivery import RETURNS_HEADER, copy_of, returns_of
+from gateway.transport.amqp_client import open_amqp
 
 _AT_ONCE = 500
 """Messages that are consumed at a time, which is how many are in memory, on a channel of their own."""
@@ -119,15 +120,21 @@ class RabbitHolding:
 async def hold_messages(url: str, queue: str, target: str | None) -> AsyncIterator[RabbitHolding]:
     """See :func:`gateway.holding.open_holding`."""
     try:
-        connection = await aio_pika.connect(url)
-        async with connection:
+        async with await open_amqp(url) as connection:
             publisher = await connection.channel(on_return_raises=True)
             holding = RabbitHolding(connection, publisher, queue, await _count(publisher, queue))
             if target is not None:
                 await _count(publisher, target)
             try:
                 yield holding
-            finally:
+            except (AMQPError, OSError):
+                with suppress(AMQPError, ChannelInvalidStateError, OSError):
+                    await holding.hand_back()  # a channel that is closed has given its messages back by that
+                raise
+            except BaseException:
+                await holding.hand_back()
+                raise
+            else:
                 await holding.hand_back()
     except (AMQPError, ChannelInvalidStateError, OSError) as error:  # a timeout is an OSError, too
         raise OperatorError(

@@ -10,7 +10,7 @@ from functools import partial
 
 import orjson
 
-from gateway.embedded import Database
+from gateway.embedded import Database, SteadyClock
 from gateway.errors import OperatorError
 from gateway.holding.held import Held
 
@@ -26,6 +26,7 @@ class SqliteHolding:
         self._database = database
         self._queue = queue
         self._last = last
+        self._clock = SteadyClock(time.time)
 
     async def browse(self) -> AsyncIterator[Held]:
         """See :class:`gateway.holding.Holding`."""
@@ -40,7 +41,7 @@ class SqliteHolding:
         return connection.execute(
             "SELECT id, routing_key, message_id, coalesce(headers, '{}'), body FROM messages "
             "WHERE queue = ? AND id > ? AND id <= ? AND visible_at <= ? ORDER BY id LIMIT ?",
-            (self._queue, after, self._last, time.time(), _AT_ONCE),
+            (self._queue, after, self._last, self._clock.now(connection, compares=True), _AT_ONCE),
         ).fetchall()
 
     async def move(self, held: Held, queue: str) -> None:
@@ -50,7 +51,7 @@ class SqliteHolding:
             lambda connection: connection.execute(
                 "UPDATE messages SET queue = ?, headers = ?, visible_at = ?, deliveries = 0 "
                 "WHERE id = ? AND queue = ?",
-                (queue, headers, time.time(), held.handle, self._queue),
+                (queue, headers, self._clock.now(connection, compares=True), held.handle, self._queue),
             )
         )
 
@@ -91,6 +92,6 @@ def _extent(connection: sqlite3.Connection, queue: str) -> tuple[int, int]:
     """How many events can be seen now, and the last one."""
     size, last = connection.execute(
         "SELECT count(*), coalesce(max(id), 0) FROM messages WHERE queue = ? AND visible_at <= ?",
-        (queue, time.time()),
+        (queue, SteadyClock(time.time).now(connection, compares=True)),
     ).fetchone()
     return size, last

@@ -18,18 +18,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 from pamqp import base, commands, exceptions, frame, header, heartbeat
 from pamqp.common import FieldTable
 
 from gateway.breaker import Breaker
 from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, PublishUnavailable
+from gateway.publishers.topology import Part, declare, expect_write
+from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
 _HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _FRAME_END = b"\xce"
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _CHANNEL = 1
+_DECLARING_CHANNEL = 2  # a refused declaration ends the channel that it is on, and must not end publishes
 _HEARTBEAT = 10  # seconds
 _REACH_TIMEOUT = 3.0  # to reach the broker: a packet lost while it was away must not cost its return
 _OPEN_TIMEOUT = 10.0  # to log in and declare, for which a broker that starts takes its time
@@ -53,46 +57,6 @@ _frame_head = struct.Struct(">BHI")
 _header_head = struct.Struct(">BHIHHQH")
 _confirm = struct.Struct(">HHQB")
 _long = struct.Struct(">I")
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerUrl:
-    """The parts of ``amqp://user:password@host:port/vhost``."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    vhost: str
-    is_tls: bool
-
-    @classmethod
-    def parse(cls, url: str) -> BrokerUrl:
-        """The parts of ``url``, with the usual defaults.
-
-        Raises:
-            ValueError: it is no ``amqp://`` or ``amqps://`` address.
-        """
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:  # its text can be a part of the password: no cause, and no word of it
-            port = -1
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or port == -1:
-            raise ValueError("is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost")
-        is_tls = parts.scheme == "amqps"
-        return cls(
-            parts.hostname,
-            port or (5671 if is_tls else 5672),
-            unquote(parts.username or "guest"),
-            unquote(parts.password or "guest"),
-            unquote(parts.path[1:]) or "/",
-            is_tls,
-        )
-
-
-class BrokerRefusal(ConnectionError):
-    """The broker closed the channel or the connection and said why."""
 
 
 @dataclass(slots=True)
@@ -129,13 +93,25 @@ class PublishConnection(asyncio.Protocol):
     Args:
         timeout: seconds that a confirm may take.
         declare_every: seconds after which the topology is declared again.
+        server: host and port, for people.
+        tls: the files of a connection that is encrypted.
 
     Attributes:
+        warnings: what was found while declaring, for an operator.
         lost: done, with the cause, when the connection is no longer usable.
         blocked: why the broker takes no messages at the moment (an alarm); empty when it does.
     """
 
-    def __init__(self, timeout: float, declare_every: float = math.inf) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        declare_every: float = math.inf,
+        server: str = "the broker",
+        tls: TlsFiles = NO_FILES,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._server = server
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
@@ -150,6 +126,7 @@ class PublishConnection(asyncio.Protocol):
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
         self._topology: Sequence[base.Frame] = ()
+        self._is_declaring_channel_open = False
         self._declared_at = self._loop.time()
         self._declaring: asyncio.Task[None] | None = None
         self._is_flush_due = False
@@ -248,8 +225,13 @@ class PublishConnection(asyncio.Protocol):
             self._transport.close()
         self.fail(ConnectionError("closed"))
 
-    async def open(self, url: BrokerUrl, topology: Sequence[base.Frame]) -> None:
+    async def open(self, url: BrokerUrl, topology: Sequence[Part], targets: Sequence[str]) -> None:
         """Log in, open the channel, declare ``topology`` and switch confirms on.
+
+        Args:
+            url: with the user and the virtual host.
+            topology: what is declared, or found to be there.
+            targets: the exchanges that are published to.
 
         Raises:
             BrokerRefusal: the broker refuses one of these.
@@ -262,18 +244,37 @@ class PublishConnection(asyncio.Protocol):
             commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
         )
         self._frame_max = min(tune.frame_max or self._frame_max, self._frame_max)
-        self._write(frame.marshal(commands.Connection.TuneOk(1, self._frame_max, _HEARTBEAT), 0))
+        self._write(
+            frame.marshal(commands.Connection.TuneOk(_DECLARING_CHANNEL, self._frame_max, _HEARTBEAT), 0)
+        )
         await self.call(commands.Connection.Open(url.vhost), 0)
         await self.call(commands.Channel.Open())
-        self._topology = topology
-        await self._declare()
+        declaring = _Declaring(self)
+        declared = await declare(declaring, topology, url.user)
+        await expect_write(declaring, targets, url.user)
+        self._topology, self.warnings = declared.commands, declared.warnings
+        self._declared_at = self._loop.time()
         await self.call(commands.Confirm.Select())
         self._watch = self._loop.call_later(_WATCH_EVERY, self._look_after)
 
     async def _declare(self) -> None:
         self._declared_at = self._loop.time()
         for command in self._topology:
-            await self.call(command)
+            await self.declare(command)
+
+    async def declare(self, *written: base.Frame | bytes) -> Any:
+        """Write to the channel for declarations, which is opened when it is not, and wait for the last reply.
+
+        Raises:
+            BrokerRefusal: the broker closed that channel; publishes go on.
+        """
+        if not self._is_declaring_channel_open:
+            await self.call(commands.Channel.Open(), _DECLARING_CHANNEL)
+            self._is_declaring_channel_open = True
+        *before, command = written
+        for each in before:
+            self._write(each if isinstance(each, bytes) else frame.marshal(each, _DECLARING_CHANNEL))
+        return await self.call(cast("base.Frame", command), _DECLARING_CHANNEL)
 
     def _declare_again(self) -> None:
         """Somebody has removed a part of the topology, or may have: a message came back that it has a place for."""
@@ -283,8 +284,9 @@ class PublishConnection(asyncio.Protocol):
 
     def _on_declared(self, task: asyncio.Task[None]) -> None:
         self._declaring = None
-        if not task.cancelled():
-            task.exception()  # retrieved: the connection has ended with it
+        if not task.cancelled() and (error := task.exception()) and not self.lost.done():
+            # What was there is gone, or has changed: the next connection finds out what is to be done.
+            self.fail(error if isinstance(error, OSError) else ConnectionError(repr(error)))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -293,6 +295,8 @@ class PublishConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        if isinstance(exc, ssl.SSLError):
+            exc = ConnectionError(explain_tls(exc, self._server, self._tls))
         self.fail(exc if isinstance(exc, OSError) else ConnectionError("connection closed by the broker"))
 
     def pause_writing(self) -> None:
@@ -354,7 +358,7 @@ class PublishConnection(asyncio.Protocol):
 
     def _on_frame(self, data: bytes) -> None:
         try:
-            _, _, value = frame.unmarshal(data)
+            _, channel, value = frame.unmarshal(data)
         except (exceptions.UnmarshalingException, exceptions.AMQPError) as error:
             self.fail(ConnectionError(f"not RabbitMQ: {error}"))
             return
@@ -370,8 +374,13 @@ class PublishConnection(asyncio.Protocol):
                 self._declare_again()
             case header.ContentHeader():
                 self._on_returned(value.properties.message_id)
+            case commands.Channel.Close() if channel == _DECLARING_CHANNEL:
+                self._is_declaring_channel_open = False
+                self._write(frame.marshal(commands.Channel.CloseOk(), _DECLARING_CHANNEL))
+                if self._reply and not self._reply.done():
+                    self._reply.set_exception(_refusal(value))
             case commands.Connection.Close() | commands.Channel.Close():
-                refusal = BrokerRefusal(f"{value.reply_code} {value.reply_text}")
+                refusal = _refusal(value)
                 self._answer_close(value)
                 self.fail(refusal)
             case commands.Basic.Ack() | commands.Basic.Nack():
@@ -446,6 +455,27 @@ class PublishConnection(asyncio.Protocol):
             pending.refuse(f"connection lost before the confirm: {error}")
 
 
+class _Declaring:
+    """See :class:`gateway.publishers.topology.Channel`."""
+
+    def __init__(self, connection: PublishConnection) -> None:
+        self._connection = connection
+
+    async def call(self, command: base.Frame) -> Any:
+        return await self._connection.declare(command)
+
+    async def publish(self, exchange: str, properties: commands.Basic.Properties) -> None:
+        await self._connection.declare(
+            commands.Basic.Publish(exchange=exchange),
+            frame.marshal(header.ContentHeader(0, 0, properties), _DECLARING_CHANNEL),
+            commands.Basic.Qos(),
+        )
+
+
+def _refusal(close: commands.Connection.Close | commands.Channel.Close) -> BrokerRefusal:
+    return BrokerRefusal(f"{close.reply_code} {close.reply_text}", close.reply_code or 0)
+
+
 _CAPABILITIES: FieldTable = {
     "publisher_confirms": True,
     "basic.nack": True,
@@ -455,24 +485,35 @@ _CAPABILITIES: FieldTable = {
 
 
 async def connect(
-    url: str, topology: Sequence[base.Frame], timeout: float, declare_every: float = math.inf
+    url: str,
+    topology: Sequence[Part],
+    timeout: float,
+    declare_every: float = math.inf,
+    targets: Sequence[str] = (),
 ) -> PublishConnection:
     """Open a connection to the broker at ``url`` and declare ``topology``, and again every so many seconds.
 
     Raises:
-        OSError: the broker cannot be reached, or refuses (:class:`BrokerRefusal`).
+        OSError: the broker cannot be reached, or refuses (:class:`BrokerRefusal`), one of ``targets`` included.
     """
     parts = BrokerUrl.parse(url)
-    context = ssl.create_default_context() if parts.is_tls else None
+    context = parts.tls.context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
-    factory: Callable[[], PublishConnection] = lambda: PublishConnection(timeout, declare_every)  # noqa: E731 -- for mypy
-    async with _within(_REACH_TIMEOUT):
-        _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
+    factory: Callable[[], PublishConnection] = lambda: PublishConnection(  # noqa: E731 -- for mypy
+        timeout, declare_every, parts.server, parts.tls
+    )
+    try:
+        async with _within(_REACH_TIMEOUT):
+            _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
+    except ssl.SSLError as error:
+        raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
     try:
         async with _within(_OPEN_TIMEOUT):
-            await connection.open(parts, topology)
-    except BaseException:
+            await connection.open(parts, topology, targets)
+    except BaseException as error:
         connection.fail(ConnectionError("could not be opened"))
+        if parts.is_tls and isinstance(error, ConnectionError) and not isinstance(error, BrokerRefusal):
+            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
         raise
     return connection
 

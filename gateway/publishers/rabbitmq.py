@@ -15,7 +15,7 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 import structlog
-from pamqp import base, commands
+from pamqp import commands
 from pamqp.common import FieldTable
 
 from gateway.link import Link
@@ -27,58 +27,88 @@ from gateway.publishers import (
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp import BrokerRefusal, PublishConnection, connect
+from gateway.publishers.amqp import PublishConnection, connect
+from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
 
 _SEGMENT_SIZE = 64 * 1024**2
 """Bytes. A stream forgets whole files; those of the usual 500 MB would keep a quiet gateway's events for years."""
 
-_RETENTION_ARGUMENTS = ("x-max-age", "x-max-length-bytes")
 _DECLARE_EVERY = 5.0  # seconds
 
 log = structlog.get_logger()
 
 
-def topology(exchange: str) -> list[base.Frame]:
-    """What is declared: the topic exchange, and the quorum queues for what is unrouted or quarantined."""
+def topology(exchange: str, *, is_archiving: bool = False) -> list[Part]:
+    """Return what is declared: the topic exchange, and the quorum queues for what is unrouted or quarantined."""
     unrouted, quarantine = exchange + UNROUTED_SUFFIX, exchange + QUARANTINE_SUFFIX
     quorum: FieldTable = {"x-queue-type": "quorum"}
-    alternate: FieldTable = {"alternate-exchange": unrouted}
+    returned = "without it such events are returned by the broker, and wait in the spool"
+
+    def breaks_events(settings: Settings) -> str:
+        if is_archiving and settings.get("alternate-exchange") != unrouted:
+            # The archive takes every event, so none would be returned that no queue gets.
+            return "has no alternate exchange, so that an event without a queue would be in the archive alone"
+        return breaks_routing("topic")(settings)
+
     return [
-        commands.Exchange.Declare(exchange=unrouted, exchange_type="fanout", durable=True),
-        commands.Queue.Declare(queue=unrouted, durable=True, arguments=quorum),
-        commands.Queue.Bind(queue=unrouted, exchange=unrouted, routing_key=""),
-        commands.Exchange.Declare(
-            exchange=exchange, exchange_type="topic", durable=True, arguments=alternate
+        Part(
+            commands.Exchange.Declare(exchange=unrouted, exchange_type="fanout", durable=True),
+            breaks_routing("fanout"),
         ),
-        commands.Exchange.Declare(exchange=quarantine, exchange_type="topic", durable=True),
-        commands.Queue.Declare(queue=quarantine, durable=True, arguments=quorum),
-        commands.Queue.Bind(queue=quarantine, exchange=quarantine, routing_key="#"),
+        Part(commands.Queue.Declare(queue=unrouted, durable=True, arguments={**quorum}), loses_events),
+        Part(commands.Queue.Bind(queue=unrouted, exchange=unrouted, routing_key=""), without=returned),
+        Part(
+            commands.Exchange.Declare(
+                exchange=exchange,
+                exchange_type="topic",
+                durable=True,
+                arguments={"alternate-exchange": unrouted},
+            ),
+            breaks_events,
+        ),
+        Part(
+            commands.Exchange.Declare(exchange=quarantine, exchange_type="topic", durable=True),
+            breaks_routing("topic"),
+        ),
+        Part(commands.Queue.Declare(queue=quarantine, durable=True, arguments={**quorum}), loses_events),
+        Part(commands.Queue.Bind(queue=quarantine, exchange=quarantine, routing_key="#"), without=returned),
     ]
 
 
-def archive_topology(exchange: str, retention: Retention | None) -> list[base.Frame]:
-    """What is declared besides: the fanout exchange in front, and the stream; without ``retention`` as it is."""
+def archive_topology(exchange: str, retention: Retention) -> list[Part]:
+    """Return what is declared besides: the fanout exchange in front of the topic exchange, and the stream."""
     archive = exchange + ARCHIVE_SUFFIX
-    stream = (
-        commands.Queue.Declare(queue=archive, passive=True)
-        if retention is None
-        else commands.Queue.Declare(
-            queue=archive,
-            durable=True,
-            arguments={
-                "x-queue-type": "stream",
-                "x-max-age": f"{math.ceil(retention.max_age)}s",
-                "x-max-length-bytes": retention.max_size,
-                "x-stream-max-segment-size-bytes": _SEGMENT_SIZE,
-            },
-        )
-    )
     return [
-        stream,
-        commands.Exchange.Declare(exchange=archive, exchange_type="fanout", durable=True),
-        commands.Queue.Bind(queue=archive, exchange=archive, routing_key=""),
-        commands.Exchange.Bind(destination=exchange, source=archive, routing_key=""),
+        Part(
+            commands.Queue.Declare(
+                queue=archive,
+                durable=True,
+                arguments={
+                    "x-queue-type": "stream",
+                    "x-max-age": f"{math.ceil(retention.max_age)}s",
+                    "x-max-length-bytes": retention.max_size,
+                    "x-stream-max-segment-size-bytes": _SEGMENT_SIZE,
+                },
+            ),
+            _is_no_stream,
+        ),
+        Part(
+            commands.Exchange.Declare(exchange=archive, exchange_type="fanout", durable=True),
+            breaks_routing("fanout"),
+        ),
+        Part(
+            commands.Queue.Bind(queue=archive, exchange=archive, routing_key=""),
+            without="without it no event is archived",
+        ),
+        Part(
+            commands.Exchange.Bind(destination=exchange, source=archive, routing_key=""),
+            without="without it events go to the archive alone, and to no worker",
+        ),
     ]
+
+
+def _is_no_stream(settings: Settings) -> str:
+    return "" if settings.get("x-queue-type") == "stream" else "is no stream"
 
 
 class RabbitPublisher:
@@ -101,6 +131,7 @@ class RabbitPublisher:
         self._timeout = timeout
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
+        self._said: set[str] = set()
         self._link: Link[PublishConnection] = Link("rabbitmq", self._connect)
 
     @property
@@ -143,33 +174,27 @@ class RabbitPublisher:
         return self._link.current.publish(message)
 
     async def _connect(self) -> PublishConnection:
-        declared = topology(self._exchange)
-        if self._archive is None:
-            return await connect(self._url, declared, self._timeout)
-        try:
-            return await self._connect_archiving(declared, self._archive)
-        except BrokerRefusal as refusal:
-            if not _is_other_retention(str(refusal)):
-                raise
-            log.warning(
-                "the archive keeps its retention",
-                cause=str(refusal),
-                advice="a stream keeps what it was made with: set a policy for it, or delete it with its events",
-            )
-            return await self._connect_archiving(declared, None)
+        parts = topology(self._exchange, is_archiving=self._archive is not None)
+        targets = [self._exchange, self._exchange + QUARANTINE_SUFFIX]
+        declare_every = math.inf
+        if self._archive:
+            parts += archive_topology(self._exchange, self._archive)
+            targets[0] += ARCHIVE_SUFFIX
+            # Any of it may be taken away unnoticed: what is in the archive is not returned, whatever else it misses.
+            declare_every = _DECLARE_EVERY
+        connection = await connect(self._url, parts, self._timeout, declare_every, targets)
+        for warning in connection.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                self._tell(warning)
+        return connection
 
-    async def _connect_archiving(
-        self, declared: list[base.Frame], retention: Retention | None
-    ) -> PublishConnection:
-        # Any of this may be taken away unnoticed: what is in the archive is not returned, whatever else it misses.
-        declared = [*declared, *archive_topology(self._exchange, retention)]
-        return await connect(self._url, declared, self._timeout, declare_every=_DECLARE_EVERY)
-
-
-def _is_other_retention(refusal: str) -> bool:
-    """Whether there is a stream already, made to keep events longer or shorter; or something else of that name."""
-    is_retention = any(f"inequivalent arg '{name}'" in refusal for name in _RETENTION_ARGUMENTS)
-    return is_retention and "current is none" not in refusal
+    def _tell(self, warning: str) -> None:
+        if warning.startswith(f"queue {self._exchange + ARCHIVE_SUFFIX!r}"):
+            advice = "a stream keeps what it was made with: set a policy for it, or delete it with its events"
+            log.warning("the archive keeps its retention", cause=warning, advice=advice)
+        else:
+            log.warning("broker differs from what is declared", server="rabbitmq", cause=warning)
 
 
 async def _fail(cause: str) -> None:

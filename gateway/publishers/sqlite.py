@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
 
-from gateway.embedded import Database
+from gateway.embedded import Database, SteadyClock
 from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable, Retention
 from gateway.topics import matches
 
@@ -29,9 +29,7 @@ class SqlitePublisher:
         clock: Unix seconds.
     """
 
-    trouble = ""
     was_ready = True
-    is_accepting = True
     unconfirmed = 0
     spooled = corrupt = 0
 
@@ -46,6 +44,17 @@ class SqlitePublisher:
         self._exchange = exchange
         self._archive = archive
         self._clock = clock
+        self._steady = SteadyClock(clock)
+
+    @property
+    def trouble(self) -> str:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._database.trouble
+
+    @property
+    def is_accepting(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`."""
+        return not self._database.trouble
 
     async def start(self) -> None:
         """See :class:`gateway.publishers.Publisher`."""
@@ -72,15 +81,16 @@ class SqlitePublisher:
             self.unconfirmed -= 1
 
     def _route(self, connection: sqlite3.Connection, message: Message) -> None:
-        now = self._clock()
+        self._database.expect_in_place()
+        now = self._steady.now(connection, compares=True)
         connection.execute("DELETE FROM queues WHERE expires_at < ?", (now,))
         bindings = connection.execute(
             "SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,)
         )
         queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
-        enqueue(connection, queues or {self._exchange + UNROUTED_SUFFIX}, message, now)
+        enqueue(connection, queues or {self._exchange + UNROUTED_SUFFIX}, message, self._steady.kept)
         if self._archive and message.exchange == self._exchange:
-            _keep(connection, message, now, self._archive)
+            _keep(connection, message, self._clock(), self._archive)  # looked for by the time of day
 
 
 def enqueue(connection: sqlite3.Connection, queues: Iterable[str], message: Message, now: float) -> None:

@@ -69,7 +69,7 @@ def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
         return open_log(Database(config.data_dir))
     from gateway.replay.rabbitmq import open_stream  # noqa: PLC0415
 
-    return open_stream(config.rabbitmq.url, exchange + ARCHIVE_SUFFIX)
+    return open_stream(config.rabbitmq.address, exchange + ARCHIVE_SUFFIX)
 
 
 class Replay:

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from gateway.publishers import ROUTING_KEY_HEADER, Message, PublishUnavailable
 from gateway.publishers.amqp import PublishConnection, connect
 from gateway.replay import Archived, NotThere
+from gateway.transport.amqp_client import open_amqp
 
 _CLOCKS_DIFFER = 300.0  # seconds, by which that of the broker may be behind those of the gateways
 _PREFETCH = 200
@@ -93,7 +93,7 @@ class ArchiveStream:
                 await channel.get_queue(queue)
         except ChannelNotFoundEntity:
             raise NotThere(f"there is no queue {queue!r}; its worker makes it") from None
-        self._publishing = await connect(self._url, [], _PATIENCE)
+        self._publishing = await connect(self._url, [], _PATIENCE, targets=[""])
 
     async def deliver(self, queue: str, message: Message) -> None:
         """See :class:`gateway.replay.Archive`; through the default exchange, whose routing key is the queue."""
@@ -165,7 +165,7 @@ def _read(message: AbstractIncomingMessage) -> Message:
 async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
     """See :func:`gateway.replay.open_archive`."""
     try:
-        async with await aio_pika.connect(url) as connection:
+        async with await open_amqp(url) as connection:
             try:
                 async with connection.channel() as channel:
                     await channel.get_queue(stream)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from gateway.embedded import Database
+from gateway.embedded import Database, SteadyClock
 from gateway.publishers import Message
 from gateway.publishers.sqlite import enqueue
 from gateway.replay import Archived, NotThere
@@ -24,6 +24,7 @@ class ArchiveLog:
     def __init__(self, database: Database) -> None:
         self.last = 0
         self._database = database
+        self._clock = SteadyClock(time.time)
 
     async def read(self, since: float) -> AsyncGenerator[Archived, None]:
         """See :class:`gateway.replay.Archive`."""
@@ -64,7 +65,11 @@ class ArchiveLog:
 
     def deliver(self, queue: str, message: Message) -> asyncio.Future[None]:
         """See :class:`gateway.replay.Archive`."""
-        return self._database.run(lambda connection: enqueue(connection, [queue], message, time.time()))
+        return self._database.run(
+            lambda connection: enqueue(
+                connection, [queue], message, self._clock.now(connection, compares=True)
+            )
+        )
 
 
 @asynccontextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from gateway.transport.private_files import private_opener
+
 _PIECE = 1024**2
 
 
@@ -41,8 +43,7 @@ class Reserve:
         return True
 
     def _write(self) -> None:
-        with self._path.open("wb") as file:
-            for start in range(0, self._size, _PIECE):
-                file.write(bytes(min(_PIECE, self._size - start)))
+        with open(self._path, "wb", opener=private_opener) as file:
+            file.writelines(bytes(min(_PIECE, self._size - start)) for start in range(0, self._size, _PIECE))
             file.flush()
             os.fsync(file.fileno())

@@ -38,7 +38,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 def mark_as_damaged(path: Path) -> None:
     """Remember for the next start that the file at ``path`` is damaged, however sound it looks then."""
     with suppress(OSError):  # on a full disk; then the next start finds out by itself
-        path.with_suffix(".damaged").touch()
+        path.with_suffix(".damaged").touch(mode=0o600)
 
 
 def mend(path: Path) -> None:

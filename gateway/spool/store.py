@@ -19,6 +19,7 @@ from gateway.spool.reserve import Reserve
 from gateway.spool.rows import COLUMNS, OVERHEAD, SCHEMA, CorruptRow, SpooledMessage, decode, encode
 from gateway.spool.salvage import is_damage, mark_as_damaged, mend
 from gateway.sqlite import SqliteFile, open_file
+from gateway.transport.private_files import make_private_folder
 
 _READ_AT_ONCE = 4 * 1024**2  # bytes
 _LEFT_ALONE_FOR = 3.0  # seconds after an error of the disk
@@ -76,7 +77,7 @@ class Spool:
             SpoolInUse: another process owns it.
             OSError: it cannot be opened.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.path.parent)
         await self._owner.take()
         try:
             await asyncio.to_thread(mend, self.path)
@@ -120,6 +121,7 @@ class Spool:
         numbers: list[int] = []
 
         def insert(connection: sqlite3.Connection) -> None:
+            self._file.expect_in_place()
             cursor = connection.execute("INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row)
             numbers.append(cast("int", cursor.lastrowid))
             if late is not None:  # here, so that no reader sees it before it is held back

@@ -27,7 +27,7 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
         return SqliteQueue(
             database or Database(config.data_dir), rabbitmq.exchange, worker, config.dedupe.lease
         )
-    return RabbitQueue(rabbitmq.url, rabbitmq.exchange, worker)
+    return RabbitQueue(rabbitmq.address, rabbitmq.exchange, worker)
 
 
 def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Guard | None:
@@ -39,7 +39,10 @@ def open_guard(config: Config, worker: Worker, database: Database | None = None)
     if config.redis.url == EMBEDDED:
         store = SqliteStore(database or Database(config.data_dir), lease, retention)
     else:
-        store = RedisStore(config.redis.url, lease, retention, config.redis.timeout)
+        needs_scripts = bool(worker.ordered_by or worker.limit)
+        store = RedisStore(
+            config.redis.address, lease, retention, config.redis.timeout, needs_scripts=needs_scripts
+        )
     return Guard(store, worker.queue, lease, worker.guard)
 
 

@@ -6,11 +6,11 @@ import asyncio
 import inspect
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from contextvars import copy_context
-from typing import TYPE_CHECKING, cast
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
@@ -22,7 +22,7 @@ from gateway.worker.guard import Guard, Hold
 from gateway.worker.outcome import Outcome, Verdicts, name_of
 from gateway.worker.queue import Delivery
 from gateway.worker.report import Report
-from gateway.worker.worker import Handler, Worker
+from gateway.worker.worker import Handler, Worker, is_coroutine_function
 
 if TYPE_CHECKING:
     from gateway.tracing.spans import Spans
@@ -34,6 +34,11 @@ _LONGEST_WAIT = 60.0
 """Seconds that an event which is over the limit waits here for its moment; beyond, it goes back into a queue."""
 
 _UNTOLD_MOST = 1000
+
+T = TypeVar("T")
+
+_is_handling: ContextVar[bool] = ContextVar("is_handling", default=False)
+"""Whether a handler runs, or what it began."""
 
 log = structlog.get_logger()
 
@@ -153,19 +158,21 @@ class Attempts:
 
     async def _handle(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
         try:
-            await self._call(handler, event)
+            failure = await self._call(handler, event)
         except asyncio.CancelledError as error:
             if not asyncio.current_task().cancelling():  # type: ignore[union-attr] # the handler's own affair
                 self._let_go(hold)
                 return self.fail(delivery, error)
-            if inspect.iscoroutinefunction(handler):
+            if is_coroutine_function(handler):
                 self._let_go(hold)
             else:
                 self.abandoned += 1  # its thread goes on: the event is held for the rest of the lease
             return Outcome("handed_back")
-        except Exception as error:  # noqa: BLE001 -- whatever a handler raises is a failure of that event alone
+        except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone
+            failure = error.__cause__ if isinstance(error, TaskExited) else error
+        if failure is not None:
             self._let_go(hold)
-            return self.fail(delivery, error)
+            return self.fail(delivery, failure)
         self._breaker.note_success()
         if self._guard and hold:
             self._guard.finish(hold)
@@ -178,7 +185,7 @@ class Attempts:
             return None
         try:
             value = (by(event) or "") if by else ""
-        except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
+        except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return self.fail(delivery, error)
         longest_wait = 0.0 if by else _LONGEST_WAIT  # those of one value must not keep the places of others
         wait = await guard.reserve(limit, value, longest_wait)
@@ -193,21 +200,67 @@ class Attempts:
                     return Outcome("handed_back")
         return None
 
-    async def _call(self, handler: Handler, event: Event) -> None:
+    async def _call(self, handler: Handler, event: Event) -> BaseException | None:
+        """Run the handler; return what it raised in a thread, and raise what it raised on the event loop."""
         if event.attempts == 1 and event.receivedat and not event.replayed:
             self._report.lags.observe(max(self._clock() - event.receivedat.timestamp(), 0.0))
         started_at = time.perf_counter()
+        _is_handling.set(True)
         try:
-            if inspect.iscoroutinefunction(handler):
+            if is_coroutine_function(handler):
                 async with asyncio.timeout(self._worker.timeout):
                     await cast("Callable[[Event], Awaitable[None]]", handler)(event)
-            else:
-                await asyncio.get_running_loop().run_in_executor(
-                    self._threads, copy_context().run, handler, event
-                )
+                return None
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, copy_context().run, _call_in_thread, handler, event
+            )
         finally:
             self._report.durations.observe(time.perf_counter() - started_at)
 
     def _let_go(self, hold: Hold | None) -> None:
         if self._guard and hold:
             self._guard.let_go(hold)
+
+
+def _call_in_thread(handler: Handler, event: Event) -> BaseException | None:
+    """Run the handler; return what it raised, since a future takes no StopIteration and would never be done."""
+    try:
+        result: object = handler(event)
+    except BaseException as error:  # noqa: BLE001 -- as on the event loop
+        return error
+    if inspect.iscoroutine(result):
+        result.close()
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        return TypeError(
+            f"the handler returned a {type(result).__name__}, which nobody runs; declare it with async def"
+        )
+    return None
+
+
+class TaskExited(Exception):
+    """A task that a handler began raised SystemExit or KeyboardInterrupt, which is the cause of this."""
+
+
+@contextmanager
+def contained_tasks() -> Iterator[None]:
+    """Let no task that a handler begins end the process: asyncio passes SystemExit of a task on to its whole loop."""
+    loop = asyncio.get_running_loop()
+    before = loop.get_task_factory()
+
+    def make(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        if _is_handling.get():
+            coro = _contain(coro)
+        return before(loop, coro, **options) if before else asyncio.Task(coro, loop=loop, **options)
+
+    loop.set_task_factory(make)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)
+
+
+async def _contain(coro: Awaitable[T]) -> T:
+    try:
+        return await coro
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise TaskExited(f"a task of the handler raised {type(error).__name__}") from error

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import aio_pika
+import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed
+from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel as UnderlayChannel
 from aiormq.abc import DeliveredMessage
 from pamqp import commands
@@ -23,7 +24,19 @@ from pamqp.common import FieldTable
 
 from gateway.link import Link
 from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
+from gateway.publishers.topology import (
+    Part,
+    Settings,
+    Unusable,
+    breaks_routing,
+    declare,
+    expect_write,
+    loses_events,
+)
 from gateway.redelivery import RETURNS_HEADER, copy_of, returns_of
+from gateway.transport.amqp_client import DeclaringChannel, open_amqp
+from gateway.transport.amqp_errors import PRECONDITION_FAILED
+from gateway.transport.amqp_url import BrokerUrl
 from gateway.worker.ladder import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
@@ -39,10 +52,13 @@ from gateway.worker.worker import Worker
 _CONNECT_WITHIN = 10.0
 _CONFIRM_WITHIN = 10.0
 _CLOSE_WITHIN = 3.0
-_HEARTBEAT = 10
 _QUORUM: FieldTable = {"x-queue-type": "quorum"}
 _SAFELY: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 """Of a queue that hands its messages on to another: it lets go of one when the other has it."""
+
+_OTHER_PATTERNS = "keeps other patterns"
+
+log = structlog.get_logger()
 
 
 class _Session:
@@ -97,6 +113,7 @@ class RabbitQueue:
         self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
         self._link: Link[_Session] = Link("rabbitmq", self._connect)
         self._is_paused = False
+        self._said: set[str] = set()
 
     async def check(self) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
@@ -197,7 +214,7 @@ class RabbitQueue:
         return session
 
     async def _open(self) -> _Session:
-        """A connection on which everything is declared.
+        """Return a connection on which everything is declared.
 
         Raises:
             OSError: there is none.
@@ -205,14 +222,14 @@ class RabbitQueue:
         """
         with _os_errors():
             async with asyncio.timeout(_CONNECT_WITHIN):
-                connection = await aio_pika.connect(self._url, heartbeat=_HEARTBEAT)
+                connection = await open_amqp(self._url)
                 try:
                     incoming = await connection.channel(publisher_confirms=False)
                     outgoing = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    await self._declare(incoming)
+                    await self._declare(DeclaringChannel(connection))
                 except BaseException as error:
                     await connection.close()
-                    if isinstance(error, ChannelPreconditionFailed):
+                    if isinstance(error, Unusable) and error.code == PRECONDITION_FAILED:
                         raise DeclarationChanged(self._explain(str(error))) from None
                     raise
         session = _Session(connection, incoming, outgoing)
@@ -220,37 +237,101 @@ class RabbitQueue:
             closing.close_callbacks.add(lambda _, cause: session.fail(cause))
         return session
 
-    async def _declare(self, channel: AbstractChannel) -> None:
-        queue = self._worker.queue
-        exchange = await channel.declare_exchange(
-            self._exchange,
-            aio_pika.ExchangeType.TOPIC,
-            durable=True,
-            arguments={"alternate-exchange": self._exchange + UNROUTED_SUFFIX},
-        )
-        # No client can ask for the bindings of a queue. This exchange routes nothing: the broker compares the one
-        # argument that it compares, and so keeps the patterns that the queue was declared with.
-        await channel.declare_exchange(
-            f"{queue}.events",
-            aio_pika.ExchangeType.FANOUT,
-            durable=True,
-            internal=True,
-            arguments={"alternate-exchange": " ".join(sorted(self._worker.events))},
-        )
-        await channel.declare_queue(queue + DEAD_SUFFIX, durable=True, arguments={**_QUORUM})
+    async def _declare(self, channel: DeclaringChannel) -> None:
+        user = BrokerUrl.parse(self._url).user
+        declared = await declare(channel, self._topology(), user)
+        await expect_write(
+            channel, [""], user
+        )  # by which events are tried again, or go to the dead-letter queue
+        await channel.close()
+        for warning in declared.warnings:
+            if warning not in self._said:
+                self._said.add(warning)
+                log.warning("broker differs from what is declared", server="rabbitmq", cause=warning)
+
+    def _topology(self) -> list[Part]:
+        queue, exchange = self._worker.queue, self._exchange
         settings: FieldTable = {**_QUORUM, **_SAFELY, **_to(queue + DEAD_SUFFIX)}
         if self._worker.ordered_by:
             settings["x-single-active-consumer"] = True
-        main = await channel.declare_queue(queue, durable=True, arguments=settings)
-        for seconds, rung in self._rungs.items():
-            delayed = {**_QUORUM, **_SAFELY, **_to(queue), "x-message-ttl": round(seconds * 1000)}
-            await channel.declare_queue(rung, durable=True, arguments=delayed)
-        for pattern in self._worker.events:
-            await main.bind(exchange, pattern)
+        delays = [
+            Part(
+                commands.Queue.Declare(
+                    queue=rung,
+                    durable=True,
+                    arguments={
+                        **_QUORUM,
+                        **_SAFELY,
+                        **_to(queue),
+                        "x-message-ttl": round(seconds * 1000),
+                    },
+                ),
+                self._breaks_a_delay,
+            )
+            for seconds, rung in self._rungs.items()
+        ]
+        bindings = [
+            Part(commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=pattern))
+            for pattern in self._worker.events
+        ]
+        return [
+            Part(
+                commands.Exchange.Declare(
+                    exchange=exchange,
+                    exchange_type="topic",
+                    durable=True,
+                    arguments={"alternate-exchange": exchange + UNROUTED_SUFFIX},
+                ),
+                breaks_routing("topic"),
+            ),
+            # No client can ask for the bindings of a queue. This exchange routes nothing: the broker compares the one
+            # argument that it compares, and so keeps the patterns that the queue was declared with.
+            Part(
+                commands.Exchange.Declare(
+                    exchange=f"{queue}.events",
+                    exchange_type="fanout",
+                    durable=True,
+                    internal=True,
+                    arguments={"alternate-exchange": " ".join(sorted(self._worker.events))},
+                ),
+                self._breaks_the_patterns,
+                "a change of the worker's events will not be noticed",
+            ),
+            Part(
+                commands.Queue.Declare(queue=queue + DEAD_SUFFIX, durable=True, arguments={**_QUORUM}),
+                loses_events,
+            ),
+            Part(
+                commands.Queue.Declare(queue=queue, durable=True, arguments=settings), self._breaks_handling
+            ),
+            *delays,
+            *bindings,
+        ]
+
+    def _breaks_the_patterns(self, settings: Settings) -> str:
+        patterns = " ".join(sorted(self._worker.events))
+        return "" if settings.get("alternate-exchange") == patterns else _OTHER_PATTERNS
+
+    def _breaks_handling(self, settings: Settings) -> str:
+        if settings.get("x-queue-type") != "quorum":
+            return (
+                "does not count deliveries, so that an event which ends its worker would come back for ever"
+            )
+        if self._worker.ordered_by and not settings.get("x-single-active-consumer"):
+            return "has several consumers at a time, so that events are not handled in their order"
+        return loses_events(settings)
+
+    def _breaks_a_delay(self, settings: Settings) -> str:
+        if settings.get("x-message-ttl") is None or settings.get("x-expires") is not None:
+            return "never gives an event back"
+        target = settings.get("x-dead-letter-exchange"), settings.get("x-dead-letter-routing-key")
+        if target != ("", self._worker.queue):
+            return f"does not give an event back to {self._worker.queue}"
+        return loses_events(settings)
 
     def _explain(self, refusal: str) -> str:
         queue = self._worker.queue
-        if f"'{queue}.events'" in refusal:
+        if _OTHER_PATTERNS in refusal:
             return (
                 f"queue {queue} was declared for other events than {', '.join(self._worker.events)}; nothing was "
                 f"changed. Unbind from it what it shall not get any more, delete the exchange {queue}.events and start "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.worker.attempts import Attempts
+from gateway.worker.attempts import Attempts, contained_tasks
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
 from gateway.worker.guard import Guard, Hold
@@ -97,7 +97,8 @@ class Runner:
         try:
             await self._queue.start()
             try:
-                await self._work()
+                with contained_tasks():
+                    await self._work()
             finally:
                 await self._queue.stop()
         finally:
@@ -176,7 +177,7 @@ class Runner:
             return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
         try:
             subject = ordered_by(event)
-        except Exception as error:  # noqa: BLE001 -- it is the user's, as the handler is
+        except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return await self._settle(delivery, self._attempts.fail(delivery, error))
         hold = guard.hold_of(event.source, event.key, delivery.replay, subject)
         async with self._lanes.turn(subject):

@@ -57,6 +57,7 @@ class SqliteQueue:
         )
         self._dead = SqliteConsumer(database, worker.queue + DEAD_SUFFIX)
         self._held: set[Row] = set()
+        self._failure = ""
         self._extending: asyncio.Task[None] | None = None
 
     async def check(self) -> None:
@@ -95,8 +96,11 @@ class SqliteQueue:
         try:
             rows = await self._consumer.receive(limit)
         except sqlite3.Error as error:
-            log.warning("cannot receive", cause=str(error))
+            if str(error) != self._failure:  # said once, not at every poll
+                log.warning("cannot receive", cause=str(error))
+            self._failure = str(error)
             return []
+        self._failure = ""
         self._held.update(rows)
         return rows
 

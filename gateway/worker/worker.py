@@ -107,13 +107,15 @@ class Worker:
         specific one wins: most literal words, then fewest ``#``.
 
         Raises:
-            ValueError: no pattern, one that is none, one that has a handler, or a timeout for a thread.
+            ValueError: no pattern, one that is none, one that has a handler, a timeout for a thread, or a generator.
         """
         if not patterns:
             raise ValueError("a handler needs a pattern, such as stripe.invoice.*")
 
         def register(handler: H) -> H:
-            if self.timeout is not None and not inspect.iscoroutinefunction(handler):
+            if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+                raise ValueError("a handler with yield in it would never run; return instead")
+            if self.timeout is not None and not is_coroutine_function(handler):
                 raise ValueError("a worker with a timeout takes coroutines alone; nothing can stop a thread")
             for pattern in map(_check_pattern, patterns):
                 if pattern in self._handlers:
@@ -142,6 +144,12 @@ class Worker:
             pattern = next((pattern for pattern in self.handled if matches(pattern, routing_key)), None)
             self._found[routing_key] = self._handlers[pattern] if pattern is not None else None
         return self._found[routing_key]
+
+
+def is_coroutine_function(handler: Handler) -> bool:
+    """Return whether calling ``handler``, a function or an object, makes a coroutine."""
+    call = getattr(handler, "__call__", None)  # noqa: B004 -- of an object it is the method that matters
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
 
 
 def _specificity(pattern: str) -> tuple[int, int, list[int]]:

@@ -311,7 +311,58 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ("redis:\n  url: redis://h:70000\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
         ("redis:\n  url: redis://h:0/1\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
         ("redis:\n  url: redis://h/zero\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
-        ("redis:\n  url: redis://h/0?socket_timeout=x\n" + GITHUB, f"config.yaml:2: redis.url: {REDIS}"),
+        (
+            "redis:\n  url: redis://h/0?socket_timeout=5\n" + GITHUB,
+            (
+                "config.yaml:2: redis.url: has the parameter socket_timeout, which is not supported; there are "
+                "ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs, ssl_check_hostname, db"
+            ),
+        ),
+        (
+            "redis:\n  url: rediss://h/0?ssl_cert_reqs=none\n" + GITHUB,
+            (
+                "config.yaml:2: redis.url: has ssl_cert_reqs other than required; a certificate is always verified, with "
+                "its name, by the authority that ssl_ca_certs names"
+            ),
+        ),
+        (
+            "rabbitmq:\n  url: amqps://h/?heartbeat=60\n" + GITHUB,
+            (
+                "config.yaml:2: rabbitmq.url: has the parameter heartbeat, which is not supported; there are cacertfile, "
+                "cafile, certfile, keyfile, verify"
+            ),
+        ),
+        (
+            "rabbitmq:\n  url: amqps://h/?verify=verify_none\n" + GITHUB,
+            (
+                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, by the "
+                "authority that cacertfile names"
+            ),
+        ),
+        (
+            "rabbitmq:\n  url: amqp://h/?cafile=ca.pem\n" + GITHUB,
+            "config.yaml:2: rabbitmq.url: has parameters of TLS, and is not encrypted; write amqps://",
+        ),
+        (
+            "rabbitmq:\n  url: amqps://h/?cafile=/no/ca.pem\n" + GITHUB,
+            "config.yaml:2: rabbitmq.url: ca: /no/ca.pem cannot be read: No such file or directory",
+        ),
+        (
+            "rabbitmq:\n  url: amqp://h\n  tls: {ca: ca.pem}\n" + GITHUB,
+            "config.yaml:3: rabbitmq.tls: is of an encrypted connection; write rabbitmq.url as amqps://",
+        ),
+        (
+            "redis:\n  tls: {ca: ca.pem}\n" + GITHUB,
+            "config.yaml:2: redis.tls: is of an encrypted connection; write redis.url as rediss://",
+        ),
+        (
+            "redis:\n  url: rediss://h\n  tls:\n    cert: /no/cert.pem\n" + GITHUB,
+            "config.yaml:4: redis.tls.cert: /no/cert.pem cannot be read: No such file or directory",
+        ),
+        (
+            "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
+            "config.yaml:4: redis.tls.key: is the key of no certificate; name that as well, in cert",
+        ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
         # verification

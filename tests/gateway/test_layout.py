@@ -58,8 +58,7 @@ def test_providers_are_pure(path: Path) -> None:
 def test_implementations_are_chosen_in_one_place(path: Path) -> None:
     """The composition roots know which store and which broker it is; everybody else knows the port alone.
 
-    An implementation may use its own parts, and the parts of a sibling; the configuration reads addresses as
-    the publisher does, the reader of the embedded queue makes queues as its writer does, a replay delivers to one
+    An implementation may use its own parts, and the parts of a sibling; the reader of the embedded queue makes queues as its writer does, a replay delivers to one
     queue as the publishers do, and a worker's store is one of claims with more to it.
     """
     permitted = {
@@ -73,7 +72,6 @@ def test_implementations_are_chosen_in_one_place(path: Path) -> None:
         Path("gateway/worker/store/sqlite.py"): {"gateway.claims.sqlite"},
         Path("gateway/claims/redis.py"): {"gateway.claims.resp"},
         Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
-        Path("gateway/config/models.py"): {"gateway.publishers.amqp"},
         Path("gateway/consumers/sqlite.py"): {"gateway.publishers.sqlite"},
         Path("gateway/replay/rabbitmq.py"): {"gateway.publishers.amqp"},
         Path("gateway/replay/sqlite.py"): {"gateway.publishers.sqlite"},

@@ -13,7 +13,8 @@ from pamqp import body as amqp_body
 from pamqp import commands, frame, header, heartbeat
 
 from gateway.publishers import ConfirmOverdue, Message, PublishUnavailable
-from gateway.publishers.amqp import BrokerUrl, PublishConnection
+from gateway.publishers.amqp import PublishConnection
+from gateway.transport.amqp_url import BrokerUrl
 from support.waiting import wait_until_async
 
 SETTLED = "confirmed"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, cast
+from typing import cast
 
 import hiredis
 
 from gateway.claims import DONE
 from gateway.claims.redis import _RELEASE
-from gateway.claims.resp import RedisConnection
+from gateway.claims.resp import _SCRIPT, RedisConnection
+from gateway.transport.redis_url import RedisUrl
 
 _LATENCY = 0.001  # seconds
 
@@ -49,9 +50,7 @@ class FakeRedis:
         self._clock = clock
         self._transports: list[_Transport] = []
 
-    async def open(
-        self, loop: asyncio.AbstractEventLoop, options: Mapping[str, Any], timeout: float
-    ) -> RedisConnection:
+    async def open(self, loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
         """A connection that has nothing fake but its transport."""
         if self.is_away:
             raise ConnectionRefusedError("refused")
@@ -90,6 +89,11 @@ class FakeRedis:
             case [b"EVAL", script, b"1", key, holder]:
                 assert script == _RELEASE.encode()
                 return self._delete(key) if self.get(key) == holder else b":0\r\n"
+            case [b"EVAL", script, b"1", _]:
+                assert script == _SCRIPT.encode()
+                return b"$-1\r\n"
+            case [b"GET", key]:
+                return _bulk(self.get(key))
             case [b"DEL", key]:
                 return self._delete(key)
             case _:
@@ -103,12 +107,16 @@ class FakeRedis:
             self.put(key, value, duration / 1000 if unit == b"PX" else duration)
         if b"GET" not in options:
             return b"+OK\r\n"
-        return b"$-1\r\n" if found is None else b"$%d\r\n%b\r\n" % (len(found), found)
+        return _bulk(found)
 
     def _delete(self, key: bytes) -> bytes:
         was_there = self.get(key) is not None
         self.values.pop(key, None)
         return b":%d\r\n" % was_there
+
+
+def _bulk(value: bytes | None) -> bytes:
+    return b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
 
 
 class _Transport:

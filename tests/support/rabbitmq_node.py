@@ -33,8 +33,8 @@ class Node:
     environment: dict[str, str]
 
 
-def prepare(directory: Path) -> Node:
-    """Lay out a node in `directory`."""
+def prepare(directory: Path, configuration: str = "") -> Node:
+    """Lay out a node in `directory`; `configuration` is added to its own."""
     port, distribution_port, epmd_port = free_ports(3)
     # The short host name `localhost` resolves on every machine, whatever the machine calls itself today.
     name = f"rabbit-{secrets.token_hex(4)}@localhost"
@@ -43,7 +43,7 @@ def prepare(directory: Path) -> Node:
     cookie = directory / ".erlang.cookie"
     cookie.write_text(secrets.token_hex(10))
     cookie.chmod(0o400)
-    (directory / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=port))
+    (directory / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=port) + configuration)
     (directory / "enabled_plugins").write_text("[].\n")
     (directory / "conf.d").mkdir()
 

@@ -27,12 +27,12 @@ class RabbitMQServer:
     behind: as a child it has a pid that can be ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: str = "") -> None:
         self._server_program = locate("rabbitmq-server")
         self._ctl_program = locate("rabbitmqctl")
         self._epmd_program = locate("epmd")
         self._directory = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
-        self._node = rabbitmq_node.prepare(self._directory)
+        self._node = rabbitmq_node.prepare(self._directory, configuration)
         self.port = self._node.port
         self.url = self.vhost_url("/")
         self._epmd: Child | None = None

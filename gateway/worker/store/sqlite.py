@@ -20,7 +20,7 @@ class SqliteStore(SqliteClaims):
         """See :class:`gateway.worker.store.Store`."""
 
         def stand(connection: sqlite3.Connection) -> float:
-            now = self._clock()
+            now = self._clock.now(connection)
 
             def is_done(other: str) -> bool:
                 return self._get(connection, other, now) == DONE
@@ -34,7 +34,7 @@ class SqliteStore(SqliteClaims):
         """See :class:`gateway.worker.store.Store`."""
 
         def put_off(connection: sqlite3.Connection) -> None:
-            now = self._clock()
+            now = self._clock.now(connection)
             with self._line(connection, line, now) as book:
                 if member in book:
                     book[member] = 0.0 if seconds is None else now + seconds
@@ -45,7 +45,7 @@ class SqliteStore(SqliteClaims):
         """See :class:`gateway.worker.store.Store`."""
 
         def leave(connection: sqlite3.Connection) -> None:
-            with self._line(connection, line, self._clock()) as book:
+            with self._line(connection, line, self._clock.now(connection)) as book:
                 book.pop(member, None)
 
         call_on_failure(self._database.run(leave), ignore_failure)
@@ -54,7 +54,7 @@ class SqliteStore(SqliteClaims):
         """See :class:`gateway.worker.store.Store`."""
 
         def reserve(connection: sqlite3.Connection) -> float:
-            now = self._clock()
+            now = self._clock.now(connection)
             grants: list[float] = orjson.loads(self._get(connection, bucket, now) or b"[]")
             wait = books.reserve(grants, count, period, longest_wait, now)
             self._put(connection, bucket, orjson.dumps(grants), max(grants) + period)

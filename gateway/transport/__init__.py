@@ -1,0 +1,1 @@
+"""How servers are reached: addresses, TLS, connections, files on disk."""

@@ -1,0 +1,81 @@
+"""Connections of aio-pika, opened in one way by workers and by commands."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import AMQPChannelError
+from pamqp import base, commands
+
+from gateway.transport.amqp_errors import CODES, BrokerRefusal
+from gateway.transport.amqp_url import BrokerUrl, without_parameters
+from gateway.transport.tls import explain_loss, explain_tls
+
+_HEARTBEAT = 10  # seconds
+
+
+async def open_amqp(url: str) -> AbstractConnection:
+    """Open a connection to the broker at ``url``.
+
+    Raises:
+        OSError: the broker cannot be reached, or refuses; the text is one line without a password.
+    """
+    parts = BrokerUrl.parse(url)
+    context = parts.tls.context() if parts.is_tls else None
+    try:
+        return await aio_pika.connect(without_parameters(url), heartbeat=_HEARTBEAT, ssl_context=context)
+    except AMQPError as error:
+        if isinstance(error.__cause__, ssl.SSLError):
+            raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
+        cause = str(error) or type(error).__name__
+        if parts.is_tls and isinstance(error.__cause__, ConnectionError | EOFError):
+            cause = explain_loss(ConnectionError(cause), parts.server, parts.tls)
+        raise ConnectionError(cause) from None
+
+
+class DeclaringChannel:
+    """A channel for declarations, opened anew after each refusal; see :mod:`gateway.publishers.topology`."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._channel: AbstractChannel | None = None
+
+    async def call(self, command: base.Frame) -> Any:
+        """Carry ``command`` out.
+
+        Raises:
+            BrokerRefusal: the broker closed the channel.
+        """
+        if self._channel is None:
+            self._channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            # Its type leaves out the one method that takes any command.
+            underlay: Any = await self._channel.get_underlay_channel()
+            return await underlay.rpc(command)
+        except AMQPChannelError as error:
+            self._channel = None
+            code = CODES.get(str(error).partition(" ")[0], 0)
+            raise BrokerRefusal(f"{code} {error}", code) from None
+
+    async def publish(self, exchange: str, properties: commands.Basic.Properties) -> None:
+        """Publish an empty message, and wait until the broker has read it.
+
+        Raises:
+            BrokerRefusal: the broker closed the channel.
+        """
+        if self._channel is None:
+            self._channel = await self._connection.channel(publisher_confirms=False)
+        underlay = await self._channel.get_underlay_channel()
+        await underlay.basic_publish(b"", exchange=exchange, routing_key="", properties=properties)
+        await self.call(commands.Basic.Qos(prefetch_count=1))
+
+    async def close(self) -> None:
+        """Let go of the channel."""
+        if self._channel is not None:
+            with suppress(AMQPError, RuntimeError):
+                await self._channel.close()

@@ -1,0 +1,66 @@
+"""Files and folders that are for their owner alone: there are whole events in them, and sometimes secrets."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cache
+from pathlib import Path
+
+import structlog
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+log = structlog.get_logger()
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder at ``path`` if it is not there, and close it to others.
+
+    One that is not ours, or in which others work, is left as it is, with a warning: the files in it are private anyhow.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.stat()
+    if not found.st_mode & _OTHERS:
+        return
+    is_shared = found.st_mode & stat.S_ISVTX or _is_above(path, Path.cwd()) or _is_above(path, Path.home())
+    if is_shared or not _narrow(path):
+        _warn(path, stat.filemode(found.st_mode))
+
+
+def make_private(path: Path) -> None:
+    """Make the file at ``path`` if it is not there, and close it to others, with what SQLite keeps beside it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    for suffix in ("", "-wal", "-shm"):  # SQLite makes the latter two with the rights of the first
+        file = path.with_name(path.name + suffix)
+        if file.exists() and file.stat().st_mode & _OTHERS and not _narrow(file):
+            _warn(file, stat.filemode(file.stat().st_mode))
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Open a file for :func:`open`, for its owner alone if it is made by that."""
+    return os.open(path, flags, 0o600)
+
+
+def _is_above(folder: Path, other: Path) -> bool:
+    return other.resolve().is_relative_to(folder.resolve())
+
+
+def _narrow(path: Path) -> bool:
+    try:
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~_OTHERS)
+    except OSError:
+        return False
+    return True
+
+
+@cache  # once for each path
+def _warn(path: Path, mode: str) -> None:
+    log.warning("others can look into the data", path=str(path), mode=mode, advice="close it to them")
