@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from gateway.endpoint import Endpoint
 from gateway.enrolment import Enrolment
 from gateway.event import Envelope
 from gateway.event_key import EventKeys
-from gateway.keys import KeyStore
+from gateway.keys.store import KeyStore
 from gateway.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.publishers import Publisher, Retention
@@ -38,6 +38,7 @@ from gateway.spool.publisher import SpoolingPublisher
 from gateway.tallies import Tallies
 from gateway.topics import key_pattern
 from gateway.webhooks import Webhooks
+from providers import BoundAdapter
 from providers.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ class Gateway:
         self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock, spans)
         health = Health(self.troubles, self.is_ready)
-        self._keys = KeyStore(clock=clock)
-        self.webhooks = Webhooks(
-            self._endpoints(config), _proxies(config), pipeline, self.metrics, self._keys
-        )
+        self._keys = KeyStore(config.data_dir, clock=clock)
+        endpoints = self._endpoints(config)
+        self._keys.attach(_adapters(endpoints))
+        self.webhooks = Webhooks(endpoints, _proxies(config), pipeline, self.metrics, self._keys)
         self.public = public_app(self.webhooks, health)
         self.admin = admin_app(self.metrics, health)
 
@@ -132,6 +133,7 @@ class Gateway:
         await self._publisher.start()
         await self._clock_watch.start()
         await self.metrics.start()
+        await self._keys.start()
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
@@ -150,7 +152,9 @@ class Gateway:
         Raises:
             ValueError: a schema cannot be used; nothing has changed then.
         """
-        self.webhooks.replace(self._endpoints(config), _proxies(config))
+        endpoints = self._endpoints(config)
+        self._keys.attach(_adapters(endpoints))
+        self.webhooks.replace(endpoints, _proxies(config))
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:
@@ -180,6 +184,10 @@ class Gateway:
             name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
             for name, provider in config.providers.items()
         }
+
+
+def _adapters(endpoints: Mapping[str, Endpoint]) -> dict[str, BoundAdapter]:
+    return {name: endpoint.adapter for name, endpoint in endpoints.items()}
 
 
 def _proxies(config: Config) -> Proxies:

@@ -18,7 +18,14 @@ from gateway.admission import Proxies
 from gateway.answers import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse
 from gateway.confirmation import Confirmer
 from gateway.endpoint import Endpoint
-from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
+from gateway.errors import (
+    BodyTooLarge,
+    HeadersTooLarge,
+    Internal,
+    KeyUnavailable,
+    MethodNotAllowed,
+    UnknownProvider,
+)
 from gateway.exchange import Exchange, Head
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.pipeline import Batch, Event, Later, Pipeline, Work
@@ -37,8 +44,8 @@ MAX_TARGET = 8 * 1024
 MAX_HEAD = 32 * 1024
 """Bytes of all header fields of a request."""
 
-_MOST_FETCHES = 2
-"""Keys that are fetched for one request."""
+_MAX_KEY_STEPS = 3
+"""Times that a request waits for a key: to look at what others have fetched, for a token, and for the key itself."""
 
 _VERSIONS = frozenset({"1.0", "1.1"})
 _FIRST_REFUSAL = 400
@@ -49,8 +56,8 @@ log = structlog.get_logger()
 class Keys(Protocol):
     """Where keys are fetched that a request cannot be judged without."""
 
-    async def fetch(self, adapter: BoundAdapter, request: KeyRequest) -> None:
-        """Have ``adapter`` learn the key that it asked for.
+    async def fetch(self, adapter: BoundAdapter, request: KeyRequest, client: str) -> None:
+        """Have ``adapter`` learn the key that it asked for, for a request from the address ``client``.
 
         Raises:
             Rejection: the key is not to be had.
@@ -167,15 +174,15 @@ class Webhooks:
         Raises:
             Rejection: it is refused, or the key is not to be had.
         """
-        for _ in range(_MOST_FETCHES):
-            await self._keys.fetch(exchange.endpoint.adapter, needed)
+        for _ in range(_MAX_KEY_STEPS):
+            await self._keys.fetch(exchange.endpoint.adapter, needed, exchange.client)
             work = self._pipeline.examine(exchange)
             if isinstance(work, Later):
                 return await self._pipeline.examine_aside(exchange)
             if not isinstance(work, KeyRequest):
                 return work
             needed = work
-        raise SignatureRejected("signature_mismatch")
+        raise KeyUnavailable("the key is still not there")
 
     def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         """Answer with a rejection."""

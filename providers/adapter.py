@@ -16,6 +16,7 @@ from providers.identity import (
 )
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest, VerifiedRequest
+from providers.schemes.fetched import FetchedKeys
 from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
 from providers.sources import (
     Delivery,
@@ -134,6 +135,11 @@ class BoundAdapter:
             ValueError: it is not the key that was asked for.
         """
         self._verifier.learn(request, content, now)
+
+    @property
+    def fetched(self) -> FetchedKeys | None:
+        """The keys of the sender where they are fetched; None where they are configured."""
+        return self._verifier.fetched
 
     def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
         """The id of a delivery of several events, where its sender gives it one.

@@ -7,12 +7,17 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support.gateway_process import Program
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 from support.requirements import require
 from support.vhosts import VhostPool
+
+# By default an example that takes longer than 200 ms fails, which a busy machine makes of any.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 

@@ -20,7 +20,7 @@ from support.process import Child, descendants, is_alive
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 from support.requirements import require
-from support.waiting import wait_until, wait_until_async
+from support.waiting import PATIENCE, wait_until, wait_until_async
 
 
 def test_ports_are_distinct_and_free() -> None:
@@ -92,7 +92,7 @@ def test_a_child_dies_with_its_owner(tmp_path: Path) -> None:
         check=False,
     )
     pid = int(owner.stdout)
-    wait_until(lambda: not is_alive(pid), 10.0, "the child ended")
+    wait_until(lambda: not is_alive(pid), message="the child ended")
 
 
 def test_a_child_that_ended_by_itself_is_reported_with_its_log(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def echo_proxy() -> Iterator[FaultProxy]:
 
 def call(proxy: FaultProxy) -> socket.socket:
     """A connection through the proxy that is known to work."""
-    client = socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    client = socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE)
     client.sendall(b"hello")
     assert receive(client, 5) == b"hello"
     return client
@@ -252,7 +252,7 @@ def test_a_stalled_proxy_holds_both_ways_until_it_is_healed(echo_proxy: FaultPro
                 other.recv(1)
         assert bytes(_Echo.heard) == b"hello"
         echo_proxy.heal()
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         assert receive(client, 5) == b"later"
 
 
@@ -265,7 +265,7 @@ def test_a_proxy_delays_one_way(echo_proxy: FaultProxy, direction: Direction) ->
         client.sendall(b"later")
         with pytest.raises(TimeoutError):
             client.recv(1)
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         assert receive(client, 5) == b"later"
 
 
@@ -282,7 +282,7 @@ def test_a_proxy_discards_one_way(echo_proxy: FaultProxy, direction: Direction, 
             client.recv(1)
         assert bytes(_Echo.heard) == heard
         echo_proxy.heal()
-        client.settimeout(5)
+        client.settimeout(PATIENCE)
         client.sendall(b"behind the hole")
         with pytest.raises(ConnectionResetError):
             receive(client, 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,9 @@ from gateway.errors import MalformedJson
 from gateway.payload import parse_json
 
 _BOM = b"\xef\xbb\xbf"
+_MAX_BLANKS = 256 * 1024**2
+"""Bytes of indentation at most; without a bound, a megabyte that is nested deeply would become gigabytes."""
+
 _LAYOUTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("without blanks", {"separators": (",", ":")}),
     ("with a blank after each comma and colon", {}),
@@ -79,12 +83,16 @@ def _json_forms(body: bytes) -> Iterator[tuple[str, bytes]]:
     except (MalformedJson, ValueError):
         return
     is_plain = json.dumps(value, ensure_ascii=False).isascii()
+    blanks = _most_blanks(body)
     spellings = (
         ("",) if is_plain else (", letters beyond ASCII escaped", ", letters beyond ASCII as they are")
     )
     for (layout, options), order, spelling in itertools.product(
         _LAYOUTS, ("", ", its names sorted"), spellings
     ):
+        indent = options.get("indent", 0)
+        if blanks * (indent if isinstance(indent, int) else len(indent)) > _MAX_BLANKS:
+            continue
         text = json.dumps(
             value,
             sort_keys=bool(order),
@@ -99,6 +107,15 @@ def _json_forms(body: bytes) -> Iterator[tuple[str, bytes]]:
         ):
             with suppress(UnicodeError):  # half a surrogate pair
                 yield what + escaping, escaped.encode()
+
+
+def _most_blanks(body: bytes) -> int:
+    """Bound the blanks before all lines when each level is indented by one; brackets within texts count, too."""
+    depth = deepest = 0
+    for bracket in re.finditer(rb"[\[{]+|[\]}]+", body):
+        depth += len(bracket[0]) if bracket[0][:1] in b"[{" else -len(bracket[0])
+        deepest = max(deepest, depth)
+    return deepest * sum(map(body.count, (b",", b"[", b"{", b"]", b"}")))
 
 
 def _escape_html(text: str) -> str:

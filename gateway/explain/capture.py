@@ -147,7 +147,10 @@ def _json_body(document: dict[str, Any]) -> bytes:
             raise ValueError("body_base64 is not base64") from None
     body = document.get("body", "")
     # A body that was captured parsed has lost its bytes; the hypotheses try the usual ways to write it.
-    return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    try:
+        return body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    except RecursionError:
+        raise ValueError("body is nested too deeply") from None
 
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> Headers:

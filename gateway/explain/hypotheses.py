@@ -22,6 +22,11 @@ from providers import registry
 _SIGNATURE_LIKE = re.compile(rb".*(signature|hmac|sign|token|digest|auth|secret).*")
 _PREFIX = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,9}(?:[=:,] ?| )")
 _MOST_FIELDS = 12
+"""Values of a header, or headers that look like one, that are tried."""
+
+_MOST_HOSTS = 3
+"""Values of a header that tells an address: each is tried with each of the others."""
+
 _PUT_BACK = "Whatever parses and rewrites bodies on the way (a proxy, a framework, a log) has to pass on the bytes as they came."
 _TEMPLATES = (
     "{body}", "{timestamp}.{body}", "{timestamp}{body}", "{timestamp}:{body}", "{body}{timestamp}",
@@ -64,7 +69,7 @@ def _repeated(case: Case) -> Iterator[Hypothesis]:
         values = headers.all(name)
         if len(values) == 1 and b"," in values[0] and name in signature_fields(case):
             values = re.split(rb", ?", values[0])
-        for value in dict.fromkeys(values) if len(values) > 1 else ():
+        for value in list(dict.fromkeys(values))[:_MOST_FIELDS] if len(values) > 1 else ():
             yield Hypothesis(
                 case.with_field(name, value),
                 f"the header {_name(name)} stands there {len(values)} times, and one of them is right",
@@ -100,7 +105,7 @@ def _affixes(case: Case) -> Iterator[Hypothesis]:
             )
         if hasattr(signature, "prefix"):
             separator = getattr(signature, "separator", None)
-            elements = value.split(separator.encode()) if separator else [value]
+            elements = value.split(separator.encode())[:_MOST_FIELDS] if separator else [value]
             found = [match[0].decode() for element in elements if (match := _PREFIX.match(element))]
             for prefix in dict.fromkeys([*found, ""]):
                 if prefix != signature.prefix:
@@ -224,11 +229,11 @@ def _addresses(case: Case) -> Iterator[Hypothesis]:
     plain = (known.hostname or "") if ":" not in (known.hostname or "") else f"[{known.hostname}]"
     hosts = [known.netloc, plain, f"{plain}:443", f"{plain}:80", f"{plain}:8080"]
     for field in (b"x-forwarded-host", b"x-original-host", b"host"):
-        hosts += [value.decode("latin-1") for value in request.headers.all(field)]
+        hosts += [value.decode("latin-1") for value in request.headers.all(field)[:_MOST_HOSTS]]
     paths = [known.path, known.path.rstrip("/"), known.path.rstrip("/") + "/", request.path]
     paths += [
         value.decode("latin-1").rstrip("/") + known.path
-        for value in request.headers.all(b"x-forwarded-prefix")
+        for value in request.headers.all(b"x-forwarded-prefix")[:_MOST_HOSTS]
     ]
     paths += ["/" + known.path.split("/", 2)[-1]]
     schemes = [known.scheme, "https", "http"]

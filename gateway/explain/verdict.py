@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.explain.case import Case, Proof, is_proven, judge
@@ -24,6 +25,10 @@ _FAULTS = {
 }
 
 
+MAX_SECONDS = 60.0
+"""Processor time after which no more mistakes are tried; a request that was made up to be slow must not take for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What is known of a request.
@@ -37,14 +42,21 @@ class Explanation:
     lines: list[str]
 
 
-def explain(case: Case, now: float, arrived_at: float | None = None) -> Explanation:
+def explain(
+    case: Case,
+    now: float,
+    arrived_at: float | None = None,
+    work_clock: Callable[[], float] = time.process_time,
+) -> Explanation:
     """Why a request verifies or does not.
 
     Args:
         case: the request, and what it is verified with.
         now: the present, in Unix seconds.
         arrived_at: when the request came, where that is known; else it is judged as of its own time.
+        work_clock: seconds that were worked, by which the search is bounded.
     """
+    give_up_at = work_clock() + MAX_SECONDS
     try:
         verdict = judge(case, now)
     except KeyNeeded as needed:
@@ -56,6 +68,10 @@ def explain(case: Case, now: float, arrived_at: float | None = None) -> Explanat
     text = _FAULTS.get(verdict, "it is refused")
     lines = [f"It does not verify ({verdict}): {text}."]
     for hypothesis in hypotheses(case):
+        if work_clock() > give_up_at:
+            return Explanation(
+                False, [*lines, "Not all usual mistakes were tried: the request is too large."]
+            )
         if is_proven(hypothesis.case, now):
             return Explanation(False, [*lines, f"Found: {hypothesis.what}.", hypothesis.remedy])
     return Explanation(False, [*lines, _of_nothing(verdict)])

@@ -25,11 +25,10 @@ from providers.schemes.asymmetric import (
     sign_with,
 )
 from providers.schemes.encodings import ENCODERS, decode_signature
-from providers.schemes.fetched import KeyCache, credentials_of, pinned_keys, slot_of
+from providers.schemes.fetched import FetchingVerifier, NamedKeys, credentials_of, pinned_keys, slot_of
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
-    KeyNeeded,
     KeyRequest,
     SchemeSpec,
     SecretPair,
@@ -79,7 +78,7 @@ class EbayScheme:
         """See :meth:`providers.schemes.scheme.Scheme.bind`; a secret may be a public key that is not to be fetched."""
         pinned = pinned_keys(secrets, _ALGORITHM)
         host = "api.sandbox.ebay.com" if parameters.get("environment") == "sandbox" else "api.ebay.com"
-        return EbayVerifier(host, pinned, ":".join(credentials_of(secrets)) if not pinned else "")
+        return EbayVerifier(pinned, None if pinned else EbayKeys(host, *credentials_of(secrets)))
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
@@ -92,22 +91,13 @@ class EbayScheme:
         )
 
 
-class EbayVerifier:
-    """An :class:`EbayScheme` bound to its keys, or to the credentials that lead to them."""
+class EbayVerifier(FetchingVerifier):
+    """An :class:`EbayScheme` bound to its keys, or to where they are fetched."""
 
-    def __init__(self, host: str, pinned: Sequence[PublicKey], credentials: str) -> None:
+    def __init__(self, pinned: Sequence[PublicKey], keys: EbayKeys | None) -> None:
+        super().__init__(keys)
         self._pinned = pinned
-        self._keys: KeyCache[PublicKey] = KeyCache()
-        self._key_url = f"https://{host}/commerce/notification/v1/public_key/"
-        basic = base64.b64encode(credentials.encode()).decode()
-        self._token_request = KeyRequest(
-            f"https://{host}/identity/v1/oauth2/token",
-            body=urlencode(
-                {"grant_type": "client_credentials", "scope": "https://api.ebay.com/oauth/api_scope"}
-            ).encode(),
-            headers=(("authorization", f"Basic {basic}"), _FORM),
-        )
-        self._token, self._token_ends = "", 0.0
+        self._keys = keys
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
@@ -117,41 +107,68 @@ class EbayVerifier:
         if type(key_id) is not str or type(encoded) is not str or not encoded.isascii():
             raise SignatureRejected("signature_malformed")
         signature = decode_signature(encoded.encode())
-        keys = self._pinned or [self._key(key_id, now)]
-        return slot_of(keys, _ALGORITHM, signature, request.body)
+        keys = [self._keys.get(key_id, now)] if self._keys else self._pinned
+        slot = slot_of(keys, _ALGORITHM, signature, request.body)
+        if self._keys:
+            self._keys.note_proof(key_id)
+        return slot
+
+
+class EbayKeys(NamedKeys["PublicKey"]):
+    """The keys that eBay gives away by their names, to who has a token; ``scope`` is where."""
+
+    def __init__(self, host: str, client_id: str, client_secret: str) -> None:
+        super().__init__(f"https://{host}/commerce/notification/v1/public_key/")
+        basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+        self._token_request = KeyRequest(
+            f"https://{host}/identity/v1/oauth2/token",
+            body=urlencode(
+                {"grant_type": "client_credentials", "scope": "https://api.ebay.com/oauth/api_scope"}
+            ).encode(),
+            headers=(("authorization", f"Basic {basic}"), _FORM),
+            is_known=True,
+        )
+        self._token, self._token_made, self._token_lasts = "", 0.0, 0.0
+
+    def request(self, name: str, now: float) -> KeyRequest:
+        """See :meth:`providers.schemes.fetched.FetchedKeys.request`: a token comes first."""
+        if not _KEY_ID.fullmatch(name):
+            raise SignatureRejected("unknown_key")
+        if not 0 <= now - self._token_made < self._token_lasts:
+            return self._token_request
+        bearer = ("authorization", f"Bearer {self._token}")
+        return KeyRequest(self.scope + name, name, headers=(bearer,))
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
-        document = orjson.loads(content)
-        if not isinstance(document, dict):
-            raise ValueError("is no answer of eBay")  # noqa: TRY004 -- of what is fetched, not of a caller
-        if request == self._token_request:
-            token, lifetime = document.get("access_token"), document.get("expires_in")
-            if (
-                type(token) is not str
-                or not token.isascii()
-                or not token.isprintable()
-                or type(lifetime) is not int
-            ):
-                raise ValueError("there is no token in the answer")
-            self._token, self._token_ends = token, now + min(lifetime, _LONGEST_TOKEN_USE)
+        """See :meth:`providers.schemes.fetched.FetchedKeys.learn`."""
+        if request.url != self._token_request.url:
+            super().learn(request, content, now)
             return
-        key = document.get("key")
+        document = _read_answer(content)
+        token, lifetime = document.get("access_token"), document.get("expires_in")
+        if (
+            type(token) is not str
+            or not token.isascii()
+            or not token.isprintable()
+            or type(lifetime) is not int
+        ):
+            raise ValueError("there is no token in the answer")
+        self._token, self._token_made, self._token_lasts = token, now, min(lifetime, _LONGEST_TOKEN_USE)
+
+    def read(self, name: str, content: bytes, now: float) -> PublicKey:
+        """See :meth:`providers.schemes.fetched.NamedKeys.read`."""
+        key = _read_answer(content).get("key")
         if type(key) is not str:
             raise ValueError("there is no key in the answer")
         # It comes as PEM without the line breaks that make it PEM.
-        self._keys.put(request.key_id, load_public_key(_ARMOUR.sub("", key).strip(), "der"), now)
+        return load_public_key(_ARMOUR.sub("", key).strip(), "der")
 
-    def _key(self, key_id: str, now: float) -> PublicKey:
-        if not _KEY_ID.fullmatch(key_id):
-            raise SignatureRejected("unknown_key")
-        key = self._keys.get(key_id, now)
-        if key is not None:
-            return key
-        if now >= self._token_ends:
-            raise KeyNeeded(self._token_request)
-        bearer = ("authorization", f"Bearer {self._token}")
-        raise KeyNeeded(KeyRequest(self._key_url + key_id, key_id, headers=(bearer,)))
+
+def _read_answer(content: bytes) -> dict[str, Any]:
+    document = orjson.loads(content)
+    if not isinstance(document, dict):
+        raise ValueError("is no answer of eBay")  # noqa: TRY004 -- of what is fetched, not of a caller
+    return document
 
 
 def _read_object(text: bytes) -> dict[str, Any]:

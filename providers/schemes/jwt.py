@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.asymmetric import make_key_pair
+from providers.schemes.fetched import FetchingVerifier
 from providers.schemes.jws import ALGORITHMS, HMACS, TokenAlgorithm, read_token, write_token
 from providers.schemes.layout import Layout
 from providers.schemes.qsh import query_string_hash
-from providers.schemes.scheme import NO_PARAMETERS, KeyRequest, SchemeSpec, SecretPair, Signed, single
+from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, single
 from providers.schemes.timestamps import Affix, HeaderName
 from providers.schemes.token_keys import PublishedKeys, SecretKeys, TokenKeys
 from providers.units import Duration
@@ -180,10 +181,11 @@ class JwtScheme:
         return Signed({spec.header: spec.prefix + token}, request.body, request.query)
 
 
-class JwtVerifier:
+class JwtVerifier(FetchingVerifier):
     """A :class:`JwtScheme` bound to its keys."""
 
     def __init__(self, spec: JwtSpec, keys: TokenKeys, parameters: Mapping[str, str]) -> None:
+        super().__init__(keys.fetched)
         self._spec = spec
         self._keys = keys
         self._parameters = parameters
@@ -204,10 +206,6 @@ class JwtVerifier:
             said = {name: claim for name, claim in claims.items() if name not in _MOMENTS}
             request.signed = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return slot
-
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
-        self._keys.learn(request, content, now)
 
     def _check_moments(self, claims: Mapping[str, Any], now: float) -> None:
         spec = self._spec

@@ -25,12 +25,11 @@ from providers.schemes.asymmetric import (
 )
 from providers.schemes.certificates import CertifiedKey, check_chain, key_of, read_chain, usual_roots
 from providers.schemes.encodings import ENCODERS, decode_signature
-from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
+from providers.schemes.fetched import FetchingVerifier, NamedKeys, pinned_keys, slot_of
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
     WHOLE_BODY,
-    KeyNeeded,
     KeyRequest,
     SchemeSpec,
     SecretPair,
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 _ALGORITHM = Algorithm("rsa", "sha256")
 _ALGORITHM_NAME = b"SHA256withRSA"
 _CERTIFICATE = re.compile(
-    r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/[A-Za-z0-9_-]{1,128}"
+    r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/CERT-[A-Za-z0-9-]{1,64}"
 )
 _NAME = "messageverificationcerts"
 
@@ -127,17 +126,16 @@ class PaypalScheme:
         return usual_roots() if self._given_roots is None else self._given_roots
 
 
-class PaypalVerifier:
+class PaypalVerifier(FetchingVerifier):
     """A :class:`PaypalScheme` bound to the id of one webhook."""
 
     def __init__(
         self, scheme: PaypalScheme, pinned: Sequence[PublicKey], parameters: Mapping[str, str]
     ) -> None:
-        self._scheme = scheme
         self._pinned = pinned
         self._webhook_id = parameters["webhook_id"]
-        self._host = _host(parameters)
-        self._certificates: KeyCache[CertifiedKey] = KeyCache()
+        self._certificates = PaypalCertificates(scheme, _host(parameters))
+        super().__init__(None if pinned else self._certificates)
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
@@ -148,28 +146,36 @@ class PaypalVerifier:
         url = single(headers, b"paypal-cert-url", "signed_header_missing").decode("latin-1")
         if single(headers, b"paypal-auth-algo", "signed_header_missing") != _ALGORITHM_NAME:
             raise SignatureRejected("signature_malformed")
-        keys = self._pinned or [self._key_at(url, now)]
+        keys = self._pinned or [self._certificates.get(url, now).valid_at(now)]
         message = _message(given, moment, self._webhook_id, request.body)
         slot = slot_of(keys, _ALGORITHM, signature, message)
+        self._certificates.note_proof(url)
         # Other bodies have the same checksum; the id and the moment are those of the transmission.
         request.signed = message[len(given) + len(moment) + 1 :]
         return slot
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
+
+class PaypalCertificates(NamedKeys[CertifiedKey]):
+    """The certificates of PayPal or of its sandbox, by their addresses; ``scope`` is the host."""
+
+    def __init__(self, scheme: PaypalScheme, host: str) -> None:
+        super().__init__(host)
+        self._scheme = scheme
+
+    def request(self, name: str, now: float) -> KeyRequest:
+        """See :meth:`providers.schemes.fetched.FetchedKeys.request`."""
+        prefix = f"https://{self.scope}/"
+        is_there = name.startswith((prefix, prefix.replace("api.", "api-m.")))
+        if not is_there or not _CERTIFICATE.fullmatch(name):
+            raise SignatureRejected("unknown_key")
+        return KeyRequest(name)
+
+    def read(self, name: str, content: bytes, now: float) -> CertifiedKey:
+        """See :meth:`providers.schemes.fetched.NamedKeys.read`."""
         chain = read_chain(content)
         key = key_of(chain[0], now)
-        check_chain(chain, self._scheme.roots, self._host.replace("api.", f"{_NAME}."), now)
-        self._certificates.put(request.url, key, now)
-
-    def _key_at(self, url: str, now: float) -> PublicKey:
-        prefix = f"https://{self._host}/"
-        if not url.startswith((prefix, prefix.replace("api.", "api-m."))) or not _CERTIFICATE.fullmatch(url):
-            raise SignatureRejected("unknown_key")
-        certificate = self._certificates.get(url, now)
-        if certificate is None:
-            raise KeyNeeded(KeyRequest(url))
-        return certificate.valid_at(now)
+        check_chain(chain, self._scheme.roots, self.scope.replace("api.", f"{_NAME}."), now)
+        return key
 
 
 def _host(parameters: Mapping[str, str]) -> str:

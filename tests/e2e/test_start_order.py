@@ -120,7 +120,7 @@ def test_while_the_broker_is_away_events_wait_on_disk_or_are_refused_and_arrive_
         assert answers == ["accepted", "duplicate"]
         data = {arrival.message_id: arrival.data for arrival in inbox.take(6)}
         assert data == {delivery.event_id: delivery.body for delivery in [*kept, refused]}
-        wait_until(lambda: checks_of(spooling)[1]["publisher"] == "ok", 10, "the spool was drained")
+        wait_until(lambda: checks_of(spooling)[1]["publisher"] == "ok", message="the spool was drained")
 
 
 def test_while_redis_is_away_events_go_out_marked_as_unchecked(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from support.waiting import wait_until
 
 EVENTS = 40
 WORKER = Worker("agent", ["acme.#"])
-SOON = 8.0  # seconds; two of them are given to the last spans, and each attempt to send them takes up to ten
 _AGENT = """
 from gateway.worker import Event, Worker
 from opentelemetry import trace
@@ -119,16 +117,17 @@ def test_a_collector_that_is_away_holds_up_nothing(
     """Neither events nor the end, which comes before anybody could say that the spans are lost; one line tells it."""
     silent = socket.create_server(("127.0.0.1", 0)) if kind == "hangs" else None
     port = silent.getsockname()[1] if silent else free_port()
-    brisk = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_BSP_SCHEDULE_DELAY": "50"} if is_told else {}
+    brisk = {"OTEL_EXPORTER_OTLP_TIMEOUT": "1", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    patient = {"OTEL_EXPORTER_OTLP_TIMEOUT": "600"}  # ten minutes, which the end does not wait for
     gateway = GatewayProcess(tmp_path, fresh_secrets)
-    with traced(gateway, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", **brisk):
+    with traced(
+        gateway, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", **(brisk if is_told else patient)
+    ):
         for _ in range(3):
             assert post(gateway.url, senders.acme(fresh_secrets.acme, senders.order())).status_code == 202
             if is_told:
                 gateway.wait_for("spans cannot be sent")
-        began_at = time.monotonic()
         assert gateway.stop() == 0
-        assert time.monotonic() - began_at < SOON
 
         warnings = [line["event"] for line in gateway.log_lines() if line["level"] != "info"]
         assert warnings == ["spans cannot be sent"] * is_told

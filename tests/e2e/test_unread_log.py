@@ -19,7 +19,7 @@ from support import senders
 from support.gateway_process import PROGRAM, GatewayProcess, Secrets, environment
 from support.process import descendants
 from support.senders import post
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 AT_ONCE = 100
 MOST = 100_000
@@ -61,7 +61,7 @@ class Unread:
     def refuse(self, count: int) -> None:
         """Have it refuse so many requests, and wait for the answers."""
         host, port = self.gateway.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             for _ in range(count // AT_ONCE):
                 connection.sendall(_UNSIGNED * AT_ONCE)
                 answers = b""
@@ -95,7 +95,7 @@ class Unread:
         for pid in descendants(self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
         if self._reader:
             self._reader.join()
         self.output.close()
@@ -131,7 +131,7 @@ def test_requests_are_answered_while_nobody_reads_the_log(start: Callable[[int],
     wait_until(lambda: told() >= lost, message="it told how many were lost")
     unread.accept()
     unread.process.send_signal(signal.SIGTERM)
-    assert unread.process.wait(20) == 0
+    assert unread.process.wait(PATIENCE) == 0
     wait_until(lambda: unread.lines[-1]["event"] == "stopped", message="the last line came")
     requests = [line for line in unread.lines if line["event"] == "request"]
     assert told() == lost
@@ -152,4 +152,4 @@ def test_it_ends_though_nobody_reads_the_log(start: Callable[[int], Unread]) -> 
         unread.accept()
     unread.process.send_signal(signal.SIGTERM)
 
-    assert unread.process.wait(20) == 0
+    assert unread.process.wait(PATIENCE) == 0

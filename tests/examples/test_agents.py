@@ -13,9 +13,8 @@ from support.examples import agent, outcomes, sample
 from support.gateway_process import GatewayProcess, Program
 from support.senders import Delivery, post
 from support.standin import Answer, StandIn
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
-PATIENCE = 30.0
 KEY = "sk-not-a-real-key"
 
 

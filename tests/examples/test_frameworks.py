@@ -16,9 +16,8 @@ from support.agents import Dead, Place, envelope, message_of
 from support.examples import EXAMPLES
 from support.gateway_process import Program
 from support.requirements import require_package
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
-PATIENCE = 30.0
 ROUTING_KEY = "stripe.payment_intent.succeeded"
 EVENTS = [
     envelope("evt_1", subject="pi_1"),

@@ -21,7 +21,7 @@ import pytest
 from support.gateway_process import Section
 from support.rig import LENIENT, STRICT, Rig, in_the_background
 from support.senders import wire
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 TERMS = 6
 UNKNOWN_PATHS = 2_000
@@ -52,7 +52,7 @@ def rig(ending_rig: Rig) -> Rig:
 
 def connect(rig: Rig) -> socket.socket:
     """A connection to the gateway."""
-    return socket.create_connection(("127.0.0.1", urlsplit(rig.gateway.url).port or 0), timeout=10)
+    return socket.create_connection(("127.0.0.1", urlsplit(rig.gateway.url).port or 0), timeout=PATIENCE)
 
 
 def is_deaf(rig: Rig) -> bool:
@@ -78,7 +78,7 @@ def test_ended_at_random_moments_under_load_it_finishes_what_it_began(rig: Rig) 
         stack.callback(stop.set)
         for _ in range(TERMS):
             accepted = rig.all_answers()["202 accepted"]
-            wait_until(partial(_has_accepted_more_than, rig, accepted), 20)
+            wait_until(partial(_has_accepted_more_than, rig, accepted))
             pause.wait(dice.uniform(0, 0.1))
             assert rig.gateway.stop() == 0
             rig.gateway.start()

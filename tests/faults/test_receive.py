@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from support.fault_proxy import Direction
 from support.gateway_process import Section
 from support.rig import LENIENT, Rig
 from support.senders import wire
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 LIMITED = LENIENT | {"server": {"deadline": "2s", "max_in_flight": 8, "max_connections": 50}}
 
@@ -32,7 +31,7 @@ def limited_rig(new_rig: Callable[[Mapping[str, Section]], AbstractContextManage
 
 def connect(rig: Rig) -> socket.socket:
     """A connection to the gateway."""
-    return socket.create_connection(("127.0.0.1", urlsplit(rig.gateway.url).port or 0), timeout=10)
+    return socket.create_connection(("127.0.0.1", urlsplit(rig.gateway.url).port or 0), timeout=PATIENCE)
 
 
 def close(connection: socket.socket) -> None:
@@ -109,12 +108,9 @@ def test_slow_senders_hold_up_nobody_and_are_let_go(rig: Rig) -> None:
 
 def read_to_the_end(connection: socket.socket) -> bytes:
     """What the gateway has to say before it closes the connection, which it does in time."""
-    data, give_up_at = b"", time.monotonic() + 12
+    data = b""
     with contextlib.suppress(ConnectionResetError):
-        while time.monotonic() < give_up_at:
-            piece = connection.recv(4096)
-            if not piece:
-                break
+        while piece := connection.recv(4096):
             data += piece
     return data
 

@@ -24,12 +24,11 @@ from gateway.claims.sqlite import SqliteClaims
 from gateway.embedded import Database
 from support.redis_server import RedisServer
 from support.requirements import require
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
 LEASE = 30.0
 RETENTION = 3600.0
 KEY = claim_key("github", "72d3162e")
-PATIENCE = 10.0
 
 
 class Clock:

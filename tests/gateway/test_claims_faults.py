@@ -20,12 +20,10 @@ from gateway.event_key import EventKey
 from support.incidents import Incidents
 from support.redis_server import RedisServer
 from support.requirements import require
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
 KEY = claim_key("github", "1")
 BODY = b'{"zen":"Keep it logically awesome."}'
-PATIENCE = 10.0
-ANSWER_WITHIN = 2.0
 """Seconds; five times what is promised, because a busy machine must not fail a test."""
 
 
@@ -107,7 +105,7 @@ async def connected(url: str, *, accepts: bool = True, timeout: float = 0.25) ->
 
 async def acquire(dedupe: Dedupe, event_id: str = "1") -> Claim | None:
     """A claim as the pipeline asks for it, answered in time."""
-    async with asyncio.timeout(ANSWER_WITHIN):
+    async with asyncio.timeout(PATIENCE):
         return await dedupe.acquire("github", EventKey(event_id, event_id), BODY, Incidents())
 
 
@@ -115,6 +113,15 @@ async def is_unchecked(dedupe: Dedupe, event_id: str = "1") -> bool:
     """Whether an event would be published without a claim."""
     claim = await acquire(dedupe, event_id)
     return claim is not None and not claim.is_held
+
+
+async def is_unchecked_at_once(dedupe: Dedupe, event_id: str) -> bool:
+    """Whether an event would be published without a claim, and without waiting for anything."""
+    answer = asyncio.ensure_future(is_unchecked(dedupe, event_id))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    is_answered = answer.done()
+    return await answer and is_answered
 
 
 async def test_a_lost_reply_is_asked_for_again_and_the_claim_is_ours(own_redis: RedisServer) -> None:
@@ -164,10 +171,8 @@ async def test_a_killed_redis_costs_no_time(own_redis: RedisServer) -> None:
         own_redis.kill()
         assert (claim := await waiting)
         assert not claim.is_held
-        started_at = time.monotonic()
         for number in range(50):
-            assert await is_unchecked(dedupe, str(number))
-        assert time.monotonic() - started_at < ANSWER_WITHIN
+            assert await is_unchecked_at_once(dedupe, str(number))
 
 
 async def test_a_black_hole_costs_one_timeout(own_redis: RedisServer) -> None:
@@ -176,10 +181,8 @@ async def test_a_black_hole_costs_one_timeout(own_redis: RedisServer) -> None:
         own_redis.suspend()
         try:
             assert await is_unchecked(dedupe)
-            started_at = time.monotonic()
             for number in range(50):
-                assert await is_unchecked(dedupe, str(number))
-            assert time.monotonic() - started_at < ANSWER_WITHIN
+                assert await is_unchecked_at_once(dedupe, str(number))
         finally:
             own_redis.resume()
 

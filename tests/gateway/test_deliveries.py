@@ -15,6 +15,7 @@ from gateway.errors import Overloaded
 from gateway.pipeline import AT_A_TIME, Batch, width_of
 from gateway.webhooks import Keys
 from providers import BoundAdapter, RawRequest, Rejection, SignatureRejected
+from providers.schemes.fetched import FetchedKeys
 from providers.schemes.scheme import KeyNeeded, KeyRequest
 from support.acme import Acme
 
@@ -163,6 +164,8 @@ async def test_an_answer_may_have_no_content(build: Build) -> None:
 class Careless:
     """A verifier that trusts a token which covers no body."""
 
+    fetched: FetchedKeys | None = None
+
     def verify(self, request: RawRequest, now: float) -> int:
         """See :meth:`providers.schemes.scheme.Verifier.verify`."""
         request.signed = request.headers.get(b"x-token")
@@ -228,11 +231,13 @@ class Store(Keys):
     def __init__(self, trouble: Rejection | Exception | None = None) -> None:
         self.trouble = trouble
         self.asked: list[str] = []
+        self.clients: set[str] = set()
 
-    async def fetch(self, adapter: BoundAdapter, request: KeyRequest) -> None:
+    async def fetch(self, adapter: BoundAdapter, request: KeyRequest, client: str) -> None:
         """See :class:`gateway.webhooks.Keys`."""
         await asyncio.sleep(0)
         self.asked.append(request.url)
+        self.clients.add(client)
         if self.trouble:
             raise self.trouble
         adapter.learn(request, b"", 0.0)
@@ -244,7 +249,8 @@ class Store(Keys):
         (0, b"{}", None, (202, "accepted"), 0),
         (1, b"{}", None, (202, "accepted"), 1),
         (2, b"{}", None, (202, "accepted"), 2),
-        (3, b"{}", None, (401, "invalid_signature"), 2),
+        (3, b"{}", None, (202, "accepted"), 3),
+        (4, b"{}", None, (503, "key_unavailable"), 3),
         (1, b"{ }", None, (401, "invalid_signature"), 1),
         (1, b"{}", Overloaded(), (503, "overloaded"), 1),
         (1, b"{}", ValueError("a bug"), (500, "internal"), 1),
@@ -253,7 +259,7 @@ class Store(Keys):
 async def test_a_key_is_fetched_before_the_verdict(
     build: Build, needed: int, body: bytes, trouble: Exception | None, expected: tuple[int, str], asked: int
 ) -> None:
-    """Twice at most, and what follows is as ever."""
+    """Three times at most, and what follows is as ever."""
     acme = build()
     adapter_of(acme)._verifier = Learner(needed)
     store = Store(trouble)
@@ -262,6 +268,7 @@ async def test_a_key_is_fetched_before_the_verdict(
     word = answer.json()
     assert (answer.status_code, word.get("reason", word["status"])) == expected
     assert len(store.asked) == asked
+    assert store.clients == ({"127.0.0.1"} if asked else set())
     assert len(acme.published) == (expected[0] == 202)
 
 

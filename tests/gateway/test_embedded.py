@@ -18,12 +18,11 @@ from gateway.consumers.sqlite import Delivery, SqliteConsumer
 from gateway.embedded import Database
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
 EXCHANGE = "webhooks"
 HEADERS = {"provider": "github"}
 VISIBILITY = 30.0
-PATIENCE = 10.0
 
 
 class Clock:

@@ -71,9 +71,14 @@ def keys_of(name: str, request: SignedRequest, now: float) -> list[EventKey]:
         return [keys.key_of(bound.identify(verified, content.payload), verified, content.payload, now)]
     return [
         keys.key_of(
-            bound.identify(verified, content.payload, item), verified, item, now, item=data, place=place
+            bound.identify(verified, content.payload, item, parent),
+            verified,
+            item,
+            now,
+            item=data + context,
+            place=place,
         )
-        for place, (item, data) in enumerate(content.items)
+        for place, (item, data, parent, context) in enumerate(content.items)
     ]
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import orjson
 import pytest
 
+from gateway.batches import Item
 from gateway.content import Reader
 from gateway.samples import sample_names
 from providers import Headers, MalformedRequest, RawRequest, Rejection, registry
@@ -57,13 +58,13 @@ def meaning(name: str, raw: RawRequest, event_type: str | None = None) -> Any:
     try:
         verified = bound.verify(raw, NOW)
         content = reader_of(delivery.adapter).read(verified.headers, verified.body)
-        found = content.items if content.items is not None else [(content.payload, content.data)]
-        identities = [bound.identify(verified, content.payload, item) for item, _ in found]
+        found = content.items if content.items is not None else [Item(content.payload, content.data)]
+        identities = [bound.identify(verified, content.payload, item.payload, item.parent) for item in found]
     except Rejection:
         return None
     return [
-        (item, data, identity.event_type, identity.event_id, identity.subject, identity.is_typed)
-        for (item, data), identity in zip(found, identities, strict=True)
+        (item.payload, item.data, identity.event_type, identity.event_id, identity.subject, identity.is_typed)
+        for item, identity in zip(found, identities, strict=True)
     ]
 
 
@@ -251,7 +252,7 @@ def test_a_form_and_a_text_cannot_be_configured_together() -> None:
     with pytest.raises(ValueError, match="tells apart"):
         own(content)
     token = {"scheme": "token", "header": "X-Token"}
-    assert AdapterSpec.model_validate({"signature": token, "content": content})
+    assert AdapterSpec.model_validate({"signature": token, "content": content}).content == content
 
 
 def test_a_text_that_could_be_nothing_else_is_read() -> None:

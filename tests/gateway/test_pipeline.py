@@ -22,9 +22,8 @@ from gateway.config import Config
 from gateway.publishers import Message, Publisher, PublishUnavailable
 from gateway.schemas import Catalogue
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
-PATIENCE = 10.0
 JSON = "application/json"
 
 

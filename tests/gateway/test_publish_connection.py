@@ -349,7 +349,7 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     overdue[2].cancel()  # its sender has gone; the broker's silence is the same
     connection._look_after()
     assert not connection.trouble
-    await wait_until_async(lambda: connection.trouble, 10, "the confirms are overdue")
+    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
     assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 0.05 s"] * 2
     assert "has confirmed nothing within 0.05 s" in state_of(connection.publish(message("refused")))
 
@@ -382,7 +382,7 @@ async def test_a_confirm_that_comes_too_late_is_told(received: bytes, expected: 
     confirms = [connection.publish(message(number)) for number in (1, 2)]
     connection._look_after()
     await wait_until_async(
-        lambda: all(confirm.done() for confirm in confirms), 10, "the confirms are overdue"
+        lambda: all(confirm.done() for confirm in confirms), message="the confirms are overdue"
     )
     errors = [confirm.exception() for confirm in confirms]
     assert [type(error) for error in errors] == [ConfirmOverdue] * 2
@@ -431,7 +431,7 @@ async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
     for number in range(1, 4):
         connection.publish(message(number))
     connection._look_after()
-    await wait_until_async(lambda: connection.trouble, 10, "the confirms are overdue")
+    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
     connection.data_received(ack(1))
     with pytest.raises(ValueError, match="range"):
         connection.publish(message("x" * 300))

@@ -20,14 +20,13 @@ from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.topics import matches
 from support.rabbitmq_server import RabbitMQServer
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
 EXCHANGE = "webhooks"
 QUARANTINE = "webhooks.quarantine"
 UNROUTED = "webhooks.unrouted"
 ARCHIVE = "webhooks.archive"
 RETENTION = Retention(max_age=7 * 86_400, max_size=10 * 1024**3)
-PATIENCE = 30.0
 
 Received = tuple[str, str, bytes]
 """Message id, routing key, body."""
@@ -451,7 +450,7 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
 
         await asyncio.to_thread(rabbitmq_server.start)
         for each in (publisher, late):
-            await wait_until_async(lambda one=each: not one.trouble, 60.0, "it is connected again")  # type: ignore[misc]
+            await wait_until_async(lambda one=each: not one.trouble, message="it is connected again")  # type: ignore[misc]
 
             async def is_published(one: Publisher = each) -> bool:
                 await one.publish(message("after"))

@@ -24,14 +24,13 @@ from gateway.replay import Archived, NotThere, Replay, open_archive
 from gateway.replay.selection import Selection, marked
 from providers.times import rfc3339_milliseconds
 from support.rabbitmq_server import RabbitMQServer
-from support.waiting import wait_until_async
+from support.waiting import PATIENCE, wait_until_async
 
 EXCHANGE = "webhooks"
 ARCHIVE = "webhooks.archive"
 UNROUTED = "webhooks.unrouted"
 WORKER = "billing-agent"
 RETENTION = Retention(max_age=7 * 86_400, max_size=10 * 1024**3)
-PATIENCE = 30.0
 KEYS = ["stripe.invoice.paid", "stripe.invoice.payment_failed", "stripe.charge.failed", "github.invoice.paid"]
 LONG_AGO, FAR_OFF = 0.0, 4e9
 

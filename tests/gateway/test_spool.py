@@ -27,7 +27,7 @@ SLOTS = 3
 async def drained(folder: Path, broker: Broker) -> list[Message]:
     """What a gateway publishes of the spool in ``folder`` until nothing is left that it can."""
     async with spooling(folder, broker) as publisher:
-        await wait_until_async(lambda: publisher.spooled == 0, 20, "the spool is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
     return broker.messages
 
 
@@ -61,7 +61,7 @@ async def test_events_that_are_not_confirmed_wait_and_are_drained_oldest_first(t
         assert publisher.is_accepting
         broker.trouble = ""
 
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "the spool is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
         assert sent == broker.messages
 
 
@@ -71,7 +71,7 @@ async def test_live_events_never_wait_for_a_broker_in_trouble(tmp_path: Path) ->
     async with spooling(tmp_path, broker) as publisher:
         for number in range(5):
             await publisher.publish(make_message(number))
-        await wait_until_async(lambda: len(broker.attempts) > 2, 10, "the broker is asked again")
+        await wait_until_async(lambda: len(broker.attempts) > 2, message="the broker is asked again")
 
     assert set(broker.attempts) == {"evt_0"}
 
@@ -82,9 +82,9 @@ async def test_what_the_broker_refuses_holds_nothing_up_and_is_tried_again(tmp_p
     broker = Broker()
     broker.refused = {"evt_0", "evt_7", "evt_210"}
     async with spooling(tmp_path, broker) as publisher:
-        await wait_until_async(lambda: publisher.spooled == 3, 10, "all others are published")
+        await wait_until_async(lambda: publisher.spooled == 3, message="all others are published")
         broker.refused.clear()
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "they are published too")
+        await wait_until_async(lambda: publisher.spooled == 0, message="they are published too")
 
     assert [message.message_id for message in broker.messages[-3:]] == ["evt_0", "evt_7", "evt_210"]
     assert len(broker.messages) == 250
@@ -96,7 +96,7 @@ async def test_an_event_that_nobody_can_publish_is_set_aside(tmp_path: Path) -> 
     broker = Broker()
     broker.poison = {"evt_2"}
     async with spooling(tmp_path, broker) as publisher:
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "the others are published")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the others are published")
         assert publisher.corrupt == 1
 
     assert [message.message_id for message in broker.messages] == ["evt_0", "evt_1", "evt_3", "evt_4"]
@@ -142,7 +142,7 @@ async def test_a_gateway_with_room_in_its_spool_is_ready_and_one_without_is_not(
             await publisher.publish(make_message(3))
 
         broker.trouble = ""
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "a full spool drains")
+        await wait_until_async(lambda: publisher.spooled == 0, message="a full spool drains")
         await publisher.publish(make_message(4))
         assert publisher.is_accepting
 
@@ -170,13 +170,13 @@ async def test_an_event_whose_confirm_may_still_come_is_not_drained(tmp_path: Pa
         lates = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
         lates[0].set_result(None)
         lates[1].cancel()
-        await wait_until_async(lambda: publisher.spooled == 2, 10, "one is deleted and one drained")
+        await wait_until_async(lambda: publisher.spooled == 2, message="one is deleted and one drained")
         assert broker.attempts.count("evt_0") == 1
         assert broker.attempts.count("evt_1") == 2
         lates[2].set_result(None)
-        await wait_until_async(lambda: publisher.spooled == 1, 10, "another is deleted")
+        await wait_until_async(lambda: publisher.spooled == 1, message="another is deleted")
     async with spooling(tmp_path, broker) as publisher:  # nobody can tell any more whether it was confirmed
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "the last one is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the last one is drained")
 
     assert [message.message_id for message in broker.messages] == ["evt_4", "evt_1", "evt_3"]
 
@@ -188,10 +188,10 @@ async def test_a_caller_who_gives_up_leaves_the_count_right(tmp_path: Path) -> N
         task = asyncio.ensure_future(publisher.publish(make_message(1)))
         await asyncio.sleep(0)
         task.cancel()
-        await wait_until_async(lambda: publisher.spooled == 1, 10, "the event is on disk")
+        await wait_until_async(lambda: publisher.spooled == 1, message="the event is on disk")
         broker.trouble = ""
 
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "the spool is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
     assert broker.messages == [make_message(1)]
 
 
@@ -237,7 +237,7 @@ async def test_what_workers_that_are_gone_left_is_drained_by_those_that_are_ther
     async with spooling(tmp_path, Broker("away"), LARGE, 5, 6) as alive:
         for slot, broker in enumerate(brokers):
             async with spooling(tmp_path, broker, LARGE, slot, 2) as publisher:
-                await wait_until_async(lambda one=publisher: one.spooled == 0, 10, "all is drained")  # type: ignore[misc]
+                await wait_until_async(lambda one=publisher: one.spooled == 0, message="all is drained")  # type: ignore[misc]
         assert alive.spooled == 1
 
     found = [sorted(message.message_id for message in broker.messages) for broker in brokers]
@@ -317,10 +317,10 @@ async def test_a_spool_that_cannot_be_written_refuses_and_is_tried_again(
         assert "the spool cannot be written" in publisher.trouble
         await publisher._spool._file.run(mend_writes)
 
-        await wait_until_async(lambda: publisher.is_accepting, 10, "it is tried again")
+        await wait_until_async(lambda: publisher.is_accepting, message="it is tried again")
         await publisher.publish(make_message(3))
         broker.trouble = ""
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "it is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="it is drained")
     assert broker.messages == [make_message(1), make_message(3)]
 
 
@@ -331,8 +331,8 @@ async def test_what_cannot_be_deleted_is_not_published_again_and_again(tmp_path:
     async with spooling(tmp_path, broker) as publisher:
         await publisher._spool._file.run(failing("DELETE"))
         broker.trouble = ""
-        await wait_until_async(lambda: publisher.trouble, 10, "the delete has failed")
+        await wait_until_async(lambda: publisher.trouble, message="the delete has failed")
         await publisher._spool._file.run(mend_writes)
-        await wait_until_async(lambda: publisher.spooled == 0, 10, "they are deleted")
+        await wait_until_async(lambda: publisher.spooled == 0, message="they are deleted")
 
     assert broker.messages == [make_message(number) for number in range(3)]

@@ -56,11 +56,11 @@ async def test_a_full_disk_refuses_and_is_drained_with_the_room_that_was_kept(sm
         other = take_the_rest(small_disk)
         broker.trouble = ""
 
-        await wait_until_async(lambda: publisher.spooled == 0, 20, "the spool is drained")
+        await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
         assert [message.message_id for message in broker.messages] == [f"evt_{n}" for n in range(accepted)]
         other.unlink()
         broker.trouble = "away"
-        await wait_until_async(lambda: publisher.is_accepting, 20, "events are accepted again")
+        await wait_until_async(lambda: publisher.is_accepting, message="events are accepted again")
         await publisher.publish(make_message(1))
 
 

@@ -61,7 +61,7 @@ async def published(path: Path) -> set[str]:
     broker = MemoryPublisher()
     publisher = SpoolingPublisher(broker, path.parent, LARGE)
     await publisher.start()
-    await wait_until_async(lambda: publisher.spooled == 0, 20, "the spool is drained")
+    await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
     await publisher.stop()
     ids = [message.message_id for message in broker.messages]
     assert len(ids) == len(set(ids))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.process import descendants, is_alive
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 # What the two workers do is put in; lines tell what happens.
 _PROGRAM = """
@@ -79,7 +79,7 @@ class Family:
     def stop(self) -> int:
         """Ask the parent to end, and wait for that."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def family(tmp_path: Path) -> Iterator[Callable[[str], Family]]:
         for pid in (one.process.pid, *one.workers()):
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
-        one.process.wait(20)
+        one.process.wait(PATIENCE)
 
 
 def test_a_signal_ends_all_in_good_order(family: Callable[[str], Family]) -> None:
@@ -108,7 +108,7 @@ def test_a_signal_ends_all_in_good_order(family: Callable[[str], Family]) -> Non
             os.kill(pid, signal.SIGINT)
     os.kill(parent.process.pid, signal.SIGINT)
 
-    assert parent.process.wait(20) == 0
+    assert parent.process.wait(PATIENCE) == 0
     assert sorted(parent.lines()[2:-1])[-2:] == ["stopped 0", "stopped 1"]
     assert parent.lines()[-1] == "ended"
 
@@ -177,7 +177,7 @@ def test_a_worker_that_cannot_start_ends_all_with_what_it_said(
     """Once, and with its exit code; nothing is started again."""
     parent = family(work)
 
-    assert parent.process.wait(20) == 0  # of the program here, which catches the error
+    assert parent.process.wait(PATIENCE) == 0  # of the program here, which catches the error
     text = "\n".join(parent.lines())
     assert text.count("failed") == 1
     assert text.endswith(f"{said}\nended")
@@ -203,7 +203,7 @@ def test_a_second_signal_kills_those_that_do_not_end(family: Callable[[str], Fam
         parent.process.wait(0.5)
     parent.process.send_signal(signal.SIGTERM)
 
-    assert parent.process.wait(20) == -signal.SIGTERM
+    assert parent.process.wait(PATIENCE) == -signal.SIGTERM
     wait_until(lambda: not any(map(is_alive, workers)), message="they were killed")
 
 

@@ -99,7 +99,7 @@ async def test_rabbitmq_agrees(rabbitmq_url: str) -> None:
         async def has_arrived() -> bool:
             return await last.get(no_ack=True, fail=False) is not None
 
-        await wait_until_async(awaitable(has_arrived), 10.0, "all has been routed")
+        await wait_until_async(awaitable(has_arrived), message="all has been routed")
         found = {}
         for pattern, queue in queues.items():
             bodies = set()

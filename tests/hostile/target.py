@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections import Counter
@@ -13,12 +14,11 @@ from typing import Self
 from hostile.signed import partner
 from hostile.wire import Exchange, Wire, address_of, converse
 from support.gateway_process import GatewayProcess
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 MAX_GROWTH = 100 * 1024**2
 """Bytes of memory that hostile input may cost; the inputs themselves amount to many times that."""
 
-_SOON = 3.0  # seconds
 
 DISCONNECTED = "client_disconnected"
 
@@ -119,6 +119,11 @@ class Target:
         with self._database() as database:
             return dict(database.execute("SELECT message_id, body FROM messages ORDER BY id").fetchall())
 
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has needed so far."""
+        fields = Path(f"/proc/{self.gateway.child.pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> int:
         """Bytes of memory that the process has now."""
         status = Path(f"/proc/{self.gateway.child.pid}/status").read_text("ascii")
@@ -137,7 +142,7 @@ class Target:
         self.secrets.expect_absent(log, self.gateway.stderr)
         wait_until(
             lambda: self.gateway.stdout.count(_REQUEST) == self.outcomes().total(),
-            _SOON,
+            PATIENCE,
             "each request had one line in the log",
         )
 
@@ -178,7 +183,7 @@ class Watch:
         assert published or claims == self._stored[0]
         wait_until(
             lambda: target.outcomes() - self._outcomes == expected,
-            _SOON,
+            PATIENCE,
             f"the outcomes {dict(expected)} were counted, and no others",
         )
         target.expect_well()

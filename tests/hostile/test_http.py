@@ -10,6 +10,7 @@ from hostile.inputs_http import INPUTS
 from hostile.signed import acme
 from hostile.target import Input, Target
 from hostile.wire import Wire, converse
+from support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("hostile", INPUTS, ids=str)
@@ -68,7 +69,7 @@ def test_an_event_may_come_byte_by_byte(target: Target) -> None:
 def test_a_body_is_invited_only_once_it_is_welcome(target: Target) -> None:
     """Input 32: 100 Continue precedes the answer to an event that was not refused by its head."""
     wire = acme(target.secrets).plus("Expect", "100-continue")
-    with target.watching() as watch, socket.create_connection(target.address, timeout=10) as connection:
+    with target.watching() as watch, socket.create_connection(target.address, timeout=PATIENCE) as connection:
         connection.sendall(wire.head)
         invitation = connection.recv(1000)
         connection.sendall(wire.body)

@@ -74,7 +74,7 @@ def test_a_replay_is_a_duplicate_and_then_too_old(target: Target) -> None:
         answers.append(converse(target.address, bytes(wire)).answer)
         return answers[-1] == "401 invalid_signature"
 
-    wait_until(is_too_old, 20, "the replay was too old")
+    wait_until(is_too_old, message="the replay was too old")
 
     assert answers[:2] == ["202 accepted", "200 duplicate"]
     assert set(answers[1:-1]) <= {"200 duplicate"}

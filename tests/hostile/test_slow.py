@@ -16,10 +16,9 @@ import pytest
 from hostile.signed import acme
 from hostile.target import Target
 from hostile.wire import Exchange, converse
+from support.waiting import PATIENCE
 
 MAX_CONNECTIONS = 200
-PATIENCE = 20.0
-"""Seconds within which the gateway must have ended what takes 5 at most by its own rules."""
 
 
 @pytest.fixture(scope="module")

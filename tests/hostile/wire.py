@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
 
+from support.waiting import PATIENCE
+
 Address = tuple[str, int]
 Text = bytes | str
 
@@ -118,13 +120,11 @@ class Exchange:
         replies: the answers in order, without interim ones.
         interim: the codes of the interim answers.
         is_closed: whether the server closed it, rather than we lost patience or had all that we wanted.
-        took: seconds from the first byte to the end.
     """
 
     replies: list[Reply]
     interim: list[int]
     is_closed: bool
-    took: float
 
     @property
     def answer(self) -> str:
@@ -161,7 +161,7 @@ def converse(
     replies: int = 1,
     until_closed: bool = False,
     half_close: bool = False,
-    timeout: float = 10.0,
+    timeout: float = PATIENCE,
 ) -> Exchange:
     """Send the pieces, each in a write of its own, while listening; end with the wanted number of answers.
 
@@ -198,7 +198,7 @@ def converse(
                 pending = None if sent is None else pending[sent:] or next(outgoing, None)
                 if pending is None and half_close and sent is not None:
                     connection.shutdown(socket.SHUT_WR)
-    return Exchange(*found, is_closed, time.monotonic() - begun_at)
+    return Exchange(*found, is_closed)
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 
 from providers import Headers, RawRequest, SignatureRejected, registry
 from providers.schemes.ebay import EbayScheme
-from providers.schemes.fetched import LONGEST_TRUST, MAX_KEYS, KeyCache
+from providers.schemes.fetched import (
+    FRESHNESS,
+    LONGEST_MEMORY,
+    LONGEST_TRUST,
+    MAX_KEYS,
+    MAX_UNPROVEN_KEYS,
+    REFETCH_INTERVAL,
+    FetchedKeys,
+    KeptKey,
+)
 from providers.schemes.paddle_classic import serialize
 from providers.schemes.paypal import PaypalScheme
 from providers.schemes.plaid import PlaidScheme
@@ -212,6 +221,10 @@ PATH = "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
         f"{SNS}/bucket{PATH}",
         f"{SNS}/../x{PATH}",
         f"{SNS}/SimpleNotificationService-.pem",
+        f"{SNS}/SimpleNotificationService-{'0' * 31}.pem",
+        f"{SNS}/SimpleNotificationService-{'0' * 33}.pem",
+        f"{SNS}/SimpleNotificationService-{'A' * 32}.pem",
+        f"{SNS}/SimpleNotificationService-{'g' * 32}.pem",
         f"{SNS}/SimpleNotificationService-01/../x.pem",
         f"{SNS}/SimpleNotificationService-01.pem.txt",
         f"{SNS}/SimpleNotificationService-01.pem?x=.pem",
@@ -355,6 +368,10 @@ def test_another_webhook_proves_nothing() -> None:
         "https://api.paypal.com:444/v1/notifications/certs/CERT-1",
         "https://api.pаypal.com/v1/notifications/certs/CERT-1".encode().decode("latin-1"),
         "https://api.paypal.com/v1/notifications/certs/",
+        "https://api.paypal.com/v1/notifications/certs/CERT-",
+        "https://api.paypal.com/v1/notifications/certs/CERT-1/2",
+        "https://api.paypal.com/v1/notifications/certs/CERT-" + "1" * 65,
+        "https://api.paypal.com/v1/notifications/certs/OTHER-1",
         "https://api.paypal.com/v1/notifications/certs/../../CERT-1",
         "https://api.paypal.com/v1/notifications/certs/CERT-1?x",
         "https://api.paypal.com/other/CERT-1",
@@ -706,18 +723,189 @@ def test_a_spoiled_certificate_proves_nothing(place: int, change: int) -> None:
         paypal_verifier(is_learned=False).learn(KeyRequest(PAYPAL_CERTIFICATE), pem + MIDDLE.pem, NOW)
 
 
-def test_the_keys_that_are_remembered_are_bounded() -> None:
-    """Those that are used stay."""
-    cache: KeyCache[int] = KeyCache()
-    for number in range(MAX_KEYS + 5):
-        cache.put(str(number), number, NOW)
-        assert cache.get("0", NOW) == 0
+# What is remembered
 
-    assert [number for number in range(MAX_KEYS + 5) if cache.get(str(number), NOW) is not None] == [
-        0,
-        *range(6, MAX_KEYS + 5),
-    ]
-    assert cache.get("0", NOW + LONGEST_TRUST) is None
+
+SIGNERS: dict[str, tuple[Callable[[], Verifier], Request, bytes]] = {
+    "aws_sns": (lambda: sns_verifier(is_learned=False), lambda: sns(NOTIFICATION), SIGNING.pem),
+    "paypal": (lambda: paypal_verifier(is_learned=False), paypal, CHAIN),
+    "plaid": (lambda: PlaidScheme().bind([CREDENTIALS]), plaid, plaid_answer()),
+    "ebay": (lambda: EbayScheme().bind(["client-1:secret-1"]), ebay, EBAY_ANSWER),
+}
+FETCHERS = list(SIGNERS)
+
+
+def keys_of(verifier: Verifier) -> FetchedKeys:
+    """The keys that a verifier fetches."""
+    assert verifier.fetched is not None
+    return verifier.fetched
+
+
+def learn(name: str, verifier: Verifier, now: float = NOW) -> str:
+    """Have a verifier learn its key; return what the key is called."""
+    request = needed(verifier, SIGNERS[name][1](), now)
+    if request.body is not None and not request.key_id:
+        verifier.learn(request, EBAY_TOKEN, now)
+        request = needed(verifier, SIGNERS[name][1](), now)
+    verifier.learn(request, SIGNERS[name][2], now)
+    return request.key_id or request.url
+
+
+def proven(name: str, now: float = NOW) -> tuple[Verifier, str]:
+    """A verifier whose key has verified a delivery, and what the key is called."""
+    verifier = SIGNERS[name][0]()
+    key = learn(name, verifier, now)
+    assert verifier.verify(SIGNERS[name][1](), now) == 0
+    return verifier, key
+
+
+def other(key: str, number: int) -> str:
+    """Another name of the same form."""
+    return key[: -12 - len(".pem")] + f"{number:012x}" + (".pem" if key.endswith(".pem") else "0000")
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+def test_a_key_that_was_good_before_is_told_from_one_that_anybody_can_name(name: str) -> None:
+    """So that it is asked for whatever else is asked."""
+    verifier, key = proven(name)
+    keys = keys_of(verifier)
+    later = NOW + LONGEST_TRUST
+    if name != "ebay":  # which needs a token first
+        assert needed(verifier, SIGNERS[name][1](), later).is_known
+    else:
+        verifier.learn(needed(verifier, ebay(), later), EBAY_TOKEN, later)
+        assert needed(verifier, ebay(), later).is_known
+    assert not keys.request(other(key, 1), later).is_known
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+def test_a_key_that_verified_nothing_is_not_kept(name: str) -> None:
+    """Whoever names it may be a stranger."""
+    verifier = SIGNERS[name][0]()
+    learn(name, verifier)
+    keys = keys_of(verifier)
+    assert keys.kept() == []
+    assert keys.due(NOW + FRESHNESS) == []
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+def test_a_key_is_due_long_before_it_ends(name: str) -> None:
+    """Once a minute, while it is used on; and not too often when its trust has ended."""
+    verifier, key = proven(name)
+    keys, request = keys_of(verifier), SIGNERS[name][1]()
+    assert keys.due(NOW + FRESHNESS - 1) == []
+    for later in (FRESHNESS, FRESHNESS + REFETCH_INTERVAL):
+        assert keys.due(NOW + later) == [key]
+        assert keys.due(NOW + later + REFETCH_INTERVAL - 1) == []
+        if name != "plaid":  # whose tokens last for minutes
+            assert verifier.verify(request, NOW + later) == 0
+
+    assert keys.due(NOW + LONGEST_TRUST) == [key]
+    assert keys.due(NOW + LONGEST_TRUST + FRESHNESS - 1) == []
+    assert keys.due(NOW + LONGEST_TRUST + FRESHNESS) == [key]
+    assert keys.due(NOW + LONGEST_MEMORY + 1) == []
+    assert keys.kept() == []
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+def test_a_key_is_used_on_though_the_clock_goes_back(name: str) -> None:
+    """It is of an age that nobody knows: it is renewed soon, and believed for no longer than that."""
+    verifier, key = proven(name)
+    keys = keys_of(verifier)
+    earlier = NOW - 3600
+    if name != "plaid":  # whose tokens tell when they were made
+        assert verifier.verify(SIGNERS[name][1](), earlier) == 0
+    assert keys.due(earlier) == [key]
+    if name == "aws_sns":
+        needed(verifier, sns(NOTIFICATION), earlier + LONGEST_TRUST - FRESHNESS)
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+def test_kept_keys_are_as_good_as_fetched_ones(name: str) -> None:
+    """For as long as they would have been; and kept again."""
+    verifier, _ = proven(name)
+    (kept,) = keys_of(verifier).kept()
+    restored = SIGNERS[name][0]()
+    keys_of(restored).restore(kept, NOW + 60)
+    assert restored.verify(SIGNERS[name][1](), NOW + 60) == 0
+    assert keys_of(restored).kept() == [kept]
+    needed(restored, SIGNERS[name][1](), NOW + LONGEST_TRUST)
+
+    keys_of(verifier).restore(
+        kept._replace(content=b"", fetched_at=NOW - 1), NOW
+    )  # an older one changes nothing
+    assert verifier.verify(SIGNERS[name][1](), NOW) == 0
+
+
+@pytest.mark.parametrize("name", [*FETCHERS, "google_pubsub"])
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"<html>", SIGNING.pem[:99], issue("x", key=rsa_key("x")).pem]
+)
+def test_kept_keys_are_checked_again(name: str, content: bytes) -> None:
+    """Somebody could have written something else; a certificate of SNS is believed for where it comes from."""
+    if name == "aws_sns" and content.startswith(b"-----BEGIN") and len(content) > 99:
+        return
+    adapter = registry.load(name)
+    verifier = (
+        SIGNERS[name][0]()
+        if name in SIGNERS
+        else adapter.scheme.bind([], {"audience": "us", "email": "a@example.com"})
+    )
+    key = learn(name, SIGNERS[name][0]()) if name in SIGNERS else keys_of(verifier).scope
+    with pytest.raises(ValueError, match=r"."):
+        keys_of(verifier).restore(KeptKey(key, content, NOW), NOW)
+    assert keys_of(verifier).kept() == []
+
+
+@pytest.mark.parametrize("name", FETCHERS)
+@pytest.mark.parametrize("key", ["", "https://evil.example/x.pem", "../x", "x" * 200])
+def test_kept_keys_have_names_of_the_sender(name: str, key: str) -> None:
+    """A configuration that changed leads to others."""
+    verifier = SIGNERS[name][0]()
+    with pytest.raises(ValueError, match="name"):
+        keys_of(verifier).restore(KeptKey(key, SIGNERS[name][2], NOW), NOW)
+
+
+def test_a_kept_certificate_that_has_ended_is_not_used() -> None:
+    """Nor one that is not valid yet."""
+    for days in (-2, 31):
+        with pytest.raises(ValueError, match="not valid"):
+            keys_of(sns_verifier(is_learned=False)).restore(
+                KeptKey(CERTIFICATE, SIGNING.pem, NOW), NOW + days * DAY
+            )
+
+
+def test_keys_that_strangers_name_take_the_place_of_none_that_is_used() -> None:
+    """All of them exist, and are bounded by themselves."""
+    verifier, _ = proven("aws_sns")
+    for number in range(3 * MAX_KEYS):
+        verifier.learn(KeyRequest(other(CERTIFICATE, number)), SIGNING.pem, NOW)
+
+    assert verifier.verify(sns(NOTIFICATION), NOW) == 0
+    fresh = range(3 * MAX_KEYS - MAX_UNPROVEN_KEYS, 3 * MAX_KEYS)
+    assert verifier.verify(sns(NOTIFICATION, SigningCertURL=other(CERTIFICATE, fresh[0])), NOW) == 0
+    assert needed(verifier, sns(NOTIFICATION, SigningCertURL=other(CERTIFICATE, fresh[0] - 1))).url
+
+
+def test_the_keys_that_are_remembered_are_bounded() -> None:
+    """Of those that have verified something, the ones that are used stay."""
+    verifier, _ = proven("aws_sns")
+    for number in range(MAX_KEYS + 5):
+        url = other(CERTIFICATE, number)
+        verifier.learn(KeyRequest(url), SIGNING.pem, NOW)
+        assert verifier.verify(sns(NOTIFICATION, SigningCertURL=url), NOW) == 0
+        assert verifier.verify(sns(NOTIFICATION), NOW) == 0
+
+    kept = [key.name for key in keys_of(verifier).kept()]
+    assert kept == [*(other(CERTIFICATE, number) for number in range(6, MAX_KEYS + 5)), CERTIFICATE]
+
+
+def test_a_token_of_ebay_is_not_used_beyond_its_time_when_the_clock_goes_back() -> None:
+    """Else it would be shown, in vain, for as long as the clock was ahead."""
+    verifier = EbayScheme().bind(["client-1:secret-1"])
+    first = needed(verifier, ebay())
+    verifier.learn(first, EBAY_TOKEN, NOW + 7200)
+    assert needed(verifier, ebay(), NOW) == first
 
 
 def test_the_library_for_public_keys_is_loaded_by_who_has_one() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from providers import Headers, RawRequest, SignatureRejected
-from providers.schemes.fetched import FRESHNESS, LONGEST_TRUST, MAX_KEYS, REFETCH_INTERVAL
+from providers.schemes.fetched import FRESHNESS, LONGEST_TRUST, MAX_KEYS, REFETCH_INTERVAL, KeptKey
 from providers.schemes.jwt import JwtScheme, JwtSpec
 from providers.schemes.scheme import KeyNeeded, KeyRequest, Verifier
 from providers.secrets import SecretFormatError
@@ -251,7 +251,7 @@ def test_a_token_does_not_bring_its_key(header: dict[str, Any]) -> None:
     assert fault(bind(RSA, public_pem(rsa_key())), as_request(token)) == "signature_mismatch"
     with pytest.raises(KeyNeeded) as needed:
         bind(PUBLISHED).verify(as_request(token), NOW)
-    assert needed.value.request == KeyRequest(JWKS)
+    assert needed.value.request == KeyRequest(JWKS, is_known=True)
 
 
 @pytest.mark.parametrize(
@@ -400,14 +400,14 @@ def test_published_keys_are_asked_for_and_then_known() -> None:
     verifier = bind(PUBLISHED)
     with pytest.raises(KeyNeeded) as needed:
         verifier.verify(token_of("one"), NOW)
-    assert needed.value.request == KeyRequest(JWKS)
+    assert needed.value.request == KeyRequest(JWKS, is_known=True)
 
     verifier.learn(needed.value.request, SET, NOW)
     assert verifier.verify(token_of("one"), NOW) == 0
     assert verifier.verify(token_of("two", ec_key(), "ES256"), NOW) == 0
 
 
-@pytest.mark.parametrize("key_id", ["", "three", "four", "five", "six", "seven", "eight"])
+@pytest.mark.parametrize("key_id", ["three", "four", "five", "six", "seven", "eight", "/" * 256])
 def test_a_key_that_is_not_published_is_asked_for_once_a_minute(key_id: str) -> None:
     """Neither are those that are for something else, or no keys; in between it is refused."""
     verifier = learned()
@@ -415,6 +415,13 @@ def test_a_key_that_is_not_published_is_asked_for_once_a_minute(key_id: str) -> 
     assert fault(verifier, token_of(key_id), NOW + REFETCH_INTERVAL - 1) == "unknown_key"
     with pytest.raises(KeyNeeded):
         verifier.verify(token_of(key_id), NOW + REFETCH_INTERVAL)
+
+
+@pytest.mark.parametrize("key_id", ["", " ", "a b", "é", "/" * 257, "\n"])
+def test_a_key_is_not_asked_for_under_a_name_that_none_can_have(key_id: str) -> None:
+    """Not even when there is no key yet."""
+    assert fault(bind(PUBLISHED), token_of(key_id), NOW) == "unknown_key"
+    assert fault(learned(), token_of(key_id), NOW + REFETCH_INTERVAL) == "unknown_key"
 
 
 def test_a_key_proves_only_what_it_signed() -> None:
@@ -425,19 +432,44 @@ def test_a_key_proves_only_what_it_signed() -> None:
 
 
 def test_old_keys_are_refreshed_and_used_while_that_fails() -> None:
-    """For an hour without a question, for a day with one a minute, and then no longer."""
+    """For an hour they are not due, for a day once a minute, and then they are believed no longer."""
     verifier, request = learned(), token_of("one")
-    assert verifier.verify(request, NOW + FRESHNESS) == 0
+    keys = verifier.fetched
+    assert keys is not None
+    assert keys.due(NOW + FRESHNESS - 1) == []
 
-    for later in (FRESHNESS + 1, FRESHNESS + 62, LONGEST_TRUST - 1):
-        with pytest.raises(KeyNeeded) as needed:
-            verifier.verify(request, NOW + later)
-        assert needed.value.request == KeyRequest(JWKS, is_refresh=True)
+    for later in (FRESHNESS, FRESHNESS + REFETCH_INTERVAL, LONGEST_TRUST - 1):
+        assert keys.due(NOW + later) == [JWKS]
+        assert keys.due(NOW + later) == []
         assert verifier.verify(request, NOW + later) == 0
 
-    with pytest.raises(KeyNeeded) as needed:
-        verifier.verify(request, NOW + LONGEST_TRUST + 1)
-    assert not needed.value.request.is_refresh
+    with pytest.raises(KeyNeeded):
+        verifier.verify(request, NOW + LONGEST_TRUST)
+
+
+def test_a_set_is_used_on_though_the_clock_goes_back() -> None:
+    """It is fetched anew soon."""
+    verifier = learned()
+    assert verifier.verify(token_of("one"), NOW - 7200) == 0
+    assert verifier.fetched is not None
+    assert verifier.fetched.due(NOW - 7200) == [JWKS]
+
+
+def test_a_kept_set_is_as_good_as_a_fetched_one() -> None:
+    """For as long as it would have been; a newer one stays."""
+    kept = learned().fetched
+    assert kept is not None
+    verifier = bind(PUBLISHED)
+    assert verifier.fetched is not None
+    for key in kept.kept():
+        verifier.fetched.restore(key, NOW)
+    assert verifier.verify(token_of("one"), NOW) == 0
+    assert verifier.fetched.kept() == kept.kept()
+
+    verifier.fetched.restore(KeptKey(JWKS, key_set(jwk_of(rsa_key("old"), "old")), NOW - 1), NOW)
+    assert verifier.verify(token_of("one"), NOW) == 0
+    with pytest.raises(KeyNeeded):
+        verifier.verify(token_of("one"), NOW + LONGEST_TRUST)
 
 
 def test_a_refreshed_set_takes_the_place_of_the_old_one() -> None:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from support.ports import free_port
+from support.waiting import PATIENCE
 
 _PIECE = 1024 * 1024
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: closing sends RST and forgets what was not sent
@@ -155,7 +156,7 @@ class FaultProxy:
         """
         self._arm(lambda: setattr(self._faults, "lost_reply", marker))
 
-    def wait_tripped(self, timeout: float = 10.0) -> None:
+    def wait_tripped(self, timeout: float = PATIENCE) -> None:
         """Wait until the fault that was armed last, of those that happen once, has happened."""
         if not self._tripped.wait(timeout):
             raise TimeoutError(f"not within {timeout:g} s: the armed fault happened")

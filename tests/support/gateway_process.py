@@ -25,7 +25,7 @@ import httpx
 
 from support.ports import free_ports
 from support.process import Child
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 PROGRAM = Path(sys.executable).parent / "gateway"
 
@@ -70,7 +70,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def run_gateway(
-    *arguments: str, cwd: Path, extra: Mapping[str, str] | None = None, timeout: float = 60.0
+    *arguments: str, cwd: Path, extra: Mapping[str, str] | None = None, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; its output comes without terminal escapes."""
     done = subprocess.run(
@@ -163,7 +163,7 @@ class Program:
         command = " ".join(("gateway", *self._arguments))
         return f"--- {command}: stdout\n{self.stdout[-_LOG_TAIL:]}\n--- stderr\n{self.stderr[-_LOG_TAIL:]}"
 
-    def wait_for(self, text: str, timeout: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout: float = PATIENCE) -> None:
         """Wait until it has written ``text``, to either of its outputs."""
 
         def has_written() -> bool:
@@ -174,12 +174,12 @@ class Program:
 
         wait_until(has_written, timeout, f"gateway {self._arguments[0]} wrote {text!r}")
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = 15.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, timeout: float = PATIENCE) -> int:
         """Send a signal and return the exit code, which is negative where it had to be killed."""
         self.child.signal(number)
         return self.wait_for_end(timeout)
 
-    def wait_for_end(self, timeout: float = 15.0) -> int:
+    def wait_for_end(self, timeout: float = PATIENCE) -> int:
         """Wait until it has ended by itself; the exit code, negative for a signal."""
         try:
             wait_until(lambda: not self.child.is_running, timeout, "it ended")
@@ -247,17 +247,17 @@ class GatewayProcess(Program):
         self.kill()
         self.start()
 
-    def wait_live(self, timeout: float = 20.0) -> None:
+    def wait_live(self, timeout: float = PATIENCE) -> None:
         """Wait until it answers at all."""
         self._wait_200("/livez", timeout)
 
-    def wait_ready(self, timeout: float = 20.0) -> None:
+    def wait_ready(self, timeout: float = PATIENCE) -> None:
         """Wait until it accepts events."""
         self._wait_200("/readyz", timeout)
 
     def get(self, path: str, *, admin: bool = False) -> httpx.Response:
         """What a GET of ``path`` is answered."""
-        return httpx.get((self.admin_url if admin else self.url) + path, timeout=10, trust_env=False)
+        return httpx.get((self.admin_url if admin else self.url) + path, timeout=PATIENCE, trust_env=False)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -265,19 +265,19 @@ class GatewayProcess(Program):
         host, _, port = self.url.removeprefix("http://").partition(":")
         return host, int(port)
 
-    def wait_for_refusal(self, timeout: float = 15.0) -> None:
+    def wait_for_refusal(self, timeout: float = PATIENCE) -> None:
         """Wait until it takes no more connections."""
 
         def refuses() -> bool:
             try:
-                socket.create_connection(self.address, timeout=5).close()
+                socket.create_connection(self.address, timeout=PATIENCE).close()
             except OSError:
                 return True
             return False
 
         wait_until(refuses, timeout, "it takes no more connections")
 
-    def run(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run another command with the same configuration and environment."""
         return run_gateway(
             *arguments,

@@ -12,7 +12,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, DeliveryMode
 
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 _DATA = b',"data":'
 
@@ -68,7 +68,7 @@ class Inbox:
         """Everything that is in the queue, which is empty afterwards."""
         return asyncio.run(self._take_all())
 
-    def take(self, count: int, timeout: float = 20.0) -> list[Arrival]:
+    def take(self, count: int, timeout: float = PATIENCE) -> list[Arrival]:
         """Everything, once ``count`` messages have come."""
         taken: list[Arrival] = []
 
@@ -79,7 +79,7 @@ class Inbox:
         wait_until(has_come, timeout, f"{count} messages came to {self._queue}")
         return taken
 
-    def take_distinct(self, count: int, timeout: float = 20.0) -> list[Arrival]:
+    def take_distinct(self, count: int, timeout: float = PATIENCE) -> list[Arrival]:
         """Everything, once ``count`` different ones have come: copies do not stand for what is still on its way."""
         taken: list[Arrival] = []
 
@@ -104,7 +104,7 @@ class Inbox:
                 queue = await channel.get_queue(self._queue, ensure=False)
                 found: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
                 tag = await queue.consume(found.put, no_ack=True)
-                arrivals += [_arrival(await asyncio.wait_for(found.get(), 20)) for _ in range(count)]
+                arrivals += [_arrival(await asyncio.wait_for(found.get(), PATIENCE)) for _ in range(count)]
                 await queue.cancel(tag)
                 while not found.empty():
                     arrivals.append(_arrival(found.get_nowait()))

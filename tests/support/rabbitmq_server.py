@@ -117,7 +117,7 @@ class RabbitMQServer:
             epmd.expect_running()
             return not is_free(port)
 
-        wait_until(listens, 10.0, "epmd listens")
+        wait_until(listens, message="epmd listens")
 
     def answers(self, timeout: float = 5.0) -> bool:
         """Tell whether a queue can be declared now; raises TimeoutError when it says nothing."""

@@ -13,7 +13,7 @@ from typing import Self
 from support.ports import free_port
 from support.process import Child
 from support.programs import locate
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until
 
 
 class RedisServer:
@@ -76,7 +76,7 @@ class RedisServer:
             return self.answers()
 
         try:
-            wait_until(is_ready, 20.0, "Redis answers PING", forgive=(OSError,))
+            wait_until(is_ready, message="Redis answers PING", forgive=(OSError,))
         except BaseException:
             self.kill()
             raise
@@ -89,7 +89,7 @@ class RedisServer:
 
     def flush(self) -> None:
         """Forget everything."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5.0) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             connection.sendall(b"FLUSHALL SYNC\r\n")
             if connection.recv(64) != b"+OK\r\n":
                 raise RuntimeError("Redis refused FLUSHALL")

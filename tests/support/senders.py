@@ -21,6 +21,8 @@ import standardwebhooks
 import svix
 from stripe._webhook import WebhookSignature
 
+from support.waiting import PATIENCE
+
 Fields = dict[str, str]
 
 
@@ -63,7 +65,7 @@ def post(url: str, delivery: Delivery, client: httpx.Client | None = None) -> ht
     if client is None:
         with httpx.Client(trust_env=False) as own:
             return post(url, delivery, own)
-    return client.post(target, content=delivery.body, headers=delivery.headers, timeout=20)
+    return client.post(target, content=delivery.body, headers=delivery.headers, timeout=PATIENCE)
 
 
 def wire(delivery: Delivery) -> bytes:
@@ -217,7 +219,7 @@ class RetryingSender:
             self._give_up.set()
         self.finish()
 
-    def finish(self, timeout: float = 30.0) -> None:
+    def finish(self, timeout: float = PATIENCE) -> None:
         """Begin no more events, and wait until those begun are accepted."""
         self._stop.set()
         give_up_at = time.monotonic() + timeout

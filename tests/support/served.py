@@ -23,9 +23,7 @@ from gateway.http.listener import Listener
 from gateway.schemas import Catalogue
 from gateway.server import running
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
-from support.waiting import wait_until_async
-
-PATIENCE = 10.0
+from support.waiting import PATIENCE, wait_until_async
 
 Serve = Callable[..., Awaitable["Served"]]
 

@@ -8,6 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+PATIENCE = 60.0
+"""Seconds to wait for what takes moments on a machine with nothing else to do; only what never comes takes so long."""
+
 T = TypeVar("T")
 
 # Short enough not to be felt, long enough not to steal the processor from what is being waited for.
@@ -16,7 +19,7 @@ _INTERVAL = 0.01
 
 def wait_until(
     condition: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE,
     message: str = "the condition became true",
     *,
     forgive: tuple[type[Exception], ...] = (),
@@ -42,7 +45,7 @@ def wait_until(
 
 async def wait_until_async(
     condition: Callable[[], T | Awaitable[T]],
-    timeout: float = 10.0,
+    timeout: float = PATIENCE,
     message: str = "the condition became true",
     *,
     forgive: tuple[type[Exception], ...] = (),

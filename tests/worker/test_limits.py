@@ -17,9 +17,7 @@ from gateway.worker.limit import Limit
 from gateway.worker.run import Runner
 from support.agents import Place
 from support.ports import free_port
-from support.waiting import wait_until_async
-
-PATIENCE = 30.0
+from support.waiting import PATIENCE, wait_until_async
 
 
 def limited(**options: Any) -> Worker:
@@ -57,7 +55,9 @@ async def test_no_more_begin_than_the_limit_lets(place: Place, processes: int) -
         await place.publish(*(f"evt_{number}" for number in range(12)))
         await wait_until_async(lambda: len(begun) == 12, PATIENCE)
 
-    assert begun[-1] - begun[0] > 1.5  # three lots of four: two seconds, and the first began late at most
+    assert (
+        begun[-1] - begun[0] > 0.8
+    )  # three lots of four: two seconds, of which the first may have lost some
     assert sum(runner.counts["handled"] for runner in runners) == 12
     assert sum(runner.counts.total() for runner in runners) == 12
 

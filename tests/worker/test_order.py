@@ -13,9 +13,7 @@ import pytest
 from gateway.worker import Dead, Event, Worker
 from gateway.worker.queue import DeclarationChanged
 from support.agents import Place
-from support.waiting import wait_until_async
-
-PATIENCE = 30.0
+from support.waiting import PATIENCE, wait_until_async
 
 
 class Diary:

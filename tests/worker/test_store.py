@@ -113,14 +113,14 @@ async def test_who_left_stands_at_the_end_again(store: Store) -> None:
 async def test_who_never_comes_back_is_passed_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """By one that was due so much later and is here; not by one that was due soon after, nor by a newcomer."""
     for module in (books, redis_store):
-        monkeypatch.setattr(module, "PATIENCE", 1.0)
+        monkeypatch.setattr(module, "PATIENCE", 2.0)
     for member in ("gone", "early", "late"):
         await store.stand("line", member)
     await store.put_off("line", "gone", 0.2)
     await store.put_off("line", "early", 0.4)
-    await store.put_off("line", "late", 1.6)
+    await store.put_off("line", "late", 2.6)
     assert await store.stand("line", "newcomer") > 0
-    deadline = time.monotonic() + 1.7
+    deadline = time.monotonic() + 2.8
 
     await wait_until_async(lambda: time.monotonic() > deadline)
 

@@ -20,9 +20,7 @@ from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.queue import DeclarationChanged
 from support.agents import LEASE, Place, envelope, message_of
 from support.redis_server import RedisServer
-from support.waiting import wait_until_async
-
-PATIENCE = 30.0
+from support.waiting import PATIENCE, wait_until_async
 
 
 def short(queue: str = "agent", **options: object) -> Worker:
@@ -60,7 +58,7 @@ async def test_events_are_handled_and_those_without_a_handler_counted(place: Pla
 
 
 async def test_a_failure_is_tried_again_on_the_ladder(place: Place) -> None:
-    """No sooner than the delay says, and not much later; the attempts are counted."""
+    """No sooner than the delay says; the attempts are counted."""
     worker = short(attempts=5)
     began: list[tuple[int, float]] = []
 
@@ -77,7 +75,7 @@ async def test_a_failure_is_tried_again_on_the_ladder(place: Place) -> None:
     delays = [later[1] - earlier[1] for earlier, later in pairwise(began)]
     assert runner.counts == {"retried": 2, "handled": 1}
     assert [attempt for attempt, _ in began] == [1, 2, 3]
-    assert all(0.79 < delay < 0.8 * 10 for delay in delays)
+    assert all(delay > 0.79 for delay in delays)
 
 
 async def test_what_keeps_failing_is_dead_with_its_story(place: Place) -> None:
