@@ -70,7 +70,8 @@ class RawRequest:
         query: what stands behind the question mark, as sent.
         headers: the header fields.
         body: the bytes of the body.
-        signed: what the signature was found to cover, told by a verifier whose signature does not cover the body.
+        signed: what the signature was found to cover, told by a verifier whose signature does not cover the body, or
+            covers its JSON as it is written anew.
     """
 
     __slots__ = ("body", "headers", "method", "path", "query", "signed", "url")

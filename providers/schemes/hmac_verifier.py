@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS
-from providers.schemes.layout import deliveries, place_reader
+from providers.schemes.layout import PlaceReader, deliveries, place_reader
 from providers.schemes.scheme import MAX_CANDIDATES, StaticVerifier, single
 from providers.sources import Delivery
 
@@ -122,6 +122,8 @@ class OddHmacVerifier(HmacVerifier):
         self._read_moment: Callable[[RawRequest, Delivery | None], bytes] = lambda *_: b""
         if spec.timestamp and spec.timestamp.place:
             self._read_moment = place_reader(spec.timestamp.place, "timestamp_missing")
+            if spec.timestamp.header:
+                self._read_moment = _with_header(self._read_moment, spec.timestamp.header)
         elif self._moment_header:
             name = self._moment_header
             self._read_moment = lambda request, _: single(request.headers, name, "timestamp_missing")
@@ -170,8 +172,10 @@ class OddHmacVerifier(HmacVerifier):
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
                     matched, proven = slot, expected
-        if matched >= 0 and request.signed is not None:
-            request.signed += proven  # and not the message, in which the secret may be
+        if matched >= 0 and self._tells_signed:
+            request.signed = (
+                request.signed or b""
+            ) + proven  # and not the message, in which the secret may be
         return matched
 
     def _readings(self, request: RawRequest, delivery: Delivery | None) -> list[tuple[list[bytes], bytes]]:
@@ -190,3 +194,18 @@ class OddHmacVerifier(HmacVerifier):
         if len(groups) > MAX_GROUPS:
             raise SignatureRejected("too_many_signatures")
         return [self._read(group, moment) for group in groups]
+
+
+def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
+    """Read a moment from the body, or from a header where there is none; only the first of them is signed."""
+    name = header.lower().encode()
+
+    def read(request: RawRequest, delivery: Delivery | None) -> bytes:
+        try:
+            return read_place(request, delivery)
+        except SignatureRejected as rejection:
+            if rejection.fault != "timestamp_missing":
+                raise
+        return single(request.headers, name, "timestamp_missing")
+
+    return read

@@ -32,7 +32,7 @@ from providers.schemes.scheme import (
     StaticVerifier,
     single,
 )
-from providers.schemes.template import Template, covers_headers, covers_url, template_fields
+from providers.schemes.template import Template, covers_body, covers_headers, covers_url, template_fields
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 
 _ALGORITHMS = {
@@ -67,7 +67,7 @@ class PublicKeySpec(SchemeSpec):
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:
         fields = template_fields(self.signed)
-        if "body" not in fields:
+        if not covers_body(self.signed):
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
