@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -55,6 +56,27 @@ _confirm = struct.Struct(">HHQB")
 _long = struct.Struct(">I")
 
 
+_NO_ADDRESS = "is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost"
+_ODD_IN_ADDRESS = re.compile(r"[\x00-\x20\x7f\\\[\]#]")
+
+
+def check_address(url: str) -> None:
+    """Refuse an address with a password of which a part could be taken for a host, and then be logged.
+
+    Raises:
+        ValueError: there is more than one ``@``, one behind the first ``/``, ``?`` or ``#``, or a character that no
+            address has; never with a part of the address.
+    """
+    _, _, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    user = authority.rpartition("@")[0]
+    if rest.count("@") > authority.count("@") or "@" in user or _ODD_IN_ADDRESS.search(user) or "#" in url:
+        raise ValueError(
+            "has a character in its user or password that has a meaning in addresses; percent-encode it "
+            "(@ is %40, / is %2F, # is %23, ? is %3F, : is %3A)"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
     """The parts of ``amqp://user:password@host:port/vhost``."""
@@ -71,15 +93,16 @@ class BrokerUrl:
         """The parts of ``url``, with the usual defaults.
 
         Raises:
-            ValueError: it is no ``amqp://`` or ``amqps://`` address.
+            ValueError: it is no ``amqp://`` or ``amqps://`` address, or where its password ends cannot be told.
         """
-        parts = urlsplit(url)
+        check_address(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:  # its text can be a part of the password: no cause, and no word of it
-            port = -1
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or port == -1:
-            raise ValueError("is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost")
+            raise ValueError(_NO_ADDRESS) from None
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
+            raise ValueError(_NO_ADDRESS)
         is_tls = parts.scheme == "amqps"
         return cls(
             parts.hostname,
