@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from gateway.publishers.amqp import BrokerUrl
+from gateway.publishers.amqp import BrokerUrl, check_address
 from providers.schemes import SignatureSpec
 from providers.sources import Pointer
 from providers.spec import DeliverySpec, ParameterName
@@ -56,6 +56,8 @@ def check_bind(text: str) -> str:
 
 
 def _check_redis_url(text: str) -> str:
+    if text != EMBEDDED:
+        check_address(text)
     if text != EMBEDDED and not (_REDIS_URL.fullmatch(text) and _is_read_by_redis(text)):
         raise ValueError(
             "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
@@ -131,7 +133,10 @@ class ServerConfig(Section):
         [], description="Networks of proxies whose X-Forwarded-For is believed, for `allow_ips`."
     )
     workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
-    max_body: Size = Field(1024**2, description="The largest body of a request.")
+    max_body: Size = Field(
+        1024**2,
+        description="The largest body of a request; where it is not set, an adapter may let larger ones in.",
+    )
     deadline: Duration = Field(
         8.0, description="For a whole request, from its head to its answer; less for an impatient sender."
     )
@@ -238,7 +243,14 @@ class ProviderConfig(DeliverySpec):
     rate_limit: Rate | None = Field(
         None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
     )
-    max_body: Size | None = Field(None, description="The largest body, where it is not `server.max_body`.")
+    max_body: Size | None = Field(
+        None,
+        description="The largest body; otherwise `server.max_body` where that is set, or what the sender documents.",
+    )
+    tolerance: Duration | None = Field(
+        None,
+        description="How far a signed moment may be from our clock, where it is not as `gateway providers NAME` says.",
+    )
     on_invalid: Literal["quarantine", "reject"] = Field(
         "quarantine", description="What happens to a genuine event that is against its schema."
     )
