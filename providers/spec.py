@@ -193,10 +193,9 @@ class AdapterSpec(DeliverySpec):
         """Two fields of the signed template whose bytes can be divided in several ways, if there are any."""
         if not isinstance(self.signature, HmacSpec | PublicKeySpec):
             return None
-        alphabets = self.signature.alphabets if isinstance(self.signature, HmacSpec) else {}
-        timestamp = self.signature.timestamp
-        unit = timestamp.unit if timestamp else None
-        return ambiguity(self.signature.signed, unit, is_json=self._is_json, alphabets=alphabets)
+        signature = self.signature
+        unit = signature.timestamp.unit if signature.timestamp else None
+        return ambiguity(signature.signed, unit, is_json=self._is_json, alphabets=signature.alphabets)
 
     @property
     def _is_json(self) -> bool:

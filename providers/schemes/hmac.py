@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS, Encoding
@@ -26,7 +26,7 @@ from providers.schemes.scheme import (
     Signed,
 )
 from providers.schemes.template import (
-    CharacterClass,
+    Alphabets,
     Template,
     covers_body,
     covers_headers,
@@ -80,7 +80,7 @@ class HmacSpec(SchemeSpec):
             "{body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
-    alphabets: dict[Annotated[str, StringConstraints(max_length=255)], CharacterClass] = Field(
+    alphabets: Alphabets = Field(
         {},
         description="Fields of signed whose end could be mistaken for the next one's beginning, and the characters that "
         "they are made of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",

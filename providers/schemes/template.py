@@ -55,6 +55,9 @@ CharacterClass = Annotated[
 ]
 """What stands between the brackets of a character class of a regular expression."""
 
+Alphabets = dict[Annotated[str, StringConstraints(max_length=255)], CharacterClass]
+"""Fields of a template, and the characters that their values are made of."""
+
 _NO_ALPHABETS: Mapping[str, str] = {}
 
 

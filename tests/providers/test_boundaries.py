@@ -124,6 +124,10 @@ def test_an_alphabet_tells_fields_apart_and_is_held_to() -> None:
     assert _fault(adapter, "order.evt", "1") == "signature_malformed"
     assert _fault(adapter, "order", "evt.1") == "signature_malformed"
     assert described("{header:X-A}.{id}.{body}", alphabets={"header:X-A": "^."}).ambiguity is None
+    of_key = described(
+        "{header:X-A}.{id}.{body}", scheme="public_key", algorithm="ed25519", alphabets={"id": "0-9"}
+    )
+    assert of_key.ambiguity is None
     for wrong in ({"id": "z-a"}, {"id": "]"}, {"id": ""}, {"id": "\\d"}, {"header:X-B": "a-z"}):
         with pytest.raises(ValidationError):
             described("{header:X-A}.{id}.{body}", alphabets=wrong)

@@ -105,6 +105,9 @@ def test_the_signed_moment_of_linear_goes_before_the_one_in_the_header() -> None
         "Linear-Timestamp": str(NOW * 1000),
     }
     assert fault(bound, request(body, headers)) == "timestamp_too_old"
+    for odd in (b'{"webhookTimestamp":[1]}', b'{"webhookTimestamp":"soon"}', b'{"webhookTimestamp":{}}'):
+        signed = headers | {"Linear-Signature": hmac.digest(SECRET.encode(), odd, "sha256").hex()}
+        assert fault(bound, request(odd, signed)) is not None
 
 
 @pytest.mark.parametrize("name", NAMES)
