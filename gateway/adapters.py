@@ -9,7 +9,7 @@ from providers import registry
 from providers.handshake import HandshakeSpec
 from providers.schemes.layout import listed
 from providers.spec import AdapterSpec
-from providers.units import format_duration
+from providers.units import format_duration, format_size
 
 Proof = Literal["vector", "oracle", "corpus"]
 
@@ -54,6 +54,7 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
     spec = registry.load(name).spec
     covered, not_covered = _coverage(spec)
     proofs = evidence.get(name, {})
+    tolerance = spec.signature.moment_tolerance if spec.signature.has_moment else None
     rows = [
         ("signs", _signature(spec)),
         ("covered", ", ".join(covered) or "nothing: whoever has seen one delivery can send any other"),
@@ -62,6 +63,8 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
         ("several events", f"in {', '.join(listed(spec.batch))}" if spec.batch else ""),
         ("waits", format_duration(spec.patience) if spec.patience else "not known"),
         ("repeats for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
+        ("tolerance", format_duration(tolerance) if tolerance else ""),
+        ("largest body", format_size(spec.max_body) if spec.max_body else ""),
         ("proven by", "; ".join(", ".join(names) or EVIDENCE[word] for word, names in proofs.items())),
         ("status", "unverified: its sender does not confirm it" if spec.status == "unverified" else ""),
     ]
@@ -108,7 +111,8 @@ def _page(evidence: Evidence) -> Iterator[str]:
     yield (
         "*Covered* is what nobody but the sender can change; what is *not covered* can be changed by whoever has seen a "
         "delivery. *Waits* is how long the sender waits for an answer, *repeats for* how long it goes on after a failure; "
-        "`dedupe.retention` has to be at least that long."
+        "`dedupe.retention` has to be at least that long. *Tolerance* is how far the moment of sending may be from the clock, "
+        "*largest body* what the sender documents where that is more than 1 MiB."
     )
     yield ""
     yield f"{sum(bool(evidence.get(name)) for name in names)} of them are proven by at least one of these:"

@@ -17,7 +17,7 @@ from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of, retention_of
+from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.content import Reader
 from gateway.counting import shared_tallies
 from gateway.dedupe import LONGEST_WAIT, Dedupe
@@ -237,7 +237,7 @@ def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Endpoint:
     adapter = adapter_of(provider)
-    server, spec = config.server, adapter.spec
+    spec = adapter.spec
     hidden = [*spec.redact, *provider.redact]
     if provider.redact and spec.form_xml:
         hidden.append(f"/{spec.form_xml}")  # what is masked in the document stands there in base64
@@ -259,7 +259,7 @@ def _endpoint(
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(map(key_pattern, provider.events)),
         rejects_invalid=provider.on_invalid == "reject",
-        max_body=provider.max_body or server.max_body,
+        max_body=max_body_of(config, provider, adapter),
         deadline=deadline,
         # What is left suffices for the servers to answer, if it can at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),

@@ -20,8 +20,9 @@ from providers.forms import MAX_PARAMETERS, read_pairs
 from providers.handshake import ChallengeSignatureSpec, HandshakeSpec, ReplySpec, split_fields
 from providers.rejections import HandshakeRefused, MalformedRequest
 from providers.request import RawRequest, VerifiedRequest
+from providers.schemes.forms import FORM, media_type
 from providers.secrets import decode_secret
-from providers.sources import Delivery, Getter, compile_sources, text_of
+from providers.sources import Delivery, Getter, compile_sources, pointer_steps, text_of
 
 _MAX_BODY = 2048  # bytes of what is read before its sender is proven
 _LONGEST = 2048  # characters of what is echoed, fetched or kept
@@ -100,7 +101,9 @@ class Greeter:
                 continue
             read = delivery
             if handshake.needs_body:
-                payload = _read(request.body, handshake.spec.content)
+                if not handshake.may_be(request):
+                    continue
+                payload = _read(request.body, handshake.spec.content, is_whole=handshake.spec.is_whole)
                 read = Delivery(request.headers, request.query, payload, payload)
             if handshake.fits_body(read):
                 return handshake.answer(read, 0, request.url.partition("?")[0])
@@ -141,6 +144,10 @@ class _Handshake:
         self._of_body = [(getter, text) for source, getter, text in conditions if _is_in_body(source)]
         places = [*spec.when, *(place for place in (spec.token, spec.challenge, spec.enrol) if place)]
         self.needs_body = any(map(_is_in_body, places))
+        named = [
+            pointer_steps(place)[:1] for place in places if _is_in_body(place) and spec.when.get(place) != ""
+        ]
+        self._names = frozenset(steps[0] for steps in named if steps)
         self._token = _compile(spec.token)
         self._challenge = _compile(spec.challenge)
         self._enrol = _compile(spec.enrol)
@@ -151,12 +158,25 @@ class _Handshake:
         self._sign = _Signature(spec.sign, signed, secrets) if spec.sign else None
         self._parameters = {f"parameter:{name}": value for name, value in parameters.items()}
 
+    def may_be(self, request: RawRequest) -> bool:
+        """Whether the bytes of a body can be this handshake, without reading what is none."""
+        headers = request.headers
+        if self.spec.content == "form" and (
+            headers.is_repeated(b"content-type") or media_type(headers) not in ("", FORM)
+        ):
+            return False
+        return len(request.body) <= _MAX_BODY and all(name.encode() in request.body for name in self._names)
+
     def fits_head(self, delivery: Delivery) -> bool:
         """Whether all that it has to say outside of its body stands there."""
         return all(_is_there(getter(delivery), text) for getter, text in self._of_head)
 
     def fits_body(self, delivery: Delivery) -> bool:
         """Whether all that it has to say in its body stands there."""
+        if self.spec.is_whole and not (
+            isinstance(delivery.payload, dict) and self._names == frozenset(delivery.payload)
+        ):
+            return False
         return all(_is_there(getter(delivery), text) for getter, text in self._of_body)
 
     def answer(self, delivery: Delivery, slot: int, url: str) -> Greeting:
@@ -245,16 +265,15 @@ def _host_pattern(host: str) -> str:
     return re.escape(host).replace(r"\*", "[a-z0-9-]+")
 
 
-def _read(body: bytes, content: str) -> object:
+def _read(body: bytes, content: str, *, is_whole: bool) -> object:
     """The payload of a handshake that is not signed; None when it is none."""
-    if len(body) > _MAX_BODY:
-        return None
     if content == "form":
         try:
             pairs = read_pairs(body, MAX_PARAMETERS)
         except MalformedRequest:
             return None
-        return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
+        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
+        return None if is_whole and len(fields) != len(pairs) else fields
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -139,6 +139,10 @@ class HandshakeSpec(BaseModel):
     content: Literal["json", "form"] = Field(
         "json", description="How the body of one that is not signed is read; it has 2 KiB at most."
     )
+    is_whole: bool = Field(
+        default=False,
+        description="Whether its body is an object or a form with nothing but what is named here, each once.",
+    )
     is_signed: bool = Field(
         default=False, description="Whether it is signed as deliveries are, and verified first."
     )

@@ -79,9 +79,12 @@ class RawRequest:
             unless the sender signs nothing else: then that is all by which another use of a signature is noticed.
         signed_items: the same for each event of a batch, in the order of the batch, where each is signed by itself.
             Where a batch is signed as a whole, the bytes of its items are as canonical as that.
+        rewritten: its JSON as senders write it anew to sign it, by style, once that has been worked out.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query", "signed", "signed_items", "url")
+    __slots__ = (
+        "body", "headers", "method", "path", "query", "rewritten", "signed", "signed_items", "url",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -100,6 +103,7 @@ class RawRequest:
         self.query = query
         self.url = url
         self.signed: bytes | None = None
+        self.rewritten: dict[str, bytes] | None = None
         self.signed_items: list[bytes] | None = None
 
 

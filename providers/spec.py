@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from providers.handshake import HandshakeSpec, RefusalSpec, SuccessSpec
 from providers.schemes import SignatureSpec
+from providers.schemes.boundaries import ambiguity
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.layout import Layout
+from providers.schemes.public_key import PublicKeySpec
 from providers.schemes.scheme import Scheme
+from providers.schemes.template import rewrites_json
 from providers.sources import Pointer, Source, Sources, SourcesByType, header_name, places_of
 from providers.summary import Templates
-from providers.units import Duration
+from providers.units import Duration, Size
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
 Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
@@ -185,6 +188,14 @@ class AdapterSpec(DeliverySpec):
     retry_horizon: Duration | None = Field(
         None, description="How long the sender goes on repeating a delivery."
     )
+    repeats_timestamp: bool = Field(
+        default=False,
+        description="Whether a repetition carries the signed moment of the first attempt, so that the tolerance has to be "
+        "as long as it goes on.",
+    )
+    max_body: Size | None = Field(
+        None, description="The largest body that the sender documents, where that is more than most send."
+    )
 
     @model_validator(mode="after")
     def _id_is_known_before_parsing(self) -> AdapterSpec:
@@ -203,10 +214,28 @@ class AdapterSpec(DeliverySpec):
         return self
 
     @model_validator(mode="after")
+    def _json_is_read_as_json(self) -> AdapterSpec:
+        if self.rewrites_json and not self._is_json:
+            raise ValueError(
+                "signed has JSON that is written anew, so that content must be JSON alone; else the body would be "
+                "published as something that was not verified"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _id_is_no_signature(self) -> AdapterSpec:
         signing = {name.lower().encode() for name in getattr(self.signature, "headers", [])}
         if any(header_name(place) in signing for place in places_of(self.event_id)):
             raise ValueError("event_id names the header of the signature, which is no id of an event")
+        return self
+
+    @model_validator(mode="after")
+    def _repetitions_come_in(self) -> AdapterSpec:
+        tolerance = self.signature.moment_tolerance
+        if self.repeats_timestamp and (tolerance is None or tolerance < (self.retry_horizon or 0)):
+            raise ValueError(
+                "the tolerance must be at least the retry_horizon, since repeats_timestamp is true"
+            )
         return self
 
     @model_validator(mode="after")
@@ -215,6 +244,26 @@ class AdapterSpec(DeliverySpec):
             if name not in self.parameters or not self.parameters[name].required:
                 raise ValueError(f"parameters must declare {name} as required, since the signature needs it")
         return self
+
+    @property
+    def rewrites_json(self) -> bool:
+        """Whether a signature covers not the bytes of a body but its JSON as it is written anew."""
+        return rewrites_json(self.signature.template)
+
+    @property
+    def ambiguity(self) -> tuple[str, str] | None:
+        """Two fields of the signed template whose bytes can be divided in several ways, if there are any."""
+        if not isinstance(self.signature, HmacSpec | PublicKeySpec):
+            return None
+        signature = self.signature
+        unit = signature.timestamp.unit if signature.timestamp else None
+        return ambiguity(signature.signed, unit, is_json=self._is_json, alphabets=signature.alphabets)
+
+    @property
+    def _is_json(self) -> bool:
+        return not self.is_empty_allowed and all(
+            how in ("json", "json_list") for how in self.content.values()
+        )
 
     @property
     def _id_header(self) -> bytes | None:

@@ -12,7 +12,7 @@ import typer
 from gateway.cli.moments import parse_moment
 from gateway.cli.runtime import find_provider, load_with_dev_secrets
 from gateway.config import Config, ProviderConfig
-from gateway.config.loader import adapter_of
+from gateway.config.loader import adapter_of, max_body_of
 from gateway.errors import OperatorError
 from gateway.explain import Capture, Case, explain, read_capture
 from gateway.terminal import printable
@@ -31,7 +31,7 @@ def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | 
     """Say why the request in ``file`` verifies, or why it does not."""
     moment = None if arrived_at is None else parse_moment(arrived_at, "--at")
     config, _ = load_with_dev_secrets(path)
-    largest = max(each.max_body or config.server.max_body for each in config.providers.values())
+    largest = max(max_body_of(config, each, adapter_of(each)) for each in config.providers.values())
     capture = read_capture(_read(file, largest * _ESCAPED + _OVERHEAD), largest)
     name = provider or _name_in(capture, config)
     explanation = explain(_case(config, path, name, capture), time.time(), moment)

@@ -17,20 +17,17 @@ from gateway.config.conflicts import conflicts
 from gateway.config.document import Document, FieldPath
 from gateway.config.mistakes import describe, suggest
 from gateway.config.models import Config, ProviderConfig
+from gateway.config.secrets import SHORTEST, length_of, problem_of
 from gateway.errors import ConfigurationError
 from gateway.schemas import SchemaError, load_file
 from providers import registry
 from providers.adapter import Adapter
+from providers.schemes.canonical_json import MAX_BODY as MAX_REWRITTEN
 from providers.secrets import SecretFormatError
 from providers.spec import AdapterSpec, DeliverySpec
+from providers.units import format_duration, format_size
 
 _HEADROOM = 0.5  # seconds of a sender's patience that are left to the network
-_SHORTEST_SECRET = 16
-_PLACEHOLDER = re.compile(
-    r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
-    re.IGNORECASE,
-)
-"""A variable that something forgot to replace, one character, or nothing but such words."""
 
 
 def load_config(
@@ -86,13 +83,27 @@ def adapter_of(provider: ProviderConfig) -> Adapter:
         if name in provider.model_fields_set
     }
     if provider.adapter == registry.GENERIC:
+        if provider.tolerance is not None:
+            raise ValueError("tolerance is for adapters; write it under signature.timestamp")
         return Adapter(registry.GENERIC, AdapterSpec(signature=provider.signature, any_2xx=True, **stated))  # type: ignore[arg-type]
     adapter = registry.load(provider.adapter)
     if provider.summary:
         stated["summary"] = {**(adapter.spec.summary or {}), **provider.summary}
+    if provider.tolerance is not None:
+        stated["signature"] = adapter.spec.signature.with_tolerance(provider.tolerance)
     return (
         Adapter(adapter.name, adapter.spec.model_copy(update=stated), adapter.family) if stated else adapter
     )
+
+
+def max_body_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> int:
+    """The largest body of a provider, in bytes: its own setting, that of the server, or what its sender documents."""
+    server = config.server
+    limit = provider.max_body
+    if limit is None:
+        is_stated = "max_body" in server.model_fields_set
+        limit = server.max_body if is_stated else max(server.max_body, adapter.spec.max_body or 0)
+    return min(limit, server.max_buffered, MAX_REWRITTEN if adapter.spec.rewrites_json else limit)
 
 
 def deadline_of(config: Config, adapter: Adapter) -> float:
@@ -127,6 +138,7 @@ def _check_provider(
     except ValueError as error:
         yield (), _text_of(error)
         return
+    yield from _check_signed(provider, adapter, config)
     if has_secrets:
         mistakes = list(_check_parameters(provider, adapter))
         yield from mistakes
@@ -159,6 +171,37 @@ def _check_address(adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
         )
 
 
+def _check_signed(
+    provider: ProviderConfig, adapter: Adapter, config: Config
+) -> Iterator[tuple[FieldPath, str]]:
+    """What does not fit the way in which a sender signs."""
+    if provider.adapter == registry.GENERIC and (found := adapter.spec.ambiguity):
+        first, second = found
+        yield (
+            ("signature", "signed"),
+            (
+                f"nobody can say where {{{first}}} ends and {{{second}}} begins, so that who has seen a delivery can move "
+                "characters from one to the other; if the sender signs like that, say under signature.alphabets what one "
+                f'of them is made of, such as {{"{first}": A-Za-z0-9_-}}'
+            ),
+        )
+    if adapter.spec.rewrites_json and provider.max_body and provider.max_body > MAX_REWRITTEN:
+        yield (
+            ("max_body",),
+            f"must not be larger than {format_size(MAX_REWRITTEN)}, since the body is read before it is proven",
+        )
+    tolerance = adapter.spec.signature.moment_tolerance
+    if tolerance and tolerance > config.dedupe.retention:
+        yield (
+            ("tolerance",) if provider.tolerance is not None else (),
+            (
+                f"a delivery may be {format_duration(tolerance)} old, longer than dedupe.retention "
+                f"({format_duration(config.dedupe.retention)}), so that it could be sent again as a new event; "
+                "raise the retention"
+            ),
+        )
+
+
 def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
     known = adapter.spec.parameters
     for name in provider.parameters:
@@ -186,7 +229,7 @@ def _check_secrets(
     if not provider.secrets and needs_secret:
         yield ("secrets",), "is empty"
     for position, secret in enumerate(provider.secret_texts()):
-        problem = _problem_of(secret)
+        problem = problem_of(secret)
         if not problem and parameters is not None:
             problem = _problem_of_key(secret, adapter, parameters)
         if problem:
@@ -194,8 +237,8 @@ def _check_secrets(
 
 
 def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]) -> str | None:
-    if len(secret) < _SHORTEST_SECRET:
-        return f"is shorter than {_SHORTEST_SECRET} characters; choose a longer one at the sender"
+    if length_of(secret) < SHORTEST:
+        return f"is shorter than {SHORTEST} characters; choose a longer one at the sender"
     try:
         adapter.bind([secret], parameters)
     except SecretFormatError as error:
@@ -206,26 +249,13 @@ def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]
 def _check_handshakes(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
     token = provider.handshake_token_text()
     if any(handshake.needs_token for handshake in adapter.spec.handshakes):
-        problem = (
-            "is missing; it is what you tell the sender to show" if token is None else _problem_of(token)
-        )
+        problem = "is missing; it is what you tell the sender to show" if token is None else problem_of(token)
         if problem:
             yield ("handshake_token",), problem
     elif token is not None:
         yield ("handshake_token",), f"is not used by adapter {adapter.name}"
     if provider.enrol and not adapter.spec.enrols:
         yield ("enrol",), f"is not for adapter {adapter.name}, whose sender tells no secret"
-
-
-def _problem_of(secret: str) -> str | None:
-    """What makes a text no secret, whatever it is for."""
-    if not secret.strip():
-        return "is empty; everybody could sign with an empty secret"
-    if secret != secret.strip():
-        return "has white space around it"
-    if _PLACEHOLDER.fullmatch(secret):
-        return "looks like a placeholder; use the secret that the sender shows you"
-    return None
 
 
 def _text_of(error: ValueError) -> str:

@@ -204,7 +204,10 @@ class ServerConfig(Section):
         "is not read, since a sender can write it.",
     )
     workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
-    max_body: Size = Field(1024**2, description="The largest body of a request.")
+    max_body: Size = Field(
+        1024**2,
+        description="The largest body of a request; where it is not set, an adapter may let larger ones in.",
+    )
     deadline: Duration = Field(
         8.0, description="For a whole request, from its head to its answer; less for an impatient sender."
     )
@@ -364,7 +367,14 @@ class ProviderConfig(DeliverySpec):
     rate_limit: Rate | None = Field(
         None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
     )
-    max_body: Size | None = Field(None, description="The largest body, where it is not `server.max_body`.")
+    max_body: Size | None = Field(
+        None,
+        description="The largest body; otherwise `server.max_body` where that is set, or what the sender documents.",
+    )
+    tolerance: Duration | None = Field(
+        None,
+        description="How far a signed moment may be from our clock, where it is not as `gateway providers NAME` says.",
+    )
     dedupe: ProviderDedupeConfig = Field(
         ProviderDedupeConfig(), description="How its repetitions are recognised."
     )

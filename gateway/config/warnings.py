@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from gateway.config.loader import adapter_of, deadline_of, retention_of
+from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.config.models import Config
+from gateway.config.secrets import SHORT, doubts_about, length_of
 from gateway.enrolment import FOLDER
 from gateway.samples import sample_names
 from gateway.schemas import Catalogue
 from gateway.topics import key_pattern, key_segment, matches
+from providers import registry
 from providers.adapter import Adapter
-from providers.units import format_duration
+from providers.units import format_duration, format_size
 
 _ENOUGH_TYPES = 10
 """Known event types of an adapter; of one with fewer, what a pattern names may well be another."""
@@ -22,7 +24,9 @@ _KEEP_ALIVE_OF_BALANCERS = 60.0  # seconds: AWS's and nginx's default
 def config_warnings(config: Config) -> list[str]:
     """What can be meant but is most likely a mistake: one line each, never with a secret."""
     return [
+        *_odd_secrets(config),
         *_shared_secrets(config),
+        *_low_limits(config),
         *_open_proxies(config),
         *_late_answers(config),
         *_short_keep_alive(config),
@@ -32,14 +36,58 @@ def config_warnings(config: Config) -> list[str]:
     ]
 
 
+def _odd_secrets(config: Config) -> Iterator[str]:
+    for name, provider in config.providers.items():
+        texts = {f"secrets.{position}": text for position, text in enumerate(provider.secret_texts())}
+        token = provider.handshake_token_text()
+        if token:
+            texts["handshake_token"] = token
+        for place, text in texts.items():
+            yield from (f"providers.{name}.{place}: {doubt}" for doubt in doubts_about(text))
+            if length_of(text) < SHORT and place != "handshake_token":
+                yield (
+                    f"providers.{name}.{place}: is shorter than {SHORT} characters, so that who has seen a delivery may "
+                    "find it out; choose a longer one at the sender, if it lets you"
+                )
+
+
 def _shared_secrets(config: Config) -> Iterator[str]:
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, str]] = {}
     for name, provider in config.providers.items():
         for position, secret in enumerate(provider.secret_texts()):
             place = f"providers.{name}.secrets.{position}"
-            if secret in owners:
-                yield f"{place}: is also {owners[secret]}; who may send to one may then sign for the other"
-            owners.setdefault(secret, place)
+            key = secret.removeprefix("v1,").removeprefix("whsec_")
+            owner, other = owners.setdefault(key, (name, place))
+            if other == place:
+                continue
+            if owner == name:
+                yield f"{place}: is {other} once more; while rotating there are two that differ"
+            else:
+                yield f"{place}: is also {other}; who may send to one may then sign for the other"
+
+
+def _low_limits(config: Config) -> Iterator[str]:
+    """Settings below what a sender documents, by which genuine deliveries are refused."""
+    for name, provider in config.providers.items():
+        adapter = adapter_of(provider)
+        title = adapter.spec.title or "its sender"
+        largest, limit = adapter.spec.max_body or 0, max_body_of(config, provider, adapter)
+        if limit < largest:
+            place = f"providers.{name}.max_body" if provider.max_body else "server.max_body"
+            if not provider.max_body and limit == config.server.max_buffered:
+                place = "server.max_buffered"
+            yield (
+                f"{place}: is {format_size(limit)}, and {title} (providers.{name}) sends bodies of up to "
+                f"{format_size(largest)}; larger ones are answered 413"
+            )
+        if provider.tolerance is None:
+            continue
+        usual = registry.load(provider.adapter).spec.signature.moment_tolerance or 0
+        if provider.tolerance < usual:
+            yield (
+                f"providers.{name}.tolerance: is {format_duration(provider.tolerance)}, and adapter {provider.adapter} has "
+                f"{format_duration(usual)}, since {title} may sign that long before it sends; what is older is answered 401"
+            )
 
 
 def _open_proxies(config: Config) -> Iterator[str]:

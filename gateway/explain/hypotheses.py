@@ -168,7 +168,12 @@ _UNITS = {
     "s": "seconds",
     "ms": "milliseconds",
     "auto": "seconds or milliseconds",
+    "us": "microseconds",
+    "ns": "nanoseconds",
+    "decimal": "seconds with a fraction",
     "iso8601": "as ISO 8601 writes it",
+    "rfc3339": "as RFC 3339 writes it",
+    "http_date": "as HTTP writes a date",
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from gateway.transport.address import check_address
 from gateway.transport.tls import NO_FILES, TlsFiles
 
 _FILES = {"cacertfile": "ca", "cafile": "ca", "certfile": "cert", "keyfile": "key"}
@@ -17,7 +18,6 @@ _VERIFY = "verify"
 _VERIFIED = "verify_peer"
 _NAME = re.compile(r"[a-z_]{1,40}")
 _FORM = "is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost"
-_HINT = "percent-encode /, ?, #, @, : and % in user, password and virtual host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,14 @@ class BrokerUrl:
         Raises:
             ValueError: it is no ``amqp://`` or ``amqps://`` address; the text has no part of it.
         """
-        parts = urlsplit(url)
+        check_address(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:  # its text can be a part of the password: no cause, and no word of it
-            port = -1
-        if parts.scheme not in ("amqp", "amqps") or not parts.hostname or port == -1:
+            raise ValueError(_FORM) from None
+        if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
             raise ValueError(_FORM)
-        if parts.fragment or "@" in parts.path + parts.query:
-            raise ValueError(f"{_FORM}; {_HINT}")
         is_tls = parts.scheme == "amqps"
         files = _files_of(parts.query)
         if files and not is_tls:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from gateway.transport.address import check_address
 from gateway.transport.tls import NO_FILES, TlsFiles
 
 _FILES = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
@@ -48,15 +49,14 @@ class RedisUrl:
         Raises:
             ValueError: it is no ``redis://``, ``rediss://`` or ``unix://`` address; the text has no part of it.
         """
-        parts = urlsplit(url)
+        check_address(url)
         try:
+            parts = urlsplit(url)
             port = 6379 if parts.port is None else parts.port
-        except ValueError:  # most likely a password that is not percent-encoded
-            port = 0
+        except ValueError:  # its text can be a part of the password: no cause, and no word of it
+            raise ValueError(_FORM) from None
         is_socket = parts.scheme == "unix"
-        if parts.scheme not in ("redis", "rediss", "unix") or not port or parts.fragment:
-            raise ValueError(_FORM)
-        if "@" in parts.path + parts.query or (is_socket and parts.path in ("", "/")):
+        if parts.scheme not in ("redis", "rediss", "unix") or not port or (is_socket and parts.path in ("", "/")):
             raise ValueError(_FORM)
         parameters = _parameters_of(parts, is_socket=is_socket)
         database = "" if is_socket else parts.path.strip("/")

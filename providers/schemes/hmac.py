@@ -25,7 +25,15 @@ from providers.schemes.scheme import (
     SchemeSpec,
     Signed,
 )
-from providers.schemes.template import Template, covers_headers, covers_url, places_in, template_fields
+from providers.schemes.template import (
+    Alphabets,
+    Template,
+    covers_body,
+    covers_headers,
+    covers_url,
+    places_in,
+    template_fields,
+)
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from providers.secrets import SecretFormat, decode_secret
 
@@ -68,8 +76,14 @@ class HmacSpec(SchemeSpec):
         max_length=1024,
         description=(
             "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
-            "{json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer} and literal text."
+            "{json:NAME} {json_sorted} {json_sorted_compact} {json_canonical} {secret} {header:NAME} {query:NAME} "
+            "{body:/json/pointer} {item:/json/pointer} and literal text."
         ),
+    )
+    alphabets: Alphabets = Field(
+        {},
+        description="Fields of signed whose end could be mistaken for the next one's beginning, and the characters that "
+        "they are made of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
     )
     binds_body: bool = Field(
         default=True,
@@ -86,7 +100,7 @@ class HmacSpec(SchemeSpec):
         fields = template_fields(self.signed)
         if (self.header is None) == (self.place is None):
             raise ValueError("needs either header or place, to say where the signature is")
-        signs_body = any(field in {"body", "form"} or field.startswith("json:") for field in fields)
+        signs_body = covers_body(self.signed)
         if self.binds_body and not signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event; "
@@ -98,6 +112,8 @@ class HmacSpec(SchemeSpec):
             raise ValueError("construction: hash needs {secret} in signed, or anybody could make the digest")
         if is_in_body(self.place) and self.binds_body:
             raise ValueError("place cannot be in the body that is signed")
+        if unknown := sorted(self.alphabets.keys() - set(fields)):
+            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
         self._check_timestamp(fields)
         return self
 
@@ -190,7 +206,7 @@ class HmacScheme:
     def __init__(self, spec: HmacSpec, layout: Layout = PLAIN) -> None:
         self.spec = spec
         self.layout = layout
-        self.template = Template(spec.signed, layout.id_header)
+        self.template = Template(spec.signed, layout.id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> HmacVerifier:
@@ -212,7 +228,8 @@ class HmacScheme:
         if spec.timestamp and self.timestamp:
             moment = self.timestamp.write(now)
             for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
-                draft.write(spec.timestamp.header, spec.timestamp.place, moment, delivery)
+                header = None if spec.timestamp.place else spec.timestamp.header
+                draft.write(header, spec.timestamp.place, moment, delivery)
         unsigned = draft.request()
         for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
             message = self.template.render(unsigned, moment.encode(), key, delivery)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.encodings import ENCODERS
-from providers.schemes.layout import is_in_body, place_reader
+from providers.schemes.layout import PlaceReader, is_in_body, place_reader
 from providers.schemes.scheme import (
     LARGE,
     MAX_CANDIDATES,
@@ -140,6 +140,8 @@ class OddHmacVerifier(HmacVerifier):
         self._read_moment: Callable[[RawRequest, Delivery | None], bytes] = lambda *_: b""
         if spec.timestamp and spec.timestamp.place:
             self._read_moment = place_reader(spec.timestamp.place, "timestamp_missing")
+            if spec.timestamp.header:
+                self._read_moment = _with_header(self._read_moment, spec.timestamp.header)
         elif self._moment_header:
             name = self._moment_header
             self._read_moment = lambda request, _: single(request.headers, name, "timestamp_missing")
@@ -227,6 +229,19 @@ class OddHmacVerifier(HmacVerifier):
         return [self._read(group, moment) for group in groups]
 
 
+def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
+    """Read a moment from the body, or from a header where there is none; only the first of them is signed."""
+    name = header.lower().encode()
+
+    def read(request: RawRequest, delivery: Delivery | None) -> bytes:
+        try:
+            return read_place(request, delivery)
+        except SignatureRejected as rejection:
+            if rejection.fault != "timestamp_missing":
+                raise
+        return single(request.headers, name, "timestamp_missing")
+
+    return read
 def _digest_pieces(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
     digest = hmac.new(key, digestmod=algorithm)
     for piece in pieces:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -82,6 +82,10 @@ class JwtSpec(SchemeSpec):
         {}, description="Claims and what they must be; texts may contain {parameter:NAME} and {url}."
     )
     required: list[ClaimName] = Field([], description="Claims that must be there.")
+    simulated: dict[ClaimName, str] = Field(
+        {},
+        description="Claims that the sender's tokens have and that are not compared, for those that are made here.",
+    )
     max_age: Duration | None = Field(None, description="How long after `iat` a token is valid.")
     leeway: Duration = Field(60.0, description="How far our clock may be from the sender's.")
 
@@ -120,6 +124,15 @@ class JwtSpec(SchemeSpec):
     def has_moment(self) -> bool:
         """See :attr:`providers.schemes.scheme.SchemeSpec.has_moment`."""
         return self.max_age is not None or "exp" in self.required
+
+    @property
+    def moment_tolerance(self) -> float:
+        """See :attr:`providers.schemes.scheme.SchemeSpec.moment_tolerance`; the token may say less."""
+        return self.leeway
+
+    def with_tolerance(self, seconds: float) -> Self:
+        """See :meth:`providers.schemes.scheme.SchemeSpec.with_tolerance`."""
+        return self.model_copy(update={"leeway": seconds})
 
     @property
     def needed_parameters(self) -> list[str]:
@@ -170,6 +183,7 @@ class JwtScheme:
         claims: dict[str, Any] = orjson.loads(request.body) if spec.place else {}
         digest = hashlib.sha256(request.body).hexdigest()
         claims |= {name: known.get(name, digest) for name in sorted(names - claims.keys())}
+        claims |= {name: text or digest for name, text in spec.simulated.items()}
         claims |= _expected_claims(spec, parameters, request)
         if spec.body_claim:
             claims[spec.body_claim] = _BODY_DIGESTS[spec.body_hash](request.body)

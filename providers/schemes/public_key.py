@@ -32,7 +32,14 @@ from providers.schemes.scheme import (
     StaticVerifier,
     single,
 )
-from providers.schemes.template import Template, covers_headers, covers_url, template_fields
+from providers.schemes.template import (
+    Alphabets,
+    Template,
+    covers_body,
+    covers_headers,
+    covers_url,
+    template_fields,
+)
 from providers.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 
 _ALGORITHMS = {
@@ -59,6 +66,9 @@ class PublicKeySpec(SchemeSpec):
         max_length=256,
         description="What is signed: literal text and fields in braces, as for an HMAC.",
     )
+    alphabets: Alphabets = Field(
+        {}, description="Fields of signed, and the characters that they are made of, as for an HMAC."
+    )
     timestamp: TimestampSpec | None = Field(
         None, description="Where the signed timestamp is; without it, replays pass."
     )
@@ -67,12 +77,14 @@ class PublicKeySpec(SchemeSpec):
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:
         fields = template_fields(self.signed)
-        if "body" not in fields:
+        if not covers_body(self.signed):
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
         if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
             raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
+        if unknown := sorted(self.alphabets.keys() - set(fields)):
+            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if self.timestamp and not self.timestamp.header:
@@ -119,7 +131,7 @@ class PublicKeyScheme:
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
         self.spec = spec
         self.algorithm = _ALGORITHMS[spec.algorithm]
-        self.template = Template(spec.signed, id_header)
+        self.template = Template(spec.signed, id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(

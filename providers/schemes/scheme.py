@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -181,6 +181,26 @@ class SchemeSpec(BaseModel, ABC):
         return False
 
     @property
+    def moment_tolerance(self) -> float | None:
+        """Seconds that the signed moment may be from our clock; None where nothing says so."""
+        return getattr(self, "tolerance", None) or getattr(
+            getattr(self, "timestamp", None), "tolerance", None
+        )
+
+    def with_tolerance(self, seconds: float) -> Self:
+        """Return the same scheme with another :attr:`moment_tolerance`.
+
+        Raises:
+            ValueError: nothing of that kind is signed.
+        """
+        if self.moment_tolerance is None:
+            raise ValueError("tolerance is for senders that sign when they send")
+        if "tolerance" in type(self).model_fields:
+            return self.model_copy(update={"tolerance": seconds})
+        timestamp = getattr(self, "timestamp", None)
+        return self.model_copy(update={"timestamp": timestamp.model_copy(update={"tolerance": seconds})})  # type: ignore[union-attr]
+
+    @property
     def needs_secret(self) -> bool:
         """Whether nothing can be verified without a configured secret; else the keys are fetched."""
         return True
@@ -254,12 +274,12 @@ def read_timestamp(text: bytes, longest: int) -> int:
     """A signed timestamp: ASCII digits and nothing else.
 
     Raises:
-        SignatureRejected: it is empty, or has signs, spaces, fractions, exponents, other digits, or more than
-            ``longest`` of them.
+        SignatureRejected: it is empty, or has signs, spaces, fractions, exponents, other digits, more than
+            ``longest`` of them, or leading zeros, which could be the end of what is signed before it.
     """
     if not text:
         raise SignatureRejected("timestamp_missing")
-    if len(text) > longest or not text.isdigit():
+    if len(text) > longest or not text.isdigit() or text.startswith(b"0"):
         raise SignatureRejected("timestamp_malformed")
     return int(text)
 

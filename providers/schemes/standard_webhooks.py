@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field
@@ -44,9 +45,10 @@ class StandardWebhooksSpec(SchemeSpec):
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
         ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
     )
-    secret_format: Literal["whsec_", "raw"] = Field(
+    secret_format: Literal["whsec_", "raw", "whsec_or_raw"] = Field(
         "whsec_",
-        description="How the secret's text becomes the key: as the standard says, or the text itself.",
+        description="How the secret's text becomes the key: as the standard says, the text itself, or either, where only "
+        "a text that begins with `whsec_` may be meant as the standard says.",
     )
     tolerance: Duration = Field(
         300.0, description="How far the timestamp may be from our clock, before or after."
@@ -59,8 +61,8 @@ class StandardWebhooksSpec(SchemeSpec):
 
     @property
     def is_secret_text(self) -> bool:
-        """Whether the text of the secret is the key, whatever it begins with."""
-        return self.secret_format == "raw"  # noqa: S105 - no secret, but how one is written
+        """Whether the text of the secret is or may be the key, whatever it begins with."""
+        return self.secret_format != "whsec_"  # noqa: S105 - no secret, but how one is written
 
     @property
     def has_moment(self) -> bool:
@@ -96,8 +98,21 @@ class StandardWebhooksScheme:
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> StandardWebhooksVerifier:
         """See :meth:`providers.schemes.scheme.Scheme.bind`."""
-        check = _check_text if self.spec.is_secret_text else _check
-        return StandardWebhooksVerifier(self.spec, [check(secret) for secret in secrets])
+        return StandardWebhooksVerifier(self.spec, [self._checks(secret) for secret in secrets])
+
+    def _checks(self, secret: str) -> list[Check]:
+        """Make the check of each key that a secret may stand for.
+
+        Raises:
+            SecretFormatError: it can stand for none.
+        """
+        if not self.spec.is_secret_text:
+            return [_check(secret)]
+        checks = [_check_text(secret)]
+        if self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_"):  # noqa: S105 - as above
+            with suppress(SecretFormatError):  # then it is a text of somebody's own that begins so
+                checks.append(_check(secret))
+        return checks
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
@@ -113,7 +128,10 @@ class StandardWebhooksScheme:
             seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
             version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
         else:
-            key = decode_secret(secret, self.spec.secret_format)
+            is_text = self.spec.is_secret_text and not (
+                self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_")  # noqa: S105 - as above
+            )
+            key = decode_secret(secret, "raw" if is_text else "whsec_")
             version, signature = "v1", hmac.digest(key, message, "sha256")
         headers = {
             f"{prefix}timestamp": moment,
@@ -129,8 +147,8 @@ Check = tuple[bytes, Callable[[bytes, bytes], bool]]
 class StandardWebhooksVerifier(StaticVerifier):
     """A :class:`StandardWebhooksScheme` bound to its keys."""
 
-    def __init__(self, spec: StandardWebhooksSpec, checks: Sequence[Check]) -> None:
-        self._checks = checks
+    def __init__(self, spec: StandardWebhooksSpec, checks: Sequence[Sequence[Check]]) -> None:
+        self._checks = [(slot, *check) for slot, of_secret in enumerate(checks) for check in of_secret]
         self._tolerance = spec.tolerance
         self._names = [
             (f"{prefix}id".encode(), f"{prefix}timestamp".encode(), f"{prefix}signature".encode())
@@ -158,8 +176,7 @@ class StandardWebhooksVerifier(StaticVerifier):
         if sum(signature.startswith((b"v1,", b"v1a,")) for signature in signatures) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
         matched, is_tried = -1, False
-        for slot in range(len(self._checks) - 1, -1, -1):
-            version, matches = self._checks[slot]
+        for slot, version, matches in reversed(self._checks):
             for signature in signatures:
                 if signature.startswith(version):
                     is_tried = True

@@ -6,32 +6,61 @@
 {query:NAME}           a parameter of the query, decoded
 {form}                 all fields of a form, sorted by name: names and values with nothing in between
 {json:NAME}            the JSON: the body or, of a form, what its field of that name holds
-{body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty when it is absent
+{json_sorted}          the JSON of the body written anew, as Python's json.dumps(body, sort_keys=True) writes it
+{json_sorted_compact}  the same with separators=(",", ":")
+{json_canonical}       the same as RFC 8785 has it
+{body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty when it is absent; of several
+                       places, divided by |, the first where something stands
 {secret}               the key itself, for a digest that is no HMAC
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Protocol, cast
+
+from pydantic import AfterValidator, StringConstraints
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.canonical_json import Style, rewrite
 from providers.schemes.forms import FORM, media_type, only, read_form, read_query
 from providers.schemes.layout import read_text
 from providers.schemes.scheme import single
 from providers.sources import Delivery, pointer_steps
 
 _FIELD = re.compile(
-    r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret"
+    r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret|json_sorted|json_sorted_compact|json_canonical"
     r"|header:[A-Za-z0-9-]{1,64}|(?:query|json):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
 )
+REWRITTEN = "json_"
+"""How the fields begin that stand for JSON that is written anew."""
+
 _CLEAR = [
     (spelling, bytes([byte])) for byte in b":/?@!$'()*,;" for spelling in (b"%%%02X" % byte, b"%%%02x" % byte)
 ]
 
+
+def _check_class(text: str) -> str:
+    try:
+        re.compile(f"[{text}]")
+    except re.error:
+        raise ValueError("is no class of characters; write it like A-Za-z0-9_- or ^.") from None
+    return text
+
+
 _Part = Callable[[RawRequest, bytes, bytes, Delivery | None], bytes]
+
+CharacterClass = Annotated[
+    str, StringConstraints(pattern=r"^\^?[ !#-Z_a-z|~-]{1,64}$"), AfterValidator(_check_class)
+]
+"""What stands between the brackets of a character class of a regular expression."""
+
+Alphabets = dict[Annotated[str, StringConstraints(max_length=255)], CharacterClass]
+"""Fields of a template, and the characters that their values are made of."""
+
+_NO_ALPHABETS: Mapping[str, str] = {}
 
 
 class Render(Protocol):
@@ -68,14 +97,33 @@ def template_fields(text: str) -> list[str]:
     if re.search(r"[{}]", _FIELD.sub("", text)):
         raise ValueError(
             "signed has an unknown field in braces; there are {body} {timestamp} {id} {method} {url} {url:decoded} "
-            "{path} {query} {form} {json:NAME} {secret} {header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
+            "{path} {query} {form} {json:NAME} {json_sorted} {json_sorted_compact} {json_canonical} {secret} "
+            "{header:NAME} {query:NAME} {body:/json/pointer} {item:/json/pointer}"
         )
     return _FIELD.findall(text)
 
 
+def split_template(text: str) -> list[str]:
+    """Split a template into literal texts and, at the odd positions, the fields that stand between them."""
+    return _FIELD.split(text)
+
+
+def covers_body(text: str) -> bool:
+    """Whether a template contains the body, as it came or written anew."""
+    return any(
+        field in {"body", "form"} or field.startswith(("json:", REWRITTEN)) for field in template_fields(text)
+    )
+
+
+def rewrites_json(text: str) -> bool:
+    """Whether a template contains JSON that has to be read and written again before a signature can be checked."""
+    return any(field.startswith(REWRITTEN) for field in template_fields(text))
+
+
 def places_in(text: str) -> list[str]:
     """List the places in the body that a template names."""
-    return [field for field in template_fields(text) if field.startswith(("body:", "item:"))]
+    named = (field.partition(":") for field in template_fields(text) if field.startswith(("body:", "item:")))
+    return [f"{kind}:{pointer}" for kind, _, pointers in named for pointer in pointers.split("|")]
 
 
 def covers_url(text: str) -> bool:
@@ -102,6 +150,7 @@ class Template:
     Args:
         text: the template.
         id_header: the header field (lower case) that ``{id}`` stands for.
+        alphabets: fields, and the characters that their values are made of, as a character class.
 
     Attributes:
         render: makes the bytes that are signed.
@@ -109,15 +158,24 @@ class Template:
         is_itemwise: whether it differs from event to event of a batch.
     """
 
-    def __init__(self, text: str, id_header: bytes | None = None) -> None:
+    def __init__(
+        self, text: str, id_header: bytes | None = None, alphabets: Mapping[str, str] = _NO_ALPHABETS
+    ) -> None:
         fields = template_fields(text)
         self.is_itemwise = any(field.startswith("item:") for field in fields)
         self.needs_payload = self.is_itemwise or any(field.startswith("body:") for field in fields)
-        self._pieces: list[bytes | _Part] = [
-            _filler(piece, id_header) if position % 2 else piece.encode()
-            for position, piece in enumerate(_FIELD.split(text))
-            if piece
-        ]
+        pieces = split_template(text)
+        self._pieces: list[bytes | _Part] = []
+        for position, piece in enumerate(pieces):
+            if not position % 2:
+                self._pieces += [piece.encode()] if piece else []
+                continue
+            part = _filler(piece, id_header)
+            if piece in alphabets:
+                part = _held_to(part, re.compile(f"[{alphabets[piece]}]*".encode()))
+            if piece == "id" and pieces[position + 1]:
+                part = _without(part, pieces[position + 1].encode())
+            self._pieces.append(part)
         self.render: Render = _COMMON.get(text, self._join)
 
     def _join(
@@ -178,15 +236,57 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
     if kind == "json":
         field_name = name.encode()
         return lambda request, *_: _json(request, field_name)
+    if field.startswith(REWRITTEN):
+        style = cast("Style", field.removeprefix(REWRITTEN))
+        return lambda request, *_: _rewritten(request, style)
     if kind in ("body", "item"):
-        steps = pointer_steps(field)
-        return lambda _, __, ___, delivery: read_text(delivery, kind, steps)
+        places = [pointer_steps(place) for place in places_in(f"{{{field}}}")]
+        return lambda _, __, ___, delivery: _first_text(delivery, kind, places)
     header = name.lower().encode() if kind == "header" else id_header
     if header is None:
         raise ValueError(
             "{id} in signed needs event_id: header:…, since nothing is parsed before it is verified"
         )
     return lambda request, *_: single(request.headers, header, "signed_header_missing")
+
+
+def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
+    """Refuse values with other characters, which the next field may begin with."""
+
+    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: Delivery | None) -> bytes:
+        value = part(request, moment, secret, delivery)
+        if not alphabet.fullmatch(value):
+            raise SignatureRejected("signature_malformed")
+        return value
+
+    return fill
+
+
+def _without(part: _Part, literal: bytes) -> _Part:
+    """Refuse values that contain the text that follows: "a.b" + "1" and "a" + "b.1" would be the same signed bytes."""
+
+    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: Delivery | None) -> bytes:
+        value = part(request, moment, secret, delivery)
+        if literal in value:
+            raise SignatureRejected("signature_malformed")
+        return value
+
+    return fill
+
+
+def _first_text(delivery: Delivery | None, kind: str, places: Sequence[list[str]]) -> bytes:
+    for steps in places:
+        if text := read_text(delivery, kind, steps):
+            return text
+    return b""
+
+
+def _rewritten(request: RawRequest, style: Style) -> bytes:
+    """Write the JSON of a body anew; that text, and not the bytes of the body, is what the signature covers."""
+    request.rewritten = request.rewritten or {}
+    if style not in request.rewritten:
+        request.rewritten[style] = rewrite(request.body, style)
+    return request.rewritten[style]
 
 
 def _url(request: RawRequest) -> bytes:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -109,26 +110,35 @@ class TokenScheme:
             ValueError: the body has no room for the token.
         """
         draft = Draft(request, self.layout, needs_payload=is_in_body(self.place))
-        text = self._expected(secret).decode()
+        text = self._expected(secret)[0].decode()
         for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
             draft.write(self.header, self.place, text, delivery)
         return draft.signed()
 
-    def _expected(self, secret: str) -> bytes:
+    def _expected(self, secret: str) -> list[bytes]:
+        """All that a sender with the secret may show: browsers and .NET write Basic credentials in Latin-1 (RFC 7617).
+
+        Raises:
+            SecretFormatError: it is no secret of the kind.
+        """
         token = decode_secret(secret, "raw")
-        if self.is_basic:
-            if b":" not in token or token == b":":
-                raise SecretFormatError("is not user:password")
-            token = base64.b64encode(token)
-        return self.prefix.encode() + token
+        if not self.is_basic:
+            return [self.prefix.encode() + token]
+        if b":" not in token or token == b":":
+            raise SecretFormatError("is not user:password")
+        tokens = [token]
+        if not secret.isascii():
+            with suppress(UnicodeEncodeError):  # then only UTF-8 can be meant
+                tokens.append(secret.encode("latin-1"))
+        return [self.prefix.encode() + base64.b64encode(each) for each in tokens]
 
 
 class TokenVerifier(StaticVerifier):
     """A :class:`TokenScheme` bound to its secrets."""
 
-    def __init__(self, scheme: TokenScheme, expected: list[bytes]) -> None:
+    def __init__(self, scheme: TokenScheme, expected: list[list[bytes]]) -> None:
         # Digests are compared, all of one length, since a comparison of the texts would tell the length of ours.
-        self._digests = [_digest(text) for text in expected]
+        self._digests = [(slot, _digest(text)) for slot, texts in enumerate(expected) for text in texts]
         self._layout = scheme.layout
         self._excerpt = scheme.layout.excerpt(filter(is_in_body, listed(scheme.place)))
         self._folded = scheme.prefix.lower().encode() if scheme.prefix.endswith(" ") else b""
@@ -160,8 +170,8 @@ class TokenVerifier(StaticVerifier):
             shown = self._prefix + shown[start:]
         digest = _digest(shown)
         matched = -1
-        for slot in range(len(self._digests) - 1, -1, -1):
-            if hmac.compare_digest(self._digests[slot], digest):
+        for slot, expected in reversed(self._digests):
+            if hmac.compare_digest(expected, digest):
                 matched = slot
         if matched < 0:
             raise SignatureRejected("signature_mismatch")

@@ -229,7 +229,7 @@ def test_a_weak_secret_is_refused_without_being_shown(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(
         'providers:\n  github: {adapter: github, secrets: ["${WEAK_SECRET}"]}\n'
     )
-    done = run_gateway("serve", cwd=tmp_path, extra={"WEAK_SECRET": "hunter2-hunter"})
+    done = run_gateway("serve", cwd=tmp_path, extra={"WEAK_SECRET": "hunter2"})
     assert done.returncode == 3
     assert "providers.github.secrets.0" in done.stderr
     assert "hunter2" not in done.stdout + done.stderr

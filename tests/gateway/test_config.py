@@ -210,7 +210,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (github(secrets='["${SECRET} "]'), "config.yaml:4: providers.x.secrets.0: has white space around it"),
         (
             github(secrets='["${SECRET}", short]'),
-            "config.yaml:4: providers.x.secrets.1: is shorter than 16 characters; choose a longer one at the sender",
+            "config.yaml:4: providers.x.secrets.1: is shorter than 8 characters; choose a longer one at the sender",
         ),
         (github(secrets='["ChangeMe"]'), f"config.yaml:4: providers.x.secrets.0: {PLACEHOLDER}"),
         *(
@@ -614,7 +614,7 @@ HUNTER = "hunter2-and-more"
         github(secrets=f"{HUNTER}-0123456789"),
         github(secrets=f"{{a: {HUNTER}-0123456789}}"),
         github(secrets=f'["{HUNTER} "]'),
-        github(secrets=f'["{HUNTER[:9]}"]'),
+        github(secrets=f'["{HUNTER[:7]}"]'),
         github(secrets=f'["${{{HUNTER}}}"]'),
         github(secrets=f'["abc${{{HUNTER}!}}"]'),
         github(secrets=f"[*{HUNTER}]"),
@@ -630,6 +630,29 @@ HUNTER = "hunter2-and-more"
         "redis: {url: 'redis://:${PASSWORD}/x@h'}\n" + GITHUB,
         "rabbitmq: {url: 'http://u:${PASSWORD}@h'}\n" + GITHUB,
         "rabbitmq: {url: 'amqp://u:${PASSWORD}/x@h'}\n" + GITHUB,
+        *(
+            f"{section}: {{url: '{scheme}://{address}'}}\n" + GITHUB
+            for section, scheme in (
+                ("rabbitmq", "amqp"),
+                ("rabbitmq", "amqps"),
+                ("redis", "redis"),
+                ("redis", "rediss"),
+            )
+            for address in (
+                "u:p@${PASSWORD}@h",
+                "u:${PASSWORD}@p@h/0",
+                "u:1/${PASSWORD}@h/0",
+                "u:1?${PASSWORD}@h/0",
+                "u:1#${PASSWORD}@h/0",
+                "u:#${PASSWORD}@h/0",
+                "u:[${PASSWORD}@h/0",
+                "u:${PASSWORD}]@h/0",
+                "u:\\${PASSWORD}@h/0",
+                "u: ${PASSWORD}@h/0",
+                "u:℀${PASSWORD}@@h/0",
+                "h/0?password=a@${PASSWORD}",
+            )
+        ),
     ],
 )
 def test_no_mistake_is_told_with_a_secret(tmp_path: Path, text: str) -> None:
@@ -637,6 +660,32 @@ def test_no_mistake_is_told_with_a_secret(tmp_path: Path, text: str) -> None:
     text_of_all = "\n".join(problems_of(tmp_path, text, PASSWORD=HUNTER + "!"))
 
     assert HUNTER[:9] not in text_of_all
+
+
+@pytest.mark.parametrize(
+    ("section", "address"),
+    [
+        ("rabbitmq", "amqp://u:p%40%2F%23%3F%3Aq@h/%40vhost"),
+        ("rabbitmq", "amqps://u:a:b@h:5671/"),
+        ("rabbitmq", "amqp://h"),
+        ("redis", "redis://:p%40%2F%23%3Fq@h:6379/0"),
+        ("redis", "rediss://u:a:b@h/1?health_check_interval=2"),
+        ("redis", "unix://u:p@/run/redis.sock"),
+    ],
+)
+def test_an_address_whose_password_is_percent_encoded_is_read(
+    tmp_path: Path, section: str, address: str
+) -> None:
+    """Or has nothing in it that could be taken for something else."""
+    config = load(tmp_path, f"{section}: {{url: '{address}'}}\n" + GITHUB)
+
+    assert getattr(config, section).url == address
+
+
+def test_a_raw_character_in_a_password_is_told_with_how_to_write_it(tmp_path: Path) -> None:
+    """Not as an address that is none."""
+    for address in ("redis: {url: 'redis://:a@b@h/0'}\n", "rabbitmq: {url: 'amqp://u:a/b@h'}\n"):
+        assert "percent-encode it (@ is %40" in problems_of(tmp_path, address + GITHUB)[0]
 
 
 def test_a_configuration_shows_no_secret(tmp_path: Path) -> None:

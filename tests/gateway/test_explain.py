@@ -41,6 +41,7 @@ SECRETS = {
     "plain": "a plain secret of sixteen",
 }
 CONFIG = """
+server: {{max_body: 1MiB}}
 providers:
   stripe: {{adapter: stripe, secrets: ["{stripe}"]}}
   github: {{adapter: github, secrets: ["{github}"]}}

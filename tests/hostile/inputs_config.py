@@ -22,7 +22,7 @@ PROVIDERS: list[tuple[int, str, dict[str, Any], str]] = [
             ("blank", "   ", "is empty"),
             ("padded", " 0123456789abcdefgh", "has white space"),
             ("newline", "0123456789abcdefgh\n", "has white space"),
-            ("short", "0123456789abcde", "is shorter than 16"),
+            ("short", "0a1b2c3", "is shorter than 8"),
             ("changeme", "changeme", "looks like a placeholder"),
             ("secret", "Secret", "looks like a placeholder"),
             ("monotonous", "x" * 40, "looks like a placeholder"),

@@ -884,10 +884,9 @@ def test_one_unit_beyond_the_tolerance_is_refused(case: Case) -> None:
 
 
 @each_timestamped
-@pytest.mark.parametrize("text", [b"0", b"1", b"00000000001"], ids=repr)
-def test_the_beginning_of_time_is_too_old(case: Case, text: bytes) -> None:
-    """Zero is a number like any other."""
-    assert case.fault(case.signed_at(text)) == "timestamp_too_old"
+def test_the_beginning_of_time_is_too_old(case: Case) -> None:
+    """A second after it."""
+    assert case.fault(case.signed_at(b"1")) == "timestamp_too_old"
 
 
 @each_timestamped
@@ -913,10 +912,10 @@ def test_a_timestamp_moved_within_the_tolerance_is_refused(case: Case) -> None:
 
 
 @each_timestamped
-def test_a_leading_zero_in_a_timestamp_is_another_text(case: Case) -> None:
-    """The same number, but not what was signed."""
-    request = case.compose([case.candidate(BODY, case.moment())], b"0" + case.moment())
-    assert case.fault(request) == "signature_mismatch"
+def test_a_leading_zero_in_a_timestamp_is_malformed_though_it_is_signed(case: Case) -> None:
+    """It could be the end of what is signed before it."""
+    for text in (b"0", b"00000000001", b"0" + case.moment()):
+        assert case.fault(case.signed_at(text)) == "timestamp_malformed"
 
 
 # What else is signed

@@ -104,8 +104,8 @@ GATEWAY = (
     Patch(
         "a timestamp is what int() takes",
         "providers/schemes/scheme.py",
-        "if len(text) > longest or not text.isdigit():",
-        'if len(text) > longest or not text.strip().replace(b"_", b"").isdigit():',
+        "not text.isdigit() or",
+        'not text.strip().replace(b"_", b"").isdigit() or',
         f"{_CONTRACT}::test_a_timestamp_that_is_not_digits_is_malformed",
     ),
     Patch(
@@ -223,8 +223,8 @@ GATEWAY = (
     Patch(
         "any token will do for one",
         "providers/schemes/token.py",
-        "if hmac.compare_digest(self._digests[slot], digest):",
-        "if self._digests[slot] and digest:",
+        "if hmac.compare_digest(expected, digest):",
+        "if expected and digest:",
         "tests/providers/test_own_schemes.py::test_a_token_is_the_whole_of_it",
     ),
     Patch(
@@ -920,7 +920,7 @@ GATEWAY = (
     ),
     Patch(
         "a placeholder is a secret",
-        "gateway/config/loader.py",
+        "gateway/config/secrets.py",
         "if _PLACEHOLDER.fullmatch(secret):",
         "if not secret:",
         "tests/gateway/test_config.py::test_a_mistake_is_told_with_its_place",
