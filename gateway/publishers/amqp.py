@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence

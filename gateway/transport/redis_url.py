@@ -56,7 +56,11 @@ class RedisUrl:
         except ValueError:  # its text can be a part of the password: no cause, and no word of it
             raise ValueError(_FORM) from None
         is_socket = parts.scheme == "unix"
-        if parts.scheme not in ("redis", "rediss", "unix") or not port or (is_socket and parts.path in ("", "/")):
+        if (
+            parts.scheme not in ("redis", "rediss", "unix")
+            or not port
+            or (is_socket and parts.path in ("", "/"))
+        ):
             raise ValueError(_FORM)
         parameters = _parameters_of(parts, is_socket=is_socket)
         database = "" if is_socket else parts.path.strip("/")

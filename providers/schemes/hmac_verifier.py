@@ -242,6 +242,8 @@ def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
         return single(request.headers, name, "timestamp_missing")
 
     return read
+
+
 def _digest_pieces(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
     digest = hmac.new(key, digestmod=algorithm)
     for piece in pieces:
