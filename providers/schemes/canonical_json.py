@@ -12,7 +12,6 @@ escaped, and numbers that a double does not hold.
 from __future__ import annotations
 
 import json
-import re
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Literal, NoReturn
@@ -36,21 +35,23 @@ _EXACT = 2**53
 _DIGITS_OF_DOUBLE = 17
 """Significant digits with which every double can be told from its neighbours; more are lost."""
 
-_LONG_INTEGER = re.compile(rb"[0-9]{1000}")
+_DIGITS_OF_DECIMAL = 15
+"""Characters up to which a number without an exponent comes back from a double as it was."""
+
+_LONG_INTEGER = 1000
+"""Digits from which an integer counts as long: to read it takes the square of its length."""
+
 _MAX_LONG_INTEGERS = 20
-"""Integers of thousands of digits in one body: to read one takes the square of its length."""
+"""Long integers in one body."""
 
 _MAX_NUMBER = 400
-"""Characters of a number with a fraction; the longest double that is written out has some 330."""
+"""Characters of a number that is read as a double; the longest one that is written out has some 330."""
 
 _SCIENTIFIC = 21
 """Digits before the point from which ECMAScript writes an exponent."""
 
 _SMALLEST_POINT = -6
 """Zeros behind the point, as a negative number, from which it writes one too."""
-
-_ODD_NUMBER = re.compile(rb"[0-9.]{16}|[0-9][eE]|-0")
-"""What may be a number that does not come back as it was; a body without it needs no check of its numbers."""
 
 
 def rewrite(body: bytes, style: Style) -> bytes:
@@ -64,12 +65,9 @@ def rewrite(body: bytes, style: Style) -> bytes:
     is_canonical = style == "canonical"
     if len(body) > MAX_BODY or marks > (_MAX_CANONICAL_MARKS if is_canonical else MAX_MARKS):
         raise SignatureRejected("signature_malformed")
-    is_odd = _ODD_NUMBER.search(body) is not None
-    if is_odd and len(_LONG_INTEGER.findall(body)) > _MAX_LONG_INTEGERS:
-        raise SignatureRejected("signature_malformed")
-    decoder = _CANONICAL if is_canonical else _EXACTING if is_odd else _PLAIN
+    reader = _CanonicalReader() if is_canonical else _Reader()
     try:
-        value = decoder.decode(body.decode())
+        value = reader.read(body.decode())
         if is_canonical:
             pieces: list[str] = []
             _write(value, pieces)
@@ -92,52 +90,63 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _integer(text: str) -> int:
-    if text == "-0":
-        raise SignatureRejected("signature_ambiguous")
-    return int(text)
+class _Reader:
+    """Reads one body as Python does, and refuses numbers that do not come back as they were."""
 
+    def __init__(self) -> None:
+        self._long_integers = 0
 
-def _double(text: str) -> float:
-    """Read a number with a fraction or an exponent; refuse one of which a double loses something."""
-    number = float(text)
-    if abs(number) == float("inf") or len(text) > _MAX_NUMBER:
-        raise SignatureRejected("signature_ambiguous")
-    exact = Decimal(text)
-    if exact != Decimal(repr(number)):
-        digits = len("".join(map(str, exact.as_tuple().digits)).strip("0"))
-        if digits > _DIGITS_OF_DOUBLE or not number or abs(number) >= _EXACT:
+    def read(self, text: str) -> Any:
+        return json.JSONDecoder(
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_int=self._integer,
+            parse_float=self._double,
+        ).decode(text)
+
+    def _integer(self, text: str) -> int | float:
+        if text == "-0":
             raise SignatureRejected("signature_ambiguous")
-    return number
+        if len(text) > _LONG_INTEGER:
+            self._long_integers += 1
+            if self._long_integers > _MAX_LONG_INTEGERS:
+                raise SignatureRejected("signature_malformed")
+        return int(text)
+
+    def _double(self, text: str) -> float:
+        """Read a number with a fraction or an exponent; refuse one of which a double loses something."""
+        number = float(text)
+        if len(text) <= _DIGITS_OF_DECIMAL and "e" not in text and "E" not in text:
+            return number
+        if abs(number) == float("inf") or len(text) > _MAX_NUMBER:
+            raise SignatureRejected("signature_ambiguous")
+        exact = Decimal(text)
+        if exact != Decimal(repr(number)):
+            digits = len("".join(map(str, exact.as_tuple().digits)).strip("0"))
+            if digits > _DIGITS_OF_DOUBLE or not number or abs(number) >= _EXACT:
+                raise SignatureRejected("signature_ambiguous")
+        return number
 
 
-def _canonical_integer(text: str) -> float:
-    """Read an integer as a double; refuse one that it does not hold, unless that is how the double is written."""
-    number = float(text)
-    if text == "-0" or abs(number) == float("inf"):
-        raise SignatureRejected("signature_ambiguous")
-    if abs(number) >= _EXACT and int(text) != number and text != _write_number(number):
-        raise SignatureRejected("signature_ambiguous")
-    return number
+class _CanonicalReader(_Reader):
+    """Reads one body as RFC 8785 has it: every number is a double, and there is one zero."""
+
+    def _integer(self, text: str) -> float:
+        """Read an integer as a double; refuse one that it does not hold, unless that is how the double is written."""
+        if text == "-0" or len(text) > _MAX_NUMBER:
+            raise SignatureRejected("signature_ambiguous")
+        number = float(text)
+        if abs(number) >= _EXACT and int(text) != number and text != _write_number(number):
+            raise SignatureRejected("signature_ambiguous")
+        return number
+
+    def _double(self, text: str) -> float:
+        number = super()._double(text)
+        if not number and text.startswith("-"):
+            raise SignatureRejected("signature_ambiguous")
+        return number
 
 
-def _canonical_double(text: str) -> float:
-    number = _double(text)
-    if not number and text.startswith("-"):
-        raise SignatureRejected("signature_ambiguous")
-    return number
-
-
-_PLAIN = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-_EXACTING = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_integer, parse_float=_double
-)
-_CANONICAL = json.JSONDecoder(
-    object_pairs_hook=_unique,
-    parse_constant=_refuse_constant,
-    parse_int=_canonical_integer,
-    parse_float=_canonical_double,
-)
 _WRITERS = {
     "sorted": json.JSONEncoder(sort_keys=True, check_circular=False).encode,
     "sorted_compact": json.JSONEncoder(sort_keys=True, check_circular=False, separators=(",", ":")).encode,

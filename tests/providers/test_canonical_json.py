@@ -130,8 +130,8 @@ def test_numbers_are_written_as_ecmascript_does(bits: str, text: str) -> None:
 )
 def test_a_body_of_two_readings_or_none_is_refused(body: bytes, expected: str, style: Style) -> None:
     """So is one that is dear to read: nobody has proven who sent it."""
-    if style == "canonical" and body == b"1" * 5000:
-        expected = "signature_ambiguous"
+    if style == "canonical" and len(body) > 4000 and body.strip(b"[]").startswith((b"1", b"9")):
+        expected = "signature_ambiguous"  # no double is as large
     assert fault(body, style) == expected
 
 
@@ -152,8 +152,7 @@ def test_rfc_8785_has_no_number_that_a_double_does_not_hold() -> None:
 
 def test_what_is_too_large_or_has_too_many_members_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are counted first; that costs no more than the digest that every forgery costs."""
-    for name in ("_PLAIN", "_EXACTING", "_CANONICAL"):
-        monkeypatch.setattr(canonical_json, name, None)
+    monkeypatch.setattr("json.JSONDecoder.decode", lambda *_: pytest.fail("it was parsed"))
     for body in (
         b"[" + b"[]," * 100_000 + b"0]",
         b'{"a":' * 20_001,
