@@ -839,7 +839,9 @@ def test_kept_keys_are_as_good_as_fetched_ones(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*FETCHERS, "google_pubsub"])
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"<html>", SIGNING.pem[:99], issue("x", key=rsa_key("x")).pem]
+    "content",
+    [b"", b"[]", b"{}", b"<html>", SIGNING.pem[:99], issue("x", key=rsa_key("x")).pem],
+    ids=["empty", "list", "object", "page", "half a certificate", "another certificate"],
 )
 def test_kept_keys_are_checked_again(name: str, content: bytes) -> None:
     """Somebody could have written something else; a certificate of SNS is believed for where it comes from."""

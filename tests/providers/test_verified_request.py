@@ -149,6 +149,7 @@ def test_the_faults_are_those_that_are_documented() -> None:
         "timestamp_in_future",
         "claim_mismatch",
         "unknown_key",
+        "address_unknown",
         "handshake_refused",
         "handshake_token_mismatch",
         "enrolment_closed",
