@@ -95,7 +95,15 @@ _IDS = {
 }
 
 # Of these a header may tell the type, which is then part of what the digest is of.
-_TYPES_IN_HEADERS = {"bitbucket_server", "commercelayer", "gitea", "gitee", "gogs", "harness", "lemon_squeezy"}
+_TYPES_IN_HEADERS = {
+    "bitbucket_server",
+    "commercelayer",
+    "gitea",
+    "gitee",
+    "gogs",
+    "harness",
+    "lemon_squeezy",
+}
 
 # What the index calls otherwise, by file.
 _OTHER_WORDS = {
