@@ -23,7 +23,7 @@ from gateway.batches import Item
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
-from gateway.event_key import EventKey
+from gateway.event_key import EventKey, Part
 from gateway.exchange import Exchange
 from gateway.payload import traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
@@ -189,7 +189,7 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            key = endpoint.keys.key_of(identity, request, item, batch.received_at, item=data, place=place)
+            key = endpoint.keys.key_of(identity, request, item, batch.received_at, Part(data, place))
             if key.text in events and events[key.text].data != data:
                 own = _digest(data)
                 key = key._replace(event_id=own, text=own, is_id_enough=True)
