@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -20,6 +21,7 @@ import structlog
 
 from gateway.answers import Outcome
 from gateway.batches import Item
+from gateway.content import Content
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
@@ -30,11 +32,13 @@ from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUna
 from gateway.validation import NO_OBJECT, UNKNOWN, UNTYPED, Validation, judge
 from providers import Identity, Rejection, VerifiedRequest
 from providers.greeting import Greeting
-from providers.schemes.scheme import KeyNeeded, KeyRequest
+from providers.schemes.scheme import LARGE, KeyNeeded, KeyRequest
 from providers.times import rfc3339_milliseconds
 
 if TYPE_CHECKING:
     from gateway.tracing.spans import Spans
+
+_THREADS = 2  # that digest; each holds a body for that time, and a machine has few cores for them
 
 AT_A_TIME = 100
 """Events of one delivery that are claimed or published at a time."""
@@ -81,8 +85,14 @@ class Batch(NamedTuple):
     received_at: float
 
 
-Work: TypeAlias = Event | Batch | Greeting | KeyRequest
-"""What a request is found to be: events to publish, a handshake, or nothing that can be told before a key is fetched."""
+class Later:
+    """What is left to do for a request whose body is so large that it is to be verified by another thread."""
+
+
+LATER = Later()
+
+Work: TypeAlias = Event | Batch | Greeting | KeyRequest | Later
+"""What a request is found to be: events to publish, a handshake, or nothing that can be told yet."""
 
 
 def width_of(work: Work) -> int:
@@ -118,9 +128,12 @@ class Pipeline:
         self._exchange = exchange
         self._clock = clock
         self._spans = spans
+        self._threads = ThreadPoolExecutor(_THREADS, "verify")
 
-    def examine(self, exchange: Exchange) -> Work | Outcome:
+    def examine(self, exchange: Exchange, *, at_once: bool = False) -> Work | Outcome:
         """What is to be done for a request whose body is there, or the outcome if that is nothing.
+
+        A large body is left for :meth:`examine_aside`, unless it is to be examined ``at_once``.
 
         Raises:
             Rejection: it is refused.
@@ -129,16 +142,45 @@ class Pipeline:
         greeter = endpoint.adapter.greeter
         if greeter is not None and (greeting := greeter.greet_stranger(request)):
             return endpoint.welcome(greeting)
+        if len(request.body) > LARGE and not at_once and endpoint.adapter.verifies_aside:
+            return LATER
         now = self._clock()
         try:
             verified = endpoint.adapter.verify(request, now)  # nothing before this line claims or publishes
         except KeyNeeded as needed:
             return needed.request
+        self._note_verified(exchange, verified)
+        return self._recognise(exchange, verified, endpoint.reader.read(verified.headers, verified.body), now)
+
+    async def examine_aside(self, exchange: Exchange) -> Event | Batch | Greeting | Outcome:
+        """As :meth:`examine`, for what that leaves for later: digests of much are made by other threads.
+
+        Raises:
+            Rejection: it is refused.
+        """
+        endpoint, request, now = exchange.endpoint, exchange.request, self._clock()
+        run = asyncio.get_running_loop().run_in_executor
+        verified = await run(self._threads, endpoint.adapter.verify, request, now)
+        self._note_verified(exchange, verified)
+        content = await run(self._threads, endpoint.reader.read, verified.headers, verified.body)
+        return self._recognise(exchange, verified, content, now)
+
+    def _note_verified(self, exchange: Exchange, verified: VerifiedRequest) -> None:
+        endpoint = exchange.endpoint
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.note_verified()
         if self._spans is not None:
             exchange.span = self._spans.begin(exchange, traceparent_of(verified.headers))
-        content = endpoint.reader.read(verified.headers, verified.body)
+
+    def _recognise(
+        self, exchange: Exchange, verified: VerifiedRequest, content: Content, now: float
+    ) -> Event | Batch | Greeting | Outcome:
+        """What is to be done for a request that is proven, or the outcome if that is nothing.
+
+        Raises:
+            Rejection: it is refused.
+        """
+        endpoint, greeter = exchange.endpoint, exchange.endpoint.adapter.greeter
         payload, items = content.payload, content.items
         if greeter is not None and (greeting := greeter.greet_sender(verified, payload)):
             return endpoint.welcome(greeting)

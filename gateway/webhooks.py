@@ -20,7 +20,7 @@ from gateway.endpoint import Endpoint
 from gateway.errors import BodyTooLarge, HeadersTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.exchange import Exchange, Head
 from gateway.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.pipeline import Batch, Event, Pipeline, Work
+from gateway.pipeline import Batch, Event, Later, Pipeline, Work
 from providers import BoundAdapter, MalformedRequest, RawRequest, Rejection, SignatureRejected
 from providers.greeting import Greeting
 from providers.schemes.scheme import KeyRequest
@@ -111,12 +111,15 @@ class Webhooks:
             self.refuse(exchange, rejection)
         return exchange
 
-    def examine(self, exchange: Exchange, body: bytes) -> Work | None:
-        """What is left to do for a request that has arrived; None if it has an answer now."""
+    def examine(self, exchange: Exchange, body: bytes, *, at_once: bool = False) -> Work | None:
+        """What is left to do for a request that has arrived; None if it has an answer now.
+
+        With ``at_once`` a large body is no reason to leave anything.
+        """
         exchange.size = len(body)
         exchange.request.body = body
         try:
-            work = self._pipeline.examine(exchange)
+            work = self._pipeline.examine(exchange, at_once=at_once)
         except Rejection as rejection:
             self.refuse(exchange, rejection)
         except Exception:
@@ -132,7 +135,10 @@ class Webhooks:
     async def deliver(self, exchange: Exchange, work: Work) -> None:
         """Do what is left to do for a request, and answer."""
         try:
-            found = await self._find_key(exchange, work) if isinstance(work, KeyRequest) else work
+            if isinstance(work, Later):
+                found = await self._pipeline.examine_aside(exchange)
+            else:
+                found = await self._find_key(exchange, work) if isinstance(work, KeyRequest) else work
             if isinstance(found, Greeting):
                 if found.confirm:
                     await self._confirmer.confirm(found.confirm)
@@ -155,6 +161,8 @@ class Webhooks:
         for _ in range(_MOST_FETCHES):
             await self._keys.fetch(exchange.endpoint.adapter, needed)
             work = self._pipeline.examine(exchange)
+            if isinstance(work, Later):
+                return await self._pipeline.examine_aside(exchange)
             if not isinstance(work, KeyRequest):
                 return work
             needed = work

@@ -77,6 +77,7 @@ class BoundAdapter:
         needs_url: whether the signature covers the address that the sender called.
         signs_event_id: whether it covers what the event is known by; else a captured delivery can be sent under
             another id.
+        verifies_aside: whether :meth:`verify` may be called by another thread, since it remembers nothing.
         greeter: answers its sender's handshakes; None when it has none.
     """
 
@@ -102,6 +103,7 @@ class BoundAdapter:
         )
         is_awaiting = spec.enrols and not secrets
         self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
+        self.verifies_aside = isinstance(self._verifier, StaticVerifier)
         self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
         ids = [spec.event_id] if isinstance(spec.event_id, str) else spec.event_id or []
         self._event_ids = list(map(compile_sources, ids))

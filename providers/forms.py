@@ -37,7 +37,8 @@ Fields: TypeAlias = dict[str, Part | list[Part]]
 """What a form holds by name; a list where a field is repeated."""
 
 _PIECE = 256 * 1024  # bytes
-_FEW_ESCAPES = 500  # up to here, undoing them one by one is the fastest
+_FEW_ESCAPES = 8  # up to here, undoing them one by one is the fastest
+_BYTES_FOR_AN_ESCAPE = 64  # of a text; with fewer, a decoder that looks at each byte is faster
 _MOST_ODD_ESCAPES = 5000  # in a piece with percent signs that begin none, which are undone one by one
 _MOST_EQUALS = 16 * 1024  # in a piece with many escapes; nobody who escapes leaves them
 _BLANKS = bytes.maketrans(b"+", b" ")
@@ -87,10 +88,8 @@ def unquote(text: bytes) -> bytes:
     Raises:
         MalformedRequest: there are thousands of percent signs, and some begin no escape.
     """
-    escapes = text.count(b"%")
-    if escapes <= _FEW_ESCAPES:
-        text = text.translate(_BLANKS) if b"+" in text else text
-        return unquote_to_bytes(text) if escapes else text
+    if len(text) <= _PIECE or (b"%" not in text and b"+" not in text):
+        return _unquote_piece(text)
     return b"".join(map(_unquote_piece, _pieces(text)))
 
 
@@ -137,7 +136,7 @@ def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
 
 def _split(text: bytes, most: int) -> Iterator[Pair]:
     """The names and values of an urlencoded form, with their escapes."""
-    if text.count(b"&") >= most:
+    if b"&" in text and text.count(b"&") >= most:
         raise MalformedRequest("the form has too many fields")
     for field in text.split(b"&"):
         if field:
@@ -159,17 +158,22 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 
 def _unquote_piece(piece: bytes) -> bytes:
     """A piece without its escapes, by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
+    if b"%" not in piece:
+        return piece.translate(_BLANKS) if b"+" in piece else piece
     escapes = piece.count(b"%")
-    if piece[::3] == b"%" * escapes and len(piece) == 3 * escapes:
+    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_FOR_AN_ESCAPE:
+        return unquote_to_bytes(piece.translate(_BLANKS))
+    if len(piece) == 3 * escapes and piece[::3] == b"%" * escapes:
         with suppress(ValueError):
             return binascii.unhexlify(piece.translate(None, b"%"))
-    if piece.count(b"=") > _MOST_EQUALS:
+    equals = piece.count(b"=") if b"=" in piece else 0
+    if equals > _MOST_EQUALS:
         raise MalformedRequest("many equals signs among escapes")
-    escaped = piece.replace(b"=", b"%3D")
+    escaped = piece.replace(b"=", b"%3D") if equals else piece
     decoded = binascii.a2b_qp(escaped.translate(_QUOTED_PRINTABLE))
     # Whatever begins no escape gives less than two bytes, but for the end of a line.
-    is_plain = len(escaped) - len(decoded) == 2 * escaped.count(b"%")
-    if is_plain and not any(end in piece and b"%" + end in piece for end in (b"\n", b"\r")):
+    has_soft_breaks = (b"\n" in piece and b"%\n" in piece) or (b"\r" in piece and b"%\r" in piece)
+    if len(escaped) - len(decoded) == 2 * (escapes + equals) and not has_soft_breaks:
         return decoded
     if escapes > _MOST_ODD_ESCAPES:
         raise MalformedRequest("percent signs that begin no escape")

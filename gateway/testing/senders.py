@@ -118,7 +118,7 @@ class Sender:
             peer="127.0.0.1",
         )
         exchange = self.webhooks.open(head)
-        work = None if exchange.answer else self.webhooks.examine(exchange, request.body)
+        work = None if exchange.answer else self.webhooks.examine(exchange, request.body, at_once=True)
         if work is None or isinstance(work, Event | Batch):
             return exchange, work
         raise ValueError("to answer this the gateway would call its sender, and there is none")

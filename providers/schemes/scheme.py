@@ -26,7 +26,7 @@ MAX_ELEMENTS = 32
 """Elements of a list in one header field; senders have a moment and some signatures in it."""
 
 LARGE = 256 * 1024
-"""Bytes of a body from which on it is not copied to be digested."""
+"""Bytes of a body from which on it is not copied to be digested, and digested while others are answered."""
 
 WHOLE_BODY = "body:"
 """The place that is the body itself."""

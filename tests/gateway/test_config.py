@@ -14,7 +14,7 @@ import yaml
 from gateway.cli.check import run_check
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
-from gateway.config.loader import adapter_of
+from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
@@ -673,8 +673,10 @@ def warnings_of(folder: Path, text: str) -> list[str]:
         (
             github(adapter="stripe", dedupe="{retention: 1d}"),
             [
-                "providers.x.dedupe.retention: is 1d; Stripe repeats a delivery for up to 3d, and what it repeats later is "
-                "published again"
+                (
+                    "providers.x.dedupe.retention: is 1d; Stripe repeats a delivery for up to 3d, and what it repeats "
+                    "later is published again"
+                )
             ],
         ),
         ("dedupe: {retention: 1d}\n" + github(adapter="stripe"), []),
