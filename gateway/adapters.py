@@ -8,7 +8,7 @@ from typing import Literal
 from providers import registry
 from providers.handshake import HandshakeSpec
 from providers.schemes.layout import listed
-from providers.spec import AdapterSpec
+from providers.spec import AdapterSpec, EqualEventsSpec
 from providers.units import format_duration, format_size
 
 Proof = Literal["vector", "oracle", "corpus"]
@@ -61,6 +61,8 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
         ("not covered", ", ".join(not_covered)),
         ("handshake", "; ".join(map(_handshake, spec.handshakes))),
         ("several events", f"in {', '.join(listed(spec.batch))}" if spec.batch else ""),
+        ("told apart by", ", ".join(f"`{place}` ({why})" for place, why in spec.unique_within.items())),
+        ("equal events", _equal_events(spec.equal_events) if spec.equal_events else ""),
         ("waits", format_duration(spec.patience) if spec.patience else "not known"),
         ("repeats for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
         ("tolerance", format_duration(tolerance) if tolerance else ""),
@@ -179,6 +181,16 @@ def _handshake(handshake: HandshakeSpec) -> str:
     how = ", ".join(text for text, holds in conditions if holds)
     what = ", ".join(text for text, holds in answers if holds) or f"answered with {handshake.respond.status}"
     return f"{handshake.method}{f' ({how})' if how else ''}: {what}"
+
+
+def _equal_events(equal: EqualEventsSpec) -> str:
+    window = format_duration(equal.window)
+    if not equal.meant:
+        return f"an event without an id is a repetition for {window}"
+    meant = ", ".join(f"`{pattern}`" for pattern in equal.meant)
+    return (
+        f"an event without an id is a repetition for {window}, but for {meant}, which is published each time"
+    )
 
 
 def _cell(text: str) -> str:

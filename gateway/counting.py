@@ -30,7 +30,7 @@ INCIDENTS: dict[Incident, tuple[str, str]] = {
     ),
     "replay_suspected": (
         "webhook_replays_suspected",
-        "Events published with a body that was seen before under another id.",
+        "Events published with a body that was seen before under another id, or under an id that was seen with another body.",
     ),
     "id_body_mismatch": (
         "webhook_id_body_mismatches",

@@ -14,6 +14,8 @@ from operator import is_
 from typing import NamedTuple
 from uuid import uuid4
 
+import orjson
+
 from gateway.topics import matches
 from providers import BoundAdapter, Identity, VerifiedRequest
 
@@ -42,6 +44,20 @@ class EventKey(NamedTuple):
     is_id_enough: bool = True
 
 
+class Part(NamedTuple):
+    """An event in a request that brought several.
+
+    Attributes:
+        data: its bytes.
+        place: its position among them.
+        context: what has to be told of the lists that it is in, where there may be several.
+    """
+
+    data: bytes
+    place: int
+    context: bytes = b""
+
+
 class EventKeys:
     """Tells the events of one provider apart.
 
@@ -52,8 +68,8 @@ class EventKeys:
 
     def __init__(self, adapter: BoundAdapter, retention: float | None = None) -> None:
         spec = adapter.spec
-        self._retention = retention
         self._adapter = adapter
+        self._retention = retention
         # Else what is signed is no event, or a part of one.
         self._is_content_signed = spec.signature.is_body_bound
         self._is_type_in_body = adapter.has_type_in_body
@@ -67,33 +83,30 @@ class EventKeys:
         request: VerifiedRequest,
         payload: object,
         received_at: float,
-        *,
-        item: bytes | None = None,
-        place: int = 0,
+        part: Part | None = None,
     ) -> EventKey:
-        """Return the key of the event that is ``identity``, received at ``received_at`` (Unix seconds).
+        """Return the key of an event.
 
         Args:
             identity: what it is.
             request: the request that brought it.
             payload: its parsed JSON.
-            received_at: when it came.
-            item: its bytes, where the request brought several.
-            place: its position among them.
+            received_at: when it came, in Unix seconds.
+            part: which of several in the request it is.
         """
-        event_id, within = identity.event_id, identity.within
         if identity.is_test:
             # Its provider means each of them, under one id.
-            event_id = event_id or str(uuid4())
-            mark = sha256(self._captured(request, item, place)).hexdigest()
+            event_id = identity.event_id or str(uuid4())
+            mark = sha256(self._captured(request, part)).hexdigest()
             return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", mark, self._retention, False)
-        if event_id is None:
-            return self._made_up(identity, request, payload, received_at, item, place)
+        if identity.event_id is None:
+            return self._made_up(identity, request, payload, received_at, part)
+        event_id, within = identity.event_id, identity.within
         text = f"{event_id}\n{within}" if within else event_id
         if self._adapter.signs_event_id:
             return EventKey(event_id, text, "", "", self._retention, not within)
-        content = self._content_of(request, payload, item)
-        captured = self._captured(request, item, place)
+        content = self._content_of(request, payload, part)
+        captured = self._captured(request, part)
         digest = sha256(content)
         marked = digest if captured is content else sha256(captured)
         return EventKey(
@@ -111,16 +124,15 @@ class EventKeys:
         request: VerifiedRequest,
         payload: object,
         received_at: float,
-        item: bytes | None,
-        place: int,
+        part: Part | None,
     ) -> EventKey:
         """Return the key of an event that has no id."""
         window = self._window
         if window is not None and any(matches(pattern, identity.event_type) for pattern in self._meant):
-            mark = sha256(self._captured(request, item, place)).hexdigest()
+            mark = sha256(self._captured(request, part)).hexdigest()
             own = str(uuid4())
             return EventKey(own, own, "", mark, window)
-        content = self._content_of(request, payload, item)
+        content = self._content_of(request, payload, part)
         if not self._is_type_in_body:  # one change can be sent as two events of one body
             content = b"%b\0%b" % (identity.event_type.encode(), content)
         if identity.within:
@@ -129,32 +141,34 @@ class EventKeys:
         mark = ""
         is_partly_signed = request.signed is not None and not self._is_content_signed
         if is_partly_signed or not (self._adapter.signs_event_id and self._is_type_in_body):
-            mark = sha256(self._captured(request, item, place)).hexdigest()
+            mark = sha256(self._captured(request, part)).hexdigest()
         if window is None:
             return EventKey(text, text, "", mark, self._retention)
         # Equal events that are more than a window apart are different ones, and need different ids.
         return EventKey(f"{text}.{int(received_at // window)}", text, "", mark, window)
 
-    def _content_of(self, request: VerifiedRequest, payload: object, item: bytes | None) -> bytes:
+    def _content_of(self, request: VerifiedRequest, payload: object, part: Part | None) -> bytes:
         """Return what all attempts at the event have in common: what is signed of it, else all of it."""
-        if self._attempt_members:
-            rest = payload
-            for steps in self._attempt_members:
-                rest = without(rest, steps)
-            if rest is not payload:
-                return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
-        if item is not None:
-            return item
+        rest = payload
+        for steps in self._attempt_members:
+            rest = without(rest, steps)
+        if rest is not payload:
+            content = _canonical(rest)
+            return content + part.context if part else content
+        if part is not None:
+            return part.data + part.context
         return request.body if request.signed is None or not self._is_content_signed else request.signed
 
-    def _captured(self, request: VerifiedRequest, item: bytes | None, place: int) -> bytes:
+    def _captured(self, request: VerifiedRequest, part: Part | None) -> bytes:
         """Return what one captured delivery has in common with all that can be made of it."""
-        if request.signed_items is not None and item is not None:
-            return request.signed_items[place]
+        if part is None:
+            return request.body if request.signed is None else request.signed
+        if request.signed_items is not None:
+            return request.signed_items[part.place]
         if request.signed is None:
-            return request.body if item is None else item
+            return part.data + part.context
         # With the place in it: else all events under one signature would look like replays of the first.
-        return request.signed if item is None else b"%b:%d" % (request.signed, place)
+        return b"%b:%d" % (request.signed, part.place)
 
 
 def without(value: object, steps: list[str]) -> object:
@@ -171,6 +185,13 @@ def without(value: object, steps: list[str]) -> object:
         return {name: member for name, member in value.items() if name not in names} if names else value
     changed = {name: without(value[name], rest) for name in names}
     return value if all(changed[name] is value[name] for name in names) else {**value, **changed}
+
+
+def _canonical(value: object) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # an integer of more than 64 bits
+        return json.dumps(value, sort_keys=True).encode()
 
 
 def _steps(pointer: str) -> list[str]:

@@ -25,7 +25,7 @@ from gateway.content import Content
 from gateway.dedupe import Claim, Dedupe
 from gateway.endpoint import Endpoint
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
-from gateway.event_key import EventKey
+from gateway.event_key import EventKey, Part
 from gateway.exchange import Exchange
 from gateway.payload import is_readable_json, traceparent_of
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
@@ -239,7 +239,9 @@ class Pipeline:
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
             told = data + context
-            key = endpoint.keys.key_of(identity, request, item, batch.received_at, item=told, place=place)
+            key = endpoint.keys.key_of(
+                identity, request, item, batch.received_at, Part(data, place, context)
+            )
             if key.text in known and known[key.text] != told:
                 own = _digest(b"%b\0%b" % (key.text.encode(), told))
                 key = key._replace(event_id=own, text=own, is_id_enough=True)

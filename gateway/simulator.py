@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 
 from gateway.errors import OperatorError
+from gateway.markup import parse_xml
 from gateway.samples import Sample
 from providers import Headers, MalformedRequest, RawRequest
 from providers.adapter import Adapter
@@ -145,7 +146,7 @@ class Simulator:
             self._change(payload, self._changes)
         body = self._body.encode(payload) if is_fresh or self._changes else self._sample.body
         if not is_renewed and self._sample.reading == "xml":
-            body += f"<!-- {self._new_id()} -->".encode()
+            body = self._renew_xml(body)
         signed = self._sign(headers, body, now, secret)
         url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
         request = SignedRequest("", url, headers | signed.headers, signed.body)
@@ -206,8 +207,19 @@ class Simulator:
         for item in self._items(payload):
             if place := _first(self._id_places, payload, item):
                 _set(*place, self._like(resolve(*place)))
+            elif isinstance(item, dict) and (field := self._adapter.spec.form_xml) in item:
+                xml = base64.b64decode(item[field]) + f"<!-- {self._new_id()} -->".encode()
+                item[field] = base64.b64encode(xml).decode()
             elif isinstance(item, dict):
                 item[_MADE_UP] = self._new_id()
+
+    def _renew_xml(self, body: bytes) -> bytes:
+        """Give the event in XML an id of its own, or where it has none, a comment."""
+        payload = parse_xml(body)
+        if place := _first(self._id_places, payload, payload):
+            known = text_of(resolve(*place)) or ""
+            return body.replace(f">{known}<".encode(), f">{self._like(known)}<".encode(), 1)
+        return body + f"<!-- {self._new_id()} -->".encode()
 
     def _change(self, payload: Any, changes: Mapping[str, Any]) -> None:
         for item in self._items(payload):
@@ -232,7 +244,8 @@ class Simulator:
         return self._adapter.scheme.sign(request, secret, now, self._parameters)
 
     def _id_of(self, request: SignedRequest) -> str:
-        payload = self._body.decode(request.body)
+        is_xml = self._sample.reading == "xml"
+        payload = parse_xml(request.body) if is_xml else self._body.decode(request.body)
         first = next(self._batch.events(payload), None) if self._batch else None
         item, parent = (first.value, first.parent) if first else (payload, None)
         query = urlsplit(request.url).query.encode()

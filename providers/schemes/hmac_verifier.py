@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from providers.rejections import SignatureRejected
@@ -134,6 +134,8 @@ class OddHmacVerifier(HmacVerifier):
         self._tells_signed = not spec.signs_body_as_it_came
         # A moment in the body is one of the event; one beside it is of the attempt.
         self._keeps_moment = scheme.has_moment_in_body or spec.signs_attempts_alone
+        is_told_as_rendered = self._keeps_moment or "{timestamp}" not in spec.signed
+        self._tells_message = is_told_as_rendered and not spec.signs_secret
         self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
@@ -151,23 +153,24 @@ class OddHmacVerifier(HmacVerifier):
         if self._needs_payload:
             if not self._is_shown_in_body:
                 self._readings(request, None, b"")  # junk is refused before the body is looked at
-            proofs = [self._prove(request, delivery, now) for delivery in self._deliveries(request)]
+            content = self._layout.content_of(request, self._excerpt)
+            found = self._layout.deliveries(request, self._excerpt, content)
+            proofs = [self._prove(request, delivery, now) for delivery in found]
             if not proofs:
                 raise SignatureRejected("signature_missing")
-            if self._signs_parts:
-                self._layout.check_unrepeated(request, self._excerpt)
+            if (
+                self._signs_parts and type(content) is bytes
+            ):  # what stands twice in a form is a list, and no text
+                self._excerpt.check_unrepeated(content)
             self._tell_signed(request, [signed for _, signed in proofs])
             return proofs[0][0]
         matched, signed = self._prove(request, None, now)
         self._tell_signed(request, [signed])
         if self._timestamp and self._is_moment_late:
             # The body is proven by now, so that nothing forged is parsed for the moment in it.
-            for delivery in self._deliveries(request):
+            for delivery in self._layout.deliveries(request, self._excerpt):
                 self._timestamp.check(self._timestamp.read(self._read_moment(request, delivery)), now)
         return matched
-
-    def _deliveries(self, request: RawRequest) -> Iterator[Delivery]:
-        return self._layout.deliveries(request, self._excerpt)
 
     def _tell_signed(self, request: RawRequest, parts: list[bytes]) -> None:
         if self._tells_signed:
@@ -181,10 +184,12 @@ class OddHmacVerifier(HmacVerifier):
         beside = b"" if self._is_moment_late else self._read_moment(request, delivery)
         for candidates, moment in self._readings(request, delivery, beside):
             seconds = timestamp.read(moment) if timestamp else 0.0
-            slot = self._match(request, delivery, candidates, moment)
+            slot, message = self._match(request, delivery, candidates, moment)
             if slot >= 0:
                 matched, matched_at = slot, seconds
-                if self._tells_signed:  # without the secret
+                if self._tells_message:
+                    signed = message
+                elif self._tells_signed:  # without the secret
                     kept = moment if self._keeps_moment else b""
                     signed = self._render(request, kept, b"", delivery)
         if matched < 0:
@@ -195,7 +200,8 @@ class OddHmacVerifier(HmacVerifier):
 
     def _match(
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
-    ) -> int:
+    ) -> tuple[int, bytes]:
+        """The slot of the secret that fits, -1 for none, and what is signed, where no secret is in it."""
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
         found = -1
         for slot in range(len(self._keys) - 1, -1, -1):
@@ -205,7 +211,7 @@ class OddHmacVerifier(HmacVerifier):
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
                     found = slot
-        return found
+        return found, message
 
     def _readings(
         self, request: RawRequest, delivery: Delivery | None, moment: bytes

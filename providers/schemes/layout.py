@@ -64,31 +64,15 @@ class Layout:
             raise ValueError("events that are signed one by one must stand in one list")
         return Excerpt(named, self._batch.steps if self._batch else None)
 
-    def deliveries(self, request: RawRequest, excerpt: Excerpt) -> Iterator[Delivery]:
-        """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
+    def content_of(self, request: RawRequest, excerpt: Excerpt) -> bytes | Fields:
+        """Return the JSON that a body is or has in a field, or else the fields of a form that an excerpt is of.
 
         Raises:
-            SignatureRejected: It cannot be read.
+            SignatureRejected: It cannot be read, or its type is not one that the sender uses.
         """
-        content = self._content_of(request, excerpt.members)
-        found = [(content, content)] if isinstance(content, dict) else excerpt.read(content)
-        for payload, item in found:
-            yield Delivery(request.headers, request.query, payload, item)
-
-    def check_unrepeated(self, request: RawRequest, excerpt: Excerpt) -> None:
-        """Refuse a proven request in which a name stands twice on the way to what is signed.
-
-        Raises:
-            SignatureRejected: There is one; readers of the event could take the other for the signed one.
-        """
-        content = self._content_of(request, excerpt.members)
-        if not isinstance(content, dict):  # a field that stands twice in a form is a list, and no text
-            excerpt.check_unrepeated(content)
-
-    def _content_of(self, request: RawRequest, names: Collection[str]) -> bytes | Fields:
-        """The JSON that a body is or has in a field, or else the fields of a form that are called ``names``."""
         if not self._is_form(request):
             return request.body
+        names = excerpt.members
         fields = _fields(request, {*names, self._form_json} if self._form_json else names)
         text = fields.get(self._form_json) if self._form_json else None
         if text is None:
@@ -96,6 +80,19 @@ class Layout:
         if type(text) is not str:
             raise SignatureRejected("signature_ambiguous")
         return text.encode()
+
+    def deliveries(
+        self, request: RawRequest, excerpt: Excerpt, content: bytes | Fields | None = None
+    ) -> Iterator[Delivery]:
+        """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
+
+        Raises:
+            SignatureRejected: It cannot be read.
+        """
+        content = self.content_of(request, excerpt) if content is None else content
+        found = [(content, content)] if isinstance(content, dict) else excerpt.read(content)
+        for payload, item in found:
+            yield Delivery(request.headers, request.query, payload, item)
 
     def read(self, request: RawRequest) -> object:
         """The body parsed as its media type says; for senders, since nothing bounds the work.

@@ -14,7 +14,7 @@ import yaml
 from gateway.cli.check import run_check
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
-from gateway.config.loader import adapter_of
+from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
 from gateway.server import tell_doubts
@@ -854,6 +854,16 @@ def warnings_of(folder: Path, text: str) -> list[str]:
         ),
         ("server: {trusted_proxies: [10.0.0.0/8]}\n" + GITHUB, []),
         (
+            github(adapter="stripe", dedupe="{retention: 1d}"),
+            [
+                (
+                    "providers.x.dedupe.retention: is 1d; Stripe repeats a delivery for up to 3d, and what it repeats "
+                    "later is published again"
+                )
+            ],
+        ),
+        ("dedupe: {retention: 1d}\n" + github(adapter="stripe"), []),
+        (
             "server: {trusted_proxies: [10.0.0.0/8, '::/0']}\n" + GITHUB,
             ["server.trusted_proxies.1: is every address; anybody can then claim to be in allow_ips"],
         ),
@@ -952,6 +962,23 @@ def test_times_that_fit_are_accepted(tmp_path: Path) -> None:
     config = load(tmp_path, text + github(adapter="stripe"))
 
     assert (config.dedupe.lease, config.dedupe.retention, config.server.deadline) == (30, 259_200, 15)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        (github(adapter="github"), 4),
+        ("dedupe: {retention: 1d}\n" + github(adapter="github"), 1),
+        ("dedupe: {retention: 1d}\n" + github(adapter="stripe"), 3),
+        ("dedupe: {retention: 9d}\n" + github(adapter="stripe"), 9),
+        (github(adapter="stripe", dedupe="{retention: 2d}"), 2),
+    ],
+)
+def test_events_are_remembered_for_as_long_as_they_are_repeated(tmp_path: Path, text: str, days: int) -> None:
+    """Unless the provider is told otherwise, or all are remembered for longer."""
+    config = load(tmp_path, text)
+    provider = config.providers["x"]
+    assert retention_of(config, provider, adapter_of(provider)) == days * 86_400
 
 
 def test_the_identity_of_an_adapter_can_be_changed_in_the_configuration(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from gateway.content import Reader
-from gateway.event_key import EventKey, EventKeys, without
+from gateway.event_key import EventKey, EventKeys, Part, without
 from gateway.samples import load_sample, sample_names
 from gateway.simulator import SignedRequest, Simulator
 from providers import Adapter, BoundAdapter, Headers, RawRequest, VerifiedRequest, registry
@@ -75,8 +75,7 @@ def keys_of(name: str, request: SignedRequest, now: float) -> list[EventKey]:
             verified,
             item,
             now,
-            item=data + context,
-            place=place,
+            Part(data, place, context),
         )
         for place, (item, data, parent, context) in enumerate(content.items)
     ]
@@ -158,7 +157,7 @@ def key_with(bound: BoundAdapter, values: Mapping[str, str]) -> EventKey:
     if not bound.spec.batch:
         return EventKeys(bound).key_of(bound.identify(verified, payload), verified, payload, NOW)
     identity = bound.identify(verified, payload, item)
-    return EventKeys(bound).key_of(identity, verified, item, NOW, item=json.dumps(item).encode())
+    return EventKeys(bound).key_of(identity, verified, item, NOW, Part(json.dumps(item).encode(), 0))
 
 
 def bare(name: str) -> BoundAdapter:
@@ -245,6 +244,21 @@ def test_an_event_with_an_id_is_known_for_the_retention() -> None:
     )
     key = key_of(bound, {"id": 7, "type": "x"}, retention=86_400.0)
     assert key == EventKey("7", "7", "", "", 86_400.0)
+
+
+def test_equal_events_of_two_lists_are_two() -> None:
+    """What has to be told of their lists is part of what they are known by."""
+    bound = generic(event_type="item:/type", batch="body:/lists")
+    verified = VerifiedRequest(RawRequest(body=b"{}", headers=Headers([])), 0, proof=internals.PROOF)
+    item = {"type": "changed"}
+    first, second, again = (
+        EventKeys(bound).key_of(
+            bound.identify(verified, {}, item), verified, item, NOW, Part(b'{"type":"changed"}', 0, context)
+        )
+        for context in (b"a", b"b", b"a")
+    )
+    assert first == again
+    assert first.text != second.text
 
 
 def test_test_events_of_one_id_are_different_events() -> None:

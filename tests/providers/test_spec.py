@@ -323,6 +323,39 @@ def test_it_is_known_whether_the_signature_covers_the_event_id(
     assert expected == spec.signs_event_id
 
 
+_MEMBERS = {"header": "X-S", "signed": "{body:/id}:{body:/account}", "binds_body": False}
+
+
+@pytest.mark.parametrize(
+    ("signature", "within", "expected"),
+    [
+        ({"header": "X-S"}, "body:/account", True),
+        ({"header": "X-S"}, "header:X-Hook", False),
+        ({"header": "X-S"}, "query:hook", False),
+        ({"header": "X-S", "signed": "{header:X-Hook}.{body}"}, "header:X-Hook", True),
+        (_MEMBERS, "body:/account", True),
+        (_MEMBERS, "body:/type", False),
+        ({"scheme": "token", "header": "X-Token"}, "body:/account", False),
+    ],
+)
+def test_what_an_id_is_unique_within_has_to_be_signed_as_well(
+    signature: dict[str, Any], within: str, *, expected: bool
+) -> None:
+    """Or a captured delivery could be sent as another event; of members alone, those count that are signed."""
+    spec = AdapterSpec.model_validate(
+        {"signature": signature, "event_id": "body:/id", "unique_within": {within: "a reason"}}
+    )
+    assert expected == spec.signs_event_id
+
+
+def test_a_signature_is_no_event_id() -> None:
+    """It changes with the attempt, or with its spelling."""
+    with pytest.raises(ValidationError, match="no id of an event"):
+        AdapterSpec.model_validate(
+            {"signature": {"header": "X-S"}, "event_id": ["body:/id", "{body:/type}:{header:x-s}"]}
+        )
+
+
 def test_a_description_that_was_read_does_not_change() -> None:
     """It is shared by all requests."""
     spec = described({})

@@ -34,6 +34,17 @@ async def test_an_event_is_handled_once() -> None:
     assert agent.outcomes[0].event is event
 
 
+async def test_events_of_one_id_are_told_apart_by_their_key() -> None:
+    """Where their provider gives one id to several; the same one again is a duplicate."""
+    event = sample("stripe", "invoice.paid")
+    others = [event.model_copy(update={"dedupekey": key}) for key in ("a", "b")]
+    async with MemoryWorker(failing(KeyError(), times=0)) as agent:
+        for each in (event, *others, *others):
+            await agent.deliver(each)
+
+    assert [outcome.name for outcome in agent.outcomes] == ["handled"] * 3 + ["duplicate"] * 2
+
+
 async def test_a_handler_gets_the_sample() -> None:
     """All of it, bytes too; in a thread as well."""
     worker = Worker("agent", ["#"])
