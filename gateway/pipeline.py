@@ -239,9 +239,7 @@ class Pipeline:
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
             told = data + context
-            key = endpoint.keys.key_of(
-                identity, request, item, batch.received_at, Part(data, place, context)
-            )
+            key = endpoint.keys.key_of(identity, request, item, batch.received_at, Part(data, place, context))
             if key.text in known and known[key.text] != told:
                 own = _digest(b"%b\0%b" % (key.text.encode(), told))
                 key = key._replace(event_id=own, text=own, is_id_enough=True)

@@ -100,6 +100,11 @@ def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
         raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
 
 
+def _end_at_once(number: int, _: object) -> None:
+    # Not the default action: the kernel keeps that from a process that is the first of its container.
+    os._exit(128 + number)
+
+
 async def _work(config: Config, worker: Worker, metrics: str | None, spans: Spans | None) -> Runner:
     runner = runner_of(config, worker, spans)
     if metrics:
@@ -109,7 +114,7 @@ async def _work(config: Config, worker: Worker, metrics: str | None, spans: Span
     def end() -> None:
         for number in _SIGNALS:  # a second one ends it at once
             loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _end_at_once)
         runner.end()
 
     for number in _SIGNALS:

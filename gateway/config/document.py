@@ -13,6 +13,9 @@ from gateway.errors import ConfigurationError
 
 FieldPath = tuple[str | int, ...]
 
+_STOOD_IN_FOR = "providers"
+"""The section whose unset variables a command may do without; all others decide where data are, for all commands alike."""
+
 _MAX_ALIASES = 20
 _MAX_DEPTH = 10
 _MAX_FILE = 1024**2
@@ -21,18 +24,30 @@ _MAX_FILE = 1024**2
 class Document:
     """A YAML file as plain values, with the line of each of them.
 
+    Args:
+        path: where it is.
+        environment: the variables.
+        missing: supplies a value for an unset variable of a provider, given its name, or None for a problem.
+        supplies_all: whether it does so for unset variables of other sections, too.
+
     Attributes:
         content: the values, variables replaced.
         problems: what is wrong with the file as YAML, or with its variables.
     """
 
     def __init__(
-        self, path: Path, environment: Mapping[str, str], missing: Callable[[str], str | None]
+        self,
+        path: Path,
+        environment: Mapping[str, str],
+        missing: Callable[[str], str | None],
+        *,
+        supplies_all: bool = False,
     ) -> None:
         self.path = path
         self.problems: list[str] = []
         self._environment = environment
         self._missing = missing
+        self._supplies_all = supplies_all
         self._lines: dict[FieldPath, int] = {(): 1}
         try:
             with path.open("rb") as file:
@@ -81,7 +96,7 @@ class Document:
             case yaml.MappingNode():
                 return self._mapping(node, place)
             case yaml.SequenceNode():
-                kept = [item for item in node.value if not self._is_left_out(item)]
+                kept = [item for item in node.value if not self._is_left_out(item, place)]
                 return [self._build(item, (*place, position)) for position, item in enumerate(kept)]
             case yaml.ScalarNode(tag="tag:yaml.org,2002:str"):
                 return self._expand(node.value, place)
@@ -107,25 +122,30 @@ class Document:
             content[key] = self._build(value_node, inner)
         return content
 
-    def _is_left_out(self, node: yaml.Node) -> bool:
+    def _is_left_out(self, node: yaml.Node, place: FieldPath) -> bool:
         if not isinstance(node, yaml.ScalarNode) or not is_optional(node.value):
             return False
         try:
-            return not self._try_expand(node.value)
+            return not self._try_expand(node.value, place)
         except ValueError:  # told when its value is made
             return False
 
-    def _try_expand(self, text: str) -> str:
-        return expand(text, self._environment, self._missing)
+    def _try_expand(self, text: str, place: FieldPath) -> str:
+        is_supplied = self._supplies_all or place[:1] == (_STOOD_IN_FOR,)
+        return expand(text, self._environment, self._missing if is_supplied else _none)
 
     def _expand(self, text: str, place: FieldPath) -> str:
         try:
-            return self._try_expand(text)
+            return self._try_expand(text, place)
         except UnsetVariable as error:
             self.problems.append(self.locate(place, f"{error}; set it, or write ${{NAME:-fallback}}"))
         except ValueError as error:
             self.problems.append(self.locate(place, str(error)))
         return text
+
+
+def _none(_: str) -> None:
+    """Supply nothing."""
 
 
 def _check_bounds(text: str, path: Path) -> None:

@@ -37,20 +37,24 @@ def load_config(
     *,
     has_secrets: bool = True,
     is_local: bool = False,
+    supplies_all: bool = False,
 ) -> Config:
     """The configuration in ``path``.
 
     Args:
         path: the YAML file.
         environment: the variables; those of the process when left out.
-        missing: supplies a value for an unset variable, given its name, or None for a problem.
+        missing: supplies a value for an unset variable of a provider, given its name, or None for a problem.
         has_secrets: whether the secrets and parameters are real ones, to be checked; else they stand in for them.
         is_local: whether only this machine calls the gateway, so that it knows by which address.
+        supplies_all: whether ``missing`` is asked for variables of other sections, too. Only where no data are looked
+            for: a command must not look elsewhere than the gateway, for want of a variable.
 
     Raises:
         ConfigurationError: with every problem in it.
     """
-    document = Document(path, os.environ if environment is None else environment, missing)
+    variables = os.environ if environment is None else environment
+    document = Document(path, variables, missing, supplies_all=supplies_all)
     if document.problems:
         raise ConfigurationError(*document.problems)
     try:

@@ -42,7 +42,7 @@ def read_config(path: Path) -> Config:
     Raises:
         ConfigurationError: with every problem in it.
     """
-    return load_config(path, missing=lambda _: _STAND_IN, has_secrets=False)
+    return load_config(path, missing=lambda _: _STAND_IN, has_secrets=False, supplies_all=True)
 
 
 def config_of(adapter: str) -> Config:

@@ -12,6 +12,7 @@ import structlog
 import yaml
 
 from gateway.cli.check import run_check
+from gateway.cli.runtime import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.environment import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of, retention_of
@@ -747,6 +748,19 @@ def test_a_variable_without_fallback_must_be_set(environment: dict[str, str]) ->
     """To something; and its name is told."""
     with pytest.raises(UnsetVariable, match="environment variable A"):
         expanded("${A}", **environment)
+
+
+@pytest.mark.parametrize(
+    "setting", ["data_dir: ${UNSET}", "rabbitmq: {exchange: '${UNSET}'}", "redis: {url: '${UNSET}'}"]
+)
+def test_where_data_are_is_never_made_up(tmp_path: Path, setting: str) -> None:
+    """A command that needs no secrets, and a worker, must look where the gateway looks, or say why they cannot."""
+    path = tmp_path / "config.yaml"
+    path.write_text(setting + "\n" + github(secrets='["${SECRET_OF_IT}"]'))
+    with pytest.raises(ConfigurationError) as caught:
+        load_without_secrets(path)
+    assert str(caught.value).count("\n") == 0
+    assert "needs the environment variable UNSET" in str(caught.value)
 
 
 def test_a_missing_variable_can_be_supplied() -> None:

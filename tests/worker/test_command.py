@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from support.ports import free_port
 from support.waiting import wait_until
 
 AGENT = Worker("agent", ["stripe.#"])
-_HEAD = "import time\nfrom gateway.worker import Dead, Event, Worker\n"
+_HEAD = "import asyncio\nimport time\nfrom gateway.worker import Dead, Event, Worker\n"
 
 
 @pytest.fixture
@@ -152,6 +153,30 @@ def handle(event: Event) -> None:
 
         assert running.stop() == 1
         assert '"handed_back":1' in running.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_a_worker_at_once(
+    program: Callable[..., Program], tmp_path: Path, number: signal.Signals
+) -> None:
+    """As it ends the gateway, with the same code; by the default action it would not end in a container."""
+    source = """
+worker = Worker("agent", ["stripe.#"], grace=600)
+
+@worker.on("#")
+async def handle(event: Event) -> None:
+    print("begun", flush=True)
+    await asyncio.sleep(3600)
+"""
+    place = Place(tmp_path / "var")
+    await place.queue_of(AGENT).check()
+    with program(source) as running:
+        await place.publish("evt_1")
+        running.wait_for("begun")
+        running.child.signal(signal.SIGTERM)
+        running.wait_for("finishing")
+        assert running.child.is_running
+        assert running.stop(number) == 128 + number
 
 
 @pytest.mark.parametrize(
