@@ -599,8 +599,8 @@ GATEWAY = (
     Patch(
         "a claim takes what is taken",
         "gateway/claims/redis.py",
-        'holder, "NX", "PX"',
-        'holder, "PX"',
+        'command = "SET", key, holder, "NX", "PX"',
+        'command = "SET", key, holder, "PX"',
         f"{_CLAIMS}::test_redis_holds_the_token_for_the_lease_and_then_done_for_the_retention",
     ),
     Patch(
@@ -620,8 +620,8 @@ GATEWAY = (
     Patch(
         "a claim never ends",
         "gateway/claims/redis.py",
-        '"NX", "PX", self._lease_ms, "GET"',
-        '"NX", "GET"',
+        'command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"',
+        'command = "SET", key, holder, "NX", "GET"',
         f"{_CLAIMS}::test_a_redis_lease_ends_by_itself",
     ),
     Patch(
@@ -758,7 +758,7 @@ GATEWAY = (
     Patch(
         "a commit that failed is one",
         "gateway/sqlite.py",
-        "self._loop.call_soon_threadsafe(_fail, batch, error)",
+        "self._loop.call_soon_threadsafe(self._fail, batch, error)",
         "self._loop.call_soon_threadsafe(_resolve, batch, [None] * len(batch))",
         "tests/gateway/test_embedded.py::test_a_failing_operation_leaves_nothing_of_its_batch",
     ),
