@@ -1,22 +1,27 @@
-FROM python:3.13-slim AS build
+# By digest, as `docker buildx imagetools inspect python:3.13.9-slim-trixie` shows it, once you have looked at it:
+#   docker build --build-arg PYTHON=python:3.13.9-slim-trixie@sha256:… .
+ARG PYTHON=python:3.13.9-slim-trixie
+
+FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
 WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 
-# The requirements first: this layer only changes with the lock file.
-COPY requirements/runtime.txt requirements/
-RUN pip --python /opt/venv/bin/python install --require-hashes --requirement requirements/runtime.txt
+# The requirements first: this layer only changes with the lock files. What makes the wheel stays in this stage.
+COPY requirements/build.txt requirements/runtime.txt requirements/
+RUN pip install --require-hashes --requirement requirements/build.txt \
+ && pip --python /opt/venv/bin/python install --require-hashes --requirement requirements/runtime.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers
 COPY schemas schemas
-RUN pip wheel --no-deps --wheel-dir /dist . \
+RUN pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && pip --python /opt/venv/bin/python install --no-deps --no-index /dist/*.whl
 
 
-FROM python:3.13-slim
+FROM ${PYTHON}
 RUN groupadd --system --gid 10001 gateway \
  && useradd --system --uid 10001 --gid gateway --no-create-home --home-dir /data --shell /usr/sbin/nologin gateway \
  && install --directory --owner gateway --group gateway --mode 0700 /data

@@ -68,6 +68,7 @@ pages: $(VENV)/.installed ## Write the pages in docs/ that are made from the pro
 lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(lock) pyproject.toml --output-file requirements/runtime.txt
 	$(lock) pyproject.toml --group dev --constraints requirements/runtime.txt --output-file requirements/dev.txt
+	$(BIN)/python scripts/build-requirements | $(lock) - --constraints requirements/dev.txt --output-file requirements/build.txt
 
 image: ## Build the container image
 	docker build --tag webhook-gateway .
@@ -104,10 +105,16 @@ $(VENV)/.dev: requirements/dev.txt requirements/runtime.txt $(VENV)/.created
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
 	touch $@ $(VENV)/.runtime
 
+# What makes the wheel is locked as well: pip would fetch the newest of it, whatever that is.
+$(VENV)/.build: requirements/build.txt $(VENV)/.created
+	$(BIN)/python -m venv --clear $(VENV)/build
+	$(VENV)/build/bin/python -m pip install --quiet --require-hashes --requirement requirements/build.txt
+	touch $@
+
 # The wheel and not the source tree, so that what runs and is tested here is what users get.
-$(VENV)/.installed: $(SOURCES) | $(VENV)/.runtime
+$(VENV)/.installed: $(SOURCES) | $(VENV)/.runtime $(VENV)/.build
 	rm -f dist/*.whl
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(VENV)/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall dist/*.whl
 	touch $@
 

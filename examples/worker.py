@@ -12,9 +12,11 @@ import json
 import logging
 import os
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
+from aiormq.exceptions import ChannelAccessRefused
 
 URL = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/")
 QUEUE = "example-worker"
@@ -28,15 +30,22 @@ async def handle(event: dict[str, Any]) -> None:
     print(event["type"], event["id"], "about", event.get("subject", "nothing in particular"), flush=True)
 
 
+async def declare_exchange(connection: aio_pika.abc.AbstractConnection) -> None:
+    """Make the exchange, unless that is left to the gateway: a worker's user need not be able to, nor to write to it."""
+    channel = await connection.channel()
+    with suppress(ChannelAccessRefused):  # which ends the channel
+        # The same declaration as the gateway's, so that it does not matter which of the two comes first.
+        await channel.declare_exchange(
+            "webhooks",
+            aio_pika.ExchangeType.TOPIC,
+            durable=True,
+            arguments={"alternate-exchange": "webhooks.unrouted"},
+        )
+        await channel.close()
+
+
 async def declare(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractQueue:
     """The queue of this worker, bound to the events, and the one for what it cannot handle."""
-    # The same declaration as the gateway's, so that it does not matter which of the two comes first.
-    exchange = await channel.declare_exchange(
-        "webhooks",
-        aio_pika.ExchangeType.TOPIC,
-        durable=True,
-        arguments={"alternate-exchange": "webhooks.unrouted"},
-    )
     await channel.declare_queue(f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"})
     queue = await channel.declare_queue(
         QUEUE,
@@ -53,12 +62,14 @@ async def declare(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.Abstrac
         },
     )
     for pattern in EVENTS:
-        await queue.bind(exchange, pattern)
+        await queue.bind("webhooks", pattern)
     return queue
 
 
 async def main() -> None:
     """Consume until the process is ended."""
+    async with await aio_pika.connect(URL) as once:
+        await declare_exchange(once)
     connection = await aio_pika.connect_robust(URL)
     channel = await connection.channel()
     await channel.set_qos(prefetch_count=10)

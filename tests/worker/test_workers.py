@@ -344,15 +344,16 @@ async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
 ) -> None:
     """The event is acknowledged all the same; a second publication finds it done."""
     worker = short()
-    go_on = asyncio.Event()
+    began, go_on = asyncio.Event(), asyncio.Event()
 
     @worker.on("#")
     async def handle(event: Event) -> None:
+        began.set()
         await go_on.wait()
 
     async with servers.running(worker) as runner:
         await servers.publish("evt_1")
-        await wait_until_async(lambda: runner.in_hand == 1, PATIENCE)
+        await asyncio.wait_for(began.wait(), PATIENCE)  # an event that is only in hand has no claim yet
         link = runner._guard._store._link  # type: ignore[union-attr]
         redis_server.kill()
         await wait_until_async(lambda: link.current is None, PATIENCE)

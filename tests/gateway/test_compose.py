@@ -1,0 +1,190 @@
+"""compose.yaml: its users may do what they have to and no more, on real servers; and what it is made of is fixed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import pytest
+import redis
+import yaml
+from aiormq.exceptions import ChannelAccessRefused
+
+from gateway.claims import Standing, claim_key
+from gateway.claims.redis import RedisClaims
+from gateway.holding.rabbitmq import hold_messages
+from gateway.publishers import Message
+from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.worker import Worker
+from gateway.worker.rabbitmq import RabbitQueue
+from support.rabbitmq_server import RabbitMQServer
+from support.redis_server import RedisServer
+from support.requirements import require
+from support.waiting import wait_until_async
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30.0
+WORDS = {
+    "RABBITMQ_PASSWORD": "of-the-gateway",
+    "RABBITMQ_WORKER_PASSWORD": "of-the-worker",
+    "RABBITMQ_OPERATOR_PASSWORD": "of-the-operator",
+    "REDIS_PASSWORD": "of-redis",
+}
+_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::[-?]([^}]*))?\})")
+_EXACT = re.compile(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z.-]+)?(@sha256:[0-9a-f]{64})?")
+
+
+def composed() -> dict[str, Any]:
+    """The file as compose reads it."""
+
+    def replace(match: re.Match[str]) -> str:
+        return "$" if match[1] else WORDS.get(match[2], match[3] or "")
+
+    content: dict[str, Any] = yaml.safe_load(
+        _VARIABLE.sub(replace, (ROOT / "compose.yaml").read_text("utf-8"))
+    )
+    return content
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """A broker with the users of the file."""
+    require("rabbitmq-server", "rabbitmqctl", "epmd")
+    definitions = tmp_path_factory.mktemp("compose") / "definitions.json"
+    definitions.write_text(composed()["configs"]["definitions"]["content"])
+    with RabbitMQServer() as server:  # as at its first start, but for the user that the tests wait with
+        server.ctl("import_definitions", str(definitions))
+        yield server
+
+
+def address(broker: RabbitMQServer, user: str) -> str:
+    """The broker as a user of the file."""
+    return f"amqp://{user}:of-the-{user}@127.0.0.1:{broker.port}/"
+
+
+def event() -> Message:
+    """An event of Stripe."""
+    return Message("webhooks", "stripe.payment_intent.created", "id-1", "com.stripe.x", {}, b"{}")
+
+
+async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQServer) -> None:
+    """The gateway declares and publishes; the worker has its queue; the operator looks into it."""
+    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    await publisher.start()
+    try:
+        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the gateway is connected")
+        queue = RabbitQueue(
+            address(broker, "worker"), "webhooks", Worker("example-worker", ["stripe.payment_intent.*"])
+        )
+        await queue.check()
+        await publisher.publish(event())
+        await queue.start()
+        (delivery,) = await queue.receive(1)
+        await queue.bury(delivery, {})
+        await queue.stop()
+        async with hold_messages(
+            address(broker, "operator"), "example-worker.dead", "example-worker"
+        ) as holding:
+            assert holding.size == 1
+    finally:
+        await publisher.stop()
+
+
+@pytest.mark.parametrize("exchange", ["webhooks", "webhooks.quarantine", "webhooks.unrouted", "amq.topic"])
+async def test_a_worker_cannot_write_where_workers_believe_what_they_read(
+    broker: RabbitMQServer, exchange: str
+) -> None:
+    """Who can publish there can invent events."""
+    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    await publisher.start()
+    await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the gateway has declared it")
+    await publisher.stop()
+    async with await aio_pika.connect(address(broker, "worker")) as connection:
+        channel = await connection.channel()
+        target = await channel.get_exchange(exchange)
+        with pytest.raises(ChannelAccessRefused):
+            await target.publish(aio_pika.Message(b"{}"), "stripe.payment_intent.created")
+
+
+async def test_a_user_of_the_broker_cannot_touch_what_is_anothers(broker: RabbitMQServer) -> None:
+    """The gateway no queue of a worker, a worker none of the gateway."""
+    for user, queue in (("gateway", "example-worker"), ("worker", "webhooks.quarantine")):
+        async with await aio_pika.connect(address(broker, user)) as connection:
+            channel = await connection.channel()
+            with pytest.raises(ChannelAccessRefused):
+                await channel.declare_queue(queue, durable=True, arguments={"x-queue-type": "quorum"})
+
+
+async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_password() -> None:
+    """And all that is no must is there, so that nothing is warned of."""
+    require("redis-server")
+    lines = composed()["configs"]["redis"]["content"].splitlines()
+    users = [line.split()[1:] for line in lines if line.startswith("user ")]
+    assert [user[0] for user in users] == ["default", "gateway"]
+    with RedisServer() as server, redis.Redis.from_url(server.url) as raw:
+        execute: Any = raw.execute_command
+        for user in reversed(users):  # the last one closes the door behind itself
+            execute("ACL", "SETUSER", *user)
+        claims = RedisClaims(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0")
+        nobody = RedisClaims(server.url)
+        await claims.start()
+        await nobody.start()
+        try:
+            await wait_until_async(lambda: not claims.trouble, PATIENCE, "the gateway is connected")
+            await wait_until_async(lambda: "NOAUTH" in nobody.trouble, PATIENCE, "nobody else is")
+            assert await claims.claim(claim_key("github", "1"), "a") is Standing.CLAIMED
+            report = await claims.inspect(lambda: 0.0)
+
+            assert report.clock_offset is not None
+            assert report.warnings == ()
+        finally:
+            await claims.stop()
+            await nobody.stop()
+
+
+def test_what_does_not_talk_to_each_other_shares_no_network() -> None:
+    """A worker is not in Redis' network, and the servers are in none that leads outside."""
+    file = composed()
+    networks = {name: set(service["networks"]) for name, service in file["services"].items()}
+
+    assert not networks["worker"] & networks["redis"]
+    assert not networks["redis"] & networks["rabbitmq"]
+    for server in ("redis", "rabbitmq", "worker"):
+        assert all(file["networks"][network]["internal"] for network in networks[server])
+    assert {name for name, service in file["services"].items() if "ports" in service} == {"gateway"}
+
+
+def test_images_are_named_by_exact_versions() -> None:
+    """A tag that moves is another program tomorrow."""
+    images = [service["image"] for service in composed()["services"].values() if "build" not in service]
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    images += re.findall(r"^ARG PYTHON=(.+)$", dockerfile, re.MULTILINE)
+
+    assert len(images) == 3
+    assert [image for image in images if not _EXACT.fullmatch(image)] == []
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON}"}
+
+
+def test_all_that_an_image_is_made_of_is_fixed_by_its_digest() -> None:
+    """What runs, and what makes the wheel."""
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    installs = re.findall(r"pip (?:--python \S+ )?(?:install|wheel) [^\n\\]+", dockerfile)
+
+    assert len(installs) == 4
+    for install in installs:
+        assert "--require-hashes" in install or "--no-index" in install or "--no-build-isolation" in install
+    for name in ("build", "runtime"):
+        locked = (ROOT / "requirements" / f"{name}.txt").read_text("utf-8")
+        assert re.findall(r"^[a-z0-9_.\[\]-]+==[^\\]*$", locked, re.MULTILINE) == []
+        assert f"requirements/{name}.txt" in dockerfile
+
+
+def test_every_password_is_in_the_example_of_the_environment() -> None:
+    """Else it is asked for when it is too late."""
+    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "compose.yaml").read_text("utf-8")))
+    given = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
+
+    assert wanted == given
