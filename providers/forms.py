@@ -61,7 +61,7 @@ _OPTION = re.compile(
 
 
 def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | None = None) -> list[Pair]:
-    """The names and values in a query or an urlencoded form, in their order; empty values count.
+    """Read the names and values in a query or an urlencoded form, in their order; empty values count.
 
     Only those called ``names`` where these are given: what else there is costs next to nothing.
 
@@ -74,7 +74,7 @@ def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | N
 
 @lru_cache(maxsize=64)
 def read_query(query: bytes) -> tuple[Pair, ...]:
-    """The parameters of an address; the many readers of one request share them.
+    """Read the parameters of an address; the many readers of one request share them.
 
     Raises:
         MalformedRequest: there are more than :data:`MAX_PARAMETERS`.
@@ -83,7 +83,7 @@ def read_query(query: bytes) -> tuple[Pair, ...]:
 
 
 def unquote(text: bytes) -> bytes:
-    """A text without its escapes: ``%41`` and ``+``; a percent sign that begins none stays.
+    """Undo the escapes of a text, ``%41`` and ``+``; a percent sign that begins none stays.
 
     Raises:
         MalformedRequest: there are thousands of percent signs, and some begin no escape.
@@ -94,7 +94,7 @@ def unquote(text: bytes) -> bytes:
 
 
 def parse_form(body: bytes, content_type: bytes, *, names: Collection[str] | None = None) -> Fields:
-    """The fields of a form of either kind; only those called ``names`` where these are given.
+    """Read the fields of a form of either kind; only those called ``names`` where these are given.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, is not UTF-8, or is beyond the bounds of other forms.
@@ -135,7 +135,7 @@ def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
 
 
 def _split(text: bytes, most: int) -> Iterator[Pair]:
-    """The names and values of an urlencoded form, with their escapes."""
+    """Yield the names and values of an urlencoded form, with their escapes."""
     if b"&" in text and text.count(b"&") >= most:
         raise MalformedRequest("the form has too many fields")
     for field in text.split(b"&"):
@@ -145,7 +145,7 @@ def _split(text: bytes, most: int) -> Iterator[Pair]:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    """A text in pieces, none of which ends within an escape."""
+    """Cut a text in pieces, none of which ends within an escape."""
     start = 0
     while start < len(text):
         end = start + _PIECE
@@ -157,7 +157,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 
 
 def _unquote_piece(piece: bytes) -> bytes:
-    """A piece without its escapes, by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
+    """Undo escapes by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
     if b"%" not in piece:
         return piece.translate(_BLANKS) if b"+" in piece else piece
     escapes = piece.count(b"%")
@@ -181,7 +181,7 @@ def _unquote_piece(piece: bytes) -> bytes:
 
 
 def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The head and the content of each part.
+    """Yield the head and the content of each part.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, has too many parts, or does not end.
@@ -216,13 +216,13 @@ def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, 
 
 
 def _line_end(body: bytes, at: int) -> int:
-    """Where a line ends that has nothing more but blanks; -1 when it has."""
+    """Find where a line ends that has nothing more but blanks; -1 when it has more."""
     end = body.find(b"\r\n", at, at + _MOST_PADDING)
     return end if end >= 0 and not body[at:end].strip(b" \t") else -1
 
 
 def _find(body: bytes, text: bytes, start: int) -> int:
-    """As bytes.find, in pieces."""
+    """Search as bytes.find does, in pieces."""
     while start < len(body):
         found = body.find(text, start, start + _PIECE + len(text))
         if found >= 0:
@@ -239,7 +239,7 @@ def _boundary_of(content_type: bytes) -> bytes:
 
 
 def _read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
-    """The name of a part, and of the file in it where it is one."""
+    """Read the name of a part, and of the file in it where it is one."""
     if head.count(b"\r\n") > _MOST_PART_LINES:
         raise MalformedRequest("a part of the form has too many header fields")
     plain = _PLAIN_HEAD.match(head)
@@ -260,7 +260,7 @@ def _read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _read_options(value: bytes) -> dict[bytes, bytes]:
-    """What follows the first semicolon of a header field, by lower-case name.
+    """Read what follows the first semicolon of a header field, by lower-case name.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, or an option stands there twice.
