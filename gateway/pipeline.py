@@ -155,7 +155,7 @@ class Pipeline:
         return self._recognise(exchange, verified, endpoint.reader.read(verified.headers, verified.body), now)
 
     async def examine_aside(self, exchange: Exchange) -> Event | Batch | Greeting | Outcome:
-        """As :meth:`examine`, for what that leaves for later: digests of much are made by other threads.
+        """Examine what :meth:`examine` leaves for later: other threads make the digests of large bodies.
 
         Raises:
             Rejection: it is refused.
@@ -177,7 +177,7 @@ class Pipeline:
     def _recognise(
         self, exchange: Exchange, verified: VerifiedRequest, content: Content, now: float
     ) -> Event | Batch | Greeting | Outcome:
-        """What is to be done for a request that is proven, or the outcome if that is nothing.
+        """Find what is to be done for a request that is proven, or the outcome if that is nothing.
 
         Raises:
             Rejection: it is refused.

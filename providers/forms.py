@@ -71,7 +71,7 @@ and no form is a number, a word or a token without a name, so that nothing that 
 
 
 def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | None = None) -> list[Pair]:
-    """The names and values in a query or an urlencoded form, in their order; empty values count.
+    """Read the names and values in a query or an urlencoded form, in their order; empty values count.
 
     Only those called ``names`` where these are given: what else there is costs next to nothing.
 
@@ -84,7 +84,7 @@ def read_pairs(text: bytes, most: int = MAX_FIELDS, names: Collection[bytes] | N
 
 @lru_cache(maxsize=64)
 def read_query(query: bytes) -> tuple[Pair, ...]:
-    """The parameters of an address; the many readers of one request share them.
+    """Read the parameters of an address; the many readers of one request share them.
 
     Raises:
         MalformedRequest: there are more than :data:`MAX_PARAMETERS`.
@@ -93,7 +93,7 @@ def read_query(query: bytes) -> tuple[Pair, ...]:
 
 
 def unquote(text: bytes) -> bytes:
-    """A text without its escapes: ``%41`` and ``+``; a percent sign that begins none stays.
+    """Undo the escapes of a text, ``%41`` and ``+``; a percent sign that begins none stays.
 
     Raises:
         MalformedRequest: there are thousands of percent signs, and some begin no escape.
@@ -157,7 +157,7 @@ def _written_parts(fields: Mapping[str, object]) -> Iterator[bytes]:
 
 
 def _split(text: bytes, most: int) -> Iterator[Pair]:
-    """The names and values of an urlencoded form, with their escapes."""
+    """Yield the names and values of an urlencoded form, with their escapes."""
     if b"&" in text and text.count(b"&") >= most:
         raise MalformedRequest("the form has too many fields")
     for field in text.split(b"&"):
@@ -167,7 +167,7 @@ def _split(text: bytes, most: int) -> Iterator[Pair]:
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
-    """A text in pieces, none of which ends within an escape."""
+    """Cut a text in pieces, none of which ends within an escape."""
     start = 0
     while start < len(text):
         end = start + _PIECE
@@ -179,7 +179,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 
 
 def _unquote_piece(piece: bytes) -> bytes:
-    """A piece without its escapes, by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
+    """Undo escapes by decoders that are not in Python: of hexadecimal, and of quoted-printable."""
     if b"%" not in piece:
         return piece.translate(_BLANKS) if b"+" in piece else piece
     escapes = piece.count(b"%")
@@ -203,7 +203,7 @@ def _unquote_piece(piece: bytes) -> bytes:
 
 
 def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The head and the content of each part.
+    """Yield the head and the content of each part.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, has too many parts, or does not end.
@@ -238,13 +238,13 @@ def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, 
 
 
 def _line_end(body: bytes, at: int) -> int:
-    """Where a line ends that has nothing more but blanks; -1 when it has."""
+    """Find where a line ends that has nothing more but blanks; -1 when it has more."""
     end = body.find(b"\r\n", at, at + _MOST_PADDING)
     return end if end >= 0 and not body[at:end].strip(b" \t") else -1
 
 
 def _find(body: bytes, text: bytes, start: int) -> int:
-    """As bytes.find, in pieces."""
+    """Search as bytes.find does, in pieces."""
     while start < len(body):
         found = body.find(text, start, start + _PIECE + len(text))
         if found >= 0:
@@ -261,7 +261,7 @@ def _boundary_of(content_type: bytes) -> bytes:
 
 
 def _read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
-    """The name of a part, and of the file in it where it is one."""
+    """Read the name of a part, and of the file in it where it is one."""
     if head.count(b"\r\n") > _MOST_PART_LINES:
         raise MalformedRequest("a part of the form has too many header fields")
     plain = _PLAIN_HEAD.match(head)
@@ -282,7 +282,7 @@ def _read_part_head(head: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _read_options(value: bytes) -> dict[bytes, bytes]:
-    """What follows the first semicolon of a header field, by lower-case name.
+    """Read what follows the first semicolon of a header field, by lower-case name.
 
     Raises:
         MalformedRequest: it does not hold to its syntax, or an option stands there twice.

@@ -36,7 +36,7 @@ class Excerpt:
 
     Args:
         places: ``body:/json/pointer``, and ``item:/json/pointer`` into each event of a batch.
-        batch: the steps to the list of the events; None where there is none.
+        batch: the steps to the list of the events; None without one.
 
     Attributes:
         members: the names of the members of the outermost object that are read.
@@ -102,7 +102,7 @@ class Excerpt:
             raise SignatureRejected("signature_ambiguous")
 
     def _is_plainly_unrepeated(self, text: bytes) -> bool:
-        """Whether the names need not be looked through: an orjson that reads and writes a text drops what is repeated."""
+        """Tell cheaply that no name is repeated: orjson drops what is when it reads a text and writes it again."""
         if not self._has_plain_names or b"\\u" in text:  # else a name has one spelling
             return False
         if b"\\" in text and any(map(text.count, self._quoted_in_texts)):
@@ -198,7 +198,7 @@ class _Node:
             raise SignatureRejected("signature_malformed") from None
 
     def member(self, value: object, name: str) -> object:
-        """Return a member of what was read here, which has to be one of :attr:`members`; None where there is none."""
+        """Return a member of what was read here, which has to be one of :attr:`members`; None if absent."""
         if not isinstance(value, self._object):
             return None
         attribute = next(attribute for attribute, (known, _) in self._attributes if known == name)
@@ -219,7 +219,7 @@ class _Node:
         return None if type(value) is list else value
 
     def is_repeated(self, value: object) -> bool:
-        """Whether a name on the way to a text stands twice in an object of what the whole of it is."""
+        """Tell whether a name on the way to a text stands twice in an object of the whole document."""
         if isinstance(value, _Members):
             return not value.repeated.isdisjoint(self.members) or any(
                 node.is_repeated(value[name]) for name, node in self.members.items() if name in value
@@ -244,7 +244,7 @@ class _Members(dict[str, Any]):
 
 
 def _repeats(value: object, names: Collection[str]) -> bool:
-    """Whether one of the names stands twice in any object."""
+    """Tell whether one of the names stands twice in any object."""
     if isinstance(value, _Members):
         return not value.repeated.isdisjoint(names) or any(
             _repeats(member, names) for member in value.values()

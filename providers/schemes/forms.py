@@ -14,7 +14,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def read_query(query: bytes) -> Sequence[Pair]:
-    """The parameters of an address, decoded, in their order; empty values count.
+    """Read the parameters of an address, decoded, in their order; empty values count.
 
     Raises:
         SignatureRejected: there are more than addresses have.

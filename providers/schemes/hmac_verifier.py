@@ -178,7 +178,7 @@ class OddHmacVerifier(HmacVerifier):
             request.signed_items = parts if self._is_itemwise else None
 
     def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> tuple[int, bytes]:
-        """The slot of the secret that matched, and what it has signed but for the moment."""
+        """Return the slot of the secret that matched, and what it has signed but for the moment."""
         timestamp = None if self._is_moment_late else self._timestamp
         matched, matched_at, signed = -1, 0.0, b""
         beside = b"" if self._is_moment_late else self._read_moment(request, delivery)
@@ -201,7 +201,7 @@ class OddHmacVerifier(HmacVerifier):
     def _match(
         self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
     ) -> tuple[int, bytes]:
-        """The slot of the secret that fits, -1 for none, and what is signed, where no secret is in it."""
+        """Return the slot of the secret that fits, -1 for none, and what is signed, where no secret is in it."""
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
         found = -1
         for slot in range(len(self._keys) - 1, -1, -1):

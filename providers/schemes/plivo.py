@@ -95,7 +95,7 @@ class PlivoScheme:
         return self._content(request) + self._read_nonce(request)
 
     def _read_nonce(self, request: RawRequest) -> bytes:
-        """The nonce; it has no dots, or the end of what is signed could be taken for a part of it."""
+        """Read the nonce; it has no dots, or the end of what is signed could be taken for a part of it."""
         nonce = single(request.headers, self._nonce, "signed_header_missing")
         if b"." in nonce:
             raise SignatureRejected("signature_malformed")

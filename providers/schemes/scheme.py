@@ -248,14 +248,14 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
 
 
 def join_signed(parts: Sequence[bytes]) -> bytes:
-    """What is signed in several parts as one, such that no two lists of parts give the same bytes."""
+    """Join what is signed in several parts, such that no two lists of parts give the same bytes."""
     return parts[0] if len(parts) == 1 else b"".join([b"%d:%b" % (len(part), part) for part in parts])
 
 
 def split_elements(
     value: bytes, separator: bytes, fault: SignatureFault = "too_many_signatures"
 ) -> list[bytes]:
-    """The elements of a list in a header field.
+    """Split a list in a header field into its elements.
 
     Raises:
         SignatureRejected: there are more than :data:`MAX_ELEMENTS` (``fault``).

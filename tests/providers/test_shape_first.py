@@ -137,6 +137,28 @@ def test_a_header_of_thousands_of_elements_is_refused_by_counting(
         made.bind().verify(made.raw({**fields, header: separator.join(["v1,t=1"] * 3000)}), NOW)
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "element"),
+    [
+        ("stripe", "Stripe-Signature", ",v0=1"),
+        ("openai", "webhook-signature", " v9,x"),
+        ("coinbase_cdp", "X-Hook0-Signature", ",v0=1"),
+    ],
+)
+def test_a_few_elements_of_another_kind_are_skipped_and_many_are_refused(
+    name: str, header: str, element: str
+) -> None:
+    """However right the one is that counts."""
+    made = delivered(name)
+    right = next(value for field, value in made.request.headers.items() if field.lower() == header.lower())
+    fields = {
+        field: value for field, value in made.request.headers.items() if field.lower() != header.lower()
+    }
+    made.bind().verify(made.raw({**fields, header: right + element * 9}), NOW)
+    with pytest.raises(SignatureRejected, match="too_many_signatures"):
+        made.bind().verify(made.raw({**fields, header: right + element * 40}), NOW)
+
+
 def test_the_first_item_that_is_not_signed_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """None of those behind it is looked at."""
     made = delivered("adyen")

@@ -1,4 +1,4 @@
-"""What of a delivery is signed is told in one form, however the rest of it is written."""
+"""What of a delivery is signed has one form, however the rest of it is written."""
 
 from __future__ import annotations
 
@@ -152,6 +152,6 @@ def test_each_item_that_is_signed_by_itself_tells_its_own_content() -> None:
 
 
 def test_it_is_known_which_bodies_are_signed_in_part() -> None:
-    """For whoever publishes them: what is beside the signed places is nobody's word."""
+    """What stands beside the signed places is nobody's word."""
     specs = {name: registry.load(name).spec.signature for name in NAMES}
     assert [name for name, spec in specs.items() if spec.is_body_partly_signed] == PARTLY
