@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.content import Content, Reader
 from gateway.event import Envelope
-from gateway.markup import MAX_DEPTH, MAX_ELEMENTS
+from gateway.markup import MAX_ELEMENTS
+from gateway.payload import MAX_DEPTH
 from providers import Headers, Identity, MalformedRequest, Rejection
 from providers.forms import MAX_FIELDS, MAX_NAME
 from providers.spec import DeliverySpec
