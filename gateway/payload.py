@@ -17,6 +17,9 @@ MAX_DEPTH = 100
 MAX_NAMES = 10_000
 """Names in one object: consumers whose hash tables can be made to collide need time with the square of it."""
 
+MAX_NAME = 4096
+"""Characters of a name in a large body: consumers make columns, indexes and labels of names."""
+
 _LARGE = 64 * 1024
 """Bytes of a body up to which its size alone is bound enough for the names in it; nearly all are smaller."""
 
@@ -49,7 +52,7 @@ def parse_json(body: bytes) -> Any:
     Raises:
         UnreadableNumber: It has a number that no double holds.
         MalformedJson: It is not JSON, nested deeper than 100 levels, or large with an object of more than 10,000
-            names.
+            names or a name of more than 4096 characters.
     """
     try:
         payload = orjson.loads(body)
@@ -58,7 +61,7 @@ def parse_json(body: bytes) -> Any:
     # Counting is an upper bound that costs next to nothing; only what exceeds it is looked at.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")
-    if len(body) > _LARGE and body.count(b":") > MAX_NAMES:
+    if len(body) > _LARGE and (body.count(b":") > MAX_NAMES or _has_long_text(body)):
         _check_names(payload)
     return payload
 
@@ -112,11 +115,24 @@ def _is_too_deep(payload: object) -> bool:
     return False
 
 
+def _has_long_text(body: bytes) -> bool:
+    """Whether a text in a body could be longer than a name: looking for its quotes is cheaper than a walk.
+
+    A text of that length has all of one of these pieces in it, and no quote of its own but escaped ones.
+    """
+    body = body.replace(b'\\"', b"__")
+    piece = MAX_NAME // 2
+    return any(body.find(b'"', start, start + piece) < 0 for start in range(0, len(body) - piece + 1, piece))
+
+
 def _check_names(payload: object) -> None:
     for layer in _layers(payload):
         for container in layer:
-            if type(container) is dict and len(container) > MAX_NAMES:
-                raise MalformedJson("an object has too many names")
+            if type(container) is dict and container:
+                if len(container) > MAX_NAMES:
+                    raise MalformedJson("an object has too many names")
+                if max(map(len, container)) > MAX_NAME:
+                    raise MalformedJson("a name is too long")
 
 
 def _layers(value: object) -> Iterator[list[dict[str, Any] | list[Any]]]:

@@ -27,7 +27,7 @@ from gateway.holding.rabbitmq import _AT_ONCE
 from gateway.holding.release import Judge, released
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
-from gateway.validation import UNTYPED, Validation
+from gateway.validation import UNREADABLE, UNTYPED, Validation
 from support.ports import free_port
 
 QUEUE, DEAD, QUARANTINE = "billing-agent", "billing-agent.dead", "webhooks.quarantine"
@@ -482,6 +482,21 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
     await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
     (last,) = [body for message_id, _, body in await broker.take_all(QUEUE) if message_id == "id-1"]
     assert last == b'{"released":true,' + bodies[1][1:]
+
+
+async def test_what_no_worker_can_read_is_not_released(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even by force: it would only move on to where the worker's dead events are."""
+    await broker.declare(QUARANTINE, QUEUE)
+    await _bind(broker)
+    headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
+    await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
+    judge = Judge(broker.config, broker.config.data_dir)
+    await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
+
+    assert "0 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
+    assert await ids(broker, QUARANTINE) == ["id-0"]
 
 
 async def _bind(broker: Broker) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.event import MAX_ROUTING_KEY, Envelope
-from gateway.payload import MAX_NAMES, UnreadableNumber, parse_json
+from gateway.payload import MAX_NAME, MAX_NAMES, UnreadableNumber, parse_json
 from providers import Headers, Identity, MalformedRequest, RawRequest, Rejection, VerifiedRequest, registry
 from providers import request as internals
 from providers.adapter import Adapter
@@ -254,15 +254,22 @@ def test_what_only_looks_like_such_a_number_is_refused(body: bytes) -> None:
         ([{"a": {str(number): 0 for number in range(100_000)}}], False),
         ([{str(number): 0} for number in range(100_000)], True),
         ({"a": ":" * 100_000}, True),
-        ({"k" * 100_000: 0}, True),
+        ({"k" * MAX_NAME: "x" * 100_000}, True),
+        ({"k" * (MAX_NAME + 1): "x" * 100_000}, False),
+        ({"k" * (MAX_NAME + 1): ["x" * 100] * 1000}, False),
+        ({'"' * (MAX_NAME + 1): ["x" * 100] * 1000}, False),
+        ({'\\"' * MAX_NAME: ["x" * 100] * 1000}, False),
+        ([["x" * 100] * 1000, {"k" * (MAX_NAME + 1): 0}], False),
+        ({"a": [[{"k" * 1_000_000: 0}]]}, False),
+        ({"k" * (MAX_NAME + 1): 0}, True),
         ({"a": "x" * 1_000_000}, True),
         ([{}] * 100_000, True),
         ({str(hash_): 0 for hash_ in range(0, 2**61, 2**48)}, True),
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_the_names_in_an_object_of_a_large_body_are_bounded(payload: object, is_accepted: bool) -> None:
-    """A small body is bounded enough by its size."""
+def test_the_names_in_a_large_body_are_bounded(payload: object, is_accepted: bool) -> None:
+    """In number and in length; a small body is bounded enough by its size."""
     body = orjson.dumps(payload)
     if is_accepted:
         assert payload == parse_json(body)

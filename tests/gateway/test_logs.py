@@ -158,3 +158,16 @@ def test_the_logger_of_production_has_every_level_that_is_used() -> None:
 
     assert {"info", "warning", "exception"} <= used
     assert all(hasattr(logs._JsonLogger, level) for level in used), used
+
+
+def test_on_a_terminal_nothing_that_a_sender_wrote_moves_the_cursor() -> None:
+    """Whichever field it stands in."""
+    script = (
+        "import structlog; from gateway.logs import configure_logs; configure_logs('console');"
+        r"structlog.get_logger().info('request', event_id='1\x1b[2J\u202e\u200b', cause='a\nb', status=202)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.strip().isprintable()
+    assert "\\u202e" in done.stdout

@@ -167,7 +167,7 @@ def test_the_boundary_of_a_form_is_the_one_that_it_begins_with() -> None:
         b"\r\n" + genuine.encode(),
         b"\n" + text,
         text,
-        b"\r\n-" + forged.encode(),
+        b"\n a note " + forged.encode(),
     ):
         with pytest.raises(MalformedRequest):
             reader.read(another, body)

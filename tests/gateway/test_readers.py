@@ -15,10 +15,12 @@ from gateway.cli.tail import describe, in_one_line
 from gateway.config import Config
 from gateway.event import Envelope
 from gateway.holding import Held
+from gateway.holding.held import Selection
 from gateway.holding.release import Judge
 from gateway.payload import MAX_DEPTH
 from gateway.publishers import Message
 from gateway.redaction import Redaction
+from gateway.replay.selection import Selection as ReplaySelection
 from gateway.replay.selection import received_at_of
 from gateway.validation import UNREADABLE
 from gateway.worker import Event
@@ -210,3 +212,15 @@ def test_numbers_keep_their_digits_behind_a_mask() -> None:
     assert is_masked
     assert masked.startswith(b'{"id":123456789012345678901234567890,"price":1.10,')
     assert b'"email":"***"' in masked
+
+
+@pytest.mark.parametrize("pattern", ["orders/create", "orders.create", "orders/*", "#.create"])
+def test_commands_take_a_pattern_in_either_spelling(pattern: str) -> None:
+    """Those for events that wait, and `replay`."""
+    body = b'{"provider":"shopify","eventtype":"orders/create","receivedat":"2025-01-15T12:00:00Z"}'
+    message = Message("webhooks", "shopify.orders.create", "1", "com.shopify.orders.create", {}, body)
+
+    assert Selection(pattern=pattern).takes(held(message))
+    assert ReplaySelection(0, 1e10, "shopify", pattern).takes(message)
+    assert not Selection(pattern="orders/paid").takes(held(message))
+    assert not ReplaySelection(0, 1e10, None, "orders/paid").takes(message)

@@ -66,8 +66,6 @@ _BROKEN: list[tuple[int, str, bytes]] = [
     (87, "half an event", order()[:-9]),
     (87, "a raw line feed in a string", _with(b'"a\nb"')),
     *((88, word.decode(), _with(word)) for word in (b"NaN", b"Infinity", b"-Infinity", b"nan", b"undefined")),
-    *((89, number.decode(), _with(number)) for number in (b"1e400", b"-1e400", b"1E+999999999")),
-    (90, "an integer of 5 000 digits", _with(b"9" * 5_000)),
     *((90, number.decode(), _with(number)) for number in (b"01", b"+1", b"1.", b".5", b"0x1", b"1_0", b"-")),
     (93, "an invalid byte", _with(b'"\xff"')),
     (93, "an overlong slash", _with(b'"\xc0\xaf"')),
@@ -82,8 +80,8 @@ _BROKEN: list[tuple[int, str, bytes]] = [
     (95, "a lone high surrogate", _with(rb'"\ud800"')),
     (95, "a lone low surrogate", _with(rb'"\udc00"')),
     (95, "a lone surrogate in a name", _with(b"1", rb"\ud800")),
-    (97, "33 levels", _nested(33)),
-    (97, "33 levels of objects", _with(b'{"a":' * 32 + b"1" + b"}" * 32)),
+    (97, "101 levels", _nested(101)),
+    (97, "101 levels of objects", _with(b'{"a":' * 100 + b"1" + b"}" * 100)),
     (97, "100 000 levels", _nested(100_000)),
     (97, "100 000 levels without an end", b"[" * 100_000),
     (98, "100 000 keys in an object", _keys(100_000)),
@@ -103,19 +101,18 @@ _IDS: list[tuple[str, object]] = [
 ]  # fmt: skip
 
 _TYPES: list[tuple[str, object]] = [
-    ("of 300", "x" * 300), ("with NUL", "a\0b"), ("with a line feed", "a\nb"), ("in unicode", "caf\u00e9"),
+    ("of 300", "x" * 300), ("of NUL", "\0"), ("of a line feed", "\n"), ("of 256 bytes", "\u00e9" * 128),
     ("empty", ""), ("null", None), ("a list", []), ("a fraction", 1.5), ("of 1 MB", "x" * 1_000_000),
 ]  # fmt: skip
 
 _FINE: list[tuple[int, str, bytes]] = [
     (90, "an integer of 300 digits", _with(b"9" * 300)),
-    (90, "an integer of 400 digits", _with(b"9" * 400)),
     (91, "an integer that no double holds", _with(b"9007199254740993")),
     (92, "a name twice", _with(b"1") [:-1] + b', "x": 2}'),
     (92, "a name twice, once in escapes", _with(b"1", rb"\u0078")[:-1] + b', "x": 2}'),
     (95, "a pair of surrogates", _with(rb'"\ud83d\ude00"')),
     (96, "NUL in the data", _with(rb'"\u0000"')),
-    (97, "32 levels", _nested(32)),
+    (97, "100 levels", _nested(100)),
     (98, "1 000 keys in an object", _keys(1_000)),
     *((100, name.decode(), _with(b"{}", name)) for name in (b"__proto__", b"constructor", b"$ref", b"$where")),
     (100, "a format string", order(note="{0.__class__} %s %n ${jndi:ldap://x} {{7*7}}")),
@@ -142,6 +139,14 @@ INPUTS = [
     *(
         Input(96, f"id {name}", lambda of, value=value: acme(of, _identified(value)), _ACCEPTED)
         for name, value in _IDS
+    ),
+    *(
+        Input(89, number[:16].decode(), lambda of, number=number: acme(of, _with(number)), _QUARANTINED)
+        for number in (b"1e400", b"-1e400", b"1E+999999999", b"9" * 400, b"9" * 5_000)
+    ),
+    *(
+        Input(103, f"type {event_type!r}", lambda of, value=event_type: acme(of, _typed(value)), _ACCEPTED)
+        for event_type in ("a\0b", "a\nb", "caf\u00e9", "\u8ba2\u5355", "a[b.c].d", "a.*.#", "..", "x" * 255)
     ),
     Input(96, "a number as id", lambda of: acme(of, order(id=9_007_199_254_740_993)), _ACCEPTED),
     *(

@@ -16,6 +16,7 @@ from providers.sources import (
     most_specific,
     pointer_steps,
     resolve,
+    text_of,
 )
 
 NO_HEADERS = Headers([])
@@ -289,3 +290,11 @@ def test_several_places_make_one_text() -> None:
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": 41.5, "done": True})) == "41.5:true-3"
     assert getter(at(NO_HEADERS, {"id": 1, "done": True})) is None
     assert getter(at(Headers([(b"x-try", b"3")]), {"id": [1], "done": True})) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(41.5, "41.5"), (2.0**53, None), (1e23, None), (-1e300, None), (7, "7")]
+)
+def test_a_number_that_has_lost_digits_is_no_text(number: float, text: str | None) -> None:
+    """Two ids of more than 64 bits that differ would have the same."""
+    assert text_of(number) == text

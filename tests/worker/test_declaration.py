@@ -195,3 +195,20 @@ def test_a_module_with_handlers_imports_nothing_of_the_server() -> None:
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_an_event_type_may_be_as_its_sender_spells_it() -> None:
+    """What is bound and what is compared is the spelling of routing keys."""
+    worker = Worker(
+        "agent", ["shopify.orders/create", "stripe.v2.core.account[configuration.merchant].*", "acme.订单"]
+    )
+    named(worker, "shopify.orders/create")
+
+    assert worker.events == (
+        "shopify.orders.create",
+        "stripe.v2.core.account.configuration.merchant.*",
+        "acme.x-3d5436ea23d2",
+    )
+    assert worker.handler_for("shopify.orders.create") is not None
+    with pytest.raises(ValueError, match="has a handler already"):
+        named(worker, "shopify.orders.create")
