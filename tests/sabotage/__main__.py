@@ -16,9 +16,10 @@ from queue import SimpleQueue
 
 from sabotage.patch import ROOT, Patch, StalePatchError
 from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_security import SECURITY
 from sabotage.patches_workers import WORKERS
 
-PATCHES = GATEWAY + WORKERS
+PATCHES = GATEWAY + SECURITY + WORKERS
 _COPIED = (
     "gateway",
     "providers",

@@ -6,9 +6,10 @@ import pytest
 
 from sabotage.patch import ROOT, Patch
 from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_security import SECURITY
 from sabotage.patches_workers import WORKERS
 
-PATCHES = GATEWAY + WORKERS
+PATCHES = GATEWAY + SECURITY + WORKERS
 
 
 def test_there_are_many() -> None:
