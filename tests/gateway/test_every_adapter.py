@@ -150,7 +150,7 @@ async def test_a_captured_delivery_under_an_id_to_come_swallows_no_event(tmp_pat
     house = House(tmp_path, name)
     source = house.adapter.spec.event_id
     first = source if isinstance(source, str) else (source or [""])[0]
-    ids = dict.fromkeys(places_of(first), "17")
+    ids = {place: "seventeen" if place.endswith("type") else "17" for place in places_of(first)}
     captured, genuine = (made(name, note=note, ids=ids) for note in ("seen before", "to come"))
     for request, number in ((captured, 1), (genuine, 2), (genuine, 2), (captured, 2)):
         answer = await house.post(request.headers, request.body, urlsplit(request.url).query)
