@@ -11,6 +11,8 @@ from providers.rejections import MalformedRequest, SignatureFault, SignatureReje
 from providers.request import Headers, RawRequest
 
 FORM = "application/x-www-form-urlencoded"
+MAX_SIGNED_FIELDS = 250
+"""Fields of a form of which each is signed; senders of such have some thirty, and strangers can send any number."""
 
 
 def read_query(query: bytes) -> Sequence[Pair]:
@@ -35,7 +37,9 @@ def read_form(request: RawRequest, *names: bytes) -> list[Pair]:
     if media_type(request.headers) != FORM:
         raise SignatureRejected("signature_malformed")
     try:
-        return forms.read_pairs(request.body, names=names or None)
+        if names:
+            return forms.read_pairs(request.body, names=names)
+        return forms.read_pairs(request.body, MAX_SIGNED_FIELDS)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 
