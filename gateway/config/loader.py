@@ -181,12 +181,13 @@ def _check_signed(
     """What does not fit the way in which a sender signs."""
     if provider.adapter == registry.GENERIC and (found := adapter.spec.ambiguity):
         first, second = found
+        named = second if first == "timestamp" else first  # a moment is not made of letters
         yield (
             ("signature", "signed"),
             (
                 f"nobody can say where {{{first}}} ends and {{{second}}} begins, so that who has seen a delivery can move "
                 "characters from one to the other; if the sender signs like that, say under signature.alphabets what one "
-                f'of them is made of, such as {{"{first}": A-Za-z0-9_-}}'
+                f'of them is made of, such as {{"{named}": A-Za-z0-9_-}}'
             ),
         )
     if adapter.spec.rewrites_json and provider.max_body and provider.max_body > MAX_REWRITTEN:

@@ -60,7 +60,10 @@ def ambiguity(
     fields = [_Field(text, unit, is_json, alphabets.get(text)) for text in pieces[1::2]]
     literals = [text.encode() for text in pieces[::2]]
     left, right = 0, len(fields) - 1
-    while left < right and fields[left].ends_before(_first_of(fields, literals, left + 1)):
+    while left < right and (
+        fields[left].ends_before(_first_of(fields, literals, left + 1))
+        or fields[left].ends_at(literals[left + 1], fields[left + 1])
+    ):
         left += 1
     while left < right and fields[right].begins_after(_last_of(fields, literals, right - 1)):
         right -= 1
@@ -82,7 +85,8 @@ class _Field:
         self._is_counted = text == "timestamp" and unit in _COUNTED
         # The secret is known here, and to nobody who could move bytes into it or out of it.
         self._is_told = self._is_json or text == "secret" or (text == "timestamp" and unit in _SHAPED)
-        self._starts_itself = self._is_told or (text == "timestamp" and unit == "iso8601")
+        self._is_iso = text == "timestamp" and unit == "iso8601"
+        self._starts_itself = self._is_told or self._is_iso
         self.alphabet = _alphabet_of(text, unit, alphabet)
         self.first = _JSON_FIRST if self._is_json else _FIRST.get(text, self.alphabet)
         self.last = _JSON_LAST if self._is_json else self.alphabet
@@ -93,6 +97,15 @@ class _Field:
     def ends_before(self, following: AbstractSet[int]) -> bool:
         """Whether it is known where it ends, once it is known where it begins."""
         return self._is_told or self._is_counted or self.alphabet.isdisjoint(following)
+
+    def ends_at(self, literal: bytes, following: _Field) -> bool:
+        """Tell whether it is a moment that ends at a dot: one that no digit follows begins no fraction."""
+        return (
+            self._is_iso
+            and literal == b"."
+            and not following.is_optional
+            and following.first.isdisjoint(_DIGITS)
+        )
 
     def begins_after(self, preceding: AbstractSet[int]) -> bool:
         """Whether it is known where it begins, once it is known where it ends."""

@@ -18,7 +18,7 @@ from providers.times import rfc3339_seconds
 from providers.units import Duration
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
-Affix = Annotated[str, StringConstraints(pattern=r"^([!-~]{0,32}|[!-~]{1,31} )$")]
+Affix = Annotated[str, StringConstraints(pattern=r"^([!-~][ -~]{0,31})?$")]
 Unit = Literal["s", "ms", "us", "ns", "auto", "decimal", "iso8601", "rfc3339", "http_date"]
 
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}

@@ -10,6 +10,7 @@ from gateway.config import Config, config_warnings, load_config
 from gateway.config.loader import adapter_of, max_body_of
 from gateway.config.secrets import doubts_about
 from gateway.errors import ConfigurationError
+from providers import Headers, RawRequest, registry
 
 MIB = 1024**2
 SECRET = "correct horse battery staple"
@@ -154,6 +155,45 @@ def test_a_template_that_can_be_read_in_two_ways_is_a_mistake(tmp_path: Path, te
     if "header:X-A" not in template:
         alphabets = "      alphabets: {id: A-Za-z_-}\n"
     load(tmp_path, text + alphabets)
+
+
+def test_of_a_moment_and_a_header_the_header_is_what_is_to_be_described(tmp_path: Path) -> None:
+    """The moment is not made of the letters that the advice has."""
+    text = f"""providers:
+  x:
+    adapter: hmac
+    secrets: ['{SECRET}']
+    signature:
+      header: X-Signature
+      signed: "{{timestamp}}.{{header:X-Event}}.{{body}}"
+      timestamp: {{header: X-Timestamp, unit: iso8601}}
+"""
+    (problem,) = problems_of(tmp_path, text)
+    assert problem.endswith('such as {"header:X-Event": A-Za-z0-9_-}')
+    load(tmp_path, text + '      alphabets: {"header:X-Event": A-Za-z0-9_-}\n')
+
+
+@pytest.mark.parametrize("name", ["elevenlabs", "mailjet"])
+def test_what_brings_recordings_and_attachments_may_be_large(name: str) -> None:
+    """Both come in Base64 in the body."""
+    assert registry.load(name).spec.max_body == 25 * MIB
+
+
+def test_what_stands_before_a_signature_may_be_several_words(tmp_path: Path) -> None:
+    """Such as a scheme of authorization and the name of a key."""
+    text = """providers:
+  x:
+    adapter: hmac
+    secrets: ['%s']
+    signature: {header: Authorization, prefix: "HMAC client-7:", signed: "{body}"}
+"""
+    adapter = adapter_of(load(tmp_path, text % SECRET).providers["x"])
+    request = RawRequest(body=b"{}", headers=Headers([]), path="/", url="http://x/")
+    signed = adapter.scheme.sign(request, SECRET, 0.0)
+    assert signed.headers["Authorization"].startswith("HMAC client-7:")
+    headers = Headers([(name.lower().encode(), text.encode()) for name, text in signed.headers.items()])
+    again = RawRequest(body=b"{}", headers=headers, path="/", url="http://x/")
+    assert adapter.bind([SECRET]).verify(again, 0.0).body == b"{}"
 
 
 # Secrets

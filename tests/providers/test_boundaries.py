@@ -88,6 +88,23 @@ def test_a_template_that_can_be_divided_in_one_way_is_none(template: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("template", "unit", "alphabet", "is_ambiguous"),
+    [
+        ("{timestamp}.{header:X-Event}.{body}", "iso8601", "a-z_.", False),
+        ("{timestamp}.{header:X-Event}.{body}", "iso8601", "a-z0-9_.", True),
+        ("{timestamp}.{header:X-Event}.{body}", "decimal", "a-z_.", True),
+        ("{timestamp}{header:X-Event}.{body}", "iso8601", "a-z_.", True),
+    ],
+)
+def test_a_moment_ends_at_a_dot_that_no_digit_follows(
+    template: str, unit: str, alphabet: str, is_ambiguous: bool
+) -> None:
+    """As in what joins ``datetime.isoformat()``, an event type with dots in it, and the body."""
+    found = described(template, unit, alphabets={"header:X-Event": alphabet}).ambiguity
+    assert (found is not None) == is_ambiguous
+
+
+@pytest.mark.parametrize(
     ("template", "unit", "content", "is_ambiguous"),
     [
         ("{id}{timestamp}{body}", "iso8601", "json", False),

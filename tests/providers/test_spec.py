@@ -65,7 +65,7 @@ def described(signature: dict[str, Any], **identity: Any) -> AdapterSpec:
             STAMPED | {"header": ["X-A", "X-B"], "separator": ",", "timestamp": {"element": "t="}},
             "timestamp.element needs a single header",
         ),
-        ({"prefix": "sha 256"}, "String should match pattern"),
+        ({"prefix": " sha256="}, "String should match pattern"),
         ({"prefix": "é"}, "String should match pattern"),
         ({"prefix": "x" * 33}, "String should match pattern"),
         ({"scheme": "rsa"}, "rsa"),
