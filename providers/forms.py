@@ -68,7 +68,7 @@ _IS_NO_FORM = re.compile(
     rb"[\x00-\x20\xef\xbb\xbf\xfe\xff]*+"  # white space, and marks of byte order
     rb"(?:[{\[\"<]"  # objects, lists, texts, XML
     rb"|(?:-?[0-9][0-9.eE+-]*+|true|false|null|[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+)\s*+\Z"
-    rb"|--[^\r\n=&]*+\r\n)"  # a form in parts
+    rb"|--[^\r\n]*+\r\n)"  # a form in parts, whose boundary may have signs of the others in it
 )
 """How bodies begin that are read in another way under another media type. Forms escape all but one of these letters,
 and no form is a number, a word or a token without a name, so that nothing that can be a form is refused."""

@@ -75,7 +75,7 @@ class SnsSpec(SchemeSpec):
     @property
     def signed_places(self) -> Sequence[str]:
         """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
-        return ("body:/Message",)
+        return tuple(f"body:/{name}" for name in _NOTIFICATION)
 
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
