@@ -49,6 +49,10 @@ _MOST_PADDING = 64
 _MOST_PART_HEAD = 8 * 1024
 _MOST_PART_LINES = 10
 _MOST_FALSE_ENDS = 1000
+_BYTES_OF_A_LINE = 64  # on average, where so many lines begin like the end of a part
+_MOST_NAMED_PARTS = (
+    500  # that are looked at for a few fields alone; mails have a hundred, with their attachments
+)
 _MOST_OPTIONS = 20
 _PLAIN_HEAD = re.compile(
     rb'content-disposition:[ \t]*+form-data;[ \t]*+name="([^"\\\r\n]*+)"(?:;[ \t]*+filename="([^"\\\r\n]*+)")?(?=\r\n|$)',
@@ -64,7 +68,7 @@ _IS_NO_FORM = re.compile(
     rb"[\x00-\x20\xef\xbb\xbf\xfe\xff]*+"  # white space, and marks of byte order
     rb"(?:[{\[\"<]"  # objects, lists, texts, XML
     rb"|(?:-?[0-9][0-9.eE+-]*+|true|false|null|[A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+)\s*+\Z"
-    rb"|--[^\r\n=&]*+\r\n)"  # a form in parts
+    rb"|--[^\r\n]*+\r\n)"  # a form in parts, whose boundary may have signs of the others in it
 )
 """How bodies begin that are read in another way under another media type. Forms escape all but one of these letters,
 and no form is a number, a word or a token without a name, so that nothing that can be a form is refused."""
@@ -123,7 +127,8 @@ def parse_form(
     """
     fields: Fields = {}
     if content_type.lower().startswith(b"multipart/"):
-        for head, content in _split_multipart(body, content_type):
+        most = MAX_FIELDS if names is None else _MOST_NAMED_PARTS
+        for head, content in _split_multipart(body, content_type, most):
             label, file_name = _read_part_head(head)
             name = _decode_name(label)
             if names is None or name in names:
@@ -233,7 +238,7 @@ def _unquote_piece(piece: bytes) -> bytes:
     return unquote_to_bytes(piece.translate(_BLANKS))
 
 
-def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _split_multipart(body: bytes, content_type: bytes, most: int) -> Iterator[tuple[bytes, bytes]]:
     """Yield the head and the content of each part.
 
     Raises:
@@ -243,9 +248,11 @@ def _split_multipart(body: bytes, content_type: bytes) -> Iterator[tuple[bytes, 
     at = 2 if body.startswith(b"\r\n") else 0
     if not body.startswith(delimiter[2:], at):
         raise MalformedRequest("the multipart form does not begin")
+    if body.count(b"\r\n--") > MAX_FIELDS + len(body) // _BYTES_OF_A_LINE:  # each of which is slow to search
+        raise MalformedRequest("the multipart form has too many lines like its boundary")
     at += len(delimiter) - 2
     false_ends = 0
-    for _ in range(MAX_FIELDS + 1):
+    for _ in range(most + 1):
         if body.startswith(b"--", at):
             return
         line_end = _line_end(body, at)

@@ -89,6 +89,7 @@ async def test_what_its_sender_sends_is_published_once(tmp_path: Path, name: str
     for message, event in zip(house.publisher.messages, events, strict=True):
         assert message.routing_key.startswith(f"{name}.")
         assert event["eventtype"] != "unknown"
+        assert event.get("partlysigned", False) is delivery.adapter.spec.signature.is_body_partly_signed
         assert ("summary" in event) == bool(delivery.adapter.spec.summary)
         assert "dataschema" in event or "data" not in event or event["datacontenttype"] != "application/json"
 
