@@ -54,10 +54,7 @@ def parse_json(body: bytes) -> Any:
         MalformedJson: It is not JSON, nested deeper than 100 levels, or large with an object of more than 10,000
             names or a name of more than 4096 characters.
     """
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise _fault_of(body, error) from error
+    payload = load_json(body)
     # Counting is an upper bound that costs next to nothing; only what exceeds it is looked at.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")
@@ -67,7 +64,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def load_json(body: bytes) -> Any:
-    """Return the value of an event of ours, which was held to its bounds when it came.
+    """Return the value of a body, without the bounds that :func:`parse_json` has for what strangers send.
 
     Raises:
         UnreadableNumber: It has a number that no double holds.
