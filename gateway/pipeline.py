@@ -229,7 +229,7 @@ class Pipeline:
         events: deque[Event] = deque()
         known: dict[
             str, bytes
-        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list
+        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list; or what is signed
         for place, (item, data, parent, context) in enumerate(batch.items):
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
@@ -238,7 +238,8 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            told = data + context
+            # What is not signed makes no second event of one that is.
+            told = data + context if request.signed_items is None else request.signed_items[place]
             key = endpoint.keys.key_of(identity, request, item, batch.received_at, Part(data, place, context))
             if key.text in known and known[key.text] != told:
                 own = _digest(b"%b\0%b" % (key.text.encode(), told))
