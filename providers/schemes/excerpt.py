@@ -24,7 +24,9 @@ from providers.sources import pointer_steps, resolve
 _SMALL = 4 * 1024  # bytes of JSON of which all is read: no more than any request costs
 _LARGEST = 8 * 1024 * 1024  # bytes of JSON that has its signature in it; senders of such have some KiB
 _MOST_OBJECTS = 10_000  # in a batch whose items are signed one by one; senders have some hundred items
-_MOST_VALUES = 20_000  # where places cannot be told by their names, and all is read
+_MOST_VALUES = (
+    20_000  # objects, and lists; all values where places cannot be told by their names, and all is read
+)
 
 _PLAIN = re.compile("[A-Za-z0-9_-]+")
 _ALIKE = ("\N{KELVIN SIGN}".encode(), "\N{LATIN SMALL LETTER LONG S}".encode())
@@ -125,8 +127,9 @@ class Excerpt:
         is_too_much = len(text) > _LARGEST
         if not self._is_typed:
             is_too_much |= sum(map(text.count, (b",", b"{", b"["))) > _MOST_VALUES
-        elif self._batch is not None:
-            is_too_much |= text.count(b"{") > _MOST_OBJECTS
+        else:
+            most = _MOST_VALUES if self._batch is None else _MOST_OBJECTS
+            is_too_much |= text.count(b"{") > most or text.count(b"[") > _MOST_VALUES
         if is_too_much:
             raise SignatureRejected("signature_malformed")
 
