@@ -175,7 +175,7 @@ def _clamp(token: re.Match[bytes]) -> bytes:
     identified by a wrong number then.
     """
     digits, exponent = token.groups()
-    if digits is None or len(digits) + int((exponent or b"0")[:9]) < 309:
+    if digits is None or len(digits) + int((exponent or b"").lstrip(b"0")[:9] or 0) < 309:
         return token[0]
     return b"-1e308" if token[0].startswith(b"-") else b"1e308"
 

@@ -14,8 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import structlog
 
@@ -44,6 +45,8 @@ AT_A_TIME = 100
 """Events of one delivery that are claimed or published at a time."""
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -161,11 +164,34 @@ class Pipeline:
             Rejection: it is refused.
         """
         endpoint, request, now = exchange.endpoint, exchange.request, self._clock()
-        run = asyncio.get_running_loop().run_in_executor
-        verified = await run(self._threads, endpoint.adapter.verify, request, now)
+        verified = await self._run_aside(partial(endpoint.adapter.verify, request, now))
         self._note_verified(exchange, verified)
-        content = await run(self._threads, endpoint.reader.read, verified.headers, verified.body)
+        content = await self._run_aside(partial(endpoint.reader.read, verified.headers, verified.body))
         return self._recognise(exchange, verified, content, now)
+
+    async def _run_aside(self, work: Callable[[], T]) -> T:
+        """Have another thread do something with a large body.
+
+        What comes of it is handed over beside the future: that of a thread refers to itself, so that a body in its
+        result, or in the traceback of its exception, would stay in memory until the garbage collector comes by.
+
+        Raises:
+            Rejection: it is refused.
+        """
+        made: list[T] = []
+        refused: list[Rejection] = []
+
+        def run() -> None:
+            try:
+                made.append(work())
+            except Rejection as rejection:
+                rejection.__traceback__ = rejection.__cause__ = rejection.__context__ = None
+                refused.append(rejection)
+
+        await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        if refused:
+            raise refused.pop()
+        return made.pop()
 
     def _note_verified(self, exchange: Exchange, verified: VerifiedRequest) -> None:
         endpoint = exchange.endpoint
@@ -229,7 +255,7 @@ class Pipeline:
         events: deque[Event] = deque()
         known: dict[
             str, bytes
-        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list
+        ] = {}  # what each id stands for: its bytes, and the digest of what is around its list; or what is signed
         for place, (item, data, parent, context) in enumerate(batch.items):
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)  # a long list takes a while, and others have their deadlines
@@ -238,7 +264,8 @@ class Pipeline:
                 tally[Outcome.IGNORED] += 1
                 endpoint.metrics.count_event(Outcome.IGNORED)
                 continue
-            told = data + context
+            # What is not signed makes no second event of one that is.
+            told = data + context if request.signed_items is None else request.signed_items[place]
             key = endpoint.keys.key_of(identity, request, item, batch.received_at, Part(data, place, context))
             if key.text in known and known[key.text] != told:
                 own = _digest(b"%b\0%b" % (key.text.encode(), told))

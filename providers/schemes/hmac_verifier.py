@@ -71,7 +71,7 @@ class HmacVerifier(StaticVerifier):
             expected = self._encode(
                 hmac.digest(self._keys[slot], message, self._algorithm)
                 if pieces is None
-                else _digest_pieces(self._keys[slot], pieces, self._algorithm)
+                else digest_pieces(self._keys[slot], pieces, self._algorithm)
             )
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
@@ -248,7 +248,8 @@ def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
     return read
 
 
-def _digest_pieces(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
+def digest_pieces(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
+    """Return the HMAC of a message in pieces, without joining them."""
     digest = hmac.new(key, digestmod=algorithm)
     for piece in pieces:
         digest.update(piece)

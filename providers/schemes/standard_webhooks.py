@@ -16,8 +16,10 @@ from pydantic import Field
 
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
+from providers.schemes.hmac_verifier import digest_pieces
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import (
+    LARGE,
     MAX_CANDIDATES,
     NO_PARAMETERS,
     SchemeSpec,
@@ -140,8 +142,8 @@ class StandardWebhooksScheme:
         return Signed(headers, request.body, request.query)
 
 
-Check = tuple[bytes, Callable[[bytes, bytes], bool]]
-"""The version prefix of the signatures that a secret can check, and the check of (candidate, message)."""
+Check = tuple[bytes, Callable[[bytes, list[bytes]], bool]]
+"""The version prefix of the signatures that a secret can check, and the check of (candidate, message in pieces)."""
 
 
 class StandardWebhooksVerifier(StaticVerifier):
@@ -167,12 +169,12 @@ class StandardWebhooksVerifier(StaticVerifier):
             raise SignatureRejected("signature_malformed")
         moment = single(headers, names[1], "timestamp_missing")
         timestamp = read_timestamp(moment, _LONGEST_TIMESTAMP)
-        message = b"%b.%b.%b" % (message_id, moment, request.body)
-        matched = self._match(signatures, message)
+        pieces = [b"%b.%b." % (message_id, moment), request.body]
+        matched = self._match(signatures, pieces if len(request.body) > LARGE else [b"".join(pieces)])
         check_tolerance(timestamp, now, self._tolerance)
         return matched
 
-    def _match(self, signatures: list[bytes], message: bytes) -> int:
+    def _match(self, signatures: list[bytes], message: list[bytes]) -> int:
         if sum(signature.startswith((b"v1,", b"v1a,")) for signature in signatures) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
         matched, is_tried = -1, False
@@ -208,26 +210,31 @@ def _sized_key(secret: str, prefix: str, size: int) -> bytes:
     return key
 
 
-def _hmac_check(key: bytes) -> Callable[[bytes, bytes], bool]:
-    def matches(candidate: bytes, message: bytes) -> bool:
-        return hmac.compare_digest(base64.b64encode(hmac.digest(key, message, "sha256")), candidate)
+def _hmac_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
+    def matches(candidate: bytes, message: list[bytes]) -> bool:
+        digest = (
+            hmac.digest(key, message[0], "sha256")
+            if len(message) == 1
+            else digest_pieces(key, message, "sha256")
+        )
+        return hmac.compare_digest(base64.b64encode(digest), candidate)
 
     return matches
 
 
-def _ed25519_check(key: bytes) -> Callable[[bytes, bytes], bool]:
+def _ed25519_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
     # Imported only for those who use it: it adds some 10 MB of resident memory.
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
 
     public_key = Ed25519PublicKey.from_public_bytes(key)
 
-    def matches(candidate: bytes, message: bytes) -> bool:
+    def matches(candidate: bytes, message: list[bytes]) -> bool:
         try:
             signature = base64.b64decode(candidate, validate=True)
             if base64.b64encode(signature) != candidate:  # a non-canonical spelling of the same bytes
                 return False
-            public_key.verify(signature, message)
+            public_key.verify(signature, b"".join(message))
         except (InvalidSignature, ValueError):
             return False
         return True

@@ -185,6 +185,20 @@ async def test_what_nobody_signed_makes_no_other_event(tmp_path: Path, name: str
     assert all(event.get("replaysuspected") for event in events[1:])
 
 
+async def test_a_signed_item_that_stands_twice_in_a_list_is_one_event(tmp_path: Path) -> None:
+    """Whatever is put beside its signed members: else one captured item would be any number of events."""
+    house, delivery = House(tmp_path, "adyen"), delivered("adyen")
+    document = json.loads(delivery.request.body)
+    (item,) = document["notificationItems"]
+    others = [
+        {**item, "other": 1},
+        {"NotificationRequestItem": {**item["NotificationRequestItem"], "eventDate": "2020-01-01"}},
+    ]
+    body = json.dumps({**document, "notificationItems": [item, *others]}).encode()
+    house.expect_success(await house.post(delivery.request.headers, body, ""))
+    assert len(house.publisher.messages) == 1
+
+
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 GITHUB_FORM = b"payload=" + quote(json.dumps({"hook_id": 7, "hook": {"id": 7, "type": "App"}})).encode()
@@ -296,6 +310,13 @@ async def test_what_is_said_again_in_the_same_words_is_published_again(
 # Several events in one delivery
 
 
+def unlike(element: dict[str, Any], number: int) -> dict[str, Any]:
+    """An event that differs from others of its list, in what is signed of it."""
+    if item := element.get("NotificationRequestItem"):  # of Adyen
+        return {"NotificationRequestItem": {**item, "pspReference": f"REFERENCE{number}"}}
+    return {**element, "unlike": number}
+
+
 def multiplied(value: Any, steps: list[str], count: Iterator[int]) -> Any:
     """A payload in which each list on the way to the events, and theirs, has each element twice."""
     if isinstance(value, list):
@@ -303,7 +324,7 @@ def multiplied(value: Any, steps: list[str], count: Iterator[int]) -> Any:
         twice = [copy.deepcopy(element) for element in value for _ in range(2)]
         if steps:
             return [multiplied(element, rest, count) for element in twice]
-        return [{**element, "unlike": next(count)} for element in twice]
+        return [unlike(element, next(count)) for element in twice]
     if isinstance(value, dict) and steps:
         fits = [name for name in value if fnmatchcase(name, steps[0])]
         return value | {name: multiplied(value[name], steps[1:], count) for name in fits}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,13 +70,13 @@ def test_a_large_body_is_verified_like_a_small_one(name: str) -> None:
 def test_a_large_body_is_not_copied_behind_its_timestamp(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is digested as it is."""
     digested: list[list[bytes]] = []
-    original = hmac_verifier._digest_pieces
+    original = hmac_verifier.digest_pieces
 
     def recorded(key: bytes, pieces: list[bytes], algorithm: str) -> bytes:
         digested.append(pieces)
         return original(key, pieces, algorithm)
 
-    monkeypatch.setattr(hmac_verifier, "_digest_pieces", recorded)
+    monkeypatch.setattr(hmac_verifier, "digest_pieces", recorded)
     request = signed("stripe", padded(delivered("stripe").request.body, LARGE))
     delivered("stripe").bind().verify(request, NOW)
     assert any(piece is request.body for piece in digested[0])
@@ -152,6 +154,49 @@ async def test_a_large_forgery_is_refused_beside_the_event_loop(
     assert answers[0].content == answers[1].content
     assert [thread is threading.current_thread() for thread in house.threads] == [True, False]
     assert house.publisher.messages == []
+
+
+async def test_a_large_body_is_forgotten_as_soon_as_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the garbage collector, which comes by seldom; be it accepted or refused."""
+    size = 4 * 1024**2
+    house = House(tmp_path, ["github", "svix"], monkeypatch)
+    requests = []
+    for name in ("github", "svix"):
+        genuine, forged = (signed(name, padded(delivered(name).request.body, size)) for _ in range(2))
+        forged.body = changed(forged.body)
+        requests += [(name, forged, 401), (name, genuine, 202)]
+    statuses, held = [], []
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        for name, request, _ in requests:
+            answer = await house.post(name, request)
+            statuses.append(answer.status_code)
+            house.publisher.messages.clear()
+            del answer
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert statuses == [status for _, _, status in requests]
+    assert max(held) < size
+
+
+@pytest.mark.parametrize("name", ["stripe", "svix"])
+def test_a_large_body_is_digested_without_a_copy(name: str) -> None:
+    """Whether it stands behind a timestamp, or an id as well."""
+    size = 4 * 1024**2
+    request, bound = signed(name, padded(delivered(name).request.body, size)), delivered(name).bind()
+    tracemalloc.start()
+    try:
+        bound.verify(request, NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < size
 
 
 async def test_a_sender_whose_keys_are_fetched_is_verified_on_the_event_loop(

@@ -164,6 +164,7 @@ def test_json_is_read(body: bytes, expected: object) -> None:
         b"-Infinity",
         b"1e400",
         b"-1e400",
+        b"1e0000000000400",
         b"01",
         b"+1",
         b"1" * 5000,

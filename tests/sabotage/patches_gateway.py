@@ -132,7 +132,7 @@ GATEWAY = (
     Patch(
         "a public-key signature is read and not checked",
         "providers/schemes/standard_webhooks.py::_ed25519_check",
-        "public_key.verify(signature, message)",
+        'public_key.verify(signature, b"".join(message))',
         "public_key.public_bytes_raw()",
         f"{_CONTRACT}::test_a_signature_of_another_secret_is_refused",
     ),
