@@ -485,7 +485,7 @@ def test_the_parts_of_an_address(url: str, expected: BrokerUrl) -> None:
 )
 def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
     """A slash in a password that is not percent-encoded must not put the password into the error text."""
-    with pytest.raises(ValueError, match="is not an address of RabbitMQ|percent-encode it") as caught:
+    with pytest.raises(ValueError, match=r"is not an address of RabbitMQ|percent-encode it") as caught:
         BrokerUrl.parse(url)
     assert "hunter2" not in str(caught.value)
 
