@@ -8,6 +8,7 @@ from typing import Literal
 from providers import registry
 from providers.handshake import HandshakeSpec
 from providers.schemes.layout import listed
+from providers.schemes.scheme import SchemeSpec
 from providers.spec import AdapterSpec, EqualEventsSpec
 from providers.units import format_duration, format_size
 
@@ -157,7 +158,7 @@ def _parameters(spec: AdapterSpec, variable: str) -> Iterator[str]:
 def _coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
     signature = spec.signature
     parts = {
-        "the body": signature.is_body_bound,
+        **_body_coverage(signature),
         "the time of sending": signature.has_moment,
         "the event id": spec.signs_event_id,
     }
@@ -168,6 +169,13 @@ def _coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
     return [part for part, is_in in parts.items() if is_in], [
         part for part, is_in in parts.items() if not is_in
     ]
+
+
+def _body_coverage(signature: SchemeSpec) -> dict[str, bool]:
+    if not signature.is_body_partly_signed:
+        return {"the body": signature.is_body_bound}
+    places = ", ".join(f"`{place}`" for place in signature.signed_places)
+    return {f"of the body {places}": True, "the rest of the body": False}
 
 
 def _handshake(handshake: HandshakeSpec) -> str:

@@ -254,7 +254,9 @@ def _endpoint(
         adapter=bound,
         reader=Reader(spec, is_body_signed=spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
-        envelope=Envelope(name, adapter.name, redaction),
+        envelope=Envelope(
+            name, adapter.name, redaction, is_partly_signed=spec.signature.is_body_partly_signed
+        ),
         keys=EventKeys(bound, retention_of(config, provider, adapter)),
         metrics=metrics.of_provider(name, len(provider.secrets)),
         events=tuple(map(key_pattern, provider.events)),

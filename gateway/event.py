@@ -27,15 +27,25 @@ class Envelope:
         provider: its key in the configuration.
         adapter: the name of its adapter.
         redaction: what is masked in them, if anything.
+        is_partly_signed: whether their data may hold members that nobody has signed beside those that are signed.
     """
 
-    def __init__(self, provider: str, adapter: str, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self,
+        provider: str,
+        adapter: str,
+        redaction: Redaction | None = None,
+        *,
+        is_partly_signed: bool = False,
+    ) -> None:
         self.provider = provider
         self._redaction = redaction
         self._adapter = adapter
         self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
-        self._constant = {"provider": provider, "adapter": adapter}
+        self._constant: dict[str, str | bool] = {"provider": provider, "adapter": adapter}
+        if is_partly_signed:
+            self._constant["partlysigned"] = True
 
     def names_of(self, event_type: str) -> tuple[str, str]:
         """The routing key, ``<provider>.<event type>`` in at most 255 bytes, and the CloudEvents ``type``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from providers import request as _request
 from providers.greeting import Greeter
@@ -170,7 +171,7 @@ class BoundAdapter:
         event_type, is_typed = self._type_of(delivery)
         event_id = self._id_of(delivery)
         within = self._within_of(delivery) if self._within else ""
-        is_test = any(text_of(place(delivery)) == value for place, value in self._tests)
+        is_test = any(fnmatchcase(text_of(place(delivery)) or "", value) for place, value in self._tests)
         if self._mask:
             masked = self._mask(delivery.item)
             hidden = parent.hidden() if parent else None

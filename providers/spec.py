@@ -130,8 +130,8 @@ class DeliverySpec(IdentitySpec):
     )
     test_events: dict[Source, str] = Field(
         {},
-        description="How the provider's test events look, all of which have one id: places and their values; each is "
-        "published.",
+        description="How the provider's test events look, all of which have one id or no other content: places and "
+        "their values, in which `*` stands for anything; each is published.",
     )
     success: SuccessSpec | dict[str, SuccessSpec] | None = Field(
         None,

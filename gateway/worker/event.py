@@ -87,6 +87,7 @@ class Event(BaseModel):
         dataschema: the id of the schema that the data passed.
         datacontenttype: the media type of the data.
         replaysuspected: whether the same body came before under another id, or another body under this id.
+        partlysigned: whether the data may hold members that nobody has signed beside those that are signed.
         dedupekey: what names the event where its provider gives one id to several.
         redacted: whether values in it are masked.
         replayed: whether `gateway replay` delivered it once more.
@@ -114,6 +115,7 @@ class Event(BaseModel):
     dataschema: str | None = None
     datacontenttype: str | None = None
     replaysuspected: bool = False
+    partlysigned: bool = False
     dedupekey: str | None = None
     redacted: bool = False
     replayed: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -24,9 +24,13 @@ from providers.sources import pointer_steps, resolve
 _SMALL = 4 * 1024  # bytes of JSON of which all is read: no more than any request costs
 _LARGEST = 8 * 1024 * 1024  # bytes of JSON that has its signature in it; senders of such have some KiB
 _MOST_OBJECTS = 10_000  # in a batch whose items are signed one by one; senders have some hundred items
-_MOST_VALUES = 20_000  # where places cannot be told by their names, and all is read
+_MOST_VALUES = (
+    20_000  # objects, and lists; all values where places cannot be told by their names, and all is read
+)
 
 _PLAIN = re.compile("[A-Za-z0-9_-]+")
+_ALIKE = ("\N{KELVIN SIGN}".encode(), "\N{LATIN SMALL LETTER LONG S}".encode())
+"""Letters beyond ASCII that are k and s to readers who do not look at case."""
 
 _Scalar = str | int | float | bool | None
 
@@ -53,8 +57,10 @@ class Excerpt:
                 self._item.add(steps)
         self._names = frozenset(chain(self._root.names(), self._item.names(), self._batch or ()))
         self._is_typed = not any(name == "*" or name.isdigit() for name in self._names)
-        self._quoted = [b'"%b"' % name.encode() for name in self._names]
-        self._quoted_in_texts = [b'\\"%b\\"' % name.encode() for name in self._names]
+        lowered = {name.lower().encode() for name in self._names}
+        self._quoted = [b'"%b"' % name for name in lowered]
+        self._quoted_in_texts = [b'\\"%b\\' % name for name in lowered]  # in a text within one as well
+        self._folded = frozenset(name.casefold() for name in self._names)
         self._has_plain_names = all(map(_PLAIN.fullmatch, self._names))
         if self._batch is not None:
             self._root.add(self._batch).every = self._item
@@ -83,28 +89,30 @@ class Excerpt:
         for item in items:  # one by one: the first that is not signed is the last that is looked at
             yield payload, self._item.plain(item)
 
-    def check_unrepeated(self, text: bytes) -> None:
-        """Refuse a name that stands twice in one object on the way to a place.
+    def check_unrepeated(self, content: bytes | Mapping[str, object]) -> None:
+        """Refuse a name that stands twice in one object on the way to a place, in whatever case.
 
-        Of two members of one name some readers take the first and some the last, and only one of them is signed.
+        Of two members of one name some readers take the first and some the last, some look at no case, and only one
+        of them is signed. A form has lists where a field is repeated, so that only the JSON in its fields is looked at.
 
         Raises:
             SignatureRejected: There is one.
         """
-        if self._is_plainly_unrepeated(text):
+        if not isinstance(content, bytes):
+            document: object = _Members(content.items(), is_form=True)
+        elif self._is_plainly_unrepeated(content):
             return
-        try:
-            document = json.loads(text, object_pairs_hook=_Members, parse_int=str, parse_float=str)
-        except (ValueError, RecursionError):
-            raise SignatureRejected("signature_malformed") from None
-        is_repeated = self._root.is_repeated(document) if self._is_typed else _repeats(document, self._names)
+        elif (document := _members_of(content)) is None:
+            raise SignatureRejected("signature_malformed")
+        is_repeated = self._root.is_repeated(document) if self._is_typed else _repeats(document, self._folded)
         if is_repeated:
             raise SignatureRejected("signature_ambiguous")
 
     def _is_plainly_unrepeated(self, text: bytes) -> bool:
         """Tell cheaply that no name is repeated: orjson drops what is when it reads a text and writes it again."""
-        if not self._has_plain_names or b"\\u" in text:  # else a name has one spelling
-            return False
+        text = text.lower()
+        if not self._has_plain_names or b"\\u" in text or any(letter in text for letter in _ALIKE):
+            return False  # else a name has one spelling
         if b"\\" in text and any(map(text.count, self._quoted_in_texts)):
             return False
         counts = [*map(text.count, self._quoted)]
@@ -119,8 +127,9 @@ class Excerpt:
         is_too_much = len(text) > _LARGEST
         if not self._is_typed:
             is_too_much |= sum(map(text.count, (b",", b"{", b"["))) > _MOST_VALUES
-        elif self._batch is not None:
-            is_too_much |= text.count(b"{") > _MOST_OBJECTS
+        else:
+            most = _MOST_VALUES if self._batch is None else _MOST_OBJECTS
+            is_too_much |= text.count(b"{") > most or text.count(b"[") > _MOST_VALUES
         if is_too_much:
             raise SignatureRejected("signature_malformed")
 
@@ -144,6 +153,10 @@ class _Node:
     def __init__(self) -> None:
         self.members: dict[str, _Node] = {}
         self.every: _Node | None = None
+
+    @cached_property
+    def _folded(self) -> frozenset[str]:
+        return frozenset(name.casefold() for name in self.members)
 
     def add(self, steps: Sequence[str]) -> _Node:
         """Return the place that these steps lead to."""
@@ -221,34 +234,42 @@ class _Node:
     def is_repeated(self, value: object) -> bool:
         """Tell whether a name on the way to a text stands twice in an object of the whole document."""
         if isinstance(value, _Members):
-            return not value.repeated.isdisjoint(self.members) or any(
+            return not value.repeated.isdisjoint(self._folded) or any(
                 node.is_repeated(value[name]) for name, node in self.members.items() if name in value
             )
         if type(value) is list:
             return self.every is not None and any(map(self.every.is_repeated, value))
         if type(value) is str and self.members and value[:1] == "{":
-            try:
-                return self.is_repeated(json.loads(value, object_pairs_hook=_Members, parse_int=str))
-            except (ValueError, RecursionError):
-                return False
+            return self.is_repeated(_members_of(value))
         return False
 
 
 class _Members(dict[str, Any]):
-    """An object of JSON that knows which of its names stood there more than once."""
+    """An object of JSON that knows which of its names, in one case, stood there more than once."""
 
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+    def __init__(self, pairs: Iterable[tuple[str, Any]], *, is_form: bool = False) -> None:
+        pairs = list(pairs)
         super().__init__(pairs)
-        counts = Counter(name for name, _ in pairs) if len(pairs) != len(self) else Counter[str]()
+        counts = Counter[str]() if is_form else Counter(name.casefold() for name, _ in pairs)
         self.repeated = {name for name, times in counts.items() if times > 1}
 
 
+def _members_of(text: bytes | str) -> object:
+    """Read a JSON so that its objects know what is repeated in them; None where it is none."""
+    try:
+        return json.loads(text, object_pairs_hook=_Members, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _repeats(value: object, names: Collection[str]) -> bool:
-    """Tell whether one of the names stands twice in any object."""
+    """Tell whether one of the names stands twice in any object, in texts that are JSON as well."""
     if isinstance(value, _Members):
         return not value.repeated.isdisjoint(names) or any(
             _repeats(member, names) for member in value.values()
         )
+    if type(value) is str and value[:1] == "{":
+        return _repeats(_members_of(value), names)
     return type(value) is list and any(_repeats(element, names) for element in value)
 
 

@@ -11,6 +11,11 @@ from providers.rejections import MalformedRequest, SignatureFault, SignatureReje
 from providers.request import Headers, RawRequest
 
 FORM = "application/x-www-form-urlencoded"
+MAX_SIGNED_FIELDS = 250
+"""Fields of a form of which each is signed; senders of such have some thirty, and strangers can send any number."""
+
+MAX_SIGNED_FORM = 256 * 1024
+"""Bytes of a form of which each field is signed, but for senders that have whole documents in one."""
 
 
 def read_query(query: bytes) -> Sequence[Pair]:
@@ -25,17 +30,19 @@ def read_query(query: bytes) -> Sequence[Pair]:
         raise SignatureRejected("signature_malformed") from None
 
 
-def read_form(request: RawRequest, *names: bytes) -> list[Pair]:
-    """The fields of a request that says it is a form; only those called ``names`` where some are given.
+def read_form(request: RawRequest, *names: bytes, most_bytes: int | None = None) -> list[Pair]:
+    """Read the fields of a request that says it is a form; only those called ``names`` where some are given.
 
     Raises:
-        SignatureRejected: it does not, and whoever reads the body by its type would read something else; or it
-            has more than forms have.
+        SignatureRejected: It does not, and a reader that goes by its type would read something else; or it has more
+            than forms have, or more than ``most_bytes``.
     """
-    if media_type(request.headers) != FORM:
+    if media_type(request.headers) != FORM or (most_bytes is not None and len(request.body) > most_bytes):
         raise SignatureRejected("signature_malformed")
     try:
-        return forms.read_pairs(request.body, names=names or None)
+        if names:
+            return forms.read_pairs(request.body, names=names)
+        return forms.read_pairs(request.body, MAX_SIGNED_FIELDS)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 

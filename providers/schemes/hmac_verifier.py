@@ -158,9 +158,7 @@ class OddHmacVerifier(HmacVerifier):
             proofs = [self._prove(request, delivery, now) for delivery in found]
             if not proofs:
                 raise SignatureRejected("signature_missing")
-            if (
-                self._signs_parts and type(content) is bytes
-            ):  # what stands twice in a form is a list, and no text
+            if self._signs_parts:
                 self._excerpt.check_unrepeated(content)
             self._tell_signed(request, [signed for _, signed in proofs])
             return proofs[0][0]

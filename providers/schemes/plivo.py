@@ -16,7 +16,7 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.claim import Claim, ClaimVerifier, Content, with_headers, write_hmac
-from providers.schemes.forms import read_form, read_query
+from providers.schemes.forms import MAX_SIGNED_FORM, read_form, read_query
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
 from providers.secrets import decode_secret
@@ -107,7 +107,7 @@ class PlivoScheme:
         if self.spec.version == "v2":
             return address
         parameters = b"&".join([name + b"=" + value for name, value in sorted(read_query(query))])
-        fields = sorted(read_form(request)) if request.body else []
+        fields = sorted(read_form(request, most_bytes=MAX_SIGNED_FORM)) if request.body else []
         if parameters or fields:
             address += b"?" + parameters
         if parameters and fields:

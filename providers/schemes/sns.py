@@ -50,6 +50,7 @@ _SIGNED = {
 _OPTIONAL = "Subject"
 _NAMES = {*_NOTIFICATION, *_CONFIRMATION, "SignatureVersion", "Signature", "SigningCertURL"}
 _EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
+_SEARCHED = 64 * 1024  # bytes
 _ALGORITHMS = {"1": Algorithm("rsa", "sha1"), "2": Algorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
@@ -74,7 +75,7 @@ class SnsSpec(SchemeSpec):
     @property
     def signed_places(self) -> Sequence[str]:
         """See :attr:`providers.schemes.scheme.SchemeSpec.signed_places`."""
-        return ("body:/Message",)
+        return tuple(f"body:/{name}" for name in _NOTIFICATION)
 
     def make_secret(self) -> SecretPair:
         """See :meth:`providers.schemes.scheme.SchemeSpec.make_secret`."""
@@ -176,7 +177,8 @@ def _read(body: bytes) -> dict[str, Any]:
     try:
         message, _ = next(_EXCERPT.read(body))
     except SignatureRejected:
-        is_signed = b'"Signature"' in body  # else it may be a raw message, of which the operator has to hear
+        # Else it may be a raw message, of which the operator has to hear; what a stranger sends may be slow to search.
+        is_signed = body.find(b'"Signature"', 0, _SEARCHED) >= 0
         raise SignatureRejected("signature_malformed" if is_signed else "signature_missing") from None
     if type(message) is not dict or "Signature" not in message:
         raise SignatureRejected("signature_missing")

@@ -144,7 +144,7 @@ def _read_either(text: bytes) -> float:
 
 
 def _read_decimal(text: bytes) -> float:
-    """Read seconds with a fraction, as ``str(time.time())`` writes them."""
+    """Read seconds with a fraction, as Python's clock writes them."""
     if not text:
         raise SignatureRejected("timestamp_missing")
     if not _DECIMAL.fullmatch(text):

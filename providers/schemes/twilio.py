@@ -20,7 +20,7 @@ from pydantic import Field
 from providers.rejections import SignatureRejected
 from providers.request import RawRequest
 from providers.schemes.claim import Claim, ClaimVerifier, Content, write_hmac
-from providers.schemes.forms import FORM, media_type, read_form, read_query
+from providers.schemes.forms import FORM, MAX_SIGNED_FORM, media_type, read_form, read_query
 from providers.schemes.layout import Layout
 from providers.schemes.scheme import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
 from providers.secrets import decode_secret
@@ -94,7 +94,9 @@ def _form(request: RawRequest, query: bytes) -> bytes | None:
         return None
     if not request.body:
         return b""
-    return b"".join([name + value for name, value in sorted(set(read_form(request)))])
+    return b"".join(
+        [name + value for name, value in sorted(set(read_form(request, most_bytes=MAX_SIGNED_FORM)))]
+    )
 
 
 def _spellings(url: str) -> list[bytes]:

@@ -7,11 +7,18 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.answers import Success
+from gateway.claims.redis import RedisClaims
+from gateway.counting import ProviderMetrics
+from gateway.publishers.amqp import PublishConnection
+from gateway.spool.store import Spool
+from gateway.webhooks import Webhooks
+from providers import BoundAdapter
 from support.gateway_process import Section
 from support.rig import LENIENT, STRICT, Rig
 from support.senders import wire
@@ -19,10 +26,6 @@ from support.waiting import wait_until
 
 LAUNCHER = Path(__file__).with_name("die_at.py")
 IMPATIENT = {"server": {"deadline": "500ms"}, "dedupe": {"lease": "1s"}}
-
-CLAIMS = "gateway.claims.redis:RedisClaims"
-CONNECTION = "gateway.publishers.amqp:PublishConnection"
-SPOOL = "gateway.spool.store:Spool"
 
 NOTHING, PENDING, DONE = b"", b"pending", b"done"
 
@@ -43,44 +46,49 @@ class Point(NamedTuple):
     """Where it dies.
 
     Attributes:
-        target: the function, as ``die_at.py`` takes it.
+        function: the method.
         moment: before, during or after it.
         left: what may stand in Redis for the event then.
         most_copies: of the event that may arrive in the end.
     """
 
-    target: str
+    function: Callable[..., Any]
     moment: str
     left: set[bytes]
     most_copies: int
 
+    @property
+    def target(self) -> str:
+        """The method as ``die_at.py`` takes it."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
+
 
 ON_THE_WAY = {
-    "before it is verified": Point("providers.adapter:BoundAdapter.verify", "before", {NOTHING}, 1),
-    "before it is claimed": Point(f"{CLAIMS}.claim", "before", {NOTHING}, 1),
-    "while it is claimed": Point(f"{CLAIMS}.claim", "during", {NOTHING, PENDING, DONE}, 2),
-    "before the claim is known": Point("gateway.claims.redis:standing_of", "before", {PENDING}, 1),
-    "before it is published": Point(f"{CONNECTION}.publish", "before", {PENDING}, 1),
-    "while it is published": Point(f"{CONNECTION}.publish", "during", {PENDING, DONE}, 2),
-    "before the confirm is known": Point(f"{CONNECTION}._settle", "before", {PENDING}, 2),
-    "before it is committed": Point(f"{CLAIMS}.commit", "before", {PENDING}, 2),
-    "while it is committed": Point(f"{CLAIMS}.commit", "during", {PENDING, DONE}, 2),
-    "before it is answered": Point("gateway.webhooks:succeed", "before", {PENDING, DONE}, 2),
-    "after it is answered": Point("gateway.webhooks:Webhooks._note", "during", {PENDING, DONE}, 2),
+    "before it is verified": Point(BoundAdapter.verify, "before", {NOTHING}, 1),
+    "before it is claimed": Point(RedisClaims.claim, "before", {NOTHING}, 1),
+    "while it is claimed": Point(RedisClaims.claim, "during", {NOTHING, PENDING, DONE}, 2),
+    "before the claim is known": Point(RedisClaims.claim, "after", {PENDING}, 1),
+    "before it is published": Point(PublishConnection.publish, "before", {PENDING}, 1),
+    "while it is published": Point(PublishConnection.publish, "during", {PENDING, DONE}, 2),
+    "before the confirm is known": Point(PublishConnection._settle, "before", {PENDING}, 2),
+    "before it is committed": Point(RedisClaims.commit, "before", {PENDING}, 2),
+    "while it is committed": Point(RedisClaims.commit, "during", {PENDING, DONE}, 2),
+    "before it is answered": Point(Success.answer, "before", {PENDING, DONE}, 2),
+    "after it is answered": Point(ProviderMetrics.count_outcome, "during", {PENDING, DONE}, 2),
 }
 
 WITHOUT_A_BROKER = {
-    "before it is spooled": Point(f"{SPOOL}.append", "before", {PENDING}, 1),
-    "while it is spooled": Point(f"{SPOOL}.append", "during", {PENDING, DONE}, 2),
-    "after it is spooled": Point(f"{SPOOL}.append", "after", {PENDING}, 2),
-    "before it is deleted from the spool": Point(f"{SPOOL}.delete", "before", {DONE}, 2),
-    "while it is deleted from the spool": Point(f"{SPOOL}.delete", "during", {DONE}, 2),
-    "after it is deleted from the spool": Point(f"{SPOOL}.delete", "after", {DONE}, 1),
+    "before it is spooled": Point(Spool.append, "before", {PENDING}, 1),
+    "while it is spooled": Point(Spool.append, "during", {PENDING, DONE}, 2),
+    "after it is spooled": Point(Spool.append, "after", {PENDING}, 2),
+    "before it is deleted from the spool": Point(Spool.delete, "before", {DONE}, 2),
+    "while it is deleted from the spool": Point(Spool.delete, "during", {DONE}, 2),
+    "after it is deleted from the spool": Point(Spool.delete, "after", {DONE}, 1),
 }
 
 WHILE_IT_IS_REFUSED = {
-    "before it is released": Point(f"{CLAIMS}.release", "before", {PENDING}, 1),
-    "while it is released": Point(f"{CLAIMS}.release", "during", {NOTHING, PENDING}, 1),
+    "before it is released": Point(RedisClaims.release, "before", {PENDING}, 1),
+    "while it is released": Point(RedisClaims.release, "during", {NOTHING, PENDING}, 1),
 }
 
 
@@ -129,7 +137,7 @@ def test_killed_on_the_way_of_an_event_it_has_it_when_its_sender_comes_again(
 
 def test_killed_in_the_middle_of_a_body_it_remembers_nothing(impatient_rig: Rig) -> None:
     """The sender begins from the start."""
-    rig, point = impatient_rig, Point("gateway.webhooks:Webhooks.open", "during", {NOTHING}, 1)
+    rig, point = impatient_rig, Point(Webhooks.open, "during", {NOTHING}, 1)
     arm(rig, point)
     event = rig.event(size=2000)
     rig.sent[event.event_id], rig.answers[event.event_id] = event, []

@@ -54,6 +54,7 @@ def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
             ["the secret that it tells is taken while `enrol` is on", "enrol: true", "in body:/events"],
         ),
         ("aws_sns", ["the address that it names is called", "secrets: []", "topic_arn: "]),
+        ("braintree", ["of the body `body:/bt_payload`", "not covered:    the rest of the body, the time"]),
         ("twilio", ["the body, the address", "public_url: https://"]),
         ("ampersand", ["status:         unverified"]),
         ("hmac", ["Describe your sender in the configuration"]),

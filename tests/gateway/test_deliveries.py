@@ -177,7 +177,9 @@ class Careless:
 
 def adapter_of(acme: Acme) -> BoundAdapter:
     """The one of the only endpoint."""
-    (endpoint,) = acme.gateway.webhooks._endpoints.values()
+    endpoint, _ = (
+        acme.gateway.webhooks._endpoints.values()
+    )  # and the same with a slash at the end of its address
     return endpoint.adapter
 
 

@@ -115,6 +115,17 @@ def test_what_is_unknown_is_absent(validator: jsonschema.Draft7Validator) -> Non
     validator.validate(event)
 
 
+def test_data_of_which_only_members_are_signed_say_so(validator: jsonschema.Draft7Validator) -> None:
+    """In a truth value, which is absent elsewhere."""
+    encoded = encode(FULL, envelope=Envelope("adyen", "adyen", is_partly_signed=True))
+    message = HTTPMessage({"content-type": "application/cloudevents+json"}, encoded)
+
+    validator.validate(json.loads(encoded))
+    assert json.loads(encoded)["partlysigned"] is True
+    assert from_http_event(message, JSONFormat()).get_extension("partlysigned") is True
+    assert b"partlysigned" not in encode(FULL)
+
+
 def test_the_reference_sdk_reads_the_event() -> None:
     """As a consumer in Python would."""
     encoded = encode(FULL, b'{"number":17}', schema_id="urn:x", traceparent=TRACEPARENT)

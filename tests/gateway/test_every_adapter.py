@@ -89,6 +89,7 @@ async def test_what_its_sender_sends_is_published_once(tmp_path: Path, name: str
     for message, event in zip(house.publisher.messages, events, strict=True):
         assert message.routing_key.startswith(f"{name}.")
         assert event["eventtype"] != "unknown"
+        assert event.get("partlysigned", False) is delivery.adapter.spec.signature.is_body_partly_signed
         assert ("summary" in event) == bool(delivery.adapter.spec.summary)
         assert "dataschema" in event or "data" not in event or event["datacontenttype"] != "application/json"
 
@@ -150,7 +151,7 @@ async def test_a_captured_delivery_under_an_id_to_come_swallows_no_event(tmp_pat
     house = House(tmp_path, name)
     source = house.adapter.spec.event_id
     first = source if isinstance(source, str) else (source or [""])[0]
-    ids = dict.fromkeys(places_of(first), "17")
+    ids = {place: "seventeen" if place.endswith("type") else "17" for place in places_of(first)}
     captured, genuine = (made(name, note=note, ids=ids) for note in ("seen before", "to come"))
     for request, number in ((captured, 1), (genuine, 2), (genuine, 2), (captured, 2)):
         answer = await house.post(request.headers, request.body, urlsplit(request.url).query)
@@ -220,6 +221,76 @@ async def test_what_its_sender_sends_seldom_is_published_too(
     house.expect_success(await house.send(headers, body))
     published = [(each.exchange, json.loads(each.body)["eventtype"]) for each in house.publisher.messages]
     assert published == [("webhooks", event_type) for event_type in event_types]
+
+
+ADYEN_TEST = {
+    "pspReference": "test_AUTHORISATION_1",
+    "merchantAccountCode": "AcmeExample",
+    "merchantReference": "8313842560770001",
+    "amount": {"value": 10100, "currency": "EUR"},
+    "eventCode": "AUTHORISATION",
+    "success": "true",
+    "additionalData": {},
+}
+WHATSAPP_TEST = {"messages": [{"from": "16315551181", "id": "ABGGFlA5Fpa", "type": "text"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("adyen", {"notificationItems": [{"NotificationRequestItem": ADYEN_TEST}]}),
+        (
+            "cloudflare_notifications",
+            {"text": "Hello World! This is a test message sent from https://cloudflare.com."},
+        ),
+        (
+            "mercado_pago",
+            {"id": "123456", "action": "payment.updated", "type": "payment", "data": {"id": "123456"}},
+        ),
+        (
+            "meta",
+            {
+                "object": "whatsapp_business_account",
+                "entry": [{"id": "0", "changes": [{"field": "messages", "value": WHATSAPP_TEST}]}],
+            },
+        ),
+        ("stripe", {"id": "evt_00000000000000", "object": "event", "type": "x", "data": {"object": {}}}),
+    ],
+)
+async def test_a_test_that_is_sent_again_is_published_again(
+    tmp_path: Path, name: str, content: object
+) -> None:
+    """A second press of the button is meant, though the provider sends one id or the same bytes."""
+    house = House(tmp_path, name)
+    for number in (1, 2):
+        house.expect_success(await house.send(JSON, json.dumps(content).encode()))
+        assert [each.exchange for each in house.publisher.messages] == ["webhooks"] * number
+
+
+# Equal events that are meant
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "livechat_text",
+            {"action": "routing_status_set", "payload": {"agent_id": "ada", "status": "accepting_chats"}},
+        ),
+        ("plaid", {"webhook_type": "BANK_TRANSFERS", "webhook_code": "BANK_TRANSFERS_EVENTS_UPDATE"}),
+        ("plaid", {"webhook_type": "TRANSFER", "webhook_code": "TRANSFER_EVENTS_UPDATE"}),
+        ("plaid", {"webhook_type": "HOLDINGS", "webhook_code": "DEFAULT_UPDATE", "item_id": "1"}),
+    ],
+)
+async def test_what_is_said_again_in_the_same_words_is_published_again(
+    tmp_path: Path, name: str, content: object
+) -> None:
+    """With a mark, as it may be a repetition as well."""
+    house = House(tmp_path, name)
+    for _ in range(2):
+        house.expect_success(await house.send(JSON, json.dumps(content).encode()))
+    events = [json.loads(message.body) for message in house.publisher.messages]
+    assert [event.get("replaysuspected") for event in events] == [None, True]
 
 
 # Several events in one delivery

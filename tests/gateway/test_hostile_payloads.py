@@ -18,6 +18,7 @@ from providers import request as internals
 from providers.adapter import Adapter
 from providers.identity import MAX_ATTRIBUTE
 from providers.spec import AdapterSpec
+from providers.summary import MAX_SUMMARY
 
 NOW = 1_736_942_400
 RAW_SECRET, ENCODED_SECRET = "correct horse battery staple", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -130,7 +131,8 @@ def check(adapter: Adapter, body: bytes, fields: list[tuple[bytes, bytes]]) -> N
         assert value.isprintable() or not any(
             ord(character) < 32 or 127 <= ord(character) < 160 for character in value
         )
-        assert len(value.encode()) <= MAX_ATTRIBUTE * (3 if name == "source" else 1) + len("/acme/"), name
+        bound = {"source": 3 * MAX_ATTRIBUTE + len("/acme/"), "summary": 4 * MAX_SUMMARY}
+        assert len(value.encode()) <= bound.get(name, MAX_ATTRIBUTE + len("com.github.")), name
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)

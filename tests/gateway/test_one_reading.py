@@ -127,6 +127,8 @@ HOSTILE += [
     "null\n",
     "e30.eyJhIjoxfQ.c2ln",
     f'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n&payload={INJECTED}\r\n--x--\r\n',
+    f'------=_Part_1\r\nContent-Disposition: form-data; name="a"\r\n\r\n&payload={INJECTED}\r\n------=_Part_1--\r\n',
+    f'--a&b\r\nContent-Disposition: form-data; name="a"\r\n\r\n&payload={INJECTED}\r\n--a&b--\r\n',
 ]
 READERS = {
     name: adapter

@@ -388,7 +388,7 @@ def modern_treasury(request: Request) -> None:
 def monday(request: Request) -> None:
     import jwt
 
-    jwt.decode(request.field("Authorization"), request.secret, algorithms=["HS256"])
+    jwt.decode(request.field("Authorization"), request.secret, algorithms=["HS256"], audience=request.url)
 
 
 def mollie(request: Request) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -198,6 +198,59 @@ def test_of_a_sender_that_signs_members_none_of_them_may_stand_twice(name: str, 
 
     assert {way: verdict(way) for way in SIGNED[name]} == dict.fromkeys(SIGNED[name], "signature_ambiguous")
     assert verdict(UNSIGNED[name]) is None
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_a_name_in_another_case_is_the_same_name(name: str) -> None:
+    """Many readers of JSON take it for that, and the last of both."""
+    made = delivered(name)
+    document, bound = document_of(made), made.bind()
+
+    def another(way: Path, change: Callable[[str], str]) -> str | None:
+        text = doubled(document, way, is_escaped=False)
+        name_of_decoy = next(
+            word for word in (f'"{way[-1]}": {each}' for each in ('"another"', "{}", "[]")) if word in text
+        )
+        spelt = name_of_decoy.replace(str(way[-1]), change(str(way[-1])))
+        return fault(bound, with_document(made, text.replace(name_of_decoy, spelt, 1)))
+
+    for change in (str.upper, lambda word: word.replace("s", "\u017f").replace("k", "\u212a")):
+        ways = [way for way in SIGNED[name] if change(str(way[-1])) != way[-1]]
+        assert {way: another(way, change) for way in ways} == dict.fromkeys(ways, "signature_ambiguous")
+
+
+def own(signed: str, **spec: Any) -> Adapter:
+    """A sender of somebody's own that signs members."""
+    signature = {"header": "X-Signature", "signed": signed, "binds_body": False}
+    return Adapter("hmac", AdapterSpec.model_validate({"signature": signature, **spec}))
+
+
+FORM = {"content": {"application/x-www-form-urlencoded": "form"}}
+WITHIN_TEXTS = {
+    "a text": (own("{body:/a/id}"), "{}", '{"a": %s}', 1),
+    "a text within a text": (own("{body:/a/b/id}"), '{"b": %s}', '{"a": %s}', 2),
+    "a text beside a list": (own("{body:/a/id}|{body:/list/0}"), "{}", '{"list": ["x"], "a": %s}', 1),
+    "a field of a form": (own("{body:/a/id}", **FORM), "{}", "", 1),
+}
+
+
+@pytest.mark.parametrize("kind", WITHIN_TEXTS)
+@pytest.mark.parametrize("other", ['"id"', '"ID"', '"\\u0069d"'])
+def test_a_name_twice_in_json_within_a_text_is_ambiguous(kind: str, other: str) -> None:
+    """However deep, and in fields of forms as well."""
+    adapter, middle, outer, levels = WITHIN_TEXTS[kind]
+
+    def verdict(members: str) -> str | None:
+        text = members if levels == 1 else middle % json.dumps(members)
+        body = urlencode({"a": text}) if not outer else outer % json.dumps(text)
+        kept = Headers([(b"content-type", next(iter(adapter.spec.content)).encode())])
+        request = RawRequest(body=body.encode(), headers=kept)
+        proof = adapter.scheme.sign(request, SECRET, NOW).headers["X-Signature"].encode()
+        signed = Headers([*kept.fields, (b"x-signature", proof)])
+        return fault(adapter.bind([SECRET]), RawRequest(body=body.encode(), headers=signed))
+
+    assert verdict('{"id": 1, "x": 1, "X": 1}') is None
+    assert verdict(f'{{{other}: 2, "id": 1}}') == "signature_ambiguous"
 
 
 def test_a_name_twice_costs_a_stranger_no_second_reading(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,7 +105,7 @@ def test_of_a_form_with_its_signature_no_more_is_looked_at_than_that(
     body = f"{field}={text}&bt_payload=".encode() + b"%42" * 100_000
     with pytest.raises(SignatureRejected, match=r"signature_m|too_many_signatures"):
         made.bind().verify(made.raw(body=body), NOW)
-    assert not any(piece.startswith(b"%42") for piece in undone)
+    assert not any(b"%42%42" in piece for piece in undone)
 
 
 @pytest.mark.parametrize(

@@ -202,8 +202,8 @@ GATEWAY = (
     Patch(
         "a form may say that it is something else",
         "providers/schemes/forms.py::read_form",
-        "if media_type(request.headers) != FORM:",
-        "if not media_type(request.headers):",
+        "if media_type(request.headers) != FORM or (",
+        "if not media_type(request.headers) or (",
         f"{_SCHEMES}::test_a_form_that_says_it_is_something_else_is_refused",
     ),
     Patch(

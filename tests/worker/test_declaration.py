@@ -131,6 +131,7 @@ def test_an_event_has_what_its_envelope_has() -> None:
         subject="in_1",
         summary="Stripe: paid",
         replaysuspected=True,
+        partlysigned=True,
         newextension="x",
     )
 
@@ -140,7 +141,7 @@ def test_an_event_has_what_its_envelope_has() -> None:
     assert (event.provider, event.eventtype, event.subject) == ("stripe", "invoice.paid", "in_1")
     assert event.time == datetime(2026, 1, 15, 12, tzinfo=UTC)
     assert (event.data, event.attempts, event.account) == ({"amount": 1.5}, 2, None)
-    assert (event.replaysuspected, event.redacted) == (True, False)
+    assert (event.replaysuspected, event.partlysigned, event.redacted) == (True, True, False)
 
 
 def test_data_that_is_not_json_is_bytes() -> None:
