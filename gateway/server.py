@@ -31,6 +31,12 @@ _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objec
 _PATIENCE = 2.0  # seconds for a worker to reach its servers
 _POLL_EVERY = 0.01
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+_DOUBTS = {
+    errno.EADDRINUSE: "; another program, or another address of ours, is there",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+    errno.EACCES: "; ports below 1024 take a privilege",
+}
+"""What most often is the matter."""
 
 Listeners = tuple[list[socket.socket], list[socket.socket]]
 
@@ -242,8 +248,9 @@ def _open(binds: list[str], setting: str) -> list[socket.socket]:
             try:
                 opened = _open_all(host, port, is_for_both=(EVERYWHERE_4, port) not in places)
             except OSError as error:
+                doubt = _DOUBTS.get(error.errno or 0, "")
                 raise OperatorError(
-                    f"cannot listen at {bind}: {error.strerror or error}; is another program there? "
+                    f"cannot listen at {bind}: {error.strerror or error}{doubt}. "
                     f"Change server.{setting} or use --{setting.replace('_', '-')}."
                 ) from error
             sockets += [failed.enter_context(each) for each in opened]

@@ -177,11 +177,13 @@ class RedisClaims:
         offset = None
         warnings: list[str] = []
         try:
-            with _untold(warnings):  # an account that may claim need not be one that may ask
+            with _untold(
+                warnings, "TIME", "clocks are not compared"
+            ):  # who may claim need not be one who may ask
                 asked_at = clock()
                 seconds, microseconds = await connection.execute("TIME")
                 offset = (asked_at + clock()) / 2 - (int(seconds) + int(microseconds) / 1e6)
-            with _untold(warnings):
+            with _untold(warnings, "INFO", "nobody sees whether Redis drops claims"):
                 info: bytes = await connection.execute("INFO")
                 warnings += _warnings(info.decode("latin-1"))
         except OSError as error:
@@ -255,12 +257,12 @@ def unavailable(error: Exception) -> ClaimsUnavailable:
 
 
 @contextmanager
-def _untold(warnings: list[str]) -> Iterator[None]:
-    """Make a warning of the refusal of a question that need not be answered."""
+def _untold(warnings: list[str], command: str, loss: str) -> Iterator[None]:
+    """Make a warning of the refusal of a question that need not be answered, with what is lost by that."""
     try:
         yield
     except hiredis.ReplyError as error:
-        warnings.append(f"Redis does not tell of itself: {error}")
+        warnings.append(f"{explain(error, command)}; until then {loss}")
 
 
 def _warnings(info: str) -> Iterator[str]:

@@ -19,7 +19,8 @@ from typing import Any, cast
 
 import hiredis
 
-from gateway.claims import KEY_PREFIX, PROBE_KEY, ignore_failure
+from gateway.claims import PROBE_KEY, ignore_failure
+from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
@@ -53,6 +54,7 @@ _MEANINGS = {
 }
 """What the first word of an error means, and what to do."""
 
+_ENDED = re.compile("reset|closed by the server")
 _SENT_AT_ONCE = 8  # commands; the server works on them while we make the next
 _AT_THE_WRONG_SERVER = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
 """Errors of a server that is no master any more, or not yet: the address may lead to the right one by now."""
@@ -258,18 +260,27 @@ async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> R
         expected = "; does it speak TLS?" if parts.is_tls else ""
         raise TimeoutError(f"no answer from {parts.server} within {patience:g} s{expected}") from error
     except ConnectionError as error:
-        if parts.is_tls and re.search("reset|closed by the server", str(error)):
-            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
+        if _ENDED.search(str(error)):
+            raise ConnectionError(
+                explain_loss(error, parts.server, parts.tls)
+                if parts.is_tls
+                else explain_end(error, parts.server, "rediss")
+            ) from None
         raise
     return connection
 
 
 async def _open(loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
-    if parts.path:
-        return (await loop.create_unix_connection(lambda: RedisConnection(timeout), parts.path))[1]
     context = parts.tls.context() if parts.is_tls else None
     factory = partial(RedisConnection, timeout, parts.server, parts.tls)
-    return (await loop.create_connection(factory, parts.host, parts.port, ssl=context))[1]
+    try:
+        if parts.path:
+            return (await loop.create_unix_connection(factory, parts.path))[1]
+        return (await loop.create_connection(factory, parts.host, parts.port, ssl=context))[1]
+    except (ssl.SSLError, TimeoutError, ConnectionResetError):  # these are explained by who opens it
+        raise
+    except OSError as error:
+        raise ConnectionError(explain_unreachable(error, parts.server)) from None
 
 
 async def _try_out(connection: RedisConnection, parts: RedisUrl, *, needs_scripts: bool) -> None:
@@ -322,12 +333,14 @@ def explain(error: Exception, command: str) -> str:
     if kind == "NOPERM":
         is_key = " key" in words
         meaning = (
-            f"the user may not use the keys {KEY_PREFIX}*; grant ~whgw:*"
+            "the user may not use the keys whgw:*; grant ~whgw:*"
             if is_key
             else f"the user may not {command}; grant +{command.lower()}"
         )
     elif "unknown command" in words.lower():
         meaning = f"the server has no {command}"
+    elif "DB index is out of range" in words:
+        meaning = "the server has no database of that number; correct it at the end of the address"
     elif command == "SET" and "syntax error" in words:
         meaning = "the server does not take SET with NX and GET together; use Redis 7 or newer, or Valkey"
     return f"{meaning} (Redis: {words})" if meaning else words

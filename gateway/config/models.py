@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from gateway.transport import amqp_url, redis_url
+from gateway.transport.address import is_host_name
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
@@ -40,6 +41,7 @@ MAX_SECRETS = 5
 
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
 _DIGITS = re.compile(r"[0-9.]+")
+_NO_BIND = "is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080"
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
 _HIGHEST_PORT = 65_535
 
@@ -58,7 +60,10 @@ def check_bind(text: str) -> str:
     """
     match = _BIND.fullmatch(text)
     if not match or int(match["port"]) > _HIGHEST_PORT or not _is_host(match["host"]):
-        raise ValueError("is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080")
+        raise ValueError(_NO_BIND)
+    address = _address_of(match["host"].strip("[]"))
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        raise ValueError(f"is an address of IPv4 in brackets; write {address.ipv4_mapped}:{match['port']}")
     return text
 
 
@@ -66,7 +71,7 @@ def _is_host(host: str) -> bool:
     """Whether this can be a host: in brackets an address of IPv6, of digits and dots alone one of IPv4."""
     if host.startswith("["):
         return ":" in host and _address_of(host.strip("[]")) is not None
-    return not _DIGITS.fullmatch(host) or _address_of(host) is not None
+    return _address_of(host) is not None if _DIGITS.fullmatch(host) else is_host_name(host)
 
 
 def _address_of(host: str) -> IPv4Address | IPv6Address | None:
@@ -93,6 +98,8 @@ def do_clash(one: str, other: str) -> bool:
 
 
 def _as_list(value: object) -> object:
+    if not isinstance(value, str | list | None):  # such as a port alone
+        raise ValueError(_NO_BIND)  # noqa: TRY004 -- what pydantic tells of
     return [value] if isinstance(value, str) else value
 
 
@@ -239,14 +246,23 @@ class ServerConfig(Section):
     )
 
 
+def _check_named(path: object) -> object:
+    if path == "":
+        raise ValueError("is empty; leave it out, or name a file")
+    return path
+
+
+_PemFile = Annotated[Path, BeforeValidator(_check_named)]
+
+
 class TlsConfig(Section):
     """What an encrypted connection to one of our servers is made with; PEM files, relative to the working directory."""
 
-    ca: Path | None = Field(
+    ca: _PemFile | None = Field(
         None, description="The authorities that are believed, in place of those of the system."
     )
-    cert: Path | None = Field(None, description="The certificate that is shown to the server.")
-    key: Path | None = Field(
+    cert: _PemFile | None = Field(None, description="The certificate that is shown to the server.")
+    key: _PemFile | None = Field(
         None, description="The private key of the certificate, where it is not in the same file."
     )
 

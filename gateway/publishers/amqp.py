@@ -25,7 +25,8 @@ from pamqp.common import FieldTable
 from gateway.breaker import Breaker
 from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, PublishUnavailable
 from gateway.publishers.topology import Part, declare, expect_write
-from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.address import explain_end, explain_unreachable
+from gateway.transport.amqp_errors import BrokerRefusal, explain_login
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
 
@@ -473,7 +474,10 @@ class _Declaring:
 
 
 def _refusal(close: commands.Connection.Close | commands.Channel.Close) -> BrokerRefusal:
-    return BrokerRefusal(f"{close.reply_code} {close.reply_text}", close.reply_code or 0)
+    words = f"{close.reply_code} {close.reply_text}"
+    if isinstance(close, commands.Connection.Close):
+        words = explain_login(words)
+    return BrokerRefusal(words, close.reply_code or 0)
 
 
 _CAPABILITIES: FieldTable = {
@@ -507,13 +511,21 @@ async def connect(
             _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     except ssl.SSLError as error:
         raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
+    except (TimeoutError, ConnectionResetError):
+        raise
+    except OSError as error:
+        raise ConnectionError(explain_unreachable(error, parts.server)) from None
     try:
         async with _within(_OPEN_TIMEOUT):
             await connection.open(parts, topology, targets)
     except BaseException as error:
         connection.fail(ConnectionError("could not be opened"))
-        if parts.is_tls and isinstance(error, ConnectionError) and not isinstance(error, BrokerRefusal):
-            raise ConnectionError(explain_loss(error, parts.server, parts.tls)) from None
+        if isinstance(error, ConnectionError) and not isinstance(error, BrokerRefusal):
+            raise ConnectionError(
+                explain_loss(error, parts.server, parts.tls)
+                if parts.is_tls
+                else explain_end(error, parts.server, "amqps")
+            ) from None
         raise
     return connection
 

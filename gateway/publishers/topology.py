@@ -275,7 +275,13 @@ def _value(text: str) -> object:
 
 def _shown(text: str) -> str:
     value = _value(text)
-    return "absent" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return (
+        "absent"
+        if value is None
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value) or "empty"
+    )
 
 
 def _name(command: base.Frame) -> str:

@@ -39,7 +39,7 @@ class SpoolingPublisher:
         """See :class:`gateway.publishers.Publisher`."""
         troubles = [trouble for trouble in (self._broker.trouble, self._spool.trouble) if trouble]
         if troubles and self.spooled:
-            troubles.append(f"{self.spooled} events wait in the spool")
+            troubles.append(f"{self.spooled} event{' waits' if self.spooled == 1 else 's wait'} in the spool")
         return "; ".join(troubles)
 
     @property

@@ -12,7 +12,8 @@ from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPChannelError
 from pamqp import base, commands
 
-from gateway.transport.amqp_errors import CODES, BrokerRefusal
+from gateway.transport.address import explain_end, explain_unreachable
+from gateway.transport.amqp_errors import CODES, BrokerRefusal, explain_login
 from gateway.transport.amqp_url import BrokerUrl, without_parameters
 from gateway.transport.tls import explain_loss, explain_tls
 
@@ -32,10 +33,26 @@ async def open_amqp(url: str) -> AbstractConnection:
     except AMQPError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
-        cause = str(error) or type(error).__name__
-        if parts.is_tls and isinstance(error.__cause__, ConnectionError | EOFError):
-            cause = explain_loss(ConnectionError(cause), parts.server, parts.tls)
-        raise ConnectionError(cause) from None
+        raise ConnectionError(_cause_of(error, parts)) from None
+
+
+def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
+    """Say in one line why there is no connection."""
+    reason = error.__cause__
+    if isinstance(reason, ConnectionError | EOFError) and not isinstance(reason, ConnectionRefusedError):
+        ended = ConnectionError(str(error) or type(error).__name__)
+        if parts.is_tls:
+            return explain_loss(ended, parts.server, parts.tls)
+        return explain_end(reason, parts.server, "amqps")
+    if isinstance(reason, OSError):
+        return explain_unreachable(reason, parts.server)
+    cause = str(error) or type(error).__name__
+    if "Connection.OpenOk" in cause:  # what the broker says in place of that is not passed on
+        return (
+            f"the virtual host {parts.vhost!r} is not there, or user {parts.user!r} may not use it; create it, grant "
+            "permissions, or correct the address"
+        )
+    return explain_login(cause)
 
 
 class DeclaringChannel:

@@ -134,6 +134,46 @@ def test_an_address_that_is_taken_is_told_and_the_others_are_closed() -> None:
         stack.enter_context(socket.create_server(("127.0.0.1", free)))
 
 
+def test_an_address_that_is_taken_by_another_of_ours_is_told_so() -> None:
+    """A name can stand for an address that is listed as well."""
+    (port,) = free_ports(1)
+    with (
+        pytest.raises(OperatorError, match="another address of ours, is there"),
+        at(f"localhost:{port}", f"127.0.0.1:{port}"),
+    ):
+        pytest.fail("it cannot listen")
+
+
+@pytest.mark.parametrize(
+    ("bind", "told"),
+    [
+        ("192.0.2.1:8080", "this machine has no such address"),
+        ("no-such-host.invalid:8080", "(known|resol|associated)"),
+    ],
+)
+def test_an_address_that_is_none_of_this_machine_is_not_called_taken(bind: str, told: str) -> None:
+    """Nobody looks for another program then."""
+    with pytest.raises(OperatorError, match=told) as caught, at(bind):
+        pytest.fail("it cannot listen")
+    assert "another" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bind", "told"),
+    [
+        (8080, "write HOST:PORT"),
+        ("a..b:8080", "write HOST:PORT"),
+        (f"{64 * 'a'}:8080", "write HOST:PORT"),
+        ("[::ffff:127.0.0.1]:8080", "is an address of IPv4 in brackets; write 127.0.0.1:8080"),
+    ],
+)
+def test_what_cannot_be_listened_at_is_found_with_the_configuration(bind: Any, told: str) -> None:
+    """And not by the first look-up of the name, with a traceback."""
+    with pytest.raises(ValueError, match=r"server\.bind") as caught:
+        config(bind)
+    assert told in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("bind", "url"),
     [

@@ -21,6 +21,8 @@ from gateway.holding.rabbitmq import hold_messages
 from gateway.publishers import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.transport.amqp_client import open_amqp
+from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
 from gateway.worker import Worker
 from gateway.worker.app import open_guard, open_queue
@@ -254,6 +256,55 @@ def test_a_file_that_cannot_be_used_is_told_with_its_setting(
 
     assert field == told[0]
     assert told[1] in problem
+
+
+async def test_a_server_that_speaks_tls_alone_is_told(servers: Servers) -> None:
+    """The usual mistake is the scheme."""
+    plain = Servers(
+        servers.rabbitmq.replace("amqps://", "amqp://"), servers.redis.replace("rediss://", "redis://")
+    )
+    scheme = ("amqps", "rediss", "amqps", "amqps")
+    for cause, wanted in zip(await causes_of(plain, "", ""), scheme, strict=True):
+        assert f"write {wanted}://" in cause or "AMQP" in cause, cause
+        assert "Errno" not in cause
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("127.0.0.1", "nothing listens at"), ("no-such-host.invalid", "cannot be looked up")]
+)
+async def test_a_server_that_is_not_there_is_told_with_what_to_look_at(host: str, told: str) -> None:
+    """In the same words by all that connect, and with the place."""
+    place = f"{host}:{free_port()}"
+    there = Servers(f"amqp://user:{PASSWORD}@{place}/", f"redis://:{PASSWORD}@{place}/0")
+    for cause in await causes_of(there, "", ""):
+        assert told in cause
+        assert place in cause
+        assert PASSWORD not in cause
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{64 * 'a'}.example"])
+def test_a_host_that_is_no_name_is_found_with_the_configuration(host: str) -> None:
+    """And not at each attempt to connect, with a traceback."""
+    for parse, url in (
+        (BrokerUrl.parse, f"amqp://user:{PASSWORD}@{host}:5672/"),
+        (RedisUrl.parse, f"rediss://{host}"),
+    ):
+        with pytest.raises(ValueError, match="has a host that is no name") as caught:
+            parse(url)
+        assert host not in str(caught.value)
+
+
+async def test_what_the_broker_refuses_is_told_with_what_to_do(rabbitmq_url: str, redis_url: str) -> None:
+    """A wrong password, and a virtual host that is not there, which aio-pika does not tell of."""
+    wrong = rabbitmq_url.replace("guest:guest", f"guest:{PASSWORD}")
+    nowhere = f"{rabbitmq_url.rpartition('/')[0]}/no-such-host"
+    for url, told in ((wrong, "user or password is wrong"), (nowhere, "virtual host")):
+        causes = await causes_of(Servers(url, f"{redis_url.rpartition('/')[0]}/99"), "", "")
+        assert "the server has no database of that number" in causes.pop(1)
+        for cause in causes:
+            assert told in cause
+            assert "object at" not in cause
+            assert PASSWORD not in cause
 
 
 async def test_the_password_of_an_address_is_in_no_cause(files: Files) -> None:
