@@ -178,12 +178,13 @@ class Pipeline:
         Raises:
             Rejection: it is refused.
         """
+        waiting = [work]  # the thread may hold on to what it ran for a moment, but not to this
         made: list[T] = []
         refused: list[Rejection] = []
 
         def run() -> None:
             try:
-                made.append(work())
+                made.append(waiting.pop()())
             except Rejection as rejection:
                 rejection.__traceback__ = rejection.__cause__ = rejection.__context__ = None
                 refused.append(rejection)
