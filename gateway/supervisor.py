@@ -50,11 +50,20 @@ class Supervisor:
         slots: how many workers there are to be.
         work: what each of them does; SIGHUP is blocked in it until it handles that.
         reload: called at SIGHUP, before the workers get it: what the parent gives to workers that it forks later.
+        let_go: called as they are to end: closes the sockets of the parent, which would otherwise take connections
+            that no worker serves any more.
     """
 
-    def __init__(self, slots: int, work: Callable[[Child], None], reload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        slots: int,
+        work: Callable[[Child], None],
+        reload: Callable[[], None],
+        let_go: Callable[[], None],
+    ) -> None:
         self._work = work
         self._reload = reload
+        self._let_go = let_go
         self._places = [_Place(slot) for slot in range(slots)]
         self._failure: OperatorError | None = None
         self._is_ending = False
@@ -140,6 +149,7 @@ class Supervisor:
 
     def _end(self) -> None:
         self._is_ending = True
+        self._let_go()
         self._send(signal.SIGTERM)
 
     def _send(self, number: int) -> None:

@@ -58,7 +58,12 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
             close_logs()
 
     with listening(config) as listeners:
-        Supervisor(slots, work, reload).run()
+
+        def let_go() -> None:
+            for each in (*listeners[0], *listeners[1]):
+                each.close()
+
+        Supervisor(slots, work, reload, let_go).run()
 
 
 def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from support.senders import post
 from support.waiting import PATIENCE, wait_until
 
 BRIEF = {"server": {"deadline": "2s"}}
-PATIENT = {"server": {"deadline": "10m"}, "dedupe": {"lease": "20m"}}
+PATIENT: dict[str, dict[str, Any]] = {"server": {"deadline": "10m"}, "dedupe": {"lease": "20m"}}
 """Where something is not to be waited for: whoever waits for it is seen to."""
 
 
@@ -45,6 +46,27 @@ def test_a_body_that_never_comes_does_not_hold_it_up(tmp_path: Path, fresh_secre
             assert gateway.stop() == 0
             assert connection.recv(65_536).startswith(b"HTTP/1.1 408 ")
         assert [line["outcome"] for line in gateway.request_lines()] == ["request_timeout"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_new_connections_are_refused_while_requests_are_finished(
+    tmp_path: Path, fresh_secrets: Secrets, workers: int
+) -> None:
+    """And not taken by a process that serves none, to be reset with what was sent on them."""
+    overrides = {**PATIENT, "server": {**PATIENT["server"], "workers": workers}}
+    with GatewayProcess(tmp_path, fresh_secrets, overrides=overrides) as gateway:
+        with socket.create_connection(gateway.address, timeout=PATIENCE) as connection:
+            request = senders.stripe(fresh_secrets.stripe, senders.stripe_event()).on_the_wire()
+            head, _, body = request.partition(b"\r\n\r\n")
+            connection.sendall(head + b"\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+
+            gateway.child.signal(signal.SIGTERM)
+            gateway.wait_for_refusal()
+            assert gateway.child.is_running
+            connection.sendall(body)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 202 ")
+        assert gateway.wait_for_end() == 0
 
 
 def test_an_event_that_is_being_published_is_finished(

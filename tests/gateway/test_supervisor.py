@@ -38,7 +38,7 @@ def work(worker):
     {work}
 
 try:
-    Supervisor(2, work, lambda: say("reload")).run()
+    Supervisor(2, work, lambda: say("reload"), lambda: None).run()
 except OperatorError as error:
     say("failed", error.exit_code, error)
 say("ended")
