@@ -135,7 +135,8 @@ class Dedupe:
             standing = Standing.DONE  # by ourselves, and not long ago
         if standing is Standing.CLAIMED:
             return claim
-        if self._bodies.differs(claim.key, claim.body_hash):
+        # A claim that says its content is of no other, whatever had the key here before the store forgot it.
+        if not content and self._bodies.differs(claim.key, claim.body_hash):
             metrics.count("id_body_mismatch")
             log.info("a duplicate has another body", provider=provider, event_id=key.event_id)
         return None

@@ -160,7 +160,7 @@ async def test_a_large_body_is_forgotten_as_soon_as_it_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the garbage collector, which comes by seldom; be it accepted or refused."""
-    size = 4 * 1024**2
+    size = 8 * 1024**2
     house = House(tmp_path, ["github", "svix"], monkeypatch)
     requests = []
     for name in ("github", "svix"):

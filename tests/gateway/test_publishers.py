@@ -541,7 +541,7 @@ async def test_a_wrong_password_is_told_in_words(rabbitmq_url: str) -> None:
     """In the trouble that readiness shows; without the password."""
     trouble = await trouble_of(rabbitmq_url.replace("guest:guest@", "guest:wrong-staple@"), "ACCESS_REFUSED")
 
-    assert trouble.startswith("403 ")
+    assert "403 " in trouble
     assert "wrong-staple" not in trouble
 
 
@@ -549,7 +549,7 @@ async def test_a_wrong_virtual_host_is_told_in_words(rabbitmq_url: str) -> None:
     """With its name."""
     trouble = await trouble_of(rabbitmq_url.rpartition("/")[0] + "/nowhere", "nowhere")
 
-    assert trouble.startswith("530 NOT_ALLOWED")
+    assert "530 NOT_ALLOWED" in trouble
 
 
 async def test_an_exchange_of_another_type_is_told_in_words(rabbitmq_url: str) -> None:
