@@ -138,7 +138,7 @@ class DeliverySpec(IdentitySpec):
         description="The answer to a delivery, where the sender demands one; may be by event type, `*` for the rest.",
     )
     refusal: RefusalSpec | None = Field(
-        None, description="The answer to whoever is not proven, where the sender demands one."
+        None, description="The answer to a request that is not proven, where the sender demands one."
     )
     handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
 

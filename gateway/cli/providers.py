@@ -39,7 +39,7 @@ def _list(names: list[str]) -> None:
     for name, title, signature in rows:
         typer.echo(f"{name:<{widths[0]}}  {title:<{widths[1]}}  {signature}")
     typer.echo(
-        f"{len(rows)} adapters; `gateway providers NAME` shows one, with a block to paste. Any other sender is described "
+        f"{len(rows)} adapter{'s' * (len(rows) != 1)}; `gateway providers NAME` shows one, with a block to paste. Any other sender is described "
         "in config.yaml (adapter: hmac).",
         err=True,
     )

@@ -392,7 +392,9 @@ class ProviderConfig(DeliverySpec):
         description="How far a signed moment may be from our clock, where it is not as `gateway providers NAME` says.",
     )
     dedupe: ProviderDedupeConfig = Field(
-        ProviderDedupeConfig(), description="How its repetitions are recognised."
+        ProviderDedupeConfig(),
+        description="`{retention: 10d}` is how long its events are remembered; by default `dedupe.retention`, or longer "
+        "where the provider repeats a delivery for longer.",
     )
     on_invalid: Literal["quarantine", "reject"] = Field(
         "quarantine", description="What happens to a genuine event that is against its schema."

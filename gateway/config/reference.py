@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config.models import Config, ProviderConfig, TlsConfig
+from gateway.config.models import Config, ProviderConfig, ProviderDedupeConfig, TlsConfig
 from providers.schemes.hmac import HmacSpec
 from providers.schemes.timestamps import TimestampSpec
 from providers.spec import DeliverySpec
@@ -63,7 +63,7 @@ def _default(field: FieldInfo) -> str:
     default: Any = field.default
     if default is PydanticUndefined:
         return "needed"
-    if default is None or default == [] or isinstance(default, TlsConfig):
+    if default is None or default == [] or isinstance(default, TlsConfig | ProviderDedupeConfig):
         return ""
     if isinstance(default, list):
         return f"`{', '.join(default)}`"
