@@ -17,9 +17,8 @@ UV := uv==0.13.8
 
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := gateway providers schemas
 SOURCES := pyproject.toml $(wildcard README.md LICENSE) \
-           $(shell find $(PACKAGES) -name __pycache__ -prune -o -print 2>/dev/null)
+           $(shell find gateway providers schemas -name __pycache__ -prune -o -print 2>/dev/null)
 # Debian keeps servers where an ordinary user's PATH does not look.
 SERVER_PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
 
@@ -63,7 +62,7 @@ evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (AR
 pages: $(VENV)/.installed ## Write the pages in docs/ that are made from the program
 	$(BIN)/gateway check --reference > docs/configuration.md
 	$(BIN)/gateway check --json-schema > docs/config.schema.json
-	$(BIN)/gateway providers --reference --evidence tests/providers/evidence.yaml > docs/providers.md
+	$(BIN)/gateway providers --reference --evidence tests/gateway/adapters/evidence.yaml > docs/providers.md
 
 lock: $(VENV)/.lock ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	$(lock) pyproject.toml --output-file requirements/runtime.txt

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import orjson
 
 from bench import samples
-from gateway.event import Envelope
+from gateway.events.envelope import Envelope
 from gateway.publishers import Message
 from support.agents import EXCHANGE
 from support.deliveries import NOW, delivered

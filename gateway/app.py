@@ -8,41 +8,40 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway import logs
-from gateway.admission import Admission, Proxies
-from gateway.answers import Success
-from gateway.asgi import Health, admin_app, public_app
+from gateway.adapters.adapter import Adapter, BoundAdapter
 from gateway.claims import Claims
+from gateway.claims.clock_skew import ClockWatch
+from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
+from gateway.claims.event_key import EventKeys
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
-from gateway.clock import ClockWatch
 from gateway.config import EMBEDDED, Config, ProviderConfig
 from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
-from gateway.content import Reader
-from gateway.counting import shared_tallies
-from gateway.dedupe import LONGEST_WAIT, Dedupe
-from gateway.embedded import Database
-from gateway.endpoint import Endpoint
-from gateway.enrolment import Enrolment
-from gateway.event import Envelope
-from gateway.event_key import EventKeys
-from gateway.keys.store import KeyStore
-from gateway.metrics import Metrics
-from gateway.pipeline import Pipeline
+from gateway.events.body import Reader
+from gateway.events.envelope import Envelope
+from gateway.events.redaction import Redaction
+from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
+from gateway.observability import logs
+from gateway.observability.counters import shared_tallies
+from gateway.observability.metrics import Metrics
+from gateway.observability.shared_memory import Tallies
 from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.publishers.spool.publisher import SpoolingPublisher
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.redaction import Redaction
-from gateway.schemas import AdapterSchemas, Catalogue, load_file
-from gateway.spool.publisher import SpoolingPublisher
-from gateway.tallies import Tallies
-from gateway.topics import key_pattern
-from gateway.webhooks import Webhooks
-from providers import BoundAdapter
-from providers.adapter import Adapter
+from gateway.receive.access import Admission, Proxies
+from gateway.receive.asgi import Health, admin_app, public_app
+from gateway.receive.enrolment import Enrolment
+from gateway.receive.pipeline import Pipeline
+from gateway.receive.public_keys import KeyStore
+from gateway.receive.receiver import Webhooks
+from gateway.receive.responses import Success
+from gateway.receive.route import Endpoint
+from gateway.transport.embedded import Database
+from gateway.transport.topic_patterns import key_pattern
 
 if TYPE_CHECKING:
-    from gateway.tracing.spans import Spans
+    from gateway.observability.tracing.spans import Spans
 
 _FIXED = (
     "server.bind",

@@ -1,6 +1,6 @@
 """The gateway's part of the one tree of rejections, and the faults of its operator.
 
-    Rejection                        (providers.rejections)
+    Rejection                        (gateway.signatures.rejections)
     ├── MalformedRequest             400 malformed_request
     ├── SignatureRejected            401 invalid_signature
     │   └── HandshakeRefused         401, 403 or 404, as its sender demands
@@ -24,12 +24,12 @@
         ├── Overloaded                   overloaded
         └── ShuttingDown                 shutting_down
 
-Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.answers`).
+Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.receive.responses`).
 """
 
 from __future__ import annotations
 
-from providers.rejections import MalformedRequest, Rejection, SignatureRejected
+from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 
 
 class MalformedJson(Rejection):

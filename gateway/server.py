@@ -17,13 +17,13 @@ import structlog
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.asgi import HEALTH_PATHS
 from gateway.child import Child
 from gateway.config import config_warnings
 from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.http.listener import Limits, Listener
-from gateway.spool.files import SpoolInUse
+from gateway.publishers.spool.files import SpoolInUse
+from gateway.receive.asgi import HEALTH_PATHS
 
 _BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs

@@ -13,20 +13,22 @@ import typer
 import yaml
 from typer.core import TyperGroup
 
-from gateway.adapters import EVIDENCE, Evidence, block, described
-from gateway.adapters import reference as providers_page
-from gateway.answers import _STATUS, Outcome
+from gateway.adapters import registry
 from gateway.app import Gateway
 from gateway.cli.main import app
 from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
+from gateway.devtools.provider_reference import EVIDENCE, Evidence, block, described
+from gateway.devtools.provider_reference import reference as providers_page
 from gateway.errors import REJECTIONS
-from gateway.worker.outcome import Name
-from providers import registry
-from providers.rejections import SIGNATURE_FAULTS
+from gateway.receive.responses import _STATUS, Outcome
+from gateway.signatures.rejections import SIGNATURE_FAULTS
+from gateway.worker.retry_policy import Name
 from support.deliveries import parameters_of, secrets_of
 
-PROOFS: Evidence = yaml.safe_load((Path(__file__).parent / "providers/evidence.yaml").read_text("utf-8"))
+PROOFS: Evidence = yaml.safe_load(
+    (Path(__file__).parent / "gateway/adapters/evidence.yaml").read_text("utf-8")
+)
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 GUARANTEES = (ROOT / "docs/guarantees.md").read_text("utf-8")
@@ -112,7 +114,7 @@ def test_the_log_line_of_the_readme_is_one() -> None:
     (line,) = (
         json.loads(block) for block in re.findall(r"```json\n(\{\"timestamp.*?)```", README, re.DOTALL)
     )
-    source = (ROOT / "gateway/webhooks.py").read_text("utf-8")
+    source = (ROOT / "gateway/receive/receiver.py").read_text("utf-8")
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     (fields,) = (
         [keyword.arg for keyword in call.keywords]

@@ -26,8 +26,8 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.claims.resp import RedisConnection, Value, connect, explain
-from gateway.link import Link
+from gateway.claims.redis_connection import RedisConnection, Value, connect, explain
+from gateway.transport.reconnect import Link
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 _RENEW = (

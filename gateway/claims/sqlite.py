@@ -18,7 +18,7 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.embedded import Database, SteadyClock
+from gateway.transport.embedded import Database, SteadyClock
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import typer
 
 from gateway.config import config_warnings, load_config
 from gateway.config.loader import adapter_of
-from gateway.schemas import Catalogue
+from gateway.events.schemas import Catalogue
 
 
 def run_check(path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from gateway.cli.holding import chosen, describe, expect_found, list_held, load_quietly, show_held
+from gateway.cli.common import events, run
+from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import events, run
 from gateway.config import Config
-from gateway.holding import Held, open_holding
-from gateway.holding.held import Selection
+from gateway.queues.dead_letters import Held, open_holding
+from gateway.queues.dead_letters.letter import Selection
 from gateway.worker.queue import DEAD_SUFFIX
 
 

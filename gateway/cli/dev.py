@@ -16,20 +16,20 @@ import httpx
 import typer
 
 from gateway.app import Gateway
+from gateway.cli.common import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.runtime import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import EMBEDDED, Config, ProviderConfig, load_config
 from gateway.config.loader import adapter_of
-from gateway.consumers import tail
-from gateway.logs import configure_logs
-from gateway.samples import load_sample, sample_names
+from gateway.devtools.samples import load_sample, sample_names
+from gateway.devtools.simulator import Simulator
+from gateway.observability.logs import configure_logs
+from gateway.observability.terminal import one_line
+from gateway.observability.tracing import tracing
+from gateway.queues import tail
 from gateway.server import running
-from gateway.simulator import Simulator
-from gateway.terminal import one_line
-from gateway.tracing import tracing
-from providers.secrets import SecretFormatError
+from gateway.signatures.secrets import SecretFormatError
 
 _POLL_EVERY = 0.05
 _TRY_AGAIN_AFTER = 1.0

@@ -17,12 +17,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from gateway.adapters.adapter import Adapter
 from gateway.config import Config, ProviderConfig
 from gateway.config.document import Document
 from gateway.config.loader import adapter_of
+from gateway.signatures.secrets import SecretFormatError
 from gateway.transport.private_files import make_private, make_private_folder
-from providers.adapter import Adapter
-from providers.secrets import SecretFormatError
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SENDER = ".sender"

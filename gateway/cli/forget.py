@@ -9,11 +9,11 @@ import typer
 
 from gateway.app import open_claims
 from gateway.claims import ClaimsUnavailable, claim_keys
-from gateway.cli.runtime import find_provider, load_without_secrets, run
+from gateway.cli.common import find_provider, load_without_secrets, run
 from gateway.config import Config
 from gateway.config.loader import adapter_of
 from gateway.errors import OperatorError
-from gateway.logs import silence_logs
+from gateway.observability.logs import silence_logs
 
 _CONNECT_WITHIN = 3.0
 _POLL_EVERY = 0.02

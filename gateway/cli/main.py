@@ -557,7 +557,7 @@ def dead_list(
     - `gateway dead list billing-agent --event 'invoice.*' --reason timeout --json`
     """
     from gateway.cli.dead import run_list
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_list(config, queue, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
 
@@ -591,7 +591,7 @@ def dead_redrive(
     at most, with the same id.
     """
     from gateway.cli.dead import run_redrive
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_redrive(config, queue, Selection(provider, event, event_id, reason), limit, dry_run=dry_run)
 
@@ -609,7 +609,7 @@ def dead_drop(
 ) -> None:
     """Delete them for good, after showing which and asking."""
     from gateway.cli.dead import run_drop
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_drop(config, queue, Selection(provider, event, event_id, reason), limit, is_sure=yes)
 
@@ -638,7 +638,7 @@ def quarantine_list(
 ) -> None:
     """List them: when each came, provider, event type, id, and the rules that it breaks."""
     from gateway.cli.quarantine import run_list
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_list(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
 
@@ -669,7 +669,7 @@ def quarantine_revalidate(
     What `redact` has masked is judged as it is now.
     """
     from gateway.cli.quarantine import run_revalidate
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_revalidate(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
 
@@ -697,7 +697,7 @@ def quarantine_release(
     - `gateway quarantine release --provider acme --dry-run`
     """
     from gateway.cli.quarantine import run_release
-    from gateway.holding.held import Selection
+    from gateway.queues.dead_letters.letter import Selection
 
     run_release(config, Selection(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run)
 
@@ -707,7 +707,7 @@ def main() -> None:
     try:
         app()
     except OperatorError as error:
-        from gateway.terminal import printable
+        from gateway.observability.terminal import printable
 
         print(printable(str(error), keep="\n"), file=sys.stderr)
         sys.exit(error.exit_code)

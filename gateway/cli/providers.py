@@ -8,10 +8,18 @@ import typer
 import yaml
 from pydantic import TypeAdapter
 
-from gateway.adapters import Evidence, block, described, facts, in_one_line, matching, reference
+from gateway.adapters import registry
+from gateway.devtools.provider_reference import (
+    Evidence,
+    block,
+    described,
+    facts,
+    in_one_line,
+    matching,
+    reference,
+)
+from gateway.devtools.samples import sample_names
 from gateway.errors import OperatorError
-from gateway.samples import sample_names
-from providers import registry
 
 
 def run_providers(word: str | None) -> None:

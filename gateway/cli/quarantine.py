@@ -10,7 +10,8 @@ from pathlib import Path
 import typer
 
 from gateway.app import open_publisher
-from gateway.cli.holding import (
+from gateway.cli.common import events, run
+from gateway.cli.dead_letters import (
     chosen,
     describe,
     expect_found,
@@ -20,14 +21,13 @@ from gateway.cli.holding import (
     show_held,
 )
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import events, run
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.holding import open_holding
-from gateway.holding.held import Selection
-from gateway.holding.release import Judge, released
+from gateway.events.validation import UNREADABLE
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
-from gateway.validation import UNREADABLE
+from gateway.queues.dead_letters import open_holding
+from gateway.queues.dead_letters.letter import Selection
+from gateway.queues.dead_letters.quarantine import Judge, released
 
 _CONNECT_WITHIN = 5.0
 _POLL_EVERY = 0.02

@@ -9,11 +9,11 @@ from typing import Any
 import typer
 
 from gateway.errors import MalformedJson, OperatorError
-from gateway.payload import parse_json
-from gateway.schemas import ENVELOPE, Catalogue, SchemaError, read_document
-from gateway.schemas.diff import diff
-from gateway.schemas.infer import infer
-from gateway.terminal import one_line, printable
+from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError, read_document
+from gateway.events.schemas.diff import diff
+from gateway.events.schemas.infer import infer
+from gateway.events.strict_json import parse_json
+from gateway.observability.terminal import one_line, printable
 
 _LARGEST_SAMPLE = 16 * 1024**2
 _LONGEST_LINE = 88

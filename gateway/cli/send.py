@@ -17,18 +17,18 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.adapters.adapter import Adapter
+from gateway.adapters.spec import AdapterSpec
+from gateway.cli.common import find_provider, load_with_dev_secrets, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.runtime import find_provider, load_with_dev_secrets, local_url, run
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig, ServerConfig
+from gateway.devtools.handshakes import GreetingRequest, make_greeting
+from gateway.devtools.samples import Sample, load_sample, sample_of
+from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.errors import OperatorError
-from gateway.greetings import GreetingRequest, make_greeting
-from gateway.samples import Sample, load_sample, sample_of
-from gateway.simulator import SignedRequest, Simulator, Tampering
-from gateway.terminal import one_line, printable
-from providers.adapter import Adapter
-from providers.secrets import SecretFormatError
-from providers.spec import AdapterSpec
+from gateway.observability.terminal import one_line, printable
+from gateway.signatures.secrets import SecretFormatError
 
 _SENDERS = 32
 _PATIENCE = 15.0

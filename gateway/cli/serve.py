@@ -10,15 +10,15 @@ from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.child import Child
-from gateway.cli.runtime import log_format_of, run
+from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
-from gateway.config.conflicts import conflicts
-from gateway.counting import shared_tallies
+from gateway.config.cross_checks import conflicts
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.logs import close_logs, configure_logs
+from gateway.observability.counters import shared_tallies
+from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
 from gateway.supervisor import Supervisor
-from gateway.tracing import tracing
 
 log = structlog.get_logger()
 

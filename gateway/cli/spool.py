@@ -15,16 +15,16 @@ from typing import Any
 import typer
 
 from gateway.app import open_publisher
-from gateway.cli.holding import in_json
+from gateway.cli.common import events, load_without_secrets, run
+from gateway.cli.dead_letters import in_json
 from gateway.cli.progress import progress_bar
-from gateway.cli.runtime import events, load_without_secrets, run
 from gateway.config import EMBEDDED, Config
 from gateway.errors import OperatorError
-from gateway.logs import silence_logs
-from gateway.spool.files import is_owned, spool_files
-from gateway.spool.inspect import corrupt_rows_in, events_in, faults_of_file, summarize
-from gateway.spool.rows import SpooledMessage
-from gateway.terminal import one_line
+from gateway.observability.logs import silence_logs
+from gateway.observability.terminal import one_line
+from gateway.publishers.spool.files import is_owned, spool_files
+from gateway.publishers.spool.inspect import corrupt_rows_in, events_in, faults_of_file, summarize
+from gateway.publishers.spool.records import SpooledMessage
 from gateway.transport.private_files import private_opener
 
 _PATIENCE = 10.0  # seconds without progress

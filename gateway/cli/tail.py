@@ -11,13 +11,13 @@ from pathlib import Path
 import orjson
 import typer
 
-from gateway.cli.runtime import load_without_secrets, run
+from gateway.cli.common import load_without_secrets, run
 from gateway.config import Config
-from gateway.consumers import tail
 from gateway.errors import MalformedJson, OperatorError
-from gateway.payload import UnreadableNumber, load_event, load_json
-from gateway.terminal import one_line, printable_json
-from gateway.topics import key_segment, routing_pattern
+from gateway.events.strict_json import UnreadableNumber, load_event, load_json
+from gateway.observability.terminal import one_line, printable_json
+from gateway.queues import tail
+from gateway.transport.topic_patterns import key_segment, routing_pattern
 
 
 def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:

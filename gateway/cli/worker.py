@@ -15,20 +15,20 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
-from gateway.cli.runtime import load_without_secrets, log_format_of, run
+from gateway.cli.common import load_without_secrets, log_format_of, run
 from gateway.config import Config
 from gateway.config.models import check_bind, split_bind
 from gateway.errors import OperatorError
-from gateway.logs import close_logs, configure_logs
-from gateway.tracing import tracing
+from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.tracing import tracing
 from gateway.worker import Worker
 from gateway.worker.app import open_queue, runner_of
-from gateway.worker.ladder import Ladder
+from gateway.worker.backoff import Ladder
 from gateway.worker.metrics import WorkerMetrics
-from gateway.worker.run import Runner
+from gateway.worker.runner import Runner
 
 if TYPE_CHECKING:
-    from gateway.tracing.spans import Spans
+    from gateway.observability.tracing.spans import Spans
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

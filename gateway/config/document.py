@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from gateway.config.environment import UnsetVariable, expand, is_optional
+from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.errors import ConfigurationError
 
 FieldPath = tuple[str | int, ...]

@@ -13,19 +13,19 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.config.conflicts import conflicts
+from gateway.adapters import registry
+from gateway.adapters.adapter import Adapter
+from gateway.adapters.spec import AdapterSpec, DeliverySpec
+from gateway.config.cross_checks import conflicts
 from gateway.config.document import Document, FieldPath
-from gateway.config.mistakes import describe, suggest
+from gateway.config.error_messages import describe, suggest
 from gateway.config.models import Config, ProviderConfig
 from gateway.config.secrets import SHORTEST, length_of, problem_of
 from gateway.errors import ConfigurationError
-from gateway.schemas import SchemaError, load_file
-from providers import registry
-from providers.adapter import Adapter
-from providers.schemes.canonical_json import MAX_BODY as MAX_REWRITTEN
-from providers.secrets import SecretFormatError
-from providers.spec import AdapterSpec, DeliverySpec
-from providers.units import format_duration, format_size
+from gateway.events.schemas import SchemaError, load_file
+from gateway.signatures.schemes.canonical_json import MAX_BODY as MAX_REWRITTEN
+from gateway.signatures.secrets import SecretFormatError
+from gateway.signatures.units import format_duration, format_size
 
 _HEADROOM = 0.5  # seconds of a sender's patience that are left to the network
 

@@ -20,15 +20,15 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from gateway.adapters.spec import DeliverySpec, ParameterName
+from gateway.signatures.extractors import Pointer
+from gateway.signatures.schemes import SignatureSpec
+from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
 from gateway.transport.address import is_host_name
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
-from providers.schemes import SignatureSpec
-from providers.sources import Pointer
-from providers.spec import DeliverySpec, ParameterName
-from providers.units import Duration, Rate, Size
 
 EVERYWHERE_4, EVERYWHERE_6 = "0.0.0.0", "::"  # noqa: S104
 """All addresses of IPv4; and all of both families, of IPv6 alone where the others are listened at beside it."""

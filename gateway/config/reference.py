@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from gateway.adapters.spec import DeliverySpec
 from gateway.config.models import Config, ProviderConfig, ProviderDedupeConfig, TlsConfig
-from providers.schemes.hmac import HmacSpec
-from providers.schemes.timestamps import TimestampSpec
-from providers.spec import DeliverySpec
-from providers.units import format_duration, format_size
+from gateway.signatures.schemes.hmac import HmacSpec
+from gateway.signatures.schemes.timestamps import TimestampSpec
+from gateway.signatures.units import format_duration, format_size
 
 _HEAD = """# Configuration
 

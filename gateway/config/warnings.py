@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from gateway.adapters import registry
+from gateway.adapters.adapter import Adapter
 from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.config.models import Config
 from gateway.config.secrets import SHORT, doubts_about, length_of
-from gateway.enrolment import FOLDER
-from gateway.samples import sample_names
-from gateway.schemas import Catalogue
-from gateway.topics import key_pattern, key_segment, matches
-from providers import registry
-from providers.adapter import Adapter
-from providers.units import format_duration, format_size
+from gateway.devtools.samples import sample_names
+from gateway.events.schemas import Catalogue
+from gateway.receive.enrolment import FOLDER
+from gateway.signatures.units import format_duration, format_size
+from gateway.transport.topic_patterns import key_pattern, key_segment, matches
 
 _ENOUGH_TYPES = 10
 """Known event types of an adapter; of one with fewer, what a pattern names may well be another."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 import httptools
 import structlog
 
-from gateway.answers import NO_CONTENT, Answer, Fields
 from gateway.errors import (
     BodyTooLarge,
     HeadersTooLarge,
@@ -27,13 +26,15 @@ from gateway.errors import (
     ShuttingDown,
     UnknownProvider,
 )
-from gateway.exchange import Exchange, Head
-from gateway.http.application import ask
+from gateway.http.asgi import ask
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
-from gateway.pipeline import Work, width_of
-from gateway.webhooks import MAX_FIELDS, MAX_HEAD, MAX_TARGET, Webhooks
-from providers import Headers, MalformedRequest, Rejection
-from providers.schemes.scheme import KeyRequest
+from gateway.receive.context import Exchange, Head
+from gateway.receive.pipeline import Work, width_of
+from gateway.receive.receiver import MAX_FIELDS, MAX_HEAD, MAX_TARGET, Webhooks
+from gateway.receive.responses import NO_CONTENT, Answer, Fields
+from gateway.signatures.rejections import MalformedRequest, Rejection
+from gateway.signatures.request import Headers
+from gateway.signatures.schemes.base import KeyRequest
 
 if TYPE_CHECKING:
     from gateway.http.listener import Listener

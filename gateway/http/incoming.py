@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from gateway.exchange import Exchange, Head
-from providers import Headers
+from gateway.receive.context import Exchange, Head
+from gateway.signatures.request import Headers
 
 HEAD_DEADLINE = 5.0
 """Seconds for the head of a request, from its first byte or from the opening of its connection."""

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import structlog
 from starlette.types import ASGIApp
 
-from gateway.admission import network_of
 from gateway.http.connection import Connection
-from gateway.webhooks import Webhooks
+from gateway.receive.access import network_of
+from gateway.receive.receiver import Webhooks
 
 _SWEEP_EVERY = 0.1
 

@@ -18,7 +18,6 @@ import structlog
 from pamqp import commands
 from pamqp.common import FieldTable
 
-from gateway.link import Link
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
@@ -27,8 +26,9 @@ from gateway.publishers import (
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp import PublishConnection, connect
+from gateway.publishers.amqp_connection import PublishConnection, connect
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
+from gateway.transport.reconnect import Link
 
 _SEGMENT_SIZE = 64 * 1024**2
 """Bytes. A stream forgets whole files; those of the usual 500 MB would keep a quiet gateway's events for years."""

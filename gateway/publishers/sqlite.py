@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
 
-from gateway.embedded import Database, SteadyClock
 from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable, Retention
-from gateway.topics import matches
+from gateway.transport.embedded import Database, SteadyClock
+from gateway.transport.topic_patterns import matches
 
 _REMOVED_AT_ONCE = 64  # events, so that none waits for all that grew old while the gateway did not run
 

@@ -51,7 +51,7 @@ _NO_EXPIRATION = "whether one may publish here"
 """An expiration that the broker refuses, after it has checked the right to write and before it takes the message."""
 
 _RETURNS_OF_A_LOOK = 2
-"""Times that a command which looks into a queue may return an event; see :mod:`gateway.holding.rabbitmq`."""
+"""Times that a command which looks into a queue may return an event; see :mod:`gateway.queues.dead_letters.rabbitmq`."""
 
 Settings = dict[str, Any]
 """What something in the broker was declared with, by the names of its arguments."""

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from gateway.adapters import described
-from gateway.answers import Answer as HttpAnswer
+from gateway.claims.dedupe import Dedupe
 from gateway.claims.memory import MemoryClaims
-from gateway.config.mistakes import suggest
-from gateway.dedupe import Dedupe
-from gateway.pipeline import Pipeline
+from gateway.config.error_messages import suggest
+from gateway.devtools.provider_reference import described
+from gateway.devtools.simulator import SignedRequest, Tampering
 from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
-from gateway.simulator import SignedRequest, Tampering
+from gateway.receive.pipeline import Pipeline
+from gateway.receive.responses import Answer as HttpAnswer
 from gateway.testing.senders import Body, Sender, config_of, read_config
 from gateway.testing.steps import bind_steps, run_aside
 from gateway.worker import Event

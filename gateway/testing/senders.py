@@ -12,19 +12,20 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import SecretStr
 
+from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.loader import adapter_of
-from gateway.exchange import Exchange, Head
-from gateway.pipeline import Batch, Event
+from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
+from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
-from gateway.samples import Sample, load_sample, sample_names, sample_of
-from gateway.simulator import SignedRequest, Simulator, Tampering
-from gateway.webhooks import PREFIX
-from providers import Headers, Rejection
-from providers.adapter import Adapter
-from providers.schemes.scheme import SecretPair
+from gateway.receive.context import Exchange, Head
+from gateway.receive.pipeline import Batch, Event
+from gateway.receive.receiver import PREFIX
+from gateway.signatures.rejections import Rejection
+from gateway.signatures.request import Headers
+from gateway.signatures.schemes.base import SecretPair
 
 Body = bytes | Mapping[str, Any]
 """Of a delivery: its bytes, or an object that is sent as JSON."""

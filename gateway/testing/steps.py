@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gateway.worker import Event
-from gateway.worker.guard import Guard
+from gateway.worker.idempotency import Guard
 from gateway.worker.store.memory import MemoryStore
 
 T = TypeVar("T")

@@ -12,17 +12,17 @@ from typing import Self
 
 import orjson
 
-from gateway.event import Envelope
+from gateway.events.envelope import Envelope
 from gateway.publishers import Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
-from gateway.topics import matches
+from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
-from gateway.worker import outcome as verdict
-from gateway.worker.guard import Guard
+from gateway.worker import retry_policy as verdict
+from gateway.worker.idempotency import Guard
 from gateway.worker.queue import REASON, Delivery
-from gateway.worker.report import Report
-from gateway.worker.run import Runner
+from gateway.worker.runner import Runner
+from gateway.worker.stats import Report
 from gateway.worker.store.memory import MemoryStore
 
 _LEASE = 30.0  # seconds; while a handler runs, none of them pass
@@ -196,7 +196,7 @@ class _Watched(Report):
         self._note = note
 
     def tell(self, event: Event | None, delivery: Delivery, outcome: verdict.Outcome, seconds: float) -> None:
-        """See :class:`gateway.worker.report.Report`."""
+        """See :class:`gateway.worker.stats.Report`."""
         super().tell(event, delivery, outcome, seconds)
         self._note(delivery, outcome)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config import EMBEDDED, Config
-from gateway.embedded import Database
-from gateway.worker.guard import Guard
+from gateway.transport.embedded import Database
+from gateway.worker.idempotency import Guard
 from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
-from gateway.worker.run import Runner
+from gateway.worker.runner import Runner
 from gateway.worker.sqlite import SqliteQueue
 from gateway.worker.store import Store
 from gateway.worker.store.redis import RedisStore
@@ -17,7 +17,7 @@ from gateway.worker.store.sqlite import SqliteStore
 from gateway.worker.worker import Worker
 
 if TYPE_CHECKING:
-    from gateway.tracing.spans import Spans
+    from gateway.observability.tracing.spans import Spans
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:

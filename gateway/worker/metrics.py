@@ -9,9 +9,9 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.worker.outcome import Name
-from gateway.worker.report import Histogram
-from gateway.worker.run import Runner
+from gateway.worker.retry_policy import Name
+from gateway.worker.runner import Runner
+from gateway.worker.stats import Histogram
 
 _LABELS = ["queue"]
 

@@ -22,7 +22,6 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from pamqp.common import FieldTable
 
-from gateway.link import Link
 from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
 from gateway.publishers.topology import (
     Part,
@@ -33,11 +32,12 @@ from gateway.publishers.topology import (
     expect_write,
     loses_events,
 )
-from gateway.redelivery import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
+from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
-from gateway.worker.ladder import Ladder
+from gateway.transport.reconnect import Link
+from gateway.worker.backoff import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
     DEAD_SUFFIX,
@@ -82,7 +82,7 @@ class _Session:
             self._closing = asyncio.create_task(self._close(), name="closing a connection to rabbitmq")
 
     async def close(self) -> None:
-        """See :class:`gateway.link.Connection`."""
+        """See :class:`gateway.transport.reconnect.Connection`."""
         self.fail()
         if self._closing:
             await self._closing

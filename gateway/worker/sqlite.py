@@ -1,4 +1,4 @@
-"""A worker's queue in the embedded database; see :mod:`gateway.consumers.sqlite`.
+"""A worker's queue in the embedded database; see :mod:`gateway.queues.embedded`.
 
 A delay is the time until which a message is invisible, and so is the time that a handler has: it is extended
 for as long as the message is not settled.
@@ -13,10 +13,10 @@ from contextlib import suppress
 
 import structlog
 
-from gateway.consumers.sqlite import Delivery as Row
-from gateway.consumers.sqlite import SqliteConsumer
-from gateway.embedded import Database
 from gateway.publishers import FORCE_HEADER
+from gateway.queues.embedded import Delivery as Row
+from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.embedded import Database
 from gateway.worker.queue import (
     ATTEMPTS,
     DEAD_SUFFIX,

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from operator import attrgetter
 from typing import Literal, TypeVar, cast
 
-from gateway.topics import matches, routing_pattern
+from gateway.transport.topic_patterns import matches, routing_pattern
 from gateway.worker.event import Event
-from gateway.worker.limit import Limit
+from gateway.worker.rate_limit import Limit
 
 Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
 Attribute = str | Callable[[Event], object]

@@ -13,7 +13,7 @@ import httpx
 import jsonschema
 import pytest
 
-from gateway.topics import key_segment
+from gateway.transport.topic_patterns import key_segment
 from support.answers import answer_to
 from support.corpus import Delivery, Expected, Wire, deliveries, expected, settings, sign
 from support.gateway_process import GatewayProcess, Secrets, Section

@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.adapters import block
+from gateway.devtools.provider_reference import block
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
 from support.ports import free_ports

@@ -15,9 +15,9 @@ import pytest
 import redis
 
 from gateway.claims import DONE, claim_key
-from gateway.consumers.sqlite import Delivery as Received
-from gateway.consumers.sqlite import SqliteConsumer
-from gateway.embedded import Database
+from gateway.queues.embedded import Delivery as Received
+from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.embedded import Database
 from support import senders
 from support.gateway_process import GatewayProcess, Secrets
 from support.inbox import Arrival, Inbox, data_of, ids

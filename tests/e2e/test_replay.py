@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.consumers.sqlite import SqliteConsumer
-from gateway.embedded import Database
 from gateway.publishers import Message, Retention
 from gateway.publishers.sqlite import SqlitePublisher
-from providers.times import rfc3339_milliseconds
+from gateway.queues.embedded import SqliteConsumer
+from gateway.signatures.times import rfc3339_milliseconds
+from gateway.transport.embedded import Database
 from support import senders
 from support.gateway_process import GatewayProcess, Program, Secrets
 from support.inbox import Inbox

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.answers import Success
+from gateway.adapters.adapter import BoundAdapter
 from gateway.claims.redis import RedisClaims
-from gateway.counting import ProviderMetrics
-from gateway.publishers.amqp import PublishConnection
-from gateway.spool.store import Spool
-from gateway.webhooks import Webhooks
-from providers import BoundAdapter
+from gateway.observability.counters import ProviderMetrics
+from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.spool.store import Spool
+from gateway.receive.receiver import Webhooks
+from gateway.receive.responses import Success
 from support.gateway_process import Section
 from support.rig import LENIENT, STRICT, Rig
 from support.senders import wire

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aio_pika
@@ -15,17 +14,17 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
-from gateway.holding.rabbitmq import hold_messages
 from gateway.publishers import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.queues.dead_letters.rabbitmq import hold_messages
 from gateway.worker import Worker
 from gateway.worker.rabbitmq import RabbitQueue
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
+from support.repository import ROOT
 from support.requirements import require
 from support.waiting import wait_until_async
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0
 WORDS = {
     "RABBITMQ_PASSWORD": "of-the-gateway",

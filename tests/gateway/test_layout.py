@@ -1,27 +1,63 @@
-"""The shape of the house: what imports what, and that every room says what it is for."""
+"""The shape of the house: what may import what, and that every module says what it is for."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("gateway", "providers")
-MODULES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-IMPLEMENTATIONS = frozenset(
-    f"gateway.{port}.{name}"
-    for port in ("claims", "publishers", "worker.store")
-    for name in ("memory", "sqlite", "redis", "resp", "rabbitmq", "amqp")
+from support.repository import ROOT
+
+LAYERS = (
+    {"__main__"},
+    {"cli", "pytest_plugin"},
+    {"server", "testing"},
+    {"app"},
+    {"backends", "http"},
+    {"receive", "worker"},
+    {"claims", "queues"},
+    {"config", "devtools", "observability", "publishers"},
+    {"events", "supervisor"},
+    {"errors"},
+    {"adapters"},
+    {"signatures", "transport"},
 )
+"""The rooms from top to bottom. A room imports those below its own layer; the rooms of one layer do not know each other."""
+
+LAYER_OF = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
+MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*.py"))
+IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail"}
+"""Modules that implement a port. Their siblings may use them, :mod:`gateway.backends` opens them."""
+
+MAX_ROOT_MODULES = 8
+MAX_LINES = 400
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """The modules that a module imports, wherever in it."""
-    for node in ast.walk(ast.parse((ROOT / path).read_text("utf-8"))):
+def name_of(path: Path) -> str:
+    """Return the dotted name of a module."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+NAMES = {name_of(path) for path in MODULES}
+
+
+def tree_of(path: Path) -> ast.Module:
+    """Parse a module."""
+    return ast.parse((ROOT / path).read_text("utf-8"))
+
+
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    """Return the modules of the gateway that a module imports, wherever in it, types included."""
+    return frozenset(name for name in _names_imported(path) if name in NAMES)
+
+
+def _names_imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -29,70 +65,130 @@ def imports_of(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def room_of(name: str) -> str:
+    """Return the room that a module lies in, or the module itself if it lies at the root."""
+    return name.split(".")[1] if "." in name else name
+
+
 def test_the_modules_are_found() -> None:
-    """Else the other tests here prove nothing."""
-    assert len(MODULES) > 40
-    assert "gateway.claims.redis" in set(imports_of(Path("gateway/app.py")))
+    """Otherwise the tests below would prove nothing."""
+    assert len(MODULES) > 150
+    assert "gateway.receive.pipeline" in imports_of(Path("gateway/receive/receiver.py"))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
-    """In its first line."""
-    docstring = ast.get_docstring(ast.parse((ROOT / path).read_text("utf-8")))
+    """Each has a docstring."""
+    docstring = ast.get_docstring(tree_of(path))
 
     assert docstring
     assert docstring.splitlines()[0].strip()
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path.parts[0] == "providers"], ids=str)
-def test_providers_are_pure(path: Path) -> None:
-    """Nothing of the gateway, no sockets, no clock, no environment."""
-    forbidden = {"gateway", "socket", "asyncio", "os", "httpx", "redis", "aio_pika", "random"}
-    source = (ROOT / path).read_text("utf-8")
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_imports_go_down(path: Path) -> None:
+    """A module imports its own room and the layers below; no room is missing from the list."""
+    room = room_of(name_of(path))
+    if room == "gateway":  # its __init__ is empty
+        assert not imports_of(path)
+        return
+    upwards = sorted(
+        name
+        for name in imports_of(path)
+        if name != "gateway" and room_of(name) != room and LAYER_OF[room_of(name)] <= LAYER_OF[room]
+    )
 
-    assert not re.search(r"\btime\.(time|monotonic)\b|\.(utc)?now\(", source)
-    assert set() == {name.partition(".")[0] for name in imports_of(path)} & forbidden
+    assert not upwards
+
+
+def test_no_modules_import_each_other() -> None:
+    """Also not inside of a room, and not even for types: there are no cycles."""
+    waiting = {name_of(path): set(imports_of(path)) - {name_of(path)} for path in MODULES}
+    while free := [name for name, needs in waiting.items() if not needs & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+
+    assert not waiting
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
 def test_implementations_are_chosen_in_one_place(path: Path) -> None:
-    """The composition roots know which store and which broker it is; everybody else knows the port alone.
-
-    An implementation may use its own parts, and the parts of a sibling; the reader of the embedded queue makes queues as its writer does, a replay delivers to one
-    queue as the publishers do, and a worker's store is one of claims with more to it.
-    """
-    permitted = {
-        Path("gateway/app.py"): IMPLEMENTATIONS,
-        Path("gateway/worker/app.py"): IMPLEMENTATIONS,
-        Path("gateway/testing/gateway.py"): {"gateway.claims.memory", "gateway.publishers.memory"},
-        Path("gateway/testing/steps.py"): {"gateway.worker.store.memory"},
-        Path("gateway/testing/worker.py"): {"gateway.worker.store.memory"},
-        Path("gateway/worker/store/memory.py"): {"gateway.claims.memory"},
-        Path("gateway/worker/store/redis.py"): {"gateway.claims.redis"},
-        Path("gateway/worker/store/sqlite.py"): {"gateway.claims.sqlite"},
-        Path("gateway/claims/redis.py"): {"gateway.claims.resp"},
-        Path("gateway/publishers/rabbitmq.py"): {"gateway.publishers.amqp"},
-        Path("gateway/consumers/sqlite.py"): {"gateway.publishers.sqlite"},
-        Path("gateway/replay/rabbitmq.py"): {"gateway.publishers.amqp"},
-        Path("gateway/replay/sqlite.py"): {"gateway.publishers.sqlite"},
-    }
-
-    assert set() == (set(imports_of(path)) & IMPLEMENTATIONS) - set(permitted.get(path, ()))
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in MODULES if "cli" not in path.parts and path.name != "cli.py"], ids=str
-)
-def test_the_program_does_not_know_its_command_line(path: Path) -> None:
-    """Commands use the program, never the other way round."""
-    if path == Path("gateway/__main__.py"):
+    """Everything but ``backends`` and the test kit knows the port alone; an implementation may build on another."""
+    name = name_of(path)
+    if (
+        name == "gateway.backends"
+        or room_of(name) in {"testing", "transport"}
+        or path.stem in IMPLEMENTATIONS
+    ):
         return
-    assert not any(name.startswith("gateway.cli") for name in imports_of(path))
+    chosen = {used for used in imports_of(path) if used.rpartition(".")[2] in IMPLEMENTATIONS}
+
+    assert not {used for used in chosen if not used.startswith("gateway.transport.")}
+
+
+def test_the_root_holds_few_modules() -> None:
+    """What is new goes into a room."""
+    assert (
+        len([path for path in MODULES if len(path.parts) == 2 and path.stem != "__init__"])
+        <= MAX_ROOT_MODULES
+    )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_no_module_is_long(path: Path) -> None:
+    """A module that needs more lines is two modules."""
+    assert len((ROOT / path).read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+PURE = [path for path in MODULES if path.parts[1] in {"signatures", "adapters"}]
+OUTSIDE = {
+    "os",
+    "sys",
+    "socket",
+    "ssl",
+    "random",
+    "secrets",
+    "uuid",
+    "asyncio",
+    "threading",
+    "subprocess",
+    "logging",
+}
+OUTSIDE |= {"urllib.request", "http", "httpx", "requests", "redis", "aio_pika", "starlette", "structlog"}
+
+
+@pytest.mark.parametrize("path", PURE, ids=str)
+def test_what_proves_a_request_is_pure(path: Path) -> None:
+    """No clock, environment or network. Chance is only where a secret is made to try a scheme with."""
+    names = set(_names_imported(path))
+    found = (names | {name.partition(".")[0] for name in names}) & OUTSIDE
+
+    assert found <= ({"secrets"} if path.name == "base.py" else set())
+
+
+@pytest.mark.parametrize("path", PURE, ids=str)
+def test_what_proves_a_request_does_not_ask_for_the_time(path: Path) -> None:
+    """Now is an argument: of the module `time`, only what formats a given moment may be used."""
+    nodes = list(ast.walk(tree_of(path)))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    assert {node.attr for node in attributes} & {"now", "utcnow", "today", "environ", "getenv"} == set()
+    of_time = {
+        node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "time"
+    }
+    assert of_time <= {"gmtime", "strftime"}
+    assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module == "time"]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    for call in calls:
+        assert isinstance(call.func, ast.Attribute)
+        if call.func.attr in {"gmtime", "strftime"}:  # without its last argument it means the present
+            assert len(call.args) == {"gmtime": 1, "strftime": 2}[call.func.attr]
 
 
 def test_the_names_of_files_can_stand_anywhere() -> None:
     """In a Makefile, which splits at blanks, and on file systems that know no colon."""
-    names = [path.name for package in (*PACKAGES, "schemas") for path in (ROOT / package).rglob("*")]
+    names = [
+        path.name for folder in ("gateway", "providers", "schemas") for path in (ROOT / folder).rglob("*")
+    ]
     odd = [name for name in names if not re.fullmatch(r"[A-Za-z0-9._%-]+", name)]
 
     assert odd == []

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.adapters import registry
 from hostile.wire import address_of, converse
-from providers import registry
 from support.deliveries import NAMES, URL, delivered, parameters_of
 from support.gateway_process import GatewayProcess, Secrets
 

@@ -14,10 +14,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from gateway.adapters import registry
+from gateway.signatures.schemes.base import SecretPair
 from oracles.cases import Case, extras, signed, unsigned
 from oracles.programs import Asked, Program, install_npm, install_pypi
-from providers import registry
-from providers.schemes.scheme import SecretPair
 
 RECORD = Path(__file__).resolve().parent / "recorded.json"
 

@@ -15,10 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gateway.samples import Sample, load_sample
-from gateway.simulator import Simulator
-from providers import Adapter, Headers, RawRequest, SignatureRejected, registry
-from providers.schemes.scheme import SecretPair
+from gateway.adapters import registry
+from gateway.adapters.adapter import Adapter
+from gateway.devtools.samples import Sample, load_sample
+from gateway.devtools.simulator import Simulator
+from gateway.signatures.rejections import SignatureRejected
+from gateway.signatures.request import Headers, RawRequest
+from gateway.signatures.schemes.base import SecretPair
 from support.certificates import issue
 from support.deliveries import URL, parameters_of
 

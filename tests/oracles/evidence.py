@@ -10,11 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from gateway.adapters import Evidence, Proof
-from providers import registry
+from gateway.adapters import registry
+from gateway.devtools.provider_reference import Evidence, Proof
 
 TESTS = Path(__file__).resolve().parent.parent
-EVIDENCE = TESTS / "providers" / "evidence.yaml"
+EVIDENCE = TESTS / "gateway" / "adapters" / "evidence.yaml"
 
 _HEAD = """\
 # What proves each adapter: signatures that its sender published (vector), libraries that accept what is signed here
@@ -52,10 +52,10 @@ def _libraries() -> dict[str, list[str]]:
 
 def _vectors() -> set[str]:
     """The adapters that a published signature is for: in the files of them, and in the tests of single ones."""
-    data = [path.read_text("utf-8") for path in (TESTS / "providers").glob("vectors*.yaml")]
+    data = [path.read_text("utf-8") for path in (TESTS / "gateway").glob("*/vectors*.yaml")]
     listed = {adapter for text in data for vector in yaml.safe_load(text) for adapter in vector["adapters"]}
     single = re.findall(
-        r'registry\.load\("(\w+)"\)', (TESTS / "providers/test_vectors.py").read_text("utf-8")
+        r'registry\.load\("(\w+)"\)', (TESTS / "gateway/signatures/test_vectors.py").read_text("utf-8")
     )
     return listed | set(single)
 

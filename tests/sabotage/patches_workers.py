@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sabotage.patch import Patch
 
-_WORKERS = "tests/worker/test_workers.py"
-_ORDER = "tests/worker/test_order.py"
-_LIMITS = "tests/worker/test_limits.py"
-_STORE = "tests/worker/test_store.py"
+_WORKERS = "tests/gateway/worker/test_workers.py"
+_ORDER = "tests/gateway/worker/test_order.py"
+_LIMITS = "tests/gateway/worker/test_limits.py"
+_STORE = "tests/gateway/worker/test_store.py"
 
 WORKERS = (
     Patch(
@@ -19,21 +19,21 @@ WORKERS = (
     ),
     Patch(
         "an event that is done is not remembered",
-        "gateway/worker/guard.py::Guard.finish",
+        "gateway/worker/idempotency.py::Guard.finish",
         "        self.commit(hold.key)\n",
         "        self.release(hold.key, hold.token)\n",
         f"{_WORKERS}::test_an_event_that_is_published_again_is_not_handled_again",
     ),
     Patch(
         "leases are not renewed",
-        "gateway/worker/guard.py::Guard._keep_renewing",
+        "gateway/worker/idempotency.py::Guard._keep_renewing",
         "            for hold in self._held:\n",
         "            for hold in set[Hold]():\n",
         f"{_WORKERS}::test_a_long_handler_keeps_its_event",
     ),
     Patch(
         "what is done while Redis is away is forgotten",
-        "gateway/worker/guard.py::Guard._owe",
+        "gateway/worker/idempotency.py::Guard._owe",
         "            self._owed.add(key)\n",
         "            self._is_away = True\n",
         f"{_WORKERS}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
@@ -47,42 +47,42 @@ WORKERS = (
     ),
     Patch(
         "a forced replay is taken for a repetition",
-        "gateway/worker/guard.py::Guard.hold_of",
+        "gateway/worker/idempotency.py::Guard.hold_of",
         ".encode()) + replay\n",
         ".encode())\n",
         f"{_WORKERS}::test_a_replay_is_handled_again_where_it_is_forced",
     ),
     Patch(
         "without Redis a strict worker goes on",
-        "gateway/worker/guard.py::Guard._ask",
+        "gateway/worker/idempotency.py::Guard._ask",
         "                if not self._waits:\n",
         "                if self._store.trouble:\n",
         f"{_WORKERS}::test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not",
     ),
     Patch(
         "attempts are not counted",
-        "gateway/worker/outcome.py::Verdicts.failed",
+        "gateway/worker/retry_policy.py::Verdicts.failed",
         "headers: Headers = {ATTEMPTS: attempts, FIRST",
         "headers: Headers = {ATTEMPTS: 1, FIRST",
         f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
     ),
     Patch(
         "the text of an exception goes into the dead queue",
-        "gateway/worker/outcome.py::Verdicts.buried",
+        "gateway/worker/retry_policy.py::Verdicts.buried",
         "            EXCEPTION: name_of(error),\n",
         "            EXCEPTION: repr(error),\n",
         f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
     ),
     Patch(
         "what ends every process that gets it comes for ever",
-        "gateway/worker/attempts.py::Attempts._begin",
+        "gateway/worker/executor.py::Attempts._begin",
         "if delivery.returns >= MOST_RETURNS:",
         "if delivery.returns < 0:",
         f"{_WORKERS}::test_a_message_that_comes_back_again_and_again_is_dead",
     ),
     Patch(
         "an event that was not finished at the end is acknowledged",
-        "gateway/worker/run.py::Runner._settle",
+        "gateway/worker/runner.py::Runner._settle",
         'case "handled" | "unhandled" | "duplicate":',
         'case "handled" | "unhandled" | "duplicate" | "handed_back":',
         f"{_WORKERS}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
@@ -96,14 +96,14 @@ WORKERS = (
     ),
     Patch(
         "events overtake those of their subject that wait",
-        "gateway/worker/run.py::Runner._take_turn",
+        "gateway/worker/runner.py::Runner._take_turn",
         "elif wait := await guard.stand(hold):",
         "elif (wait := await guard.stand(hold)) < 0:",
         f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
     ),
     Patch(
         "a dead event keeps its place in line",
-        "gateway/worker/outcome.py::ENDS",
+        "gateway/worker/retry_policy.py::ENDS",
         'frozenset(("handled", "duplicate", "dead"))',
         'frozenset(("handled", "duplicate"))',
         f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
@@ -117,7 +117,7 @@ WORKERS = (
     ),
     Patch(
         "an embedded ordered queue is given to many",
-        "gateway/consumers/sqlite.py::SqliteConsumer._stay_active",
+        "gateway/queues/embedded.py::SqliteConsumer._stay_active",
         "            if until > now:\n                return False\n",
         "",
         f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
@@ -131,14 +131,14 @@ WORKERS = (
     ),
     Patch(
         "what a process had comes after what it had not received",
-        "gateway/consumers/sqlite.py::SqliteConsumer._stay_active",
+        "gateway/queues/embedded.py::SqliteConsumer._stay_active",
         "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0",
         "UPDATE messages SET visible_at = visible_at WHERE queue = ? AND deliveries > 0",
         f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
     ),
     Patch(
         "events wait in queues for one that is being handled here",
-        "gateway/worker/lanes.py::Lanes.turn",
+        "gateway/worker/ordering.py::Lanes.turn",
         "            async with lock, self._places:\n",
         "            async with self._places:\n",
         f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
@@ -152,51 +152,51 @@ WORKERS = (
     ),
     Patch(
         "a limit holds for the last event alone",
-        "gateway/worker/store/books.py::reserve",
+        "gateway/worker/store/sequences.py::reserve",
         "grants[-count] + period",
         "grants[-1]",
         f"{_STORE}::test_no_window_has_more_than_the_limit",
     ),
     Patch(
         "events over a limit far off begin all the same",
-        "gateway/worker/attempts.py::Attempts._hold_up",
+        "gateway/worker/executor.py::Attempts._hold_up",
         "        if wait > longest_wait:\n",
         "        if wait > 1e9:\n",
         f"{_LIMITS}::test_what_has_to_wait_for_long_waits_in_the_queue",
     ),
     Patch(
         "one busy account keeps the places of all others",
-        "gateway/worker/attempts.py::Attempts._hold_up",
+        "gateway/worker/executor.py::Attempts._hold_up",
         "longest_wait = 0.0 if by else _LONGEST_WAIT",
         "longest_wait = _LONGEST_WAIT",
         f"{_LIMITS}::test_one_account_over_its_limit_does_not_hold_up_another",
     ),
     Patch(
         "an end waits for the limit",
-        "gateway/worker/attempts.py::Attempts._hold_up",
+        "gateway/worker/executor.py::Attempts._hold_up",
         "await self.ending.wait()\n                    return",
         "await asyncio.sleep(wait)\n                    return",
         f"{_LIMITS}::test_an_end_does_not_wait_for_the_limit",
     ),
     Patch(
         "the hopeless pauses a worker",
-        "gateway/worker/attempts.py::Attempts.fail",
+        "gateway/worker/executor.py::Attempts.fail",
         "if not isinstance(error, Dead) and (pause",
         "if (pause",
         f"{_LIMITS}::test_what_is_hopeless_pauses_nobody",
     ),
     Patch(
         "a worker goes on while its handlers fail",
-        "gateway/worker/attempts.py::Attempts.pause",
+        "gateway/worker/executor.py::Attempts.pause",
         "return max(self._breaker.pause, self._held_up",
         "return max(self._held_up",
         f"{_LIMITS}::test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone",
     ),
     Patch(
         "the text of an exception goes into a span",
-        "gateway/worker/attempts.py::Attempts._begin",
+        "gateway/worker/executor.py::Attempts._begin",
         "tell(outcome.name, name_of(outcome.failure)",
         "tell(outcome.name, repr(outcome.failure)",
-        "tests/gateway/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
+        "tests/gateway/observability/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),
 )

@@ -14,10 +14,10 @@ import httpx
 from gateway.app import Gateway
 from gateway.claims import claim_key
 from gateway.config import Config
+from gateway.events.schemas import Catalogue
+from gateway.observability.tracing.spans import Spans
 from gateway.publishers import Message, PublishUnavailable
-from gateway.schemas import Catalogue
-from gateway.tracing.spans import Spans
-from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
+from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import wait_until_async
 
 
@@ -67,7 +67,7 @@ class Acme:
             **(provider or {}),
         }
         config = Config.model_validate({"data_dir": str(folder), "providers": {"acme": acme}, **settings})
-        with patch.object(Catalogue, "bundled", bundled):
+        with patch.object(Catalogue, "bundled", bundled_schemas):
             self.gateway = Gateway(config, folder, claims=self.claims, publisher=self.publisher, spans=spans)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"

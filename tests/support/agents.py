@@ -12,16 +12,16 @@ from typing import Any
 import aio_pika
 import orjson
 
-from gateway.consumers.sqlite import SqliteConsumer
-from gateway.embedded import Database
 from gateway.publishers import Message, Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
+from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.embedded import Database
 from gateway.worker import Worker
-from gateway.worker.guard import Guard
+from gateway.worker.idempotency import Guard
 from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
-from gateway.worker.run import Runner
+from gateway.worker.runner import Runner
 from gateway.worker.sqlite import SqliteQueue
 from gateway.worker.store import Store
 from gateway.worker.store.redis import RedisStore

@@ -19,11 +19,12 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import orjson
 
+from gateway.adapters.adapter import Adapter
+from gateway.claims.event_key import EventKeys
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig
-from gateway.content import Reader
-from gateway.event_key import EventKeys
-from providers import Adapter, Headers, RawRequest
+from gateway.events.body import Reader
+from gateway.signatures.request import Headers, RawRequest
 from support.deliveries import URL, parameters_of, secrets_of
 
 _NO_DELIVERIES = {"json-parsing", "naughty-strings", "signature-vectors"}
@@ -117,7 +118,7 @@ _TYPES_IN_HEADERS = {
 }
 
 # Of these the digest is of what is signed alone, leaves out what changes with each attempt, or has an account in it;
-# tests/gateway/test_event_keys.py has its rules, and here the program's word is taken for it.
+# tests/gateway/claims/test_event_key.py has its rules, and here the program's word is taken for it.
 _KNOWN_BY_MORE = {"braintree", "gitee", "hubspot", "slack"}
 
 # What the index calls otherwise, by file.

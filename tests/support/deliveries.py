@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
-from gateway.samples import Sample, load_sample
-from gateway.simulator import SignedRequest, Simulator
-from providers import Adapter, BoundAdapter, Headers, RawRequest, registry
-from providers.schemes.scheme import SecretPair
+from gateway.adapters import registry
+from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.devtools.samples import Sample, load_sample
+from gateway.devtools.simulator import SignedRequest, Simulator
+from gateway.signatures.request import Headers, RawRequest
+from gateway.signatures.schemes.base import SecretPair
 
 NOW = 1_790_000_000.0
 URL = "https://hooks.example.com/webhooks/in"

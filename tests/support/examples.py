@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from gateway.adapters.bundled import bundled
 from support.gateway_process import GatewayProcess, Program, run_gateway
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
@@ -36,6 +36,6 @@ def outcomes(program: Program) -> list[str]:
 
 def sample(provider: str, event_type: str) -> dict[str, Any]:
     """The sample of an event that `gateway send` sends, with an id of its own where it has one."""
-    text = (resources.files("providers") / "samples" / provider / f"{event_type}.json").read_text("utf-8")
+    text = (bundled("providers") / "samples" / provider / f"{event_type}.json").read_text("utf-8")
     body: dict[str, Any] = json.loads(text)
     return body | ({"id": f"evt_{uuid.uuid4().hex}"} if "id" in body else {})

@@ -12,7 +12,7 @@ import hiredis
 
 from gateway.claims import DONE
 from gateway.claims.redis import _RELEASE
-from gateway.claims.resp import _SCRIPT, RedisConnection
+from gateway.claims.redis_connection import _SCRIPT, RedisConnection
 from gateway.transport.redis_url import RedisUrl
 
 _LATENCY = 0.001  # seconds
@@ -31,7 +31,7 @@ class Fate(Enum):
 
 
 class FakeRedis:
-    """The server. Patch ``gateway.claims.resp._open`` with :meth:`open`.
+    """The server. Patch ``gateway.claims.redis_connection._open`` with :meth:`open`.
 
     Args:
         clock: seconds, by which keys expire.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gateway.counting import Incident, ProviderMetrics, shared_tallies
+from gateway.observability.counters import Incident, ProviderMetrics, shared_tallies
 
 
 class Incidents(ProviderMetrics):
@@ -19,5 +19,5 @@ class Incidents(ProviderMetrics):
         self.seen: Counter[Incident] = Counter()
 
     def count(self, incident: Incident) -> None:
-        """See :class:`gateway.counting.ProviderMetrics`."""
+        """See :class:`gateway.observability.counters.ProviderMetrics`."""
         self.seen[incident] += 1

@@ -18,11 +18,11 @@ from unittest.mock import patch
 
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.events.schemas import Catalogue
 from gateway.http.connection import Connection
 from gateway.http.listener import Listener
-from gateway.schemas import Catalogue
 from gateway.server import running
-from support.spies import SECRET, SpyClaims, SpyPublisher, bundled
+from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import PATIENCE, wait_until_async
 
 Serve = Callable[..., Awaitable["Served"]]
@@ -177,7 +177,7 @@ class Served:
                 **settings,
             }
         )
-        with patch.object(Catalogue, "bundled", bundled):
+        with patch.object(Catalogue, "bundled", bundled_schemas):
             self.gateway = Gateway(self.config, folder, claims=self.claims, publisher=self.publisher)
         self._callers: list[Caller] = []
         self._listeners: list[Listener] = []

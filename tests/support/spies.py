@@ -8,13 +8,13 @@ from functools import cache
 
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
+from gateway.events.schemas import Catalogue
 from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
-from gateway.schemas import Catalogue
 
 SECRET = "a secret of the sender"
 
-bundled = cache(Catalogue.bundled)
+bundled_schemas = cache(Catalogue.bundled)
 """The schemas, compiled once for all tests."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
 from gateway.publishers.memory import MemoryPublisher
-from gateway.spool.publisher import SpoolingPublisher
+from gateway.publishers.spool.publisher import SpoolingPublisher
 
 LARGE = 16 * 1024**2
 

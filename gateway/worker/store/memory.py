@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.claims import DONE
 from gateway.claims.memory import MemoryClaims
-from gateway.worker.store import books
+from gateway.worker.store import sequences as books
 
 
 class MemoryStore(MemoryClaims):

@@ -13,7 +13,7 @@ import hiredis
 from gateway.claims import DONE, ignore_failure
 from gateway.claims.redis import RedisClaims, unavailable
 from gateway.worker.store import PATIENCE
-from gateway.worker.store.books import SOON
+from gateway.worker.store.sequences import SOON
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 # KEYS: line, dues. ARGV: member; in milliseconds: lease, patience, retention, shortest wait; what is done.

@@ -10,7 +10,7 @@ import orjson
 
 from gateway.claims import DONE, call_on_failure, ignore_failure
 from gateway.claims.sqlite import SqliteClaims
-from gateway.worker.store import books
+from gateway.worker.store import sequences as books
 
 
 class SqliteStore(SqliteClaims):

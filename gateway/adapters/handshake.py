@@ -1,0 +1,196 @@
+"""How senders greet: what they ask of an address before, or between, their deliveries.
+
+Described in YAML; :mod:`gateway.adapters.handshake_replies` answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from gateway.signatures.extractors import Source
+from gateway.signatures.secrets import SecretFormat
+
+_FIELD = re.compile(r"\{(challenge|signature|token|url|parameter:[a-z][a-z0-9_]{0,31})\}")
+_UNKNOWN_FIELD = re.compile(r"\{[a-z_]+(?::[^{}\"]*)?\}")
+_OF_REPLIES = ("challenge", "signature", "parameter")
+_OF_SIGNATURES = ("challenge", "token", "url", "parameter")
+
+
+def split_fields(text: str) -> list[str]:
+    """Literal texts and, at the odd positions, the fields in braces that stand between them."""
+    return _FIELD.split(text)
+
+
+def _check_fields(text: str, known: tuple[str, ...]) -> str:
+    pieces = split_fields(text)
+    odd = [field for field in pieces[1::2] if field.partition(":")[0] not in known]
+    if odd or any(map(_UNKNOWN_FIELD.search, pieces[::2])):
+        names = " ".join(f"{{{name}:NAME}}" if name == "parameter" else f"{{{name}}}" for name in known)
+        raise ValueError(f"has an unknown field in braces; there are {names}")
+    return text
+
+
+def _check_pattern(text: str) -> str:
+    try:
+        re.compile(text, re.ASCII)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """All texts in a value of JSON, but for the names."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for member in value.values():
+                yield from _texts_in(member)
+        case list():
+            for member in value:
+                yield from _texts_in(member)
+
+
+ReplyText = Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_REPLIES))]
+HeaderText = Annotated[ReplyText, StringConstraints(pattern=r"^[ -~]{0,256}$")]
+PlainType = Annotated[str, StringConstraints(pattern=r"^(text/plain|application/json)(; charset=utf-8)?$")]
+"""What no browser takes for a page, whatever is echoed in it."""
+
+FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
+"""What can stand in a header field."""
+
+
+class SuccessSpec(BaseModel):
+    """What a sender has to be answered, where the usual answer is not good enough for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: int = Field(200, ge=200, le=299, description="The HTTP status.")
+    content_type: FieldValue = Field("text/plain; charset=utf-8", description="The media type of the body.")
+    body: str = Field("", description="The body.")
+
+
+class RefusalSpec(BaseModel):
+    """What an unproven sender is answered, where the sender demands something else than the usual body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    content_type: PlainType = Field("text/plain; charset=utf-8", description="The media type of the body.")
+    body: str = Field("", description="The body.")
+
+
+class ReplySpec(BaseModel):
+    """What a handshake is answered; texts may contain {challenge} {signature} {parameter:NAME}."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
+
+    status: int = Field(200, ge=200, le=299, description="The HTTP status.")
+    content_type: PlainType = Field("text/plain; charset=utf-8", description="The media type of the body.")
+    body: ReplyText = Field("", description="The body as text.")
+    body_json: dict[str, Any] | None = Field(None, alias="json", description="The body as a JSON object.")
+    headers: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")], HeaderText] = Field(
+        {}, description="Header fields of the answer."
+    )
+
+    @model_validator(mode="after")
+    def _json_is_filled_too(self) -> ReplySpec:
+        for text in _texts_in(self.body_json):
+            _check_fields(text, _OF_REPLIES)
+        if self.body and self.body_json is not None:
+            raise ValueError("needs either body or json")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that are filled in."""
+        return [self.body, *self.headers.values(), *_texts_in(self.body_json)]
+
+
+class ChallengeSignatureSpec(BaseModel):
+    """How a challenge is signed, to show that the secret is known here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="The digest.")
+    construction: Literal["hmac", "hash"] = Field(
+        "hmac", description="HMAC with the secret, or the digest alone."
+    )
+    encoding: Literal["hex", "base64"] = Field("hex", description="How the digest is written.")
+    secret_format: SecretFormat = Field("raw", description="How the secret becomes the key.")
+    signed: Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_SIGNATURES))] = Field(
+        "{challenge}",
+        description="What is signed: {challenge} {token} {url} {parameter:NAME} and literal text; the url is without its query.",
+    )
+
+
+class HandshakeSpec(BaseModel):
+    """One kind of greeting and its answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["GET", "HEAD", "OPTIONS", "POST"] = Field(description="The HTTP method.")
+    when: dict[Source, str | int | bool] = Field(
+        {}, description="Places and what stands there; `*` for anything, an empty text for nothing."
+    )
+    content: Literal["json", "form"] = Field(
+        "json", description="How the body of one that is not signed is read; it has 2 KiB at most."
+    )
+    is_whole: bool = Field(
+        default=False,
+        description="Whether its body is an object or a form with nothing but what is named here, each once.",
+    )
+    is_signed: bool = Field(
+        default=False, description="Whether it is signed as deliveries are, and verified first."
+    )
+    token: Source | None = Field(
+        None, description="Where the sender shows the `handshake_token` of the configuration."
+    )
+    challenge: Source | None = Field(None, description="What is to be given back.")
+    pattern: Annotated[str, StringConstraints(max_length=128), AfterValidator(_check_pattern)] = Field(
+        "[A-Za-z0-9_.~=+/-]{1,512}",
+        description="What a challenge may consist of, so that nothing else is ever echoed or signed.",
+    )
+    sign: ChallengeSignatureSpec | None = Field(None, description="How {signature} is made.")
+    enrol: Source | None = Field(
+        None, description="Where the sender tells the secret that it will sign with."
+    )
+    confirm: Source | None = Field(None, description="The address to be fetched to confirm.")
+    confirm_hosts: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\.[a-z0-9.*-]+$")]] = Field(
+        [], description="The hosts that it may be on; `*` stands for one label."
+    )
+    refuse: Literal[401, 403, 404] = Field(
+        401, description="The status where token or challenge do not fit, as the sender demands it."
+    )
+    respond: ReplySpec = Field(ReplySpec(), description="The answer.")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> HandshakeSpec:
+        fields = {field for text in self.respond.texts for field in split_fields(text)[1::2]}
+        signed = set(split_fields(self.sign.signed)[1::2]) if self.sign else set()
+        if self.is_signed and self.method != "POST":
+            raise ValueError("is_signed needs method: POST; other methods carry nothing that is signed")
+        if self.is_signed and "url" in signed:
+            raise ValueError("{url} is for handshakes that are not signed")
+        if "challenge" in fields | signed and self.challenge is None:
+            raise ValueError("{challenge} needs challenge, to say where it is")
+        if ("signature" in fields) != (self.sign is not None):
+            raise ValueError("respond must contain {signature} exactly when sign says how it is made")
+        if self.confirm and not (self.is_signed and self.confirm_hosts):
+            raise ValueError(
+                "confirm needs is_signed and confirm_hosts, or anybody could have anything fetched"
+            )
+        return self
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether the operator has to configure a ``handshake_token``."""
+        return bool(self.token or (self.sign and "{token}" in self.sign.signed))
+
+    @property
+    def needs_url(self) -> bool:
+        """Whether the address that the sender called is part of the answer."""
+        return bool(self.sign and "{url}" in self.sign.signed)

@@ -1,0 +1,330 @@
+"""Answers to handshakes, as pure functions of requests.
+
+Whatever is echoed or signed here was chosen by somebody, so that a challenge is held to its pattern, and a text
+that could be a delivery is never signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from gateway.adapters.handshake import ChallengeSignatureSpec, HandshakeSpec, ReplySpec, split_fields
+from gateway.signatures.extractors import Delivery, Getter, compile_sources, pointer_steps, text_of
+from gateway.signatures.forms import MAX_PARAMETERS, read_pairs
+from gateway.signatures.rejections import HandshakeRefused, MalformedRequest
+from gateway.signatures.request import RawRequest, VerifiedRequest
+from gateway.signatures.schemes.signed_forms import FORM, media_type
+from gateway.signatures.secrets import decode_secret
+
+_MAX_BODY = 2048  # bytes of what is read before its sender is proven
+_LONGEST = 2048  # characters of what is echoed, fetched or kept
+_ADDRESS = re.compile(r"https://([a-z0-9.-]{1,253})/[!-~]{0,2000}")
+_TOLD_SECRET = re.compile(r"[!-~]{16,256}")
+_ENCODERS: dict[str, Callable[[bytes], str]] = {
+    "hex": bytes.hex,
+    "base64": lambda digest: base64.b64encode(digest).decode(),
+}
+
+Values = Mapping[str, str]
+"""What stands for the fields in braces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """The answer to a handshake.
+
+    Attributes:
+        status: the HTTP status.
+        fields: the header fields, but for the length of the body.
+        body: its bytes.
+        confirm: an address that is to be fetched before the answer is given; its host is pinned.
+        enrol: the secret that the sender told.
+        is_proven: whether it is signed, or has shown the token that the operator gave to the sender.
+    """
+
+    status: int
+    fields: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    confirm: str | None = None
+    enrol: str | None = field(default=None, repr=False)
+    is_proven: bool = False
+
+
+class Greeter:
+    """The handshakes of one sender, bound to what is configured.
+
+    Args:
+        handshakes: how the sender greets.
+        signed: the template that its deliveries are signed by; a challenge is never signed that has this form.
+        secrets: the secrets that it signs with.
+        parameters: what the adapter was told besides.
+        token: the ``handshake_token``.
+
+    Attributes:
+        methods: the HTTP methods, beside POST, of handshakes.
+    """
+
+    def __init__(
+        self,
+        handshakes: Sequence[HandshakeSpec],
+        signed: str,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str],
+        token: str | None,
+    ) -> None:
+        self.methods = frozenset(spec.method for spec in handshakes) - {"POST"}
+        bound = [_Handshake(spec, signed, secrets, parameters, token) for spec in handshakes]
+        self._of_senders = [handshake for handshake in bound if handshake.spec.is_signed]
+        self._of_strangers: dict[str, list[_Handshake]] = {}
+        for handshake in bound:
+            if not handshake.spec.is_signed:
+                self._of_strangers.setdefault(handshake.spec.method, []).append(handshake)
+
+    def greet_stranger(self, request: RawRequest) -> Greeting | None:
+        """The answer to a handshake that is not signed; None if ``request`` is to be verified as a delivery.
+
+        Raises:
+            HandshakeRefused: it is none as its sender makes them.
+            MalformedRequest: something that it depends on stands there twice.
+        """
+        delivery = Delivery(request.headers, request.query, None, None)
+        for handshake in self._of_strangers.get(request.method, ()):
+            if not handshake.fits_head(delivery):
+                continue
+            read = delivery
+            if handshake.needs_body:
+                if not handshake.may_be(request):
+                    continue
+                payload = _read(request.body, handshake.spec.content, is_whole=handshake.spec.is_whole)
+                read = Delivery(request.headers, request.query, payload, payload)
+            if handshake.fits_body(read):
+                return handshake.answer(read, 0, request.url.partition("?")[0])
+        if request.method != "POST":
+            raise HandshakeRefused("handshake_refused")
+        return None
+
+    def greet_sender(self, request: VerifiedRequest, payload: object) -> Greeting | None:
+        """The answer to a handshake that is signed; None if ``request`` is a delivery.
+
+        Raises:
+            HandshakeRefused: it is none as its sender makes them.
+            MalformedRequest: something that it depends on stands there twice.
+        """
+        if not self._of_senders:
+            return None
+        delivery = Delivery(request.headers, request.query, payload, payload)
+        for handshake in self._of_senders:
+            if handshake.fits_head(delivery) and handshake.fits_body(delivery):
+                return handshake.answer(delivery, request.secret_slot, "")
+        return None
+
+
+class _Handshake:
+    """One kind of greeting, bound."""
+
+    def __init__(
+        self,
+        spec: HandshakeSpec,
+        signed: str,
+        secrets: Sequence[str],
+        parameters: Mapping[str, str],
+        token: str | None,
+    ) -> None:
+        self.spec = spec
+        conditions = [(source, compile_sources(source), text_of(text)) for source, text in spec.when.items()]
+        self._of_head = [(getter, text) for source, getter, text in conditions if not _is_in_body(source)]
+        self._of_body = [(getter, text) for source, getter, text in conditions if _is_in_body(source)]
+        places = [*spec.when, *(place for place in (spec.token, spec.challenge, spec.enrol) if place)]
+        self.needs_body = any(map(_is_in_body, places))
+        named = [
+            pointer_steps(place)[:1] for place in places if _is_in_body(place) and spec.when.get(place) != ""
+        ]
+        self._names = frozenset(steps[0] for steps in named if steps)
+        self._token = _compile(spec.token)
+        self._challenge = _compile(spec.challenge)
+        self._enrol = _compile(spec.enrol)
+        self._confirm = _compile(spec.confirm)
+        self._pattern = re.compile(spec.pattern, re.ASCII)
+        self._hosts = re.compile("|".join(map(_host_pattern, spec.confirm_hosts)))
+        self._expected_token = token
+        self._sign = _Signature(spec.sign, signed, secrets) if spec.sign else None
+        self._parameters = {f"parameter:{name}": value for name, value in parameters.items()}
+
+    def may_be(self, request: RawRequest) -> bool:
+        """Whether the bytes of a body can be this handshake, without reading what is none."""
+        headers = request.headers
+        if self.spec.content == "form" and (
+            headers.is_repeated(b"content-type") or media_type(headers) not in ("", FORM)
+        ):
+            return False
+        return len(request.body) <= _MAX_BODY and all(name.encode() in request.body for name in self._names)
+
+    def fits_head(self, delivery: Delivery) -> bool:
+        """Whether all that it has to say outside of its body stands there."""
+        return all(_is_there(getter(delivery), text) for getter, text in self._of_head)
+
+    def fits_body(self, delivery: Delivery) -> bool:
+        """Whether all that it has to say in its body stands there."""
+        if self.spec.is_whole and not (
+            isinstance(delivery.payload, dict) and self._names == frozenset(delivery.payload)
+        ):
+            return False
+        return all(_is_there(getter(delivery), text) for getter, text in self._of_body)
+
+    def answer(self, delivery: Delivery, slot: int, url: str) -> Greeting:
+        """The answer; ``slot`` is of the secret to sign with, ``url`` the address without its query.
+
+        Raises:
+            HandshakeRefused: it is none as its sender makes them.
+        """
+        values = dict(self._parameters)
+        if self.spec.needs_token:
+            values["token"] = self._check_token(delivery)
+        if self._challenge:
+            values["challenge"] = self._read(self._challenge, delivery, self._pattern)
+        if self._sign:
+            values["url"] = url
+            signature = self._sign.make(values, slot)
+            if signature is None:
+                raise HandshakeRefused("handshake_refused", self.spec.refuse)
+            values["signature"] = signature
+        confirm = self._read(self._confirm, delivery, _ADDRESS) if self._confirm else None
+        if confirm and not self._hosts.fullmatch(confirm.split("/")[2]):
+            raise HandshakeRefused("handshake_refused", self.spec.refuse)
+        told = self._read(self._enrol, delivery, _TOLD_SECRET) if self._enrol else None
+        is_proven = self.spec.is_signed or self._token is not None
+        return _reply(self.spec.respond, values, confirm, told, is_proven=is_proven)
+
+    def _check_token(self, delivery: Delivery) -> str:
+        """The configured token, once it was shown where it is to be shown."""
+        expected = self._expected_token
+        shown = self._token(delivery) if self._token else expected
+        if (
+            expected is None
+            or type(shown) is not str
+            or not hmac.compare_digest(_bytes(expected), _bytes(shown))
+        ):
+            raise HandshakeRefused("handshake_token_mismatch", self.spec.refuse)
+        return expected
+
+    def _read(self, getter: Getter, delivery: Delivery, pattern: re.Pattern[str]) -> str:
+        """The text at a place, if it is one of visible ASCII (and blanks) that matches the whole of ``pattern``."""
+        text = getter(delivery)
+        is_plain = type(text) is str and len(text) <= _LONGEST and text.isascii() and text.isprintable()
+        if not is_plain or not pattern.fullmatch(str(text)):
+            raise HandshakeRefused("handshake_refused", self.spec.refuse)
+        return str(text)
+
+
+class _Signature:
+    """How a challenge is signed."""
+
+    def __init__(self, spec: ChallengeSignatureSpec, signed: str, secrets: Sequence[str]) -> None:
+        self._spec = spec
+        self._prefix = signed.partition("{")[0]
+        self._pieces = split_fields(spec.signed)
+        is_keyed = spec.construction == "hmac"
+        self._keys = [decode_secret(secret, spec.secret_format) for secret in secrets] if is_keyed else None
+
+    def make(self, values: Values, slot: int) -> str | None:
+        """The signature with the secret in ``slot``; None if it would prove a delivery, or there is no secret."""
+        text = _fill(self._pieces, values)
+        if self._keys is None:
+            digest = hashlib.new(self._spec.algorithm, text.encode()).digest()
+        elif slot >= len(self._keys) or _is_json(text) or _is_json(text.removeprefix(self._prefix)):
+            return None
+        else:
+            digest = hmac.digest(self._keys[slot], text.encode(), self._spec.algorithm)
+        return _ENCODERS[self._spec.encoding](digest)
+
+
+def _compile(source: str | None) -> Getter | None:
+    return compile_sources(source) if source else None
+
+
+def _is_in_body(source: str) -> bool:
+    return any(kind in source for kind in ("body:", "item:", "member:"))
+
+
+def _is_there(value: object, expected: str | None) -> bool:
+    is_empty = value is None or value in ("", [], {})
+    if expected == "*":
+        return not is_empty
+    return is_empty if expected == "" else text_of(value) == expected
+
+
+def _host_pattern(host: str) -> str:
+    return re.escape(host).replace(r"\*", "[a-z0-9-]+")
+
+
+def _read(body: bytes, content: str, *, is_whole: bool) -> object:
+    """The payload of a handshake that is not signed; None when it is none."""
+    if content == "form":
+        try:
+            pairs = read_pairs(body, MAX_PARAMETERS)
+        except MalformedRequest:
+            return None
+        fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in pairs}
+        return None if is_whole and len(fields) != len(pairs) else fields
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _is_json(text: str) -> bool:
+    """Whether anybody could read it as JSON: by the more lenient reader, with integers of any size and Infinity."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _fill(pieces: list[str], values: Values) -> str:
+    return "".join(values.get(piece, "") if position % 2 else piece for position, piece in enumerate(pieces))
+
+
+def _filled(value: object, values: Values) -> object:
+    """A value of JSON with all its texts filled in."""
+    match value:
+        case str():
+            return _fill(split_fields(value), values)
+        case dict():
+            return {name: _filled(member, values) for name, member in value.items()}
+        case list():
+            return [_filled(member, values) for member in value]
+    return value
+
+
+def _reply(
+    spec: ReplySpec, values: Values, confirm: str | None, told: str | None, *, is_proven: bool
+) -> Greeting:
+    fields = {
+        name.lower().encode(): _fill(split_fields(text), values).encode("latin-1")
+        for name, text in spec.headers.items()
+    }
+    if spec.body_json is not None:
+        body = orjson.dumps(_filled(spec.body_json, values))
+        fields[b"content-type"] = b"application/json"
+    else:
+        body = _fill(split_fields(spec.body), values).encode()
+        if body or "content_type" in spec.model_fields_set:
+            fields[b"content-type"] = spec.content_type.encode()
+    if body:
+        fields[b"x-content-type-options"] = b"nosniff"
+    return Greeting(spec.status, tuple(fields.items()), body, confirm, told, is_proven)

@@ -1,0 +1,86 @@
+"""Deliveries of several events: the elements of their lists, each with the bytes that it came in."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gateway.errors import BodyTooLarge, MalformedJson
+from gateway.signatures.batches import Batch
+from gateway.signatures.extractors import Parent
+
+MAX_ITEMS = 10_000
+"""Events in a delivery; senders have up to 5000."""
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Item(NamedTuple):
+    """One event of several.
+
+    Attributes:
+        payload: its value.
+        data: its bytes, without the white space around it.
+        parent: the object that its list stands in; None where the body is the list.
+        context: a digest of all that is around its list, where there may be several; else empty.
+    """
+
+    payload: Any
+    data: bytes
+    parent: Parent | None = None
+    context: bytes = b""
+
+
+def split(payload: object, data: bytes, batch: Batch) -> list[Item] | None:
+    """Return the events in a payload, whose JSON is ``data``; None where it has none of the lists of ``batch``.
+
+    Raises:
+        BodyTooLarge: there are more than 10,000.
+        MalformedJson: the two readers that it takes do not agree on it.
+    """
+    found = list(islice(batch.events(payload), MAX_ITEMS + 1))
+    if len(found) > MAX_ITEMS:
+        raise BodyTooLarge(f"more than {MAX_ITEMS} events in one delivery")
+    if not found and not batch.is_in(payload):
+        return None
+    document = _Document(data)
+    try:
+        return [
+            Item(
+                value,
+                bytes(document.at(path)),
+                parent,
+                parent.context if parent and batch.is_nested else b"",
+            )
+            for value, parent, path in found
+        ]
+    except (msgspec.MsgspecError, ValueError, LookupError) as error:
+        raise MalformedJson("the items of the list cannot be told apart") from error
+
+
+class _Document:
+    """The bytes of a JSON document, taken apart along paths; each level once, as the paths come in its order."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._names: list[str | int] = []  # that lead to the innermost level
+        self._levels: list[Any] = []  # the members of the document, of one of them, of one of those …
+
+    def at(self, path: tuple[str | int, ...]) -> msgspec.Raw:
+        """Return the bytes of the value that ``path`` leads to, by one step or more."""
+        depth = 0
+        for known, name in zip(self._names, path[:-1], strict=False):
+            if known != name:
+                break
+            depth += 1
+        del self._names[depth:], self._levels[depth + 1 :]
+        for position in range(len(self._levels), len(path)):
+            data = self._levels[-1][path[position - 1]] if position else self._data
+            decode = _decode_list if type(path[position]) is int else _decode_object
+            self._levels.append(decode(data))
+        self._names = list(path[:-1])
+        value: msgspec.Raw = self._levels[-1][path[-1]]
+        return value

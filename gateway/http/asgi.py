@@ -1,0 +1,61 @@
+"""An ASGI application asked for one short answer to one short request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Scope
+
+from gateway.receive.context import Head
+from gateway.receive.responses import Answer, Fields
+
+log = structlog.get_logger()
+
+
+async def ask(app: ASGIApp, head: Head, body: bytes) -> Answer:
+    """What the application answers; 500 when it fails."""
+    sent = _Sent()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        await app(_scope_of(head), receive, sent)
+    except Exception:
+        log.exception("internal error", path=head.path.decode("latin-1"))
+        sent = _Sent()
+    return Answer(sent.status, "", sent.body, sent.fields)
+
+
+class _Sent:
+    """What an ASGI application sends."""
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.fields: Fields = ()
+        self.body = b""
+
+    async def __call__(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.fields = tuple(field for field in message["headers"] if field[0] != b"content-length")
+        else:
+            self.body += message.get("body", b"")
+
+
+def _scope_of(head: Head) -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": head.version,
+        "method": head.method,
+        "scheme": "http",
+        "path": head.path.decode("latin-1"),
+        "raw_path": head.path,
+        "query_string": head.query,
+        "root_path": "",
+        "headers": list(head.headers.fields),
+        "client": (head.peer, 0),
+        "server": None,
+    }

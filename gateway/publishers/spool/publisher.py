@@ -1,0 +1,110 @@
+"""The publisher that puts into the spool what its broker does not confirm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+
+import structlog
+
+from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
+from gateway.publishers.spool.drain import Drain
+from gateway.publishers.spool.files import left_behind, spool_path
+from gateway.publishers.spool.store import Spool
+
+log = structlog.get_logger()
+
+
+class SpoolingPublisher:
+    """Publishes to its broker, or to disk and later to its broker.
+
+    Args:
+        broker: the way to the broker.
+        folder: where the spools are.
+        max_size: bytes beyond which the spools of all workers together take no more.
+        slot: the number of this worker, from 0.
+        slots: how many workers there are.
+    """
+
+    def __init__(self, broker: Publisher, folder: Path, max_size: int, slot: int = 0, slots: int = 1) -> None:
+        self._broker = broker
+        self._folder, self._slot, self._slots = folder, slot, slots
+        self._spool = Spool(spool_path(folder, slot), max_size // slots)
+        self._spools = [self._spool]
+        self._drains: list[Drain] = []
+
+    @property
+    def trouble(self) -> str:
+        """See :class:`gateway.publishers.Publisher`."""
+        troubles = [trouble for trouble in (self._broker.trouble, self._spool.trouble) if trouble]
+        if troubles and self.spooled:
+            troubles.append(f"{self.spooled} event{' waits' if self.spooled == 1 else 's wait'} in the spool")
+        return "; ".join(troubles)
+
+    @property
+    def was_ready(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._broker.was_ready
+
+    @property
+    def is_accepting(self) -> bool:
+        """See :class:`gateway.publishers.Publisher`; the broker is waited for at the start, not later."""
+        return not self._broker.trouble or (self._broker.was_ready and not self._spool.trouble)
+
+    @property
+    def unconfirmed(self) -> int:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._broker.unconfirmed
+
+    @property
+    def spooled(self) -> int:
+        """See :class:`gateway.publishers.Publisher`."""
+        return sum(spool.count for spool in self._spools)
+
+    @property
+    def corrupt(self) -> int:
+        """See :class:`gateway.publishers.Publisher`."""
+        return sum(spool.corrupt for spool in self._spools)
+
+    async def start(self) -> None:
+        """See :class:`gateway.publishers.Publisher`."""
+        await self._spool.start()
+        for path in left_behind(self._folder, self._slot, self._slots):
+            await self._adopt(path)
+        await self._broker.start()
+        self._drains = [Drain(self._broker, spool) for spool in self._spools]
+
+    async def stop(self) -> None:
+        """See :class:`gateway.publishers.Publisher`."""
+        await asyncio.gather(*(drain.stop() for drain in self._drains))
+        await self._broker.stop()
+        for spool in self._spools:
+            await spool.stop()
+
+    def publish(self, message: Message) -> Awaitable[None]:
+        """See :class:`gateway.publishers.Publisher`."""
+        return self._publish(message)
+
+    async def _publish(self, message: Message) -> None:
+        late = None
+        # A broker in trouble is tried with what waits in the spool: nobody waits for that to be answered.
+        if not self._broker.trouble or self._spool.trouble:
+            try:
+                await self._broker.publish(message)
+            except ConfirmOverdue as overdue:
+                late = overdue.late
+            except PublishUnavailable:
+                pass
+            else:
+                return
+        await self._spool.append(message, late)
+
+    async def _adopt(self, path: Path) -> None:
+        spool = Spool(path, max_size=0)
+        try:
+            await spool.start()
+        except OSError as error:  # its worker is still there, or it cannot be read
+            log.warning("a spool that was left behind is not drained", spool=path.name, cause=str(error))
+        else:
+            self._spools.append(spool)

@@ -1,0 +1,332 @@
+"""One spool: the rows of one file, which one process owns at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar, cast
+
+import structlog
+
+from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers.spool.disk_reserve import Reserve
+from gateway.publishers.spool.files import Ownership, delete_database
+from gateway.publishers.spool.records import (
+    COLUMNS,
+    OVERHEAD,
+    SCHEMA,
+    CorruptRow,
+    SpooledMessage,
+    decode,
+    encode,
+)
+from gateway.publishers.spool.recovery import is_damage, mark_as_damaged, mend
+from gateway.transport.private_files import make_private_folder
+from gateway.transport.sqlite import SqliteFile, open_file
+
+_READ_AT_ONCE = 4 * 1024**2  # bytes
+_LEFT_ALONE_FOR = 3.0  # seconds after an error of the disk
+_LARGEST_RESERVE = 16 * 1024**2
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+class Spool:
+    """A spool.
+
+    Args:
+        path: its file.
+        max_size: bytes of rows beyond which it takes no more; with 0 it is one that is only drained.
+
+    Attributes:
+        path: its file.
+        count: how many messages wait in it.
+        corrupt: how many rows of it were set aside.
+        is_filled: set while there are messages in it.
+    """
+
+    def __init__(self, path: Path, max_size: int) -> None:
+        self.path = path
+        self.count = self.corrupt = 0
+        self._file = SqliteFile(path, SCHEMA)
+        self._owner = Ownership(path)
+        self._reserve = Reserve(path.with_suffix(".reserve"), min(_LARGEST_RESERVE, max_size // 16))
+        self._max_size = max_size
+        self._size = 0
+        self._has_reserve = True
+        self._is_full = False
+        self._held_back: set[int] = set()
+        self._damage = self._failure = ""
+        self._failed_until = 0.0
+        self.is_filled = asyncio.Event()
+
+    @property
+    def trouble(self) -> str:
+        """Why no message is taken at the moment, for people; empty when it is."""
+        if self._damage:
+            return f"the spool is damaged and takes no events until the next start: {self._damage}"
+        if self._failure and time.monotonic() < self._failed_until:
+            return f"the spool cannot be written: {self._failure}"
+        if not self._has_reserve:
+            return "the disk is full, and the spool is only drained"
+        return "the spool is full" if self._is_full or self._size >= self._max_size else ""
+
+    async def start(self) -> None:
+        """Open the file, saving what can be saved of a damaged one.
+
+        Raises:
+            SpoolInUse: another process owns it.
+            OSError: it cannot be opened.
+        """
+        make_private_folder(self.path.parent)
+        await self._owner.take()
+        try:
+            await asyncio.to_thread(mend, self.path)
+            await self._file.start()
+        except OSError:
+            self._owner.give_back()
+            raise
+        try:
+            self.count, self._size, self.corrupt = await self._file.run(_totals)
+        except sqlite3.Error as error:
+            await self._file.stop()
+            self._owner.give_back()
+            raise OSError(f"{self.path}: {error}") from error
+        self._has_reserve = await asyncio.to_thread(self._reserve.make)
+        self._note_count(0)
+
+    async def stop(self) -> None:
+        """Close the file; what is in it stays, and a file with nothing in it goes."""
+        await self._file.stop()
+        if not (self.count or self._damage):
+            await asyncio.to_thread(_delete_if_empty, self.path)
+        self._owner.give_back()
+
+    async def append(self, message: Message, late: asyncio.Future[None] | None = None) -> None:
+        """Done when ``message`` is on disk.
+
+        Args:
+            message: what is to wait.
+            late: see :meth:`hold_back`, if its confirm may still come.
+
+        Raises:
+            PublishUnavailable: the spool is full, or cannot be written.
+        """
+        row = encode(message, time.time())
+        size = OVERHEAD + len(message.body)
+        if self._size + size > self._max_size:
+            self._is_full = self.count > 0
+            raise PublishUnavailable("the spool is full")
+        if self.trouble:
+            raise PublishUnavailable(self.trouble)
+        numbers: list[int] = []
+
+        def insert(connection: sqlite3.Connection) -> None:
+            self._file.expect_in_place()
+            cursor = connection.execute("INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row)
+            numbers.append(cast("int", cursor.lastrowid))
+            if late is not None:  # here, so that no reader sees it before it is held back
+                self._held_back.update(numbers)
+
+        # Counted before it is written, so that many at once cannot overshoot.
+        self._size += size
+        written = self._file.run(insert)
+        written.add_done_callback(partial(self._note_append, numbers, size, late))
+        await self._wait_for(written)
+
+    def hold_back(self, row: int, size: int, late: asyncio.Future[None]) -> None:
+        """Do not let a message be read whose confirm may still come, or it would be published twice.
+
+        Args:
+            row: which message.
+            size: its bytes in the spool.
+            late: done when the confirm has come, and the message is deleted; cancelled when it no longer can.
+        """
+        self._held_back.add(row)
+        late.add_done_callback(partial(self._on_late, row, size))
+
+    async def read(self, after: int, limit: int) -> list[SpooledMessage]:
+        """Up to ``limit`` messages behind the row ``after``, oldest first; corrupt rows are set aside.
+
+        Raises:
+            PublishUnavailable: the file cannot be read.
+        """
+        held_back = self._held_back
+        messages, corrupt, size = await self._run(
+            lambda connection: _read(connection, after, limit, held_back)
+        )
+        self._note_corrupt(corrupt, size)
+        return messages
+
+    async def delete(self, messages: list[SpooledMessage]) -> None:
+        """Remove messages that are safe elsewhere.
+
+        Raises:
+            PublishUnavailable: the file cannot be written.
+        """
+        rows = [(message.row,) for message in messages]
+
+        def remove(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM spool WHERE id = ?", rows)
+
+        try:
+            await self._run(remove)
+        except PublishUnavailable:
+            if self._damage:
+                raise
+            self._give_reserve_up()
+            await self._run(remove)
+        self._note_removal(len(messages), sum(message.size for message in messages))
+
+    def _give_reserve_up(self) -> None:
+        if self._has_reserve and self._reserve.give_up():
+            log.warning("the spool gives its reserve of disk space up, to be drained", spool=self.path.name)
+        self._has_reserve = False
+
+    async def set_aside(self, message: SpooledMessage, reason: str) -> None:
+        """Move a message that cannot be published to the corrupt ones.
+
+        Raises:
+            PublishUnavailable: the file cannot be written.
+        """
+        corrupt = [(message.row, reason)]
+        await self._run(lambda connection: _set_aside(connection, corrupt))
+        self._note_corrupt(corrupt, message.size)
+
+    async def renew_reserve(self) -> None:
+        """Take the reserve again, if it was given up and there is room by now, or nothing left to drain."""
+        if not self._has_reserve:
+            self._has_reserve = await asyncio.to_thread(self._reserve.make) or self.count == 0
+
+    async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+        if self._damage:
+            raise PublishUnavailable(self.trouble)
+        return await self._wait_for(self._file.run(operation))
+
+    async def _wait_for(self, result: asyncio.Future[T]) -> T:
+        try:
+            # Shielded: a caller who gives up changes nothing about what becomes of the row.
+            return await asyncio.shield(result)
+        except sqlite3.Error as error:
+            self._note_failure(error)
+            raise PublishUnavailable(self.trouble) from error
+
+    def _note_append(
+        self,
+        numbers: list[int],
+        size: int,
+        late: asyncio.Future[None] | None,
+        written: asyncio.Future[None],
+    ) -> None:
+        if written.exception():
+            self._size -= size
+            self._held_back.difference_update(numbers)
+        else:
+            self._note_count(1)
+            if late is not None:
+                self.hold_back(numbers[0], size, late)
+
+    def _on_late(self, row: int, size: int, late: asyncio.Future[None]) -> None:
+        if late.cancelled():
+            self._held_back.discard(row)
+            return
+
+        removed = self._file.run(
+            lambda connection: connection.execute("DELETE FROM spool WHERE id = ?", (row,))
+        )
+        removed.add_done_callback(partial(self._note_late_removal, row, size))
+
+    def _note_late_removal(self, row: int, size: int, removed: asyncio.Future[sqlite3.Cursor]) -> None:
+        self._held_back.discard(row)
+        if not removed.exception():  # else it is published once more, under the same id
+            self._note_removal(1, size)
+
+    def _note_removal(self, count: int, size: int) -> None:
+        self._size -= size
+        self._is_full = False
+        self._note_count(-count)
+
+    def _note_count(self, change: int) -> None:
+        self.count += change
+        if self.count:
+            self.is_filled.set()
+        else:
+            self.is_filled.clear()
+
+    def _note_corrupt(self, corrupt: list[tuple[int, str]], size: int) -> None:
+        for row, reason in corrupt:
+            log.error("a row of the spool was set aside", spool=self.path.name, row=row, reason=reason)
+        self.corrupt += len(corrupt)
+        self._note_removal(len(corrupt), size)
+
+    def _note_failure(self, error: sqlite3.Error) -> None:
+        if is_damage(error):
+            if not self._damage:
+                mark_as_damaged(self.path)
+                log.error(
+                    "the spool is damaged; the next start saves what can be read",
+                    spool=self.path.name,
+                    cause=str(error),
+                )
+            self._damage = str(error)
+            return
+        if str(error) != self._failure:  # said once
+            log.error("the spool cannot be written", spool=self.path.name, cause=str(error))
+        self._failure = str(error)
+        self._failed_until = time.monotonic() + _LEFT_ALONE_FOR
+
+
+def _totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    count, size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM spool").fetchone()
+    (corrupt,) = connection.execute("SELECT COUNT(*) FROM corrupt").fetchone()
+    return count, int(size) + count * OVERHEAD, corrupt
+
+
+def _delete_if_empty(path: Path) -> None:
+    with suppress(sqlite3.Error):
+        with closing(open_file(path, SCHEMA)) as connection:
+            is_empty = not connection.execute("SELECT 1 FROM spool UNION SELECT 1 FROM corrupt").fetchone()
+        if is_empty:
+            delete_database(path)
+
+
+def _read(
+    connection: sqlite3.Connection, after: int, limit: int, held_back: set[int]
+) -> tuple[list[SpooledMessage], list[tuple[int, str]], int]:
+    messages: list[SpooledMessage] = []
+    corrupt: list[tuple[int, str]] = []
+    corrupt_size = size = 0
+    rows = connection.execute(
+        f"SELECT {COLUMNS}, LENGTH(body) FROM spool WHERE id > ? ORDER BY id",  # noqa: S608 -- ours
+        (after,),
+    )
+    for *row, length in rows:
+        if row[0] in held_back:
+            continue
+        try:
+            messages.append(decode(tuple(row)))
+        except CorruptRow as error:
+            corrupt.append((row[0], str(error)))
+            corrupt_size += OVERHEAD + (length or 0)
+        size += length or 0
+        if len(messages) >= limit or (size >= _READ_AT_ONCE and messages):
+            break
+    rows.close()
+    _set_aside(connection, corrupt)
+    return messages, corrupt, corrupt_size
+
+
+def _set_aside(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:
+    for row, reason in rows:
+        connection.execute(
+            "INSERT OR REPLACE INTO corrupt SELECT id, head, body, digest, ?, ? FROM spool WHERE id = ?",
+            (reason, time.time(), row),
+        )
+        connection.execute("DELETE FROM spool WHERE id = ?", (row,))

@@ -1,0 +1,40 @@
+"""Reading events from RabbitMQ with aio-pika."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aio_pika.abc import AbstractQueueIterator
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelAccessRefused
+
+from gateway.transport.amqp_client import open_amqp
+from gateway.transport.amqp_url import BrokerUrl
+
+
+@asynccontextmanager
+async def tail_broker(url: str, exchange: str, pattern: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    """See :func:`gateway.queues.tail`; by a queue that ends with the connection."""
+    # Named after the exchange, so that a user whose rights end with those names may make it.
+    name = f"{exchange}.tail.{os.urandom(6).hex()}"
+    try:
+        async with await open_amqp(url) as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue(name, exclusive=True, auto_delete=True)
+            await queue.bind(await channel.get_exchange(exchange), pattern)
+            async with queue.iterator(no_ack=True) as messages:
+                yield _bodies(messages)
+    except ChannelAccessRefused as error:
+        raise ConnectionError(
+            f"user {BrokerUrl.parse(url).user!r} may not read along; it takes configure, write and read on queues "
+            f"{exchange}.tail.*, and read on exchange {exchange} (RabbitMQ: {error})"
+        ) from None
+    except AMQPError as error:
+        raise ConnectionError(str(error)) from error
+
+
+async def _bodies(messages: AbstractQueueIterator) -> AsyncIterator[bytes]:
+    async for message in messages:
+        yield message.body

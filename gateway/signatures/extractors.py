@@ -1,0 +1,355 @@
+"""Where in a delivery a value stands.
+
+    header:X-GitHub-Delivery     a header field
+    query:token                  a parameter of the address
+    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into texts in it that are JSON
+    item:/id                     the same into one event of a batch; the payload where there is no batch
+    parent:/id                   the same into the innermost of the objects around that event that has such a member
+    list:                        the name of the member that holds the list in which that event stands
+    text:push                    that very text, for senders that have one type of event and do not say it
+    member:                      the name of the first member, of the object there, that is an object or a list
+    "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
+
+In a pointer, ``*`` is the only element of a list: of several none is meant, so that no event is known by its first.
+
+Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
+event types to sources (the most specific that matches, ``*`` for the rest).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import AfterValidator, StringConstraints
+
+from gateway.signatures.forms import read_query
+from gateway.signatures.rejections import MalformedRequest
+from gateway.signatures.request import Headers
+
+_SOURCE = re.compile(
+    r"header:(?P<header>[A-Za-z0-9-]{1,64})"
+    r"|query:(?P<query>[A-Za-z0-9_.-]{1,64})"
+    r"|text:(?P<text>[!-z|~]{1,64})"
+    r"|list:|(?:body|item|parent|member):(?:/[^\s{}]{0,255})?"
+)
+_POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+EXACT_LIMIT = 2**53
+"""From here on a double stands for several integers, and two ids would have one text."""
+
+INTEGER_LIMIT = 10**255
+"""Larger ones are no text: nothing that is published is as long, and str() of one of 4300 digits raises."""
+
+V = TypeVar("V")
+
+
+class Enclosing:
+    """An object that has lists of events in it.
+
+    Attributes:
+        value: the object.
+        bare: it without the events in it.
+        outer: how it stands in the next object around it; None where it is the outermost.
+    """
+
+    __slots__ = ("_digest", "bare", "outer", "value")
+
+    def __init__(self, value: dict[str, Any], bare: dict[str, Any], outer: Parent | None) -> None:
+        self.value = value
+        self.bare = bare
+        self.outer = outer
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """A digest of the object and of all that is around it, without events; made once for all its lists."""
+        if self._digest is None:
+            outer = self.outer.context if self.outer else b""
+            self._digest = sha256(outer + orjson.dumps(self.bare)).digest()
+        return self._digest
+
+
+class Parent:
+    """What a list of events stands in.
+
+    Attributes:
+        enclosing: the object.
+        member: the name of its member that leads to the list.
+    """
+
+    __slots__ = ("_context", "enclosing", "member")
+
+    def __init__(self, enclosing: Enclosing, member: str) -> None:
+        self.enclosing = enclosing
+        self.member = member
+        self._context: bytes | None = None
+
+    def find(self, steps: list[str]) -> object:
+        """Return the value at a JSON Pointer in the innermost object that has it; None when none has."""
+        parent: Parent | None = self
+        while parent is not None:
+            if (found := resolve(parent.enclosing.value, steps)) is not None:
+                return found
+            parent = parent.enclosing.outer
+        return None
+
+    def hidden(self) -> Parent:
+        """Return the same without any event, for readers that must not see those that are not masked."""
+        bare, outer = self.enclosing.bare, self.enclosing.outer
+        return Parent(Enclosing(bare, bare, outer.hidden() if outer else None), self.member)
+
+    @property
+    def outermost(self) -> dict[str, Any]:
+        """The object that is within no other."""
+        outer = self.enclosing.outer
+        return outer.outermost if outer else self.enclosing.value
+
+    @property
+    def context(self) -> bytes:
+        """A digest of all that is around the list: what tells equal events of different lists apart."""
+        if self._context is None:
+            self._context = sha256(self.enclosing.digest + self.member.encode()).digest()
+        return self._context
+
+
+class Delivery:
+    """What values are read from.
+
+    Attributes:
+        headers: the header fields of the request.
+        query: its query, as sent.
+        payload: its parsed body.
+        item: the event within the payload that is meant; the payload itself where it is one event.
+        parent: what the list stands in that the event is of; None where there is no such object.
+    """
+
+    __slots__ = ("headers", "item", "parent", "payload", "query")
+
+    def __init__(
+        self, headers: Headers, query: bytes, payload: object, item: object, parent: Parent | None = None
+    ) -> None:
+        self.headers = headers
+        self.query = query
+        self.payload = payload
+        self.item = item
+        self.parent = parent
+
+
+Getter = Callable[[Delivery], object]
+TypedGetter = Callable[[Delivery, str], object]
+
+
+def check_source(text: str) -> str:
+    """Refuse what names no place.
+
+    Raises:
+        ValueError: why.
+    """
+    fields = _FIELD.findall(text)
+    literal = _FIELD.sub("", text)
+    is_known = all(map(_SOURCE.fullmatch, fields)) if fields else _SOURCE.fullmatch(text)
+    if not is_known or (fields and (len(text) > 512 or not _is_plain(literal))):
+        raise ValueError(
+            "is not a place in a delivery; write header:NAME, query:NAME, body:/json/pointer, item:/json/pointer or "
+            "parent:/json/pointer, or several of them in braces as one text"
+        )
+    return text
+
+
+def _is_plain(literal: str) -> bool:
+    return literal.isascii() and (literal.isprintable() or not literal) and not set("{}") & set(literal)
+
+
+Source = Annotated[str, AfterValidator(check_source)]
+"""One place in a delivery, or a text of several."""
+
+Sources = Source | list[Source]
+"""One place, or several of which the first that is present and not empty counts."""
+
+
+def _check_pointer(text: str) -> str:
+    if not _POINTER.fullmatch(text):
+        raise ValueError("is not a JSON Pointer; write /customer/email, or /items/*/email for all of a list")
+    return text
+
+
+Pointer = Annotated[str, StringConstraints(max_length=256), AfterValidator(_check_pointer)]
+"""A JSON Pointer (RFC 6901) below the whole value, in which a step may be ``*``."""
+
+SourcesByType = Sources | dict[str, Sources]
+"""Places, or places by event type."""
+
+
+def header_name(source: str) -> bytes | None:
+    """The lower-case name of the header field that ``source`` names; None when it is elsewhere."""
+    match = _SOURCE.fullmatch(source)
+    return match["header"].lower().encode() if match and match["header"] else None
+
+
+def pointer_steps(source: str) -> list[str]:
+    """The unescaped steps of the JSON Pointer in ``body:/json/pointer`` and the like."""
+    return [step.replace("~1", "/").replace("~0", "~") for step in source.partition(":")[2].split("/")[1:]]
+
+
+def places_of(sources: Sources | None) -> list[str]:
+    """All places that are named, those within a text one by one."""
+    named = [sources] if isinstance(sources, str) else sources or []
+    return [place for source in named for place in _FIELD.findall(source) or [source]]
+
+
+def compile_sources(sources: Sources) -> Getter:
+    """A function that reads the value; None when it is absent."""
+    getters = [_compile_source(source) for source in ([sources] if isinstance(sources, str) else sources)]
+    if len(getters) == 1:
+        return getters[0]
+
+    def first(delivery: Delivery) -> object:
+        for getter in getters:
+            value = getter(delivery)
+            if value is not None and value != "":
+                return value
+        return None
+
+    return first
+
+
+def compile_by_type(sources: SourcesByType) -> TypedGetter:
+    """A function that reads the value that an event of the given type has; None when it is absent."""
+    if not isinstance(sources, dict):
+        getter = compile_sources(sources)
+        return lambda delivery, _: getter(delivery)
+    getters = {event_type: compile_sources(source) for event_type, source in sources.items()}
+    default = getters.pop("*", None)
+
+    def by_type(delivery: Delivery, event_type: str) -> object:
+        found = most_specific(getters, event_type) or default
+        return found(delivery) if found else None
+
+    return by_type
+
+
+def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
+    """The entry for ``event_type``, else for the longest of its dotted prefixes, else None."""
+    while event_type:
+        if (found := by_type.get(event_type)) is not None:
+            return found
+        event_type = event_type.rpartition(".")[0]
+    return None
+
+
+def query_value(query: bytes, name: str) -> str | None:
+    """The value of a parameter of an address, None when it is absent.
+
+    Raises:
+        MalformedRequest: the parameter stands there more than once, or there are more than addresses have.
+    """
+    key = name.encode()
+    values = [value for parameter, value in read_query(query) if parameter == key]
+    if len(values) > 1:
+        raise MalformedRequest("a parameter of the query is repeated")
+    return values[0].decode(errors="replace") if values else None
+
+
+def text_of(value: object) -> str | None:
+    """A text, number or truth value as the text that JSON has for it; None for anything else."""
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is str:
+        return value
+    if (
+        type(value) is float
+    ):  # an integer of more than 64 bits is one as well, and has lost digits that may matter
+        return str(value) if abs(value) < EXACT_LIMIT else None
+    if type(value) is int:
+        return str(value) if abs(value) < INTEGER_LIMIT else None
+    return None
+
+
+def _compile_source(source: str) -> Getter:
+    if "{" in source:
+        return _compile_template(source)
+    match = _SOURCE.fullmatch(source)
+    if match and match["header"]:
+        name = match["header"].lower().encode()
+        return lambda delivery: _decode(delivery.headers.get(name))
+    if match and match["query"]:
+        parameter = match["query"]
+        return lambda delivery: query_value(delivery.query, parameter)
+    if match and match["text"]:
+        text = match["text"]
+        return lambda _: text
+    if source == "list:":
+        return lambda delivery: delivery.parent.member if delivery.parent else None
+    steps = pointer_steps(source)
+    if source.startswith("parent:"):
+        return lambda delivery: delivery.parent.find(steps) if delivery.parent else None
+    if source.startswith("member:"):
+        return lambda delivery: _first_container(resolve(delivery.item, steps))
+    if source.startswith("item:"):
+        return lambda delivery: resolve(delivery.item, steps)
+    if len(steps) == 1:
+        key = steps[0]
+        return lambda delivery: delivery.payload.get(key) if isinstance(delivery.payload, dict) else None
+    return lambda delivery: resolve(delivery.payload, steps)
+
+
+def _compile_template(template: str) -> Getter:
+    pieces = _FIELD.split(template)
+    literals, getters = pieces[::2], [_compile_source(field) for field in pieces[1::2]]
+
+    def fill(delivery: Delivery) -> str | None:
+        text = literals[0]
+        for getter, literal in zip(getters, literals[1:], strict=True):
+            value = text_of(getter(delivery))
+            if value is None:
+                return None
+            text += value + literal
+        return text
+
+    return fill
+
+
+def _first_container(value: object) -> str | None:
+    if type(value) is dict:
+        return next((name for name, member in value.items() if type(member) in (dict, list)), None)
+    return None
+
+
+def _decode(value: bytes | None) -> str | None:
+    """Read a field in UTF-8, as most write what is not ASCII, else in Latin-1, as HTTP has it."""
+    if value is None:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def resolve(document: object, steps: list[str]) -> object:
+    """The value at a JSON Pointer, given as its unescaped steps; None when there is none."""
+    for step in steps:
+        if type(document) is dict:
+            document = document.get(step)
+        elif type(document) is list and step.isascii() and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        elif type(document) is list and step == "*" and len(document) == 1:
+            document = document[0]
+        elif type(document) is str and document[:1] == "{":
+            document = _read_object(document).get(step)
+        else:
+            return None
+    return document
+
+
+def _read_object(text: str) -> dict[str, object]:
+    """The object that a text is in JSON; an empty one when it is none."""
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}

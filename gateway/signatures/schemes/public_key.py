@@ -1,0 +1,189 @@
+"""A signature with a private key over a template of the request; the public key is configured.
+
+Ed25519, ECDSA and RSA. As with HMAC the signature covers what its ``signed`` template names and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from gateway.signatures.rejections import SignatureRejected
+from gateway.signatures.request import RawRequest
+from gateway.signatures.schemes.asymmetric import (
+    Algorithm,
+    Check,
+    KeyFormat,
+    check_with,
+    load_private_key,
+    load_public_key,
+    make_key_pair,
+    sign_with,
+)
+from gateway.signatures.schemes.base import (
+    NO_PARAMETERS,
+    SchemeSpec,
+    SecretPair,
+    Signed,
+    StaticVerifier,
+    single,
+)
+from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_signature
+from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.template import (
+    Alphabets,
+    Template,
+    covers_body,
+    covers_headers,
+    covers_url,
+    template_fields,
+)
+from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
+
+_ALGORITHMS = {
+    "ed25519": Algorithm("ed25519"),
+    "ecdsa-p256-sha256": Algorithm("ecdsa", "sha256", "secp256r1"),
+    "ecdsa-p256-sha1": Algorithm("ecdsa", "sha1", "secp256r1"),
+    "rsa-sha256": Algorithm("rsa", "sha256"),
+    "rsa-sha1": Algorithm("rsa", "sha1"),
+}
+
+
+class PublicKeySpec(SchemeSpec):
+    """How a sender signs with a private key."""
+
+    scheme: Literal["public_key"] = Field(description="The family of the scheme.")
+    header: HeaderName = Field(description="The header that carries the signature.")
+    algorithm: Literal["ed25519", "ecdsa-p256-sha256", "ecdsa-p256-sha1", "rsa-sha256", "rsa-sha1"] = Field(
+        description="The algorithm; RSA is PKCS#1 v1.5, and signatures of ECDSA are in DER."
+    )
+    encoding: Encoding = Field("base64", description="How the signature is written.")
+    prefix: Affix = Field("", description="What stands before the signature.")
+    signed: str = Field(
+        "{body}",
+        max_length=256,
+        description="What is signed: literal text and fields in braces, as for an HMAC.",
+    )
+    alphabets: Alphabets = Field(
+        {}, description="Fields of signed, and the characters that they are made of, as for an HMAC."
+    )
+    timestamp: TimestampSpec | None = Field(
+        None, description="Where the signed timestamp is; without it, replays pass."
+    )
+    key_format: KeyFormat = Field("pem", description="How the public key is written that the sender shows.")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> PublicKeySpec:
+        fields = template_fields(self.signed)
+        if not covers_body(self.signed):
+            raise ValueError(
+                "signed must contain {body}, or the signature would prove nothing about the event"
+            )
+        if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
+            raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
+        if unknown := sorted(self.alphabets.keys() - set(fields)):
+            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
+        if ("timestamp" in fields) != (self.timestamp is not None):
+            raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
+        if self.timestamp and not self.timestamp.header:
+            raise ValueError("timestamp must stand in a header of its own")
+        if self.key_format in {"hex", "base64"} and self.algorithm != "ed25519":
+            raise ValueError("key_format must be der or pem, since only an Ed25519 key is plain bytes")
+        return self
+
+    @property
+    def needs_url(self) -> bool:
+        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
+        return covers_url(self.signed)
+
+    @property
+    def template(self) -> str:
+        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.template`."""
+        return self.signed
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
+        return self.timestamp is not None
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
+        return make_key_pair(_ALGORITHMS[self.algorithm], self.key_format)
+
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`."""
+        return covers_headers(self.signed, names)
+
+    def scheme_for(self, layout: Layout) -> PublicKeyScheme:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
+        return PublicKeyScheme(self, layout.id_header)
+
+    def describe(self) -> str:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
+        return f"{self.algorithm} of {self.signed}, {self.encoding} in {self.header}"
+
+
+class PublicKeyScheme:
+    """The scheme of a :class:`PublicKeySpec`; ``id_header`` is the header that ``{id}`` stands for."""
+
+    def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
+        self.spec = spec
+        self.algorithm = _ALGORITHMS[spec.algorithm]
+        self.template = Template(spec.signed, id_header, spec.alphabets)
+        self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
+
+    def bind(
+        self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> PublicKeyVerifier:
+        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
+        keys = [load_public_key(secret, self.spec.key_format) for secret in secrets]
+        return PublicKeyVerifier(self, [check_with(key, self.algorithm) for key in keys])
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
+        spec = self.spec
+        fields, moment = {}, b""
+        if self.timestamp and spec.timestamp and spec.timestamp.header:
+            fields[spec.timestamp.header] = self.timestamp.write(now)
+            moment = fields[spec.timestamp.header].encode()
+        message = self.template.render(request, moment)
+        signature = sign_with(load_private_key(secret), self.algorithm, message)
+        fields[spec.header] = spec.prefix + ENCODERS[spec.encoding](signature).decode()
+        return Signed(fields, request.body, request.query)
+
+
+class PublicKeyVerifier(StaticVerifier):
+    """A :class:`PublicKeyScheme` bound to its keys."""
+
+    def __init__(self, scheme: PublicKeyScheme, checks: Sequence[Check]) -> None:
+        spec = scheme.spec
+        self._checks = checks
+        self._render = scheme.template.render
+        self._header = spec.header.lower().encode()
+        self._prefix = spec.prefix.encode()
+        self._encoding = spec.encoding
+        self._timestamp = scheme.timestamp
+        if spec.timestamp and spec.timestamp.header:
+            self._timestamp_header = spec.timestamp.header.lower().encode()
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
+        text = single(request.headers, self._header, "signature_missing")
+        if not text.startswith(self._prefix):
+            raise SignatureRejected("signature_malformed")
+        signature = decode_signature(text[len(self._prefix) :], self._encoding)
+        moment, seconds = b"", 0.0
+        if self._timestamp:
+            moment = single(request.headers, self._timestamp_header, "timestamp_missing")
+            seconds = self._timestamp.read(moment)
+        message = self._render(request, moment)
+        for slot, matches in enumerate(self._checks):
+            if matches(signature, message):
+                if self._timestamp:
+                    self._timestamp.check(seconds, now)
+                return slot
+        raise SignatureRejected("signature_mismatch")

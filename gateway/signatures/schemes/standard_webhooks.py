@@ -1,0 +1,242 @@
+"""Standard Webhooks: ``v1`` (HMAC-SHA256) and ``v1a`` (Ed25519) over ``{id}.{timestamp}.{body}``.
+
+Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+The signature covers the id, the moment of the attempt and the body; of the headers nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Literal
+
+from pydantic import Field
+
+from gateway.signatures.rejections import SignatureRejected
+from gateway.signatures.request import RawRequest
+from gateway.signatures.schemes.base import (
+    LARGE,
+    MAX_CANDIDATES,
+    NO_PARAMETERS,
+    SchemeSpec,
+    SecretPair,
+    Signed,
+    StaticVerifier,
+    check_tolerance,
+    longest_timestamp,
+    read_timestamp,
+    single,
+    split_elements,
+)
+from gateway.signatures.schemes.hmac_verifier import digest_pieces
+from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.secrets import SecretFormatError, decode_base64, decode_secret
+from gateway.signatures.units import Duration
+
+_LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)
+_PUBLIC_KEY_BYTES = 32
+_PRIVATE_KEY_BYTES = 64
+
+
+class StandardWebhooksSpec(SchemeSpec):
+    """A sender that follows Standard Webhooks."""
+
+    scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
+    header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
+        ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
+    )
+    secret_format: Literal["whsec_", "raw", "whsec_or_raw"] = Field(
+        "whsec_",
+        description="How the secret's text becomes the key: as the standard says, the text itself, or either, where only "
+        "a text that begins with `whsec_` may be meant as the standard says.",
+    )
+    tolerance: Duration = Field(
+        300.0, description="How far the timestamp may be from our clock, before or after."
+    )
+
+    def signs_headers(self, names: Sequence[bytes]) -> bool:
+        """Whether the first of these fields that is present is signed: they are looked for in the verifier's order."""
+        signed = [f"{prefix}id".encode() for prefix in self.header_prefixes]
+        return all(name == own for name, own in zip(names, signed, strict=False))
+
+    @property
+    def is_secret_text(self) -> bool:
+        """Whether the text of the secret is or may be the key, whatever it begins with."""
+        return self.secret_format != "whsec_"  # noqa: S105 - no secret, but how one is written
+
+    @property
+    def has_moment(self) -> bool:
+        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
+        return True
+
+    def make_secret(self) -> SecretPair:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
+        key = bytes.fromhex(super().make_secret().sender)
+        secret = "whsec_" + base64.b64encode(key).decode()
+        return SecretPair(secret, secret)
+
+    def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
+        return StandardWebhooksScheme(self)
+
+    def describe(self) -> str:
+        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
+        return f"Standard Webhooks (v1, v1a) in {self.header_prefixes[0]}signature"
+
+
+class StandardWebhooksScheme:
+    """The scheme of a :class:`StandardWebhooksSpec`.
+
+    A secret that begins with ``whpk_`` is an Ed25519 public key and is only ever tried on ``v1a`` signatures;
+    any other is an HMAC key and only ever tried on ``v1``: a public key must not become a shared secret.
+    """
+
+    def __init__(self, spec: StandardWebhooksSpec) -> None:
+        self.spec = spec
+
+    def bind(
+        self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> StandardWebhooksVerifier:
+        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
+        return StandardWebhooksVerifier(self.spec, [self._checks(secret) for secret in secrets])
+
+    def _checks(self, secret: str) -> list[Check]:
+        """Make the check of each key that a secret may stand for.
+
+        Raises:
+            SecretFormatError: it can stand for none.
+        """
+        if not self.spec.is_secret_text:
+            return [_check(secret)]
+        checks = [_check_text(secret)]
+        if self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_"):  # noqa: S105 - as above
+            with suppress(SecretFormatError):  # then it is a text of somebody's own that begins so
+                checks.append(_check(secret))
+        return checks
+
+    def sign(
+        self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
+    ) -> Signed:
+        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
+        prefix = self.spec.header_prefixes[0]
+        message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
+        moment = str(int(now))
+        message = b"%b.%b.%b" % (message_id, moment.encode(), request.body)
+        if secret.startswith("whsk_") and not self.spec.is_secret_text:
+            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
+            seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
+            version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+        else:
+            is_text = self.spec.is_secret_text and not (
+                self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_")  # noqa: S105 - as above
+            )
+            key = decode_secret(secret, "raw" if is_text else "whsec_")
+            version, signature = "v1", hmac.digest(key, message, "sha256")
+        headers = {
+            f"{prefix}timestamp": moment,
+            f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
+        }
+        return Signed(headers, request.body, request.query)
+
+
+Check = tuple[bytes, Callable[[bytes, list[bytes]], bool]]
+"""The version prefix of the signatures that a secret can check, and the check of (candidate, message in pieces)."""
+
+
+class StandardWebhooksVerifier(StaticVerifier):
+    """A :class:`StandardWebhooksScheme` bound to its keys."""
+
+    def __init__(self, spec: StandardWebhooksSpec, checks: Sequence[Sequence[Check]]) -> None:
+        self._checks = [(slot, *check) for slot, of_secret in enumerate(checks) for check in of_secret]
+        self._tolerance = spec.tolerance
+        self._names = [
+            (f"{prefix}id".encode(), f"{prefix}timestamp".encode(), f"{prefix}signature".encode())
+            for prefix in spec.header_prefixes
+        ]
+
+    def verify(self, request: RawRequest, now: float) -> int:
+        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
+        headers = request.headers
+        # By the id, not by the signature: the family whose id counts must be the one that is signed, or an
+        # unsigned svix-id beside signed webhook- headers would give one delivery any number of ids.
+        names = next((names for names in self._names if names[0] in headers), self._names[0])
+        signatures = split_elements(single(headers, names[2], "signature_missing"), b" ")
+        message_id = single(headers, names[0], "signed_header_missing")
+        if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
+            raise SignatureRejected("signature_malformed")
+        moment = single(headers, names[1], "timestamp_missing")
+        timestamp = read_timestamp(moment, _LONGEST_TIMESTAMP)
+        pieces = [b"%b.%b." % (message_id, moment), request.body]
+        matched = self._match(signatures, pieces if len(request.body) > LARGE else [b"".join(pieces)])
+        check_tolerance(timestamp, now, self._tolerance)
+        return matched
+
+    def _match(self, signatures: list[bytes], message: list[bytes]) -> int:
+        if sum(signature.startswith((b"v1,", b"v1a,")) for signature in signatures) > MAX_CANDIDATES:
+            raise SignatureRejected("too_many_signatures")
+        matched, is_tried = -1, False
+        for slot, version, matches in reversed(self._checks):
+            for signature in signatures:
+                if signature.startswith(version):
+                    is_tried = True
+                    if matches(signature.removeprefix(version), message):
+                        matched = slot
+        if matched < 0:
+            raise SignatureRejected("signature_mismatch" if is_tried else "signature_malformed")
+        return matched
+
+
+def _check_text(secret: str) -> Check:
+    return b"v1,", _hmac_check(decode_secret(secret, "raw"))
+
+
+def _check(secret: str) -> Check:
+    if secret.startswith("whpk_"):
+        return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", _PUBLIC_KEY_BYTES))
+    if secret.startswith("whsk_"):
+        raise SecretFormatError(
+            "is the sender's private key (whsk_); a receiver is given the public one (whpk_)"
+        )
+    return b"v1,", _hmac_check(decode_secret(secret, "whsec_"))
+
+
+def _sized_key(secret: str, prefix: str, size: int) -> bytes:
+    key = decode_base64(secret.removeprefix(prefix))
+    if len(key) != size:
+        raise SecretFormatError(f"is not a key of {size} bytes after {prefix}")
+    return key
+
+
+def _hmac_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
+    def matches(candidate: bytes, message: list[bytes]) -> bool:
+        digest = (
+            hmac.digest(key, message[0], "sha256")
+            if len(message) == 1
+            else digest_pieces(key, message, "sha256")
+        )
+        return hmac.compare_digest(base64.b64encode(digest), candidate)
+
+    return matches
+
+
+def _ed25519_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
+    # Imported only for those who use it: it adds some 10 MB of resident memory.
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
+    public_key = Ed25519PublicKey.from_public_bytes(key)
+
+    def matches(candidate: bytes, message: list[bytes]) -> bool:
+        try:
+            signature = base64.b64decode(candidate, validate=True)
+            if base64.b64encode(signature) != candidate:  # a non-canonical spelling of the same bytes
+                return False
+            public_key.verify(signature, b"".join(message))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    return matches

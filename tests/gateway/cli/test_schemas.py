@@ -1,0 +1,188 @@
+"""`gateway schemas`: what is listed and shown, what is proposed from samples, and what a comparison answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+from gateway.cli.main import app
+from gateway.cli.schemas import _written
+from gateway.errors import OperatorError
+from gateway.events.schemas import Catalogue, Schema, check_document
+from gateway.events.schemas.infer import infer
+from support.repository import ROOT
+
+ORDERS = [
+    {"id": 1, "note": None, "lines": [{"sku": "a", "price": 1}], "buyer": {"name": "x"}},
+    {"id": "b", "lines": [{"sku": "b", "price": 1.5, "gift": True}, 3], "buyer": None, "note": None},
+]
+
+
+def run(*words: str | Path) -> Result:
+    """What `gateway schemas` does with these words; a mistake of the operator is raised."""
+    return CliRunner().invoke(app, ["schemas", *map(str, words)], catch_exceptions=False)
+
+
+def written(folder: Path, *values: Any) -> list[Path]:
+    """A file for each value."""
+    paths = [folder / f"{number}.json" for number in range(len(values))]
+    for path, value in zip(paths, values, strict=True):
+        path.write_text(json.dumps(value))
+    return paths
+
+
+def test_all_schemas_are_listed_with_title_and_id() -> None:
+    """Or those of one adapter; and which of them is the envelope."""
+    everything, one = run("list"), run("list", "stripe")
+    schemas = Catalogue.bundled()
+
+    assert len(everything.stdout.splitlines()) == sum(
+        len(schemas.event_types(each)) for each in schemas.adapters()
+    )
+    assert len(one.stdout.splitlines()) == len(schemas.event_types("stripe"))
+    assert one.stdout.splitlines()[0].split() == [
+        "stripe/_envelope", "Stripe", "event", "urn:webhook-gateway:schema:stripe:_envelope:1",
+    ]  # fmt: skip
+    assert "_envelope is for all events" in one.stderr
+
+
+@pytest.mark.parametrize(
+    ("event_type", "name"), [("push", "push"), ("issues.opened", "issues"), ("never.heard", "_envelope")]
+)
+def test_the_schema_is_shown_that_an_event_is_held_to(event_type: str, name: str) -> None:
+    """As it is written, with its file."""
+    done = run("show", "github", event_type)
+
+    assert json.loads(done.stdout) == json.loads((ROOT / f"schemas/github/{name}.json").read_text("utf-8"))
+    assert f"schemas/github/{name}.json" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "nobody"], "no schemas of adapter 'nobody' come with the gateway; there are those of"),
+        (["show", "nobody", "x"], "no schemas of adapter 'nobody'"),
+        (["infer", "gone.json"], "gone.json: No such file or directory"),
+        (["infer", __file__], "is not JSON as the gateway takes it"),
+        (["diff", "gone.json", "github/push"], "gone.json: cannot be read"),
+        (["diff", "github/push", "github/nothing"], "github/nothing: cannot be read"),
+        (["diff", "github/push", __file__], "is not JSON"),
+    ],
+)
+def test_what_cannot_be_done_is_told(words: list[str], said: str) -> None:
+    """With the name that is wrong."""
+    with pytest.raises(OperatorError, match=said):
+        run(*words)
+
+
+def test_a_proposal_is_lean() -> None:
+    """Required is what all samples have, null alone is no type, and other names may come along."""
+    assert infer(ORDERS, "urn:test:order", "Acme: order") == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:test:order",
+        "title": "Acme: order",
+        "description": "What has happened, in one sentence.",
+        "type": "object",
+        "required": ["id", "note", "lines", "buyer"],
+        "properties": {
+            "id": {"type": ["integer", "string"]},
+            "note": {},
+            "lines": {
+                "type": "array",
+                "items": {
+                    "type": ["integer", "object"],
+                    "required": ["sku", "price"],
+                    "properties": {
+                        "sku": {"type": "string"},
+                        "price": {"type": "number"},
+                        "gift": {"type": "boolean"},
+                    },
+                },
+            },
+            "buyer": {
+                "type": ["object", "null"],
+                "required": ["name"],
+                "properties": {"name": {"type": "string"}},
+            },
+        },
+    }
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.lists(JSON, min_size=1, max_size=3), st.integers(1, 5), st.booleans())
+def test_a_proposal_is_a_schema_that_its_samples_fit(
+    samples: list[Any], depth: int, with_example: bool
+) -> None:
+    """Whatever they are; and it passes the lint, and is written without loss."""
+    proposal = infer(samples, "urn:test:any", "any", depth=depth, with_example=with_example)
+    check_document(proposal, "here")
+    schema = Schema(proposal, {})
+
+    assert all(schema.is_valid(sample) for sample in samples)
+    assert json.loads(_written(proposal)) == proposal
+    assert ("examples" in proposal) is with_example
+
+
+def test_a_proposal_goes_no_deeper_than_it_is_told(tmp_path: Path) -> None:
+    """What is nested as deep as an event may be is described as far as a schema may be."""
+    deep: Any = 1
+    for _ in range(31):
+        deep = {"a": deep}
+    path, *_ = written(tmp_path, deep)
+    for depth in (1, 16):
+        assert run("infer", path, "--depth", str(depth)).stdout.count('"properties"') == depth
+
+
+def test_the_proposal_of_the_command_is_named_as_told(tmp_path: Path) -> None:
+    """With the first sample as its example."""
+    done = run("infer", *written(tmp_path, *ORDERS), "--id", "urn:x", "--title", "X", "--with-example")
+    proposal = json.loads(done.stdout)
+
+    assert (proposal["$id"], proposal["title"], proposal["examples"]) == ("urn:x", "X", ORDERS[:1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines", "total", "status"),
+    [
+        ({}, {}, [], "no difference", 0),
+        ({"title": "a"}, {"title": "b"}, [], "no difference", 0),
+        ({"minLength": 2, "maxLength": 3}, {"maxLength": 2},
+         ["breaking        /maxLength  3 before, 2 now", "safe            /minLength  is gone"],
+         "1 breaking, 0 to be looked at, 1 safe", 1),
+        ({"type": "string"}, {}, ["safe            (root)  anything passes now"], "0 breaking", 0),
+        ({"pattern": "a"}, {"pattern": "b"}, ['to be looked at  /pattern  "a" before, "b" now'],
+         "0 breaking, 1 to be looked at", 0),
+    ],
+)  # fmt: skip
+def test_a_comparison_fails_only_for_what_breaks(
+    tmp_path: Path, old: Any, new: Any, lines: list[str], total: str, status: int
+) -> None:
+    """A line for each change, and their sum aside."""
+    done = run("diff", *written(tmp_path, old, new))
+
+    assert done.stdout.splitlines() == lines
+    assert total in done.stderr
+    assert done.exit_code == status
+
+
+def test_a_schema_of_ours_can_be_compared_with_one_of_your_own(tmp_path: Path) -> None:
+    """By its adapter and event type; what it refers to is followed."""
+    push = json.loads((ROOT / "schemas/github/push.json").read_text("utf-8"))
+    own, bare = written(
+        tmp_path, push | {"$id": "urn:own"}, {key: push[key] for key in push if key != "$ref"}
+    )
+
+    assert run("diff", "github/push", own).exit_code == 0
+    assert "breaking        /$ref/type" in run("diff", bare, "github/push").stdout

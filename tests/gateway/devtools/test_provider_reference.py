@@ -1,0 +1,89 @@
+"""`gateway providers`: the adapters in words, found by a word, and shown with what to paste."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.devtools.provider_reference import described, facts
+from gateway.errors import OperatorError
+
+
+def told(*words: str) -> str:
+    """What `gateway providers` says; a mistake of the operator is raised."""
+    return CliRunner().invoke(app, ["providers", *words], catch_exceptions=False).stdout
+
+
+def test_every_adapter_has_a_line() -> None:
+    """Which says so where its sender confirms nothing."""
+    lines = told().splitlines()
+
+    assert [line.split()[0] for line in lines] == described()
+    assert [line for line in lines if line.startswith("ampersand ") and line.endswith("(unverified)")]
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("ED25519", {"discord", "telnyx"}),
+        ("Amazon", {"aws_sns", "aws_eventbridge"}),
+        ("X-Hub-Sig", {"github", "meta"}),
+    ],
+)
+def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
+    """In their names, their titles, and how they sign."""
+    names = {line.split()[0] for line in told(word).splitlines()}
+
+    assert found <= names
+    assert "stripe" not in names
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("stripe", ["covered:        the body, the time of sending, the event id", "repeats for:    3d"]),
+        ("github", ["not covered:    the time of sending, the event id", "waits:          10s"]),
+        ("gitlab", ["covered:        nothing: whoever has seen one delivery can send any other"]),
+        ("meta", ["GET (with the handshake token): its challenge is given back", "handshake_token: "]),
+        ("zoom", ["POST (signed): its challenge is signed, its challenge is given back"]),
+        (
+            "asana",
+            ["the secret that it tells is taken while `enrol` is on", "enrol: true", "in body:/events"],
+        ),
+        ("aws_sns", ["the address that it names is called", "secrets: []", "topic_arn: "]),
+        ("braintree", ["of the body `body:/bt_payload`", "not covered:    the rest of the body, the time"]),
+        ("twilio", ["the body, the address", "public_url: https://"]),
+        ("ampersand", ["status:         unverified"]),
+        ("hmac", ["Describe your sender in the configuration"]),
+    ],
+)
+def test_an_adapter_is_shown_with_what_its_signature_covers(name: str, said: list[str]) -> None:
+    """And its handshake, its patience, and the block to paste."""
+    text = told(name)
+
+    assert [each for each in said if each not in text] == []
+
+
+def test_a_word_that_finds_nothing_is_told() -> None:
+    """Rather than an empty list."""
+    with pytest.raises(OperatorError, match="there is no adapter 'nonsense', nor one with that in it"):
+        told("nonsense")
+
+
+def test_what_proves_an_adapter_is_told_where_it_is_known() -> None:
+    """In words."""
+    assert ("proven by", "real deliveries") in facts("github", {"github": {"corpus": []}})
+    assert "proven by" not in dict(facts("github", {}))
+
+
+@pytest.mark.parametrize("content", ["[", "[]", "github: [hearsay]", "github: 1", None])
+def test_evidence_that_is_none_is_told(tmp_path: Path, content: str | None) -> None:
+    """With its file."""
+    path = tmp_path / "evidence.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(OperatorError, match=r"evidence\.yaml: "):
+        told("--reference", "--evidence", str(path))

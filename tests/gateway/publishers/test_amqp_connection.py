@@ -1,0 +1,514 @@
+"""The AMQP connection, frame by frame: whatever the pieces in which bytes come, and whatever the texts sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pamqp import body as amqp_body
+from pamqp import commands, frame, header, heartbeat
+
+from gateway.publishers import ConfirmOverdue, Message, PublishUnavailable
+from gateway.publishers.amqp_connection import PublishConnection
+from gateway.transport.amqp_url import BrokerUrl
+from support.waiting import wait_until_async
+
+SETTLED = "confirmed"
+OPEN = "open"
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_gone = False
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """See asyncio.Transport."""
+        self.written += bytes(data)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nothing to limit."""
+
+    def close(self) -> None:
+        """See asyncio.Transport."""
+        self.is_gone = True
+
+    def abort(self) -> None:
+        """See asyncio.Transport."""
+        self.is_gone = True
+
+
+def message(number: int | str = 1, body: bytes = b"{}") -> Message:
+    """An event that is told from others by its number."""
+    return Message("webhooks", "github.push", f"id-{number}", "com.github.push", {"provider": "github"}, body)
+
+
+def opened(timeout: float = 5.0) -> tuple[PublishConnection, FakeTransport]:
+    """A connection as it is once its channel is open."""
+    connection = PublishConnection(timeout)
+    transport = FakeTransport()
+    connection.connection_made(transport)
+    return connection, transport
+
+
+def state_of(confirm: asyncio.Future[None]) -> str:
+    """What became of a publish, in a word."""
+    if not confirm.done():
+        return OPEN
+    return CANCELLED if confirm.cancelled() else str(confirm.exception() or SETTLED)
+
+
+def ack(tag: int, *, multiple: bool = False) -> bytes:
+    """The broker's confirm."""
+    return frame.marshal(commands.Basic.Ack(tag, multiple), 1)
+
+
+def nack(tag: int, *, multiple: bool = False) -> bytes:
+    """The broker's refusal."""
+    return frame.marshal(commands.Basic.Nack(tag, multiple), 1)
+
+
+def returned(number: int | str, body: bytes = b"{}") -> bytes:
+    """An event that comes back."""
+    properties = commands.Basic.Properties(message_id=f"id-{number}")
+    return b"".join(
+        (
+            frame.marshal(commands.Basic.Return(312, "NO_ROUTE", "webhooks", "github.push"), 1),
+            frame.marshal(header.ContentHeader(0, len(body), properties), 1),
+            frame.marshal(amqp_body.ContentBody(body), 1) if body else b"",
+        )
+    )
+
+
+HEARTBEAT = frame.marshal(heartbeat.Heartbeat(), 0)
+REFUSED = "refused by the broker (nack)"
+CANCELLED = "cancelled"
+RETURNED = "returned by the broker: NO_ROUTE"
+
+
+async def outcome(count: int, pieces: Iterable[bytes]) -> list[str]:
+    """What becomes of ``count`` publishes when the broker's bytes come in these pieces."""
+    connection, _ = opened()
+    confirms = [connection.publish(message(number)) for number in range(1, count + 1)]
+    for piece in pieces:
+        connection.data_received(piece)
+    return [*map(state_of, confirms), connection.blocked, str(connection.unconfirmed)]
+
+
+def byte_by_byte(data: bytes) -> list[bytes]:
+    """The smallest pieces there are."""
+    return [data[position : position + 1] for position in range(len(data))]
+
+
+def whole(data: bytes) -> list[bytes]:
+    """The largest piece there is."""
+    return [data]
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte])
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        pytest.param(ack(1), [SETTLED, OPEN, OPEN, OPEN, "", "3"], id="one ack"),
+        pytest.param(ack(3, multiple=True), [SETTLED, SETTLED, SETTLED, OPEN, "", "1"], id="multiple"),
+        pytest.param(ack(4) + ack(2), [OPEN, SETTLED, OPEN, SETTLED, "", "2"], id="out of order"),
+        pytest.param(
+            ack(2) + ack(4, multiple=True),
+            [SETTLED, SETTLED, SETTLED, SETTLED, "", "0"],
+            id="ack, then multiple",
+        ),
+        pytest.param(nack(2), [OPEN, REFUSED, OPEN, OPEN, "", "3"], id="one nack"),
+        pytest.param(
+            ack(1) + nack(3, multiple=True), [SETTLED, REFUSED, REFUSED, OPEN, "", "1"], id="nack multiple"
+        ),
+        pytest.param(
+            ack(3) + nack(4, multiple=True) + HEARTBEAT,
+            [REFUSED, REFUSED, SETTLED, REFUSED, "", "0"],
+            id="a late nack takes nothing back",
+        ),
+        pytest.param(
+            returned(2) + ack(4, multiple=True), [SETTLED, RETURNED, SETTLED, SETTLED, "", "0"], id="returned"
+        ),
+        pytest.param(
+            returned(1, b"x" * 300) + HEARTBEAT + returned(3, b"") + ack(1) + ack(3),
+            [RETURNED, OPEN, RETURNED, OPEN, "", "2"],
+            id="returned with and without a body",
+        ),
+        pytest.param(ack(1) + ack(1) + ack(9), [SETTLED, OPEN, OPEN, OPEN, "", "3"], id="unknown tags"),
+        pytest.param(ack(0x0102, multiple=True), [SETTLED] * 4 + ["", "0"], id="a tag beyond one byte"),
+        pytest.param(
+            frame.marshal(commands.Connection.Blocked("low on memory"), 0),
+            [OPEN, OPEN, OPEN, OPEN, "the broker takes no messages: low on memory", "4"],
+            id="blocked",
+        ),
+        pytest.param(
+            frame.marshal(commands.Connection.Blocked("low on disk"), 0)
+            + frame.marshal(commands.Connection.Unblocked(), 0)
+            + ack(1),
+            [SETTLED, OPEN, OPEN, OPEN, "", "3"],
+            id="unblocked",
+        ),
+    ],
+)
+async def test_answers_of_the_broker_settle_the_right_publishes(
+    received: bytes, expected: list[str], cut: Callable[[bytes], list[bytes]]
+) -> None:
+    """By delivery tag, ``multiple`` included, in whatever pieces they come."""
+    assert expected == await outcome(4, cut(received))
+
+
+ANSWERS = st.one_of(
+    st.builds(ack, st.integers(1, 12), multiple=st.booleans()),
+    st.builds(nack, st.integers(1, 12), multiple=st.booleans()),
+    st.builds(returned, st.integers(1, 10), st.binary(max_size=40)),
+    st.just(HEARTBEAT),
+    st.just(frame.marshal(commands.Connection.Blocked("low on memory"), 0)),
+    st.just(frame.marshal(commands.Connection.Unblocked(), 0)),
+)
+
+
+@given(answers=st.lists(ANSWERS, max_size=12), data=st.data())
+@settings(max_examples=80, deadline=None)
+def test_no_split_of_the_bytes_changes_what_they_mean(answers: list[bytes], data: st.DataObject) -> None:
+    """TCP has no messages; a frame may come in any number of pieces, or many frames in one."""
+    received = b"".join(answers)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(received)), max_size=8)))
+    pieces = [received[start:end] for start, end in zip([0, *cuts], [*cuts, len(received)], strict=True)]
+
+    expected = asyncio.run(outcome(10, answers))
+    assert expected == asyncio.run(outcome(10, pieces))
+    assert expected == asyncio.run(outcome(10, byte_by_byte(received)))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 12), st.booleans()), max_size=20))
+@settings(max_examples=80, deadline=None)
+def test_the_first_answer_to_a_publish_counts(answers: list[tuple[bool, int, bool]]) -> None:
+    """Against a model that asks of every publish: which was the first answer that covers its tag?"""
+    expected = [
+        next(
+            (
+                SETTLED if is_ack else REFUSED
+                for is_ack, tag, multiple in answers
+                if tag == number or (multiple and tag > number)
+            ),
+            OPEN,
+        )
+        for number in range(1, 11)
+    ]
+    received = b"".join(
+        (ack if is_ack else nack)(tag, multiple=multiple) for is_ack, tag, multiple in answers
+    )
+
+    assert expected == asyncio.run(outcome(10, [received]))[:10]
+
+
+def short_texts(least: int = 0) -> st.SearchStrategy[str]:
+    """Texts of up to 255 bytes of UTF-8."""
+    anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=255)
+    return anything.filter(lambda text: len(text.encode()) <= 255)
+
+
+def frames_of(data: bytes) -> list[Any]:
+    """What a reference implementation reads in ``data``."""
+    frames = []
+    while data:
+        size, _, value = frame.unmarshal(data)
+        frames.append(value)
+        data = data[size:]
+    return frames
+
+
+async def written_for(messages: Sequence[Message]) -> bytes:
+    """The bytes that leave for these events, published in one turn of the loop."""
+    connection, transport = opened()
+    for each in messages:
+        connection.publish(each)
+    await asyncio.sleep(0)
+    return transport.written
+
+
+@given(
+    exchange=short_texts(),
+    routing_key=short_texts(),
+    message_id=short_texts(1),
+    kind=short_texts(1),
+    headers=st.dictionaries(short_texts(1), short_texts(), max_size=6),
+    body=st.binary(max_size=300),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_event_is_encoded_as_the_specification_has_it(
+    exchange: str, routing_key: str, message_id: str, kind: str, headers: dict[str, str], body: bytes
+) -> None:
+    """A reference implementation reads every text back as it was: no event can break the connection."""
+    sent = Message(exchange, routing_key, message_id, kind, headers, body)
+    publish, head, *parts = frames_of(asyncio.run(written_for([sent])))
+
+    assert isinstance(publish, commands.Basic.Publish)
+    assert (publish.exchange, publish.routing_key) == (exchange, routing_key)
+    assert (publish.mandatory, publish.immediate) == (True, False)
+    properties = head.properties
+    assert (properties.message_id, properties.message_type, properties.headers) == (message_id, kind, headers)
+    assert (properties.content_type, properties.app_id) == ("application/cloudevents+json", "webhook-gateway")
+    assert properties.delivery_mode == 2
+    assert head.body_size == len(body)
+    assert b"".join(part.value for part in parts) == body
+
+
+@pytest.mark.parametrize(
+    ("size", "frames"), [(0, 0), (1, 1), (131_064, 1), (131_065, 2), (262_128, 2), (262_129, 3)]
+)
+async def test_a_body_is_split_at_the_largest_frame(size: int, frames: int) -> None:
+    """131,072 bytes a frame, of which eight are the frame's own; an empty body has no frame at all."""
+    body = bytes(range(251)) * (size // 251) + bytes(size % 251)
+    _, head, *parts = frames_of(await written_for([message(body=body)]))
+
+    assert head.body_size == size
+    assert len(parts) == frames
+    assert b"".join(part.value for part in parts) == body
+
+
+async def test_publishes_of_one_turn_leave_in_one_piece_and_in_order() -> None:
+    """Whole, one after the other: frames of two events never mix."""
+    events = [message(number, body=b"%d" % number * 3) for number in range(5)]
+    frames = frames_of(await written_for(events))
+
+    assert [head.properties.message_id for head in frames[1::3]] == ["id-0", "id-1", "id-2", "id-3", "id-4"]
+    assert [event.body for event in events] == [part.value for part in frames[2::3]]
+
+
+@pytest.mark.parametrize("text", ["x" * 256, "\ud800", "ä" * 128], ids=["long", "surrogate", "long in UTF-8"])
+@pytest.mark.parametrize("field", ["message_id", "type", "routing_key", "exchange"])
+async def test_an_event_that_cannot_be_encoded_leaves_the_counting_right(field: str, text: str) -> None:
+    """The broker counts what it gets: the confirm of the next event must not be taken for another one's."""
+    connection, transport = opened()
+    poisoned = message("poisoned")
+    setattr(poisoned, field, text)
+    with pytest.raises(ValueError, match=r"range\(0, 256\)|surrogates not allowed"):
+        connection.publish(poisoned)
+    confirm = connection.publish(message("sound"))
+    await asyncio.sleep(0)
+    connection.data_received(ack(1))
+
+    assert state_of(confirm) == SETTLED
+    assert connection.unconfirmed == 0
+    assert [type(each).__name__ for each in frames_of(transport.written)] == [
+        "Publish",
+        "ContentHeader",
+        "ContentBody",
+    ]
+
+
+async def test_a_cancelled_publish_takes_nothing_from_the_others() -> None:
+    """Its confirm comes all the same and is nobody's."""
+    connection, _ = opened()
+    confirms = [connection.publish(message(number)) for number in range(1, 4)]
+    confirms[1].cancel()
+    connection.data_received(ack(1) + nack(2) + ack(3))
+
+    assert [state_of(confirms[0]), state_of(confirms[2])] == [SETTLED, SETTLED]
+    assert connection.unconfirmed == 0
+
+
+@pytest.mark.parametrize(
+    ("received", "cause"),
+    [
+        (frame.marshal(commands.Channel.Close(404, "NOT_FOUND - no exchange", 60, 40), 1), "404 NOT_FOUND"),
+        (
+            frame.marshal(commands.Connection.Close(320, "CONNECTION_FORCED", 0, 0), 0),
+            "320 CONNECTION_FORCED",
+        ),
+        (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "AMQP 0-9-1"),
+    ],
+    ids=["channel", "connection", "another version", "another protocol"],
+)
+async def test_the_end_of_the_connection_fails_all_that_wait(received: bytes, cause: str) -> None:
+    """None of it as a success; later publishes fail at once."""
+    connection, transport = opened()
+    confirms = [connection.publish(message(number)) for number in range(3)]
+    connection.data_received(received)
+
+    assert transport.is_gone
+    assert all(state_of(confirm).startswith("connection lost before the confirm") for confirm in confirms)
+    assert cause in str(connection.lost.exception())
+    with pytest.raises(PublishUnavailable):
+        await connection.publish(message("late"))
+
+
+async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time() -> None:
+    """Refused at once, but for one message after a while; an answer that comes too late lets that one go now."""
+    connection, transport = opened(timeout=0.05)
+    overdue = [connection.publish(message(number)) for number in range(1, 4)]
+    overdue[2].cancel()  # its sender has gone; the broker's silence is the same
+    connection._look_after()
+    assert not connection.trouble
+    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
+    assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 0.05 s"] * 2
+    assert "has confirmed nothing within 0.05 s" in state_of(connection.publish(message("refused")))
+
+    connection.data_received(ack(1))
+    probe, beside = connection.publish(message("probe")), connection.publish(message("beside"))
+    assert state_of(probe) == OPEN
+    assert "has confirmed nothing" in state_of(beside)
+    connection.data_received(ack(4))
+    assert (state_of(probe), connection.trouble) == (SETTLED, "")
+    confirm = connection.publish(message("after"))
+    connection.data_received(ack(5))
+    assert state_of(confirm) == SETTLED
+    assert b"refused" not in transport.written
+    connection.fail(ConnectionError("the test is over"))
+
+
+@pytest.mark.parametrize(
+    ("received", "expected"),
+    [
+        pytest.param(ack(1), [SETTLED, OPEN], id="one ack"),
+        pytest.param(ack(2, multiple=True), [SETTLED, SETTLED], id="multiple"),
+        pytest.param(nack(1), [CANCELLED, OPEN], id="nack"),
+        pytest.param(returned(1) + ack(1), [CANCELLED, OPEN], id="an ack after the return confirms nothing"),
+        pytest.param(b"\xff" * 8, [CANCELLED, CANCELLED], id="the connection ends"),
+    ],
+)
+async def test_a_confirm_that_comes_too_late_is_told(received: bytes, expected: list[str]) -> None:
+    """So that who has kept the event meanwhile need not publish it again; and whoever waits for it learns of its loss."""
+    connection, _ = opened(timeout=0.05)
+    confirms = [connection.publish(message(number)) for number in (1, 2)]
+    connection._look_after()
+    await wait_until_async(
+        lambda: all(confirm.done() for confirm in confirms), message="the confirms are overdue"
+    )
+    errors = [confirm.exception() for confirm in confirms]
+    assert [type(error) for error in errors] == [ConfirmOverdue] * 2
+
+    connection.data_received(received)
+
+    assert [state_of(error.late) for error in errors if isinstance(error, ConfirmOverdue)] == expected
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_a_broker_that_has_fallen_silent_is_in_trouble_before_its_confirms_are_overdue() -> None:
+    """Events are better off on disk than waiting with those; any confirm says that it works again."""
+    connection, _ = opened(timeout=40.0)
+    connection.publish(message(1))
+    connection._unconfirmed[1].sent_at -= 11
+    connection._look_after()
+    assert not str(connection.trouble)  # it has confirmed something meanwhile, for all that is known
+    connection._confirmed_at -= 11
+    connection._look_after()
+    assert str(connection.trouble) == "the broker has confirmed nothing for 10 s"
+    assert connection.is_accepting
+    connection.publish(message(2))
+
+    connection.data_received(ack(2))
+
+    assert not connection.trouble
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_a_confirm_that_never_comes_ends_the_connection() -> None:
+    """Its event would be kept back for ever; but an alarm may take as long as it takes."""
+    connection, _ = opened(timeout=0.05)
+    connection.publish(message(1))
+    connection._unconfirmed[1].sent_at -= 61
+    connection.blocked = "low on memory"
+    connection._look_after()
+    assert not connection.lost.done()
+    connection.blocked = ""
+    connection._look_after()
+    assert "was not confirmed for 60 s" in str(connection.lost.exception())
+
+
+async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
+    """It never reaches the broker; were it counted as the one that asks, none would ever ask again."""
+    connection, _ = opened(timeout=0.05)
+    for number in range(1, 4):
+        connection.publish(message(number))
+    connection._look_after()
+    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
+    connection.data_received(ack(1))
+    with pytest.raises(ValueError, match="range"):
+        connection.publish(message("x" * 300))
+
+    assert state_of(connection.publish(message("probe"))) == OPEN
+    connection.fail(ConnectionError("the test is over"))
+
+
+async def test_messages_that_wait_for_their_confirm_are_bounded() -> None:
+    """A slow broker is no reason to fill the memory: what is too much is refused at once, until some are confirmed."""
+    connection, _ = opened()
+    confirms = [connection.publish(message(number)) for number in range(4097)]
+    assert [state_of(confirm) for confirm in confirms[-2:]] == [OPEN, "4096 messages wait for their confirm"]
+    connection.data_received(ack(1))
+    assert state_of(connection.publish(message("one more"))) == OPEN
+
+
+async def test_a_connection_that_takes_no_more_bytes_takes_no_more_events() -> None:
+    """Memory is bounded when the broker does not read."""
+    connection, transport = opened()
+    connection.pause_writing()
+    with pytest.raises(PublishUnavailable):
+        await connection.publish(message("refused"))
+    connection.resume_writing()
+    confirm = connection.publish(message("sent"))
+    await asyncio.sleep(0)
+    connection.data_received(ack(1))
+
+    assert state_of(confirm) == SETTLED
+    assert b"refused" not in transport.written
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://h", BrokerUrl("h", 5672, "guest", "guest", "/", is_tls=False)),
+        ("amqps://h", BrokerUrl("h", 5671, "guest", "guest", "/", is_tls=True)),
+        ("amqp://u:p@h:1/v", BrokerUrl("h", 1, "u", "p", "v", is_tls=False)),
+        ("amqp://u%40x:p%2F%3A@h/a%2Fb", BrokerUrl("h", 5672, "u@x", "p/:", "a/b", is_tls=False)),
+        ("amqp://u:p@[::1]:2/", BrokerUrl("::1", 2, "u", "p", "/", is_tls=False)),
+    ],
+)
+def test_the_parts_of_an_address(url: str, expected: BrokerUrl) -> None:
+    """With the usual defaults, and percent-encoding undone."""
+    assert expected == BrokerUrl.parse(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "h", "http://h", "amqp://", "amqp:///v", "redis://h", "amqp://u:hunter2/x@h", "amqp://h:70000"],
+)
+def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
+    """A slash in a password that is not percent-encoded must not put the password into the error text."""
+    with pytest.raises(ValueError, match=r"is not an address of RabbitMQ|percent-encode it") as caught:
+        BrokerUrl.parse(url)
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_call_that_the_broker_refuses_raises_its_reason() -> None:
+    """As when a queue is declared in another way."""
+    connection, _ = opened()
+    call = asyncio.ensure_future(connection.call(commands.Queue.Declare(queue="q")))
+    await asyncio.sleep(0)
+    connection.data_received(frame.marshal(commands.Channel.Close(406, "PRECONDITION_FAILED", 50, 10), 1))
+
+    with pytest.raises(ConnectionError, match="406 PRECONDITION_FAILED"):
+        await call
+
+
+async def test_a_call_gets_its_reply_past_everything_else() -> None:
+    """Confirms and heartbeats in between are not taken for it."""
+    connection, _ = opened()
+    confirm = connection.publish(message())
+    call = asyncio.ensure_future(connection.call(commands.Queue.Declare(queue="q")))
+    await asyncio.sleep(0)
+    reply = frame.marshal(commands.Queue.DeclareOk("q", 0, 0), 1)
+    connection.data_received(HEARTBEAT + ack(1) + reply)
+
+    assert cast("commands.Queue.DeclareOk", await call).queue == "q"
+    assert state_of(confirm) == SETTLED

@@ -1,0 +1,545 @@
+"""Queues in which events wait for an operator, over both brokers: looked into without loss, emptied on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import aio_pika
+import pytest
+from pamqp.common import FieldTable
+
+from gateway.cli.dead import _drop, _redrive, _show_all
+from gateway.cli.dead_letters import list_held, show_held
+from gateway.cli.quarantine import _release, _revalidate
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.events.validation import UNREADABLE, UNTYPED, Validation
+from gateway.publishers import Message
+from gateway.publishers.sqlite import SqlitePublisher, declare
+from gateway.queues.dead_letters import Held, open_holding
+from gateway.queues.dead_letters.letter import Selection
+from gateway.queues.dead_letters.quarantine import Judge, released
+from gateway.queues.dead_letters.rabbitmq import _AT_ONCE
+from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.embedded import Database
+from support.ports import free_port
+
+QUEUE, DEAD, QUARANTINE = "billing-agent", "billing-agent.dead", "webhooks.quarantine"
+EVERYTHING = Selection()
+FAILED = {
+    "provider": "acme",
+    "x-attempts": 3,
+    "x-reason": "no such customer",
+    "x-exception": "LookupError",
+    "x-queue": QUEUE,
+    "x-first-failed-at": "2026-11-21T08:00:00Z",
+    "x-last-failed-at": "2026-11-21T09:00:00Z",
+    "x-routing-key": "acme.order.created",
+}
+VIOLATIONS = "/total: /properties/total/type"
+SCHEMA = {
+    "$id": "urn:acme:2",
+    "type": "object",
+    "required": ["total"],
+    "properties": {"total": {"type": ["integer", "string"]}},
+}
+
+
+def event(number: int | str, data: str = '{"total": 1.50}', **attributes: Any) -> bytes:
+    """A CloudEvent as the gateway makes them, with these bytes as its data."""
+    envelope = {
+        "specversion": "1.0",
+        "id": f"id-{number}",
+        "source": "/acme",
+        "type": "com.acme.order.created",
+        "provider": "acme",
+        "eventtype": "order.created",
+        "receivedat": "2026-11-21T07:00:00.000Z",
+    } | attributes
+    return b'%b,"data":%b}' % (json.dumps(envelope).encode()[:-1], data.encode())
+
+
+class Broker(Protocol):
+    """What the tests need of either broker."""
+
+    config: Config
+
+    async def declare(self, *queues: str) -> None:
+        """Make these queues."""
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
+        """Put an event into a queue."""
+
+    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
+        """Empty a queue: the ids, headers and bodies."""
+
+
+def configuration(folder: Path, url: str) -> Config:
+    """One provider, with a schema of its own beside the configuration."""
+    (folder / "acme.json").write_text(json.dumps(SCHEMA))
+    acme = {
+        "adapter": "hmac",
+        "secrets": ["not-a-real-secret-0123"],
+        "signature": {"header": "X-Acme-Signature", "signed": "{body}"},
+        "event_id": "body:/id",
+        "event_type": "body:/event",
+        "schema": "acme.json",
+    }
+    return Config.model_validate(
+        {"rabbitmq": {"url": url}, "data_dir": str(folder), "providers": {"acme": acme}}
+    )
+
+
+class Embedded:
+    """The embedded queue."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.config = configuration(folder, "embedded")
+        self._database = database
+
+    async def declare(self, *queues: str) -> None:
+        """See Broker."""
+        for queue in queues:
+            await self._database.run(partial(declare, queue=queue, bindings=[]))
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
+        """See Broker."""
+        row = (queue, key or queue, json.loads(body)["id"], body, json.dumps(dict(headers)))
+        await self._database.run(
+            lambda connection: connection.execute(
+                "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) "
+                "VALUES (?, ?, ?, ?, 0, ?)",
+                row,
+            )
+        )
+
+    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
+        """See Broker."""
+        rows = await self._database.run(
+            lambda connection: connection.execute(
+                "SELECT message_id, headers, body FROM messages WHERE queue = ? AND visible_at < 3e9 ORDER BY id",
+                (queue,),
+            ).fetchall()
+        )
+        return [(message_id, json.loads(headers), body) for message_id, headers, body in rows]
+
+
+class Rabbit:
+    """A real RabbitMQ."""
+
+    def __init__(self, folder: Path, url: str, channel: aio_pika.abc.AbstractChannel) -> None:
+        self.config = configuration(folder, url)
+        self.channel = channel
+
+    async def declare(self, *queues: str, **arguments: Any) -> None:
+        """See Broker."""
+        for queue in queues:
+            await self.channel.declare_queue(
+                queue, durable=True, arguments={"x-queue-type": "quorum"} | arguments
+            )
+
+    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
+        """See Broker."""
+        message = aio_pika.Message(
+            body,
+            headers=dict(headers),
+            delivery_mode=2,
+            message_id=json.loads(body)["id"],
+            type="com.acme.order.created",
+            content_type="application/cloudevents+json",
+            app_id="webhook-gateway",
+        )
+        if key:
+            exchange = await self.channel.declare_exchange(QUARANTINE, "topic", durable=True)
+            await (await self.channel.get_queue(queue)).bind(exchange, "#")
+            await exchange.publish(message, key)
+        else:
+            await self.channel.default_exchange.publish(message, queue)
+
+    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
+        """See Broker."""
+        taken = []
+        source = await self.channel.get_queue(queue)
+        while message := await source.get(fail=False):
+            await message.ack()
+            headers = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
+            taken.append((message.message_id or "", headers, message.body))
+        return taken
+
+
+@asynccontextmanager
+async def rabbit(folder: Path, url: str) -> AsyncIterator[Rabbit]:
+    """A connection to a real RabbitMQ."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        yield Rabbit(folder, url, await connection.channel())
+
+
+@pytest.fixture(params=["embedded", "rabbitmq"])
+async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
+    """Each of the brokers."""
+    if request.param == "rabbitmq":
+        async with rabbit(tmp_path, request.getfixturevalue("rabbitmq_url")) as real:
+            yield real
+    else:
+        database = Database(tmp_path)
+        await database.start()
+        yield Embedded(tmp_path, database)
+        await database.stop()
+
+
+async def browse(broker: Broker, queue: str) -> list[Held]:
+    """All that is in a queue."""
+    async with open_holding(broker.config, queue) as holding:
+        return [held async for held in holding.browse()]
+
+
+async def ids(broker: Broker, queue: str) -> list[str]:
+    """Which events are in a queue."""
+    return [held.message_id for held in await browse(broker, queue)]
+
+
+async def test_a_queue_that_is_looked_into_stays_as_it_is(broker: Broker) -> None:
+    """Often: all is there, in its order, in more than one piece, with what it was published with."""
+    count = _AT_ONCE + 20
+    await broker.declare(DEAD)
+    for number in range(count):
+        await broker.put(DEAD, event(number), FAILED)
+    for _ in range(4):
+        seen = await browse(broker, DEAD)
+
+        assert [held.message_id for held in seen] == [f"id-{number}" for number in range(count)]
+    assert seen[7].facts() == {
+        "id": "id-7",
+        "provider": "acme",
+        "eventtype": "order.created",
+        "receivedat": "2026-11-21T07:00:00.000Z",
+        "attempts": 3,
+        "reason": "no such customer",
+        "exception": "LookupError",
+        "first_failed_at": "2026-11-21T08:00:00Z",
+        "last_failed_at": "2026-11-21T09:00:00Z",
+    }
+    assert [(f"id-{number}", FAILED, event(number)) for number in range(count)] == await broker.take_all(DEAD)
+
+
+async def test_looking_costs_no_event_where_the_broker_limits_deliveries(
+    tmp_path: Path, rabbitmq_url: str
+) -> None:
+    """It would drop those that come back more often; they are published anew in time."""
+    async with rabbit(tmp_path, rabbitmq_url) as broker:
+        await broker.declare(DEAD, **{"x-delivery-limit": 2})
+        for number in range(5):
+            await broker.put(DEAD, event(number), FAILED)
+        for _ in range(8):
+            seen = await browse(broker, DEAD)
+
+            assert [held.message_id for held in seen] == [f"id-{number}" for number in range(5)]
+
+
+async def test_a_browse_that_breaks_off_loses_nothing(broker: Broker) -> None:
+    """Whatever ends it."""
+    await broker.declare(DEAD)
+    for number in range(3):
+        await broker.put(DEAD, event(number), FAILED)
+
+    async def break_off() -> None:
+        async with open_holding(broker.config, DEAD) as holding:
+            async for _ in holding.browse():
+                raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        await break_off()
+
+    assert len(await browse(broker, DEAD)) == 3
+
+
+async def test_what_is_redriven_is_as_if_it_had_never_failed(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its order, with its bytes and the routing key that it came with; the others stay, in theirs."""
+    await broker.declare(QUEUE, DEAD)
+    for number in range(4):
+        await broker.put(DEAD, event(number), FAILED | {"x-reason": "timeout" if number % 2 else "other"})
+
+    await _redrive(broker.config, QUEUE, Selection(reason="TIMEOUT"), None, dry_run=True)
+    assert len(await browse(broker, DEAD)) == 4
+    assert "id-1  3 attempts  LookupError: timeout" in capsys.readouterr().out
+    await _redrive(broker.config, QUEUE, Selection(reason="TIMEOUT"), None, dry_run=False)
+
+    assert "2 events redriven to billing-agent\n" in capsys.readouterr().err
+    assert await ids(broker, DEAD) == ["id-0", "id-2"]
+    headers = {"provider": "acme", "x-routing-key": "acme.order.created"}
+    assert await broker.take_all(QUEUE) == [("id-1", headers, event(1)), ("id-3", headers, event(3))]
+
+
+async def test_moves_that_are_interrupted_lose_nothing(broker: Broker) -> None:
+    """At any moment: each event is in one of the two queues, and one for each interruption at most in both."""
+    expected = {f"id-{number}" for number in range(60)}
+    await broker.declare(QUEUE, DEAD)
+    for number in range(60):
+        await broker.put(DEAD, event(number), FAILED)
+    moved: list[Held] = []
+
+    async def move_all() -> None:
+        async with open_holding(broker.config, DEAD, QUEUE) as holding:
+            async for held in holding.browse():
+                await holding.move(held, QUEUE)
+                moved.append(held)
+
+    interruptions = (10, 25, 40)
+    for count in interruptions:
+        task = asyncio.create_task(move_all())
+        while len(moved) < count and not task.done():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    dead, redriven = await ids(broker, DEAD), await ids(broker, QUEUE)
+
+    assert set(dead) | set(redriven) == expected
+    assert len(dead) + len(redriven) <= len(expected) + len(interruptions)
+    assert len(redriven) >= interruptions[-1]
+
+
+async def test_what_no_queue_takes_stays(broker: Broker) -> None:
+    """Where the queue of the worker was removed meanwhile."""
+    await broker.declare(DEAD)
+    await broker.put(DEAD, event(1), FAILED)
+
+    async def move() -> None:
+        async with open_holding(broker.config, DEAD) as holding:
+            async for held in holding.browse():
+                await holding.move(held, "nowhere")
+
+    with pytest.raises(OperatorError, match=DEAD):
+        await move()
+
+    assert await ids(broker, DEAD) == ["id-1"]
+
+
+async def test_the_embedded_worker_gets_what_is_redriven_at_once(tmp_path: Path) -> None:
+    """As a first delivery."""
+    database = Database(tmp_path)
+    consumer = SqliteConsumer(database, QUEUE)
+    await consumer.start()
+    broker = Embedded(tmp_path, database)
+    await broker.declare(DEAD)
+    await broker.put(DEAD, event(1), FAILED, key="acme.order.created")
+    await _redrive(broker.config, QUEUE, EVERYTHING, None, dry_run=False)
+    (delivery,) = await consumer.receive()
+    await consumer.stop()
+
+    assert (delivery.message_id, delivery.routing_key, delivery.deliveries) == (
+        "id-1",
+        "acme.order.created",
+        1,
+    )
+
+
+async def test_only_what_was_shown_is_dropped(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not what has failed again since, or has come meanwhile."""
+    await broker.declare(DEAD)
+    for number in range(4):
+        await broker.put(DEAD, event(number), FAILED)
+    shown = await _show_all(broker.config, DEAD, EVERYTHING, 2)
+    await broker.put(DEAD, event(0), FAILED | {"x-last-failed-at": "2026-11-21T10:00:00Z"})
+    await _drop(broker.config, DEAD, shown)
+    captured = capsys.readouterr()
+
+    assert [line.split()[3] for line in captured.out.splitlines()] == ["id-0", "id-1"]
+    assert "2 events dropped from billing-agent.dead\n" in captured.err
+    assert await ids(broker, DEAD) == ["id-2", "id-3", "id-0"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (EVERYTHING, ["id-0", "id-1", "id-2"]),
+        (Selection(provider="stripe"), ["id-1"]),
+        (Selection(pattern="order.*"), ["id-0"]),
+        (Selection(pattern="#.paid"), ["id-1", "id-2"]),
+        (Selection(event_id="id-2"), ["id-2"]),
+        (Selection(reason="lookup"), ["id-0", "id-1", "id-2"]),
+        (Selection(provider="acme", reason="late"), ["id-2"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_filters_take_what_they_say(selection: Selection, expected: list[str]) -> None:
+    """All that are given have to fit; types match as in topic exchanges, with slashes for dots."""
+    held = [
+        Held(0, "", "id-0", FAILED, event(0)),
+        Held(0, "", "id-1", FAILED, event(1, provider="stripe", eventtype="invoice.paid")),
+        Held(0, "", "id-2", FAILED | {"x-reason": "Too late"}, event(2, eventtype="orders/paid")),
+    ]
+
+    assert [each.message_id for each in held if selection.takes(each)] == expected
+
+
+async def test_events_are_listed_and_counted(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """For people in one line each, for programs in JSON; no sender's text can move the cursor."""
+    await broker.declare(QUARANTINE)
+    for number in range(3):
+        body = event(number, eventtype="order.\x9b31mpaid" if number else "order.created")
+        await broker.put(QUARANTINE, body, {"violations": VIOLATIONS}, key="acme.order.created")
+    await list_held(broker.config, QUARANTINE, EVERYTHING, 2, as_json=False)
+    people = capsys.readouterr()
+    await list_held(broker.config, QUARANTINE, Selection(event_id="id-2"), None, as_json=True)
+    programs = capsys.readouterr()
+
+    assert people.out.splitlines() == [
+        f"2026-11-21T07:00:00  acme  order.created  id-0  {VIOLATIONS}",
+        f"2026-11-21T07:00:00  acme  order.31mpaid  id-1  {VIOLATIONS}",
+    ]
+    assert people.err == "3 events in webhooks.quarantine, 3 match (acme 3), 2 shown\n"
+    assert json.loads(programs.out)["violations"] == VIOLATIONS
+    assert programs.err == "3 events in webhooks.quarantine, 1 match (acme 1), 1 shown\n"
+
+
+async def test_an_event_is_shown_whole(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its headers, however large its numbers are; one that is not there is told."""
+    await broker.declare(DEAD)
+    await broker.put(DEAD, event(1, '{"total": 123456789012345678901234567890, "name": "Zoë"}'), FAILED)
+    await show_held(broker.config, DEAD, "id-1")
+    out = capsys.readouterr().out
+
+    assert json.loads(out)["event"]["data"] == {"total": 123456789012345678901234567890, "name": "Zoë"}
+    assert json.loads(out)["headers"] == FAILED
+    assert "Zoë" in out
+    with pytest.raises(OperatorError, match=r"billing-agent\.dead has no such event with the id 'id-2'"):
+        await show_held(broker.config, DEAD, "id-2")
+
+
+async def test_a_body_that_is_no_event_is_shown_all_the_same(
+    tmp_path: Path, rabbitmq_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever put it there; and it stays where it cannot be judged."""
+    async with rabbit(tmp_path, rabbitmq_url) as broker:
+        await broker.declare(QUARANTINE)
+        await broker.channel.default_exchange.publish(aio_pika.Message(b"\xff", message_id="odd"), QUARANTINE)
+        await show_held(broker.config, QUARANTINE, "odd")
+        (held,) = await browse(broker, QUARANTINE)
+
+    assert json.loads(capsys.readouterr().out)["body_base64"] == "/w=="
+    assert Judge(broker.config, tmp_path).judge(held).violations == "/: the configuration has no provider ''"
+
+
+@pytest.mark.parametrize("queue", [DEAD, QUEUE])
+async def test_a_queue_that_is_not_there_is_named(broker: Broker, queue: str) -> None:
+    """The one to look into, and the one that events are to go to."""
+    if queue == QUEUE:
+        await broker.declare(DEAD)
+    with pytest.raises(OperatorError, match=rf"there is no queue {queue}\b"):
+        await _redrive(broker.config, QUEUE, EVERYTHING, None, dry_run=False)
+
+
+async def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """RabbitMQ by its cause, the embedded one by its file, which is not made."""
+    away = configuration(tmp_path, f"amqp://127.0.0.1:{free_port()}/")
+    with pytest.raises(OperatorError, match=r"RabbitMQ: .*nothing is lost"):
+        await show_held(away, DEAD, "id-1")
+    with pytest.raises(
+        OperatorError, match=r"there is no queue billing-agent\.dead: .*embedded\.db is not there"
+    ):
+        await show_held(configuration(tmp_path, "embedded"), DEAD, "id-1")
+
+    assert not (tmp_path / "embedded.db").exists()
+
+
+async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    """Marked, with its id and its bytes, through the exchange; the rest stays, or goes by force without a schema."""
+    await broker.declare(QUARANTINE, QUEUE)
+    await _bind(broker)
+    bodies = [event(0, '{"total":  "1.50"}'), event(1), event(2, '{"total": 12}')]
+    for body in bodies:
+        headers = {"provider": "acme", "violations": VIOLATIONS}
+        await broker.put(QUARANTINE, body, headers, key="acme.order.created")
+    judge = Judge(broker.config, broker.config.data_dir)
+    await _revalidate(broker.config, judge, EVERYTHING, None, as_json=True)
+    verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for _ in range(3):  # often enough for RabbitMQ to be given them anew
+        await browse(broker, QUARANTINE)
+    await _release(broker.config, judge, EVERYTHING, None, is_forced=False, dry_run=False)
+
+    assert [(each["passes"], each["dataschema"]) for each in verdicts] == [
+        (True, "urn:acme:2"),
+        (False, None),
+        (True, "urn:acme:2"),
+    ]
+    assert "2 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
+    assert await ids(broker, QUARANTINE) == ["id-1"]
+    assert await broker.take_all(QUEUE) == [
+        (f"id-{number}", {"provider": "acme"}, b'{"released":true,"dataschema":"urn:acme:2",' + body[1:])
+        for number, body in enumerate(bodies)
+        if number != 1
+    ]
+    await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
+    (last,) = [body for message_id, _, body in await broker.take_all(QUEUE) if message_id == "id-1"]
+    assert last == b'{"released":true,' + bodies[1][1:]
+
+
+async def test_what_no_worker_can_read_is_not_released(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even by force: it would only move on to where the worker's dead events are."""
+    await broker.declare(QUARANTINE, QUEUE)
+    await _bind(broker)
+    headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
+    await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
+    judge = Judge(broker.config, broker.config.data_dir)
+    await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
+
+    assert "0 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
+    assert await ids(broker, QUARANTINE) == ["id-0"]
+
+
+async def _bind(broker: Broker) -> None:
+    """Have the queue of the worker get what is released."""
+    if isinstance(broker, Rabbit):
+        alternate: FieldTable = {"alternate-exchange": "webhooks.unrouted"}
+        exchange = await broker.channel.declare_exchange(
+            "webhooks", "topic", durable=True, arguments=alternate
+        )
+        await (await broker.channel.get_queue(QUEUE)).bind(exchange, "acme.#")
+    elif isinstance(broker, Embedded):
+        await broker._database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
+
+
+def test_what_no_schema_has_said_no_schema_takes_back(tmp_path: Path) -> None:
+    """An event without a type has none today either, and force gives it no schema."""
+    held = Held(0, "acme.unknown", "id-1", {"violations": UNTYPED.violations}, event(1, '{"total": 1}'))
+
+    assert Judge(configuration(tmp_path, "embedded"), tmp_path).judge(held) == UNTYPED
+    assert b"dataschema" not in released(held, "webhooks", UNTYPED).body
+
+
+def test_what_is_no_json_passes_as_it_did_not(tmp_path: Path) -> None:
+    """There is nothing that a schema could say of it."""
+    body = event(1)[: -len(',"data":{"total": 1.50}}')] + b',"data_base64":"AA=="}'
+
+    verdict = Judge(configuration(tmp_path, "embedded"), tmp_path).judge(Held(0, "", "id-1", {}, body))
+    assert verdict == Validation(None, None)
+
+
+async def test_the_embedded_quarantine_keeps_what_is_wrong(tmp_path: Path) -> None:
+    """In a file of a gateway whose messages had no headers too."""
+    database = Database(tmp_path)
+    await database.start()
+    await database.run(lambda connection: connection.execute("ALTER TABLE messages DROP COLUMN headers"))
+    await database.stop()
+    publisher = SqlitePublisher(Database(tmp_path), "webhooks")
+    await publisher.start()
+    await publisher.publish(
+        Message(QUARANTINE, "acme.order.created", "id-1", "com.acme.x", {"violations": VIOLATIONS}, event(1))
+    )
+    await publisher.stop()
+    async with open_holding(configuration(tmp_path, "embedded"), QUARANTINE) as holding:
+        (held,) = [held async for held in holding.browse()]
+
+    assert (held.why, held.routing_key) == (VIOLATIONS, "acme.order.created")

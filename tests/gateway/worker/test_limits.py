@@ -1,0 +1,217 @@
+"""Limits and the breaker: what costs money is not done more often than it may, nor again and again in vain."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.worker import Dead, Event, Worker
+from gateway.worker import circuit_breaker as breaker
+from gateway.worker.circuit_breaker import Breaker
+from gateway.worker.rate_limit import Limit
+from gateway.worker.runner import Runner
+from support.agents import Place
+from support.ports import free_port
+from support.waiting import PATIENCE, wait_until_async
+
+
+def limited(**options: Any) -> Worker:
+    """A worker with delays of less than a second."""
+    settings = {"attempts": 4, "retry_from": 0.2, "retry_most": 0.8, **options}
+    return Worker("agent", ["stripe.#"], **settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("60/minute", Limit(60, 60.0)),
+        ("10/s", Limit(10, 1.0)),
+        ("5000/day", Limit(5000, 86_400.0)),
+        ("1/hour", Limit(1, 3600.0)),
+    ],
+)
+def test_a_limit_is_written_as_people_say_it(text: str, limit: Limit) -> None:
+    """Long and short."""
+    assert Limit.parse(text) == limit
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_no_more_begin_than_the_limit_lets(place: Place, processes: int) -> None:
+    """In all processes together; the others wait for their moment, and all are handled."""
+    worker = limited(limit="4/s")
+    begun: list[float] = []
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        begun.append(time.monotonic())
+
+    async with AsyncExitStack() as stack:
+        runners = [await stack.enter_async_context(place.running(worker)) for _ in range(processes)]
+        await place.publish(*(f"evt_{number}" for number in range(12)))
+        await wait_until_async(lambda: len(begun) == 12, PATIENCE)
+
+    assert (
+        begun[-1] - begun[0] > 0.8
+    )  # three lots of four: two seconds, of which the first may have lost some
+    assert sum(runner.counts["handled"] for runner in runners) == 12
+    assert sum(runner.counts.total() for runner in runners) == 12
+
+
+async def test_one_account_over_its_limit_does_not_hold_up_another(place: Place) -> None:
+    """Its events wait in the delays, without an attempt being counted."""
+    worker = limited(limit="2/s", by="account", concurrency=2)
+    begun: list[tuple[str | None, str, int]] = []
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        begun.append((event.account, event.id, event.attempts))
+
+    async with place.running(worker) as runner:
+        await place.publish(*(f"evt_{number}" for number in range(8)), account=lambda _: "busy")
+        await place.publish("evt_8", account=lambda _: "calm")
+        await wait_until_async(lambda: runner.counts["handled"] == 9, PATIENCE)
+
+    assert {event_id for _, event_id, _ in begun} == {f"evt_{number}" for number in range(9)}
+    assert begun.index(("calm", "evt_8", 1)) < 8
+    assert runner.counts["limited"] >= 6
+    assert {attempts for _, _, attempts in begun} == {1}
+
+
+async def test_what_has_to_wait_for_long_waits_in_the_queue(place: Place) -> None:
+    """Not in memory: a few go to the delays, nothing else is received, and the end does not wait for them."""
+    worker = limited(limit="2/hour", concurrency=3, retry_most=3600)
+    worker.on("#")(lambda event: None)
+
+    async with place.running(worker) as runner:
+        await place.publish(*(f"evt_{number}" for number in range(30)))
+        await wait_until_async(lambda: runner.is_paused and runner.in_hand == 3, PATIENCE)
+
+    assert runner.counts["handled"] == 2
+    assert 0 < runner.counts["limited"] <= 3
+    assert runner.counts.total() <= 8
+
+
+async def test_an_end_does_not_wait_for_the_limit(place: Place) -> None:
+    """What waits for its moment is handed back at once."""
+    worker = limited(limit="1/minute", concurrency=2)
+    worker.on("#")(lambda event: None)
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1", "evt_2")
+        await wait_until_async(lambda: runner.counts["handled"] == 1 and runner.in_hand == 1, PATIENCE)
+
+    assert runner.counts == {"handled": 1, "handed_back": 1}
+
+
+@pytest.mark.parametrize(("guard", "handled"), [("lenient", 3), ("strict", 0)])
+async def test_without_redis_a_strict_worker_keeps_its_limit_and_a_lenient_one_does_not(
+    rabbitmq_url: str, tmp_path: Path, guard: str, handled: int
+) -> None:
+    """The cost of an outage is for its owner to choose."""
+    place = Place(tmp_path, rabbitmq_url, f"redis://127.0.0.1:{free_port()}")
+    worker = limited(limit="1/hour", guard=guard, grace=0.1)
+    worker.on("#")(lambda event: None)
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1", "evt_2", "evt_3")
+        await wait_until_async(lambda: runner.counts["handled"] + runner.in_hand == 3, PATIENCE)
+
+    assert runner.counts["handled"] == handled
+
+
+async def test_a_value_that_cannot_be_found_is_a_failure_of_its_event(place: Place) -> None:
+    """The function is the user's, as the handler is."""
+    worker = limited(limit="1/s", by=lambda event: event.data["customer"], attempts=1)
+    worker.on("#")(lambda event: None)
+
+    async with place.running(worker) as runner:
+        await place.publish("evt_1")
+        await wait_until_async(lambda: runner.counts["dead"] == 1, PATIENCE)
+
+    (dead,) = await place.dead("agent")
+    assert dead.headers["x-exception"] == "TypeError"
+
+
+def test_the_breaker_opens_after_failures_in_a_row() -> None:
+    """Each further failure pauses for twice as long, up to a bound; a success ends it all."""
+    now = 0.0
+    fuse = Breaker(3, lambda: now)
+    fuse.note_failure()
+    fuse.note_failure()
+    fuse.note_success()
+    assert [fuse.note_failure() for _ in range(5)] == [0, 0, 10, 0, 0]
+    pauses = []
+    for _ in range(6):
+        now += fuse.pause
+        assert fuse.is_open
+        pauses.append(fuse.note_failure())
+    assert pauses == [20, 40, 80, 160, 300, 300]
+
+    fuse.note_success()
+
+    assert not fuse.is_open
+    assert fuse.pause == 0
+    assert [fuse.note_failure() for _ in range(3)] == [0, 0, 10]
+
+
+def test_a_worker_can_do_without_a_breaker() -> None:
+    """Whoever counts failures elsewhere."""
+    fuse = Breaker(None, lambda: 0.0)
+
+    assert not any(fuse.note_failure() for _ in range(1000))
+
+
+@pytest.mark.parametrize("options", [{}, {"ordered_by": "id"}], ids=["", "ordered"])
+async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone(
+    place: Place, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """One event at a time finds out whether it works again, and then all are handled."""
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE", 0.5)
+    worker = limited(pause_after=5, concurrency=5, attempts=8, **options)
+    begun: list[tuple[float, int]] = []
+    at_once = 0
+    is_down = True
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        nonlocal at_once
+        at_once += 1
+        begun.append((time.monotonic(), at_once))
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        if is_down:
+            raise ConnectionError
+
+    async with place.running(worker) as runner:
+        await place.publish(*(f"evt_{number}" for number in range(40)))
+        await wait_until_async(lambda: runner.counts["retried"] >= 7, PATIENCE)
+        tried = runner.counts.total()
+        is_down = False
+        await wait_until_async(lambda: runner.counts["handled"] == 40, PATIENCE)
+
+    assert tried < 20
+    pause, beside = max((later[0] - earlier[0], later[1]) for earlier, later in pairwise(begun))
+    assert pause > 0.4
+    assert beside == 1
+
+
+async def test_what_is_hopeless_pauses_nobody(place: Place) -> None:
+    """It says something of the event, not of the handler."""
+    worker = limited(pause_after=2)
+
+    @worker.on("#")
+    async def handle(event: Event) -> None:
+        raise Dead("no")
+
+    async with place.running(worker) as runner:
+        await place.publish(*(f"evt_{number}" for number in range(6)))
+        await wait_until_async(lambda: runner.counts["dead"] == 6, PATIENCE)
+
+    assert isinstance(runner, Runner)
+    assert not runner.is_paused
