@@ -24,19 +24,19 @@ from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
 from gateway.observability import logs
 from gateway.observability.counters import shared_tallies
 from gateway.observability.metrics import Metrics
-from gateway.observability.shared_memory import Tallies
+from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.spool.publisher import SpoolingPublisher
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.receive.access import Admission, Proxies
+from gateway.receive.access import AccessControl, TrustedProxies
 from gateway.receive.asgi import Health, admin_app, public_app
 from gateway.receive.enrolment import Enrolment
 from gateway.receive.pipeline import Pipeline
-from gateway.receive.public_keys import KeyStore
-from gateway.receive.receiver import Webhooks
+from gateway.receive.public_keys import PublicKeyFetcher
+from gateway.receive.receiver import Receiver
 from gateway.receive.responses import Success
-from gateway.receive.route import Endpoint
+from gateway.receive.route import Route
 from gateway.transport.embedded import Database
 from gateway.transport.topic_patterns import key_pattern
 
@@ -94,7 +94,7 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         slot: int = 0,
         slots: int = 1,
-        tallies: Tallies | None = None,
+        tallies: SharedCounters | None = None,
         spans: Spans | None = None,
     ) -> None:
         database = Database(config.data_dir)
@@ -106,7 +106,7 @@ class Gateway:
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
         self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)
-        self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.trouble))
+        self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.unavailable_reason))
         self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
         self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         self._catalogue = Catalogue.bundled()
@@ -115,10 +115,10 @@ class Gateway:
         self._is_ending = False
         pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock, spans)
         health = Health(self.troubles, self.is_ready)
-        self._keys = KeyStore(config.data_dir, clock=clock)
+        self._keys = PublicKeyFetcher(config.data_dir, clock=clock)
         endpoints = self._endpoints(config)
         self._keys.attach(_adapters(endpoints))
-        self.webhooks = Webhooks(endpoints, _proxies(config), pipeline, self.metrics, self._keys)
+        self.webhooks = Receiver(endpoints, _proxies(config), pipeline, self.metrics, self._keys)
         self.public = public_app(self.webhooks, health)
         self.admin = admin_app(self.metrics, health)
 
@@ -163,9 +163,9 @@ class Gateway:
     def troubles(self) -> dict[str, str]:
         """What is wrong with each part; empty texts where nothing is."""
         troubles = {
-            "publisher": self._publisher.trouble,
-            "claims": self._claims.trouble,
-            "clock": self._clock_watch.trouble,
+            "publisher": self._publisher.unavailable_reason,
+            "claims": self._claims.unavailable_reason,
+            "clock": self._clock_watch.unavailable_reason,
         }
         return {**troubles, "process": "is ending"} if self._is_ending else troubles
 
@@ -174,23 +174,25 @@ class Gateway:
 
         The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
         """
-        can_dedupe = not self._claims.trouble or (self._dedupe.accepts_unchecked and self._claims.was_ready)
-        is_well = not (self._clock_watch.trouble or self._is_ending)
+        can_dedupe = not self._claims.unavailable_reason or (
+            self._dedupe.accepts_unchecked and self._claims.has_been_ready
+        )
+        is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well
 
-    def _endpoints(self, config: Config) -> dict[str, Endpoint]:
+    def _endpoints(self, config: Config) -> dict[str, Route]:
         return {
             name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
             for name, provider in config.providers.items()
         }
 
 
-def _adapters(endpoints: Mapping[str, Endpoint]) -> dict[str, BoundAdapter]:
+def _adapters(endpoints: Mapping[str, Route]) -> dict[str, BoundAdapter]:
     return {name: endpoint.adapter for name, endpoint in endpoints.items()}
 
 
-def _proxies(config: Config) -> Proxies:
-    return Proxies(config.server.trusted_proxies, config.server.forwarded)
+def _proxies(config: Config) -> TrustedProxies:
+    return TrustedProxies(config.server.trusted_proxies, config.server.forwarded)
 
 
 def _get(config: Config, setting: str) -> object:
@@ -234,7 +236,7 @@ def open_publisher(
 
 def _endpoint(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
-) -> Endpoint:
+) -> Route:
     adapter = adapter_of(provider)
     spec = adapter.spec
     hidden = [*spec.redact, *provider.redact]
@@ -248,7 +250,7 @@ def _endpoint(
         provider.handshake_token_text(),
         redaction.mask if redaction else None,
     )
-    return Endpoint(
+    return Route(
         name=name,
         adapter=bound,
         reader=Reader(spec, is_body_signed=spec.signature.is_body_bound),
@@ -265,7 +267,7 @@ def _endpoint(
         # What is left suffices for the servers to answer, if it can at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
         longest_wait=min(LONGEST_WAIT, deadline / 2),
-        admission=Admission(provider.allow_ips, provider.rate_limit),
+        admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
         enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),

@@ -41,7 +41,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Child:
+class ProcessContext:
     """The worker.
 
     Attributes:

@@ -17,7 +17,7 @@ import structlog
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.child import Child
+from gateway.child import ProcessContext
 from gateway.config import config_warnings
 from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, Config, split_bind
 from gateway.errors import ConfigurationError, OperatorError
@@ -120,7 +120,7 @@ async def serve(
     config: Config,
     read_again: Callable[[], Config],
     listeners: Listeners | None = None,
-    worker: Child | None = None,
+    worker: ProcessContext | None = None,
 ) -> None:
     """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
 
@@ -144,7 +144,7 @@ async def serve(
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if worker is None or worker.slot == 0:
-        tell_doubts(config)
+        log_config_warnings(config)
     reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
     async with running(gateway, config, listeners):
         if worker:
@@ -169,12 +169,12 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
             log.exception("the new configuration cannot be used, the old one stays")
         else:
             log.info("configuration read again")
-            tell_doubts(config)
+            log_config_warnings(config)
             for setting in fixed:
                 log.warning("this setting changes with the next start only", setting=setting)
 
 
-def tell_doubts(config: Config) -> None:
+def log_config_warnings(config: Config) -> None:
     """Log what in the configuration is most likely a mistake."""
     for warning in config_warnings(config):
         log.warning("configuration", warning=warning)

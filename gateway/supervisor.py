@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from gateway.child import ENDING, Child, Note
+from gateway.child import ENDING, Note, ProcessContext
 from gateway.errors import OperatorError
 
 _HANDLED = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
@@ -57,7 +57,7 @@ class Supervisor:
     def __init__(
         self,
         slots: int,
-        work: Callable[[Child], None],
+        work: Callable[[ProcessContext], None],
         reload: Callable[[], None],
         let_go: Callable[[], None],
     ) -> None:
@@ -112,12 +112,12 @@ class Supervisor:
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_worker(place)
+                self._run_child(place)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
-    def _be_worker(self, place: _Place) -> NoReturn:
+    def _run_child(self, place: _Place) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -125,7 +125,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_DFL)
             os.close(self._lifeline)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {*_HANDLED} - {signal.SIGHUP})
-            self._work(Child(place.slot, place.predecessor, self._alive, place.note))
+            self._work(ProcessContext(place.slot, place.predecessor, self._alive, place.note))
             code = 0
         except OperatorError as error:
             place.note.text = str(error)

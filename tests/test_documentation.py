@@ -23,7 +23,7 @@ from gateway.devtools.provider_reference import reference as providers_page
 from gateway.errors import REJECTIONS
 from gateway.receive.responses import _STATUS, Outcome
 from gateway.signatures.rejections import SIGNATURE_FAULTS
-from gateway.worker.retry_policy import Name
+from gateway.worker.retry_policy import SettlementName
 from support.deliveries import parameters_of, secrets_of
 
 PROOFS: Evidence = yaml.safe_load(
@@ -139,7 +139,7 @@ def test_the_outcomes_of_a_worker_are_listed() -> None:
     """Each that its log can name."""
     listed = re.findall(r"^\| (\w+) \|", WORKERS.partition("| outcome |")[2], re.MULTILINE)
 
-    assert set(listed) == set(get_args(Name))
+    assert set(listed) == set(get_args(SettlementName))
 
 
 @pytest.mark.parametrize(("page", "link"), LINKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from gateway.adapters.handshake_replies import Greeter
+from gateway.adapters.handshake_replies import HandshakeResponder
 from gateway.adapters.identity import (
     UNKNOWN_TYPE,
     Identity,
@@ -18,8 +18,8 @@ from gateway.adapters.spec import AdapterSpec
 from gateway.adapters.summary import compile_summaries
 from gateway.signatures import request as _request
 from gateway.signatures.extractors import (
-    Delivery,
     Parent,
+    SourceContext,
     compile_by_type,
     compile_sources,
     header_name,
@@ -98,7 +98,7 @@ class BoundAdapter:
         self.needs_url = spec.needs_url
         self.signs_event_id = spec.signs_event_id
         self.greeter = (
-            Greeter(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
+            HandshakeResponder(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
             if spec.handshakes
             else None
         )
@@ -148,7 +148,7 @@ class BoundAdapter:
         Raises:
             MalformedRequest: a header or a parameter that it is in stands there twice.
         """
-        delivery = Delivery(request.headers, request.query, payload, None)
+        delivery = SourceContext(request.headers, request.query, payload, None)
         return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
 
     def identify(
@@ -165,7 +165,7 @@ class BoundAdapter:
         Raises:
             MalformedRequest: a header or a parameter that identifies it stands there twice.
         """
-        delivery = Delivery(
+        delivery = SourceContext(
             request.headers, request.query, payload, payload if item is _WHOLE else item, parent
         )
         event_type, is_typed = self._type_of(delivery)
@@ -178,7 +178,7 @@ class BoundAdapter:
             # Of a body of several events nothing is read that is in another of them, as that is not masked there.
             around = hidden.outermost if hidden and isinstance(payload, dict) else None
             shown = masked if item is _WHOLE else around
-            delivery = Delivery(request.headers, request.query, shown, masked, hidden)
+            delivery = SourceContext(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
             event_type,
@@ -196,21 +196,21 @@ class BoundAdapter:
             identity.summary = self._summary(delivery, identity)
         return identity
 
-    def _id_of(self, delivery: Delivery) -> str | None:
+    def _id_of(self, delivery: SourceContext) -> str | None:
         """Return the first id that there is."""
         for place in self._event_ids:
             if (event_id := clean_event_id(place(delivery))) is not None:
                 return event_id
         return None
 
-    def _within_of(self, delivery: Delivery) -> str:
+    def _within_of(self, delivery: SourceContext) -> str:
         """Join what the id is unique within, so that no two lists of values are one text; empty where all are absent."""
         values = [text_of(place(delivery)) for place in self._within]
         if not any(values):
             return ""
         return "".join(f"{len(value)}:{value}" if value else "-" for value in values)
 
-    def _type_of(self, delivery: Delivery) -> tuple[str, bool]:
+    def _type_of(self, delivery: SourceContext) -> tuple[str, bool]:
         if self._event_type is None:
             return UNKNOWN_TYPE, True
         word = clean_event_type(self._event_type(delivery))

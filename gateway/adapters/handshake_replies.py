@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from gateway.adapters.handshake import ChallengeSignatureSpec, HandshakeSpec, ReplySpec, split_fields
-from gateway.signatures.extractors import Delivery, Getter, compile_sources, pointer_steps, text_of
+from gateway.signatures.extractors import Getter, SourceContext, compile_sources, pointer_steps, text_of
 from gateway.signatures.forms import MAX_PARAMETERS, read_pairs
 from gateway.signatures.rejections import HandshakeRefused, MalformedRequest
 from gateway.signatures.request import RawRequest, VerifiedRequest
@@ -38,7 +38,7 @@ Values = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
+class HandshakeReply:
     """The answer to a handshake.
 
     Attributes:
@@ -58,7 +58,7 @@ class Greeting:
     is_proven: bool = False
 
 
-class Greeter:
+class HandshakeResponder:
     """The handshakes of one sender, bound to what is configured.
 
     Args:
@@ -88,14 +88,14 @@ class Greeter:
             if not handshake.spec.is_signed:
                 self._of_strangers.setdefault(handshake.spec.method, []).append(handshake)
 
-    def greet_stranger(self, request: RawRequest) -> Greeting | None:
+    def answer_unsigned(self, request: RawRequest) -> HandshakeReply | None:
         """The answer to a handshake that is not signed; None if ``request`` is to be verified as a delivery.
 
         Raises:
             HandshakeRefused: it is none as its sender makes them.
             MalformedRequest: something that it depends on stands there twice.
         """
-        delivery = Delivery(request.headers, request.query, None, None)
+        delivery = SourceContext(request.headers, request.query, None, None)
         for handshake in self._of_strangers.get(request.method, ()):
             if not handshake.fits_head(delivery):
                 continue
@@ -104,14 +104,14 @@ class Greeter:
                 if not handshake.may_be(request):
                     continue
                 payload = _read(request.body, handshake.spec.content, is_whole=handshake.spec.is_whole)
-                read = Delivery(request.headers, request.query, payload, payload)
+                read = SourceContext(request.headers, request.query, payload, payload)
             if handshake.fits_body(read):
                 return handshake.answer(read, 0, request.url.partition("?")[0])
         if request.method != "POST":
             raise HandshakeRefused("handshake_refused")
         return None
 
-    def greet_sender(self, request: VerifiedRequest, payload: object) -> Greeting | None:
+    def answer_signed(self, request: VerifiedRequest, payload: object) -> HandshakeReply | None:
         """The answer to a handshake that is signed; None if ``request`` is a delivery.
 
         Raises:
@@ -120,7 +120,7 @@ class Greeter:
         """
         if not self._of_senders:
             return None
-        delivery = Delivery(request.headers, request.query, payload, payload)
+        delivery = SourceContext(request.headers, request.query, payload, payload)
         for handshake in self._of_senders:
             if handshake.fits_head(delivery) and handshake.fits_body(delivery):
                 return handshake.answer(delivery, request.secret_slot, "")
@@ -167,11 +167,11 @@ class _Handshake:
             return False
         return len(request.body) <= _MAX_BODY and all(name.encode() in request.body for name in self._names)
 
-    def fits_head(self, delivery: Delivery) -> bool:
+    def fits_head(self, delivery: SourceContext) -> bool:
         """Whether all that it has to say outside of its body stands there."""
         return all(_is_there(getter(delivery), text) for getter, text in self._of_head)
 
-    def fits_body(self, delivery: Delivery) -> bool:
+    def fits_body(self, delivery: SourceContext) -> bool:
         """Whether all that it has to say in its body stands there."""
         if self.spec.is_whole and not (
             isinstance(delivery.payload, dict) and self._names == frozenset(delivery.payload)
@@ -179,7 +179,7 @@ class _Handshake:
             return False
         return all(_is_there(getter(delivery), text) for getter, text in self._of_body)
 
-    def answer(self, delivery: Delivery, slot: int, url: str) -> Greeting:
+    def answer(self, delivery: SourceContext, slot: int, url: str) -> HandshakeReply:
         """The answer; ``slot`` is of the secret to sign with, ``url`` the address without its query.
 
         Raises:
@@ -203,7 +203,7 @@ class _Handshake:
         is_proven = self.spec.is_signed or self._token is not None
         return _reply(self.spec.respond, values, confirm, told, is_proven=is_proven)
 
-    def _check_token(self, delivery: Delivery) -> str:
+    def _check_token(self, delivery: SourceContext) -> str:
         """The configured token, once it was shown where it is to be shown."""
         expected = self._expected_token
         shown = self._token(delivery) if self._token else expected
@@ -215,7 +215,7 @@ class _Handshake:
             raise HandshakeRefused("handshake_token_mismatch", self.spec.refuse)
         return expected
 
-    def _read(self, getter: Getter, delivery: Delivery, pattern: re.Pattern[str]) -> str:
+    def _read(self, getter: Getter, delivery: SourceContext, pattern: re.Pattern[str]) -> str:
         """The text at a place, if it is one of visible ASCII (and blanks) that matches the whole of ``pattern``."""
         text = getter(delivery)
         is_plain = type(text) is str and len(text) <= _LONGEST and text.isascii() and text.isprintable()
@@ -313,7 +313,7 @@ def _filled(value: object, values: Values) -> object:
 
 def _reply(
     spec: ReplySpec, values: Values, confirm: str | None, told: str | None, *, is_proven: bool
-) -> Greeting:
+) -> HandshakeReply:
     fields = {
         name.lower().encode(): _fill(split_fields(text), values).encode("latin-1")
         for name, text in spec.headers.items()
@@ -327,4 +327,4 @@ def _reply(
             fields[b"content-type"] = spec.content_type.encode()
     if body:
         fields[b"x-content-type-options"] = b"nosniff"
-    return Greeting(spec.status, tuple(fields.items()), body, confirm, told, is_proven)
+    return HandshakeReply(spec.status, tuple(fields.items()), body, confirm, told, is_proven)

@@ -20,7 +20,7 @@ from gateway.signatures.schemes.template import rewrites_json
 from gateway.signatures.units import Duration, Size
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
-Reading = Literal["json", "json_list", "form", "xml", "jwt", "text"]
+BodyFormat = Literal["json", "json_list", "form", "xml", "jwt", "text"]
 """How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
@@ -28,7 +28,10 @@ BatchPlaces = BatchPlace | Annotated[list[BatchPlace], Field(min_length=1, max_l
 
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 
-JSON_CONTENT: dict[MediaType, Reading] = {"application/json": "json", "application/cloudevents+json": "json"}
+JSON_CONTENT: dict[MediaType, BodyFormat] = {
+    "application/json": "json",
+    "application/cloudevents+json": "json",
+}
 """What nearly all senders send."""
 
 
@@ -97,7 +100,7 @@ class IdentitySpec(BaseModel):
 class DeliverySpec(IdentitySpec):
     """What a delivery carries, and how its sender is answered."""
 
-    content: dict[MediaType, Reading] = Field(
+    content: dict[MediaType, BodyFormat] = Field(
         JSON_CONTENT,
         min_length=1,
         description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",

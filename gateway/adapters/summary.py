@@ -32,7 +32,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from gateway.adapters.identity import Identity, clean_time
-from gateway.signatures.extractors import Delivery, check_source, compile_sources, text_of
+from gateway.signatures.extractors import SourceContext, check_source, compile_sources, text_of
 
 MAX_SUMMARY = 200
 """Characters of a summary."""
@@ -56,10 +56,10 @@ _DECIMALS = dict.fromkeys(
 ) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
 """Of the currencies that have not two, as Stripe counts: ISK and UGX lost theirs, but are still sent with two."""
 
-Summariser = Callable[[Delivery, Identity], str | None]
+Summariser = Callable[[SourceContext, Identity], str | None]
 """Makes the line of an event; None when no template fits it."""
 
-_Filter = Callable[[object, Delivery], object]
+_Filter = Callable[[object, SourceContext], object]
 
 _PART = re.compile(r"\[((?:[^\[\]{}]|\{[^\[\]{}]*\})*)\]")
 _FIELD = re.compile(r"\{([^{}]*)\}")
@@ -84,10 +84,10 @@ def check_template(text: str) -> str:
     return text
 
 
-Template = Annotated[str, AfterValidator(check_template)]
+SummaryTemplate = Annotated[str, AfterValidator(check_template)]
 """What a line is made of."""
 
-Templates = Template | list[Template]
+Templates = SummaryTemplate | list[SummaryTemplate]
 """One template, or several of which the first that fits counts."""
 
 
@@ -102,7 +102,7 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
             event_type = event_type.rpartition(".")[0]
         return [_compile_template(text) for text in texts + _listed(by_type.get("*", []))]
 
-    def summarise(delivery: Delivery, identity: Identity) -> str | None:
+    def summarise(delivery: SourceContext, identity: Identity) -> str | None:
         for template in candidates(identity.event_type):
             if line := template(delivery, identity):
                 return line if len(line) <= MAX_SUMMARY else line[: MAX_SUMMARY - 1] + "…"
@@ -122,7 +122,7 @@ def _compile_template(text: str) -> Summariser:
         if piece
     ]
 
-    def fill(delivery: Delivery, identity: Identity) -> str | None:
+    def fill(delivery: SourceContext, identity: Identity) -> str | None:
         line = ""
         for literal, fields, is_optional in parts:
             filled = literal
@@ -162,7 +162,7 @@ def _compile_field(text: str) -> Summariser:
         return lambda delivery, _: _text(read(delivery))
     filters = [_compile_filter(name, place) for name in names]
 
-    def value(delivery: Delivery, identity: Identity) -> str | None:
+    def value(delivery: SourceContext, identity: Identity) -> str | None:
         found = _clean(read(delivery) if read else own(identity) if own else None)
         for apply in filters:
             if found is None:
@@ -224,7 +224,7 @@ def _compile_filter(text: str, place: str) -> _Filter:
 def _money(currency_place: str) -> _Filter:
     read = compile_sources(check_source(currency_place))
 
-    def money(amount: object, delivery: Delivery) -> str | None:
+    def money(amount: object, delivery: SourceContext) -> str | None:
         currency = read(delivery)
         if type(amount) is str and amount.isascii() and amount.isdigit():
             amount = int(amount)

@@ -65,11 +65,11 @@ class Claims(Protocol):
     """
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why the store cannot be used at the moment; empty when it can."""
 
     @property
-    def was_ready(self) -> bool:
+    def has_been_ready(self) -> bool:
         """Whether the store has been usable since the start."""
 
     async def start(self) -> None:

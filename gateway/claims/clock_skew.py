@@ -43,7 +43,7 @@ class ClockWatch:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why signatures cannot be judged at the moment; empty when they can."""
         return self._difference() if self._is_off_by(_UNUSABLE) else ""
 

@@ -187,7 +187,7 @@ class Dedupe:
             log.warning("not a claim", key=key, cause=str(error))
             return
         now = asyncio.get_running_loop().time()
-        if not self.claims.trouble and now - self._refusal_told_at >= _TELL_AGAIN_AFTER:
+        if not self.claims.unavailable_reason and now - self._refusal_told_at >= _TELL_AGAIN_AFTER:
             self._refusal_told_at = now
             log.warning("claims are refused", cause=str(error))
 

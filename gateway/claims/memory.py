@@ -17,8 +17,8 @@ class MemoryClaims:
         clock: seconds on any steady scale.
     """
 
-    trouble = ""
-    was_ready = True
+    unavailable_reason = ""
+    has_been_ready = True
 
     def __init__(
         self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic

@@ -27,7 +27,7 @@ from gateway.claims import (
     standing_of,
 )
 from gateway.claims.redis_connection import RedisConnection, Value, connect, explain
-from gateway.transport.reconnect import Link
+from gateway.transport.reconnect import ReconnectingConnection
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 _RENEW = (
@@ -69,15 +69,15 @@ class RedisClaims:
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: Link[RedisConnection] = Link("redis", self._connect)
+        self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection("redis", self._connect)
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """See :class:`gateway.claims.Claims`."""
-        return self._link.trouble or self._refusal
+        return self._link.unavailable_reason or self._refusal
 
     @property
-    def was_ready(self) -> bool:
+    def has_been_ready(self) -> bool:
         """See :class:`gateway.claims.Claims`."""
         return self._link.was_connected
 
@@ -240,7 +240,7 @@ class RedisClaims:
     def _connection(self) -> RedisConnection:
         connection = self._link.current
         if connection is None:
-            raise ClaimsUnavailable(self._link.trouble)
+            raise ClaimsUnavailable(self._link.unavailable_reason)
         return connection
 
     def _ask(self, on_failure: Callable[[], None], *command: Value) -> None:

@@ -36,7 +36,7 @@ class SqliteClaims:
         clock: Unix seconds; claims outlive the process, so a steady clock would not do.
     """
 
-    was_ready = True
+    has_been_ready = True
 
     def __init__(
         self,
@@ -52,9 +52,9 @@ class SqliteClaims:
         self._swept_at = 0.0
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """See :class:`gateway.claims.Claims`."""
-        return self._database.trouble
+        return self._database.unavailable_reason
 
     async def start(self) -> None:
         """See :class:`gateway.claims.Claims`."""

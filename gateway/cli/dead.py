@@ -11,7 +11,7 @@ from gateway.cli.common import events, run
 from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
-from gateway.queues.dead_letters import Held, open_holding
+from gateway.queues.dead_letters import DeadLetter, open_holding
 from gateway.queues.dead_letters.letter import Selection
 from gateway.worker.queue import DEAD_SUFFIX
 
@@ -94,6 +94,6 @@ async def _drop(config: Config, dead: str, shown: Counter[str]) -> None:
             typer.echo(f"{events(count)} dropped from {dead}", err=True)
 
 
-def _fingerprint(held: Held) -> str:
+def _fingerprint(held: DeadLetter) -> str:
     """What tells a failure of an event from a later one of the same event."""
     return f"{held.when} {held.message_id}"

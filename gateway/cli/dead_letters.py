@@ -20,7 +20,7 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line, printable
-from gateway.queues.dead_letters import Held, Holding, open_holding
+from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue, open_holding
 from gateway.queues.dead_letters.letter import Selection
 from gateway.worker.queue import ATTEMPTS
 
@@ -64,7 +64,9 @@ async def show_held(config: Config, queue: str, event_id: str) -> None:
     expect_found(queue, selection, count)
 
 
-async def chosen(holding: Holding, selection: Selection, limit: int | None = None) -> AsyncIterator[Held]:
+async def chosen(
+    holding: DeadLetterQueue, selection: Selection, limit: int | None = None
+) -> AsyncIterator[DeadLetter]:
     """The first events that are meant; the queue is browsed to its end all the same."""
     count = 0
     async for held in holding.browse():
@@ -79,7 +81,7 @@ def expect_found(queue: str, selection: Selection, count: int) -> None:
         raise OperatorError(f"{queue} has no such event with the id {selection.event_id!r}")
 
 
-def describe(held: Held, why: str | None = None) -> str:
+def describe(held: DeadLetter, why: str | None = None) -> str:
     """An event in one line, with what is wrong with it, or with ``why``."""
     attempts = held.headers.get(ATTEMPTS)
     tried = "" if attempts is None else f"{attempts} attempt{'' if attempts == 1 else 's'}"
@@ -92,7 +94,7 @@ def in_json(facts: dict[str, Any]) -> str:
     return json.dumps(facts, default=str)
 
 
-def _in_full(held: Held) -> str:
+def _in_full(held: DeadLetter) -> str:
     """Write all of an event as JSON; a body that is none as its bytes in base64."""
     head: dict[str, Any] = {"routing_key": held.routing_key, "headers": dict(held.headers)}
     with suppress(MsgspecError, RecursionError, UnicodeDecodeError):

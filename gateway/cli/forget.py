@@ -37,7 +37,7 @@ async def _forget(config: Config, keys: list[str]) -> bool:
     await claims.start()
     try:
         give_up_at = asyncio.get_running_loop().time() + _CONNECT_WITHIN
-        while claims.trouble and asyncio.get_running_loop().time() < give_up_at:
+        while claims.unavailable_reason and asyncio.get_running_loop().time() < give_up_at:
             await asyncio.sleep(_POLL_EVERY)
         return any([await claims.forget(key) for key in keys])
     except ClaimsUnavailable as error:

@@ -27,7 +27,7 @@ from gateway.events.validation import UNREADABLE
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.queues.dead_letters import open_holding
 from gateway.queues.dead_letters.letter import Selection
-from gateway.queues.dead_letters.quarantine import Judge, released
+from gateway.queues.dead_letters.quarantine import Revalidator, released
 
 _CONNECT_WITHIN = 5.0
 _POLL_EVERY = 0.02
@@ -48,7 +48,7 @@ def run_show(path: Path, event_id: str) -> None:
 def run_revalidate(path: Path, selection: Selection, limit: int | None, *, as_json: bool) -> None:
     """Tell which pass today."""
     config = load_quietly(path)
-    run(_revalidate(config, Judge(config, path.parent), selection, limit, as_json=as_json))
+    run(_revalidate(config, Revalidator(config, path.parent), selection, limit, as_json=as_json))
 
 
 def run_release(
@@ -56,12 +56,12 @@ def run_release(
 ) -> None:
     """Publish those that pass, or all."""
     config = load_quietly(path)
-    judge = Judge(config, path.parent)
+    judge = Revalidator(config, path.parent)
     run(_release(config, judge, selection, limit, is_forced=is_forced, dry_run=dry_run))
 
 
 async def _revalidate(
-    config: Config, judge: Judge, selection: Selection, limit: int | None, *, as_json: bool
+    config: Config, judge: Revalidator, selection: Selection, limit: int | None, *, as_json: bool
 ) -> None:
     count = passing = 0
     async with open_holding(config, _queue(config)) as holding:
@@ -82,7 +82,7 @@ async def _revalidate(
 
 async def _release(
     config: Config,
-    judge: Judge,
+    judge: Revalidator,
     selection: Selection,
     limit: int | None,
     *,
@@ -129,7 +129,7 @@ async def _publishing(config: Config) -> AsyncIterator[Publisher]:
     await publisher.start()
     try:
         give_up_at = asyncio.get_running_loop().time() + _CONNECT_WITHIN
-        while publisher.trouble and asyncio.get_running_loop().time() < give_up_at:
+        while publisher.unavailable_reason and asyncio.get_running_loop().time() < give_up_at:
             await asyncio.sleep(_POLL_EVERY)
         yield publisher
     finally:

@@ -23,7 +23,7 @@ from gateway.cli.common import find_provider, load_with_dev_secrets, local_url, 
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig, ServerConfig
-from gateway.devtools.handshakes import GreetingRequest, make_greeting
+from gateway.devtools.handshakes import HandshakeRequest, make_handshake
 from gateway.devtools.samples import Sample, load_sample, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.errors import OperatorError
@@ -191,18 +191,18 @@ def _judge_repetition(first: httpx.Response, second: httpx.Response, spec: Adapt
 
 def _greetings(
     adapter: Adapter, configured: ProviderConfig, secret: str | None, target: str
-) -> list[GreetingRequest]:
+) -> list[HandshakeRequest]:
     """All handshakes of a sender."""
     if not adapter.spec.handshakes:
         raise OperatorError(f"{adapter.name} has no handshake")
     token, url = configured.handshake_token_text(), configured.public_url or target
     return [
-        make_greeting(adapter, spec, secret, token, url, time.time(), configured.parameters)
+        make_handshake(adapter, spec, secret, token, url, time.time(), configured.parameters)
         for spec in adapter.spec.handshakes
     ]
 
 
-async def _send_handshakes(greetings: list[GreetingRequest], target: str) -> bool:
+async def _send_handshakes(greetings: list[HandshakeRequest], target: str) -> bool:
     async with httpx.AsyncClient(timeout=_PATIENCE, trust_env=False) as client:
         answers = []
         for greeting in greetings:

@@ -9,7 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.child import Child
+from gateway.child import ProcessContext
 from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
@@ -44,7 +44,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         with suppress(OperatorError):  # the workers say what is wrong with it
             config = read()
 
-    def work(worker: Child) -> None:
+    def work(worker: ProcessContext) -> None:
         configure_logs(logs, worker.slot)
         try:
             if worker.predecessor:

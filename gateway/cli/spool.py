@@ -129,14 +129,14 @@ async def _drain(config: Config) -> None:
         raise OperatorError(str(error)) from error
     total, corrupt = publisher.spooled, publisher.corrupt
     progress = progress_bar("draining")
-    trouble, moved_at, left = "", time.monotonic(), total
+    reason, moved_at, left = "", time.monotonic(), total
     try:
         typer.echo(f"{events(total)} to publish; Ctrl-C ends it, and the rest stays", err=True)
         with progress:
             task = progress.add_task("draining", total=total)
             while publisher.spooled and time.monotonic() - moved_at < _PATIENCE:
                 await asyncio.sleep(_POLL_EVERY)
-                trouble = publisher.trouble
+                reason = publisher.unavailable_reason
                 if publisher.spooled != left:
                     left, moved_at = publisher.spooled, time.monotonic()
                     progress.update(task, completed=total - left)
@@ -148,7 +148,7 @@ async def _drain(config: Config) -> None:
         raise OperatorError(f"{events(set_aside)} set aside; see `gateway spool export --corrupt`")
     if left:
         raise OperatorError(
-            f"RabbitMQ does not take the rest: {trouble or 'it refuses them; is a queue full that they go to?'}"
+            f"RabbitMQ does not take the rest: {reason or 'it refuses them; is a queue full that they go to?'}"
         )
 
 

@@ -159,7 +159,7 @@ def _parse_network(text: object) -> IPv4Network | IPv6Network:
     return network
 
 
-Network = Annotated[
+NetworkSetting = Annotated[
     IPv4Network | IPv6Network,
     BeforeValidator(_parse_network),
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
@@ -179,7 +179,7 @@ Binds = Annotated[
         }
     ),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 
 
@@ -200,7 +200,7 @@ class ServerConfig(Section):
         ["127.0.0.1:8081"],
         description="Metrics and health for the operator, one address or a list; never public.",
     )
-    trusted_proxies: list[Network] = Field(
+    trusted_proxies: list[NetworkSetting] = Field(
         [],
         description="Networks of proxies that are believed where a request comes from (for `allow_ips`), and which "
         "address its sender called.",
@@ -379,7 +379,7 @@ class ProviderConfig(DeliverySpec):
         description="Event types to publish, as the sender or as routing keys spell them: `*` stands for one word, "
         "`#` for any number; empty for all.",
     )
-    allow_ips: list[Network] = Field([], description="Networks from which it sends; empty for all.")
+    allow_ips: list[NetworkSetting] = Field([], description="Networks from which it sends; empty for all.")
     rate_limit: Rate | None = Field(
         None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
     )
@@ -438,6 +438,6 @@ class Config(Section):
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
-    providers: dict[Name, ProviderConfig] = Field(
+    providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The senders, by the last part of their path."
     )

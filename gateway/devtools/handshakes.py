@@ -25,7 +25,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
-class GreetingRequest:
+class HandshakeRequest:
     """A handshake as its sender makes it.
 
     Attributes:
@@ -41,7 +41,7 @@ class GreetingRequest:
     body: bytes
 
 
-def make_greeting(
+def make_handshake(
     adapter: Adapter,
     spec: HandshakeSpec,
     secret: str | None,
@@ -49,7 +49,7 @@ def make_greeting(
     url: str,
     now: float,
     parameters: Mapping[str, str] = NO_PARAMETERS,
-) -> GreetingRequest:
+) -> HandshakeRequest:
     """One handshake of a sender.
 
     Args:
@@ -76,7 +76,7 @@ def make_greeting(
             payload = _put(payload, pointer_steps(place), value)
     body = _write(adapter, spec, payload, headers)
     if not spec.is_signed:
-        return GreetingRequest(spec.method, urlencode(query), headers, body)
+        return HandshakeRequest(spec.method, urlencode(query), headers, body)
     if secret is None:
         raise OperatorError("there is no secret to sign with yet; the sender tells it in a handshake")
     id_header = header_name(adapter.spec.event_id) if isinstance(adapter.spec.event_id, str) else None
@@ -84,7 +84,9 @@ def make_greeting(
         headers.setdefault(id_header.decode(), str(uuid.uuid4()))
     request = _raw(spec.method, headers, urlencode(query), body, url)
     signed = adapter.scheme.sign(request, secret, now, parameters)
-    return GreetingRequest(spec.method, signed.query.decode("latin-1"), headers | signed.headers, signed.body)
+    return HandshakeRequest(
+        spec.method, signed.query.decode("latin-1"), headers | signed.headers, signed.body
+    )
 
 
 def _contents(spec: HandshakeSpec, token: str | None) -> dict[str, object]:

@@ -12,12 +12,12 @@ from gateway.signatures.schemes.base import SchemeSpec
 from gateway.signatures.schemes.layout import listed
 from gateway.signatures.units import format_duration, format_size
 
-Proof = Literal["vector", "oracle", "corpus"]
+EvidenceKind = Literal["vector", "oracle", "corpus"]
 
-Evidence = Mapping[str, Mapping[Proof, Sequence[str]]]
+Evidence = Mapping[str, Mapping[EvidenceKind, Sequence[str]]]
 """What proves each adapter, and who: the names of the libraries."""
 
-EVIDENCE: dict[Proof, str] = {
+EVIDENCE: dict[EvidenceKind, str] = {
     "vector": "a signature that the sender or its own code has published",
     "oracle": "a library, mostly the sender's own, that accepts what is signed here or signs what is accepted here",
     "corpus": "real deliveries",

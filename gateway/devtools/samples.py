@@ -13,14 +13,14 @@ import orjson
 
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.bundled import bundled
-from gateway.adapters.spec import Reading
+from gateway.adapters.spec import BodyFormat
 from gateway.errors import OperatorError
 from gateway.signatures.forms import write_form
 
 _FOLDER = bundled("providers") / "samples"
 _HEADERS = "_headers.json"
 _BOUNDARY = "------------------------4b1d7f0a93c25e68"
-_READINGS: dict[str, tuple[Reading, ...]] = {
+_READINGS: dict[str, tuple[BodyFormat, ...]] = {
     ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
     ".xml": ("xml", "text"),
@@ -42,7 +42,7 @@ class Sample:
 
     event_type: str
     media_type: str
-    reading: Reading
+    reading: BodyFormat
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -94,12 +94,12 @@ def stated(media_type: str) -> str:
     return media_type.replace("*/*", "application/octet-stream")
 
 
-def _content(adapter: Adapter, suffix: str) -> tuple[str, Reading]:
+def _content(adapter: Adapter, suffix: str) -> tuple[str, BodyFormat]:
     content = adapter.spec.content
     for wanted in _READINGS[suffix]:
         for media_type, stated_reading in content.items():
             # One event is read alike where a list of them could come.
-            reading: Reading = "json" if stated_reading == "json_list" else stated_reading
+            reading: BodyFormat = "json" if stated_reading == "json_list" else stated_reading
             if reading == wanted:
                 return stated(media_type), reading
     return next(iter(content.items()))

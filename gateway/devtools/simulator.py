@@ -22,7 +22,7 @@ from gateway.errors import OperatorError
 from gateway.events.xml import parse_xml
 from gateway.signatures.batches import Batch
 from gateway.signatures.extractors import (
-    Delivery,
+    SourceContext,
     compile_sources,
     header_name,
     places_of,
@@ -250,7 +250,7 @@ class Simulator:
         first = next(self._batch.events(payload), None) if self._batch else None
         item, parent = (first.value, first.parent) if first else (payload, None)
         query = urlsplit(request.url).query.encode()
-        delivery = Delivery(_headers(request.headers), query, payload, item, parent)
+        delivery = SourceContext(_headers(request.headers), query, payload, item, parent)
         value = clean_event_id(self._event_id(delivery)) if self._event_id else None
         return value or sha256(request.body).hexdigest()
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.adapters.identity import clean_attribute
-from gateway.adapters.spec import DeliverySpec, Reading
+from gateway.adapters.spec import BodyFormat, DeliverySpec
 from gateway.errors import MalformedJson, UnsupportedMediaType
 from gateway.events.batch import Item, split
 from gateway.events.strict_json import UnreadableNumber, parse_json
@@ -70,11 +70,11 @@ class Reader:
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = Batch(spec.batch) if spec.batch else None
-        readings = frozenset(spec.content.values()) if is_body_signed else frozenset[Reading]()
+        readings = frozenset(spec.content.values()) if is_body_signed else frozenset[BodyFormat]()
         self._beside_text = readings & _LOOKS_LIKE.keys()
         self._tells_lists = {"json", "json_list"} <= readings and not (self._batch and self._batch.is_whole)
-        self._readings: dict[bytes | None, Reading] = {None: spec.content[first]}
-        self._patterns: list[tuple[re.Pattern[bytes], Reading]] = []
+        self._readings: dict[bytes | None, BodyFormat] = {None: spec.content[first]}
+        self._patterns: list[tuple[re.Pattern[bytes], BodyFormat]] = []
         for media_type, reading in spec.content.items():
             if "*" in media_type:
                 pattern = re.escape(media_type).replace(r"\*", "[^/]*").encode()
@@ -121,7 +121,7 @@ class Reader:
     def _named(self, content_type: bytes) -> str:
         return clean_attribute(content_type.decode("latin-1")) or self._default_type
 
-    def _read_json(self, body: bytes, reading: Reading, content_type: bytes | None) -> Content:
+    def _read_json(self, body: bytes, reading: BodyFormat, content_type: bytes | None) -> Content:
         """Read it as UTF-8, whatever is declared, unless it is in the other charset that is declared."""
         batch = self._batch if reading == "json" else _WHOLE
         try:
@@ -162,7 +162,7 @@ class Reader:
             raise MalformedRequest("the field that holds JSON is not the first")
         return self._of_json(text.encode(), self._batch)
 
-    def _reading_of(self, content_type: bytes) -> Reading:
+    def _reading_of(self, content_type: bytes) -> BodyFormat:
         """Find how a body of a type is read that is written in another way, or matches a pattern.
 
         Raises:
@@ -191,7 +191,7 @@ def _check_codings(values: Collection[bytes]) -> None:
         raise UnsupportedMediaType
 
 
-def _check_text(body: bytes, readings: Collection[Reading]) -> None:
+def _check_text(body: bytes, readings: Collection[BodyFormat]) -> None:
     """Refuse a text that has a meaning under another of its sender's media types.
 
     Raises:
@@ -203,7 +203,7 @@ def _check_text(body: bytes, readings: Collection[Reading]) -> None:
 
 _JSON = re.compile(rb'\s*+(?:[{\["]|(?:-?[0-9][0-9.eE+-]*+|true|false|null)\s*+\Z)')
 _TOKEN = re.compile(rb"\s*+[A-Za-z0-9_-]++\.([A-Za-z0-9_-]++)\.[A-Za-z0-9_-]*+\s*+\Z")
-_LOOKS_LIKE: Mapping[Reading, re.Pattern[bytes]] = {
+_LOOKS_LIKE: Mapping[BodyFormat, re.Pattern[bytes]] = {
     "json": _JSON,
     "json_list": _JSON,
     "jwt": _TOKEN,

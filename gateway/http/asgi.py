@@ -7,13 +7,13 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.receive.context import Head
-from gateway.receive.responses import Answer, Fields
+from gateway.receive.context import RequestHead
+from gateway.receive.responses import Fields, Response
 
 log = structlog.get_logger()
 
 
-async def ask(app: ASGIApp, head: Head, body: bytes) -> Answer:
+async def ask(app: ASGIApp, head: RequestHead, body: bytes) -> Response:
     """What the application answers; 500 when it fails."""
     sent = _Sent()
 
@@ -25,7 +25,7 @@ async def ask(app: ASGIApp, head: Head, body: bytes) -> Answer:
     except Exception:
         log.exception("internal error", path=head.path.decode("latin-1"))
         sent = _Sent()
-    return Answer(sent.status, "", sent.body, sent.fields)
+    return Response(sent.status, "", sent.body, sent.fields)
 
 
 class _Sent:
@@ -44,7 +44,7 @@ class _Sent:
             self.body += message.get("body", b"")
 
 
-def _scope_of(head: Head) -> Scope:
+def _scope_of(head: RequestHead) -> Scope:
     return {
         "type": "http",
         "asgi": {"version": "3.0"},

@@ -28,10 +28,10 @@ from gateway.errors import (
 )
 from gateway.http.asgi import ask
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
-from gateway.receive.context import Exchange, Head
+from gateway.receive.context import RequestContext, RequestHead
 from gateway.receive.pipeline import Work, width_of
-from gateway.receive.receiver import MAX_FIELDS, MAX_HEAD, MAX_TARGET, Webhooks
-from gateway.receive.responses import NO_CONTENT, Answer, Fields
+from gateway.receive.receiver import MAX_FIELDS, MAX_HEAD, MAX_TARGET, Receiver
+from gateway.receive.responses import NO_CONTENT, Fields, Response
 from gateway.signatures.rejections import MalformedRequest, Rejection
 from gateway.signatures.request import Headers
 from gateway.signatures.schemes.base import KeyRequest
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._incoming: Incoming | None = None  # the one that arrives
         self._busy: Incoming | None = None  # the one that is being handled
         self._queue: deque[Incoming] = deque()  # those that arrived behind it
-        self._is_deaf = False  # the last request is there: nothing more is taken from this connection
+        self._stopped_reading = False  # the last request is there: nothing more is taken from this connection
         self._has_unread = False  # more may be sent than is looked at
         self._is_lingering = False  # it has had its last answer, and is read until its sender has seen that
         self._is_unwritable = False  # its sender does not read the answers
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._receive(view[start : start + _PIECE])
 
     def _receive(self, data: bytes | memoryview) -> None:
-        if self._is_deaf:
+        if self._stopped_reading:
             self._has_unread = True
             return
         unfinished = self._fields if self._is_in_head else None
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
             log.exception("internal error")
             self._refuse_unread(Internal())
         except httptools.HttpParserError as error:
-            if not self._is_deaf:  # else it follows a request that was the last by its own word
+            if not self._stopped_reading:  # else it follows a request that was the last by its own word
                 self._refuse_unread(MalformedRequest(str(error)))
         if self._is_in_head:
             self._hold_head(len(data), is_same=self._fields is unfinished)
@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol: who has sent all may still wait for the answer."""
-        self._is_deaf = True
+        self._stopped_reading = True
         return self._busy is not None
 
     def pause_writing(self) -> None:
@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self._is_deaf:  # it came in one piece with the last one
+        if self._stopped_reading:  # it came in one piece with the last one
             self._has_unread = True
             return
         self._target = b""
@@ -279,7 +279,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
-        if self._is_deaf:
+        if self._stopped_reading:
             return
         self._is_in_head = False
         if self._held_head:
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
         self._is_upgrade = parser.should_upgrade()
         path, _, query = self._target.partition(b"?")
         version = parser.get_http_version()
-        head = Head(
+        head = RequestHead(
             parser.get_method().decode("ascii"),
             path,
             query,
@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):
         if incoming is None:
             return
         if len(self._queue) < _MOST_PIPELINED:
-            self._is_deaf = not incoming.stays_open
+            self._stopped_reading = not incoming.stays_open
             try:
                 self._take(incoming)
             except Exception:
@@ -409,7 +409,7 @@ class Connection(asyncio.Protocol):
         self._incoming = None
         self._is_in_head = False
         self._release_head()
-        self._is_deaf = self._has_unread = True
+        self._stopped_reading = self._has_unread = True
         self._take(incoming)
 
     def _take(self, incoming: Incoming) -> None:
@@ -451,7 +451,7 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._listener.tasks.discard)
 
     async def _deliver(
-        self, incoming: Incoming, webhooks: Webhooks, exchange: Exchange, work: Work, width: int
+        self, incoming: Incoming, webhooks: Receiver, exchange: RequestContext, work: Work, width: int
     ) -> None:
         try:
             await webhooks.deliver(exchange, work)
@@ -468,7 +468,7 @@ class Connection(asyncio.Protocol):
             self._forget_body(incoming)
         self._go_on(incoming, answer)
 
-    def _go_on(self, incoming: Incoming, answer: Answer | None) -> None:
+    def _go_on(self, incoming: Incoming, answer: Response | None) -> None:
         """Answer what was worked on, and turn to what came behind it."""
         if self._busy is not incoming:  # the deadline has answered it, or its sender has left
             return
@@ -481,7 +481,7 @@ class Connection(asyncio.Protocol):
 
     def _give_up(self, incoming: Incoming) -> None:
         """Answer for what takes too long. It goes on: if it ends well, the sender's next attempt is a duplicate."""
-        self._is_deaf = self._has_unread = True
+        self._stopped_reading = self._has_unread = True
         exchange, webhooks = incoming.exchange, self._listener.webhooks
         if exchange is None or webhooks is None:
             self.abort()
@@ -489,11 +489,11 @@ class Connection(asyncio.Protocol):
             webhooks.refuse(exchange, Overloaded("no answer within the deadline"))
             self._go_on(incoming, exchange.answer)
 
-    def _answer(self, incoming: Incoming, answer: Answer | None) -> None:
+    def _answer(self, incoming: Incoming, answer: Response | None) -> None:
         transport = self._transport
         if answer is None or transport.is_closing():
             return
-        is_last = not self._queue and (self._is_deaf or self._listener.is_closing)
+        is_last = not self._queue and (self._stopped_reading or self._listener.is_closing)
         keep_alive = None if is_last else self._listener.limits.keep_alive
         head = _render_head(answer.status, answer.fields, len(answer.body), keep_alive)
         body = b"" if incoming.head.method == "HEAD" or answer.status == NO_CONTENT else answer.body
@@ -511,7 +511,7 @@ class Connection(asyncio.Protocol):
 
         Closing over unread bytes resets the connection, and a reset can overtake the answer.
         """
-        self._is_deaf = True
+        self._stopped_reading = True
         self.due_at = now + _LINGER
         if self._has_unread and self._transport.can_write_eof():
             self._is_lingering = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 
-from gateway.receive.context import Exchange, Head
+from gateway.receive.context import RequestContext, RequestHead
 from gateway.signatures.request import Headers
 
 HEAD_DEADLINE = 5.0
@@ -13,7 +13,7 @@ HEAD_DEADLINE = 5.0
 APP_BODY = 64 * 1024
 """Bytes of a body for the ASGI application; no health check has more."""
 
-NO_HEAD = Head("", b"", b"", Headers(()), 0, "")
+NO_HEAD = RequestHead("", b"", b"", Headers(()), 0, "")
 """Of what is refused before it has a head."""
 
 
@@ -36,7 +36,9 @@ class Incoming:
         "stays_open",
     )  # fmt: skip
 
-    def __init__(self, head: Head, exchange: Exchange | None, opened_at: float, *, stays_open: bool) -> None:
+    def __init__(
+        self, head: RequestHead, exchange: RequestContext | None, opened_at: float, *, stays_open: bool
+    ) -> None:
         self.head = head
         self.exchange = exchange
         self._body: bytes | BytesIO = b""

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from gateway.http.connection import Connection
 from gateway.receive.access import network_of
-from gateway.receive.receiver import Webhooks
+from gateway.receive.receiver import Receiver
 
 _SWEEP_EVERY = 0.1
 
@@ -64,7 +64,7 @@ class Listener:
     """
 
     def __init__(
-        self, webhooks: Webhooks | None, app: ASGIApp, limits: Limits, app_paths: Iterable[bytes] = ()
+        self, webhooks: Receiver | None, app: ASGIApp, limits: Limits, app_paths: Iterable[bytes] = ()
     ) -> None:
         self.webhooks = webhooks
         self.app = app
@@ -87,7 +87,7 @@ class Listener:
         self.connections, self.tasks = server_state.connections, server_state.tasks
         return Connection(self)
 
-    def webhooks_at(self, path: bytes) -> Webhooks | None:
+    def webhooks_at(self, path: bytes) -> Receiver | None:
         """What becomes of a request for ``path``; None for the ASGI application."""
         return None if path in self._app_paths else self.webhooks
 

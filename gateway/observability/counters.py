@@ -10,7 +10,7 @@ from bisect import bisect_left
 from typing import Literal, NamedTuple, get_args
 
 from gateway.config.models import MAX_SECRETS
-from gateway.observability.shared_memory import Numbers, Tallies
+from gateway.observability.shared_memory import Numbers, SharedCounters
 from gateway.receive.responses import OUTCOMES, Outcome
 from gateway.signatures.rejections import SIGNATURE_FAULTS, SignatureFault
 
@@ -40,7 +40,7 @@ INCIDENTS: dict[Incident, tuple[str, str]] = {
 """The counter of each: its name and its description."""
 
 
-class Reading(NamedTuple):
+class Gauge(NamedTuple):
     """A number of each worker that is read from time to time, not counted.
 
     Attributes:
@@ -56,16 +56,16 @@ class Reading(NamedTuple):
 
 
 READINGS = (
-    Reading("webhook_workers", "Workers that are alive and not stuck."),
-    Reading("webhook_worker_restarts", "Workers that took the place of one that had ended.", "counter"),
-    Reading("webhook_connections", "Open connections of senders."),
-    Reading("webhook_requests_in_flight", "Requests that are being handled."),
-    Reading("webhook_publishes_unconfirmed", "Messages that wait for the broker's confirm."),
-    Reading("webhook_broker_unavailable", "Workers whose broker takes no events at the moment."),
-    Reading("webhook_spooled", "Events that wait on disk for the broker."),
-    Reading("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
-    Reading("webhook_clock_offset_seconds", "How far our clock is from that of Redis, at worst.", "farthest"),
-    Reading("webhook_log_lines_dropped", "Log lines lost because nobody read them in time.", "counter"),
+    Gauge("webhook_workers", "Workers that are alive and not stuck."),
+    Gauge("webhook_worker_restarts", "Workers that took the place of one that had ended.", "counter"),
+    Gauge("webhook_connections", "Open connections of senders."),
+    Gauge("webhook_requests_in_flight", "Requests that are being handled."),
+    Gauge("webhook_publishes_unconfirmed", "Messages that wait for the broker's confirm."),
+    Gauge("webhook_broker_unavailable", "Workers whose broker takes no events at the moment."),
+    Gauge("webhook_spooled", "Events that wait on disk for the broker."),
+    Gauge("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
+    Gauge("webhook_clock_offset_seconds", "How far our clock is from that of Redis, at worst.", "farthest"),
+    Gauge("webhook_log_lines_dropped", "Log lines lost because nobody read them in time.", "counter"),
 )
 """Those that a gateway has, if :meth:`Metrics.sample` was told how to read them."""
 
@@ -103,9 +103,9 @@ PER_PROVIDER = SECRET_COUNT + 1
 _EVENT_AT = {outcome: AT[EVENT_PREFIX + outcome] for outcome in EVENT_OUTCOMES}
 
 
-def shared_tallies(slots: int) -> Tallies:
+def shared_tallies(slots: int) -> SharedCounters:
     """The numbers of so many workers; they share them if this is called before they are forked."""
-    return Tallies(slots, _PER_WORKER, PER_PROVIDER)
+    return SharedCounters(slots, _PER_WORKER, PER_PROVIDER)
 
 
 class ProviderMetrics:

@@ -21,7 +21,7 @@ _AT_ONCE = select.PIPE_BUF
 """Bytes that a pipe takes whole: more would mix with what other workers write to the same one."""
 
 
-class Sink:
+class LineWriter:
     """A file descriptor for lines.
 
     Args:

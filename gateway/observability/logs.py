@@ -16,7 +16,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict
 
-from gateway.observability.log_writer import Sink
+from gateway.observability.log_writer import LineWriter
 from gateway.observability.terminal import printable
 from gateway.signatures.times import rfc3339_milliseconds
 
@@ -36,10 +36,10 @@ class _ToStructlog(logging.Handler):
 class _ToSink:
     """Gives structlog a sink as what its loggers write to."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: LineWriter) -> None:
         self.sink = sink
 
-    def __call__(self, *_: object) -> Sink:
+    def __call__(self, *_: object) -> LineWriter:
         return self.sink
 
 
@@ -101,7 +101,7 @@ def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
         structlog.configure(
             processors=[],
             wrapper_class=_JsonLogger,
-            logger_factory=_ToSink(Sink(sys.stdout.fileno(), _tell_lost(common))),
+            logger_factory=_ToSink(LineWriter(sys.stdout.fileno(), _tell_lost(common))),
         )
         atexit.register(close_logs)
     else:
@@ -136,6 +136,6 @@ def close_logs() -> None:
         sink.close(_LAST_LINES)
 
 
-def _sink() -> Sink | None:
+def _sink() -> LineWriter | None:
     factory = structlog.get_config()["logger_factory"]
     return factory.sink if isinstance(factory, _ToSink) else None

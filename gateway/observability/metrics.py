@@ -30,7 +30,7 @@ from gateway.observability.counters import (
     ProviderMetrics,
     shared_tallies,
 )
-from gateway.observability.shared_memory import Tallies
+from gateway.observability.shared_memory import SharedCounters
 from gateway.receive.responses import OUTCOMES
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 
@@ -49,7 +49,7 @@ class Metrics(Collector):
         slot: which of them are its own.
     """
 
-    def __init__(self, tallies: Tallies | None = None, slot: int = 0) -> None:
+    def __init__(self, tallies: SharedCounters | None = None, slot: int = 0) -> None:
         self._tallies = tallies or shared_tallies(1)
         self._region = self._tallies.regions[slot]
         self._before = self._region.numbers.tolist()

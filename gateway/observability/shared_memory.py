@@ -21,7 +21,7 @@ _NAME = 64  # bytes; names of providers have at most 63
 Numbers: TypeAlias = "memoryview[float]"
 
 
-class Tallies:
+class SharedCounters:
     """The regions of all workers, zero at first.
 
     Args:

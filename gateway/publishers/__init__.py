@@ -74,11 +74,11 @@ class Publisher(Protocol):
     """A way to RabbitMQ, or to what stands in for it."""
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be published at the moment; empty when it can."""
 
     @property
-    def was_ready(self) -> bool:
+    def has_been_ready(self) -> bool:
         """Whether the broker has been there since the start."""
 
     @property

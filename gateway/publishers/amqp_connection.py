@@ -23,7 +23,7 @@ from pamqp import base, commands, exceptions, frame, header, heartbeat
 from pamqp.common import FieldTable
 
 from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, PublishUnavailable
-from gateway.publishers.circuit_breaker import Breaker
+from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.topology import Part, declare, expect_write
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import BrokerRefusal, explain_login
@@ -121,7 +121,7 @@ class PublishConnection(asyncio.Protocol):
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, _Pending] = {}
-        self._breaker = Breaker(self._loop.time)
+        self._breaker = PublishBreaker(self._loop.time)
         self._last_tag = self._flushed_tag = 0
         self._frame_max = 131_072
         self._reply: asyncio.Future[Any] | None = None
@@ -142,7 +142,7 @@ class PublishConnection(asyncio.Protocol):
         return len(self._unconfirmed)
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why the broker is sent nothing at the moment, or next to nothing; empty when it is."""
         if self.lost.done():
             return "the connection is lost"
@@ -200,7 +200,7 @@ class PublishConnection(asyncio.Protocol):
 
     def _refusal(self) -> str:
         if self.lost.done() or self.blocked or self._is_paused or not self._breaker.permits():
-            return self.trouble or "the broker is asked with another message"
+            return self.unavailable_reason or "the broker is asked with another message"
         if len(self._unconfirmed) >= _MOST_UNCONFIRMED:
             return f"{_MOST_UNCONFIRMED} messages wait for their confirm"
         return ""

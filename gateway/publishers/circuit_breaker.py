@@ -13,7 +13,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 5.0
 
 
-class Breaker:
+class PublishBreaker:
     """Closed while confirms come; open after three in a row that did not.
 
     Args:

@@ -15,18 +15,18 @@ class MemoryPublisher:
         trouble: set it to make every publish fail with this cause.
     """
 
-    was_ready = True
+    has_been_ready = True
     unconfirmed = 0
     spooled = corrupt = 0
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.trouble = ""
+        self.unavailable_reason = ""
 
     @property
     def is_accepting(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return not self.trouble
+        return not self.unavailable_reason
 
     async def start(self) -> None:
         """See :class:`gateway.publishers.Publisher`."""
@@ -39,6 +39,6 @@ class MemoryPublisher:
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:
-        if self.trouble:
-            raise PublishUnavailable(self.trouble)
+        if self.unavailable_reason:
+            raise PublishUnavailable(self.unavailable_reason)
         self.messages.append(message)

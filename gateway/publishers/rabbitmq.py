@@ -28,7 +28,7 @@ from gateway.publishers import (
 )
 from gateway.publishers.amqp_connection import PublishConnection, connect
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
-from gateway.transport.reconnect import Link
+from gateway.transport.reconnect import ReconnectingConnection
 
 _SEGMENT_SIZE = 64 * 1024**2
 """Bytes. A stream forgets whole files; those of the usual 500 MB would keep a quiet gateway's events for years."""
@@ -132,15 +132,17 @@ class RabbitPublisher:
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
         self._said: set[str] = set()
-        self._link: Link[PublishConnection] = Link("rabbitmq", self._connect)
+        self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
+            "rabbitmq", self._connect
+        )
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._link.current.trouble if self._link.current else self._link.trouble
+        return self._link.current.unavailable_reason if self._link.current else self._link.unavailable_reason
 
     @property
-    def was_ready(self) -> bool:
+    def has_been_ready(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
         return self._link.was_connected
 
@@ -165,7 +167,7 @@ class RabbitPublisher:
     def publish(self, message: Message) -> Awaitable[None]:
         """See :class:`gateway.publishers.Publisher`."""
         if self._link.current is None:
-            return _fail(self._link.trouble)
+            return _fail(self._link.unavailable_reason)
         if message.exchange not in self._exchanges:
             # Spooled before the configuration changed. RabbitMQ would close the channel, on everybody.
             return _fail(f"this gateway does not publish to the exchange {message.exchange!r}")

@@ -29,7 +29,7 @@ class SqlitePublisher:
         clock: Unix seconds.
     """
 
-    was_ready = True
+    has_been_ready = True
     unconfirmed = 0
     spooled = corrupt = 0
 
@@ -47,14 +47,14 @@ class SqlitePublisher:
         self._steady = SteadyClock(clock)
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._database.trouble
+        return self._database.unavailable_reason
 
     @property
     def is_accepting(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return not self._database.trouble
+        return not self._database.unavailable_reason
 
     async def start(self) -> None:
         """See :class:`gateway.publishers.Publisher`."""

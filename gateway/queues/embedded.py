@@ -19,14 +19,14 @@ import orjson
 from gateway.publishers.sqlite import declare
 from gateway.transport.embedded import Database, SteadyClock
 
-Headers = Mapping[str, str | int]
+MessageHeaders = Mapping[str, str | int]
 
 _POLL_EVERY = 0.05
 _TAIL_LIVES = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class QueuedMessage:
     """A message that was received and is to be acknowledged.
 
     Attributes:
@@ -43,7 +43,7 @@ class Delivery:
     message_id: str
     body: bytes
     deliveries: int
-    headers: Headers = field(default_factory=dict, compare=False)
+    headers: MessageHeaders = field(default_factory=dict, compare=False)
 
 
 class SqliteConsumer:
@@ -107,10 +107,10 @@ class SqliteConsumer:
             lambda connection: connection.execute("DELETE FROM queues WHERE name = ?", (self._queue,))
         )
 
-    async def receive(self, limit: int = 1) -> list[Delivery]:
+    async def receive(self, limit: int = 1) -> list[QueuedMessage]:
         """Up to ``limit`` messages, oldest first; none when there are none."""
 
-        def receive(connection: sqlite3.Connection) -> list[Delivery]:
+        def receive(connection: sqlite3.Connection) -> list[QueuedMessage]:
             now = self._clock.now(connection, compares=True)
             if self._is_alone and not self._stay_active(connection, now):
                 return []
@@ -121,22 +121,22 @@ class SqliteConsumer:
                 (now + self._visibility, self._queue, now, limit),
             )
             found = [
-                Delivery(tag, key, message_id, body, count, orjson.loads(headers))
+                QueuedMessage(tag, key, message_id, body, count, orjson.loads(headers))
                 for tag, key, message_id, body, count, headers in rows
             ]
             return sorted(found, key=lambda delivery: delivery.tag)
 
         return await self._database.run(receive)
 
-    async def acknowledge(self, *deliveries: Delivery) -> bool:
+    async def acknowledge(self, *deliveries: QueuedMessage) -> bool:
         """Remove what is done for good; tells whether all were still ours, and not delivered again meanwhile."""
         return await self._change("DELETE FROM messages", deliveries)
 
-    async def hand_back(self, *deliveries: Delivery) -> bool:
+    async def requeue(self, *deliveries: QueuedMessage) -> bool:
         """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
         return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=0.0)
 
-    async def keep_invisible(self, *deliveries: Delivery) -> bool:
+    async def keep_invisible(self, *deliveries: QueuedMessage) -> bool:
         """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""
         if self._is_alone:
             await self._database.run(
@@ -144,7 +144,9 @@ class SqliteConsumer:
             )
         return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=self._visibility)
 
-    async def move(self, delivery: Delivery, queue: str, headers: Headers, delay: float = 0) -> bool:
+    async def move(
+        self, delivery: QueuedMessage, queue: str, headers: MessageHeaders, delay: float = 0
+    ) -> bool:
         """Put a message into ``queue``, or back, with these headers added, to be delivered after ``delay`` seconds.
 
         Tells as :meth:`acknowledge`.
@@ -175,7 +177,7 @@ class SqliteConsumer:
         return True
 
     async def _change(
-        self, change: str, deliveries: Sequence[Delivery], *values: str, due: float | None = None
+        self, change: str, deliveries: Sequence[QueuedMessage], *values: str, due: float | None = None
     ) -> bool:
         """Carry ``change`` out; its last value is the moment in ``due`` seconds, where that is given."""
 
@@ -186,7 +188,7 @@ class SqliteConsumer:
 
         return await self._database.run(carry_out) == len(deliveries)
 
-    async def __aiter__(self) -> AsyncIterator[Delivery]:
+    async def __aiter__(self) -> AsyncIterator[QueuedMessage]:
         """Messages as they come; each is to be acknowledged."""
         while True:
             deliveries = await self.receive()

@@ -15,7 +15,7 @@ from gateway.errors import IpNotAllowed, RateLimited
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
 
-Network = IPv4Network | IPv6Network
+IPNetwork = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _HANDSHAKES = EventRate(20, 4.0)  # 5 a second, and 20 at a time; senders greet a few times a day
@@ -47,7 +47,7 @@ Form = Literal["x-forwarded", "forwarded"]
 """Which header fields proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239)."""
 
 
-class Proxies:
+class TrustedProxies:
     """The proxies whose word on where a request comes from, and where to, is taken.
 
     Args:
@@ -58,7 +58,7 @@ class Proxies:
         include: tells whether the address of a connection is that of a trusted proxy.
     """
 
-    def __init__(self, trusted: Sequence[Network], form: Form = "x-forwarded") -> None:
+    def __init__(self, trusted: Sequence[IPNetwork], form: Form = "x-forwarded") -> None:
         self._trusted = tuple(trusted)
         self._is_standard = form == "forwarded"
         self.include = lru_cache(_KNOWN_PEERS)(self._include)
@@ -145,7 +145,7 @@ def _elements(field: str) -> list[dict[str, str]]:
     return [{}]
 
 
-class Admission:
+class AccessControl:
     """What one provider lets in.
 
     Args:
@@ -156,15 +156,15 @@ class Admission:
 
     def __init__(
         self,
-        allow_ips: Sequence[Network] = (),
+        allow_ips: Sequence[IPNetwork] = (),
         rate: EventRate | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = tuple(allow_ips)
-        self._bucket = Bucket(rate, clock) if rate else None
+        self._bucket = TokenBucket(rate, clock) if rate else None
         self._clock = clock
-        self._proven_handshakes = Bucket(_HANDSHAKES, clock)
-        self._handshakes: OrderedDict[str, Bucket] = OrderedDict()  # by client, the latest one last
+        self._proven_handshakes = TokenBucket(_HANDSHAKES, clock)
+        self._handshakes: OrderedDict[str, TokenBucket] = OrderedDict()  # by client, the latest one last
 
     def check(self, client: str) -> None:
         """Let a request in.
@@ -180,7 +180,7 @@ class Admission:
         if self._bucket and self._bucket.is_empty():
             raise RateLimited
 
-    def note_verified(self) -> None:
+    def reset_failures(self) -> None:
         """Count an event towards the rate. Only verified ones, or a forger could keep the sender out."""
         if self._bucket:
             self._bucket.take()
@@ -194,7 +194,7 @@ class Admission:
             RateLimited: this client has sent too many.
         """
         client = network_of(client)
-        bucket = self._handshakes.pop(client, None) or Bucket(_HANDSHAKES, self._clock)
+        bucket = self._handshakes.pop(client, None) or TokenBucket(_HANDSHAKES, self._clock)
         self._handshakes[client] = bucket
         if len(self._handshakes) > _MOST_GREETERS:
             self._handshakes.popitem(last=False)
@@ -209,7 +209,7 @@ class Admission:
         _take_handshake(self._proven_handshakes)
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket that may be overdrawn by what was let in before it was empty."""
 
     def __init__(self, rate: EventRate, clock: Callable[[], float]) -> None:
@@ -231,7 +231,7 @@ class Bucket:
         self._level -= 1
 
 
-def _take_handshake(bucket: Bucket) -> None:
+def _take_handshake(bucket: TokenBucket) -> None:
     if bucket.is_empty():
         raise RateLimited("too many handshakes")
     bucket.take()

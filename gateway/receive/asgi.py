@@ -16,9 +16,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.errors import BodyTooLarge
 from gateway.observability.metrics import Metrics
-from gateway.receive.context import Exchange, Head
-from gateway.receive.receiver import Webhooks
-from gateway.receive.responses import NO_CONTENT, Answer
+from gateway.receive.context import RequestContext, RequestHead
+from gateway.receive.receiver import Receiver
+from gateway.receive.responses import NO_CONTENT
+from gateway.receive.responses import Response as HttpResponse
 from gateway.signatures.request import Headers
 
 HEALTH_PATHS = (b"/livez", b"/readyz")
@@ -46,7 +47,7 @@ class Health:
 
     async def explain(self, _: Request) -> Response:
         """Answer as :meth:`ready` does, with the state of each part."""
-        checks = {part: trouble or "ok" for part, trouble in self._troubles().items()}
+        checks = {part: reason or "ok" for part, reason in self._troubles().items()}
         return self._answer({"checks": checks})
 
     def _answer(self, more: dict[str, object]) -> Response:
@@ -60,7 +61,7 @@ class Health:
         return [Route("/livez", self.live), Route("/readyz", self.ready if is_public else self.explain)]
 
 
-def public_app(webhooks: Webhooks, health: Health) -> Router:
+def public_app(webhooks: Receiver, health: Health) -> Router:
     """What listens to the world."""
     return Router(health.routes(is_public=True), redirect_slashes=False, default=_Receiver(webhooks))
 
@@ -79,7 +80,7 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
 class _Receiver:
     """Webhooks as an ASGI application."""
 
-    def __init__(self, webhooks: Webhooks) -> None:
+    def __init__(self, webhooks: Receiver) -> None:
         self._webhooks = webhooks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +97,7 @@ class _Receiver:
         if exchange.answer is not None:
             await _send(exchange.answer, send)
 
-    async def _read_body(self, exchange: Exchange, receive: Receive) -> bytes | None:
+    async def _read_body(self, exchange: RequestContext, receive: Receive) -> bytes | None:
         """The body, None when its sender has left; no more of it than may be."""
         body = BytesIO()  # gives its bytes away without a copy
         while True:
@@ -111,9 +112,9 @@ class _Receiver:
                 return body.getvalue()
 
 
-def _head_of(scope: Scope) -> Head:
+def _head_of(scope: Scope) -> RequestHead:
     fields = scope["headers"]
-    return Head(
+    return RequestHead(
         scope["method"],
         scope["raw_path"],
         scope["query_string"],
@@ -124,7 +125,7 @@ def _head_of(scope: Scope) -> Head:
     )
 
 
-async def _send(answer: Answer, send: Send) -> None:
+async def _send(answer: HttpResponse, send: Send) -> None:
     fields, body = list(answer.fields), answer.body
     if answer.status == NO_CONTENT:
         body = b""

@@ -6,15 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.observability.counters import ProviderMetrics
-from gateway.receive.responses import Answer
-from gateway.receive.route import Endpoint
+from gateway.receive.responses import Response
+from gateway.receive.route import Route
 from gateway.signatures.request import Headers, RawRequest
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """A request before its body.
 
     Attributes:
@@ -36,7 +36,7 @@ class Head(NamedTuple):
     version: str = "1.1"
 
 
-class Exchange:
+class RequestContext:
     """One request, from its head to its answer.
 
     Attributes:
@@ -61,7 +61,7 @@ class Exchange:
         "size", "span", "started_at", "tally",
     )  # fmt: skip
 
-    endpoint: Endpoint
+    endpoint: Route
     request: RawRequest
 
     def __init__(
@@ -71,7 +71,7 @@ class Exchange:
         self.metrics = metrics
         self.client = client
         self.started_at = started_at
-        self.answer: Answer | None = None
+        self.answer: Response | None = None
         self.event_id: str | None = None
         self.event_type: str | None = None
         self.size: int | None = None

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
-from gateway.receive.access import Bucket
+from gateway.receive.access import TokenBucket
 from gateway.signatures.schemes.base import KeyRequest
 from gateway.signatures.units import EventRate
 
@@ -47,8 +47,8 @@ class KeyBudget:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._asked: dict[Name, float] = {}
-        self._new = Bucket(NEW_NAMES, clock)
-        self._by_address: OrderedDict[str, Bucket] = OrderedDict()
+        self._new = TokenBucket(NEW_NAMES, clock)
+        self._by_address: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, request: KeyRequest, client: str) -> bool:
         """Take a question from the budget that it belongs to; return whether there was one left."""
@@ -64,7 +64,7 @@ class KeyBudget:
 
     def _take_new(self, client: str) -> bool:
         address = _owner_of(client)
-        bucket = self._by_address.pop(address, None) or Bucket(NEW_NAMES_OF_AN_ADDRESS, self._clock)
+        bucket = self._by_address.pop(address, None) or TokenBucket(NEW_NAMES_OF_AN_ADDRESS, self._clock)
         self._by_address[address] = bucket
         if len(self._by_address) > MAX_ADDRESSES:
             self._by_address.popitem(last=False)

@@ -120,10 +120,10 @@ class KeyFile:
             os.fsync(output.fileno())
         new.replace(self._path)
 
-    def _warn(self, trouble: str) -> None:
-        if trouble != self._trouble:
-            self._trouble = trouble
-            log.warning("keys on disk", problem=trouble)
+    def _warn(self, problem: str) -> None:
+        if problem != self._trouble:
+            self._trouble = problem
+            log.warning("keys on disk", problem=problem)
 
 
 def _parse_key(entry: Any, now: float) -> KeptKey | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import structlog
 
-from gateway.adapters.handshake_replies import Greeting
+from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.adapters.identity import Identity
 from gateway.claims.dedupe import Claim, Dedupe
 from gateway.claims.event_key import EventKey, Part
@@ -30,9 +30,9 @@ from gateway.events.body import Content
 from gateway.events.strict_json import is_readable_json, traceparent_of
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
-from gateway.receive.context import Exchange
+from gateway.receive.context import RequestContext
 from gateway.receive.responses import Outcome
-from gateway.receive.route import Endpoint
+from gateway.receive.route import Route
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import VerifiedRequest
 from gateway.signatures.schemes.base import LARGE, KeyNeeded, KeyRequest
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Event:
+class PendingEvent:
     """A genuine event that is to be published.
 
     Attributes:
@@ -98,7 +98,7 @@ class Later:
 
 LATER = Later()
 
-Work: TypeAlias = Event | Batch | Greeting | KeyRequest | Later
+Work: TypeAlias = PendingEvent | Batch | HandshakeReply | KeyRequest | Later
 """What a request is found to be: events to publish, a handshake, or nothing that can be told yet."""
 
 
@@ -137,7 +137,7 @@ class Pipeline:
         self._spans = spans
         self._threads = ThreadPoolExecutor(_THREADS, "verify")
 
-    def examine(self, exchange: Exchange, *, at_once: bool = False) -> Work | Outcome:
+    def examine(self, exchange: RequestContext, *, at_once: bool = False) -> Work | Outcome:
         """What is to be done for a request whose body is there, or the outcome if that is nothing.
 
         A large body is left for :meth:`examine_aside`, unless it is to be examined ``at_once``.
@@ -147,7 +147,7 @@ class Pipeline:
         """
         endpoint, request = exchange.endpoint, exchange.request
         greeter = endpoint.adapter.greeter
-        if greeter is not None and (greeting := endpoint.greet_stranger(request, exchange.client)):
+        if greeter is not None and (greeting := endpoint.answer_unsigned(request, exchange.client)):
             return greeting
         if len(request.body) > LARGE and not at_once and endpoint.adapter.verifies_aside:
             return LATER
@@ -159,7 +159,9 @@ class Pipeline:
         self._note_verified(exchange, verified)
         return self._recognise(exchange, verified, endpoint.reader.read(verified.headers, verified.body), now)
 
-    async def examine_aside(self, exchange: Exchange) -> Event | Batch | Greeting | Outcome:
+    async def examine_aside(
+        self, exchange: RequestContext
+    ) -> PendingEvent | Batch | HandshakeReply | Outcome:
         """Examine what :meth:`examine` leaves for later: other threads make the digests of large bodies.
 
         Raises:
@@ -196,16 +198,16 @@ class Pipeline:
             raise refused.pop()
         return made.pop()
 
-    def _note_verified(self, exchange: Exchange, verified: VerifiedRequest) -> None:
+    def _note_verified(self, exchange: RequestContext, verified: VerifiedRequest) -> None:
         endpoint = exchange.endpoint
         endpoint.metrics.count_secret_slot(verified.secret_slot)
-        endpoint.admission.note_verified()
+        endpoint.admission.reset_failures()
         if self._spans is not None:
             exchange.span = self._spans.begin(exchange, traceparent_of(verified.headers))
 
     def _recognise(
-        self, exchange: Exchange, verified: VerifiedRequest, content: Content, now: float
-    ) -> Event | Batch | Greeting | Outcome:
+        self, exchange: RequestContext, verified: VerifiedRequest, content: Content, now: float
+    ) -> PendingEvent | Batch | HandshakeReply | Outcome:
         """Find what is to be done for a request that is proven, or the outcome if that is nothing.
 
         Raises:
@@ -213,7 +215,7 @@ class Pipeline:
         """
         endpoint, greeter = exchange.endpoint, exchange.endpoint.adapter.greeter
         payload, items = content.payload, content.items
-        if greeter is not None and (greeting := endpoint.greet_sender(verified, payload)):
+        if greeter is not None and (greeting := endpoint.answer_signed(verified, payload)):
             return greeting
         if items is not None:
             exchange.event_id = endpoint.adapter.delivery_id(verified, payload) or _digest(verified.body)
@@ -230,9 +232,9 @@ class Pipeline:
         validation = _validate(
             endpoint, identity, payload, is_json=content.media_type is None, is_readable=content.is_readable
         )
-        return Event(key, verified, identity, validation, now, content.data, content.media_type)
+        return PendingEvent(key, verified, identity, validation, now, content.data, content.media_type)
 
-    async def deliver(self, exchange: Exchange, work: Event | Batch) -> Outcome:
+    async def deliver(self, exchange: RequestContext, work: PendingEvent | Batch) -> Outcome:
         """Claim each event, publish it, and let it be known as done.
 
         Raises:
@@ -248,14 +250,14 @@ class Pipeline:
         exchange.cause = work.validation.violations if outcome is Outcome.QUARANTINED else None
         return outcome
 
-    async def _examine_items(self, endpoint: Endpoint, batch: Batch, tally: Counter[str]) -> deque[Event]:
+    async def _examine_items(self, endpoint: Route, batch: Batch, tally: Counter[str]) -> deque[PendingEvent]:
         """The events that are to be published: equal ones are one, different ones never, whatever ids they have.
 
         Raises:
             Rejection: one of them is against its schema, and such deliveries are refused.
         """
         request = batch.request
-        events: deque[Event] = deque()
+        events: deque[PendingEvent] = deque()
         known: dict[
             str, bytes
         ] = {}  # what each id stands for: its bytes, and the digest of what is around its list; or what is signed
@@ -280,11 +282,13 @@ class Pipeline:
             known[key.text] = told
             is_readable = batch.is_readable or is_readable_json(data)
             validation = _validate(endpoint, identity, item, is_item=True, is_readable=is_readable)
-            events.append(Event(key, request, identity, validation, batch.received_at, data))
+            events.append(PendingEvent(key, request, identity, validation, batch.received_at, data))
         batch.items.clear()  # the events have them
         return events
 
-    async def _deliver_all(self, exchange: Exchange, waiting: deque[Event], tally: Counter[str]) -> Outcome:
+    async def _deliver_all(
+        self, exchange: RequestContext, waiting: deque[PendingEvent], tally: Counter[str]
+    ) -> Outcome:
         """Deliver events side by side. After a failure no more are begun: their sender repeats all, and we know the done.
 
         Raises:
@@ -320,7 +324,7 @@ class Pipeline:
             raise min(failures, key=lambda rejection: rejection.status)
         return next(outcome for outcome in _PRECEDENCE if tally[outcome])
 
-    async def _publish(self, exchange: Exchange, event: Event) -> Outcome:
+    async def _publish(self, exchange: RequestContext, event: PendingEvent) -> Outcome:
         """What becomes of one event.
 
         Raises:
@@ -351,7 +355,9 @@ class Pipeline:
             span.note_published(message)
         return outcome
 
-    def _compose(self, endpoint: Endpoint, event: Event, claim: Claim, traceparent: str | None) -> Message:
+    def _compose(
+        self, endpoint: Route, event: PendingEvent, claim: Claim, traceparent: str | None
+    ) -> Message:
         envelope, identity = endpoint.envelope, event.identity
         routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
@@ -395,7 +401,7 @@ def _digest(content: bytes) -> str:
 
 
 def _validate(
-    endpoint: Endpoint,
+    endpoint: Route,
     identity: Identity,
     payload: object,
     *,

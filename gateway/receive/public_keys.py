@@ -60,7 +60,7 @@ log = structlog.get_logger()
 Refusal = Callable[[], Rejection]
 
 
-class KeyStore:
+class PublicKeyFetcher:
     """Fetches keys, and has the adapters that need them learn them.
 
     Args:
@@ -82,7 +82,7 @@ class KeyStore:
         self._clock = clock
         self._steady_clock = steady_clock
         self._client: httpx.AsyncClient | None = None
-        self._desks: WeakKeyDictionary[BoundAdapter, _Desk] = WeakKeyDictionary()
+        self._desks: WeakKeyDictionary[BoundAdapter, _ProviderKeys] = WeakKeyDictionary()
         self._attached: dict[str, BoundAdapter] = {}
         self._renewing: asyncio.Task[None] | None = None
 
@@ -97,7 +97,7 @@ class KeyStore:
                 continue
             scope = f"{adapter.name} {adapter.fetched.scope}"
             file = KeyFile(self._data_dir, name, scope) if self._data_dir else None
-            desk = self._desks[adapter] = _Desk(adapter.fetched, self._steady_clock, file)
+            desk = self._desks[adapter] = _ProviderKeys(adapter.fetched, self._steady_clock, file)
             old = before.get(name)
             if old is not None and old.fetched is not None and f"{old.name} {old.fetched.scope}" == scope:
                 desk.restore(old.fetched.kept(), self._clock())
@@ -160,7 +160,7 @@ class KeyStore:
                 log.exception("internal error")
             await asyncio.sleep(RENEW_EVERY)
 
-    async def _renew(self, desk: _Desk, adapter: BoundAdapter, keys: FetchedKeys) -> None:
+    async def _renew(self, desk: _ProviderKeys, adapter: BoundAdapter, keys: FetchedKeys) -> None:
         desk.read_again(self._clock())
         for name in keys.due(self._clock()):
             for _ in range(MAX_FETCHES):
@@ -172,16 +172,18 @@ class KeyStore:
                     break
         await desk.write(self._clock())
 
-    def _desk_of(self, adapter: BoundAdapter) -> _Desk:
+    def _desk_of(self, adapter: BoundAdapter) -> _ProviderKeys:
         desk = self._desks.get(adapter)
         if desk is None:
-            desk = self._desks[adapter] = _Desk(adapter.fetched, self._steady_clock, None)
+            desk = self._desks[adapter] = _ProviderKeys(adapter.fetched, self._steady_clock, None)
         return desk
 
-    def _ask(self, desk: _Desk, adapter: BoundAdapter, request: KeyRequest) -> asyncio.Task[Refusal | None]:
+    def _ask(
+        self, desk: _ProviderKeys, adapter: BoundAdapter, request: KeyRequest
+    ) -> asyncio.Task[Refusal | None]:
         return desk.share(request, partial(self._fetch, desk, adapter, request))
 
-    async def _fetch(self, desk: _Desk, adapter: BoundAdapter, request: KeyRequest) -> Refusal | None:
+    async def _fetch(self, desk: _ProviderKeys, adapter: BoundAdapter, request: KeyRequest) -> Refusal | None:
         if self._client is None:
             self._client = self._open_client()
         try:
@@ -200,7 +202,7 @@ class KeyStore:
         return None
 
 
-class _Desk:
+class _ProviderKeys:
     """One provider: its keys, what is being asked for, what was asked in vain, and where its keys are kept.
 
     Attributes:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from gateway.adapters.adapter import BoundAdapter
-from gateway.adapters.handshake_replies import Greeting
+from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.errors import (
     BodyTooLarge,
     HeadersTooLarge,
@@ -25,12 +25,12 @@ from gateway.errors import (
     UnknownProvider,
 )
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.receive.access import Proxies
+from gateway.receive.access import TrustedProxies
 from gateway.receive.confirmation import Confirmer
-from gateway.receive.context import Exchange, Head
-from gateway.receive.pipeline import Batch, Event, Later, Pipeline, Work
-from gateway.receive.responses import CLIENT_DISCONNECTED, Answer, Outcome, greet, refuse
-from gateway.receive.route import Endpoint
+from gateway.receive.context import RequestContext, RequestHead
+from gateway.receive.pipeline import Batch, Later, PendingEvent, Pipeline, Work
+from gateway.receive.responses import CLIENT_DISCONNECTED, Outcome, Response, greet, refuse
+from gateway.receive.route import Route
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import KeyRequest
@@ -66,7 +66,7 @@ class Keys(Protocol):
         """
 
 
-class Webhooks:
+class Receiver:
     """What becomes of requests.
 
     Args:
@@ -79,8 +79,8 @@ class Webhooks:
 
     def __init__(
         self,
-        endpoints: Mapping[str, Endpoint],
-        proxies: Proxies,
+        endpoints: Mapping[str, Route],
+        proxies: TrustedProxies,
         pipeline: Pipeline,
         metrics: Metrics,
         keys: Keys,
@@ -92,7 +92,7 @@ class Webhooks:
         self._log = log.bind()  # without the lookups that a logger of the module does at every call
         self.replace(endpoints, proxies)
 
-    def replace(self, endpoints: Mapping[str, Endpoint], proxies: Proxies) -> None:
+    def replace(self, endpoints: Mapping[str, Route], proxies: TrustedProxies) -> None:
         """Have other endpoints from now on; requests that are under way keep theirs."""
         self._endpoints = {
             PREFIX + name.encode() + slash: endpoint
@@ -105,14 +105,14 @@ class Webhooks:
         """Whether a connection from ``peer`` is that of a trusted proxy, which brings many clients."""
         return self._proxies.include(peer)
 
-    def open(self, head: Head) -> Exchange:
+    def open(self, head: RequestHead) -> RequestContext:
         """Begin with a request whose head is complete; it has an answer already if it is refused for that."""
         endpoint = self._endpoints.get(head.path)
         client = self._proxies.client_of(head.peer, head.headers)
         exchange = (
-            Exchange(endpoint.name, endpoint.metrics, client, time.perf_counter())
+            RequestContext(endpoint.name, endpoint.metrics, client, time.perf_counter())
             if endpoint
-            else Exchange(None, self._unknown, client, time.perf_counter())
+            else RequestContext(None, self._unknown, client, time.perf_counter())
         )
         try:
             _check_head(head)
@@ -129,7 +129,7 @@ class Webhooks:
             self.refuse(exchange, rejection)
         return exchange
 
-    def examine(self, exchange: Exchange, body: bytes, *, at_once: bool = False) -> Work | None:
+    def examine(self, exchange: RequestContext, body: bytes, *, at_once: bool = False) -> Work | None:
         """What is left to do for a request that has arrived; None if it has an answer now.
 
         With ``at_once`` a large body is no reason to leave anything.
@@ -144,20 +144,20 @@ class Webhooks:
             log.exception("internal error", provider=exchange.provider)
             self.refuse(exchange, Internal())
         else:
-            if isinstance(work, Outcome) or (isinstance(work, Greeting) and not work.confirm):
+            if isinstance(work, Outcome) or (isinstance(work, HandshakeReply) and not work.confirm):
                 self._finish(exchange, self._answer(exchange, work))
             else:
                 return work
         return None
 
-    async def deliver(self, exchange: Exchange, work: Work) -> None:
+    async def deliver(self, exchange: RequestContext, work: Work) -> None:
         """Do what is left to do for a request, and answer."""
         try:
             if isinstance(work, Later):
                 found = await self._pipeline.examine_aside(exchange)
             else:
                 found = await self._find_key(exchange, work) if isinstance(work, KeyRequest) else work
-            if isinstance(found, Greeting):
+            if isinstance(found, HandshakeReply):
                 if found.confirm:
                     await self._confirmer.confirm(found.confirm)
             elif not isinstance(found, Outcome):
@@ -170,7 +170,9 @@ class Webhooks:
         else:
             self._finish(exchange, self._answer(exchange, found))
 
-    async def _find_key(self, exchange: Exchange, needed: KeyRequest) -> Event | Batch | Greeting | Outcome:
+    async def _find_key(
+        self, exchange: RequestContext, needed: KeyRequest
+    ) -> PendingEvent | Batch | HandshakeReply | Outcome:
         """Fetch the key that a request was signed with, and examine it again.
 
         Raises:
@@ -186,7 +188,7 @@ class Webhooks:
             needed = work
         raise KeyUnavailable("the key is still not there")
 
-    def refuse(self, exchange: Exchange, rejection: Rejection) -> None:
+    def refuse(self, exchange: RequestContext, rejection: Rejection) -> None:
         """Answer with a rejection."""
         unproven = None
         if isinstance(rejection, SignatureRejected):
@@ -196,29 +198,29 @@ class Webhooks:
             exchange.cause = rejection.detail
         self._finish(exchange, refuse(rejection, exchange.event_id, unproven))
 
-    def refuse_unread(self, peer: str, rejection: Rejection) -> Exchange:
+    def refuse_unread(self, peer: str, rejection: Rejection) -> RequestContext:
         """Answer what never became a request: its head is broken, too large, too slow or one too many."""
-        exchange = Exchange(None, self._unknown, peer, time.perf_counter())
+        exchange = RequestContext(None, self._unknown, peer, time.perf_counter())
         self.refuse(exchange, rejection)
         return exchange
 
-    def abandon(self, exchange: Exchange) -> None:
+    def abandon(self, exchange: RequestContext) -> None:
         """The sender has left before its body was complete; nobody is there to be answered."""
         self._note(exchange, CLIENT_DISCONNECTED, 0)
 
-    def _answer(self, exchange: Exchange, found: Outcome | Greeting) -> Answer:
-        if isinstance(found, Greeting):
+    def _answer(self, exchange: RequestContext, found: Outcome | HandshakeReply) -> Response:
+        if isinstance(found, HandshakeReply):
             return greet(found)
         return exchange.endpoint.success.answer(found, exchange.event_id or "", exchange.event_type)
 
-    def _finish(self, exchange: Exchange, answer: Answer) -> None:
+    def _finish(self, exchange: RequestContext, answer: Response) -> None:
         if exchange.answer is None:
             exchange.answer = answer
             self._note(exchange, answer.outcome, answer.status)
         else:  # the deadline had an answer for it before; what became of the event is worth a line
             self._log.warning("finished late", outcome=answer.outcome, event_id=exchange.event_id)
 
-    def _note(self, exchange: Exchange, outcome: str, status: int) -> None:
+    def _note(self, exchange: RequestContext, outcome: str, status: int) -> None:
         elapsed = time.perf_counter() - exchange.started_at
         exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
@@ -243,14 +245,14 @@ class Webhooks:
         )
 
 
-def _check_method(method: str, endpoint: Endpoint) -> None:
+def _check_method(method: str, endpoint: Route) -> None:
     greeter = endpoint.adapter.greeter
     allowed = greeter.methods if greeter else frozenset[str]()
     if method not in allowed:
         raise MethodNotAllowed(*sorted(allowed))
 
 
-def _check_head(head: Head) -> None:
+def _check_head(head: RequestHead) -> None:
     """What holds for every request, and no parser checks.
 
     Raises:
@@ -272,7 +274,7 @@ def _check_head(head: Head) -> None:
         raise MalformedRequest("a transfer coding other than chunked")
 
 
-def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest:
+def _raw_request(head: RequestHead, endpoint: Route, proxies: TrustedProxies) -> RawRequest:
     """The request as its adapter sees it, without its body.
 
     Raises:
@@ -291,7 +293,7 @@ def _raw_request(head: Head, endpoint: Endpoint, proxies: Proxies) -> RawRequest
     )
 
 
-def _called_address(head: Head, proxies: Proxies) -> str:
+def _called_address(head: RequestHead, proxies: TrustedProxies) -> str:
     origin = proxies.origin_of(head.peer, head.headers)
     if origin is None:
         raise SignatureRejected("address_unknown")

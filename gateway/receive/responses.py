@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.adapters.handshake import RefusalSpec, SuccessSpec
-from gateway.adapters.handshake_replies import Greeting
+from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
 from gateway.signatures.extractors import most_specific
 from gateway.signatures.rejections import Rejection, SignatureRejected
@@ -52,7 +52,7 @@ OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJEC
 """Every way in which a request can end: the closed set of the metric's label."""
 
 
-class Answer:
+class Response:
     """An HTTP answer, ready to be sent.
 
     Attributes:
@@ -112,31 +112,33 @@ class Success:
         self._default = self._by_type.pop("*", None)
         self._status = _STATUS if accepts_any_2xx else dict.fromkeys(_STATUS, 200)
 
-    def answer(self, outcome: Outcome, event_id: str, event_type: str | None) -> Answer:
+    def answer(self, outcome: Outcome, event_id: str, event_type: str | None) -> Response:
         """Return the answer to an event, or to a delivery of several, which has no type."""
         demanded = self._default
         if self._by_type and event_type:
             demanded = most_specific(self._by_type, event_type) or demanded
         if demanded:
-            return Answer(demanded.status, outcome, demanded.body, demanded.fields)
-        return Answer(
+            return Response(demanded.status, outcome, demanded.body, demanded.fields)
+        return Response(
             self._status[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,)
         )
 
 
-def greet(greeting: Greeting) -> Answer:
+def greet(greeting: HandshakeReply) -> Response:
     """The answer to a handshake, as its sender expects it."""
-    return Answer(greeting.status, Outcome.HANDSHAKE, greeting.body, greeting.fields)
+    return Response(greeting.status, Outcome.HANDSHAKE, greeting.body, greeting.fields)
 
 
-def refuse(rejection: Rejection, event_id: str | None = None, unproven: RefusalSpec | None = None) -> Answer:
+def refuse(
+    rejection: Rejection, event_id: str | None = None, unproven: RefusalSpec | None = None
+) -> Response:
     """The answer to a refused request; all of one reason are the same but for the id.
 
     ``unproven`` is what the sender wants to see where nobody is proven to be it.
     """
     if unproven and isinstance(rejection, SignatureRejected):
         content_type = ((b"content-type", unproven.content_type.encode()),) if unproven.body else ()
-        return Answer(rejection.status, rejection.reason, unproven.body.encode(), content_type)
+        return Response(rejection.status, rejection.reason, unproven.body.encode(), content_type)
     body = {"status": _status_word(rejection), "reason": rejection.reason}
     if event_id is not None:
         body["id"] = event_id
@@ -145,7 +147,7 @@ def refuse(rejection: Rejection, event_id: str | None = None, unproven: RefusalS
         fields += (_RETRY_AFTER,)
     if isinstance(rejection, MethodNotAllowed):
         fields += ((b"allow", ", ".join(rejection.allowed).encode()),)
-    return Answer(rejection.status, rejection.reason, orjson.dumps(body), fields)
+    return Response(rejection.status, rejection.reason, orjson.dumps(body), fields)
 
 
 def _status_word(rejection: Rejection) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.adapters.adapter import BoundAdapter
-from gateway.adapters.handshake_replies import Greeting
+from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.claims.event_key import EventKeys
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.schemas import AdapterSchemas
 from gateway.observability.counters import ProviderMetrics
-from gateway.receive.access import Admission
+from gateway.receive.access import AccessControl
 from gateway.receive.enrolment import Enrolment
 from gateway.receive.responses import Success
 from gateway.signatures.rejections import HandshakeRefused, Rejection
@@ -20,7 +20,7 @@ from gateway.transport.topic_patterns import matches
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class Route:
     """What ``POST /webhooks/<name>`` leads to.
 
     Attributes:
@@ -56,12 +56,12 @@ class Endpoint:
     deadline: float
     body_deadline: float
     longest_wait: float
-    admission: Admission
+    admission: AccessControl
     public_url: str | None
     enrolment: Enrolment | None
     success: Success
 
-    def greet_stranger(self, request: RawRequest, client: str) -> Greeting | None:
+    def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
         """Answer a handshake that is not signed; None if ``request`` is to be verified as a delivery.
 
         Raises:
@@ -71,7 +71,7 @@ class Endpoint:
         """
         greeter = self.adapter.greeter
         try:
-            greeting = greeter.greet_stranger(request) if greeter else None
+            greeting = greeter.answer_unsigned(request) if greeter else None
         except Rejection:
             self.admission.note_handshake(client)
             raise
@@ -83,7 +83,7 @@ class Endpoint:
             self.admission.note_handshake(client)
         return self._welcome(greeting)
 
-    def greet_sender(self, request: VerifiedRequest, payload: object) -> Greeting | None:
+    def answer_signed(self, request: VerifiedRequest, payload: object) -> HandshakeReply | None:
         """Answer a handshake that is signed; None if ``request`` is a delivery.
 
         Raises:
@@ -92,13 +92,13 @@ class Endpoint:
             MalformedRequest: something that it depends on stands there twice.
         """
         greeter = self.adapter.greeter
-        greeting = greeter.greet_sender(request, payload) if greeter else None
+        greeting = greeter.answer_signed(request, payload) if greeter else None
         if greeting is None:
             return None
         self.admission.note_proven_handshake()
         return self._welcome(greeting)
 
-    def _welcome(self, greeting: Greeting) -> Greeting:
+    def _welcome(self, greeting: HandshakeReply) -> HandshakeReply:
         if greeting.enrol is not None:
             if self.enrolment is None:
                 raise HandshakeRefused("enrolment_closed")

@@ -117,7 +117,7 @@ class Parent:
         return self._context
 
 
-class Delivery:
+class SourceContext:
     """What values are read from.
 
     Attributes:
@@ -140,8 +140,8 @@ class Delivery:
         self.parent = parent
 
 
-Getter = Callable[[Delivery], object]
-TypedGetter = Callable[[Delivery, str], object]
+Getter = Callable[[SourceContext], object]
+TypedGetter = Callable[[SourceContext, str], object]
 
 
 def check_source(text: str) -> str:
@@ -208,7 +208,7 @@ def compile_sources(sources: Sources) -> Getter:
     if len(getters) == 1:
         return getters[0]
 
-    def first(delivery: Delivery) -> object:
+    def first(delivery: SourceContext) -> object:
         for getter in getters:
             value = getter(delivery)
             if value is not None and value != "":
@@ -226,7 +226,7 @@ def compile_by_type(sources: SourcesByType) -> TypedGetter:
     getters = {event_type: compile_sources(source) for event_type, source in sources.items()}
     default = getters.pop("*", None)
 
-    def by_type(delivery: Delivery, event_type: str) -> object:
+    def by_type(delivery: SourceContext, event_type: str) -> object:
         found = most_specific(getters, event_type) or default
         return found(delivery) if found else None
 
@@ -302,7 +302,7 @@ def _compile_template(template: str) -> Getter:
     pieces = _FIELD.split(template)
     literals, getters = pieces[::2], [_compile_source(field) for field in pieces[1::2]]
 
-    def fill(delivery: Delivery) -> str | None:
+    def fill(delivery: SourceContext) -> str | None:
         text = literals[0]
         for getter, literal in zip(getters, literals[1:], strict=True):
             value = text_of(getter(delivery))

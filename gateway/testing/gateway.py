@@ -17,7 +17,7 @@ from gateway.devtools.simulator import SignedRequest, Tampering
 from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
 from gateway.receive.pipeline import Pipeline
-from gateway.receive.responses import Answer as HttpAnswer
+from gateway.receive.responses import Response
 from gateway.testing.senders import Body, Sender, config_of, read_config
 from gateway.testing.steps import bind_steps, run_aside
 from gateway.worker import Event
@@ -161,7 +161,7 @@ class MemoryGateway:
         for message in new:
             for listener in self.listeners:
                 listener(message)
-        answer = cast("HttpAnswer", exchange.answer)
+        answer = cast("Response", exchange.answer)
         return Answer(
             status=answer.status,
             outcome=answer.outcome,

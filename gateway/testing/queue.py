@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 
-from gateway.worker.queue import ATTEMPTS, FIRST_FAILED_AT, Delivery, Headers
+from gateway.worker.queue import ATTEMPTS, FIRST_FAILED_AT, Delivery, MessageHeaders
 
 
 class Clock:
@@ -73,7 +73,7 @@ class MemoryQueue:
     async def acknowledge(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
 
-    async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
+    async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         again = replace(
             delivery,
@@ -84,10 +84,10 @@ class MemoryQueue:
         self.waiting.append((self._clock.now + seconds, again))
         self.waiting.sort(key=lambda entry: entry[0])
 
-    async def bury(self, delivery: Delivery, headers: Headers) -> None:
+    async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`; its outcome says so."""
 
-    async def hand_back(self, delivery: Delivery) -> None:
+    async def requeue(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         delivery.returns += 1
         self.put(delivery)

@@ -20,8 +20,8 @@ from gateway.config.loader import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
-from gateway.receive.context import Exchange, Head
-from gateway.receive.pipeline import Batch, Event
+from gateway.receive.context import RequestContext, RequestHead
+from gateway.receive.pipeline import Batch, PendingEvent
 from gateway.receive.receiver import PREFIX
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers
@@ -102,7 +102,7 @@ class Sender:
         except Rejection as rejection:
             raise ValueError(f"{self._adapter.name} signs no such body: {rejection.detail}") from rejection
 
-    def bring(self, request: SignedRequest) -> tuple[Exchange, Event | Batch | None]:
+    def bring(self, request: SignedRequest) -> tuple[RequestContext, PendingEvent | Batch | None]:
         """Have the gateway take a request as far as it goes without waiting: what is left to do, or its answer.
 
         Raises:
@@ -110,7 +110,7 @@ class Sender:
         """
         fields = {"Host": _HOST, "Content-Length": str(len(request.body)), **request.headers}
         pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
-        head = Head(
+        head = RequestHead(
             method="POST",
             path=self._path,
             query=urlsplit(request.url).query.encode(),
@@ -120,7 +120,7 @@ class Sender:
         )
         exchange = self.webhooks.open(head)
         work = None if exchange.answer else self.webhooks.examine(exchange, request.body, at_once=True)
-        if work is None or isinstance(work, Event | Batch):
+        if work is None or isinstance(work, PendingEvent | Batch):
             return exchange, work
         raise ValueError("to answer this the gateway would call its sender, and there is none")
 

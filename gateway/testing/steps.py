@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from gateway.worker import Event
-from gateway.worker.idempotency import Guard
+from gateway.worker.idempotency import Idempotency
 from gateway.worker.store.memory import MemoryStore
 
 T = TypeVar("T")
@@ -22,7 +22,9 @@ def bind_steps(event: Event) -> None:
     """Guard the steps of ``event``, of which none is done."""
 
     async def hold() -> None:
-        event.bind(Guard(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.key))
+        event.bind(
+            Idempotency(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.key)
+        )
 
     run_aside(hold())
 

@@ -19,7 +19,7 @@ from gateway.testing.queue import Clock, MemoryQueue
 from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
 from gateway.worker import retry_policy as verdict
-from gateway.worker.idempotency import Guard
+from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import REASON, Delivery
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Report
@@ -88,7 +88,9 @@ class MemoryWorker:
 
     async def __aenter__(self) -> Self:
         worker = self._worker
-        guard = Guard(self._store, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
+        guard = (
+            Idempotency(self._store, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
+        )
         report = _Watched(worker.queue, self._note)
         self._runner = Runner(worker, self._queue, guard, self._clock, report=report)
         self._running = asyncio.create_task(self._runner.run(), name=f"worker {worker.queue}")
@@ -166,7 +168,7 @@ class MemoryWorker:
     def _wants(self, routing_key: str) -> bool:
         return any(matches(pattern, routing_key) for pattern in self._worker.events)
 
-    def _note(self, delivery: Delivery, outcome: verdict.Outcome) -> None:
+    def _note(self, delivery: Delivery, outcome: verdict.Settlement) -> None:
         reason = (outcome.headers or {}).get(REASON)
         told = Outcome(
             name=outcome.name,
@@ -191,11 +193,13 @@ class MemoryWorker:
 class _Watched(Report):
     """Tells ``note`` what became of each delivery."""
 
-    def __init__(self, queue: str, note: Callable[[Delivery, verdict.Outcome], None]) -> None:
+    def __init__(self, queue: str, note: Callable[[Delivery, verdict.Settlement], None]) -> None:
         super().__init__(queue)
         self._note = note
 
-    def tell(self, event: Event | None, delivery: Delivery, outcome: verdict.Outcome, seconds: float) -> None:
+    def tell(
+        self, event: Event | None, delivery: Delivery, outcome: verdict.Settlement, seconds: float
+    ) -> None:
         """See :class:`gateway.worker.stats.Report`."""
         super().tell(event, delivery, outcome, seconds)
         self._note(delivery, outcome)

@@ -58,7 +58,7 @@ class Database(SqliteFile):
         self._trying: asyncio.TimerHandle | None = None
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be written at the moment, for people; empty when it can."""
         return self._failure or self.misplaced
 

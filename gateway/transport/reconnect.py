@@ -19,7 +19,7 @@ _LONGEST_PAUSE = 1.0  # events wait, or are refused, until the server is found a
 log = structlog.get_logger()
 
 
-class Connection(Protocol):
+class Connectable(Protocol):
     """An open connection."""
 
     lost: asyncio.Future[None]
@@ -29,10 +29,10 @@ class Connection(Protocol):
         """End it in good order."""
 
 
-C = TypeVar("C", bound=Connection)
+C = TypeVar("C", bound=Connectable)
 
 
-class Link(Generic[C]):
+class ReconnectingConnection(Generic[C]):
     """At most one open connection, made by ``connect`` and made again whenever it is lost.
 
     Attributes:
@@ -42,7 +42,7 @@ class Link(Generic[C]):
 
     def __init__(self, name: str, connect: Callable[[], Awaitable[C]]) -> None:
         self.current: C | None = None
-        self.trouble = "not connected yet"
+        self.unavailable_reason = "not connected yet"
         self.was_connected = False
         self._name = name
         self._connect = connect
@@ -73,7 +73,7 @@ class Link(Generic[C]):
             self._next = asyncio.get_running_loop().create_future()
         connection = await asyncio.shield(self._next)
         if connection is None:
-            raise ConnectionError(self.trouble)
+            raise ConnectionError(self.unavailable_reason)
         return connection
 
     async def _keep_connected(self) -> None:
@@ -92,7 +92,7 @@ class Link(Generic[C]):
                 self._announce(None)
             else:
                 pause = _FIRST_PAUSE
-                self.was_connected, self.trouble = True, ""
+                self.was_connected, self.unavailable_reason = True, ""
                 log.info("connected", server=self._name)
                 self._announce(self.current)
                 await self._wait_until_lost(self.current)
@@ -115,7 +115,7 @@ class Link(Generic[C]):
             self._next.set_result(connection)
             self._next = None
 
-    def _note(self, trouble: str) -> None:
-        if trouble != self.trouble:  # said once, not at every attempt
-            log.warning("not connected", server=self._name, cause=trouble)
-        self.trouble = trouble
+    def _note(self, cause: str) -> None:
+        if cause != self.unavailable_reason:  # said once, not at every attempt
+            log.warning("not connected", server=self._name, cause=cause)
+        self.unavailable_reason = cause

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config import EMBEDDED, Config
 from gateway.transport.embedded import Database
-from gateway.worker.idempotency import Guard
+from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.runner import Runner
@@ -30,7 +30,7 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
     return RabbitQueue(rabbitmq.address, rabbitmq.exchange, worker)
 
 
-def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Guard | None:
+def open_guard(config: Config, worker: Worker, database: Database | None = None) -> Idempotency | None:
     """The worker's guard over the configured store, not started yet; None when it wants none."""
     if worker.guard == "off":
         return None
@@ -43,7 +43,7 @@ def open_guard(config: Config, worker: Worker, database: Database | None = None)
         store = RedisStore(
             config.redis.address, lease, retention, config.redis.timeout, needs_scripts=needs_scripts
         )
-    return Guard(store, worker.queue, lease, worker.guard)
+    return Idempotency(store, worker.queue, lease, worker.guard)
 
 
 def runner_of(config: Config, worker: Worker, spans: Spans | None = None) -> Runner:

@@ -12,7 +12,7 @@ _FIRST_PAUSE = 10.0
 _LONGEST_PAUSE = 300.0
 
 
-class Breaker:
+class HandlerBreaker:
     """Closed while handlers succeed; open after ``failures`` in a row, until one that is tried alone succeeds.
 
     Args:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import structlog
 
 from gateway.claims import Standing
-from gateway.worker.circuit_breaker import Breaker
+from gateway.worker.circuit_breaker import HandlerBreaker
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event
-from gateway.worker.idempotency import Guard, Hold
+from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import Outcome, Verdicts, name_of
+from gateway.worker.retry_policy import RetryPolicy, Settlement, name_of
 from gateway.worker.stats import Report
 from gateway.worker.worker import Handler, Worker, is_coroutine_function
 
@@ -43,7 +43,7 @@ _is_handling: ContextVar[bool] = ContextVar("is_handling", default=False)
 log = structlog.get_logger()
 
 
-class Attempts:
+class Executor:
     """The attempts of one process at the events of ``worker``.
 
     Args:
@@ -62,8 +62,8 @@ class Attempts:
     def __init__(
         self,
         worker: Worker,
-        guard: Guard | None,
-        verdicts: Verdicts,
+        guard: Idempotency | None,
+        verdicts: RetryPolicy,
         report: Report,
         clock: Callable[[], float],
         spans: Spans | None,
@@ -74,7 +74,7 @@ class Attempts:
         self._report = report
         self._clock = clock
         self._spans = spans
-        self._breaker = Breaker(worker.pause_after, time.monotonic)
+        self._breaker = HandlerBreaker(worker.pause_after, time.monotonic)
         self._held_up_until = 0.0
         self._under_way = 0
         self._ended = asyncio.Event()
@@ -98,10 +98,12 @@ class Attempts:
         """Leave the threads that have not finished to their fate."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def make(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
+    async def make(
+        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
+    ) -> Settlement:
         """Have the event handled as soon as that may be, unless it is done; what becomes of it."""
         if not await self._may_begin():
-            return Outcome("handed_back")
+            return Settlement("handed_back")
         self._under_way += 1
         try:
             return await self._begin(handler, event, delivery, hold)
@@ -109,7 +111,7 @@ class Attempts:
             self._under_way -= 1
             self._ended.set()
 
-    def fail(self, delivery: Delivery, error: BaseException) -> Outcome:
+    def fail(self, delivery: Delivery, error: BaseException) -> Settlement:
         """What becomes of an event of which an attempt failed with ``error``."""
         if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
             log.warning("paused", queue=self._worker.queue, seconds=pause)
@@ -132,7 +134,9 @@ class Attempts:
                     await self._ended.wait()
         return True
 
-    async def _begin(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
+    async def _begin(
+        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
+    ) -> Settlement:
         untold = self._untold.pop((event.source, event.key), None)
         if untold:
             return self._verdicts.failed(delivery, untold)
@@ -142,7 +146,7 @@ class Attempts:
         if self._guard and hold:
             standing = await self._guard.take(hold)
             if standing is Standing.DONE:
-                return Outcome("duplicate")
+                return Settlement("duplicate")
             if standing is Standing.IN_FLIGHT:
                 return self._verdicts.in_flight()
             event.bind(hold)
@@ -156,7 +160,9 @@ class Attempts:
             tell(outcome.name, name_of(outcome.failure) if outcome.failure else None)
             return outcome
 
-    async def _handle(self, handler: Handler, event: Event, delivery: Delivery, hold: Hold | None) -> Outcome:
+    async def _handle(
+        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
+    ) -> Settlement:
         try:
             failure = await self._call(handler, event)
         except asyncio.CancelledError as error:
@@ -167,7 +173,7 @@ class Attempts:
                 self._let_go(hold)
             else:
                 self.abandoned += 1  # its thread goes on: the event is held for the rest of the lease
-            return Outcome("handed_back")
+            return Settlement("handed_back")
         except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone
             failure = error.__cause__ if isinstance(error, TaskExited) else error
         if failure is not None:
@@ -176,9 +182,9 @@ class Attempts:
         self._breaker.note_success()
         if self._guard and hold:
             self._guard.finish(hold)
-        return Outcome("handled")
+        return Settlement("handled")
 
-    async def _hold_up(self, event: Event, delivery: Delivery, guard: Guard) -> Outcome | None:
+    async def _hold_up(self, event: Event, delivery: Delivery, guard: Idempotency) -> Settlement | None:
         """Wait until the limit lets the event begin; what becomes of it where that would take too long."""
         limit, by = self._worker.limit, self._worker.limited_by
         if limit is None:
@@ -192,12 +198,12 @@ class Attempts:
         if wait > longest_wait:
             if not by:
                 self._held_up_until = time.monotonic() + longest_wait
-            return self._verdicts.put_off("limited", wait)
+            return self._verdicts.defer("limited", wait)
         if wait:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self.ending.wait()
-                    return Outcome("handed_back")
+                    return Settlement("handed_back")
         return None
 
     async def _call(self, handler: Handler, event: Event) -> BaseException | None:
@@ -217,7 +223,7 @@ class Attempts:
         finally:
             self._report.durations.observe(time.perf_counter() - started_at)
 
-    def _let_go(self, hold: Hold | None) -> None:
+    def _let_go(self, hold: Lease | None) -> None:
         if self._guard and hold:
             self._guard.let_go(hold)
 

@@ -28,7 +28,7 @@ _OWED_MOST = 10_000
 log = structlog.get_logger()
 
 
-class Hold:
+class Lease:
     """One event while a handler has it; the :class:`gateway.worker.event.Steps` of that event, too.
 
     Attributes:
@@ -39,7 +39,7 @@ class Hold:
 
     __slots__ = ("_guard", "key", "line", "loop", "token")
 
-    def __init__(self, guard: Guard, key: str, token: str, line: str) -> None:
+    def __init__(self, guard: Idempotency, key: str, token: str, line: str) -> None:
         self._guard = guard
         self.key = key
         self.token = token
@@ -71,7 +71,7 @@ class Hold:
         return f"{self.key}:{digest(step.encode())}"
 
 
-class Guard:
+class Idempotency:
     """What the processes of one queue agree on.
 
     Args:
@@ -88,7 +88,7 @@ class Guard:
         self._waits = guarding == "strict"
         self._process = os.urandom(8).hex()
         self._attempt = 0
-        self._held: set[Hold] = set()
+        self._held: set[Lease] = set()
         self._owed: set[str] = set()
         self._is_away = False
         self._renewing: asyncio.Task[None] | None = None
@@ -107,7 +107,7 @@ class Guard:
         self._pay()
         await self._store.stop()
 
-    def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Hold:
+    def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Lease:
         """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet.
 
         Events of one ``subject`` stand in line; of None, none does.
@@ -116,29 +116,29 @@ class Guard:
         # The length keeps apart what ends in the one and begins in the other.
         key = self._prefix + digest(f"{len(source)}:{source}{event_id}".encode()) + replay
         line = "" if subject is None else f"{self._prefix}line:{digest(subject.encode())}"
-        return Hold(self, key, f"{self._process}.{self._attempt}", line)
+        return Lease(self, key, f"{self._process}.{self._attempt}", line)
 
-    async def stand(self, hold: Hold) -> float:
+    async def stand(self, hold: Lease) -> float:
         """Stand in line; 0 when it is the event's turn, else seconds until it is worth another look."""
         if not hold.line:
             return 0.0
         return await self._ask(lambda: self._store.stand(hold.line, hold.key), 0.0)
 
-    async def put_off(self, hold: Hold, seconds: float | None) -> None:
+    async def defer(self, hold: Lease, seconds: float | None) -> None:
         """The event keeps its place in line, and comes again in so many seconds."""
         if hold.line:
             with suppress(ClaimsUnavailable):  # then it is waited for as long as it was to be anyway
-                await self._store.put_off(hold.line, hold.key, seconds)
+                await self._store.defer(hold.line, hold.key, seconds)
 
-    async def part(self, hold: Hold) -> None:
+    async def part(self, hold: Lease) -> None:
         """The event is about to leave its line: if this process dies before that, nobody has to wait for it."""
-        await self.put_off(hold, None)
+        await self.defer(hold, None)
 
-    async def stay(self, hold: Hold) -> None:
+    async def stay(self, hold: Lease) -> None:
         """The event has not left its line after all, and is delivered again."""
-        await self.put_off(hold, self._lease)
+        await self.defer(hold, self._lease)
 
-    def leave(self, hold: Hold) -> None:
+    def leave(self, hold: Lease) -> None:
         """The event is done with, and the next one in line is first."""
         if hold.line:
             self._store.leave(hold.line, hold.key)
@@ -148,19 +148,19 @@ class Guard:
         bucket = f"{self._prefix}limit:{digest(value.encode())}"
         return await self._ask(lambda: self._store.reserve(bucket, *limit, longest_wait), 0.0)
 
-    async def take(self, hold: Hold) -> Standing:
+    async def take(self, hold: Lease) -> Standing:
         """Hold the event from now on, if nobody does and it is not done."""
         standing = await self.claim(hold.key, hold.token)
         if standing is Standing.CLAIMED:
             self._held.add(hold)
         return standing
 
-    def finish(self, hold: Hold) -> None:
+    def finish(self, hold: Lease) -> None:
         """The event is done, for as long as the store remembers."""
         self._held.discard(hold)
         self.commit(hold.key)
 
-    def let_go(self, hold: Hold) -> None:
+    def let_go(self, hold: Lease) -> None:
         """The event is not done, and may be taken again."""
         self._held.discard(hold)
         self.release(hold.key, hold.token)
@@ -177,7 +177,7 @@ class Guard:
         """Give ``key`` back."""
         self._store.release(key, token)
 
-    def renew(self, hold: Hold) -> None:
+    def renew(self, hold: Lease) -> None:
         """Hold an event for another lease."""
         self._store.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
 
@@ -215,4 +215,4 @@ class Guard:
             for hold in self._held:
                 self.renew(hold)
             self._pay()
-            await asyncio.gather(*(self.put_off(hold, self._lease) for hold in self._held))
+            await asyncio.gather(*(self.defer(hold, self._lease) for hold in self._held))

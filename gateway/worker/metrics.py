@@ -9,7 +9,7 @@ from typing import get_args
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.worker.retry_policy import Name
+from gateway.worker.retry_policy import SettlementName
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Histogram
 
@@ -31,7 +31,9 @@ class WorkerMetrics(Collector):
             "Deliveries by queue and what became of them.",
             labels=[*_LABELS, "outcome"],
         )
-        for outcome in get_args(Name):  # all of them, so that there is a first one to see an increase from
+        for outcome in get_args(
+            SettlementName
+        ):  # all of them, so that there is a first one to see an increase from
             deliveries.add_metric([self._queue, outcome], report.outcomes[outcome])
         yield deliveries
         yield self._histogram(

@@ -18,7 +18,7 @@ EXCEPTION = "x-exception"
 QUEUE = "x-queue"
 DEAD_SUFFIX = ".dead"
 
-Headers = dict[str, str | int]
+MessageHeaders = dict[str, str | int]
 
 
 class DeliveryLost(Exception):
@@ -87,11 +87,11 @@ class Queue(Protocol):
     async def acknowledge(self, delivery: Delivery) -> None:
         """Done with it."""
 
-    async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
+    async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
         """Have it delivered again after ``seconds``, a rung of the ladder, with these headers added."""
 
-    async def bury(self, delivery: Delivery, headers: Headers) -> None:
+    async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """Put it into the dead queue, with these headers added."""
 
-    async def hand_back(self, delivery: Delivery) -> None:
+    async def requeue(self, delivery: Delivery) -> None:
         """Have it delivered again at once."""

@@ -36,7 +36,7 @@ from gateway.transport.amqp_client import DeclaringChannel, open_amqp
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
-from gateway.transport.reconnect import Link
+from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker.backoff import Ladder
 from gateway.worker.queue import (
     ATTEMPTS,
@@ -45,7 +45,7 @@ from gateway.worker.queue import (
     DeclarationChanged,
     Delivery,
     DeliveryLost,
-    Headers,
+    MessageHeaders,
 )
 from gateway.worker.worker import Worker
 
@@ -82,7 +82,7 @@ class _Session:
             self._closing = asyncio.create_task(self._close(), name="closing a connection to rabbitmq")
 
     async def close(self) -> None:
-        """See :class:`gateway.transport.reconnect.Connection`."""
+        """See :class:`gateway.transport.reconnect.Connectable`."""
         self.fail()
         if self._closing:
             await self._closing
@@ -111,7 +111,7 @@ class RabbitQueue:
             for seconds in Ladder(worker.retry_from, worker.retry_most).rungs
         }
         self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
-        self._link: Link[_Session] = Link("rabbitmq", self._connect)
+        self._link: ReconnectingConnection[_Session] = ReconnectingConnection("rabbitmq", self._connect)
         self._is_paused = False
         self._said: set[str] = set()
 
@@ -150,7 +150,7 @@ class RabbitQueue:
             while not self._arrived.empty():
                 arrived = self._arrived.get_nowait()
                 if isinstance(arrived, Delivery):
-                    await self.hand_back(arrived)
+                    await self.requeue(arrived)
         except DeliveryLost:
             pass  # all of it is given back by that
 
@@ -159,7 +159,7 @@ class RabbitQueue:
         session, message = delivery.tag
         await self._do(session, message.channel.basic_ack(message.delivery_tag))
 
-    async def hand_back(self, delivery: Delivery) -> None:
+    async def requeue(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         session, message = delivery.tag
         if self._worker.ordered_by:  # the end of the connection gives back all at once, in their order
@@ -168,15 +168,15 @@ class RabbitQueue:
             return
         await self._do(session, message.channel.basic_reject(message.delivery_tag, requeue=True))
 
-    async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
+    async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._move(delivery, self._rungs[seconds], headers)
 
-    async def bury(self, delivery: Delivery, headers: Headers) -> None:
+    async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._move(delivery, self._worker.queue + DEAD_SUFFIX, headers)
 
-    async def _move(self, delivery: Delivery, queue: str, headers: Headers) -> None:
+    async def _move(self, delivery: Delivery, queue: str, headers: MessageHeaders) -> None:
         session, message = delivery.tag
         publishing = session.outgoing.default_exchange.publish(
             _copy_of(message, {ROUTING_KEY_HEADER: delivery.routing_key, **headers}),
@@ -395,7 +395,7 @@ def _delivery_of(session: _Session, message: DeliveredMessage) -> Delivery:
     )
 
 
-def _copy_of(delivered: DeliveredMessage, headers: Headers) -> aio_pika.Message:
+def _copy_of(delivered: DeliveredMessage, headers: MessageHeaders) -> aio_pika.Message:
     """The message as it was published, with these headers, and without those that RabbitMQ added on the way."""
     message = aio_pika.IncomingMessage(delivered)
     kept = {

@@ -17,23 +17,23 @@ from gateway.worker.queue import (
     QUEUE,
     REASON,
     Delivery,
-    Headers,
+    MessageHeaders,
 )
 from gateway.worker.worker import Worker
 
-Name = Literal[
+SettlementName = Literal[
     "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "handed_back", "unsettled",
 ]  # fmt: skip
 """See docs/workers.md; ``unsettled`` is what any becomes when the broker could not be told."""
 
-ENDS: frozenset[Name] = frozenset(("handled", "duplicate", "dead"))
+ENDS: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
 """After which an event does not come again."""
 
 _IN_FLIGHT_DELAY = 10.0  # seconds until an event is looked at again that another process handles
 
 
 @dataclass(slots=True)
-class Outcome:
+class Settlement:
     """What became of a delivery.
 
     Attributes:
@@ -43,13 +43,13 @@ class Outcome:
         headers: what is added to it.
     """
 
-    name: Name
+    name: SettlementName
     failure: BaseException | None = None
     delay: float = 0.0
-    headers: Headers | None = None
+    headers: MessageHeaders | None = None
 
 
-class Verdicts:
+class RetryPolicy:
     """Decides how an event comes again, or that it does not.
 
     Args:
@@ -62,29 +62,32 @@ class Verdicts:
         self._clock = clock
         self._ladder = Ladder(worker.retry_from, worker.retry_most)
 
-    def in_flight(self) -> Outcome:
+    def in_flight(self) -> Settlement:
         """Another process handles the event."""
-        return self.put_off("in_flight", _IN_FLIGHT_DELAY)
+        return self.defer("in_flight", _IN_FLIGHT_DELAY)
 
-    def put_off(self, name: Name, seconds: float) -> Outcome:
+    def defer(self, name: SettlementName, seconds: float) -> Settlement:
         """The event comes again, and nothing was tried."""
-        return Outcome(name, None, self._ladder.at_least(seconds), {})
+        return Settlement(name, None, self._ladder.at_least(seconds), {})
 
-    def failed(self, delivery: Delivery, error: BaseException) -> Outcome:
+    def failed(self, delivery: Delivery, error: BaseException) -> Settlement:
         """An attempt failed with ``error``: another follows, unless it was the last."""
         attempts = delivery.attempts + 1
         if isinstance(error, Dead) or attempts >= self._worker.attempts:
             return self.buried(delivery, error)
         after = error.after if isinstance(error, Retry) else None
         delay = self._ladder.after(attempts) if after is None else self._ladder.at_least(after)
-        headers: Headers = {ATTEMPTS: attempts, FIRST_FAILED_AT: delivery.first_failed_at or self._now()}
-        return Outcome("retried", error, delay, headers)
+        headers: MessageHeaders = {
+            ATTEMPTS: attempts,
+            FIRST_FAILED_AT: delivery.first_failed_at or self._now(),
+        }
+        return Settlement("retried", error, delay, headers)
 
-    def buried(self, delivery: Delivery, error: BaseException) -> Outcome:
+    def buried(self, delivery: Delivery, error: BaseException) -> Settlement:
         """The event goes to the dead queue because of ``error``."""
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
-        headers: Headers = {
+        headers: MessageHeaders = {
             REASON: reason,
             EXCEPTION: name_of(error),
             ATTEMPTS: attempts,
@@ -92,7 +95,7 @@ class Verdicts:
             LAST_FAILED_AT: now,
             QUEUE: self._worker.queue,
         }
-        return Outcome("dead", error, 0.0, headers)
+        return Settlement("dead", error, 0.0, headers)
 
     def _now(self) -> str:
         return rfc3339_milliseconds(self._clock())

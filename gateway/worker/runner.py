@@ -13,11 +13,11 @@ import structlog
 
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
-from gateway.worker.executor import Attempts, contained_tasks
-from gateway.worker.idempotency import Guard, Hold
+from gateway.worker.executor import Executor, contained_tasks
+from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.ordering import Lanes
 from gateway.worker.queue import Delivery, DeliveryLost, Queue
-from gateway.worker.retry_policy import ENDS, Outcome, Verdicts
+from gateway.worker.retry_policy import ENDS, RetryPolicy, Settlement
 from gateway.worker.stats import Report
 from gateway.worker.worker import Handler, Worker
 
@@ -45,7 +45,7 @@ class Runner:
         self,
         worker: Worker,
         queue: Queue,
-        guard: Guard | None,
+        guard: Idempotency | None,
         clock: Callable[[], float] = time.time,
         *,
         spans: Spans | None = None,
@@ -55,8 +55,8 @@ class Runner:
         self._queue = queue
         self._guard = guard
         self.report = report or Report(worker.queue)
-        self._verdicts = Verdicts(worker, clock)
-        self._attempts = Attempts(worker, guard, self._verdicts, self.report, clock, spans)
+        self._verdicts = RetryPolicy(worker, clock)
+        self._attempts = Executor(worker, guard, self._verdicts, self.report, clock, spans)
         self._lanes = Lanes(worker.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
@@ -150,7 +150,7 @@ class Runner:
             log.exception("delivery not settled", queue=self._worker.queue)
             await asyncio.sleep(_AFTER_A_BUG)
             with suppress(DeliveryLost):
-                await self._queue.hand_back(delivery)
+                await self._queue.requeue(delivery)
 
     async def _deal_with(self, delivery: Delivery) -> None:
         started_at = time.perf_counter()
@@ -166,11 +166,11 @@ class Runner:
         if outcome.name == "unsettled" and event and outcome.failure:
             self._attempts.remember(event, outcome.failure)
 
-    async def _see_to(self, event: Event, delivery: Delivery) -> Outcome:
+    async def _see_to(self, event: Event, delivery: Delivery) -> Settlement:
         """What became of the event, which the broker has been told then."""
         handler = self._worker.handler_for(delivery.routing_key)
         if handler is None:
-            return await self._settle(delivery, Outcome("unhandled"))
+            return await self._settle(delivery, Settlement("unhandled"))
         guard, ordered_by = self._guard, self._worker.ordered_by
         if guard is None or ordered_by is None:
             hold = guard.hold_of(event.source, event.key, delivery.replay) if guard else None
@@ -184,19 +184,19 @@ class Runner:
             return await self._take_turn(handler, event, delivery, guard, hold)
 
     async def _take_turn(
-        self, handler: Handler, event: Event, delivery: Delivery, guard: Guard, hold: Hold
-    ) -> Outcome:
+        self, handler: Handler, event: Event, delivery: Delivery, guard: Idempotency, hold: Lease
+    ) -> Settlement:
         if self._attempts.ending.is_set():
-            outcome = Outcome("handed_back")
+            outcome = Settlement("handed_back")
         elif wait := await guard.stand(hold):
-            outcome = self._verdicts.put_off("waiting", wait)
+            outcome = self._verdicts.defer("waiting", wait)
         else:
             outcome = await self._attempts.make(handler, event, delivery, hold)
         is_over = outcome.name in ENDS
         if is_over:
             await guard.part(hold)
         elif outcome.delay:
-            await guard.put_off(hold, outcome.delay)
+            await guard.defer(hold, outcome.delay)
         await self._settle(delivery, outcome)
         if outcome.name in ENDS:  # the broker knows: what it delivers again must still be the first
             guard.leave(hold)
@@ -204,16 +204,16 @@ class Runner:
             await guard.stay(hold)
         return outcome
 
-    async def _settle(self, delivery: Delivery, outcome: Outcome) -> Outcome:
+    async def _settle(self, delivery: Delivery, outcome: Settlement) -> Settlement:
         """The outcome, of which the broker is told; ``unsettled`` where it cannot be."""
         try:
             match outcome.name:
                 case "handled" | "unhandled" | "duplicate":
                     await self._queue.acknowledge(delivery)
                 case "handed_back":
-                    await self._queue.hand_back(delivery)
+                    await self._queue.requeue(delivery)
                 case "dead":
-                    await self._queue.bury(delivery, outcome.headers or {})
+                    await self._queue.dead_letter(delivery, outcome.headers or {})
                 case _:
                     await self._queue.delay(delivery, outcome.delay, outcome.headers or {})
         except DeliveryLost:

@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 
 from gateway.publishers import FORCE_HEADER
-from gateway.queues.embedded import Delivery as Row
+from gateway.queues.embedded import QueuedMessage as Row
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
 from gateway.worker.queue import (
@@ -24,7 +24,7 @@ from gateway.worker.queue import (
     DeclarationChanged,
     Delivery,
     DeliveryLost,
-    Headers,
+    MessageHeaders,
 )
 from gateway.worker.worker import Worker
 
@@ -76,7 +76,7 @@ class SqliteQueue:
             self._extending.cancel()
             with suppress(asyncio.CancelledError):
                 await self._extending
-        await self._consumer.hand_back(*self._held)
+        await self._consumer.requeue(*self._held)
         await self._close()
 
     async def receive(self, limit: int) -> list[Delivery]:
@@ -111,21 +111,21 @@ class SqliteQueue:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._settle(delivery, self._consumer.acknowledge)
 
-    async def delay(self, delivery: Delivery, seconds: float, headers: Headers) -> None:
+    async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._settle(
             delivery, lambda row: self._consumer.move(row, self._worker.queue, headers, seconds)
         )
 
-    async def bury(self, delivery: Delivery, headers: Headers) -> None:
+    async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
         await self._settle(
             delivery, lambda row: self._consumer.move(row, self._worker.queue + DEAD_SUFFIX, headers)
         )
 
-    async def hand_back(self, delivery: Delivery) -> None:
+    async def requeue(self, delivery: Delivery) -> None:
         """See :class:`gateway.worker.queue.Queue`."""
-        await self._settle(delivery, self._consumer.hand_back)
+        await self._settle(delivery, self._consumer.requeue)
 
     async def _settle(self, delivery: Delivery, settle: Callable[[Row], Awaitable[bool]]) -> None:
         self._held.discard(delivery.tag)

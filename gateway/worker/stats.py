@@ -12,7 +12,7 @@ import structlog
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.event import Event
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import Outcome, name_of
+from gateway.worker.retry_policy import Settlement, name_of
 
 DURATIONS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
 LAGS = (0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
@@ -57,7 +57,7 @@ class Report:
         self.durations = Histogram(DURATIONS)
         self.lags = Histogram(LAGS)
 
-    def tell(self, event: Event | None, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+    def tell(self, event: Event | None, delivery: Delivery, outcome: Settlement, seconds: float) -> None:
         """One line; of a failure the exception's type and place, never its text or any value of the event."""
         self.outcomes[outcome.name] += 1
         failure = outcome.failure

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from gateway.claims import DONE, claim_key
-from gateway.queues.embedded import Delivery as Received
+from gateway.queues.embedded import QueuedMessage as Received
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
 from support import senders

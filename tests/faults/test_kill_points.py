@@ -17,7 +17,7 @@ from gateway.claims.redis import RedisClaims
 from gateway.observability.counters import ProviderMetrics
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.spool.store import Spool
-from gateway.receive.receiver import Webhooks
+from gateway.receive.receiver import Receiver
 from gateway.receive.responses import Success
 from support.gateway_process import Section
 from support.rig import LENIENT, STRICT, Rig
@@ -137,7 +137,7 @@ def test_killed_on_the_way_of_an_event_it_has_it_when_its_sender_comes_again(
 
 def test_killed_in_the_middle_of_a_body_it_remembers_nothing(impatient_rig: Rig) -> None:
     """The sender begins from the start."""
-    rig, point = impatient_rig, Point(Webhooks.open, "during", {NOTHING}, 1)
+    rig, point = impatient_rig, Point(Receiver.open, "during", {NOTHING}, 1)
     arm(rig, point)
     event = rig.event(size=2000)
     rig.sent[event.event_id], rig.answers[event.event_id] = event, []

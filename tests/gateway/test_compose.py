@@ -74,7 +74,7 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
     publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
     await publisher.start()
     try:
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the gateway is connected")
+        await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway is connected")
         queue = RabbitQueue(
             address(broker, "worker"), "webhooks", Worker("example-worker", ["stripe.payment_intent.*"])
         )
@@ -82,7 +82,7 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
         await publisher.publish(event())
         await queue.start()
         (delivery,) = await queue.receive(1)
-        await queue.bury(delivery, {})
+        await queue.dead_letter(delivery, {})
         await queue.stop()
         async with hold_messages(
             address(broker, "operator"), "example-worker.dead", "example-worker"
@@ -99,7 +99,7 @@ async def test_a_worker_cannot_write_where_workers_believe_what_they_read(
     """Who can publish there can invent events."""
     publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
     await publisher.start()
-    await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the gateway has declared it")
+    await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway has declared it")
     await publisher.stop()
     async with await aio_pika.connect(address(broker, "worker")) as connection:
         channel = await connection.channel()
@@ -132,8 +132,10 @@ async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_passwor
         await claims.start()
         await nobody.start()
         try:
-            await wait_until_async(lambda: not claims.trouble, PATIENCE, "the gateway is connected")
-            await wait_until_async(lambda: "NOAUTH" in nobody.trouble, PATIENCE, "nobody else is")
+            await wait_until_async(
+                lambda: not claims.unavailable_reason, PATIENCE, "the gateway is connected"
+            )
+            await wait_until_async(lambda: "NOAUTH" in nobody.unavailable_reason, PATIENCE, "nobody else is")
             assert await claims.claim(claim_key("github", "1"), "a") is Standing.CLAIMED
             report = await claims.inspect(lambda: 0.0)
 

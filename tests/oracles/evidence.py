@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from gateway.adapters import registry
-from gateway.devtools.provider_reference import Evidence, Proof
+from gateway.devtools.provider_reference import Evidence, EvidenceKind
 
 TESTS = Path(__file__).resolve().parent.parent
 EVIDENCE = TESTS / "gateway" / "adapters" / "evidence.yaml"
@@ -28,7 +28,7 @@ def evidence(folders: Iterable[str] | None = None) -> Evidence:
     """By adapter; ``folders`` are those of the real deliveries, and what was known of them holds where they are not here."""
     known = yaml.safe_load(EVIDENCE.read_text("utf-8"))
     real = {name for name in known if "corpus" in known[name]} if folders is None else _adapters_of(folders)
-    found: dict[Proof, Mapping[str, list[str]]] = {
+    found: dict[EvidenceKind, Mapping[str, list[str]]] = {
         "vector": {name: [] for name in _vectors()},
         "oracle": _libraries(),
         "corpus": {name: [] for name in real},

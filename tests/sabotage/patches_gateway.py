@@ -385,7 +385,7 @@ GATEWAY = (
     ),
     Patch(
         "anybody says which address was called",
-        "gateway/receive/access.py::Proxies.origin_of",
+        "gateway/receive/access.py::TrustedProxies.origin_of",
         "if not self._trusted or not self.include(peer):\n            return None",
         "if not self._trusted:\n            return None",
         "tests/gateway/receive/test_access.py::test_only_a_trusted_proxy_says_which_address_was_called",
@@ -477,7 +477,7 @@ GATEWAY = (
     ),
     Patch(
         "a signed handshake is answered to anybody",
-        "gateway/adapters/handshake_replies.py::Greeter.__init__",
+        "gateway/adapters/handshake_replies.py::HandshakeResponder.__init__",
         "            if not handshake.spec.is_signed:\n",
         "            if handshake.spec:\n",
         f"{_HANDSHAKES}::test_a_signed_greeting_of_somebody_else_is_refused",
@@ -547,14 +547,14 @@ GATEWAY = (
     ),
     Patch(
         "a key that does not exist is asked for again and again",
-        "gateway/receive/public_keys.py::_Desk.refusal",
+        "gateway/receive/public_keys.py::_ProviderKeys.refusal",
         "if self._absent.get(name, 0.0) > self._clock():",
         "if self._absent.get(name, 0.0) < 0:",
         f"{_KEYS}::test_a_key_that_does_not_exist_is_remembered",
     ),
     Patch(
         "an endpoint that does not answer proves a forgery",
-        "gateway/receive/public_keys.py::KeyStore._fetch",
+        "gateway/receive/public_keys.py::PublicKeyFetcher._fetch",
         "return partial(KeyUnavailable, str(error))",
         "return _ABSENT",
         f"{_KEYS}::test_an_endpoint_that_does_not_answer_is_no_verdict",
@@ -739,14 +739,14 @@ GATEWAY = (
     ),
     Patch(
         "a broker that confirms nothing is sent everything",
-        "gateway/publishers/circuit_breaker.py::Breaker.note_timeout",
+        "gateway/publishers/circuit_breaker.py::PublishBreaker.note_timeout",
         "if self._timeouts >= _TIMEOUTS_THAT_OPEN:",
         "if self._timeouts >= 1_000_000:",
         f"{_BREAKER}::test_three_timeouts_in_a_row_open_it",
     ),
     Patch(
         "a broker that is asked again is sent everything",
-        "gateway/publishers/circuit_breaker.py::Breaker.is_probe_due",
+        "gateway/publishers/circuit_breaker.py::PublishBreaker.is_probe_due",
         "self._probe_due_at is not None and self._probed_at is None and self._clock()",
         "self._probe_due_at is not None and self._clock()",
         f"{_BREAKER}::test_after_a_second_one_message_at_a_time_may_go",
@@ -874,7 +874,7 @@ GATEWAY = (
     ),
     Patch(
         "anybody can say where it sends from",
-        "gateway/receive/access.py::Proxies.client_of",
+        "gateway/receive/access.py::TrustedProxies.client_of",
         "if not self._trusted or not self.include(peer):\n            return peer",
         "if not self._trusted:\n            return peer",
         "tests/gateway/receive/test_access.py::test_only_trusted_proxies_are_believed",
@@ -888,16 +888,16 @@ GATEWAY = (
     ),
     Patch(
         "who cannot be told is allowed",
-        "gateway/receive/access.py::Admission.check",
+        "gateway/receive/access.py::AccessControl.check",
         "if address is None or not any(",
         "if address is not None and not any(",
         "tests/gateway/receive/test_access.py::test_only_allowed_addresses_come_in",
     ),
     Patch(
         "forgeries count towards the rate",
-        "gateway/receive/access.py::Admission.check",
+        "gateway/receive/access.py::AccessControl.check",
         "        if self._bucket and self._bucket.is_empty():\n",
-        "        self.note_verified()\n        if self._bucket and self._bucket.is_empty():\n",
+        "        self.reset_failures()\n        if self._bucket and self._bucket.is_empty():\n",
         "tests/gateway/receive/test_access.py::test_only_verified_events_count_towards_the_rate",
     ),
     Patch(
@@ -909,7 +909,7 @@ GATEWAY = (
     ),
     Patch(
         "the log tells the header fields",
-        "gateway/receive/receiver.py::Webhooks._note",
+        "gateway/receive/receiver.py::Receiver._note",
         "            cause=exchange.cause,\n",
         "            cause=exchange.cause,\n            headers=str(exchange.request.headers.fields) if exchange.answer else None,\n",
         "tests/gateway/observability/test_logs.py::test_no_secret_and_nothing_personal_is_logged",

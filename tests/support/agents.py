@@ -18,7 +18,7 @@ from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
 from gateway.worker import Worker
-from gateway.worker.idempotency import Guard
+from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.runner import Runner
@@ -85,7 +85,9 @@ class Place:
 
     def runner_of(self, worker: Worker) -> Runner:
         """What runs the worker."""
-        guard = Guard(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
+        guard = (
+            Idempotency(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
+        )
         return Runner(worker, self.queue_of(worker), guard)
 
     @asynccontextmanager
@@ -110,7 +112,9 @@ class Place:
         )
         await publisher.start()
         try:
-            await wait_until_async(lambda: not publisher.trouble, message="the publisher is connected")
+            await wait_until_async(
+                lambda: not publisher.unavailable_reason, message="the publisher is connected"
+            )
             yield publisher
         finally:
             await publisher.stop()

@@ -32,9 +32,9 @@ class Broker(MemoryPublisher):
         attempts: the ids of all messages that it was given, in order.
     """
 
-    def __init__(self, trouble: str = "") -> None:
+    def __init__(self, unavailable_reason: str = "") -> None:
         super().__init__()
-        self.trouble = trouble
+        self.unavailable_reason = unavailable_reason
         self.refused: set[str] = set()
         self.poison: set[str] = set()
         self.overdue: dict[str, asyncio.Future[None]] = {}

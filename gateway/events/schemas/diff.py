@@ -17,8 +17,8 @@ from typing import Any
 from gateway.events.schemas.lint import LISTS_OF_SCHEMAS, MAPS_OF_SCHEMAS, SINGLE_SCHEMAS, subschemas
 from gateway.events.schemas.rules import (
     Change,
+    JsonPath,
     Rules,
-    Steps,
     Verdict,
     before_and_now,
     plain_changes,
@@ -99,7 +99,7 @@ class _Comparison:
         self._turned_pairs = turned_pairs
         self._is_same = same(old.root, new.root)
 
-    def compare(self, old: Any, new: Any, at: Steps) -> list[Change]:
+    def compare(self, old: Any, new: Any, at: JsonPath) -> list[Change]:
         """What has changed from one schema to another that stands in its place."""
         before, after = _bare(old), _bare(new)
         if same(before, after) and (self._is_same or not _refers(old)):
@@ -112,7 +112,7 @@ class _Comparison:
             return [Change("safe", at, "anything passes now")]
         return list(self._changes({} if before is True else old, new, at))
 
-    def _changes(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _changes(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         possible = possible_types(old)
         for compare in (
             plain_changes,
@@ -132,7 +132,7 @@ class _Comparison:
                 # What speaks only of values that did not pass before cannot break those that did.
                 yield change if types & possible else replace(change, verdict="safe")
 
-    def _members(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _members(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         old_named, new_named = old.get("properties", {}), new.get("properties", {})
         old_patterns, new_patterns = old.get("patternProperties", {}), new.get("patternProperties", {})
         old_others, new_others = old.get("additionalProperties", True), new.get("additionalProperties", True)
@@ -157,7 +157,7 @@ class _Comparison:
             place = (*at, "dependentSchemas", name)
             yield from self.compare(before.get(name, True), after.get(name, True), place)
 
-    def _items(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _items(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         old_first, new_first = old.get("prefixItems", []), new.get("prefixItems", [])
         old_rest, new_rest = old.get("items", True), new.get("items", True)
         for position in range(max(len(old_first), len(new_first))):
@@ -166,7 +166,7 @@ class _Comparison:
             yield from self.compare(before, after, (*at, "prefixItems", position))
         yield from self.compare(old_rest, new_rest, (*at, "items"))
 
-    def _contains(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _contains(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         place = (*at, "contains")
         if "contains" not in old or "contains" not in new:
             yield from _asked("contains", old, new, at)
@@ -182,14 +182,14 @@ class _Comparison:
                 verdict: Verdict = "breaking" if after * sign > before * sign else "safe"
                 yield Change(verdict, (*at, keyword), before_and_now(keyword, old, new))
 
-    def _all_of(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _all_of(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         """Each rule of the new side is to follow from the one in its place."""
         for position, (before, after) in enumerate(
             zip_longest(old.get("allOf", []), new.get("allOf", []), fillvalue=True)
         ):
             yield from self.compare(before, after, (*at, "allOf", position))
 
-    def _any_of(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _any_of(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         """Each alternative of the old side is to be within one of the new side."""
         if "anyOf" not in old or "anyOf" not in new:
             yield from _asked("anyOf", old, new, at)
@@ -202,7 +202,7 @@ class _Comparison:
         if len(new["anyOf"]) > len(old["anyOf"]):
             yield Change("safe", (*at, "anyOf"), "has more alternatives")
 
-    def _one_of(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _one_of(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         """Of the alternatives one alone may fit, so that wider ones can be too many."""
         if "oneOf" not in old or "oneOf" not in new:
             yield from _asked("oneOf", old, new, at)
@@ -213,7 +213,7 @@ class _Comparison:
                 "to be looked at", (*at, "oneOf"), "its alternatives have changed; one alone may fit"
             )
 
-    def _not(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _not(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         """What is forbidden now is to be within what was forbidden before: the sides change places."""
         turned = _Comparison(self._new, self._old, self._turned_pairs, self._open_pairs)
         changes = turned.compare(new.get("not", False), old.get("not", False), ())
@@ -224,7 +224,7 @@ class _Comparison:
         elif changes:
             yield Change("safe", (*at, "not"), "forbids less now")
 
-    def _conditions(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _conditions(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         if "if" not in old or "if" not in new:
             yield from _asked("if", old, new, at)
         elif self.compare(old["if"], new["if"], at):
@@ -233,7 +233,7 @@ class _Comparison:
             yield from self._one("then", old, new, at)
             yield from self._one("else", old, new, at)
 
-    def _references(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _references(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         place = (*at, "$ref")
         before, after = (
             document.resolve(side["$ref"]) if "$ref" in side else True
@@ -249,7 +249,7 @@ class _Comparison:
             yield from self.compare(before, after, place)
             self._open_pairs.discard(pair)
 
-    def _rest(self, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+    def _rest(self, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
         for keyword in ("unevaluatedItems", "unevaluatedProperties"):
             if new.get(keyword, True) is not True:
                 yield Change("to be looked at", (*at, keyword), "depends on what has changed beside it")
@@ -259,11 +259,11 @@ class _Comparison:
             if not same(old.get(keyword), new.get(keyword)):
                 yield Change("to be looked at", (*at, keyword), "is not a keyword that can be compared")
 
-    def _one(self, keyword: str, old: Rules, new: Rules, at: Steps) -> list[Change]:
+    def _one(self, keyword: str, old: Rules, new: Rules, at: JsonPath) -> list[Change]:
         return self.compare(old.get(keyword, True), new.get(keyword, True), (*at, keyword))
 
 
-def _asked(keyword: str, old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _asked(keyword: str, old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     """The change when one side has a rule of that keyword, and the other none."""
     if keyword in new:
         yield Change("breaking", (*at, keyword), "is a new rule")

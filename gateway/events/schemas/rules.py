@@ -11,7 +11,7 @@ from typing import Any, Literal
 from gateway.events.schemas.lint import pointer
 
 Verdict = Literal["breaking", "to be looked at", "safe"]
-Steps = tuple[str | int, ...]
+JsonPath = tuple[str | int, ...]
 Rules = dict[str, Any]
 """A schema that is an object: its keywords."""
 
@@ -38,7 +38,7 @@ class Change:
     """
 
     verdict: Verdict
-    steps: Steps
+    steps: JsonPath
     text: str
 
     @property
@@ -47,7 +47,7 @@ class Change:
         return pointer(self.steps)
 
 
-def plain_changes(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def plain_changes(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     """The changes of all rules that this module is about."""
     yield from _types(old, new, at)
     yield from _values(old, new, at)
@@ -78,7 +78,7 @@ def before_and_now(keyword: str, old: Rules, new: Rules) -> str:
     return f"{_quoted([_key(old[keyword])])} before, {now} now" if keyword in old else f"{now} now"
 
 
-def _types(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _types(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     place = (*at, "type")
     if "type" not in new:
         if "type" in old:
@@ -96,7 +96,7 @@ def _types(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
         yield Change("safe", place, f"takes {_named(added)} too")
 
 
-def _values(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _values(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     before, after = _allowed(old), _allowed(new)
     place = (*at, "const" if "const" in (old if after is None else new) else "enum")
     if after is None:
@@ -111,7 +111,7 @@ def _values(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
             yield Change("safe", place, f"takes {_quoted(added)} too")
 
 
-def _ranges(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _ranges(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     for names, sign in _RANGES:
         before, after = (
             max(
@@ -126,7 +126,7 @@ def _ranges(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
             yield Change(_tighter(is_tighter), (*at, keyword), before_and_now(keyword, old, new))
 
 
-def _sizes(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _sizes(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     for keyword in _LEAST + _MOST:
         unlimited = 0 if keyword in _LEAST else float("inf")
         before, after = old.get(keyword, unlimited), new.get(keyword, unlimited)
@@ -135,7 +135,7 @@ def _sizes(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
             yield Change(_tighter(is_tighter), (*at, keyword), before_and_now(keyword, old, new))
 
 
-def _patterns(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _patterns(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     for keyword in ("pattern", "multipleOf", "uniqueItems"):
         before, after = old.get(keyword) or None, new.get(keyword) or None
         if before == after:
@@ -146,7 +146,7 @@ def _patterns(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
         yield Change(verdict, (*at, keyword), before_and_now(keyword, old, new))
 
 
-def _required(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
+def _required(old: Rules, new: Rules, at: JsonPath) -> Iterator[Change]:
     always = old.get("required", [])
     yield from _names(always, new.get("required", []), (*at, "required"))
     before, after = old.get("dependentRequired", {}), new.get("dependentRequired", {})
@@ -157,7 +157,7 @@ def _required(old: Rules, new: Rules, at: Steps) -> Iterator[Change]:
         )
 
 
-def _names(old: list[str], new: list[str], at: Steps) -> Iterator[Change]:
+def _names(old: list[str], new: list[str], at: JsonPath) -> Iterator[Change]:
     for name in new:
         if name not in old:
             yield Change("breaking", at, f"asks for {_key(name)} now")

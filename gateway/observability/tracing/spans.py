@@ -29,7 +29,7 @@ from opentelemetry.util.types import AttributeValue
 
 if TYPE_CHECKING:
     from gateway.publishers import Message
-    from gateway.receive.context import Exchange
+    from gateway.receive.context import RequestContext
     from gateway.worker.event import Event
 
 _SCOPE = "webhook-gateway"
@@ -53,7 +53,7 @@ class Spans:
         self._system = system
         self._exchange = exchange
 
-    def begin(self, exchange: Exchange, sent: str | None) -> RequestSpan:
+    def begin(self, exchange: RequestContext, sent: str | None) -> RequestSpan:
         """The span of a request since its head was complete.
 
         Args:
@@ -141,7 +141,7 @@ class RequestSpan:
         self._published += 1
         self._destination = f"{message.exchange}:{message.routing_key}"
 
-    def end(self, exchange: Exchange, outcome: str, status: int) -> None:
+    def end(self, exchange: RequestContext, outcome: str, status: int) -> None:
         """The request has its answer."""
         span = self._span
         if not span.is_recording():

@@ -50,7 +50,7 @@ class Drain:
         pause = _FIRST_PAUSE
         while await self._is_something_to_do():
             try:
-                is_progress = await self._probe() if self._broker.trouble else await self._pass()
+                is_progress = await self._probe() if self._broker.unavailable_reason else await self._pass()
                 await self._spool.renew_reserve()
             except PublishUnavailable:  # the file cannot be read or written, of which the spool tells
                 is_progress = False
@@ -59,7 +59,11 @@ class Drain:
                 is_progress = False
             if self._spool.count == 0:
                 log.info("spool drained", spool=self._spool.path.name)
-            pause = _FIRST_PAUSE if is_progress or self._broker.trouble else min(2 * pause, _LONGEST_PAUSE)
+            pause = (
+                _FIRST_PAUSE
+                if is_progress or self._broker.unavailable_reason
+                else min(2 * pause, _LONGEST_PAUSE)
+            )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._is_ending.wait(), pause)
 
@@ -86,7 +90,7 @@ class Drain:
             lanes = min(max(_FEWEST_LANES, self._spool.count // _BACKLOG_OF_A_LANE), _MOST_LANES)
             is_progress |= await self._forward(messages, lanes)
             last = messages[-1].row
-            if self._broker.trouble or self._is_ending.is_set():
+            if self._broker.unavailable_reason or self._is_ending.is_set():
                 break
         return is_progress
 
@@ -119,7 +123,7 @@ class Drain:
                 except PublishUnavailable:
                     self._undeleted.append(message)
                     raise
-            if self._broker.trouble or self._is_ending.is_set():
+            if self._broker.unavailable_reason or self._is_ending.is_set():
                 break
         return is_progress
 
@@ -138,6 +142,6 @@ class Drain:
         return False
 
     def _note_refusal(self, cause: str) -> None:
-        if not self._broker.trouble and cause != self._refusal:  # said once, not of every message
+        if not self._broker.unavailable_reason and cause != self._refusal:  # said once, not of every message
             log.warning("a spooled event is refused and stays", spool=self._spool.path.name, cause=cause)
             self._refusal = cause

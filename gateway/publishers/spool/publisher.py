@@ -35,22 +35,26 @@ class SpoolingPublisher:
         self._drains: list[Drain] = []
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """See :class:`gateway.publishers.Publisher`."""
-        troubles = [trouble for trouble in (self._broker.trouble, self._spool.trouble) if trouble]
-        if troubles and self.spooled:
-            troubles.append(f"{self.spooled} event{' waits' if self.spooled == 1 else 's wait'} in the spool")
-        return "; ".join(troubles)
+        reasons = [
+            reason for reason in (self._broker.unavailable_reason, self._spool.unavailable_reason) if reason
+        ]
+        if reasons and self.spooled:
+            reasons.append(f"{self.spooled} event{' waits' if self.spooled == 1 else 's wait'} in the spool")
+        return "; ".join(reasons)
 
     @property
-    def was_ready(self) -> bool:
+    def has_been_ready(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._broker.was_ready
+        return self._broker.has_been_ready
 
     @property
     def is_accepting(self) -> bool:
         """See :class:`gateway.publishers.Publisher`; the broker is waited for at the start, not later."""
-        return not self._broker.trouble or (self._broker.was_ready and not self._spool.trouble)
+        return not self._broker.unavailable_reason or (
+            self._broker.has_been_ready and not self._spool.unavailable_reason
+        )
 
     @property
     def unconfirmed(self) -> int:
@@ -89,7 +93,7 @@ class SpoolingPublisher:
     async def _publish(self, message: Message) -> None:
         late = None
         # A broker in trouble is tried with what waits in the spool: nobody waits for that to be answered.
-        if not self._broker.trouble or self._spool.trouble:
+        if not self._broker.unavailable_reason or self._spool.unavailable_reason:
             try:
                 await self._broker.publish(message)
             except ConfirmOverdue as overdue:

@@ -68,7 +68,7 @@ class Spool:
         self.is_filled = asyncio.Event()
 
     @property
-    def trouble(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why no message is taken at the moment, for people; empty when it is."""
         if self._damage:
             return f"the spool is damaged and takes no events until the next start: {self._damage}"
@@ -124,8 +124,8 @@ class Spool:
         if self._size + size > self._max_size:
             self._is_full = self.count > 0
             raise PublishUnavailable("the spool is full")
-        if self.trouble:
-            raise PublishUnavailable(self.trouble)
+        if self.unavailable_reason:
+            raise PublishUnavailable(self.unavailable_reason)
         numbers: list[int] = []
 
         def insert(connection: sqlite3.Connection) -> None:
@@ -207,7 +207,7 @@ class Spool:
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._damage:
-            raise PublishUnavailable(self.trouble)
+            raise PublishUnavailable(self.unavailable_reason)
         return await self._wait_for(self._file.run(operation))
 
     async def _wait_for(self, result: asyncio.Future[T]) -> T:
@@ -216,7 +216,7 @@ class Spool:
             return await asyncio.shield(result)
         except sqlite3.Error as error:
             self._note_failure(error)
-            raise PublishUnavailable(self.trouble) from error
+            raise PublishUnavailable(self.unavailable_reason) from error
 
     def _note_append(
         self,

@@ -11,39 +11,39 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from gateway.config import EMBEDDED, Config
-from gateway.queues.dead_letters.letter import Held
+from gateway.queues.dead_letters.letter import DeadLetter
 from gateway.transport.embedded import Database
 
-__all__ = ["Held", "Holding", "open_holding"]
+__all__ = ["DeadLetter", "DeadLetterQueue", "open_holding"]
 
 
-class Holding(Protocol):
+class DeadLetterQueue(Protocol):
     """One such queue, while it is open."""
 
     @property
     def size(self) -> int:
         """How many events were in it when it was opened, but for those that another consumer had."""
 
-    def browse(self) -> AsyncIterator[Held]:
+    def browse(self) -> AsyncIterator[DeadLetter]:
         """These events, in the order of the queue, each once. Meanwhile no other consumer gets them.
 
         It is to be read to its end: to RabbitMQ, events that were seen have their turn after those that were not.
         """
 
-    async def move(self, held: Held, queue: str) -> None:
+    async def move(self, held: DeadLetter, queue: str) -> None:
         """Put what :meth:`browse` has just given into ``queue``, as if it had never failed, and take it out of here.
 
         Raises:
             OperatorError: the broker has not confirmed that.
         """
 
-    async def drop(self, held: Held) -> None:
+    async def drop(self, held: DeadLetter) -> None:
         """Take what :meth:`browse` has just given out, for good."""
 
 
 def open_holding(
     config: Config, queue: str, target: str | None = None
-) -> AbstractAsyncContextManager[Holding]:
+) -> AbstractAsyncContextManager[DeadLetterQueue]:
     """The queue of that name, of which some may be moved to ``target``.
 
     Raises:

@@ -26,7 +26,7 @@ _OF_DEATH_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
 
 
 @dataclass(frozen=True)
-class Held:
+class DeadLetter:
     """An event in such a queue.
 
     Attributes:
@@ -110,7 +110,7 @@ class Selection:
     event_id: str | None = None
     reason: str | None = None
 
-    def takes(self, held: Held) -> bool:
+    def takes(self, held: DeadLetter) -> bool:
         """Whether it is meant."""
         return (
             (self.provider is None or held.provider == self.provider)

@@ -17,7 +17,7 @@ from gateway.events.schemas import AdapterSchemas, Catalogue, SchemaError
 from gateway.events.strict_json import parse_json
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
 from gateway.publishers import Message
-from gateway.queues.dead_letters.letter import Held
+from gateway.queues.dead_letters.letter import DeadLetter
 
 _NO_EVENT = Validation(None, "/: it is no event")
 _VIOLATIONS = "violations"
@@ -30,7 +30,7 @@ class _Envelope(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Envelope).decode
 
 
-class Judge:
+class Revalidator:
     """Holds events to the schemas of today.
 
     Args:
@@ -50,7 +50,7 @@ class Judge:
 
         self._schemas_for: Callable[[str], AdapterSchemas | None] = cache(schemas_for)
 
-    def judge(self, held: Held) -> Validation:
+    def judge(self, held: DeadLetter) -> Validation:
         """What they say of an event; what ``redact`` has masked is judged as it is now.
 
         Raises:
@@ -69,7 +69,7 @@ class Judge:
             return _NO_EVENT
 
 
-def released(held: Held, exchange: str, validation: Validation) -> Message:
+def released(held: DeadLetter, exchange: str, validation: Validation) -> Message:
     """The message that an event from the quarantine becomes, with its id and the bytes of its data as they were."""
     marks = {"released": True, "dataschema": validation.schema_id}
     added = {name: value for name, value in marks.items() if value is not None and name not in held.event}

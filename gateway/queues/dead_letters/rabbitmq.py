@@ -24,7 +24,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 
 from gateway.errors import OperatorError
 from gateway.publishers import ROUTING_KEY_HEADER
-from gateway.queues.dead_letters.letter import Held
+from gateway.queues.dead_letters.letter import DeadLetter
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 
@@ -38,7 +38,7 @@ _POLL_EVERY = 0.02
 
 
 class RabbitHolding:
-    """See :class:`gateway.queues.dead_letters.Holding`."""
+    """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
 
     def __init__(
         self, connection: AbstractConnection, publisher: AbstractChannel, queue: str, size: int
@@ -50,8 +50,8 @@ class RabbitHolding:
         self._channels: list[AbstractChannel] = []
         self._to_be_there = 0
 
-    async def browse(self) -> AsyncIterator[Held]:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def browse(self) -> AsyncIterator[DeadLetter]:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         left = self.size
         while left > 0:
             messages = await self._take(min(left, _AT_ONCE))
@@ -61,7 +61,7 @@ class RabbitHolding:
             for message in messages:
                 headers = dict(message.headers)
                 routing_key = str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or "")
-                yield Held(message, routing_key, message.message_id or "", headers, message.body)
+                yield DeadLetter(message, routing_key, message.message_id or "", headers, message.body)
                 if not message.processed and returns_of(message.headers) >= _MOST_RETURNS:
                     await self._publish(message, headers, self._queue)
                     self._to_be_there += 1
@@ -81,12 +81,12 @@ class RabbitHolding:
         self._to_be_there += len(messages)
         return messages
 
-    async def move(self, held: Held, queue: str) -> None:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def move(self, held: DeadLetter, queue: str) -> None:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         await self._publish(held.handle, held.lasting_headers(), queue)
 
-    async def drop(self, held: Held) -> None:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def drop(self, held: DeadLetter) -> None:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         await self._acknowledge(held.handle)
 
     async def _publish(
@@ -104,7 +104,7 @@ class RabbitHolding:
         await message.ack()
         self._to_be_there -= 1
 
-    async def hand_back(self) -> None:
+    async def requeue(self) -> None:
         """Return what was not taken out. One channel after the other, for their order to be kept."""
         for channel in self._channels:
             await (await channel.get_underlay_channel()).basic_nack(0, multiple=True)  # 0: all of them
@@ -129,13 +129,13 @@ async def hold_messages(url: str, queue: str, target: str | None) -> AsyncIterat
                 yield holding
             except (AMQPError, OSError):
                 with suppress(AMQPError, ChannelInvalidStateError, OSError):
-                    await holding.hand_back()  # a channel that is closed has given its messages back by that
+                    await holding.requeue()  # a channel that is closed has given its messages back by that
                 raise
             except BaseException:
-                await holding.hand_back()
+                await holding.requeue()
                 raise
             else:
-                await holding.hand_back()
+                await holding.requeue()
     except (AMQPError, ChannelInvalidStateError, OSError) as error:  # a timeout is an OSError, too
         raise OperatorError(
             f"RabbitMQ: {str(error) or type(error).__name__}; nothing is lost, and what was not done waits in {queue}"

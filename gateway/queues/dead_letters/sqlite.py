@@ -11,7 +11,7 @@ from functools import partial
 import orjson
 
 from gateway.errors import OperatorError
-from gateway.queues.dead_letters.letter import Held
+from gateway.queues.dead_letters.letter import DeadLetter
 from gateway.transport.embedded import Database, SteadyClock
 
 _AT_ONCE = 100
@@ -19,7 +19,7 @@ _AT_ONCE = 100
 
 
 class SqliteHolding:
-    """See :class:`gateway.queues.dead_letters.Holding`."""
+    """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
 
     def __init__(self, database: Database, queue: str, size: int, last: int) -> None:
         self.size = size
@@ -28,12 +28,12 @@ class SqliteHolding:
         self._last = last
         self._clock = SteadyClock(time.time)
 
-    async def browse(self) -> AsyncIterator[Held]:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def browse(self) -> AsyncIterator[DeadLetter]:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         seen = 0
         while rows := await self._database.run(partial(self._read, seen)):
             for row, routing_key, message_id, headers, body in rows:
-                yield Held(row, routing_key, message_id, orjson.loads(headers), body)
+                yield DeadLetter(row, routing_key, message_id, orjson.loads(headers), body)
                 seen = row
 
     def _read(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, str, str, str, bytes]]:
@@ -44,8 +44,8 @@ class SqliteHolding:
             (self._queue, after, self._last, self._clock.now(connection, compares=True), _AT_ONCE),
         ).fetchall()
 
-    async def move(self, held: Held, queue: str) -> None:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def move(self, held: DeadLetter, queue: str) -> None:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         headers = orjson.dumps(held.lasting_headers()).decode()
         await self._database.run(
             lambda connection: connection.execute(
@@ -55,8 +55,8 @@ class SqliteHolding:
             )
         )
 
-    async def drop(self, held: Held) -> None:
-        """See :class:`gateway.queues.dead_letters.Holding`."""
+    async def drop(self, held: DeadLetter) -> None:
+        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         await self._database.run(
             lambda connection: connection.execute(
                 "DELETE FROM messages WHERE id = ? AND queue = ?", (held.handle, self._queue)

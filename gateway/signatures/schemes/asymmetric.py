@@ -32,7 +32,7 @@ Check = Callable[[bytes, bytes], bool]
 MIN_RSA_BITS = 2048
 
 
-class Algorithm(NamedTuple):
+class KeyAlgorithm(NamedTuple):
     """A way of signing with a private key.
 
     Attributes:
@@ -104,7 +104,7 @@ def checked_key(key: object) -> PublicKey:
     raise SecretFormatError("is neither an Ed25519 nor an ECDSA nor an RSA key")
 
 
-def check_with(key: PublicKey, algorithm: Algorithm) -> Check:
+def check_with(key: PublicKey, algorithm: KeyAlgorithm) -> Check:
     """How signatures of the owner of ``key`` are checked.
 
     Raises:
@@ -133,7 +133,7 @@ def check_with(key: PublicKey, algorithm: Algorithm) -> Check:
     return matches
 
 
-def sign_with(key: PrivateKey, algorithm: Algorithm, message: bytes) -> bytes:
+def sign_with(key: PrivateKey, algorithm: KeyAlgorithm, message: bytes) -> bytes:
     """The signature of ``message``.
 
     Raises:
@@ -150,7 +150,7 @@ def sign_with(key: PrivateKey, algorithm: Algorithm, message: bytes) -> bytes:
     return key.sign(message)
 
 
-def make_key_pair(algorithm: Algorithm, key_format: KeyFormat = "pem") -> SecretPair:
+def make_key_pair(algorithm: KeyAlgorithm, key_format: KeyFormat = "pem") -> SecretPair:
     """A new private key in PEM, and its public key in the format that receivers are given."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
@@ -201,7 +201,7 @@ def _key_of_certificate(pem: bytes) -> object:
     return load_pem_x509_certificate(pem).public_key()
 
 
-def _check_fits(key: PublicKey, algorithm: Algorithm) -> None:
+def _check_fits(key: PublicKey, algorithm: KeyAlgorithm) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415
 
     if isinstance(key, rsa.RSAPublicKey):
@@ -214,7 +214,7 @@ def _check_fits(key: PublicKey, algorithm: Algorithm) -> None:
         raise SecretFormatError(f"is not a key for {algorithm.family} {algorithm.curve}".rstrip())
 
 
-def _digest(algorithm: Algorithm) -> HashAlgorithm:
+def _digest(algorithm: KeyAlgorithm) -> HashAlgorithm:
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
 
     match algorithm.digest:

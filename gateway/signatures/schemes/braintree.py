@@ -21,7 +21,7 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, split_elements
-from gateway.signatures.schemes.custom_hmac import Claim, ClaimVerifier, Content, write_hmac
+from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed_forms import only, read_form
 from gateway.signatures.secrets import decode_secret
@@ -68,10 +68,10 @@ class BraintreeScheme:
         return Signed({}, urlencode(fields).encode(), request.query)
 
 
-def _read(request: RawRequest) -> Claim:
+def _read(request: RawRequest) -> SignedField:
     shown = only(read_form(request, b"bt_signature"), b"bt_signature", "signature_missing")
     candidates = [pair.partition(b"|")[2] for pair in split_elements(shown, b"&") if b"|" in pair]
-    return Claim(candidates, partial(_content, request), "sha1")
+    return SignedField(candidates, partial(_content, request), "sha1")
 
 
 def _content(request: RawRequest) -> Content:

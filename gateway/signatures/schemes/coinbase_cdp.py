@@ -17,8 +17,8 @@ from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
 from gateway.signatures.schemes.custom_hmac import (
-    Claim,
     Content,
+    SignedField,
     TimedScheme,
     TimedSpec,
     read_elements,
@@ -59,11 +59,11 @@ class CoinbaseCdpScheme(TimedScheme):
         return Signed({_HEADER: f"t={moment},h={listed},v1={signature}"}, request.body, request.query)
 
 
-def _read(request: RawRequest) -> Claim:
+def _read(request: RawRequest) -> SignedField:
     value = single(request.headers, _HEADER.lower().encode(), "signature_missing")
     moment, listed, signature = read_elements(value, [b"t", b"h", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim([signature], lambda: Content([_message(request, moment, listed)]), moment=seconds)
+    return SignedField([signature], lambda: Content([_message(request, moment, listed)]), moment=seconds)
 
 
 def _message(request: RawRequest, moment: bytes, listed: bytes) -> bytes:

@@ -18,8 +18,8 @@ from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
 from gateway.signatures.schemes.custom_hmac import (
-    Claim,
     Content,
+    SignedField,
     TimedScheme,
     TimedSpec,
     with_headers,
@@ -67,10 +67,10 @@ class ContentfulScheme(TimedScheme):
         return Signed(headers, request.body, request.query)
 
 
-def _read(request: RawRequest) -> Claim:
+def _read(request: RawRequest) -> SignedField:
     signature = single(request.headers, _SIGNATURE.encode(), "signature_missing")
     moment = _MOMENT.read(single(request.headers, _TIMESTAMP.encode(), "timestamp_missing"))
-    return Claim([signature], lambda: Content([_message(request)]), moment=moment)
+    return SignedField([signature], lambda: Content([_message(request)]), moment=moment)
 
 
 def _message(request: RawRequest) -> bytes:

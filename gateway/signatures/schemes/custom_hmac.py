@@ -39,7 +39,7 @@ class Content(NamedTuple):
     signed: bytes | None = None
 
 
-class Claim(NamedTuple):
+class SignedField(NamedTuple):
     """What a request says of its signature.
 
     Attributes:
@@ -61,7 +61,7 @@ class ClaimVerifier(StaticVerifier):
     def __init__(
         self,
         keys: Sequence[bytes],
-        read: Callable[[RawRequest], Claim],
+        read: Callable[[RawRequest], SignedField],
         encoding: Encoding,
         tolerance: float = 0.0,
     ) -> None:
@@ -113,7 +113,7 @@ class TimedSpec(SchemeSpec):
 class TimedScheme:
     """The scheme of a :class:`TimedSpec`; ``read`` tells what a request claims."""
 
-    def __init__(self, spec: TimedSpec, read: Callable[[RawRequest], Claim]) -> None:
+    def __init__(self, spec: TimedSpec, read: Callable[[RawRequest], SignedField]) -> None:
         self._tolerance = spec.tolerance
         self._read = read
 

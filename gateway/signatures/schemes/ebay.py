@@ -18,7 +18,7 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import (
-    Algorithm,
+    KeyAlgorithm,
     load_private_key,
     load_public_key,
     make_key_pair,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
 
 _HEADER = "X-EBAY-SIGNATURE"
-_ALGORITHM = Algorithm("ecdsa", "sha1", "secp256r1")
+_ALGORITHM = KeyAlgorithm("ecdsa", "sha1", "secp256r1")
 _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ARMOUR = re.compile(r"-----(BEGIN|END) PUBLIC KEY-----")
 _FORM = ("content-type", "application/x-www-form-urlencoded")

@@ -27,7 +27,7 @@ from gateway.signatures.schemes.hmac_verifier import HmacVerifier, OddHmacVerifi
 from gateway.signatures.schemes.layout import PLAIN, Draft, Layout, Places, is_in_body, listed
 from gateway.signatures.schemes.template import (
     Alphabets,
-    Template,
+    SignedTemplate,
     covers_body,
     covers_headers,
     covers_url,
@@ -37,7 +37,7 @@ from gateway.signatures.schemes.template import (
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from gateway.signatures.secrets import SecretFormat, decode_secret
 
-Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
+HmacAlgorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Separator = Literal[",", ", ", " ", ";", "&"]
 
 _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
@@ -61,7 +61,7 @@ class HmacSpec(SchemeSpec):
     construction: Literal["hmac", "hash"] = Field(
         "hmac", description="HMAC with the secret, or the digest alone of a text that contains {secret}."
     )
-    algorithm: Algorithm = Field("sha256", description="The digest.")
+    algorithm: HmacAlgorithm = Field("sha256", description="The digest.")
     encoding: Encoding = Field("hex", description="How the digest is written.")
     prefix: Affix = Field("", description="What stands before each signature, such as `sha256=` or `v1=`.")
     separator: Separator | None = Field(
@@ -206,7 +206,7 @@ class HmacScheme:
     def __init__(self, spec: HmacSpec, layout: Layout = PLAIN) -> None:
         self.spec = spec
         self.layout = layout
-        self.template = Template(spec.signed, layout.id_header, spec.alphabets)
+        self.template = SignedTemplate(spec.signed, layout.id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> HmacVerifier:

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.signatures.extractors import Delivery
+from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import (
@@ -139,7 +139,7 @@ class OddHmacVerifier(HmacVerifier):
         self._is_moment_late = scheme.has_moment_in_body and not scheme.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
-        self._read_moment: Callable[[RawRequest, Delivery | None], bytes] = lambda *_: b""
+        self._read_moment: Callable[[RawRequest, SourceContext | None], bytes] = lambda *_: b""
         if spec.timestamp and spec.timestamp.place:
             self._read_moment = place_reader(spec.timestamp.place, "timestamp_missing")
             if spec.timestamp.header:
@@ -175,7 +175,7 @@ class OddHmacVerifier(HmacVerifier):
             request.signed = join_signed(parts)
             request.signed_items = parts if self._is_itemwise else None
 
-    def _prove(self, request: RawRequest, delivery: Delivery | None, now: float) -> tuple[int, bytes]:
+    def _prove(self, request: RawRequest, delivery: SourceContext | None, now: float) -> tuple[int, bytes]:
         """Return the slot of the secret that matched, and what it has signed but for the moment."""
         timestamp = None if self._is_moment_late else self._timestamp
         matched, matched_at, signed = -1, 0.0, b""
@@ -197,7 +197,7 @@ class OddHmacVerifier(HmacVerifier):
         return matched, signed
 
     def _match(
-        self, request: RawRequest, delivery: Delivery | None, candidates: list[bytes], moment: bytes
+        self, request: RawRequest, delivery: SourceContext | None, candidates: list[bytes], moment: bytes
     ) -> tuple[int, bytes]:
         """Return the slot of the secret that fits, -1 for none, and what is signed, where no secret is in it."""
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
@@ -212,7 +212,7 @@ class OddHmacVerifier(HmacVerifier):
         return found, message
 
     def _readings(
-        self, request: RawRequest, delivery: Delivery | None, moment: bytes
+        self, request: RawRequest, delivery: SourceContext | None, moment: bytes
     ) -> list[tuple[list[bytes], bytes]]:
         """Candidate signatures and the timestamp that they belong to, once for each group of them.
 
@@ -237,7 +237,7 @@ def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
     """Read a moment from the body, or from a header where there is none; only the first of them is signed."""
     name = header.lower().encode()
 
-    def read(request: RawRequest, delivery: Delivery | None) -> bytes:
+    def read(request: RawRequest, delivery: SourceContext | None) -> bytes:
         try:
             return read_place(request, delivery)
         except SignatureRejected as rejection:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import orjson
 
 from gateway.signatures.rejections import SignatureRejected
-from gateway.signatures.schemes.asymmetric import Algorithm, Check, check_with, load_private_key, sign_with
+from gateway.signatures.schemes.asymmetric import Check, KeyAlgorithm, check_with, load_private_key, sign_with
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -26,12 +26,12 @@ HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 """The digests of the algorithms with a shared secret."""
 
 ALGORITHMS = {
-    "RS256": Algorithm("rsa", "sha256"),
-    "RS384": Algorithm("rsa", "sha384"),
-    "RS512": Algorithm("rsa", "sha512"),
-    "ES256": Algorithm("ecdsa", "sha256", "secp256r1"),
-    "ES384": Algorithm("ecdsa", "sha384", "secp384r1"),
-    "EdDSA": Algorithm("ed25519"),
+    "RS256": KeyAlgorithm("rsa", "sha256"),
+    "RS384": KeyAlgorithm("rsa", "sha384"),
+    "RS512": KeyAlgorithm("rsa", "sha512"),
+    "ES256": KeyAlgorithm("ecdsa", "sha256", "secp256r1"),
+    "ES384": KeyAlgorithm("ecdsa", "sha384", "secp384r1"),
+    "EdDSA": KeyAlgorithm("ed25519"),
 }
 """The algorithms with a private key."""
 

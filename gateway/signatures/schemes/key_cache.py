@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 import orjson
 
 from gateway.signatures.rejections import SignatureRejected
-from gateway.signatures.schemes.asymmetric import Algorithm, check_with, checked_key, load_public_key
+from gateway.signatures.schemes.asymmetric import KeyAlgorithm, check_with, checked_key, load_public_key
 from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
 from gateway.signatures.secrets import SecretFormatError
 
@@ -68,7 +68,7 @@ def credentials_of(secrets: Sequence[str]) -> tuple[str, str]:
     return name, password
 
 
-def pinned_keys(secrets: Sequence[str], algorithm: Algorithm) -> list[PublicKey]:
+def pinned_keys(secrets: Sequence[str], algorithm: KeyAlgorithm) -> list[PublicKey]:
     """The keys of an operator who has configured them in PEM instead of having them fetched; empty when not.
 
     Raises:
@@ -82,7 +82,7 @@ def pinned_keys(secrets: Sequence[str], algorithm: Algorithm) -> list[PublicKey]
     return keys
 
 
-def slot_of(keys: Sequence[PublicKey], algorithm: Algorithm, signature: bytes, message: bytes) -> int:
+def slot_of(keys: Sequence[PublicKey], algorithm: KeyAlgorithm, signature: bytes, message: bytes) -> int:
     """Which of the keys has signed ``message``, from 0.
 
     Raises:

@@ -14,7 +14,7 @@ import orjson
 from pydantic import Field, StringConstraints
 
 from gateway.signatures.batches import Batch
-from gateway.signatures.extractors import Delivery, compile_sources, pointer_steps, resolve, text_of
+from gateway.signatures.extractors import SourceContext, compile_sources, pointer_steps, resolve, text_of
 from gateway.signatures.forms import Fields, parse_form, write_form
 from gateway.signatures.media import content_type_of
 from gateway.signatures.rejections import MalformedRequest, SignatureFault, SignatureRejected
@@ -83,7 +83,7 @@ class Layout:
 
     def deliveries(
         self, request: RawRequest, excerpt: Excerpt, content: bytes | Fields | None = None
-    ) -> Iterator[Delivery]:
+    ) -> Iterator[SourceContext]:
         """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
 
         Raises:
@@ -92,7 +92,7 @@ class Layout:
         content = self.content_of(request, excerpt) if content is None else content
         found = [(content, content)] if isinstance(content, dict) else excerpt.read(content)
         for payload, item in found:
-            yield Delivery(request.headers, request.query, payload, item)
+            yield SourceContext(request.headers, request.query, payload, item)
 
     def read(self, request: RawRequest) -> object:
         """The body parsed as its media type says; for senders, since nothing bounds the work.
@@ -134,7 +134,7 @@ class Layout:
 PLAIN = Layout()
 """One event in a body of JSON."""
 
-PlaceReader = Callable[[RawRequest, Delivery | None], bytes]
+PlaceReader = Callable[[RawRequest, SourceContext | None], bytes]
 
 
 def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReader:
@@ -145,7 +145,7 @@ def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReade
     """
     readers = [_place_reader(place, missing) for place in listed(places)]
 
-    def read(request: RawRequest, delivery: Delivery | None) -> bytes:
+    def read(request: RawRequest, delivery: SourceContext | None) -> bytes:
         for reader in readers[:-1]:
             try:
                 return reader(request, delivery)
@@ -169,7 +169,7 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
         return lambda request, _: only(read_query(request.query), parameter, missing)
     steps = pointer_steps(place)
 
-    def read(_: RawRequest, delivery: Delivery | None) -> bytes:
+    def read(_: RawRequest, delivery: SourceContext | None) -> bytes:
         text = read_text(delivery, kind, steps)
         if not text:
             raise SignatureRejected(missing)
@@ -178,7 +178,7 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
     return read
 
 
-def read_text(delivery: Delivery | None, kind: str, steps: list[str]) -> bytes:
+def read_text(delivery: SourceContext | None, kind: str, steps: list[str]) -> bytes:
     """The text at a JSON Pointer in the ``body`` or the ``item``, as ``kind`` says; empty when it is absent.
 
     Raises:
@@ -215,13 +215,13 @@ class Draft:
         self._headers: dict[str, str] = {}
         self._query = request.query
 
-    def deliveries(self, *, is_itemwise: bool) -> list[Delivery]:
+    def deliveries(self, *, is_itemwise: bool) -> list[SourceContext]:
         """The parsed body, or one for each event of its batch."""
         items = self._layout.items(self._payload) if is_itemwise else [self._payload]
-        return [Delivery(self._request.headers, self._query, self._payload, item) for item in items]
+        return [SourceContext(self._request.headers, self._query, self._payload, item) for item in items]
 
     def write(
-        self, header: str | None, places: str | list[str] | None, text: str, delivery: Delivery
+        self, header: str | None, places: str | list[str] | None, text: str, delivery: SourceContext
     ) -> None:
         """Put a text into a header or at a place, of several the first that is in use; nowhere when both are None.
 

@@ -18,8 +18,8 @@ from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single
 from gateway.signatures.schemes.custom_hmac import (
-    Claim,
     Content,
+    SignedField,
     TimedScheme,
     TimedSpec,
     read_elements,
@@ -71,11 +71,11 @@ class MercadoPagoScheme(TimedScheme):
         return Signed({_HEADER: f"ts={moment},v1={signature}"}, request.body, request.query)
 
 
-def _read(request: RawRequest) -> Claim:
+def _read(request: RawRequest) -> SignedField:
     value = single(request.headers, _HEADER.encode(), "signature_missing")
     moment, signature = read_elements(value, [b"ts", b"v1"])
     seconds = _MOMENT.read(moment)
-    return Claim([signature], partial(_content, request, moment), moment=seconds)
+    return SignedField([signature], partial(_content, request, moment), moment=seconds)
 
 
 def _content(request: RawRequest, moment: bytes) -> Content:

@@ -12,7 +12,7 @@ from gateway.signatures.forms import Pair, read_pairs
 from gateway.signatures.rejections import MalformedRequest, SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import (
-    Algorithm,
+    KeyAlgorithm,
     check_with,
     load_private_key,
     load_public_key,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
 
 _FIELD = b"p_signature"
-_ALGORITHM = Algorithm("rsa", "sha1")
+_ALGORITHM = KeyAlgorithm("rsa", "sha1")
 _MOST_FIELDS = 500
 
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import (
-    Algorithm,
+    KeyAlgorithm,
     load_private_key,
     make_key_pair,
     sign_with,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from gateway.signatures.schemes.asymmetric import PublicKey
 
-_ALGORITHM = Algorithm("rsa", "sha256")
+_ALGORITHM = KeyAlgorithm("rsa", "sha256")
 _ALGORITHM_NAME = b"SHA256withRSA"
 _CERTIFICATE = re.compile(
     r"https://api(-m)?(\.sandbox)?\.paypal\.com/v1/notifications/certs/CERT-[A-Za-z0-9-]{1,64}"

@@ -16,7 +16,13 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
-from gateway.signatures.schemes.custom_hmac import Claim, ClaimVerifier, Content, with_headers, write_hmac
+from gateway.signatures.schemes.custom_hmac import (
+    ClaimVerifier,
+    Content,
+    SignedField,
+    with_headers,
+    write_hmac,
+)
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed_forms import MAX_SIGNED_FORM, read_form, read_query
 from gateway.signatures.secrets import decode_secret
@@ -80,10 +86,10 @@ class PlivoScheme:
         ).decode()
         return Signed(headers, request.body, request.query)
 
-    def _read(self, request: RawRequest) -> Claim:
+    def _read(self, request: RawRequest) -> SignedField:
         signatures = single(request.headers, self._signature, "signature_missing")
         candidates = [signature.strip() for signature in split_elements(signatures, b",")]
-        return Claim(candidates, partial(self._compose, request))
+        return SignedField(candidates, partial(self._compose, request))
 
     def _compose(self, request: RawRequest) -> Content:
         nonce = self._read_nonce(request)

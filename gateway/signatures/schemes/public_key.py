@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import (
-    Algorithm,
     Check,
+    KeyAlgorithm,
     KeyFormat,
     check_with,
     load_private_key,
@@ -34,7 +34,7 @@ from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_sign
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.template import (
     Alphabets,
-    Template,
+    SignedTemplate,
     covers_body,
     covers_headers,
     covers_url,
@@ -43,11 +43,11 @@ from gateway.signatures.schemes.template import (
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 
 _ALGORITHMS = {
-    "ed25519": Algorithm("ed25519"),
-    "ecdsa-p256-sha256": Algorithm("ecdsa", "sha256", "secp256r1"),
-    "ecdsa-p256-sha1": Algorithm("ecdsa", "sha1", "secp256r1"),
-    "rsa-sha256": Algorithm("rsa", "sha256"),
-    "rsa-sha1": Algorithm("rsa", "sha1"),
+    "ed25519": KeyAlgorithm("ed25519"),
+    "ecdsa-p256-sha256": KeyAlgorithm("ecdsa", "sha256", "secp256r1"),
+    "ecdsa-p256-sha1": KeyAlgorithm("ecdsa", "sha1", "secp256r1"),
+    "rsa-sha256": KeyAlgorithm("rsa", "sha256"),
+    "rsa-sha1": KeyAlgorithm("rsa", "sha1"),
 }
 
 
@@ -131,7 +131,7 @@ class PublicKeyScheme:
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
         self.spec = spec
         self.algorithm = _ALGORITHMS[spec.algorithm]
-        self.template = Template(spec.signed, id_header, spec.alphabets)
+        self.template = SignedTemplate(spec.signed, id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
     def bind(

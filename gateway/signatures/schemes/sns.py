@@ -18,7 +18,7 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import (
-    Algorithm,
+    KeyAlgorithm,
     load_private_key,
     make_key_pair,
     sign_with,
@@ -51,7 +51,7 @@ _OPTIONAL = "Subject"
 _NAMES = {*_NOTIFICATION, *_CONFIRMATION, "SignatureVersion", "Signature", "SigningCertURL"}
 _EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
 _SEARCHED = 64 * 1024  # bytes
-_ALGORITHMS = {"1": Algorithm("rsa", "sha1"), "2": Algorithm("rsa", "sha256")}
+_ALGORITHMS = {"1": KeyAlgorithm("rsa", "sha1"), "2": KeyAlgorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
 _CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{32}\.pem")
@@ -141,7 +141,7 @@ class SnsVerifier(FetchingVerifier):
         return slot
 
     def _slot_of(
-        self, message: Mapping[str, Any], algorithm: Algorithm, signature: bytes, signed: bytes, now: float
+        self, message: Mapping[str, Any], algorithm: KeyAlgorithm, signature: bytes, signed: bytes, now: float
     ) -> int:
         if self._pinned:
             return slot_of(self._pinned, algorithm, signature, signed)

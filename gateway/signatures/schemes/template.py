@@ -22,7 +22,7 @@ from typing import Annotated, Protocol, cast
 
 from pydantic import AfterValidator, StringConstraints
 
-from gateway.signatures.extractors import Delivery, pointer_steps
+from gateway.signatures.extractors import SourceContext, pointer_steps
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import single
@@ -50,7 +50,7 @@ def _check_class(text: str) -> str:
     return text
 
 
-_Part = Callable[[RawRequest, bytes, bytes, Delivery | None], bytes]
+_Part = Callable[[RawRequest, bytes, bytes, SourceContext | None], bytes]
 
 CharacterClass = Annotated[
     str, StringConstraints(pattern=r"^\^?[ !#-Z_a-z|~-]{1,64}$"), AfterValidator(_check_class)
@@ -71,7 +71,7 @@ class Render(Protocol):
         request: RawRequest,
         moment: bytes = ...,
         secret: bytes = ...,
-        delivery: Delivery | None = ...,
+        delivery: SourceContext | None = ...,
         /,
     ) -> bytes:
         """The bytes that are signed.
@@ -144,7 +144,7 @@ def covers_headers(text: str, names: Sequence[bytes]) -> bool:
     return not names or "id" in fields or names[0] in signed
 
 
-class Template:
+class SignedTemplate:
     """A template, split once into literal pieces and the functions that fill in the others.
 
     Args:
@@ -183,13 +183,13 @@ class Template:
         request: RawRequest,
         moment: bytes = b"",
         secret: bytes = b"",
-        delivery: Delivery | None = None,
+        delivery: SourceContext | None = None,
         /,
     ) -> bytes:
         return b"".join(self.pieces(request, moment, secret, delivery))
 
     def pieces(
-        self, request: RawRequest, moment: bytes, secret: bytes = b"", delivery: Delivery | None = None
+        self, request: RawRequest, moment: bytes, secret: bytes = b"", delivery: SourceContext | None = None
     ) -> list[bytes]:
         """Return what is signed without joining it, as :meth:`Render.__call__` does; large bodies are not copied."""
         return [
@@ -199,13 +199,13 @@ class Template:
 
 
 def _body(
-    request: RawRequest, _moment: bytes = b"", _secret: bytes = b"", _: Delivery | None = None, /
+    request: RawRequest, _moment: bytes = b"", _secret: bytes = b"", _: SourceContext | None = None, /
 ) -> bytes:
     return request.body
 
 
 def _moment_and_body(
-    request: RawRequest, moment: bytes = b"", _secret: bytes = b"", _: Delivery | None = None, /
+    request: RawRequest, moment: bytes = b"", _secret: bytes = b"", _: SourceContext | None = None, /
 ) -> bytes:
     return b"%b.%b" % (moment, request.body)
 
@@ -253,7 +253,7 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
 def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
     """Refuse values with other characters, which the next field may begin with."""
 
-    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: Delivery | None) -> bytes:
+    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
         value = part(request, moment, secret, delivery)
         if not alphabet.fullmatch(value):
             raise SignatureRejected("signature_malformed")
@@ -265,7 +265,7 @@ def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
 def _without(part: _Part, literal: bytes) -> _Part:
     """Refuse values that contain the text that follows: "a.b" + "1" and "a" + "b.1" would be the same signed bytes."""
 
-    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: Delivery | None) -> bytes:
+    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
         value = part(request, moment, secret, delivery)
         if literal in value:
             raise SignatureRejected("signature_malformed")
@@ -274,7 +274,7 @@ def _without(part: _Part, literal: bytes) -> _Part:
     return fill
 
 
-def _first_text(delivery: Delivery | None, kind: str, places: Sequence[list[str]]) -> bytes:
+def _first_text(delivery: SourceContext | None, kind: str, places: Sequence[list[str]]) -> bytes:
     for steps in places:
         if text := read_text(delivery, kind, steps):
             return text

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from gateway.signatures.extractors import Delivery
+from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import (
@@ -165,7 +165,7 @@ class TokenVerifier(StaticVerifier):
             raise SignatureRejected("signature_missing")
         return slots[0]
 
-    def _prove(self, request: RawRequest, delivery: Delivery | None) -> int:
+    def _prove(self, request: RawRequest, delivery: SourceContext | None) -> int:
         if self._read_place:
             shown = self._read_place(request, delivery)
         else:

@@ -20,7 +20,7 @@ from pydantic import Field
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
-from gateway.signatures.schemes.custom_hmac import Claim, ClaimVerifier, Content, write_hmac
+from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed_forms import FORM, MAX_SIGNED_FORM, media_type, read_form, read_query
 from gateway.signatures.secrets import decode_secret
@@ -72,9 +72,9 @@ class TwilioScheme:
         return Signed({_SIGNATURE: signature.decode()}, request.body, query)
 
 
-def _read(request: RawRequest) -> Claim:
+def _read(request: RawRequest) -> SignedField:
     signature = single(request.headers, _SIGNATURE.lower().encode(), "signature_missing")
-    return Claim([signature], partial(_content, request), _algorithm(request))
+    return SignedField([signature], partial(_content, request), _algorithm(request))
 
 
 def _content(request: RawRequest) -> Content:

@@ -30,7 +30,7 @@ class Store(Claims, Protocol):
             ClaimsUnavailable: the store did not answer.
         """
 
-    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
+    async def defer(self, line: str, member: str, seconds: float | None) -> None:
         """``member`` keeps its place in ``line`` and comes again in so many seconds; None if nobody needs to wait for it.
 
         Raises:

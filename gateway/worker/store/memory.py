@@ -27,7 +27,7 @@ class MemoryStore(MemoryClaims):
             self._lines[line], member, self._clock(), self._lease, lambda other: self._get(other) == DONE
         )
 
-    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
+    async def defer(self, line: str, member: str, seconds: float | None) -> None:
         """See :class:`gateway.worker.store.Store`."""
         if member in self._lines[line]:
             self._lines[line][member] = 0.0 if seconds is None else self._clock() + seconds

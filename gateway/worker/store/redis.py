@@ -64,7 +64,7 @@ class RedisStore(RedisClaims):
         times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
         return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
 
-    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
+    async def defer(self, line: str, member: str, seconds: float | None) -> None:
         """See :class:`gateway.worker.store.Store`."""
         await self._evaluate(_PUT_OFF, [line, _dues(line)], member, "" if seconds is None else _ms(seconds))
 

@@ -30,16 +30,16 @@ class SqliteStore(SqliteClaims):
 
         return await self._run(stand)
 
-    async def put_off(self, line: str, member: str, seconds: float | None) -> None:
+    async def defer(self, line: str, member: str, seconds: float | None) -> None:
         """See :class:`gateway.worker.store.Store`."""
 
-        def put_off(connection: sqlite3.Connection) -> None:
+        def defer(connection: sqlite3.Connection) -> None:
             now = self._clock.now(connection)
             with self._line(connection, line, now) as book:
                 if member in book:
                     book[member] = 0.0 if seconds is None else now + seconds
 
-        await self._run(put_off)
+        await self._run(defer)
 
     def leave(self, line: str, member: str) -> None:
         """See :class:`gateway.worker.store.Store`."""

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
-from gateway.adapters.handshake_replies import Greeter, Greeting
+from gateway.adapters.handshake_replies import HandshakeReply, HandshakeResponder
 from gateway.adapters.spec import AdapterSpec
 from gateway.signatures.rejections import HandshakeRefused, SignatureRejected
 from gateway.signatures.request import PROOF, Headers, RawRequest, VerifiedRequest
@@ -30,10 +30,10 @@ PARAMETERS = {"public_key": "integration_public_key"}
 HMAC = {"header": "X-Signature"}
 
 
-def bind(name: str, secrets: tuple[str, ...] = (SECRET,)) -> Greeter:
+def bind(name: str, secrets: tuple[str, ...] = (SECRET,)) -> HandshakeResponder:
     """The sender, as far as it greets."""
     spec = registry.load(name).spec
-    return Greeter(spec.handshakes, spec.signature.template, secrets, PARAMETERS, TOKEN)
+    return HandshakeResponder(spec.handshakes, spec.signature.template, secrets, PARAMETERS, TOKEN)
 
 
 def greet(
@@ -44,7 +44,7 @@ def greet(
     body: object = b"",
     secrets: tuple[str, ...] = (SECRET,),
     slot: int = 0,
-) -> Greeting | None:
+) -> HandshakeReply | None:
     """What a request is answered, before it is verified or after, whichever comes first."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     text = urlencode(query or {})
@@ -58,9 +58,9 @@ def greet(
         url=f"{URL}?{text}" if text else URL,
     )
     greeter = bind(name, secrets)
-    greeting = greeter.greet_stranger(request)
+    greeting = greeter.answer_unsigned(request)
     if greeting is None and not isinstance(body, bytes):
-        greeting = greeter.greet_sender(VerifiedRequest(request, slot, proof=PROOF), body)
+        greeting = greeter.answer_signed(VerifiedRequest(request, slot, proof=PROOF), body)
     return greeting
 
 
@@ -309,12 +309,12 @@ def test_what_does_not_fit_is_refused(name: str, request_: tuple[Any, ...], stat
     assert refused.value.fault == refused.value.detail == fault
 
 
-def _zoom(challenge: str) -> Greeting | None:
+def _zoom(challenge: str) -> HandshakeReply | None:
     payload = {"event": "endpoint.url_validation", "payload": {"plainToken": challenge}}
     return greet("zoom", "POST", body=payload)
 
 
-SIGNERS: dict[str, tuple[Callable[[str], Greeting | None], Callable[[bytes], bytes]]] = {
+SIGNERS: dict[str, tuple[Callable[[str], HandshakeReply | None], Callable[[bytes], bytes]]] = {
     "zoom": (_zoom, lambda body: b"v0:1736942400:" + body),
     "x_twitter": (lambda text: greet("x_twitter", "GET", {"crc_token": text}), lambda body: body),
     "linkedin": (
@@ -354,7 +354,7 @@ def test_no_delivery_is_signed_as_a_challenge(name: str, payload: Any) -> None:
         give(signed(body).decode())
 
 
-ECHOES: dict[str, tuple[Callable[[str], Greeting | None], str]] = {
+ECHOES: dict[str, tuple[Callable[[str], HandshakeReply | None], str]] = {
     name: (give, registry.load(name).spec.handshakes[0].pattern)
     for name, give in {
         "dropbox": lambda text: greet("dropbox", "GET", {"challenge": text}),

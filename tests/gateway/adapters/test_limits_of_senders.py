@@ -211,7 +211,7 @@ def test_slack_may_check_a_certificate_without_a_signature(
     """With that form and nothing beside it; all else is verified as a delivery."""
     greeter = registry.load("slack").bind([SECRET]).greeter
     assert greeter is not None
-    greeting = greeter.greet_stranger(request(body, headers))
+    greeting = greeter.answer_unsigned(request(body, headers))
     assert (greeting is not None) == is_answered
     if greeting:
         assert (greeting.status, greeting.body) == (200, b"")
@@ -224,12 +224,12 @@ def test_a_signed_check_of_a_certificate_is_no_command() -> None:
     digest = hmac.digest(SECRET.encode(), f"v0:{NOW}:".encode() + body, "sha256").hex()
     sent = request(body, FORM | {"X-Slack-Request-Timestamp": str(NOW), "X-Slack-Signature": f"v0={digest}"})
     assert bound.greeter is not None
-    assert bound.greeter.greet_stranger(sent) is None
+    assert bound.greeter.answer_unsigned(sent) is None
     fields = {"ssl_check": "1", "token": "abc", "team_id": "T1"}
-    greeting = bound.greeter.greet_sender(bound.verify(sent, NOW), fields)
+    greeting = bound.greeter.answer_signed(bound.verify(sent, NOW), fields)
     assert greeting is not None
     assert greeting.status == 200
-    assert bound.greeter.greet_sender(bound.verify(sent, NOW), {"command": "/deploy"}) is None
+    assert bound.greeter.answer_signed(bound.verify(sent, NOW), {"command": "/deploy"}) is None
 
 
 def test_a_body_that_cannot_be_a_handshake_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_a_body_that_cannot_be_a_handshake_is_not_parsed(monkeypatch: pytest.Mon
         )
         if greeter:
             for body, headers in ((b'{"a":1}', {}), (b"a=1&b=2", FORM), (b"x" * 4096, {})):
-                assert greeter.greet_stranger(request(body, headers)) is None
+                assert greeter.answer_unsigned(request(body, headers)) is None
     assert read == []
 
 

@@ -19,7 +19,7 @@ from gateway.adapters.identity import Identity
 from gateway.adapters.spec import AdapterSpec
 from gateway.adapters.summary import MAX_SUMMARY, MAX_TEMPLATE, MAX_VALUE, check_template, compile_summaries
 from gateway.signatures import request as internals
-from gateway.signatures.extractors import Delivery
+from gateway.signatures.extractors import SourceContext
 from gateway.signatures.request import Headers, RawRequest, VerifiedRequest
 
 LINES = Path(__file__).parent / "summaries"
@@ -57,7 +57,7 @@ def identify(adapter: str, event: str, payload: dict[str, Any]) -> Identity:
 
 def summarise(templates: dict[str, Any], payload: object, event_type: str = "order.paid") -> str | None:
     """The line that templates make of a payload."""
-    delivery = Delivery(Headers([(b"x-shop", b"acme")]), b"", payload, payload)
+    delivery = SourceContext(Headers([(b"x-shop", b"acme")]), b"", payload, payload)
     return compile_summaries(templates)(delivery, Identity("1", event_type, subject="7", actor="ada"))
 
 
@@ -106,7 +106,7 @@ def test_every_event_in_the_facts_has_a_line_of_its_own(facts: Path, adapter: st
     rest = compile_summaries({"*": default["*"]})
     for event, payload in examples(adapter):
         identity = identify(adapter, event, payload)
-        assert identity.summary != rest(Delivery(Headers([]), b"", payload, payload), identity)
+        assert identity.summary != rest(SourceContext(Headers([]), b"", payload, payload), identity)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -56,10 +56,10 @@ def content_of(message: Message) -> str:
 class HoldingPublisher:
     """A broker that confirms, or not, when the test says so."""
 
-    trouble = ""
+    unavailable_reason = ""
     spooled = corrupt = 0
     is_accepting = True
-    was_ready = True
+    has_been_ready = True
 
     def __init__(self, on_publish: Callable[[Message], None]) -> None:
         self.arrived: Counter[str] = Counter()

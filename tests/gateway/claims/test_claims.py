@@ -56,7 +56,9 @@ async def started(claims: Claims) -> AsyncIterator[Claims]:
     """The store between its start and its stop, connected."""
     await claims.start()
     try:
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "the claim store is connected")
+        await wait_until_async(
+            lambda: not claims.unavailable_reason, PATIENCE, "the claim store is connected"
+        )
         yield claims
     finally:
         await claims.stop()
@@ -294,8 +296,8 @@ async def test_a_cancelled_caller_does_not_shift_the_replies_of_others(store: St
 
 async def test_a_store_that_works_has_no_trouble(store: Store) -> None:
     """What readiness is made of."""
-    assert store.claims.trouble == ""
-    assert store.claims.was_ready
+    assert store.claims.unavailable_reason == ""
+    assert store.claims.has_been_ready
 
 
 # What depends on time
@@ -509,14 +511,17 @@ async def test_a_redis_that_is_not_there_is_unavailable_at_once(own_redis: Redis
             with pytest.raises(ClaimsUnavailable):
                 await claims.claim(KEY, "a")
             await wait_until_async(
-                lambda: "refused" in claims.trouble.lower() or "connect" in claims.trouble.lower()
+                lambda: (
+                    "refused" in claims.unavailable_reason.lower()
+                    or "connect" in claims.unavailable_reason.lower()
+                )
             )
-        assert not claims.was_ready
+        assert not claims.has_been_ready
         claims.commit(KEY, lambda: failures.append("commit"))
         claims.release(KEY, "a")
         assert failures == ["commit"]
         own_redis.start()
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "Redis was found")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis was found")
 
         assert await claims.claim(KEY, "a") is Standing.CLAIMED
     finally:
@@ -531,10 +536,10 @@ async def test_a_killed_redis_is_unavailable_and_comes_back(own_redis: RedisServ
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(ClaimsUnavailable):
                 await claims.claim(KEY, "b")
-        await wait_until_async(lambda: claims.trouble, PATIENCE, "the loss is noticed")
-        assert claims.was_ready
+        await wait_until_async(lambda: claims.unavailable_reason, PATIENCE, "the loss is noticed")
+        assert claims.has_been_ready
         own_redis.start()
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "Redis is back")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis is back")
 
         assert await claims.claim(KEY, "b") is Standing.CLAIMED
 
@@ -556,7 +561,7 @@ async def test_a_suspended_redis_is_unavailable_after_the_timeout(own_redis: Red
             assert failures == ["commit"]
         finally:
             own_redis.resume()
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "Redis is back")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis is back")
 
         assert await claims.claim(claim_key("github", "another"), "c") is Standing.CLAIMED
 
@@ -611,9 +616,9 @@ async def test_a_wrong_password_is_told_in_words(own_redis: RedisServer) -> None
     await claims.start()
     try:
         await wait_until_async(
-            lambda: "password" in claims.trouble, PATIENCE, "the trouble tells of the password"
+            lambda: "password" in claims.unavailable_reason, PATIENCE, "the trouble tells of the password"
         )
-        assert "wrong-staple" not in claims.trouble
+        assert "wrong-staple" not in claims.unavailable_reason
         with pytest.raises(ClaimsUnavailable, match="password"):
             await claims.claim(KEY, "a")
     finally:
@@ -635,7 +640,7 @@ async def test_something_else_than_redis_is_told_in_words() -> None:
     await claims.start()
     try:
         await wait_until_async(
-            lambda: "not a Redis server" in claims.trouble, PATIENCE, "the trouble is told"
+            lambda: "not a Redis server" in claims.unavailable_reason, PATIENCE, "the trouble is told"
         )
     finally:
         await claims.stop()

@@ -97,7 +97,7 @@ async def connected(url: str, *, accepts: bool = True, timeout: float = 0.25) ->
     claims = RedisClaims(url, timeout=timeout)
     await claims.start()
     try:
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "Redis is connected")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis is connected")
         yield Dedupe(claims, accepts_unchecked=accepts)
     finally:
         await claims.stop()
@@ -154,7 +154,9 @@ async def test_a_lost_commit_is_not_repeated(own_redis: RedisServer) -> None:
                 dedupe.claims.commit(KEY, lambda: failures.append("commit"))
                 await wait_until_async(lambda: failures, PATIENCE, "the commit counts as failed")
                 assert raw.delete(KEY) == 1
-                await wait_until_async(lambda: not dedupe.claims.trouble, PATIENCE, "Redis is back")
+                await wait_until_async(
+                    lambda: not dedupe.claims.unavailable_reason, PATIENCE, "Redis is back"
+                )
                 await dedupe.claims.claim(claim_key("github", "2"), "token")
 
                 assert not raw.exists(KEY)
@@ -250,7 +252,7 @@ async def test_a_script_that_does_not_end_is_as_good_as_a_black_hole(
         await wait_until_async(is_blocked, PATIENCE, "the script runs")
         raw.script_kill()
         await script
-        await wait_until_async(lambda: not dedupe.claims.trouble, PATIENCE, "Redis is back")
+        await wait_until_async(lambda: not dedupe.claims.unavailable_reason, PATIENCE, "Redis is back")
 
         assert not await is_unchecked(dedupe, "2")
 
@@ -266,10 +268,12 @@ async def test_a_replica_is_left_and_the_new_master_found(own_redis: RedisServer
         raw.replicaof("127.0.0.1", "1")
         assert await is_unchecked(dedupe)
         await wait_until_async(
-            lambda: "READONLY" in dedupe.claims.trouble, PATIENCE, "the replica is not taken for a store"
+            lambda: "READONLY" in dedupe.claims.unavailable_reason,
+            PATIENCE,
+            "the replica is not taken for a store",
         )
         raw.replicaof("NO", "ONE")
-        await wait_until_async(lambda: not dedupe.claims.trouble, PATIENCE, "it is a master again")
+        await wait_until_async(lambda: not dedupe.claims.unavailable_reason, PATIENCE, "it is a master again")
 
         assert not await is_unchecked(dedupe)
 
@@ -285,8 +289,12 @@ async def test_a_failover_that_loses_a_claim_costs_a_duplicate_and_no_event(own_
                 assert first is not None
                 own_redis.kill()
                 door._target = promoted.port
-                await wait_until_async(lambda: dedupe.claims.trouble, PATIENCE, "the loss is noticed")
-                await wait_until_async(lambda: not dedupe.claims.trouble, PATIENCE, "the other is found")
+                await wait_until_async(
+                    lambda: dedupe.claims.unavailable_reason, PATIENCE, "the loss is noticed"
+                )
+                await wait_until_async(
+                    lambda: not dedupe.claims.unavailable_reason, PATIENCE, "the other is found"
+                )
                 second = await acquire(dedupe)
                 assert second is not None
                 assert second.is_held

@@ -66,15 +66,16 @@ def test_a_wrong_clock_is_told_of(offset: float | None, warnings: int, *, is_tro
 
     assert clock_watch.offset == offset
     assert len(logs) == warnings
-    assert bool(clock_watch.trouble) == is_trouble
+    assert bool(clock_watch.unavailable_reason) == is_trouble
 
 
 def test_the_trouble_says_which_way() -> None:
     """In words that an operator can act on."""
     assert (
-        watch(ScriptedStore(StoreReport(90.0)), 1).trouble == "the clock is 90 s ahead of the claim store's"
+        watch(ScriptedStore(StoreReport(90.0)), 1).unavailable_reason
+        == "the clock is 90 s ahead of the claim store's"
     )
-    assert "behind" in watch(ScriptedStore(StoreReport(-90.0)), 1).trouble
+    assert "behind" in watch(ScriptedStore(StoreReport(-90.0)), 1).unavailable_reason
 
 
 def test_a_mended_clock_is_no_trouble_and_the_next_fault_is_told_again() -> None:
@@ -83,7 +84,7 @@ def test_a_mended_clock_is_no_trouble_and_the_next_fault_is_told_again() -> None
     with capture_logs() as logs:
         clock_watch = watch(ScriptedStore(*reports), 300)
 
-    assert clock_watch.trouble == ""
+    assert clock_watch.unavailable_reason == ""
     assert len(logs) == 2
 
 
@@ -113,4 +114,4 @@ def test_a_bug_in_the_store_does_not_end_the_watch() -> None:
         clock_watch = watch(ScriptedStore(RuntimeError("no time"), StoreReport(90.0)), 100)
 
     assert [line["log_level"] for line in logs] == ["error", "warning"]
-    assert clock_watch.trouble
+    assert clock_watch.unavailable_reason

@@ -57,7 +57,7 @@ async def connected(claims: RedisClaims) -> AsyncIterator[list[Any]]:
     with capture_logs() as logs:
         await claims.start()
         try:
-            await wait_until_async(lambda: not claims.trouble, PATIENCE, "Redis is connected")
+            await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis is connected")
             yield logs
         finally:
             await claims.stop()
@@ -67,10 +67,10 @@ async def trouble_of(claims: RedisClaims) -> str:
     """What a store says that never becomes ready."""
     await claims.start()
     try:
-        await wait_until_async(lambda: claims.trouble != "not connected yet", PATIENCE)
+        await wait_until_async(lambda: claims.unavailable_reason != "not connected yet", PATIENCE)
         with pytest.raises(ClaimsUnavailable):
             await claims.claim(KEY, "a")
-        return claims.trouble
+        return claims.unavailable_reason
     finally:
         await claims.stop()
 
@@ -154,12 +154,12 @@ async def test_a_missing_right_is_named(
     own_redis: RedisServer, raw: redis.Redis, rights: tuple[str, ...], told: str
 ) -> None:
     """At the start, in one line, with Redis' own words and without the password."""
-    trouble = await trouble_of(RedisClaims(user(own_redis, raw, *rights)))
+    unavailable_reason = await trouble_of(RedisClaims(user(own_redis, raw, *rights)))
 
-    assert told in trouble
-    assert "NOPERM" in trouble
-    assert "\n" not in trouble
-    assert PASSWORD not in trouble
+    assert told in unavailable_reason
+    assert "NOPERM" in unavailable_reason
+    assert "\n" not in unavailable_reason
+    assert PASSWORD not in unavailable_reason
 
 
 async def test_a_worker_in_order_or_with_a_limit_needs_scripts_and_says_so(
@@ -230,9 +230,9 @@ async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
         for number in range(3):
             with pytest.raises(ClaimsUnavailable, match="OOM"):
                 await claims.claim(claim_key("github", str(number)), "a")
-        assert "memory is full" in claims.trouble
+        assert "memory is full" in claims.unavailable_reason
         raw.config_set("maxmemory", "0")
-        await wait_until_async(lambda: not claims.trouble, PATIENCE, "claims are taken again")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "claims are taken again")
     assert [line["event"] for line in logs].count("claims are refused") == 1
 
 
@@ -291,10 +291,10 @@ async def test_a_server_without_a_command_does_not_have_its_arguments_told() -> 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        trouble = await trouble_of(RedisClaims(f"redis://claims:{PASSWORD}@127.0.0.1:{port}/0"))
+        unavailable_reason = await trouble_of(RedisClaims(f"redis://claims:{PASSWORD}@127.0.0.1:{port}/0"))
     finally:
         server.close()
         await server.wait_closed()
 
-    assert "the server has no AUTH" in trouble
-    assert PASSWORD not in trouble
+    assert "the server has no AUTH" in unavailable_reason
+    assert PASSWORD not in unavailable_reason

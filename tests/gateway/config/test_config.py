@@ -21,7 +21,7 @@ from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
 from gateway.errors import ConfigurationError
-from gateway.server import tell_doubts
+from gateway.server import log_config_warnings
 from gateway.signatures.schemes import SignatureSpec
 from support.repository import ROOT
 
@@ -961,7 +961,7 @@ def test_a_warning_is_printed_by_check_and_logged_by_serve(
     assert "  warning: server.trusted_proxies.0: is every address; " in capsys.readouterr().out
 
     with structlog.testing.capture_logs() as logs:
-        tell_doubts(load_config(path))
+        log_config_warnings(load_config(path))
     assert [entry["warning"] for entry in logs] == [
         "server.trusted_proxies.0: is every address; anybody can then claim to be in allow_ips"
     ]

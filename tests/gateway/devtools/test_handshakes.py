@@ -10,12 +10,12 @@ from unittest.mock import patch
 import pytest
 
 from gateway.adapters import registry
-from gateway.adapters.handshake_replies import Greeting
+from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.app import Gateway
 from gateway.config import Config
-from gateway.devtools.handshakes import GreetingRequest, make_greeting
+from gateway.devtools.handshakes import HandshakeRequest, make_handshake
 from gateway.events.schemas import Catalogue
-from gateway.receive.context import Head
+from gateway.receive.context import RequestHead
 from gateway.signatures.request import Headers
 from support.deliveries import NAMES, parameters_of, secrets_of
 from support.spies import SpyClaims, SpyPublisher, bundled_schemas
@@ -48,24 +48,24 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield Gateway(config, folder, claims=SpyClaims([]), publisher=SpyPublisher([]))
 
 
-def made(name: str, place: int) -> GreetingRequest:
+def made(name: str, place: int) -> HandshakeRequest:
     """The handshake at a place in the description of a sender."""
     adapter = registry.load(name)
     parameters, secret = parameters_of(adapter), secrets_of(name).sender
-    return make_greeting(
+    return make_handshake(
         adapter, adapter.spec.handshakes[place], secret, TOKEN, URL + name, time.time(), parameters
     )
 
 
-def answer(gateway: Gateway, name: str, request: GreetingRequest) -> tuple[int, str]:
+def answer(gateway: Gateway, name: str, request: HandshakeRequest) -> tuple[int, str]:
     """Status and outcome of a request."""
     headers = request.headers | {"Host": "hooks.example.com"}
     fields = Headers([(key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()])
-    head = Head(request.method, b"/webhooks/" + name.encode(), request.query.encode(), fields, 0, "")
+    head = RequestHead(request.method, b"/webhooks/" + name.encode(), request.query.encode(), fields, 0, "")
     exchange = gateway.webhooks.open(head)
     if exchange.answer is None:
         work = gateway.webhooks.examine(exchange, request.body)
-        if isinstance(work, Greeting):  # it has an address to confirm
+        if isinstance(work, HandshakeReply):  # it has an address to confirm
             return work.status, "handshake"
     assert exchange.answer is not None
     return exchange.answer.status, exchange.answer.outcome
@@ -91,7 +91,7 @@ def test_a_signed_handshake_with_another_body_is_refused(gateway: Gateway, name:
     request = made(name, place)
     spec = registry.load(name).spec
     if spec.signature.is_body_bound:
-        forged = GreetingRequest(request.method, request.query, request.headers, request.body + b" ")
+        forged = HandshakeRequest(request.method, request.query, request.headers, request.body + b" ")
     else:
-        forged = GreetingRequest(request.method, "", {}, b'{"event": {"event_type": "callback_test"}}')
+        forged = HandshakeRequest(request.method, "", {}, b'{"event": {"event_type": "callback_test"}}')
     assert answer(gateway, name, forged) == (401, "invalid_signature")

@@ -16,9 +16,9 @@ import pytest
 from gateway.errors import Overloaded
 from gateway.http.connection import Connection
 from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
-from gateway.receive.context import Exchange
+from gateway.receive.context import RequestContext
 from gateway.receive.pipeline import Work
-from gateway.receive.receiver import Webhooks
+from gateway.receive.receiver import Receiver
 from gateway.signatures.schemes.base import KeyRequest
 from support.served import Caller, Serve, Served, chunked, webhook
 
@@ -100,7 +100,7 @@ async def test_a_pipeline_is_bounded(serve: Serve) -> None:
     served = await serve()
     caller = await busy(served)
     caller.send(*(webhook(str(number)) for number in range(2, 106)))
-    await served.until(lambda: served.connection._is_deaf, "one too many came")
+    await served.until(lambda: served.connection._stopped_reading, "one too many came")
     served.publisher.gate.set()
 
     replies = [await caller.reply() for _ in range(102)]
@@ -131,7 +131,7 @@ async def test_nothing_behind_the_last_request_is_looked_at(
     caller = await busy(served) if is_behind else await served.call()
     caller.send(last, webhook("3"))
     if is_behind:
-        await served.until(lambda: served.connection._is_deaf, "the last one came")
+        await served.until(lambda: served.connection._stopped_reading, "the last one came")
         served.publisher.gate.set()
         assert (await caller.reply()).word == (202, "accepted")
     reply = await caller.reply()
@@ -147,7 +147,7 @@ async def test_a_request_that_is_refused_on_its_head_does_not_wait_for_its_body(
     served = await serve()
     caller = await busy(served)
     caller.send(webhook("2", b"x" * 1000, line=UNKNOWN)[:-999])
-    await served.until(lambda: served.connection._is_deaf, "it was refused")
+    await served.until(lambda: served.connection._stopped_reading, "it was refused")
     served.publisher.gate.set()
 
     assert (await caller.reply()).word == (202, "accepted")
@@ -221,7 +221,7 @@ async def test_who_has_sent_all_may_close_its_half_and_gets_the_answer(serve: Se
     served = await serve()
     caller = await busy(served)
     caller.end()
-    await served.until(lambda: served.connection._is_deaf, "the end was seen")
+    await served.until(lambda: served.connection._stopped_reading, "the end was seen")
     served.publisher.gate.set()
     reply = await caller.reply()
 
@@ -640,20 +640,20 @@ async def test_requests_that_nobody_has_proven_take_no_room_from_events(
     """Those that wait for a key have a number of their own."""
     served = await serve(server={"max_in_flight": 8})
     gate = asyncio.Event()
-    examine, deliver = Webhooks.examine, Webhooks.deliver
+    examine, deliver = Receiver.examine, Receiver.deliver
 
-    def need_key(webhooks: Webhooks, exchange: Exchange, body: bytes) -> Work | None:
+    def need_key(webhooks: Receiver, exchange: RequestContext, body: bytes) -> Work | None:
         return KeyRequest("https://keys.example") if b"key" in body else examine(webhooks, exchange, body)
 
-    async def wait_for_key(webhooks: Webhooks, exchange: Exchange, work: Work) -> None:
+    async def wait_for_key(webhooks: Receiver, exchange: RequestContext, work: Work) -> None:
         if not isinstance(work, KeyRequest):
             await deliver(webhooks, exchange, work)
             return
         await gate.wait()
         webhooks.refuse(exchange, Overloaded("no key"))
 
-    monkeypatch.setattr(Webhooks, "examine", need_key)
-    monkeypatch.setattr(Webhooks, "deliver", wait_for_key)
+    monkeypatch.setattr(Receiver, "examine", need_key)
+    monkeypatch.setattr(Receiver, "deliver", wait_for_key)
     strangers = [await served.call() for _ in range(20)]
     for stranger in strangers:
         stranger.send(webhook("x", b'{"key":"1"}'))
@@ -856,7 +856,7 @@ async def test_a_bug_in_the_protocol_is_no_fault_of_the_sender(
         raise ZeroDivisionError
 
     with monkeypatch.context() as context:
-        context.setattr(f"gateway.receive.receiver.Webhooks.{method}", fail)
+        context.setattr(f"gateway.receive.receiver.Receiver.{method}", fail)
         caller = await served.call()
         reply = await caller.ask(webhook())
         assert (reply.word, reply.is_last) == ((500, "internal"), True)

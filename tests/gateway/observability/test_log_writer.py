@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.observability import log_writer as sink_module
-from gateway.observability.log_writer import ROOM, Sink
+from gateway.observability.log_writer import ROOM, LineWriter
 from support.waiting import wait_until
 
 LINE = b"x" * 199 + b"\n"
@@ -21,7 +21,7 @@ class Pipe:
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
-        self.sink = Sink(self.writer, lambda lost: b"lost %d\n" % lost)
+        self.sink = LineWriter(self.writer, lambda lost: b"lost %d\n" % lost)
         self.received = bytearray()
         self._thread: threading.Thread | None = None
 
@@ -127,7 +127,7 @@ def test_a_descriptor_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
 @pytest.mark.parametrize("size", [50, 900, 4000])
 def test_lines_of_several_workers_stay_whole(pipe: Pipe, size: int) -> None:
     """Two that write to one pipe, which is full all the time."""
-    other = Sink(pipe.writer, lambda lost: b"")
+    other = LineWriter(pipe.writer, lambda lost: b"")
     writers: list[tuple[Callable[[bytes], None], bytes]] = [(pipe.sink.write, b"a"), (other.write, b"b")]
     for write, letter in writers:
         for _ in range(400_000 // size):

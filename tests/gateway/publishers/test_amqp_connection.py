@@ -348,8 +348,8 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     overdue = [connection.publish(message(number)) for number in range(1, 4)]
     overdue[2].cancel()  # its sender has gone; the broker's silence is the same
     connection._look_after()
-    assert not connection.trouble
-    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
+    assert not connection.unavailable_reason
+    await wait_until_async(lambda: connection.unavailable_reason, message="the confirms are overdue")
     assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 0.05 s"] * 2
     assert "has confirmed nothing within 0.05 s" in state_of(connection.publish(message("refused")))
 
@@ -358,7 +358,7 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     assert state_of(probe) == OPEN
     assert "has confirmed nothing" in state_of(beside)
     connection.data_received(ack(4))
-    assert (state_of(probe), connection.trouble) == (SETTLED, "")
+    assert (state_of(probe), connection.unavailable_reason) == (SETTLED, "")
     confirm = connection.publish(message("after"))
     connection.data_received(ack(5))
     assert state_of(confirm) == SETTLED
@@ -399,16 +399,18 @@ async def test_a_broker_that_has_fallen_silent_is_in_trouble_before_its_confirms
     connection.publish(message(1))
     connection._unconfirmed[1].sent_at -= 11
     connection._look_after()
-    assert not str(connection.trouble)  # it has confirmed something meanwhile, for all that is known
+    assert not str(
+        connection.unavailable_reason
+    )  # it has confirmed something meanwhile, for all that is known
     connection._confirmed_at -= 11
     connection._look_after()
-    assert str(connection.trouble) == "the broker has confirmed nothing for 10 s"
+    assert str(connection.unavailable_reason) == "the broker has confirmed nothing for 10 s"
     assert connection.is_accepting
     connection.publish(message(2))
 
     connection.data_received(ack(2))
 
-    assert not connection.trouble
+    assert not connection.unavailable_reason
     connection.fail(ConnectionError("the test is over"))
 
 
@@ -431,7 +433,7 @@ async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
     for number in range(1, 4):
         connection.publish(message(number))
     connection._look_after()
-    await wait_until_async(lambda: connection.trouble, message="the confirms are overdue")
+    await wait_until_async(lambda: connection.unavailable_reason, message="the confirms are overdue")
     connection.data_received(ack(1))
     with pytest.raises(ValueError, match="range"):
         connection.publish(message("x" * 300))

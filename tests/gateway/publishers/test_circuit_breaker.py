@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.publishers.circuit_breaker import Breaker
+from gateway.publishers.circuit_breaker import PublishBreaker
 
 
 class Clock:
@@ -18,10 +18,10 @@ class Clock:
         return self.now
 
 
-def opened() -> tuple[Breaker, Clock]:
+def opened() -> tuple[PublishBreaker, Clock]:
     """A breaker that three timeouts have opened just now."""
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = PublishBreaker(clock)
     for _ in range(3):
         breaker.note_timeout(clock.now - 2)
     return breaker, clock
@@ -29,7 +29,7 @@ def opened() -> tuple[Breaker, Clock]:
 
 def test_three_timeouts_in_a_row_open_it() -> None:
     """Two do not, nor do three with a confirm among them."""
-    breaker = Breaker(Clock())
+    breaker = PublishBreaker(Clock())
     seen = []
     for note in "tt.ttt":
         breaker.note_confirm() if note == "." else breaker.note_timeout(98.0)

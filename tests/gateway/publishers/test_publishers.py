@@ -176,7 +176,9 @@ async def started(publisher: Publisher) -> AsyncIterator[Publisher]:
     """The publisher between its start and its stop, connected."""
     await publisher.start()
     try:
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the publisher is connected")
+        await wait_until_async(
+            lambda: not publisher.unavailable_reason, PATIENCE, "the publisher is connected"
+        )
         yield publisher
     finally:
         await publisher.stop()
@@ -300,7 +302,7 @@ async def test_a_cancelled_caller_does_not_disturb_the_others(broker: Broker) ->
 async def test_a_memory_publisher_fails_as_it_is_told() -> None:
     """For tests of what happens then."""
     publisher = MemoryPublisher()
-    publisher.trouble = "on holiday"
+    publisher.unavailable_reason = "on holiday"
     with pytest.raises(PublishUnavailable, match="on holiday"):
         await publisher.publish(message())
 
@@ -412,8 +414,10 @@ async def test_a_deleted_exchange_is_declared_again(rabbitmq_url: str) -> None:
             *(broker.publisher.publish(message(number)) for number in range(10)), return_exceptions=True
         )
         assert [PublishUnavailable] * 10 == [type(answer) for answer in answers]
-        await wait_until_async(lambda: broker.publisher.trouble, PATIENCE, "the loss is noticed")
-        await wait_until_async(lambda: not broker.publisher.trouble, PATIENCE, "it is connected again")
+        await wait_until_async(lambda: broker.publisher.unavailable_reason, PATIENCE, "the loss is noticed")
+        await wait_until_async(
+            lambda: not broker.publisher.unavailable_reason, PATIENCE, "it is connected again"
+        )
         await broker.bind("all", "#")
         await broker.publisher.publish(message("after"))
 
@@ -427,7 +431,7 @@ async def test_an_exchange_that_is_not_declared_is_nobody_elses_trouble(rabbitmq
             await broker.publisher.publish(message(exchange="renamed"))
         await broker.publisher.publish(message())
 
-        assert not broker.publisher.trouble
+        assert not broker.publisher.unavailable_reason
 
 
 async def test_a_killed_broker_fails_publishes_and_is_found_again(
@@ -441,16 +445,16 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(PublishUnavailable):
                 await publisher.publish(message("lost"))
-        await wait_until_async(lambda: publisher.trouble, PATIENCE, "the loss is noticed")
+        await wait_until_async(lambda: publisher.unavailable_reason, PATIENCE, "the loss is noticed")
         late = RabbitPublisher(rabbitmq_url, EXCHANGE)
         await late.start()
         with pytest.raises(PublishUnavailable):
             await late.publish(message("lost"))
-        await wait_until_async(lambda: "onnect" in late.trouble, PATIENCE, "the refusal is told")
+        await wait_until_async(lambda: "onnect" in late.unavailable_reason, PATIENCE, "the refusal is told")
 
         await asyncio.to_thread(rabbitmq_server.start)
         for each in (publisher, late):
-            await wait_until_async(lambda one=each: not one.trouble, message="it is connected again")  # type: ignore[misc]
+            await wait_until_async(lambda one=each: not one.unavailable_reason, PATIENCE, "connected")  # type: ignore[misc]
 
             async def is_published(one: Publisher = each) -> bool:
                 await one.publish(message("after"))
@@ -507,17 +511,17 @@ async def test_an_alarm_of_the_broker_is_trouble_until_it_clears(
             async def is_blocked() -> bool:
                 with pytest.raises(PublishUnavailable):
                     await publisher.publish(message("blocked"))
-                return bool(publisher.trouble)
+                return bool(publisher.unavailable_reason)
 
             # RabbitMQ tells a connection of the alarm when it publishes.
             await wait_until_async(awaitable(is_blocked), PATIENCE, "the alarm is noticed")
-            assert "takes no messages" in publisher.trouble
-            assert "memory" in publisher.trouble
+            assert "takes no messages" in publisher.unavailable_reason
+            assert "memory" in publisher.unavailable_reason
             with pytest.raises(PublishUnavailable, match="takes no messages"):
                 await publisher.publish(message("refused"))
         finally:
             await asyncio.to_thread(rabbitmq_server.ctl, "set_vm_memory_high_watermark", "0.6")
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the alarm has cleared")
+        await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the alarm has cleared")
         await broker.bind("all", "#")
         await publisher.publish(message("after"))
 
@@ -529,27 +533,31 @@ async def trouble_of(url: str, word: str) -> str:
     publisher = RabbitPublisher(url, EXCHANGE)
     await publisher.start()
     try:
-        await wait_until_async(lambda: word in publisher.trouble, PATIENCE, f"the trouble tells of {word}")
+        await wait_until_async(
+            lambda: word in publisher.unavailable_reason, PATIENCE, f"the trouble tells of {word}"
+        )
         with pytest.raises(PublishUnavailable, match=word):
             await publisher.publish(message())
-        return publisher.trouble
+        return publisher.unavailable_reason
     finally:
         await publisher.stop()
 
 
 async def test_a_wrong_password_is_told_in_words(rabbitmq_url: str) -> None:
     """In the trouble that readiness shows; without the password."""
-    trouble = await trouble_of(rabbitmq_url.replace("guest:guest@", "guest:wrong-staple@"), "ACCESS_REFUSED")
+    unavailable_reason = await trouble_of(
+        rabbitmq_url.replace("guest:guest@", "guest:wrong-staple@"), "ACCESS_REFUSED"
+    )
 
-    assert "403 " in trouble
-    assert "wrong-staple" not in trouble
+    assert "403 " in unavailable_reason
+    assert "wrong-staple" not in unavailable_reason
 
 
 async def test_a_wrong_virtual_host_is_told_in_words(rabbitmq_url: str) -> None:
     """With its name."""
-    trouble = await trouble_of(rabbitmq_url.rpartition("/")[0] + "/nowhere", "nowhere")
+    unavailable_reason = await trouble_of(rabbitmq_url.rpartition("/")[0] + "/nowhere", "nowhere")
 
-    assert "530 NOT_ALLOWED" in trouble
+    assert "530 NOT_ALLOWED" in unavailable_reason
 
 
 async def test_an_exchange_of_another_type_is_told_in_words(rabbitmq_url: str) -> None:
@@ -557,6 +565,6 @@ async def test_an_exchange_of_another_type_is_told_in_words(rabbitmq_url: str) -
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
         await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.FANOUT, durable=True)
-    trouble = await trouble_of(rabbitmq_url, "PRECONDITION_FAILED")
+    unavailable_reason = await trouble_of(rabbitmq_url, "PRECONDITION_FAILED")
 
-    assert EXCHANGE in trouble
+    assert EXCHANGE in unavailable_reason

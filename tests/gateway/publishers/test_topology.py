@@ -72,7 +72,9 @@ async def publishing(url: str, archive: Retention | None = None) -> AsyncIterato
     with capture_logs() as logs:
         await publisher.start()
         try:
-            await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the publisher is connected")
+            await wait_until_async(
+                lambda: not publisher.unavailable_reason, PATIENCE, "the publisher is connected"
+            )
             yield publisher, logs
         finally:
             await publisher.stop()
@@ -83,8 +85,8 @@ async def trouble_of(url: str, archive: Retention | None = None) -> str:
     publisher = RabbitPublisher(url, EXCHANGE, 20.0, archive)
     await publisher.start()
     try:
-        await wait_until_async(lambda: publisher.trouble != "not connected yet", PATIENCE)
-        return publisher.trouble
+        await wait_until_async(lambda: publisher.unavailable_reason != "not connected yet", PATIENCE)
+        return publisher.unavailable_reason
     finally:
         await publisher.stop()
 
@@ -165,12 +167,12 @@ async def test_what_is_missing_and_may_not_be_declared_is_told_in_one_line(
     users: Users, rights: tuple[str, str, str], told: str
 ) -> None:
     """With its name, the user and the right."""
-    trouble = await trouble_of(users.user(*rights))
+    unavailable_reason = await trouble_of(users.user(*rights))
 
-    assert told in trouble
-    assert "user-test-" in trouble
-    assert "\n" not in trouble
-    assert "correct-horse" not in trouble
+    assert told in unavailable_reason
+    assert "user-test-" in unavailable_reason
+    assert "\n" not in unavailable_reason
+    assert "correct-horse" not in unavailable_reason
 
 
 async def test_whether_one_may_publish_is_found_out_without_publishing(users: Users) -> None:
@@ -384,12 +386,12 @@ async def test_what_would_break_a_promise_is_refused_and_told(
 ) -> None:
     """In one line, with the name and the broker's own words; nothing is changed."""
     await declared(users.url, there)
-    trouble = await trouble_of(users.url)
+    unavailable_reason = await trouble_of(users.url)
 
-    assert "is there already, and" in trouble
-    assert told in trouble
-    assert "PRECONDITION_FAILED" in trouble
-    assert "\n" not in trouble
+    assert "is there already, and" in unavailable_reason
+    assert told in unavailable_reason
+    assert "PRECONDITION_FAILED" in unavailable_reason
+    assert "\n" not in unavailable_reason
 
 
 async def test_without_its_alternate_an_archive_would_hide_what_nobody_gets(users: Users) -> None:

@@ -21,9 +21,9 @@ from gateway.events.validation import UNREADABLE
 from gateway.publishers import Message
 from gateway.queues.archive.filter import Selection as ReplaySelection
 from gateway.queues.archive.filter import received_at_of
-from gateway.queues.dead_letters import Held
+from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.letter import Selection
-from gateway.queues.dead_letters.quarantine import Judge
+from gateway.queues.dead_letters.quarantine import Revalidator
 from gateway.worker import Event
 from gateway.worker.event import NotAnEvent
 from support.acme import Acme
@@ -49,9 +49,9 @@ async def build(tmp_path: Path) -> AsyncIterator[Build]:
             await stack.enter_async_context(each)
 
 
-def held(message: Message) -> Held:
+def held(message: Message) -> DeadLetter:
     """The message as the queue of the quarantine has it."""
-    return Held(1, message.routing_key, message.message_id, message.headers, message.body)
+    return DeadLetter(1, message.routing_key, message.message_id, message.headers, message.body)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_no_schema_takes_it_back(build: Build, tmp_path: Path) -> None:
     await acme.post(b'{"id":"1","type":"made","total":1e999}')
     provider = {"adapter": "hmac", "secrets": ["x" * 32], "signature": {"header": "X-Signature"}}
     config = Config.model_validate({"providers": {"acme": provider}})
-    assert Judge(config, tmp_path).judge(held(acme.publisher.messages[0])) == UNREADABLE
+    assert Revalidator(config, tmp_path).judge(held(acme.publisher.messages[0])) == UNREADABLE
 
 
 async def test_of_a_list_only_what_cannot_be_read_is_quarantined(build: Build) -> None:
@@ -170,7 +170,7 @@ def test_a_message_that_is_no_event_is_told_and_ends_nothing(body: bytes, line: 
     """Whoever published it: `tail`, `dev` and `replay --dry-run` go on."""
     assert describe(body) == line
     assert json.loads(in_one_line(body)) is not None
-    assert Held(1, "x.y", "1", {}, body).word is not None
+    assert DeadLetter(1, "x.y", "1", {}, body).word is not None
     assert received_at_of(body) is None
 
 
@@ -201,7 +201,9 @@ def test_what_a_sender_wrote_cannot_move_the_cursor_or_pass_for_a_column() -> No
     one = in_one_line(body)
     assert one.isprintable()
     assert json.loads(one) == json.loads(body)
-    assert describe_held(Held(1, "acme.made", "1" + ESCAPES, {"exception": ESCAPES}, body)).isprintable()
+    assert describe_held(
+        DeadLetter(1, "acme.made", "1" + ESCAPES, {"exception": ESCAPES}, body)
+    ).isprintable()
 
 
 def test_numbers_keep_their_digits_behind_a_mask() -> None:

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.errors import IpNotAllowed, RateLimited
-from gateway.receive.access import Admission, Proxies
+from gateway.receive.access import AccessControl, TrustedProxies
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
 from support.served import Serve, webhook
@@ -69,7 +69,7 @@ PROXY_6, SENDER_6 = "2001:db8:1::1", "2001:db8:2::7"
 )
 def test_only_trusted_proxies_are_believed(peer: str, said: list[str], client: str) -> None:
     """And of what they say, only what they wrote themselves: the rest came from the sender."""
-    proxies = Proxies([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")])
+    proxies = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")])
     fields = [(b"x-forwarded-for", value.encode("latin-1")) for value in said]
 
     assert client == proxies.client_of(peer, Headers(fields))
@@ -77,7 +77,9 @@ def test_only_trusted_proxies_are_believed(peer: str, said: list[str], client: s
 
 def test_nobody_is_believed_unless_trusted() -> None:
     """Without proxies the peer is the sender, whatever it says of itself."""
-    assert Proxies(()).client_of(STRANGER, Headers([(b"x-forwarded-for", SENDER.encode())])) == STRANGER
+    assert (
+        TrustedProxies(()).client_of(STRANGER, Headers([(b"x-forwarded-for", SENDER.encode())])) == STRANGER
+    )
 
 
 FORWARDED = b"forwarded"
@@ -119,7 +121,7 @@ PROTO, HOST = b"x-forwarded-proto", b"x-forwarded-host"
 )
 def test_forwarded_is_read_where_the_proxies_write_that(said: list[str], client: str) -> None:
     """As RFC 7239 has it; X-Forwarded-For is then whatever the sender likes."""
-    proxies = Proxies([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")], "forwarded")
+    proxies = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("2001:db8:1::/48")], "forwarded")
     fields = [(FORWARDED, value.encode("latin-1")) for value in said]
 
     assert client == proxies.client_of(PROXY, Headers([*fields, (b"x-forwarded-for", STRANGER.encode())]))
@@ -151,11 +153,11 @@ def test_only_a_trusted_proxy_says_which_address_was_called(
     peer: str, said: dict[bytes, str], origin: tuple[str, str] | None
 ) -> None:
     """The nearest one, in its own way; what stands before its word, or in Host, the sender could have written."""
-    proxies = Proxies([ip_network("10.0.0.0/8")])
+    proxies = TrustedProxies([ip_network("10.0.0.0/8")])
     fields = [(b"host", b"own:8080"), *((name, value.encode("latin-1")) for name, value in said.items())]
 
     assert proxies.origin_of(peer, Headers(fields)) == origin
-    assert Proxies(()).origin_of(PROXY, Headers(fields)) is None
+    assert TrustedProxies(()).origin_of(PROXY, Headers(fields)) is None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_only_a_trusted_proxy_says_which_address_was_called(
 )
 def test_forwarded_says_which_address_was_called(said: str, origin: tuple[str, str] | None) -> None:
     """Where the proxies write that; the other fields are the sender's then."""
-    proxies = Proxies([ip_network("10.0.0.0/8")], "forwarded")
+    proxies = TrustedProxies([ip_network("10.0.0.0/8")], "forwarded")
     fields = [(PROTO, b"https"), (HOST, b"made.up"), (FORWARDED, said.encode())]
 
     assert proxies.origin_of(PROXY, Headers(fields)) == origin
@@ -180,7 +182,7 @@ def test_forwarded_says_which_address_was_called(said: str, origin: tuple[str, s
 @pytest.mark.parametrize("client", [STRANGER, "198.51.101.0", SENDER_6, "::1", "", "somebody"])
 def test_only_allowed_addresses_come_in(client: str) -> None:
     """Nor does who cannot be told."""
-    admission = Admission([ip_network("198.51.100.0/24"), ip_network("2001:db8:1::/48")])
+    admission = AccessControl([ip_network("198.51.100.0/24"), ip_network("2001:db8:1::/48")])
     for allowed in (SENDER, f"::ffff:{SENDER}", "198.51.100.255", PROXY_6):
         admission.check(allowed)
 
@@ -191,13 +193,13 @@ def test_only_allowed_addresses_come_in(client: str) -> None:
 @pytest.mark.parametrize("client", [SENDER, SENDER_6, ""])
 def test_everybody_comes_in_where_nobody_is_named(client: str) -> None:
     """No networks are all networks."""
-    Admission().check(client)
+    AccessControl().check(client)
 
 
 def test_handshakes_of_strangers_leave_others_theirs() -> None:
     """Each address has its own, one network of IPv6 together, and those who have proven who they are too."""
     now = 0.0
-    admission = Admission(clock=lambda: now)
+    admission = AccessControl(clock=lambda: now)
 
     def greet(*clients: str) -> list[bool]:
         passed = []
@@ -223,12 +225,12 @@ def test_handshakes_of_strangers_leave_others_theirs() -> None:
 def test_only_verified_events_count_towards_the_rate() -> None:
     """Or a forger could keep the sender out."""
     now = 0.0
-    admission = Admission((), EventRate(2, 1.0), lambda: now)
+    admission = AccessControl((), EventRate(2, 1.0), lambda: now)
     for _ in range(10):
         admission.check(STRANGER)
-    admission.note_verified()
+    admission.reset_failures()
     admission.check(SENDER)
-    admission.note_verified()
+    admission.reset_failures()
 
     with pytest.raises(RateLimited):
         admission.check(SENDER)
@@ -239,7 +241,7 @@ def test_only_verified_events_count_towards_the_rate() -> None:
 def test_the_rate_is_that_of_the_configuration() -> None:
     """A burst of a second's events at most, however long it was quiet, and what came too much is made up for."""
     now = 0.0
-    admission = Admission((), EventRate(100, 1.0), lambda: now)
+    admission = AccessControl((), EventRate(100, 1.0), lambda: now)
     passed = 0
     for step in range(1, 2_001):  # ten seconds with two events in each hundredth
         now = 1_000 + step // 2 / 100
@@ -247,12 +249,12 @@ def test_the_rate_is_that_of_the_configuration() -> None:
             admission.check(SENDER)
         except RateLimited:
             continue
-        admission.note_verified()
+        admission.reset_failures()
         passed += 1
     assert 1_090 <= passed <= 1_110
 
     for _ in range(300):  # that were let in before they were verified
-        admission.note_verified()
+        admission.reset_failures()
     now += 2
     with pytest.raises(RateLimited):
         admission.check(SENDER)

@@ -232,8 +232,8 @@ class Learner(Careless):
 class Store(Keys):
     """Keys that are there, or not."""
 
-    def __init__(self, trouble: Rejection | Exception | None = None) -> None:
-        self.trouble = trouble
+    def __init__(self, unavailable_reason: Rejection | Exception | None = None) -> None:
+        self.unavailable_reason = unavailable_reason
         self.asked: list[str] = []
         self.clients: set[str] = set()
 
@@ -242,8 +242,8 @@ class Store(Keys):
         await asyncio.sleep(0)
         self.asked.append(request.url)
         self.clients.add(client)
-        if self.trouble:
-            raise self.trouble
+        if self.unavailable_reason:
+            raise self.unavailable_reason
         adapter.learn(request, b"", 0.0)
 
 
@@ -261,12 +261,17 @@ class Store(Keys):
     ],
 )
 async def test_a_key_is_fetched_before_the_verdict(
-    build: Build, needed: int, body: bytes, trouble: Exception | None, expected: tuple[int, str], asked: int
+    build: Build,
+    needed: int,
+    body: bytes,
+    unavailable_reason: Exception | None,
+    expected: tuple[int, str],
+    asked: int,
 ) -> None:
     """Three times at most, and what follows is as ever."""
     acme = build()
     adapter_of(acme)._verifier = Learner(needed)
-    store = Store(trouble)
+    store = Store(unavailable_reason)
     acme.gateway.webhooks._keys = store
     answer = await acme.post(body)
     word = answer.json()

@@ -365,7 +365,7 @@ async def test_a_repetition_that_waits_learns_how_the_first_one_ended(house: Hou
     house.publisher.gate.set()
     assert [(await each).status_code for each in (first, second)] == [202, 200]
 
-    house.publisher.trouble = "no queue"
+    house.publisher.unavailable_reason = "no queue"
     house.publisher.gate.clear()
     first = asyncio.ensure_future(house.post(event_id="2"))
     await wait_until_async(lambda: house.publisher.waiting, PATIENCE, "the first one waits for its confirm")
@@ -374,7 +374,7 @@ async def test_a_repetition_that_waits_learns_how_the_first_one_ended(house: Hou
     await wait_until_async(lambda: house.events.count("claim") >= claims + 2, PATIENCE, "it asks again")
     house.publisher.gate.set()
     assert (await first).status_code == 503
-    house.publisher.trouble = ""
+    house.publisher.unavailable_reason = ""
 
     assert (await second).status_code == 202
     assert [message.message_id for message in house.publisher.messages] == ["1", "2"]
@@ -382,12 +382,12 @@ async def test_a_repetition_that_waits_learns_how_the_first_one_ended(house: Hou
 
 async def test_an_event_that_the_broker_does_not_confirm_is_to_be_sent_again(house: House) -> None:
     """503 with Retry-After; the claim is given back, so that the repetition is accepted."""
-    house.publisher.trouble = "the broker has gone fishing"
+    house.publisher.unavailable_reason = "the broker has gone fishing"
     answer = await house.post()
     assert answer_of(answer) == (503, {"status": "unavailable", "reason": "broker_unavailable", "id": "1"})
     assert answer.headers["retry-after"] == "5"
     assert house.claims.value("1") is None
-    house.publisher.trouble = ""
+    house.publisher.unavailable_reason = ""
 
     assert (await house.post()).status_code == 202
     assert house.events == ["claim", "publish", "release", "claim", "publish", "confirm", "commit"]
@@ -633,7 +633,7 @@ async def test_readiness_follows_the_stores(house: House) -> None:
     ready = {"status": "ready", "checks": {"publisher": "ok", "claims": "ok", "clock": "ok"}}
     assert (200, ready) == answer_of(await house.operator.get("/readyz"))
     assert answer_of(await house.client.get("/readyz")) == (200, {"status": "ready"})
-    house.publisher.trouble = "the broker has gone fishing"
+    house.publisher.unavailable_reason = "the broker has gone fishing"
     assert (answer_of(await house.operator.get("/readyz"))) == (
         503,
         {
@@ -647,14 +647,14 @@ async def test_readiness_follows_the_stores(house: House) -> None:
 
 async def test_readiness_without_claims_depends_on_the_policy(build: Callable[..., House]) -> None:
     """Where events go out unchecked, a store that was there once may be away."""
-    for policy, was_ready, expected in (
+    for policy, has_been_ready, expected in (
         ("accept", True, 200),
         ("accept", False, 503),
         ("reject", True, 503),
     ):
         house = build(dedupe={"on_unavailable": policy})
-        house.claims.trouble = "gone"
-        house.claims.was_ready = was_ready
+        house.claims.unavailable_reason = "gone"
+        house.claims.has_been_ready = has_been_ready
         assert (await house.client.get("/readyz")).status_code == expected
 
 

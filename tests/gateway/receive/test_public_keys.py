@@ -22,7 +22,7 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.errors import KeyUnavailable
 from gateway.receive.key_budget import MAX_ADDRESSES, RETRY_PAUSE, KeyBudget
-from gateway.receive.public_keys import ABSENT_FOR, MAX_WAITING, KeyStore
+from gateway.receive.public_keys import ABSENT_FOR, MAX_WAITING, PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
@@ -75,7 +75,7 @@ class Bench:
         self.endpoint = endpoint
         self.network = network
         self.now = 0.0
-        self.store = KeyStore(
+        self.store = PublicKeyFetcher(
             None,
             lambda: httpx.AsyncClient(transport=network, trust_env=False),
             lambda: NOW + self.now,
@@ -470,7 +470,7 @@ class Crowd:
     def begin(self) -> None:
         """Start again, with nothing but what is on disk."""
         self.adapter = registry.load("aws_sns").bind([], {"topic_arn": TOPIC})
-        self.store = KeyStore(
+        self.store = PublicKeyFetcher(
             self._data_dir,
             lambda: httpx.AsyncClient(transport=httpx.MockTransport(self._answer), trust_env=False),
             lambda: NOW + self.now,
@@ -626,7 +626,7 @@ async def test_a_store_that_was_asked_nothing_opens_nothing() -> None:
     def fail() -> httpx.AsyncClient:
         raise AssertionError
 
-    await KeyStore(open_client=fail).aclose()
+    await PublicKeyFetcher(open_client=fail).aclose()
 
 
 async def test_closing_closes_the_connections(bench: Bench) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.signatures.batches import Batch
 from gateway.signatures.extractors import (
-    Delivery,
+    SourceContext,
     compile_by_type,
     compile_sources,
     header_name,
@@ -23,9 +23,9 @@ from gateway.signatures.request import Headers
 NO_HEADERS = Headers([])
 
 
-def at(headers: Headers, payload: object) -> Delivery:
+def at(headers: Headers, payload: object) -> SourceContext:
     """A delivery of one event."""
-    return Delivery(headers, b"", payload, payload)
+    return SourceContext(headers, b"", payload, payload)
 
 
 # The document of RFC 6901, section 5
@@ -226,7 +226,7 @@ def test_the_most_specific_entry_counts(event_type: str, entry: int | None) -> N
 
 def test_places_in_the_query_and_in_an_item() -> None:
     """A parameter that stands there twice could be read differently by others."""
-    delivery = Delivery(NO_HEADERS, b"token=a%20b&empty=&twice=1&twice=1", {"id": 1}, {"id": 2})
+    delivery = SourceContext(NO_HEADERS, b"token=a%20b&empty=&twice=1&twice=1", {"id": 1}, {"id": 2})
     assert compile_sources("query:token")(delivery) == "a b"
     assert compile_sources("query:empty")(delivery) == ""
     assert compile_sources("query:other")(delivery) is None
@@ -240,7 +240,7 @@ def test_places_around_an_event_of_several() -> None:
     """The innermost object that has the member, and the name of the list; nothing where an event is alone."""
     payload = {"id": 1, "object": "page", "entry": [{"id": 2, "data": {"changes": [{"id": 3}]}}]}
     ((event, parent, _),) = Batch("body:/entry/*/data/changes").events(payload)
-    delivery = Delivery(NO_HEADERS, b"", payload, event, parent)
+    delivery = SourceContext(NO_HEADERS, b"", payload, event, parent)
     places = ("item:/id", "parent:/id", "parent:/object", "parent:/none", "list:")
     assert [compile_sources(place)(delivery) for place in places] == [3, 2, "page", None, "changes"]
     assert compile_sources("{list:}:{parent:/id}:{item:/id}")(delivery) == "changes:2:3"

@@ -16,7 +16,7 @@ from gateway.config import Config
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues import tail
-from gateway.queues.embedded import Delivery, SqliteConsumer
+from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
 from support.waiting import PATIENCE, wait_until_async
 
@@ -64,7 +64,7 @@ async def consuming(
     await consumer.stop()
 
 
-def ids(deliveries: list[Delivery]) -> list[str]:
+def ids(deliveries: list[QueuedMessage]) -> list[str]:
     """Which messages these are."""
     return [delivery.message_id for delivery in deliveries]
 
@@ -78,7 +78,7 @@ async def test_messages_come_in_order_with_all_that_was_published(tmp_path: Path
         first = await consumer.receive()
         rest = await consumer.receive(limit=10)
 
-    assert [Delivery(first[0].tag, "github.issues.opened", "id-0", b"0", 1, HEADERS)] == first
+    assert [QueuedMessage(first[0].tag, "github.issues.opened", "id-0", b"0", 1, HEADERS)] == first
     assert ids(rest) == ["id-1", "id-2", "id-3", "id-4"]
 
 
@@ -113,7 +113,7 @@ async def test_a_message_that_is_handed_back_is_delivered_at_once(tmp_path: Path
     """Without waiting for the timeout."""
     async with consuming(tmp_path, "#") as consumer, publishing(tmp_path) as publisher:
         await publisher.publish(message(1))
-        await consumer.hand_back(*await consumer.receive())
+        await consumer.requeue(*await consumer.receive())
         (again,) = await consumer.receive()
 
     assert (again.message_id, again.deliveries) == ("id-1", 2)

@@ -103,12 +103,16 @@ async def test_a_disk_that_takes_no_more_is_a_trouble_until_it_does(tmp_path: Pa
     await claims.start()
     await publisher.start()
     try:
-        assert (publisher.trouble, publisher.is_accepting, claims.trouble) == ("", True, "")
+        assert (publisher.unavailable_reason, publisher.is_accepting, claims.unavailable_reason) == (
+            "",
+            True,
+            "",
+        )
         with files_of_at_most(512 * 1024):
             await fill_up(publisher)
 
-            assert str(tmp_path) in publisher.trouble
-            assert claims.trouble == publisher.trouble
+            assert str(tmp_path) in publisher.unavailable_reason
+            assert claims.unavailable_reason == publisher.unavailable_reason
             for number in range(3):
                 with pytest.raises(PublishUnavailable):
                     await publisher.publish(message(number, 100_000))
@@ -139,7 +143,7 @@ async def test_while_the_disk_takes_no_more_it_stays_a_trouble(tmp_path: Path) -
             await fill_up(publisher)
             await wait_until_async(lambda: len(tries) >= 2, PATIENCE, "it was tried twice")
 
-            assert publisher.trouble
+            assert publisher.unavailable_reason
 
 
 async def test_a_mistake_in_one_operation_is_no_trouble_of_the_file(tmp_path: Path) -> None:
@@ -152,7 +156,7 @@ async def test_a_mistake_in_one_operation_is_no_trouble_of_the_file(tmp_path: Pa
                 lambda connection: connection.execute("INSERT INTO bindings VALUES ('x', 'no queue', '#')")
             )
 
-        assert database.trouble == ""
+        assert database.unavailable_reason == ""
     finally:
         await database.stop()
 
@@ -165,12 +169,12 @@ async def test_a_file_that_is_gone_takes_no_events(tmp_path: Path, *, is_replace
         if is_replaced:
             (tmp_path / "embedded.db").touch()
 
-        assert "was removed or replaced" in publisher.trouble
+        assert "was removed or replaced" in publisher.unavailable_reason
         assert not publisher.is_accepting
         with pytest.raises(PublishUnavailable, match="removed"):
             await publisher.publish(message())
         (tmp_path / "aside.db").replace(tmp_path / "embedded.db")
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "it is back")
+        await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "it is back")
         await publisher.publish(message())
 
 
@@ -384,7 +388,7 @@ async def test_claims_of_a_full_disk_are_unavailable(tmp_path: Path) -> None:
         with files_of_at_most(1024):
             with pytest.raises(ClaimsUnavailable):
                 await asyncio.gather(*(claims.claim(f"key {number}", "a") for number in range(1000)))
-            assert claims.trouble
-        await wait_until_async(lambda: not claims.trouble, PATIENCE)
+            assert claims.unavailable_reason
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE)
     finally:
         await claims.stop()

@@ -147,7 +147,11 @@ async def test_gateway_worker_and_commands_read_it_alike(
     await claims.start()
     await guard.start()
     try:
-        await wait_until_async(lambda: not (publisher.trouble or claims.trouble), PATIENCE, "both are there")
+        await wait_until_async(
+            lambda: not (publisher.unavailable_reason or claims.unavailable_reason),
+            PATIENCE,
+            "both are there",
+        )
         await publisher.publish(event())
         key = claim_key("github", f"{way}-{time.time()}")
         assert await claims.claim(key, "a") is Standing.CLAIMED
@@ -170,11 +174,13 @@ async def causes_of(servers: Servers, amqp: str, redis: str) -> list[str]:
     await claims.start()
     try:
         await wait_until_async(
-            lambda: "not connected yet" not in (publisher.trouble, claims.trouble), PATIENCE, "both are told"
+            lambda: "not connected yet" not in (publisher.unavailable_reason, claims.unavailable_reason),
+            PATIENCE,
+            "both are told",
         )
         with pytest.raises(ClaimsUnavailable):
             await claims.claim(claim_key("github", "1"), "a")
-        causes = [publisher.trouble, claims.trouble]
+        causes = [publisher.unavailable_reason, claims.unavailable_reason]
     finally:
         await claims.stop()
         await publisher.stop()

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.worker import Dead, Event, Worker
 from gateway.worker import circuit_breaker as breaker
-from gateway.worker.circuit_breaker import Breaker
+from gateway.worker.circuit_breaker import HandlerBreaker
 from gateway.worker.rate_limit import Limit
 from gateway.worker.runner import Runner
 from support.agents import Place
@@ -141,7 +141,7 @@ async def test_a_value_that_cannot_be_found_is_a_failure_of_its_event(place: Pla
 def test_the_breaker_opens_after_failures_in_a_row() -> None:
     """Each further failure pauses for twice as long, up to a bound; a success ends it all."""
     now = 0.0
-    fuse = Breaker(3, lambda: now)
+    fuse = HandlerBreaker(3, lambda: now)
     fuse.note_failure()
     fuse.note_failure()
     fuse.note_success()
@@ -162,7 +162,7 @@ def test_the_breaker_opens_after_failures_in_a_row() -> None:
 
 def test_a_worker_can_do_without_a_breaker() -> None:
     """Whoever counts failures elsewhere."""
-    fuse = Breaker(None, lambda: 0.0)
+    fuse = HandlerBreaker(None, lambda: 0.0)
 
     assert not any(fuse.note_failure() for _ in range(1000))
 

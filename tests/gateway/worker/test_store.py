@@ -35,7 +35,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         found = RedisStore(request.getfixturevalue("redis_url"), LEASE)
     await found.start()
     try:
-        await wait_until_async(lambda: not found.trouble, message="the store is connected")
+        await wait_until_async(lambda: not found.unavailable_reason, message="the store is connected")
         yield found
     finally:
         await found.stop()
@@ -58,7 +58,7 @@ async def test_who_comes_first_goes_first(store: Store) -> None:
 async def test_who_is_put_off_keeps_its_place(store: Store) -> None:
     """Those behind are told how long it is."""
     await store.stand("line", "one")
-    await store.put_off("line", "one", 500)
+    await store.defer("line", "one", 500)
 
     assert 400 < await store.stand("line", "two") <= 500
     assert await store.stand("line", "one") == 0
@@ -68,7 +68,7 @@ async def test_who_is_about_to_leave_is_passed_by_if_it_does_not(store: Store) -
     """Its process was killed; but not by a newcomer, for it may be delivered again at once."""
     for member in ("one", "two"):
         await store.stand("line", member)
-    await store.put_off("line", "one", None)
+    await store.defer("line", "one", None)
 
     assert 0 < await store.stand("line", "newcomer") <= 1
     assert await store.stand("line", "two") == 0
@@ -77,7 +77,7 @@ async def test_who_is_about_to_leave_is_passed_by_if_it_does_not(store: Store) -
 async def test_who_is_overdue_is_looked_for_less_and_less_often(store: Store) -> None:
     """It may wait in a queue for hours."""
     await store.stand("line", "one")
-    await store.put_off("line", "one", -500)
+    await store.defer("line", "one", -500)
 
     assert 490 < await store.stand("line", "two") <= 510
 
@@ -86,7 +86,7 @@ async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
     """By a word that comes after it has left."""
     await store.stand("line", "one")
     store.leave("line", "one")
-    await store.put_off("line", "one", 500)
+    await store.defer("line", "one", 500)
 
     assert await store.stand("line", "two") == 0
 
@@ -117,9 +117,9 @@ async def test_who_never_comes_back_is_passed_by(store: Store, monkeypatch: pyte
         monkeypatch.setattr(module, "PATIENCE", 2.0)
     for member in ("gone", "early", "late"):
         await store.stand("line", member)
-    await store.put_off("line", "gone", 0.2)
-    await store.put_off("line", "early", 0.4)
-    await store.put_off("line", "late", 2.6)
+    await store.defer("line", "gone", 0.2)
+    await store.defer("line", "early", 0.4)
+    await store.defer("line", "late", 2.6)
     assert await store.stand("line", "newcomer") > 0
     deadline = time.monotonic() + 2.8
 

@@ -376,7 +376,7 @@ async def test_a_message_that_comes_back_again_and_again_is_dead(place: Place) -
     await queue.start()
     for _ in range(16):
         (delivery,) = await queue.receive(1)
-        await queue.hand_back(delivery)
+        await queue.requeue(delivery)
     await queue.stop()
 
     async with place.running(worker) as runner:

@@ -52,14 +52,14 @@ async def test_a_full_disk_refuses_and_is_drained_with_the_room_that_was_kept(sm
                 accepted += 1
         assert 0 < accepted < 10_000
         assert not publisher.is_accepting
-        assert "full" in publisher.trouble
+        assert "full" in publisher.unavailable_reason
         other = take_the_rest(small_disk)
-        broker.trouble = ""
+        broker.unavailable_reason = ""
 
         await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
         assert [message.message_id for message in broker.messages] == [f"evt_{n}" for n in range(accepted)]
         other.unlink()
-        broker.trouble = "away"
+        broker.unavailable_reason = "away"
         await wait_until_async(lambda: publisher.is_accepting, message="events are accepted again")
         await publisher.publish(make_message(1))
 

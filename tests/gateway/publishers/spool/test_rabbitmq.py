@@ -23,7 +23,7 @@ async def spooling(folder: Path, url: str, timeout: float = 1.0) -> AsyncIterato
     publisher = SpoolingPublisher(RabbitPublisher(url, "webhooks", timeout), folder, LARGE)
     await publisher.start()
     try:
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the broker is connected")
+        await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the broker is connected")
         yield publisher
     finally:
         await publisher.stop()
@@ -56,7 +56,7 @@ async def test_a_broker_that_dies_and_returns_gets_everything(
         assert publisher.is_accepting
         await asyncio.to_thread(rabbitmq_server.start)
 
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "it is found again")
+        await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "it is found again")
         await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "the spool is drained")
 
     assert ids(50) == set(await arrived(rabbitmq_url))
@@ -71,7 +71,7 @@ async def test_a_frozen_broker_is_waited_for_by_the_first_events_only(
         rabbitmq_server.suspend()
         try:
             await asyncio.gather(*(publisher.publish(make_message(number)) for number in range(1, 4)))
-            assert "has confirmed nothing" in publisher.trouble
+            assert "has confirmed nothing" in publisher.unavailable_reason
             for number in range(4, 50):
                 await publisher.publish(make_message(number))
             assert publisher.is_accepting

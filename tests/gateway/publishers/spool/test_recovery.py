@@ -120,7 +120,7 @@ async def test_damage_found_while_it_runs_ends_the_spooling_until_the_next_start
         for after in range(ROWS):
             await spool.read(after, 1)
 
-    assert "damaged" in spool.trouble
+    assert "damaged" in spool.unavailable_reason
     with pytest.raises(PublishUnavailable, match="damaged"):
         await spool.append(make_message(1))
     await spool.stop()

@@ -38,7 +38,11 @@ async def test_nothing_is_spooled_while_the_broker_confirms(tmp_path: Path) -> N
     async with spooling(tmp_path, broker) as publisher:
         await publisher.publish(make_message(1))
 
-        assert (broker.messages, publisher.spooled, publisher.trouble) == ([make_message(1)], 0, "")
+        assert (broker.messages, publisher.spooled, publisher.unavailable_reason) == (
+            [make_message(1)],
+            0,
+            "",
+        )
     assert not spool_path(tmp_path, 0).exists()
 
 
@@ -58,9 +62,12 @@ async def test_events_that_are_not_confirmed_wait_and_are_drained_oldest_first(t
     sent = [make_message(number) for number in range(450)]
     async with spooling(tmp_path, broker) as publisher:
         await asyncio.gather(*(publisher.publish(message) for message in sent))
-        assert (publisher.spooled, publisher.trouble) == (450, "away; 450 events wait in the spool")
+        assert (publisher.spooled, publisher.unavailable_reason) == (
+            450,
+            "away; 450 events wait in the spool",
+        )
         assert publisher.is_accepting
-        broker.trouble = ""
+        broker.unavailable_reason = ""
 
         await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
         assert sent == broker.messages
@@ -138,11 +145,11 @@ async def test_a_gateway_with_room_in_its_spool_is_ready_and_one_without_is_not(
             await publisher.publish(make_message(number, 1000))
             readiness.append(publisher.is_accepting)
         assert readiness == [True, False]
-        assert "the spool is full" in publisher.trouble
+        assert "the spool is full" in publisher.unavailable_reason
         with pytest.raises(PublishUnavailable, match="full"):
             await publisher.publish(make_message(3))
 
-        broker.trouble = ""
+        broker.unavailable_reason = ""
         await wait_until_async(lambda: publisher.spooled == 0, message="a full spool drains")
         await publisher.publish(make_message(4))
         assert publisher.is_accepting
@@ -190,7 +197,7 @@ async def test_a_caller_who_gives_up_leaves_the_count_right(tmp_path: Path) -> N
         await asyncio.sleep(0)
         task.cancel()
         await wait_until_async(lambda: publisher.spooled == 1, message="the event is on disk")
-        broker.trouble = ""
+        broker.unavailable_reason = ""
 
         await wait_until_async(lambda: publisher.spooled == 0, message="the spool is drained")
     assert broker.messages == [make_message(1)]
@@ -315,12 +322,12 @@ async def test_a_spool_that_cannot_be_written_refuses_and_is_tried_again(
         with pytest.raises(PublishUnavailable, match="cannot be written"):
             await publisher.publish(make_message(2, 50_000))
         assert not publisher.is_accepting
-        assert "the spool cannot be written" in publisher.trouble
+        assert "the spool cannot be written" in publisher.unavailable_reason
         await publisher._spool._file.run(mend_writes)
 
         await wait_until_async(lambda: publisher.is_accepting, message="it is tried again")
         await publisher.publish(make_message(3))
-        broker.trouble = ""
+        broker.unavailable_reason = ""
         await wait_until_async(lambda: publisher.spooled == 0, message="it is drained")
     assert broker.messages == [make_message(1), make_message(3)]
 
@@ -331,8 +338,8 @@ async def test_what_cannot_be_deleted_is_not_published_again_and_again(tmp_path:
     broker = Broker("away")
     async with spooling(tmp_path, broker) as publisher:
         await publisher._spool._file.run(failing("DELETE"))
-        broker.trouble = ""
-        await wait_until_async(lambda: publisher.trouble, message="the delete has failed")
+        broker.unavailable_reason = ""
+        await wait_until_async(lambda: publisher.unavailable_reason, message="the delete has failed")
         await publisher._spool._file.run(mend_writes)
         await wait_until_async(lambda: publisher.spooled == 0, message="they are deleted")
 

@@ -150,7 +150,9 @@ async def started(publisher: Publisher) -> AsyncIterator[Publisher]:
     """The publisher between its start and its stop, connected."""
     await publisher.start()
     try:
-        await wait_until_async(lambda: not publisher.trouble, PATIENCE, "the publisher is connected")
+        await wait_until_async(
+            lambda: not publisher.unavailable_reason, PATIENCE, "the publisher is connected"
+        )
         yield publisher
     finally:
         await publisher.stop()
@@ -384,7 +386,9 @@ async def test_another_queue_of_the_name_is_told_of(rabbitmq_url: str) -> None:
         await (await connection.channel()).declare_queue(ARCHIVE, durable=True)
     publisher = RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)
     await publisher.start()
-    await wait_until_async(lambda: "PRECONDITION_FAILED" in publisher.trouble, PATIENCE, "it is told")
+    await wait_until_async(
+        lambda: "PRECONDITION_FAILED" in publisher.unavailable_reason, PATIENCE, "it is told"
+    )
     with pytest.raises(PublishUnavailable, match=ARCHIVE):
         await publisher.publish(event(1))
     await publisher.stop()

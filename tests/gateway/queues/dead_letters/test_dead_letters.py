@@ -22,9 +22,9 @@ from gateway.errors import OperatorError
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
-from gateway.queues.dead_letters import Held, open_holding
+from gateway.queues.dead_letters import DeadLetter, open_holding
 from gateway.queues.dead_letters.letter import Selection
-from gateway.queues.dead_letters.quarantine import Judge, released
+from gateway.queues.dead_letters.quarantine import Revalidator, released
 from gateway.queues.dead_letters.rabbitmq import _AT_ONCE
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
@@ -194,7 +194,7 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         await database.stop()
 
 
-async def browse(broker: Broker, queue: str) -> list[Held]:
+async def browse(broker: Broker, queue: str) -> list[DeadLetter]:
     """All that is in a queue."""
     async with open_holding(broker.config, queue) as holding:
         return [held async for held in holding.browse()]
@@ -285,7 +285,7 @@ async def test_moves_that_are_interrupted_lose_nothing(broker: Broker) -> None:
     await broker.declare(QUEUE, DEAD)
     for number in range(60):
         await broker.put(DEAD, event(number), FAILED)
-    moved: list[Held] = []
+    moved: list[DeadLetter] = []
 
     async def move_all() -> None:
         async with open_holding(broker.config, DEAD, QUEUE) as holding:
@@ -374,9 +374,9 @@ async def test_only_what_was_shown_is_dropped(broker: Broker, capsys: pytest.Cap
 def test_filters_take_what_they_say(selection: Selection, expected: list[str]) -> None:
     """All that are given have to fit; types match as in topic exchanges, with slashes for dots."""
     held = [
-        Held(0, "", "id-0", FAILED, event(0)),
-        Held(0, "", "id-1", FAILED, event(1, provider="stripe", eventtype="invoice.paid")),
-        Held(0, "", "id-2", FAILED | {"x-reason": "Too late"}, event(2, eventtype="orders/paid")),
+        DeadLetter(0, "", "id-0", FAILED, event(0)),
+        DeadLetter(0, "", "id-1", FAILED, event(1, provider="stripe", eventtype="invoice.paid")),
+        DeadLetter(0, "", "id-2", FAILED | {"x-reason": "Too late"}, event(2, eventtype="orders/paid")),
     ]
 
     assert [each.message_id for each in held if selection.takes(each)] == expected
@@ -427,7 +427,10 @@ async def test_a_body_that_is_no_event_is_shown_all_the_same(
         (held,) = await browse(broker, QUARANTINE)
 
     assert json.loads(capsys.readouterr().out)["body_base64"] == "/w=="
-    assert Judge(broker.config, tmp_path).judge(held).violations == "/: the configuration has no provider ''"
+    assert (
+        Revalidator(broker.config, tmp_path).judge(held).violations
+        == "/: the configuration has no provider ''"
+    )
 
 
 @pytest.mark.parametrize("queue", [DEAD, QUEUE])
@@ -460,7 +463,7 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
     for body in bodies:
         headers = {"provider": "acme", "violations": VIOLATIONS}
         await broker.put(QUARANTINE, body, headers, key="acme.order.created")
-    judge = Judge(broker.config, broker.config.data_dir)
+    judge = Revalidator(broker.config, broker.config.data_dir)
     await _revalidate(broker.config, judge, EVERYTHING, None, as_json=True)
     verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for _ in range(3):  # often enough for RabbitMQ to be given them anew
@@ -492,7 +495,7 @@ async def test_what_no_worker_can_read_is_not_released(
     await _bind(broker)
     headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
     await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
-    judge = Judge(broker.config, broker.config.data_dir)
+    judge = Revalidator(broker.config, broker.config.data_dir)
     await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
 
     assert "0 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
@@ -513,9 +516,9 @@ async def _bind(broker: Broker) -> None:
 
 def test_what_no_schema_has_said_no_schema_takes_back(tmp_path: Path) -> None:
     """An event without a type has none today either, and force gives it no schema."""
-    held = Held(0, "acme.unknown", "id-1", {"violations": UNTYPED.violations}, event(1, '{"total": 1}'))
+    held = DeadLetter(0, "acme.unknown", "id-1", {"violations": UNTYPED.violations}, event(1, '{"total": 1}'))
 
-    assert Judge(configuration(tmp_path, "embedded"), tmp_path).judge(held) == UNTYPED
+    assert Revalidator(configuration(tmp_path, "embedded"), tmp_path).judge(held) == UNTYPED
     assert b"dataschema" not in released(held, "webhooks", UNTYPED).body
 
 
@@ -523,7 +526,9 @@ def test_what_is_no_json_passes_as_it_did_not(tmp_path: Path) -> None:
     """There is nothing that a schema could say of it."""
     body = event(1)[: -len(',"data":{"total": 1.50}}')] + b',"data_base64":"AA=="}'
 
-    verdict = Judge(configuration(tmp_path, "embedded"), tmp_path).judge(Held(0, "", "id-1", {}, body))
+    verdict = Revalidator(configuration(tmp_path, "embedded"), tmp_path).judge(
+        DeadLetter(0, "", "id-1", {}, body)
+    )
     assert verdict == Validation(None, None)
 
 
