@@ -7,11 +7,12 @@ from pathlib import Path
 
 import typer
 
+from gateway.backends import open_dead_letters
 from gateway.cli.common import events, run
 from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
-from gateway.queues.dead_letters import DeadLetter, open_holding
+from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.letter import Selection
 from gateway.worker.queue import DEAD_SUFFIX
 
@@ -49,7 +50,7 @@ async def _redrive(
     config: Config, queue: str, selection: Selection, limit: int | None, *, dry_run: bool
 ) -> None:
     dead, count = queue + DEAD_SUFFIX, 0
-    async with open_holding(config, dead, queue) as holding:
+    async with open_dead_letters(config, dead, queue) as holding:
         try:
             with progress_bar("redriving", hidden=dry_run) as progress:
                 task = progress.add_task("redriving", total=min(holding.size, limit or holding.size))
@@ -69,7 +70,7 @@ async def _redrive(
 async def _show_all(config: Config, dead: str, selection: Selection, limit: int | None) -> Counter[str]:
     """Print what is to be dropped; and which that is."""
     shown: Counter[str] = Counter()
-    async with open_holding(config, dead) as holding:
+    async with open_dead_letters(config, dead) as holding:
         async for held in chosen(holding, selection, limit):
             typer.echo(describe(held))
             shown[_fingerprint(held)] += 1
@@ -79,7 +80,7 @@ async def _show_all(config: Config, dead: str, selection: Selection, limit: int 
 
 async def _drop(config: Config, dead: str, shown: Counter[str]) -> None:
     count = 0
-    async with open_holding(config, dead) as holding:
+    async with open_dead_letters(config, dead) as holding:
         try:
             with progress_bar("dropping") as progress:
                 task = progress.add_task("dropping", total=shown.total())

@@ -15,12 +15,13 @@ import msgspec
 import typer
 from msgspec import MsgspecError
 
+from gateway.backends import open_dead_letters
 from gateway.cli.common import events, load_without_secrets
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line, printable
-from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue, open_holding
+from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.queues.dead_letters.letter import Selection
 from gateway.worker.queue import ATTEMPTS
 
@@ -37,7 +38,7 @@ async def list_held(
 ) -> None:
     """Print the events that are meant, one a line, and count them."""
     found: Counter[str] = Counter()
-    async with open_holding(config, queue) as holding:
+    async with open_dead_letters(config, queue) as holding:
         async for held in holding.browse():
             if selection.takes(held):
                 found[held.provider or "?"] += 1
@@ -57,7 +58,7 @@ async def show_held(config: Config, queue: str, event_id: str) -> None:
     """Print the whole event of that id, each where there are several."""
     selection = Selection(event_id=event_id)
     count = 0
-    async with open_holding(config, queue) as holding:
+    async with open_dead_letters(config, queue) as holding:
         async for held in chosen(holding, selection):
             count += 1
             typer.echo(printable(_in_full(held), keep="\n"))

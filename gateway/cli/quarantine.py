@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.app import open_publisher
+from gateway.backends import open_dead_letters, open_publisher
 from gateway.cli.common import events, run
 from gateway.cli.dead_letters import (
     chosen,
@@ -25,7 +25,6 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.validation import UNREADABLE
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
-from gateway.queues.dead_letters import open_holding
 from gateway.queues.dead_letters.letter import Selection
 from gateway.queues.dead_letters.quarantine import Revalidator, released
 
@@ -64,7 +63,7 @@ async def _revalidate(
     config: Config, judge: Revalidator, selection: Selection, limit: int | None, *, as_json: bool
 ) -> None:
     count = passing = 0
-    async with open_holding(config, _queue(config)) as holding:
+    async with open_dead_letters(config, _queue(config)) as holding:
         async for held in chosen(holding, selection, limit):
             schema_id, violations = judge.judge(held)
             count += 1
@@ -91,7 +90,7 @@ async def _release(
 ) -> None:
     queue, exchange = _queue(config), config.rabbitmq.exchange
     count = kept = 0
-    async with open_holding(config, queue) as holding, _publishing(config) as publisher:
+    async with open_dead_letters(config, queue) as holding, _publishing(config) as publisher:
         try:
             with progress_bar("releasing", hidden=dry_run) as progress:
                 task = progress.add_task("releasing", total=min(holding.size, limit or holding.size))

@@ -13,13 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.backends import open_archive
 from gateway.cli.common import events, find_provider, load_without_secrets, run
 from gateway.cli.tail import describe
 from gateway.cli.timestamps import parse_moment, parse_since
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.publishers import Message
-from gateway.queues.archive import Archive, NotThere, Replay, open_archive
+from gateway.queues.archive import Archive, NotThere, Replay
 from gateway.queues.archive.filter import Selection, marked
 
 

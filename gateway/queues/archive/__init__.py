@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
-from gateway.config import EMBEDDED, Config
-from gateway.publishers import ARCHIVE_SUFFIX, Message
+from gateway.publishers import Message
 from gateway.queues.archive.filter import Selection
-from gateway.transport.embedded import Database
 
 _BATCH = 100  # messages whose confirms are waited for together
 _LARGEST_BATCH = 4 * 1024**2  # bytes, of which one message may be more
@@ -52,24 +50,6 @@ class Archive(Protocol):
 
     def deliver(self, queue: str, message: Message) -> Awaitable[None]:
         """Done when ``message`` is in ``queue`` for good."""
-
-
-def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
-    """The archive of the configured gateway.
-
-    Raises:
-        OSError: the broker cannot be reached.
-        NotThere: there is no archive.
-    """
-    exchange = config.rabbitmq.exchange
-    # Imported here: a replay needs one of them.
-    if config.rabbitmq.url == EMBEDDED:
-        from gateway.queues.archive.sqlite import open_log  # noqa: PLC0415
-
-        return open_log(Database(config.data_dir))
-    from gateway.queues.archive.rabbitmq import open_stream  # noqa: PLC0415
-
-    return open_stream(config.rabbitmq.address, exchange + ARCHIVE_SUFFIX)
 
 
 class Replay:

@@ -163,7 +163,7 @@ def _read(message: AbstractIncomingMessage) -> Message:
 
 @asynccontextmanager
 async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
-    """See :func:`gateway.queues.archive.open_archive`."""
+    """See :func:`gateway.backends.open_archive`."""
     try:
         async with await open_amqp(url) as connection:
             try:

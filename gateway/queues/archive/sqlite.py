@@ -74,7 +74,7 @@ class ArchiveLog:
 
 @asynccontextmanager
 async def open_log(database: Database) -> AsyncIterator[ArchiveLog]:
-    """See :func:`gateway.queues.archive.open_archive`."""
+    """See :func:`gateway.backends.open_archive`."""
     if not database.path.exists():
         raise NotThere(f"there is no archive: {database.path} is not there")
     await database.start()

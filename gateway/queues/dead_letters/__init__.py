@@ -7,14 +7,11 @@ when it is dropped on purpose. What interrupts that loses nothing, and leaves a 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from gateway.config import EMBEDDED, Config
 from gateway.queues.dead_letters.letter import DeadLetter
-from gateway.transport.embedded import Database
 
-__all__ = ["DeadLetter", "DeadLetterQueue", "open_holding"]
+__all__ = ["DeadLetter", "DeadLetterQueue"]
 
 
 class DeadLetterQueue(Protocol):
@@ -39,21 +36,3 @@ class DeadLetterQueue(Protocol):
 
     async def drop(self, held: DeadLetter) -> None:
         """Take what :meth:`browse` has just given out, for good."""
-
-
-def open_holding(
-    config: Config, queue: str, target: str | None = None
-) -> AbstractAsyncContextManager[DeadLetterQueue]:
-    """The queue of that name, of which some may be moved to ``target``.
-
-    Raises:
-        OperatorError: there is no such queue, or the broker cannot be reached; also later, when it goes away.
-    """
-    # Imported here: a command needs one of them.
-    if config.rabbitmq.url == EMBEDDED:
-        from gateway.queues.dead_letters.sqlite import hold_rows  # noqa: PLC0415
-
-        return hold_rows(Database(config.data_dir), queue, target)
-    from gateway.queues.dead_letters.rabbitmq import hold_messages  # noqa: PLC0415
-
-    return hold_messages(config.rabbitmq.address, queue, target)

@@ -118,7 +118,7 @@ class RabbitHolding:
 
 @asynccontextmanager
 async def hold_messages(url: str, queue: str, target: str | None) -> AsyncIterator[RabbitHolding]:
-    """See :func:`gateway.queues.dead_letters.open_holding`."""
+    """See :func:`gateway.backends.open_dead_letters`."""
     try:
         async with await open_amqp(url) as connection:
             publisher = await connection.channel(on_return_raises=True)

@@ -66,7 +66,7 @@ class SqliteHolding:
 
 @asynccontextmanager
 async def hold_rows(database: Database, queue: str, target: str | None) -> AsyncIterator[SqliteHolding]:
-    """See :func:`gateway.queues.dead_letters.open_holding`."""
+    """See :func:`gateway.backends.open_dead_letters`."""
     if not database.path.exists():
         raise OperatorError(f"there is no queue {queue}: {database.path} is not there")
     try:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends import open_tail
 from gateway.config import Config
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.queues import tail
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
 from support.waiting import PATIENCE, wait_until_async
@@ -208,7 +208,7 @@ async def test_a_tail_sees_what_is_published_while_it_reads(tmp_path: Path) -> N
     )
     async with publishing(tmp_path) as publisher, consuming(tmp_path, "#") as worker:
         await publisher.publish(message("before"))
-        async with tail(config, "github.#") as events:
+        async with open_tail(config, "github.#") as events:
             await publisher.publish(message("other", "stripe.charge"))
             await publisher.publish(message("seen"))
             async with asyncio.timeout(PATIENCE):

@@ -14,11 +14,12 @@ import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.backends import open_archive
 from gateway.config import Config
 from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.queues.archive import Archived, NotThere, Replay, open_archive
+from gateway.queues.archive import Archived, NotThere, Replay
 from gateway.queues.archive.filter import Selection, marked
 from gateway.queues.embedded import SqliteConsumer
 from gateway.signatures.times import rfc3339_milliseconds

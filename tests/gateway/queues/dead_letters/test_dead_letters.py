@@ -14,6 +14,7 @@ import aio_pika
 import pytest
 from pamqp.common import FieldTable
 
+from gateway.backends import open_dead_letters
 from gateway.cli.dead import _drop, _redrive, _show_all
 from gateway.cli.dead_letters import list_held, show_held
 from gateway.cli.quarantine import _release, _revalidate
@@ -22,7 +23,7 @@ from gateway.errors import OperatorError
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
 from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
-from gateway.queues.dead_letters import DeadLetter, open_holding
+from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.letter import Selection
 from gateway.queues.dead_letters.quarantine import Revalidator, released
 from gateway.queues.dead_letters.rabbitmq import _AT_ONCE
@@ -196,7 +197,7 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def browse(broker: Broker, queue: str) -> list[DeadLetter]:
     """All that is in a queue."""
-    async with open_holding(broker.config, queue) as holding:
+    async with open_dead_letters(broker.config, queue) as holding:
         return [held async for held in holding.browse()]
 
 
@@ -250,7 +251,7 @@ async def test_a_browse_that_breaks_off_loses_nothing(broker: Broker) -> None:
         await broker.put(DEAD, event(number), FAILED)
 
     async def break_off() -> None:
-        async with open_holding(broker.config, DEAD) as holding:
+        async with open_dead_letters(broker.config, DEAD) as holding:
             async for _ in holding.browse():
                 raise RuntimeError("in the middle")
 
@@ -288,7 +289,7 @@ async def test_moves_that_are_interrupted_lose_nothing(broker: Broker) -> None:
     moved: list[DeadLetter] = []
 
     async def move_all() -> None:
-        async with open_holding(broker.config, DEAD, QUEUE) as holding:
+        async with open_dead_letters(broker.config, DEAD, QUEUE) as holding:
             async for held in holding.browse():
                 await holding.move(held, QUEUE)
                 moved.append(held)
@@ -314,7 +315,7 @@ async def test_what_no_queue_takes_stays(broker: Broker) -> None:
     await broker.put(DEAD, event(1), FAILED)
 
     async def move() -> None:
-        async with open_holding(broker.config, DEAD) as holding:
+        async with open_dead_letters(broker.config, DEAD) as holding:
             async for held in holding.browse():
                 await holding.move(held, "nowhere")
 
@@ -544,7 +545,7 @@ async def test_the_embedded_quarantine_keeps_what_is_wrong(tmp_path: Path) -> No
         Message(QUARANTINE, "acme.order.created", "id-1", "com.acme.x", {"violations": VIOLATIONS}, event(1))
     )
     await publisher.stop()
-    async with open_holding(configuration(tmp_path, "embedded"), QUARANTINE) as holding:
+    async with open_dead_letters(configuration(tmp_path, "embedded"), QUARANTINE) as holding:
         (held,) = [held async for held in holding.browse()]
 
     assert (held.why, held.routing_key) == (VIOLATIONS, "acme.order.created")
