@@ -19,10 +19,11 @@ from gateway.app import Gateway
 from gateway.config import config_warnings
 from gateway.config.models import Config
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.http.listener import Limits, Listener
+from gateway.http.apps import HEALTH_PATHS
+from gateway.http.listener import Listener
 from gateway.http.sockets import address_of, open_sockets
+from gateway.http.state import Limits
 from gateway.publishers.spool.files import SpoolInUse
-from gateway.receive.asgi import HEALTH_PATHS
 from gateway.supervisor import ProcessContext
 
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
@@ -76,7 +77,7 @@ async def running(
         if listeners:
             await _wait_ready(gateway)
         limits = _limits(config)
-        listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
+        listener = Listener(gateway.receiver, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
         gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
         servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]

@@ -211,7 +211,9 @@ def test_the_parts_of_the_readiness_are_listed(tmp_path: Path) -> None:
     gateway = Gateway(config.model_copy(update={"data_dir": tmp_path}), ROOT)
     gateway.announce_end()
 
-    assert [f"`{part}`" for part in gateway.troubles()] == [row[0] for row in _table("readiness", GUARANTEES)]
+    assert [f"`{part}`" for part in gateway.unavailable_reasons()] == [
+        row[0] for row in _table("readiness", GUARANTEES)
+    ]
 
 
 def test_the_limits_are_those_of_the_program() -> None:

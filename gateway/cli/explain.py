@@ -16,7 +16,7 @@ from gateway.config.loader import adapter_of, max_body_of
 from gateway.devtools.explain import Capture, Case, explain, read_capture
 from gateway.errors import OperatorError
 from gateway.observability.terminal import printable
-from gateway.receive.receiver import signed_address
+from gateway.receive.called_address import signed_address
 from gateway.signatures.request import RawRequest
 
 _PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")

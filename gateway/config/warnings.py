@@ -12,7 +12,7 @@ from gateway.config.models import Config
 from gateway.config.secrets import SHORT, doubts_about, length_of
 from gateway.devtools.samples import sample_names
 from gateway.events.schemas import Catalogue
-from gateway.receive.enrolment import FOLDER
+from gateway.receive.handshakes import FOLDER
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.topic_patterns import key_pattern, key_segment, matches
 

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
-from gateway.receive.access import TokenBucket
+from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.schemes.base import KeyRequest
 from gateway.signatures.units import EventRate
 

@@ -7,14 +7,14 @@ from sabotage.patch import Patch
 SECURITY = (
     Patch(
         "framing may be eight times the body",
-        "gateway/http/connection.py::Connection._look_at_beginning",
-        "incoming.size // _BYTES_OF_FRAMING:",
+        "gateway/http/reader.py::RequestReader._check_arrival",
+        "incoming.size // _BYTES_PER_FRAMING_BYTE:",
         "incoming.size * 8:",
         "tests/gateway/http/test_http.py::test_chunks_that_cost_more_than_they_bring_are_refused",
     ),
     Patch(
         "every field of a head is kept",
-        "gateway/http/connection.py::Connection.on_header",
+        "gateway/http/reader.py::RequestReader.on_header",
         "if self._is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
         "if self._is_in_head:",
         "tests/gateway/http/test_http.py::test_memory_is_counted_as_it_is",
@@ -29,8 +29,8 @@ SECURITY = (
     Patch(
         "a crowd of half heads keeps all others out",
         "gateway/http/connection.py::Connection.connection_made",
-        "len(listener.connections) < most or listener.make_room(now)",
-        "len(listener.connections) < most",
+        "len(state.connections) < limit or state.make_room(now)",
+        "len(state.connections) < limit",
         "tests/gateway/http/test_http.py::test_half_heads_of_a_crowd_keep_nobody_out",
     ),
     Patch(
@@ -50,29 +50,29 @@ SECURITY = (
     Patch(
         "requests that nobody has proven take the room of events",
         "gateway/http/connection.py::Connection._handle",
-        "listener.unproven >= listener.limits.unproven:",
-        "listener.unproven >= listener.limits.in_flight:",
+        "state.unproven < state.limits.unproven:",
+        "state.unproven < state.limits.in_flight:",
         "tests/gateway/http/test_http.py::test_requests_that_nobody_has_proven_take_no_room_from_events",
     ),
     Patch(
         "the caller says which address it called",
-        "gateway/receive/receiver.py::_called_address",
+        "gateway/receive/called_address.py::_called_address",
         'raise SignatureRejected("address_unknown")',
         'origin = "https", (head.headers.get(b"host") or b"").decode()',
         "tests/gateway/receive/test_called_address.py::test_who_calls_does_not_say_which_address_it_called",
     ),
     Patch(
         "any form of what a proxy says is believed",
-        "gateway/receive/access.py::TrustedProxies.origin_of",
-        "        if self._is_standard:\n            told",
-        '        if headers.all(b"forwarded"):\n            told',
+        "gateway/receive/proxy_headers.py::TrustedProxies.origin_of",
+        "        if self._is_standard:\n            nearest ",
+        '        if headers.all(b"forwarded"):\n            nearest ',
         "tests/gateway/receive/test_called_address.py::test_of_what_a_proxy_passes_on_only_its_own_word_counts",
     ),
     Patch(
         "a query that nobody signed is left out of the address",
-        "gateway/receive/receiver.py::signed_address",
-        'query = b"&".join([own.encode(), *added])',
-        "query = own.encode()",
+        "gateway/receive/called_address.py::signed_address",
+        'query = b"&".join([configured.encode(), *added])',
+        "query = configured.encode()",
         "tests/gateway/receive/test_called_address.py::test_the_address_may_have_a_query",
     ),
     Patch(
@@ -84,14 +84,14 @@ SECURITY = (
     ),
     Patch(
         "the public readiness tells causes",
-        "gateway/receive/asgi.py::Health.routes",
+        "gateway/http/apps.py::Health.routes",
         "self.ready if is_public else self.explain)]",
         "self.explain)]",
         "tests/gateway/receive/test_pipeline.py::test_readiness_follows_the_stores",
     ),
     Patch(
         "all clients share one budget of handshakes",
-        "gateway/receive/access.py::AccessControl.note_handshake",
+        "gateway/receive/access.py::AccessControl.count_handshake",
         "        client = network_of(client)\n        bucket",
         '        client = ""\n        bucket',
         "tests/gateway/receive/test_handshakes.py::test_handshakes_of_a_stranger_keep_no_sender_out",
@@ -99,15 +99,15 @@ SECURITY = (
     Patch(
         "refused handshakes cost nothing",
         "gateway/receive/route.py::Route.answer_unsigned",
-        "        except Rejection:\n            self.admission.note_handshake(client)\n",
+        "        except Rejection:\n            self.admission.count_handshake(client)\n",
         "        except Rejection:\n",
         "tests/gateway/receive/test_handshakes.py::test_handshakes_of_a_stranger_keep_no_sender_out",
     ),
     Patch(
         "who shows the token shares the budget of strangers",
         "gateway/receive/route.py::Route.answer_unsigned",
-        "if greeting.is_proven:",
-        "if greeting.enrol:",
+        "if reply.is_proven:",
+        "if reply.enrol:",
         "tests/gateway/receive/test_handshakes.py::test_who_shows_the_token_is_let_in_whatever_a_stranger_does",
     ),
     Patch(
@@ -399,9 +399,9 @@ SECURITY = (
     ),
     Patch(
         "equal items of two accounts are one event",
-        "gateway/receive/pipeline.py::Pipeline._examine_items",
-        "told = data + context",
-        "told = data",
+        "gateway/receive/pipeline.py::_examine_items",
+        "content = data + context",
+        "content = data",
         "tests/gateway/events/test_batch.py::test_equal_events_of_different_parents_are_different",
     ),
     Patch(
@@ -665,14 +665,14 @@ SECURITY = (
     ),
     Patch(
         "a signed item is as many events as strangers like",
-        "gateway/receive/pipeline.py::Pipeline._examine_items",
+        "gateway/receive/pipeline.py::_examine_items",
         "if request.signed_items is None else request.signed_items[place]",
         'if place >= 0 else b""',
         "tests/gateway/receive/test_every_adapter.py::test_a_signed_item_that_stands_twice_in_a_list_is_one_event",
     ),
     Patch(
         "a large body is remembered after its answer",
-        "gateway/receive/pipeline.py::Pipeline._run_aside",
+        "gateway/receive/aside.py::Aside.run",
         "await asyncio.get_running_loop().run_in_executor(self._threads, run)",
         "return await asyncio.get_running_loop().run_in_executor(self._threads, work)",
         "tests/gateway/receive/test_large_bodies.py::test_a_large_body_is_forgotten_as_soon_as_it_is_answered",

@@ -29,7 +29,7 @@ from opentelemetry.util.types import AttributeValue
 
 if TYPE_CHECKING:
     from gateway.publishers import Message
-    from gateway.receive.context import RequestContext
+    from gateway.receive.context import RequestContext, RequestRecord
     from gateway.worker.event import Event
 
 _SCOPE = "webhook-gateway"
@@ -141,7 +141,7 @@ class RequestSpan:
         self._published += 1
         self._destination = f"{message.exchange}:{message.routing_key}"
 
-    def end(self, exchange: RequestContext, outcome: str, status: int) -> None:
+    def end(self, exchange: RequestRecord, outcome: str, status: int) -> None:
         """The request has its answer."""
         span = self._span
         if not span.is_recording():

@@ -28,6 +28,7 @@ from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.runner import Runner
+from support.door import Door
 from support.repository import ROOT
 from support.waiting import wait_until_async
 
@@ -80,7 +81,7 @@ def metrics(tmp_path: Path) -> Any:
             "X-Hub-Signature-256": signature,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        transport = httpx.ASGITransport(gateway.public)
+        transport = Door(gateway)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
             return (await client.post(path, content=b"{}", headers=fields)).status_code
 

@@ -29,6 +29,7 @@ from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, REFETCH_INTERVAL
 from gateway.transport import https as fetching
 from support.certificates import ec_key, issue, private_pem, rsa_key
+from support.door import Door
 from support.spies import SpyClaims, SpyPublisher
 from support.tls import Endpoint, certify, listening
 from support.waiting import wait_until_async
@@ -581,7 +582,7 @@ async def test_a_gateway_keeps_its_keys_over_a_restart_and_a_reload(tmp_path: Pa
     config = Config.model_validate({"data_dir": str(tmp_path), "providers": {"orders": provider}})
     publisher = SpyPublisher([])
     gateway = Gateway(config, tmp_path, claims=SpyClaims([]), publisher=publisher, clock=lambda: NOW)
-    transport = httpx.ASGITransport(gateway.public)
+    transport = Door(gateway)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         for number in range(2):
             body = message(CERTIFICATE, "", f"id-{number}")
