@@ -547,7 +547,7 @@ GATEWAY = (
     ),
     Patch(
         "a key that does not exist is asked for again and again",
-        "gateway/receive/public_keys.py::_ProviderKeys.refusal",
+        "gateway/receive/provider_keys.py::ProviderKeys.refusal",
         "if self._absent.get(name, 0.0) > self._clock():",
         "if self._absent.get(name, 0.0) < 0:",
         f"{_KEYS}::test_a_key_that_does_not_exist_is_remembered",

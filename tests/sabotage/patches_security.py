@@ -470,20 +470,20 @@ SECURITY = (
     Patch(
         "a key that was good is a forgery while its address has none",
         "gateway/receive/public_keys.py::PublicKeyFetcher._fetch",
-        " and status not in _OURS and not request.is_known:",
+        " and status not in _OUR_FAULT and not request.is_known:",
         " and status not in _OURS:",
         "tests/gateway/receive/test_public_keys.py::test_a_key_that_was_good_before_is_no_forgery_when_its_address_has_none",
     ),
     Patch(
         "any number of requests waits for keys",
-        "gateway/receive/public_keys.py::_ProviderKeys.refusal",
+        "gateway/receive/provider_keys.py::ProviderKeys.refusal",
         "if self.waiting[request.is_known] >= MAX_WAITING:",
         "if self.waiting[request.is_known] < 0:",
         "tests/gateway/receive/test_public_keys.py::test_requests_that_wait_for_keys_that_nobody_has_seen_are_bounded",
     ),
     Patch(
         "keys on disk are not read",
-        "gateway/receive/public_keys.py::_ProviderKeys.read_again",
+        "gateway/receive/provider_keys.py::ProviderKeys.read_file",
         "is_new = self.restore(self._file.read_new(now), now)",
         "is_new = False",
         "tests/gateway/receive/test_public_keys.py::test_a_start_needs_no_fetch",

@@ -22,7 +22,8 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.errors import KeyUnavailable
 from gateway.receive.key_budget import MAX_ADDRESSES, RETRY_PAUSE, KeyBudget
-from gateway.receive.public_keys import ABSENT_FOR, MAX_WAITING, PublicKeyFetcher
+from gateway.receive.provider_keys import ABSENT_FOR, MAX_WAITING
+from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
@@ -415,11 +416,11 @@ async def test_a_provider_that_is_gone_leaves_nothing(bench: Bench) -> None:
     adapter = google()
     bench.store.attach({"google": adapter})
     await bench.store.fetch(adapter, CERTS, CLIENT)
-    assert len(bench.store._desks) == 1
+    assert len(bench.store._by_adapter) == 1
     del adapter
     bench.store.attach({})
     gc.collect()
-    assert len(bench.store._desks) == 0
+    assert len(bench.store._by_adapter) == 0
 
 
 async def test_an_adapter_that_takes_the_place_of_another_has_its_keys(bench: Bench) -> None:
