@@ -8,7 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.adapters.adapter import BoundAdapter
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
 from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
@@ -16,11 +16,11 @@ from gateway.claims.event_key import EventKeys
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
+from gateway.config.resolve import adapter_of, deadline_of, max_body_of, retention_of, schemas_of
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
-from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
+from gateway.events.schemas import Catalogue
 from gateway.observability import logs
 from gateway.observability.counters import shared_tallies
 from gateway.observability.metrics import Metrics
@@ -205,19 +205,6 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
     if config.redis.url == EMBEDDED:
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
-
-
-def schemas_of(
-    provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
-) -> AdapterSchemas:
-    """What the events of a provider with this adapter are held to; ``folder`` is that of the configuration.
-
-    Raises:
-        SchemaError: its own schema cannot be used.
-    """
-    if provider.schema_file:
-        return load_file(folder / provider.schema_file)
-    return catalogue.of_adapter(adapter.family)
 
 
 def open_publisher(

@@ -21,7 +21,7 @@ from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import EMBEDDED, Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
 from gateway.observability.logs import configure_logs

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 
 from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.config.models import Config
+from gateway.config.resolve import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.config.secrets import SHORT, doubts_about, length_of
 from gateway.devtools.samples import sample_names
 from gateway.events.schemas import Catalogue
