@@ -16,7 +16,14 @@ from gateway.claims.event_key import EventKeys
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.resolve import adapter_of, deadline_of, max_body_of, retention_of, schemas_of
+from gateway.config.resolve import (
+    adapter_of,
+    deadline_of,
+    enrolled_folder,
+    max_body_of,
+    retention_of,
+    schemas_of,
+)
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
@@ -256,6 +263,6 @@ def _endpoint(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
-        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
+        enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

@@ -73,6 +73,11 @@ def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> 
     return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
 
 
+def enrolled_folder(config: Config) -> Path:
+    """Return the folder in which secrets that arrive in handshakes wait for the operator, one file a provider."""
+    return config.data_dir / "enrolled"
+
+
 def schemas_of(
     provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
 ) -> AdapterSchemas:

@@ -15,8 +15,6 @@ import structlog
 from gateway.signatures.rejections import HandshakeRefused
 from gateway.transport.private_files import make_private_folder
 
-FOLDER = "enrolled"
-
 log = structlog.get_logger()
 
 
@@ -24,12 +22,12 @@ class Enrolment:
     """The open window of one provider.
 
     Args:
-        data_dir: the folder of the gateway's data.
+        folder: the folder of the secrets, one file for each provider.
         provider: the provider's name.
     """
 
-    def __init__(self, data_dir: Path, provider: str) -> None:
-        self._path = data_dir / FOLDER / provider
+    def __init__(self, folder: Path, provider: str) -> None:
+        self._path = folder / provider
         self._provider = provider
 
     def take(self, secret: str) -> None:
