@@ -17,11 +17,13 @@ import structlog
 from gateway.adapters.adapter import BoundAdapter
 from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.errors import (
+    CLIENT_DISCONNECTED,
     BodyTooLarge,
     HeadersTooLarge,
     Internal,
     KeyUnavailable,
     MethodNotAllowed,
+    Outcome,
     UnknownProvider,
 )
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
@@ -29,7 +31,7 @@ from gateway.receive.access import TrustedProxies
 from gateway.receive.confirmation import Confirmer
 from gateway.receive.context import RequestContext, RequestHead
 from gateway.receive.pipeline import Batch, Later, PendingEvent, Pipeline, Work
-from gateway.receive.responses import CLIENT_DISCONNECTED, Outcome, Response, greet, refuse
+from gateway.receive.responses import Response, greet, refuse
 from gateway.receive.route import Route
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest

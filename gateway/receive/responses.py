@@ -6,14 +6,13 @@ Bodies are small JSON objects that echo nothing of the request but, once the sen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 
 from gateway.adapters.handshake import RefusalSpec, SuccessSpec
 from gateway.adapters.handshake_replies import HandshakeReply
-from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
+from gateway.errors import MethodNotAllowed, Outcome, Unavailable
 from gateway.signatures.extractors import most_specific
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
@@ -26,19 +25,6 @@ RETRY_AFTER = 5
 """Seconds after which a sender is asked to try again."""
 
 
-class Outcome(StrEnum):
-    """The ways for a request to end that are not rejections."""
-
-    ACCEPTED = "accepted"
-    QUARANTINED = "quarantined"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    HANDSHAKE = "handshake"
-
-
-CLIENT_DISCONNECTED = "client_disconnected"
-"""The outcome of a request whose sender left before its body was complete; it gets no answer."""
-
 _STATUS = {
     Outcome.ACCEPTED: 202,
     Outcome.QUARANTINED: 202,
@@ -48,16 +34,13 @@ _STATUS = {
 }
 """The answers to senders of which any 2xx is known to count; to the others each of these is a 200."""
 
-OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
-"""Every way in which a request can end: the closed set of the metric's label."""
-
 
 class Response:
     """An HTTP answer, ready to be sent.
 
     Attributes:
         status: the HTTP status.
-        outcome: one of :data:`OUTCOMES`.
+        outcome: one of :data:`gateway.errors.OUTCOMES`.
         body: its bytes, for webhooks a JSON object.
         fields: the header fields, but for the length of the body.
     """
