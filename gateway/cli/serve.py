@@ -13,6 +13,7 @@ from gateway.child import ProcessContext
 from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
+from gateway.config.resolve import messaging_system_of
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.observability.counters import shared_tallies
 from gateway.observability.logs import close_logs, configure_logs
@@ -33,7 +34,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
     config = read()
     if config.server.workers == 1:
         configure_logs(logs)
-        with tracing(config) as spans:
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
     slots = config.server.workers
@@ -49,7 +50,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         try:
             if worker.predecessor:
                 log.warning("worker replaced", predecessor=worker.predecessor)
-            with tracing(config) as spans:
+            with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
                     config, path.parent, slot=worker.slot, slots=slots, tallies=tallies, spans=spans
                 )

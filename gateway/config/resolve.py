@@ -10,7 +10,7 @@ from pathlib import Path
 from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import AdapterSpec, DeliverySpec
-from gateway.config.models import Config, ProviderConfig
+from gateway.config.models import EMBEDDED, Config, ProviderConfig
 from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
 from gateway.signatures.schemes.canonical_json import MAX_BODY as MAX_REWRITTEN_BODY
 
@@ -71,6 +71,11 @@ def deadline_of(config: Config, adapter: Adapter) -> float:
 def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> float:
     """Return the seconds for which a provider's events are remembered: by default as long as it retries them."""
     return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
+
+
+def messaging_system_of(config: Config) -> str:
+    """Return the name of the messaging system in traces: ``rabbitmq``, or ``embedded`` for the queue in SQLite."""
+    return EMBEDDED if config.rabbitmq.url == EMBEDDED else "rabbitmq"
 
 
 def enrolled_folder(config: Config) -> Path:

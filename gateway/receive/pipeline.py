@@ -202,7 +202,12 @@ class Pipeline:
         endpoint.metrics.count_secret_slot(verified.secret_slot)
         endpoint.admission.reset_failures()
         if self._spans is not None:
-            exchange.span = self._spans.begin(exchange, traceparent_of(verified.headers))
+            exchange.span = self._spans.begin(
+                exchange.endpoint.name,
+                exchange.request.method,
+                exchange.started_at,
+                traceparent_of(verified.headers),
+            )
 
     def _recognise(
         self, exchange: RequestContext, verified: VerifiedRequest, content: Content, now: float
@@ -351,7 +356,7 @@ class Pipeline:
         outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
         endpoint.metrics.count_event(outcome)
         if span is not None:
-            span.note_published(message)
+            span.note_published(message.exchange, message.routing_key)
         return outcome
 
     def _compose(

@@ -227,7 +227,9 @@ class Receiver:
         exchange.metrics.count_outcome(outcome)
         exchange.metrics.observe_latency(elapsed)
         if exchange.span is not None:
-            exchange.span.end(exchange, outcome, status)
+            exchange.span.end(
+                outcome, status, exchange.event_id, exchange.event_type, is_batch=exchange.events is not None
+            )
         logger = self._log
         if exchange.events is not None:
             outcomes = {str(each): number for each, number in (exchange.tally or {}).items()}

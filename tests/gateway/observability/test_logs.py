@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import gateway
 from gateway.observability import logs
 
 SECRET = "hunter2-and-a-little-more"
@@ -56,7 +57,7 @@ async def main():
         await post("three", path="/webhooks/personal")
         await post("bug")
         await post("four", body=b'{{"sender":"personal"}}')
-        publisher.trouble = "the broker is away"
+        publisher.unavailable_reason = "the broker is away"
         await post("five")
     logging.getLogger("a.library").warning("something %s", "odd")
     logging.getLogger("a.library").info("not important")
@@ -152,7 +153,7 @@ def test_no_secret_and_nothing_personal_is_logged(tmp_path: Path, log_format: st
 
 def test_the_logger_of_production_has_every_level_that_is_used() -> None:
     """It is a class of its own; a level that it lacked would fail where it is needed most."""
-    package = Path(inspect.getfile(logs)).parent
+    package = Path(inspect.getfile(gateway)).parent
     sources = [path.read_text("utf-8") for path in package.rglob("*.py")]
     used = {level for source in sources for level in re.findall(r"\blog\.([a-z]+)\(", source)} - {"bind"}
 
