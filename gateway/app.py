@@ -8,18 +8,25 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.adapters.adapter import BoundAdapter
 from gateway.backends import open_claims, open_publisher
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
 from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
 from gateway.config import Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
+from gateway.config.resolve import (
+    adapter_of,
+    deadline_of,
+    enrolled_folder,
+    max_body_of,
+    retention_of,
+    schemas_of,
+)
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
-from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
+from gateway.events.schemas import Catalogue
 from gateway.http.apps import Health, admin_app, public_app
 from gateway.observability import logs
 from gateway.observability.counters import shared_tallies
@@ -198,19 +205,6 @@ def _get(config: Config, setting: str) -> object:
     return attrgetter(setting)(config)
 
 
-def schemas_of(
-    provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
-) -> AdapterSchemas:
-    """What the events of a provider with this adapter are held to; ``folder`` is that of the configuration.
-
-    Raises:
-        SchemaError: its own schema cannot be used.
-    """
-    if provider.schema_file:
-        return load_file(folder / provider.schema_file)
-    return catalogue.of_adapter(adapter.family)
-
-
 def _route(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Route:
@@ -246,6 +240,6 @@ def _route(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
-        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
+        enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

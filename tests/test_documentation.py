@@ -20,8 +20,8 @@ from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
 from gateway.devtools.provider_reference import EVIDENCE, Evidence, block, described
 from gateway.devtools.provider_reference import reference as providers_page
-from gateway.errors import REJECTIONS
-from gateway.receive.responses import _STATUS, Outcome
+from gateway.errors import REJECTIONS, Outcome
+from gateway.receive.responses import _STATUS
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker.retry_policy import SettlementName
 from support.deliveries import parameters_of, secrets_of

@@ -9,6 +9,7 @@ import structlog
 from pydantic import ValidationError
 
 from gateway.app import Gateway
+from gateway.backends import messaging_system_of
 from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
@@ -32,7 +33,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
     config = read()
     if config.server.workers == 1:
         configure_logs(logs)
-        with tracing(config) as spans:
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
     slots = config.server.workers
@@ -48,7 +49,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         try:
             if process.predecessor:
                 log.warning("process replaced", predecessor=process.predecessor)
-            with tracing(config) as spans:
+            with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
                     config, path.parent, slot=process.slot, slots=slots, tallies=tallies, spans=spans
                 )

@@ -15,7 +15,7 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
-from gateway.backends import open_queue, open_runner
+from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import load_without_secrets, log_format_of, run
 from gateway.config import Config
 from gateway.config.models import check_bind, split_bind
@@ -44,7 +44,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
         run(_check(config, worker))
         return
     configure_logs(logs)
-    with tracing(config) as spans:
+    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python waits for every thread, and these were given their time
         close_logs()

@@ -6,8 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gateway.adapters.handshake import RefusalSpec
+from gateway.errors import Outcome
 from gateway.observability.counters import ProviderMetrics
-from gateway.receive.responses import Outcome, Response
+from gateway.receive.responses import Response
 from gateway.receive.route import Route
 from gateway.signatures.request import RawRequest
 

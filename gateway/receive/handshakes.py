@@ -18,9 +18,6 @@ from gateway.signatures.rejections import HandshakeRefused
 from gateway.transport.https import FetchFailed, fetch, open_client
 from gateway.transport.private_files import make_private_folder
 
-FOLDER = "enrolled"
-"""The folder below ``data_dir`` with the secrets that providers sent."""
-
 log = structlog.get_logger()
 
 
@@ -55,12 +52,12 @@ class Enrolment:
     none replaces another, and none is used from here: the operator sees it before anything is trusted.
 
     Args:
-        data_dir: the folder of the gateway's data.
+        folder: the folder of these secrets, one file for each provider.
         provider: the provider's name.
     """
 
-    def __init__(self, data_dir: Path, provider: str) -> None:
-        self._path = data_dir / FOLDER / provider
+    def __init__(self, folder: Path, provider: str) -> None:
+        self._path = folder / provider
         self._provider = provider
 
     def keep(self, secret: str) -> None:

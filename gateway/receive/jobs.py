@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from gateway.adapters.adapter import BoundAdapter
 from gateway.adapters.handshake_replies import HandshakeReply
-from gateway.errors import Internal, KeyUnavailable
+from gateway.errors import Internal, KeyUnavailable, Outcome
 from gateway.receive.context import RequestContext
 from gateway.receive.handshakes import SubscriptionConfirmer
 from gateway.receive.publishing import EventPublisher, PendingEvent
-from gateway.receive.responses import Outcome, Response, handshake_response
+from gateway.receive.responses import Response, handshake_response
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.schemes.base import KeyRequest
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.adapters.identity import Identity
 from gateway.claims.event_key import EventKey, Part
-from gateway.errors import SchemaMismatch
+from gateway.errors import Outcome, SchemaMismatch
 from gateway.events.batch import Item
 from gateway.events.body import Content
 from gateway.events.strict_json import is_readable_json, traceparent_of
@@ -39,7 +39,7 @@ from gateway.receive.jobs import (
     PublishEvent,
 )
 from gateway.receive.publishing import EventPublisher, PendingEvent
-from gateway.receive.responses import Outcome, Response, handshake_response
+from gateway.receive.responses import Response, handshake_response
 from gateway.receive.route import Route
 from gateway.signatures.request import VerifiedRequest
 from gateway.signatures.schemes.base import LARGE, KeyNeeded
@@ -118,7 +118,9 @@ class Pipeline:
         route.metrics.count_secret_slot(verified.secret_slot)
         route.admission.count_verified()
         if self._spans is not None:
-            context.span = self._spans.begin(context, traceparent_of(verified.headers))
+            context.span = self._spans.begin(
+                route.name, context.request.method, context.started_at, traceparent_of(verified.headers)
+            )
 
     def _recognise(
         self, context: RequestContext, verified: VerifiedRequest, content: Content, now: float

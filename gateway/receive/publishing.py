@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from gateway.adapters.identity import Identity
 from gateway.claims.dedupe import Claim, Dedupe
 from gateway.claims.event_key import EventKey
-from gateway.errors import BrokerUnavailable
+from gateway.errors import BrokerUnavailable, Outcome
 from gateway.events.strict_json import traceparent_of
 from gateway.events.validation import Validation
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from gateway.receive.context import RequestContext
-from gateway.receive.responses import Outcome
 from gateway.receive.route import Route
 from gateway.signatures.request import VerifiedRequest
 from gateway.signatures.times import rfc3339_milliseconds
@@ -87,7 +86,7 @@ class EventPublisher:
         outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
         route.metrics.count_event(outcome)
         if span is not None:
-            span.note_published(message)
+            span.note_published(message.exchange, message.routing_key)
         return outcome
 
     def _compose(self, route: Route, event: PendingEvent, claim: Claim, traceparent: str | None) -> Message:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from gateway.errors import BodyTooLarge, Internal, MethodNotAllowed, UnknownProvider
+from gateway.errors import CLIENT_DISCONNECTED, BodyTooLarge, Internal, MethodNotAllowed, UnknownProvider
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.receive.called_address import raw_request
 from gateway.receive.context import RequestContext, RequestRecord
@@ -19,7 +19,7 @@ from gateway.receive.jobs import Job
 from gateway.receive.pipeline import Pipeline
 from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.request import RequestHead, check_head
-from gateway.receive.responses import CLIENT_DISCONNECTED, Response, rejection_response
+from gateway.receive.responses import Response, rejection_response
 from gateway.receive.route import Route
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
@@ -164,7 +164,9 @@ class Receiver:
         record.metrics.count_outcome(outcome)
         record.metrics.observe_latency(elapsed)
         if record.span is not None:
-            record.span.end(record, outcome, status)
+            record.span.end(
+                outcome, status, record.event_id, record.event_type, is_batch=record.events is not None
+            )
         logger = self._log
         if record.events is not None:
             outcomes = {str(each): number for each, number in (record.tally or {}).items()}

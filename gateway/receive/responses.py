@@ -6,14 +6,13 @@ Bodies are small JSON objects. They echo nothing of the request but the event id
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 
 from gateway.adapters.handshake import RefusalSpec, SuccessSpec
 from gateway.adapters.handshake_replies import HandshakeReply
-from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
+from gateway.errors import MethodNotAllowed, Outcome, Unavailable
 from gateway.signatures.extractors import most_specific
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
@@ -26,19 +25,6 @@ RETRY_AFTER = 5
 """Seconds after which a provider is asked to retry."""
 
 
-class Outcome(StrEnum):
-    """The ways in which a request ends without a rejection."""
-
-    ACCEPTED = "accepted"
-    QUARANTINED = "quarantined"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    HANDSHAKE = "handshake"
-
-
-CLIENT_DISCONNECTED = "client_disconnected"
-"""The outcome of a request whose client disconnected before its body was complete; it gets no response."""
-
 _STATUS = {
     Outcome.ACCEPTED: 202,
     Outcome.QUARANTINED: 202,
@@ -48,16 +34,13 @@ _STATUS = {
 }
 """The status for providers that take any 2xx for a success; the others get a 200 for each of these."""
 
-OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
-"""Every way in which a request can end: the closed set of values of the metric's label."""
-
 
 class Response:
     """An HTTP response, ready to be sent.
 
     Attributes:
         status: the HTTP status.
-        outcome: one of :data:`OUTCOMES`.
+        outcome: one of :data:`gateway.errors.OUTCOMES`.
         body: its bytes; a JSON object for webhooks.
         fields: the header fields without the content length.
     """

@@ -16,7 +16,7 @@ from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher

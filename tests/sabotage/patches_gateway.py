@@ -931,7 +931,7 @@ GATEWAY = (
     ),
     Patch(
         "a parameter that an adapter needs may be left out",
-        "gateway/config/loader.py::_check_parameters",
+        "gateway/config/provider_checks.py::_check_parameters",
         "if parameter.required and name not in provider.parameters:",
         "if parameter.required and name in provider.parameters:",
         "tests/gateway/config/test_config.py::test_an_adapter_is_told_what_it_asks_for",

@@ -77,7 +77,7 @@ SECURITY = (
     ),
     Patch(
         "a handshake may be judged by an unknown address",
-        "gateway/config/loader.py::_check_address",
+        "gateway/config/provider_checks.py::_check_address",
         "if adapter.spec.needs_url:",
         "if adapter.spec.signature.needs_url:",
         "tests/gateway/config/test_config.py::test_what_signs_the_address_has_to_know_it",
@@ -238,7 +238,7 @@ SECURITY = (
     ),
     Patch(
         "templates may be divided in several ways",
-        "gateway/config/loader.py::_check_signed",
+        "gateway/config/provider_checks.py::_check_signed",
         "if provider.adapter == registry.GENERIC and (found := adapter.spec.ambiguity):",
         'if provider.adapter == "" and (found := adapter.spec.ambiguity):',
         "tests/gateway/config/test_limits.py::test_a_template_that_can_be_read_in_two_ways_is_a_mistake",
@@ -308,7 +308,7 @@ SECURITY = (
     ),
     Patch(
         "a delivery may be older than claims are kept",
-        "gateway/config/loader.py::_check_signed",
+        "gateway/config/provider_checks.py::_check_signed",
         "tolerance > config.dedupe.retention:",
         "tolerance > 100 * config.dedupe.retention:",
         "tests/gateway/config/test_limits.py::test_a_tolerance_that_cannot_be_is_a_mistake",

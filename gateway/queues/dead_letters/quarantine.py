@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.app import schemas_of
 from gateway.config import Config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of, schemas_of
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.schemas import AdapterSchemas, Catalogue, SchemaError
 from gateway.events.strict_json import parse_json

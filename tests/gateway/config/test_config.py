@@ -18,8 +18,8 @@ from gateway.cli.check import run_check
 from gateway.cli.common import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
-from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
+from gateway.config.resolve import adapter_of, retention_of
 from gateway.errors import ConfigurationError
 from gateway.server import log_config_warnings
 from gateway.signatures.schemes import SignatureSpec
