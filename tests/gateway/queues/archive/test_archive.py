@@ -17,9 +17,11 @@ from structlog.testing import capture_logs
 from gateway.backends import open_archive
 from gateway.config import Config
 from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
+from gateway.publishers import rabbitmq as publishers_rabbitmq
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.archive import Archived, NotThere, Replay
+from gateway.queues.archive import rabbitmq as archive_rabbitmq
 from gateway.queues.archive.filter import Selection, marked
 from gateway.queues.embedded import SqliteConsumer
 from gateway.signatures.times import rfc3339_milliseconds
@@ -224,7 +226,7 @@ async def test_reading_begins_at_the_time_and_ends_with_what_there_is(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not with the first event of the archive; and where nothing is that new, nothing is read."""
-    monkeypatch.setattr("gateway.queues.archive.rabbitmq._CLOCKS_DIFFER", 0.0)
+    monkeypatch.setattr(archive_rabbitmq, "_CLOCKS_DIFFER", 0.0)
     await side.make_queue()
     await side.publish(*(event(number) for number in range(50)))
     between = int(time.time()) + 1  # a broker is asked in whole seconds
@@ -400,8 +402,8 @@ async def test_what_is_taken_away_is_declared_again(
     rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     """Though nothing is returned of what reaches the archive: soon events go all their ways again."""
-    monkeypatch.setattr("gateway.publishers.rabbitmq._DECLARE_EVERY", 0.3)
-    monkeypatch.setattr("gateway.queues.archive.rabbitmq._EMPTY_AFTER", 1.0)
+    monkeypatch.setattr(publishers_rabbitmq, "_DECLARE_EVERY", 0.3)
+    monkeypatch.setattr(archive_rabbitmq, "_EMPTY_AFTER", 1.0)
     side = Side(tmp_path, rabbitmq_url)
     async with started(side.publisher), await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
