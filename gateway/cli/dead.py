@@ -12,9 +12,9 @@ from gateway.cli.common import events, run
 from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
+from gateway.events.message import DEAD_SUFFIX
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.letter import Selection
-from gateway.worker.queue import DEAD_SUFFIX
 
 
 def run_list(path: Path, queue: str, selection: Selection, limit: int | None, *, as_json: bool) -> None:

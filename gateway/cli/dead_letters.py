@@ -19,11 +19,11 @@ from gateway.backends import open_dead_letters
 from gateway.cli.common import events, load_without_secrets
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import ATTEMPTS
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line, printable
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.queues.dead_letters.letter import Selection
-from gateway.worker.queue import ATTEMPTS
 
 
 def load_quietly(path: Path) -> Config:

@@ -13,19 +13,12 @@ from contextlib import suppress
 
 import structlog
 
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT
 from gateway.publishers import FORCE_HEADER
 from gateway.queues.embedded import QueuedMessage as Row
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
-from gateway.worker.queue import (
-    ATTEMPTS,
-    DEAD_SUFFIX,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-)
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders
 from gateway.worker.worker import Worker
 
 _POLL_EVERY = 0.05

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 from gateway.events.strict_json import load_event
 from gateway.transport.topic_patterns import key_pattern, key_segment, matches
-from gateway.worker.queue import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 
 _FACTS = {
     ATTEMPTS: "attempts",
