@@ -22,7 +22,8 @@ from typing import Any, cast
 from pamqp import base, commands, exceptions, frame, header, heartbeat
 from pamqp.common import FieldTable
 
-from gateway.publishers import APP_ID, CONTENT_TYPE, ConfirmOverdue, Message, PublishUnavailable
+from gateway.events.message import APP_ID, CONTENT_TYPE, Message
+from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.topology import Part, declare, expect_write
 from gateway.transport.address import explain_end, explain_unreachable

@@ -18,11 +18,11 @@ import structlog
 from pamqp import commands
 from pamqp.common import FieldTable
 
+from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
     UNROUTED_SUFFIX,
-    Message,
     PublishUnavailable,
     Retention,
 )

@@ -27,9 +27,10 @@ from gateway.claims.event_key import EventKey, Part
 from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
 from gateway.events.batch import Item
 from gateway.events.body import Content
+from gateway.events.message import Message
 from gateway.events.strict_json import is_readable_json, traceparent_of
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
-from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
+from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.receive.context import RequestContext
 from gateway.receive.responses import Outcome
 from gateway.receive.route import Route

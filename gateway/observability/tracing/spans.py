@@ -28,7 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 if TYPE_CHECKING:
-    from gateway.publishers import Message
+    from gateway.events.message import Message
     from gateway.receive.context import RequestContext
     from gateway.worker.event import Event
 

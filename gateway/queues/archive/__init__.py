@@ -12,7 +12,8 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import NamedTuple, Protocol
 
 from gateway.config import EMBEDDED, Config
-from gateway.publishers import ARCHIVE_SUFFIX, Message
+from gateway.events.message import Message
+from gateway.publishers import ARCHIVE_SUFFIX
 from gateway.queues.archive.filter import Selection
 from gateway.transport.embedded import Database
 

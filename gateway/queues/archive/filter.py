@@ -7,8 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from gateway.events.message import FORCE_HEADER, Message
 from gateway.events.strict_json import load_event
-from gateway.publishers import FORCE_HEADER, Message
 from gateway.transport.topic_patterns import key_pattern, matches
 
 REPLAYED_HEADER = "x-replayed"

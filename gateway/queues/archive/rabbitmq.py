@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from gateway.publishers import ROUTING_KEY_HEADER, Message, PublishUnavailable
+from gateway.events.message import ROUTING_KEY_HEADER, Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.amqp_connection import PublishConnection, connect
 from gateway.queues.archive import Archived, NotThere
 from gateway.transport.amqp_client import open_amqp

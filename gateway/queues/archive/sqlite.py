@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import orjson
 
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import enqueue
 from gateway.queues.archive import Archived, NotThere
 from gateway.transport.embedded import Database, SteadyClock

@@ -23,7 +23,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotFoundEntity
 
 from gateway.errors import OperatorError
-from gateway.publishers import ROUTING_KEY_HEADER
+from gateway.events.message import ROUTING_KEY_HEADER
 from gateway.queues.dead_letters.letter import DeadLetter
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of

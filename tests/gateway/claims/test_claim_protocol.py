@@ -24,9 +24,10 @@ from gateway.app import Gateway
 from gateway.claims import claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.metrics import Metrics
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
 from support.fake_redis import FakeRedis, Fate
 from support.incidents import Incidents
 from support.virtual_time import VirtualTimeLoop

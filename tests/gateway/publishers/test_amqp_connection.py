@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pamqp import body as amqp_body
 from pamqp import commands, frame, header, heartbeat
 
-from gateway.publishers import ConfirmOverdue, Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.transport.amqp_url import BrokerUrl
 from support.waiting import wait_until_async

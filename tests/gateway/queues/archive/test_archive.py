@@ -15,7 +15,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.config import Config
-from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.archive import Archived, NotThere, Replay, open_archive
