@@ -26,7 +26,8 @@ from gateway.publishers import (
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp_connection import PublishConnection, connect
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
 from gateway.transport.reconnect import ReconnectingConnection
 

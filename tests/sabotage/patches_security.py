@@ -568,7 +568,7 @@ SECURITY = (
     Patch(
         "a refused declaration ends the channel of publishes",
         "gateway/publishers/amqp_connection.py::PublishConnection._on_frame",
-        "case commands.Channel.Close() if channel == _DECLARING_CHANNEL:",
+        "case commands.Channel.Close() if channel == DECLARING_CHANNEL:",
         "case commands.Channel.Close() if channel == 0:",
         "tests/gateway/publishers/test_topology.py::test_a_user_who_may_only_write_publishes_where_all_is_declared",
     ),

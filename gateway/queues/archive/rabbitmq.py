@@ -19,7 +19,8 @@ from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from gateway.events.message import ROUTING_KEY_HEADER, Message
 from gateway.publishers import PublishUnavailable
-from gateway.publishers.amqp_connection import PublishConnection, connect
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
 from gateway.queues.archive import Archived, NotThere
 from gateway.transport.amqp_client import open_amqp
 
