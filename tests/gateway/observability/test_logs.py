@@ -56,7 +56,7 @@ async def main():
         await post("three", path="/webhooks/personal")
         await post("bug")
         await post("four", body=b'{{"sender":"personal"}}')
-        publisher.trouble = "the broker is away"
+        publisher.unavailable_reason = "the broker is away"
         await post("five")
     logging.getLogger("a.library").warning("something %s", "odd")
     logging.getLogger("a.library").info("not important")

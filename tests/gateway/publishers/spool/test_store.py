@@ -274,7 +274,7 @@ async def main():
     await publisher.publish(make_message(1))
     print("accepted", flush=True)
     if sys.argv[3] == "published":
-        broker.trouble = ""
+        broker.unavailable_reason = ""
     await asyncio.sleep(60)
 asyncio.run(main())
 """
