@@ -301,7 +301,7 @@ SECURITY = (
     ),
     Patch(
         "a part of a password may be taken for a host",
-        "gateway/transport/address.py::check_address",
+        "gateway/transport/address.py::split_url",
         'rest.count("@") > authority.count("@") or "@" in user or ',
         'rest.count("@") > 2 or ',
         "tests/gateway/config/test_config.py::test_no_mistake_is_told_with_a_secret",
