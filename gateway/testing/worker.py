@@ -13,8 +13,7 @@ from typing import Self
 import orjson
 
 from gateway.events.envelope import Envelope
-from gateway.events.message import REASON
-from gateway.publishers import Message
+from gateway.events.message import REASON, Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
 from gateway.transport.topic_patterns import matches

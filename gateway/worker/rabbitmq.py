@@ -22,8 +22,8 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from pamqp.common import FieldTable
 
-from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT
-from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT, FORCE_HEADER, ROUTING_KEY_HEADER
+from gateway.publishers import UNROUTED_SUFFIX
 from gateway.publishers.topology import (
     Part,
     Settings,

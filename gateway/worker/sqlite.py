@@ -13,8 +13,7 @@ from contextlib import suppress
 
 import structlog
 
-from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT
-from gateway.publishers import FORCE_HEADER
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT, FORCE_HEADER
 from gateway.queues.embedded import QueuedMessage as Row
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database

@@ -23,9 +23,10 @@ from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
 from gateway.claims.redis import RedisClaims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.metrics import Metrics
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
 from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
 from gateway.transport import reconnect

@@ -14,7 +14,8 @@ from aio_pika.abc import AbstractChannel
 from structlog.testing import capture_logs
 
 from gateway.errors import OperatorError
-from gateway.publishers import Message, Publisher, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.tail import tail_broker

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.sqlite import SqliteClaims
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.store import Spool
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer

@@ -16,7 +16,7 @@ from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.config import load_config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_client import open_amqp

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.files import SpoolInUse, spool_path
 from gateway.publishers.spool.records import OVERHEAD
 from gateway.publishers.spool.store import Spool

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from gateway.backends import open_archive
 from gateway.config import Config
-from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable, Retention
 from gateway.publishers import rabbitmq as publishers_rabbitmq
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
