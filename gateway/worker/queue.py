@@ -81,7 +81,7 @@ class Queue(Protocol):
         """Done with it."""
 
     async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
-        """Have it delivered again after ``seconds``, a rung of the ladder, with these headers added."""
+        """Have it delivered again after ``seconds``, a delay of the ladder, with these headers added."""
 
     async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """Put it into the dead queue, with these headers added."""

@@ -38,7 +38,7 @@ from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.reconnect import ReconnectingConnection
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders
 from gateway.worker.worker import Worker
 
@@ -101,7 +101,7 @@ class RabbitQueue:
         self._worker = worker
         self._rungs = {
             seconds: f"{worker.queue}.retry.{seconds:g}"
-            for seconds in Ladder(worker.retry_from, worker.retry_most).rungs
+            for seconds in Backoff(worker.retry_from, worker.retry_most).delays
         }
         self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
         self._link: ReconnectingConnection[_Session] = ReconnectingConnection("rabbitmq", self._connect)
@@ -250,7 +250,7 @@ class RabbitQueue:
         delays = [
             Part(
                 commands.Queue.Declare(
-                    queue=rung,
+                    queue=delay,
                     durable=True,
                     arguments={
                         **_QUORUM,
@@ -261,7 +261,7 @@ class RabbitQueue:
                 ),
                 self._breaks_a_delay,
             )
-            for seconds, rung in self._rungs.items()
+            for seconds, delay in self._rungs.items()
         ]
         bindings = [
             Part(commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=pattern))

@@ -257,7 +257,7 @@ async def test_the_end_waits_for_handlers_and_hands_the_rest_back(place: Place) 
         await wait_until_async(lambda: len(started) == 2, PATIENCE)
         runner.end()
         may_finish.set()
-    assert runner.counts == {"handled": 1, "handed_back": 1}
+    assert runner.counts == {"handled": 1, "requeued": 1}
 
     async with place.running(worker) as runner:
         await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)
