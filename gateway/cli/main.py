@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gateway import __version__
 from gateway.errors import OperatorError
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show which, and c
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(version("webhook-gateway"))
+        typer.echo(__version__)
         raise typer.Exit
 
 
