@@ -34,7 +34,7 @@ from gateway.receive.receiver import MAX_FIELDS, MAX_HEAD, MAX_TARGET, Receiver
 from gateway.receive.responses import NO_CONTENT, Fields, Response
 from gateway.signatures.rejections import MalformedRequest, Rejection
 from gateway.signatures.request import Headers
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 
 if TYPE_CHECKING:
     from gateway.http.listener import Listener

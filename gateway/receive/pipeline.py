@@ -35,7 +35,8 @@ from gateway.receive.responses import Outcome
 from gateway.receive.route import Route
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import VerifiedRequest
-from gateway.signatures.schemes.base import LARGE, KeyNeeded, KeyRequest
+from gateway.signatures.schemes.base import LARGE
+from gateway.signatures.schemes.fetched_keys import KeyNeeded, KeyRequest
 from gateway.signatures.times import rfc3339_milliseconds
 
 if TYPE_CHECKING:

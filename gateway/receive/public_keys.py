@@ -29,8 +29,7 @@ from gateway.errors import KeyUnavailable
 from gateway.receive.key_budget import KeyBudget, Name, name_of
 from gateway.receive.key_files import KeyFile
 from gateway.signatures.rejections import Rejection, SignatureRejected
-from gateway.signatures.schemes.base import KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys, KeptKey
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyRequest
 from gateway.transport.https import FetchFailed, fetch, open_client
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from gateway.receive.responses import CLIENT_DISCONNECTED, Outcome, Response, gr
 from gateway.receive.route import Route
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 
 PREFIX = b"/webhooks/"
 

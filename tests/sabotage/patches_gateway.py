@@ -53,7 +53,7 @@ GATEWAY = (
     ),
     Patch(
         "of two signature headers the first counts",
-        "gateway/signatures/schemes/base.py::single",
+        "gateway/signatures/schemes/strict_fields.py::single",
         '    if headers.is_repeated(name):\n        raise SignatureRejected("signature_ambiguous")\n'
         "    value = headers.get(name)\n",
         "    value = next(iter(headers.all(name)), None)\n",
@@ -75,14 +75,14 @@ GATEWAY = (
     ),
     Patch(
         "the timestamp may be of any age",
-        "gateway/signatures/schemes/base.py::check_tolerance",
+        "gateway/signatures/schemes/strict_fields.py::check_tolerance",
         "if age > tolerance:",
         "if age > 1000 * tolerance:",
         f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
     ),
     Patch(
         "the timestamp may be in the future",
-        "gateway/signatures/schemes/base.py::check_tolerance",
+        "gateway/signatures/schemes/strict_fields.py::check_tolerance",
         "if -age > tolerance:",
         "if -age > 1000 * tolerance:",
         f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
@@ -103,7 +103,7 @@ GATEWAY = (
     ),
     Patch(
         "a timestamp is what int() takes",
-        "gateway/signatures/schemes/base.py::read_timestamp",
+        "gateway/signatures/schemes/strict_fields.py::read_timestamp",
         "not text.isdigit() or",
         'not text.strip().replace(b"_", b"").isdigit() or',
         f"{_CONTRACT}::test_a_timestamp_that_is_not_digits_is_malformed",

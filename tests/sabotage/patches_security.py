@@ -189,7 +189,7 @@ SECURITY = (
     ),
     Patch(
         "a header is a list of any length",
-        "gateway/signatures/schemes/base.py::split_elements",
+        "gateway/signatures/schemes/strict_fields.py::split_elements",
         "    if value.count(separator) >= MAX_ELEMENTS:\n",
         "    if value.count(separator) >= 1000 * MAX_ELEMENTS:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_few_elements_of_another_kind_are_skipped_and_many_are_refused",
@@ -259,7 +259,7 @@ SECURITY = (
     ),
     Patch(
         "a moment may have leading zeros",
-        "gateway/signatures/schemes/base.py::read_timestamp",
+        "gateway/signatures/schemes/strict_fields.py::read_timestamp",
         ' or text.startswith(b"0"):',
         ":",
         "tests/gateway/adapters/test_contract.py::test_a_leading_zero_in_a_timestamp_is_malformed_though_it_is_signed",

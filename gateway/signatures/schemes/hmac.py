@@ -17,14 +17,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    Signed,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding
 from gateway.signatures.schemes.hmac_verifier import HmacVerifier, OddHmacVerifier
 from gateway.signatures.schemes.layout import PLAIN, Draft, Layout, Places, is_in_body, listed
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.template import (
     Alphabets,
     SignedTemplate,

@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    LARGE,
-    MAX_CANDIDATES,
-    StaticVerifier,
-    join_signed,
-    single,
-    split_elements,
-)
+from gateway.signatures.schemes.base import LARGE, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS
 from gateway.signatures.schemes.layout import PlaceReader, is_in_body, place_reader
+from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, join_signed, single, split_elements
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.hmac import HmacScheme

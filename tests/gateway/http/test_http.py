@@ -19,7 +19,7 @@ from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
 from gateway.receive.context import RequestContext
 from gateway.receive.pipeline import Work
 from gateway.receive.receiver import Receiver
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from support.served import Caller, Serve, Served, chunked, webhook
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: gateway.test\r\n\r\n"

@@ -17,8 +17,7 @@ from gateway.receive.pipeline import AT_A_TIME, Batch, width_of
 from gateway.receive.receiver import Keys
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyNeeded, KeyRequest
 from support.acme import Acme
 
 Build = Callable[..., Acme]
