@@ -210,7 +210,7 @@ SECURITY = (
     ),
     Patch(
         "what is signed is told as it came",
-        "gateway/signatures/schemes/hmac_verifier.py::OddHmacVerifier._prove",
+        "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier._prove",
         "                    signed = message\n",
         "                    signed = message and request.body\n",
         "tests/gateway/adapters/test_signed_content.py::test_what_stands_beside_the_signed_parts_is_not_in_it",
@@ -322,7 +322,7 @@ SECURITY = (
     ),
     Patch(
         "a header replaces a signed moment that is wrong",
-        "gateway/signatures/schemes/hmac_verifier.py::_with_header",
+        "gateway/signatures/schemes/hmac_general_verifier.py::_with_header",
         'if rejection.fault != "timestamp_missing":\n                raise',
         "pass",
         "tests/gateway/adapters/test_limits_of_senders.py::test_the_signed_moment_of_linear_goes_before_the_one_in_the_header",
