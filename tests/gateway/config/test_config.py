@@ -402,7 +402,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
             (
                 "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
-                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+                "money:CURRENCY, if:TEXT, count, count:ONE:MANY, date, ref, short, words"
             ),
         ),
         (
