@@ -379,7 +379,7 @@ def replay(
 
 
 schemas = typer.Typer(
-    help="Look at the JSON Schemas that events are held to, propose one from samples, and compare two.",
+    help="Show the JSON Schemas that events are validated against, or infer one from samples.",
     no_args_is_help=True,
 )
 app.add_typer(schemas, name="schemas")
@@ -434,28 +434,6 @@ def schemas_infer(
     from gateway.cli.schemas import run_infer
 
     run_infer(files, identifier, title, depth, with_example=with_example)
-
-
-@schemas.command("diff")
-def schemas_diff(
-    old: Annotated[str, typer.Argument(help="A file, or ADAPTER/EVENT for one that comes with the gateway.")],
-    new: Annotated[str, typer.Argument(help="Another, to take its place.")],
-) -> None:
-    """Tell the changes from one schema to another that break from those that are safe, a line each.
-
-    Breaking is meant from the view of whoever sends: an event that passed the old schema can fail the new one. By a
-    safe change none can. The rest is to be looked at. Each line has a JSON Pointer into the schema.
-
-    For example:
-
-    - `gateway schemas diff schemas/acme.json acme-2.json`
-    - `gateway schemas diff github/push own-push.json`
-
-    Exit codes: 0 nothing breaks, 1 something does, or a schema cannot be used.
-    """
-    from gateway.cli.schemas import run_diff
-
-    run_diff(old, new)
 
 
 spool = typer.Typer(
