@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.backends import open_claims, open_publisher
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
 from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
-from gateway.claims.redis import RedisClaims
-from gateway.claims.sqlite import SqliteClaims
-from gateway.config import EMBEDDED, Config, ProviderConfig
+from gateway.config import Config, ProviderConfig
 from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
@@ -25,10 +24,7 @@ from gateway.observability import logs
 from gateway.observability.counters import shared_tallies
 from gateway.observability.metrics import Metrics
 from gateway.observability.shared_memory import SharedCounters
-from gateway.publishers import Publisher, Retention
-from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.publishers.spool.publisher import SpoolingPublisher
-from gateway.publishers.sqlite import SqlitePublisher
+from gateway.publishers import Publisher
 from gateway.receive.access import AccessControl, TrustedProxies
 from gateway.receive.asgi import Health, admin_app, public_app
 from gateway.receive.enrolment import Enrolment
@@ -199,14 +195,6 @@ def _get(config: Config, setting: str) -> object:
     return attrgetter(setting)(config)
 
 
-def open_claims(config: Config, database: Database | None = None) -> Claims:
-    """The configured claim store, not started yet."""
-    lease, retention = config.dedupe.lease, config.dedupe.retention
-    if config.redis.url == EMBEDDED:
-        return SqliteClaims(database or Database(config.data_dir), lease, retention)
-    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
-
-
 def schemas_of(
     provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
 ) -> AdapterSchemas:
@@ -218,20 +206,6 @@ def schemas_of(
     if provider.schema_file:
         return load_file(folder / provider.schema_file)
     return catalogue.of_adapter(adapter.family)
-
-
-def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
-) -> Publisher:
-    """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
-    rabbitmq, archive = config.rabbitmq, config.archive
-    retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
-    if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
-    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
-    if not config.spool.enabled:
-        return broker
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
 
 
 def _endpoint(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.app import open_claims
+from gateway.backends import open_claims
 from gateway.claims import ClaimsUnavailable, claim_keys
 from gateway.cli.common import find_provider, load_without_secrets, run
 from gateway.config import Config

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
 DEFAULT_CONFIG = Path("config.yaml")
 
@@ -60,10 +60,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List the selected events; change nothing.")]
 
 
-def event_filter(
+def dead_letter_filter(
     provider: str | None, pattern: str | None, event_id: str | None, reason: str | None
-) -> Selection:
+) -> EventFilter:
     """Combine the options that select dead-lettered or quarantined events."""
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    return Selection(provider, pattern, event_id, reason)
+    return EventFilter(provider, pattern, [event_id] if event_id else (), reason)

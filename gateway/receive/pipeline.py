@@ -28,7 +28,7 @@ from gateway.errors import BrokerUnavailable, Internal, SchemaMismatch
 from gateway.events.batch import Item
 from gateway.events.body import Content
 from gateway.events.strict_json import is_readable_json, traceparent_of
-from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
+from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
 from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
 from gateway.receive.context import RequestContext
 from gateway.receive.responses import Outcome
@@ -421,7 +421,7 @@ def _validate(
     elif not identity.is_typed:
         validation = UNTYPED
     else:
-        validation = judge(endpoint.schemas, identity.event_type, payload) if is_json else UNKNOWN
+        validation = validate(endpoint.schemas, identity.event_type, payload) if is_json else UNKNOWN
     if validation.violations and endpoint.rejects_invalid:
         raise SchemaMismatch(validation.violations)
     return validation

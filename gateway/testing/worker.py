@@ -13,6 +13,7 @@ from typing import Self
 import orjson
 
 from gateway.events.envelope import Envelope
+from gateway.events.message import REASON
 from gateway.publishers import Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
@@ -20,7 +21,7 @@ from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
 from gateway.worker import retry_policy as verdict
 from gateway.worker.idempotency import Idempotency
-from gateway.worker.queue import REASON, Delivery
+from gateway.worker.queue import Delivery
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Report
 from gateway.worker.store.memory import MemoryStore

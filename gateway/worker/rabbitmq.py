@@ -22,6 +22,7 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from pamqp.common import FieldTable
 
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT
 from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
 from gateway.publishers.topology import (
     Part,
@@ -38,15 +39,7 @@ from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker.backoff import Ladder
-from gateway.worker.queue import (
-    ATTEMPTS,
-    DEAD_SUFFIX,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-)
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders
 from gateway.worker.worker import Worker
 
 _CONNECT_WITHIN = 10.0

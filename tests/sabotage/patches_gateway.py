@@ -293,7 +293,7 @@ GATEWAY = (
     ),
     Patch(
         "an event against its schema is as good as any",
-        "gateway/events/validation.py::judge",
+        "gateway/events/validation.py::validate",
         "if schema.is_valid(payload):",
         "if schema.is_valid(payload) or schema.explain(payload):",
         f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",

@@ -112,10 +112,10 @@ SECURITY = (
     ),
     Patch(
         "all of IPv6 is IPv6 alone",
-        "gateway/server.py::_listener",
+        "gateway/http/sockets.py::_listener",
         "takes_both = is_for_both and address[0] == EVERYWHERE_6",
         "takes_both = False",
-        "tests/gateway/test_server.py::test_all_of_ipv6_is_all_of_ipv4_too",
+        "tests/gateway/http/test_sockets.py::test_all_of_ipv6_is_all_of_ipv4_too",
     ),
     Patch(
         "of two members of one name either may be the signed one",
@@ -694,7 +694,7 @@ SECURITY = (
     Patch(
         "the parent of several processes holds the listeners while they end",
         "gateway/supervisor.py::Supervisor._end",
-        "        self._let_go()\n        self._send(signal.SIGTERM)",
+        "        self._close_sockets()\n        self._send(signal.SIGTERM)",
         "        self._send(signal.SIGTERM)",
         "tests/e2e/test_shutdown.py::test_new_connections_are_refused_while_requests_are_finished[3]",
     ),

@@ -18,7 +18,7 @@ from gateway.cli.options import (
     QueueArgument,
     ReasonFilter,
     TypeFilter,
-    event_filter,
+    dead_letter_filter,
 )
 
 dead = typer.Typer(
@@ -52,7 +52,7 @@ def dead_list(
     """
     from gateway.cli.dead import run_list
 
-    run_list(config, queue, event_filter(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_list(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, as_json=json_lines)
 
 
 @dead.command("show")
@@ -81,7 +81,7 @@ def dead_redrive(
     """
     from gateway.cli.dead import run_redrive
 
-    run_redrive(config, queue, event_filter(provider, event, event_id, reason), limit, dry_run=dry_run)
+    run_redrive(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, dry_run=dry_run)
 
 
 @dead.command("drop")
@@ -98,4 +98,4 @@ def dead_drop(
     """Delete dead-lettered events permanently, after listing them and asking for confirmation."""
     from gateway.cli.dead import run_drop
 
-    run_drop(config, queue, event_filter(provider, event, event_id, reason), limit, is_sure=yes)
+    run_drop(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, is_sure=yes)

@@ -17,7 +17,7 @@ from gateway.cli.options import (
     ProviderFilter,
     ReasonFilter,
     TypeFilter,
-    event_filter,
+    dead_letter_filter,
 )
 
 quarantine = typer.Typer(
@@ -44,7 +44,7 @@ def quarantine_list(
     """List quarantined events: time received, provider, event type, id, schema violations."""
     from gateway.cli.quarantine import run_list
 
-    run_list(config, event_filter(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_list(config, dead_letter_filter(provider, event, event_id, reason), limit, as_json=json_lines)
 
 
 @quarantine.command("show")
@@ -71,7 +71,7 @@ def quarantine_revalidate(
     """
     from gateway.cli.quarantine import run_revalidate
 
-    run_revalidate(config, event_filter(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_revalidate(config, dead_letter_filter(provider, event, event_id, reason), limit, as_json=json_lines)
 
 
 @quarantine.command("release")
@@ -100,5 +100,5 @@ def quarantine_release(
     from gateway.cli.quarantine import run_release
 
     run_release(
-        config, event_filter(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run
+        config, dead_letter_filter(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run
     )

@@ -240,7 +240,7 @@ async def test_what_a_dead_consumer_had_comes_again_though_the_clock_goes_back(t
     clock = Clock()
     async with (
         publishing(tmp_path, clock) as publisher,
-        consuming(tmp_path, clock, visibility=30) as consumer,
+        consuming(tmp_path, clock, visibility_timeout=30) as consumer,
     ):
         await publisher.publish(message(1))
         await consumer.receive()
