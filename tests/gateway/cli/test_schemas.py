@@ -70,9 +70,6 @@ def test_the_schema_is_shown_that_an_event_is_held_to(event_type: str, name: str
         (["show", "nobody", "x"], "no schemas of adapter 'nobody'"),
         (["infer", "gone.json"], "gone.json: No such file or directory"),
         (["infer", __file__], "is not JSON as the gateway takes it"),
-        (["diff", "gone.json", "github/push"], "gone.json: cannot be read"),
-        (["diff", "github/push", "github/nothing"], "github/nothing: cannot be read"),
-        (["diff", "github/push", __file__], "is not JSON"),
     ],
 )
 def test_what_cannot_be_done_is_told(words: list[str], said: str) -> None:
