@@ -109,7 +109,7 @@ class ServerConfig(Section):
         description="What those proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). The other "
         "is not read, since a sender can write it.",
     )
-    workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
+    processes: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
     max_body: Size = Field(
         1024**2,
         description="The largest body of a request; where it is not set, an adapter may let larger ones in.",
@@ -119,8 +119,8 @@ class ServerConfig(Section):
     )
     max_connections: Count = Field(
         2000,
-        description="Open connections of a worker. Beyond it the one that has waited longest for a request is closed "
-        "for a new one, which is answered 503 where all have a request under way.",
+        description="Open connections of a process. Beyond it, a new connection replaces the one that has been idle "
+        "longest, or is answered 503 if all have a request under way.",
     )
     max_connections_per_client: Count | None = Field(
         None,
@@ -133,11 +133,11 @@ class ServerConfig(Section):
         "(most often 60s), or that sends a request into a connection that ends.",
     )
     max_in_flight: Count = Field(
-        1000, description="Requests that a worker handles at a time, beyond which they are answered 503."
+        1000, description="Requests that a process handles at a time; further ones are answered 503."
     )
     max_buffered: Size = Field(
         256 * 1024**2,
-        description="Bytes of requests in a worker's memory beyond which requests are answered 503.",
+        description="Bytes of requests in the memory of a process, beyond which requests are answered 503.",
     )
     shutdown_delay: Duration | None = Field(
         None,
@@ -280,7 +280,8 @@ class ProviderConfig(DeliverySpec):
     )
     allow_ips: list[NetworkSetting] = Field([], description="Networks from which it sends; empty for all.")
     rate_limit: Rate | None = Field(
-        None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
+        None,
+        description="Verified events that a process accepts, such as `100/s`; further ones are answered 429.",
     )
     max_body: Size | None = Field(
         None,

@@ -277,7 +277,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 "it must match ^[A-Za-z0-9_.:-]{1,200}$"
             ),
         ),
-        ("server:\n  workers: true\n" + GITHUB, "config.yaml:2: server.workers: must be a whole number"),
+        ("server:\n  processes: true\n" + GITHUB, "config.yaml:2: server.processes: must be a whole number"),
         (
             "server:\n  max_connections: 0\n" + GITHUB,
             "config.yaml:2: server.max_connections: must be greater than or equal to 1",
