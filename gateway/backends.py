@@ -116,12 +116,12 @@ def open_dead_letters(
         OperatorError: the queue does not exist, or the broker cannot be reached, now or later.
     """
     if has_embedded_queue(config):
-        from gateway.queues.dead_letters.sqlite import hold_rows
+        from gateway.queues.dead_letters.sqlite import open_sqlite_queue
 
-        return hold_rows(Database(config.data_dir), queue, target)
-    from gateway.queues.dead_letters.rabbitmq import hold_messages
+        return open_sqlite_queue(Database(config.data_dir), queue, target)
+    from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
-    return hold_messages(config.rabbitmq.address, queue, target)
+    return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:

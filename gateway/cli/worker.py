@@ -23,7 +23,7 @@ from gateway.errors import OperatorError
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.worker import Worker
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.runner import Runner
 
@@ -81,10 +81,10 @@ async def _check(config: Config, worker: Worker) -> None:
         await open_queue(config, worker).check()
     except OSError as error:
         raise OperatorError(f"the broker cannot be reached: {error}") from error
-    rungs = Ladder(worker.retry_from, worker.retry_most).rungs
+    delays = Backoff(worker.retry_from, worker.retry_most).delays
     typer.echo(
         f"queue {worker.queue} is as declared: {', '.join(worker.events)} to {len(worker.handled)} handlers, "
-        f"{worker.attempts} attempts, {len(rungs)} delays of {rungs[0]:g} s to {rungs[-1]:g} s"
+        f"{worker.attempts} attempts, {len(delays)} delays of {delays[0]:g} s to {delays[-1]:g} s"
     )
 
 

@@ -24,7 +24,7 @@ from gateway.errors import Outcome, SchemaMismatch
 from gateway.events.batch import Item
 from gateway.events.body import Content
 from gateway.events.strict_json import is_readable_json, traceparent_of
-from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
+from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
 from gateway.receive.aside import Aside
 from gateway.receive.context import RequestContext
 from gateway.receive.handshakes import SubscriptionConfirmer
@@ -236,7 +236,7 @@ def _validate(
     elif not identity.is_typed:
         validation = UNTYPED
     else:
-        validation = judge(route.schemas, identity.event_type, payload) if is_json else UNKNOWN
+        validation = validate(route.schemas, identity.event_type, payload) if is_json else UNKNOWN
     if validation.violations and route.rejects_invalid:
         raise SchemaMismatch(validation.violations)
     return validation

@@ -12,9 +12,10 @@ from gateway.adapters.identity import Identity
 from gateway.claims.dedupe import Claim, Dedupe
 from gateway.claims.event_key import EventKey
 from gateway.errors import BrokerUnavailable, Outcome
+from gateway.events.message import Message
 from gateway.events.strict_json import traceparent_of
 from gateway.events.validation import Validation
-from gateway.publishers import QUARANTINE_SUFFIX, Message, Publisher, PublishUnavailable
+from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.receive.context import RequestContext
 from gateway.receive.route import Route
 from gateway.signatures.request import VerifiedRequest

@@ -13,7 +13,7 @@ from gateway.claims.memory import MemoryClaims
 from gateway.config.error_messages import suggest
 from gateway.devtools.provider_reference import described
 from gateway.devtools.simulator import SignedRequest, Tampering
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
 from gateway.receive.publishing import EventPublisher
 from gateway.receive.responses import Response

@@ -293,7 +293,7 @@ GATEWAY = (
     ),
     Patch(
         "an event against its schema is as good as any",
-        "gateway/events/validation.py::judge",
+        "gateway/events/validation.py::validate",
         "if schema.is_valid(payload):",
         "if schema.is_valid(payload) or schema.explain(payload):",
         f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",
@@ -669,14 +669,14 @@ GATEWAY = (
     # --- publishing ------------------------------------------------------------------------------
     Patch(
         "the broker may drop what it cannot route",
-        "gateway/publishers/amqp_connection.py::_MANDATORY",
+        "gateway/publishers/amqp_frames.py::_MANDATORY",
         '_MANDATORY = b"\\x01"',
         '_MANDATORY = b"\\x00"',
         _ENCODED,
     ),
     Patch(
         "messages are transient",
-        "gateway/publishers/amqp_connection.py::_PERSISTENT",
+        "gateway/publishers/amqp_frames.py::_PERSISTENT",
         '_PERSISTENT = b"\\x02"',
         '_PERSISTENT = b"\\x01"',
         _ENCODED,
@@ -684,14 +684,14 @@ GATEWAY = (
     Patch(
         "an event counts as confirmed when it is sent",
         "gateway/publishers/amqp_connection.py::PublishConnection.publish",
-        "_Pending(confirm, self._loop.time(), message.message_id)\n",
-        "_Pending(confirm, self._loop.time(), message.message_id)\n        confirm.set_result(None)\n",
+        "UnconfirmedMessage(confirm, self._now(), message.message_id)\n",
+        "UnconfirmedMessage(confirm, self._now(), message.message_id)\n        confirm.set_result(None)\n",
         _SETTLED,
     ),
     Patch(
         "a nack is an ack",
         "gateway/publishers/amqp_connection.py::PublishConnection.data_received",
-        "is_ack=method_id == _ACK",
+        "is_ack=method_id == ACK",
         "is_ack=True",
         _SETTLED,
     ),
@@ -711,9 +711,9 @@ GATEWAY = (
     ),
     Patch(
         "an event that came back counts as confirmed late",
-        "gateway/publishers/amqp_connection.py::_Pending.refuse",
-        "    def refuse(self, cause: str) -> None:\n        if self.late is not None:\n            self.late.cancel()\n",
-        "    def refuse(self, cause: str) -> None:\n        if self.late is not None:\n            pass\n",
+        "gateway/publishers/amqp_confirms.py::UnconfirmedMessage.refuse",
+        "            self.late.cancel()\n        elif not self.confirm.done():\n",
+        "            pass\n        elif not self.confirm.done():\n",
         f"{_CONNECTION}::test_a_confirm_that_comes_too_late_is_told",
     ),
     Patch(
@@ -727,14 +727,14 @@ GATEWAY = (
         "what waits for a confirm when the connection ends waits for ever",
         "gateway/publishers/amqp_connection.py::PublishConnection.fail",
         "        stranded, self._unconfirmed = self._unconfirmed, {}\n",
-        "        stranded: dict[int, _Pending] = {}\n",
+        "        stranded: dict[int, UnconfirmedMessage] = {}\n",
         f"{_CONNECTION}::test_the_end_of_the_connection_fails_all_that_wait",
     ),
     Patch(
         "any number of events waits for its confirm",
-        "gateway/publishers/amqp_connection.py::_MOST_UNCONFIRMED",
-        "_MOST_UNCONFIRMED = 4096",
-        "_MOST_UNCONFIRMED = 40_960",
+        "gateway/publishers/amqp_connection.py::_MAX_UNCONFIRMED",
+        "_MAX_UNCONFIRMED = 4096",
+        "_MAX_UNCONFIRMED = 40_960",
         f"{_CONNECTION}::test_messages_that_wait_for_their_confirm_are_bounded",
     ),
     Patch(

@@ -301,7 +301,7 @@ SECURITY = (
     ),
     Patch(
         "a part of a password may be taken for a host",
-        "gateway/transport/address.py::check_address",
+        "gateway/transport/address.py::split_url",
         'rest.count("@") > authority.count("@") or "@" in user or ',
         'rest.count("@") > 2 or ',
         "tests/gateway/config/test_config.py::test_no_mistake_is_told_with_a_secret",
@@ -568,7 +568,7 @@ SECURITY = (
     Patch(
         "a refused declaration ends the channel of publishes",
         "gateway/publishers/amqp_connection.py::PublishConnection._on_frame",
-        "case commands.Channel.Close() if channel == _DECLARING_CHANNEL:",
+        "case commands.Channel.Close() if channel == DECLARING_CHANNEL:",
         "case commands.Channel.Close() if channel == 0:",
         "tests/gateway/publishers/test_topology.py::test_a_user_who_may_only_write_publishes_where_all_is_declared",
     ),

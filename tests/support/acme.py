@@ -14,9 +14,10 @@ import httpx
 from gateway.app import Gateway
 from gateway.claims import claim_key
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.tracing.spans import Spans
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
 from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import wait_until_async

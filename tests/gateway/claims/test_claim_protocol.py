@@ -20,14 +20,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.app import Gateway
-from gateway.claims import claim_key
+from gateway.claims import claim_key, redis_connection
 from gateway.claims.redis import RedisClaims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.metrics import Metrics
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
 from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
+from gateway.transport import reconnect
 from support.door import PEER, enter
 from support.fake_redis import FakeRedis, Fate
 from support.incidents import Incidents
@@ -143,8 +145,8 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.loop = VirtualTimeLoop()
         self.skipped = 0.0
         self.redis = FakeRedis(self.now)
-        self.patches.enter_context(patch("gateway.claims.redis_connection._open", self.redis.open))
-        self.patches.enter_context(patch("gateway.transport.reconnect.log"))
+        self.patches.enter_context(patch.object(redis_connection, "_open", self.redis.open))
+        self.patches.enter_context(patch.object(reconnect, "log"))
         self.publisher = HoldingPublisher(self.note_publish)
         self.config = Config.model_validate(
             {

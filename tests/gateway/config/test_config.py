@@ -336,8 +336,8 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             "rabbitmq:\n  url: amqps://h/?verify=verify_none\n" + GITHUB,
             (
-                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, by the "
-                "authority that cacertfile names"
+                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, with "
+                "its name, by the authority that cacertfile names"
             ),
         ),
         (

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.redaction import MASK, WARN_AFTER, Redaction
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message
 from gateway.signatures.extractors import Pointer
 from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas

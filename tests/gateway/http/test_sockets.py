@@ -114,8 +114,8 @@ def test_all_addresses_are_those_of_ipv4_where_there_are_no_others(monkeypatch: 
 
     monkeypatch.setattr(listening_sockets, "_listener", fail_at_ipv6)
     (port,) = free_ports(1)
-    with at(f"[::]:{port}") as sockets:
-        assert peers(sockets, port, "127.0.0.1") == ["127.0.0.1"]
+    with at(f"[::]:{port}") as bound:
+        assert peers(bound, port, "127.0.0.1") == ["127.0.0.1"]
     with pytest.raises(OperatorError, match="no such family"), at(f"0.0.0.0:{port}", f"[::]:{port}"):
         pytest.fail("it cannot listen")
 

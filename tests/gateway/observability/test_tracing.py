@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gateway.errors import OperatorError
+from gateway.events.message import Message
 from gateway.observability.tracing import tracing
 from gateway.observability.tracing.spans import Spans
-from gateway.publishers import Message
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.runner import Runner
 from support.acme import Acme

@@ -26,6 +26,7 @@ from gateway.devtools.samples import load_sample, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator
 from gateway.events.schemas import Catalogue
 from gateway.events.validation import Validation
+from gateway.receive import pipeline
 from gateway.signatures.extractors import places_of, pointer_steps
 from gateway.signatures.forms import parse_form, write_form
 from gateway.signatures.request import Headers, RawRequest
@@ -512,8 +513,8 @@ async def test_a_quarantined_event_has_the_answer_of_an_accepted_one(tmp_path: P
     house, delivery = House(tmp_path, name), delivered(name)
     refuse = Validation(None, "/: /")
     with (
-        patch("gateway.receive.pipeline.judge", lambda *_: refuse),
-        patch("gateway.receive.pipeline.UNKNOWN", refuse),
+        patch.object(pipeline, "validate", lambda *_: refuse),
+        patch.object(pipeline, "UNKNOWN", refuse),
     ):
         query = urlsplit(delivery.request.url).query
         answer = await house.post(delivery.request.headers, delivery.request.body, query)

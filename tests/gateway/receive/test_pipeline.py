@@ -19,8 +19,9 @@ from structlog.testing import capture_logs
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message, Publisher, PublishUnavailable
+from gateway.publishers import Publisher, PublishUnavailable
 from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import PATIENCE, wait_until_async

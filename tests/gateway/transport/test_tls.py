@@ -16,9 +16,9 @@ from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.config import load_config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.queues.dead_letters.rabbitmq import hold_messages
+from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
@@ -331,7 +331,7 @@ async def test_the_password_of_an_address_is_in_no_cause(files: Files) -> None:
             assert PASSWORD not in cause
             assert "\n" not in cause
     with pytest.raises(OperatorError) as caught:
-        async with hold_messages(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/", "q", None):
+        async with open_rabbitmq_queue(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/", "q", None):
             pass
     server.close()
     await server.wait_closed()

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.files import SpoolInUse, spool_path
 from gateway.publishers.spool.records import OVERHEAD
 from gateway.publishers.spool.store import Spool
@@ -175,13 +176,13 @@ async def test_an_event_whose_confirm_may_still_come_is_not_drained(tmp_path: Pa
             await publisher.publish(make_message(number))
         await publisher.publish(make_message(4))
         assert publisher.spooled == 4
-        lates = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
-        lates[0].set_result(None)
-        lates[1].cancel()
+        overdue = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
+        overdue[0].set_result(None)
+        overdue[1].cancel()
         await wait_until_async(lambda: publisher.spooled == 2, message="one is deleted and one drained")
         assert broker.attempts.count("evt_0") == 1
         assert broker.attempts.count("evt_1") == 2
-        lates[2].set_result(None)
+        overdue[2].set_result(None)
         await wait_until_async(lambda: publisher.spooled == 1, message="another is deleted")
     async with spooling(tmp_path, broker) as publisher:  # nobody can tell any more whether it was confirmed
         await wait_until_async(lambda: publisher.spooled == 0, message="the last one is drained")
