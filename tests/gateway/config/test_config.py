@@ -277,7 +277,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 "it must match ^[A-Za-z0-9_.:-]{1,200}$"
             ),
         ),
-        ("server:\n  workers: true\n" + GITHUB, "config.yaml:2: server.workers: must be a whole number"),
+        ("server:\n  processes: true\n" + GITHUB, "config.yaml:2: server.processes: must be a whole number"),
         (
             "server:\n  max_connections: 0\n" + GITHUB,
             "config.yaml:2: server.max_connections: must be greater than or equal to 1",
@@ -481,15 +481,15 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 ("['[::1]:80', '[0::1]:80']", "has [::1]:80 twice"),
                 (
                     "['0.0.0.0:80', '127.0.0.1:80']",
-                    "has 0.0.0.0:80 and 127.0.0.1:80, of which one includes the other; leave that out",
+                    "has 0.0.0.0:80 and 127.0.0.1:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:80', '[::]:80']",
-                    "has 127.0.0.1:80 and [::]:80, of which one includes the other; leave that out",
+                    "has 127.0.0.1:80 and [::]:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:0', '[::1]:80']",
-                    "has port 0, any that is free, among several addresses; give each a port of its own",
+                    "has port 0 (any free port) among several addresses; give each its own port",
                 ),
                 (
                     "['h:80', 'h']",
