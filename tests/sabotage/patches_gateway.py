@@ -570,7 +570,7 @@ GATEWAY = (
     Patch(
         "an event type goes into the routing key as it is",
         "gateway/transport/topic_patterns.py::key_segment",
-        'return _BETWEEN_WORDS.sub(".", event_type).strip(".") or _digest_of(event_type)',
+        'return _SEPARATORS.sub(".", event_type).strip(".") or _digest_of(event_type)',
         "return event_type",
         "tests/gateway/events/test_envelope.py::test_event_types_in_routing_keys_have_no_special_characters",
     ),

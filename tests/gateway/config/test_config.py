@@ -362,7 +362,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
-            "config.yaml:4: redis.tls.key: is the key of no certificate; name that as well, in cert",
+            "config.yaml:4: redis.tls.key: is a key without its certificate; name that as well, in cert",
         ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
