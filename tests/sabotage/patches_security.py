@@ -630,8 +630,8 @@ SECURITY = (
     ),
     Patch(
         "a handler that cancels itself is no failure",
-        "gateway/worker/executor.py::Executor._handle",
-        "        except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone",
+        "gateway/worker/executor.py::Executor._call_handler",
+        "        except BaseException as error:  # noqa: BLE001 -- even SystemExit is a failure of this event alone",
         "        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:",
         "tests/gateway/worker/test_exits.py::test_whatever_a_handler_raises_is_a_failed_attempt[cancels_itself]",
     ),

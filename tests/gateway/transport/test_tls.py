@@ -158,7 +158,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
         await open_queue(config, WORKER).check()
         async with tail(config, "#"), open_holding(config, "webhooks.unrouted") as holding:
             assert holding.size > 0
-        assert await guard.claim(key, "b") is Standing.IN_FLIGHT
+        assert await guard.claim_key(key, "b") is Standing.IN_FLIGHT
     finally:
         await guard.stop()
         await claims.stop()
