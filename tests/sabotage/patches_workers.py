@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from sabotage.patch import Patch
 
-_WORKERS = "tests/gateway/worker/test_workers.py"
-_ORDER = "tests/gateway/worker/test_order.py"
-_LIMITS = "tests/gateway/worker/test_limits.py"
-_STORE = "tests/gateway/worker/test_store.py"
+_RUNNER = "tests/gateway/worker/test_runner.py"
+_ORDERING = "tests/gateway/worker/test_ordering.py"
+_RATE_LIMIT = "tests/gateway/worker/test_rate_limit.py"
+_BREAKER = "tests/gateway/worker/test_circuit_breaker.py"
+_STORE = "tests/gateway/worker/store/test_store.py"
 
 WORKERS = (
     Patch(
@@ -15,133 +16,133 @@ WORKERS = (
         "gateway/worker/rabbitmq.py::RabbitQueue._move",
         "            mandatory=True,\n",
         "            mandatory=False,\n",
-        f"{_WORKERS}::test_a_queue_that_is_deleted_is_declared_again",
+        f"{_RUNNER}::test_a_queue_that_is_deleted_is_declared_again",
     ),
     Patch(
         "an event that is done is not remembered",
         "gateway/worker/idempotency.py::Idempotency.commit",
         "        self.commit_key(lease.key)\n",
         "        self.release_key(lease.key, lease.token)\n",
-        f"{_WORKERS}::test_an_event_that_is_published_again_is_not_handled_again",
+        f"{_RUNNER}::test_an_event_that_is_published_again_is_not_handled_again",
     ),
     Patch(
         "leases are not renewed",
         "gateway/worker/idempotency.py::Idempotency._keep_renewing",
         "            for lease in self._active:\n",
         "            for lease in set[Lease]():\n",
-        f"{_WORKERS}::test_a_long_handler_keeps_its_event",
+        f"{_RUNNER}::test_a_long_handler_keeps_its_event",
     ),
     Patch(
         "what is done while Redis is away is forgotten",
         "gateway/worker/idempotency.py::Idempotency._queue_commit",
         "            self._pending_commits.add(key)\n",
         "            self._is_unavailable = True\n",
-        f"{_WORKERS}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
+        f"{_RUNNER}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
     ),
     Patch(
         "a step that failed counts as done",
         "gateway/worker/event.py::Once.__aexit__",
         "            self._steps.end(self._step, is_done=error_type is None)\n",
         "            self._steps.end(self._step, is_done=True)\n",
-        f"{_WORKERS}::test_a_step_that_was_done_is_skipped_by_the_next_attempt",
+        f"{_RUNNER}::test_a_step_that_was_done_is_skipped_by_the_next_attempt",
     ),
     Patch(
         "a forced replay is taken for a repetition",
         "gateway/worker/idempotency.py::Idempotency.lease_for",
         ".encode()) + replay\n",
         ".encode())\n",
-        f"{_WORKERS}::test_a_replay_is_handled_again_where_it_is_forced",
+        f"{_RUNNER}::test_a_replay_is_handled_again_where_it_is_forced",
     ),
     Patch(
         "without Redis a strict worker goes on",
         "gateway/worker/idempotency.py::Idempotency._ask_store",
         "                if not self._is_strict:\n",
         "                if self._store.unavailable_reason:\n",
-        f"{_WORKERS}::test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not",
+        f"{_RUNNER}::test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not",
     ),
     Patch(
         "attempts are not counted",
         "gateway/worker/retry_policy.py::RetryPolicy.failed",
         "ATTEMPTS: attempts, FIRST",
         "ATTEMPTS: 1, FIRST",
-        f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
+        f"{_RUNNER}::test_what_keeps_failing_is_dead_with_its_story",
     ),
     Patch(
         "the text of an exception goes into the dead queue",
         "gateway/worker/retry_policy.py::RetryPolicy.dead_lettered",
         "            EXCEPTION: qualified_name(error),\n",
         "            EXCEPTION: repr(error),\n",
-        f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
+        f"{_RUNNER}::test_what_keeps_failing_is_dead_with_its_story",
     ),
     Patch(
         "what ends every process that gets it comes for ever",
         "gateway/worker/executor.py::Executor._acquire",
         "if delivery.redeliveries >= MAX_REDELIVERIES:",
         "if delivery.redeliveries < 0:",
-        f"{_WORKERS}::test_a_message_that_comes_back_again_and_again_is_dead",
+        f"{_RUNNER}::test_a_message_that_comes_back_again_and_again_is_dead",
     ),
     Patch(
         "an event that was not finished at the end is acknowledged",
         "gateway/worker/runner.py::Runner._settle",
         'case "handled" | "unhandled" | "duplicate":',
         'case "handled" | "unhandled" | "duplicate" | "requeued":',
-        f"{_WORKERS}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
+        f"{_RUNNER}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
     ),
     Patch(
         "a changed declaration is taken over in silence",
         "gateway/worker/sqlite.py::SqliteQueue._open",
         "if declared and declared != set(self._worker.events):",
         "if declared and not self._worker.events:",
-        f"{_WORKERS}::test_a_changed_declaration_is_explained_and_nothing_changed",
+        f"{_RUNNER}::test_a_changed_declaration_is_explained_and_nothing_changed",
     ),
     Patch(
         "events overtake those of their subject that wait",
         "gateway/worker/runner.py::Runner._when_in_order",
         "elif wait := await idempotency.take_turn(lease):",
         "elif (wait := await idempotency.take_turn(lease)) < 0:",
-        f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
+        f"{_ORDERING}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
     ),
     Patch(
         "a dead event keeps its place in line",
         "gateway/worker/retry_policy.py::FINAL",
         'frozenset(("handled", "duplicate", "dead"))',
         'frozenset(("handled", "duplicate"))',
-        f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
+        f"{_ORDERING}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
     ),
     Patch(
         "an ordered queue is given to many",
         "gateway/worker/topology.py::WorkerTopology.parts",
         "        if self._worker.ordered_by:\n            settings[",
         "        if not self._worker.events:\n            settings[",
-        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+        f"{_ORDERING}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
     ),
     Patch(
         "an embedded ordered queue is given to many",
         "gateway/queues/embedded.py::SqliteConsumer._stay_active",
         "            if until > now:\n                return False\n",
         "",
-        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+        f"{_ORDERING}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
     ),
     Patch(
         "an ordered worker that ends lets the next one begin before it gives back",
         "gateway/worker/rabbitmq.py::RabbitQueue.pause",
         " or self._worker.ordered_by:\n            return\n",
         ":\n            return\n",
-        f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
+        f"{_ORDERING}::test_the_order_survives_the_end_of_a_process",
     ),
     Patch(
         "what a process had comes after what it had not received",
         "gateway/queues/embedded.py::SqliteConsumer._stay_active",
         "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0",
         "UPDATE messages SET visible_at = visible_at WHERE queue = ? AND deliveries > 0",
-        f"{_ORDER}::test_the_order_survives_the_end_of_a_process",
+        f"{_ORDERING}::test_the_order_survives_the_end_of_a_process",
     ),
     Patch(
         "events wait in queues for one that is being handled here",
         "gateway/worker/ordering.py::Ordering.turn",
         "            async with lock, self._handlers:\n",
         "            async with self._handlers:\n",
-        f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
+        f"{_ORDERING}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
     ),
     Patch(
         "who is late in line is passed by at once",
@@ -162,35 +163,35 @@ WORKERS = (
         "gateway/worker/executor.py::Executor._wait_for_rate_limit",
         "        if wait > max_wait:\n",
         "        if wait > 1e9:\n",
-        f"{_LIMITS}::test_what_has_to_wait_for_long_waits_in_the_queue",
+        f"{_RATE_LIMIT}::test_what_has_to_wait_for_long_waits_in_the_queue",
     ),
     Patch(
         "one busy account keeps the places of all others",
         "gateway/worker/executor.py::Executor._wait_for_rate_limit",
         "max_wait = 0.0 if by else _MAX_WAIT",
         "max_wait = _MAX_WAIT",
-        f"{_LIMITS}::test_one_account_over_its_limit_does_not_hold_up_another",
+        f"{_RATE_LIMIT}::test_one_account_over_its_limit_does_not_hold_up_another",
     ),
     Patch(
         "an end waits for the limit",
         "gateway/worker/executor.py::Executor._wait_for_rate_limit",
         "await self.ending.wait()\n                    return",
         "await asyncio.sleep(wait)\n                    return",
-        f"{_LIMITS}::test_an_end_does_not_wait_for_the_limit",
+        f"{_RATE_LIMIT}::test_an_end_does_not_wait_for_the_limit",
     ),
     Patch(
         "the hopeless pauses a worker",
         "gateway/worker/executor.py::Executor.fail",
         "if not isinstance(error, Dead) and (pause",
         "if (pause",
-        f"{_LIMITS}::test_what_is_hopeless_pauses_nobody",
+        f"{_BREAKER}::test_what_is_hopeless_pauses_nobody",
     ),
     Patch(
         "a worker goes on while its handlers fail",
         "gateway/worker/executor.py::Executor.pause",
         "return max(self._breaker.pause, self._limited",
         "return max(self._limited",
-        f"{_LIMITS}::test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone",
+        f"{_BREAKER}::test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone",
     ),
     Patch(
         "the text of an exception goes into a span",
