@@ -8,32 +8,37 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.adapters.adapter import BoundAdapter
+from gateway.backends import open_claims, open_publisher
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
 from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
-from gateway.claims.redis import RedisClaims
-from gateway.claims.sqlite import SqliteClaims
-from gateway.config import EMBEDDED, Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
+from gateway.config import Config, ProviderConfig
+from gateway.config.resolve import (
+    adapter_of,
+    deadline_of,
+    enrolled_folder,
+    max_body_of,
+    retention_of,
+    schemas_of,
+)
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
-from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
+from gateway.events.schemas import Catalogue
+from gateway.http.apps import Health, admin_app, public_app
 from gateway.observability import logs
 from gateway.observability.counters import shared_tallies
 from gateway.observability.metrics import Metrics
 from gateway.observability.shared_memory import SharedCounters
-from gateway.publishers import Publisher, Retention
-from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.publishers.spool.publisher import SpoolingPublisher
-from gateway.publishers.sqlite import SqlitePublisher
-from gateway.receive.access import AccessControl, TrustedProxies
-from gateway.receive.asgi import Health, admin_app, public_app
-from gateway.receive.enrolment import Enrolment
+from gateway.publishers import Publisher
+from gateway.receive.access import AccessControl
+from gateway.receive.handshakes import Enrolment
 from gateway.receive.pipeline import Pipeline
+from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.public_keys import PublicKeyFetcher
+from gateway.receive.publishing import EventPublisher
 from gateway.receive.receiver import Receiver
 from gateway.receive.responses import Success
 from gateway.receive.route import Route
@@ -78,10 +83,10 @@ class Gateway:
         spans: makes spans, where there are any.
 
     Attributes:
-        webhooks: what becomes of webhooks.
-        public: the ASGI application for senders.
-        admin: the ASGI application for the operator.
-        metrics: what is counted.
+        receiver: receives webhooks.
+        public: the ASGI application of the public listener.
+        admin: the ASGI application of the operator's listener.
+        metrics: the metrics.
     """
 
     def __init__(
@@ -113,13 +118,14 @@ class Gateway:
         self._config = config
         self._folder = folder
         self._is_ending = False
-        pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock, spans)
-        health = Health(self.troubles, self.is_ready)
         self._keys = PublicKeyFetcher(config.data_dir, clock=clock)
-        endpoints = self._endpoints(config)
-        self._keys.attach(_adapters(endpoints))
-        self.webhooks = Receiver(endpoints, _proxies(config), pipeline, self.metrics, self._keys)
-        self.public = public_app(self.webhooks, health)
+        routes = self._routes(config)
+        self._keys.attach(_adapters(routes))
+        publishing = EventPublisher(self._dedupe, self._publisher, config.rabbitmq.exchange)
+        pipeline = Pipeline(publishing, self._keys, clock, spans)
+        self.receiver = Receiver(routes, _proxies(config), pipeline, self.metrics)
+        health = Health(self.unavailable_reasons, self.is_ready)
+        self.public = public_app(health)
         self.admin = admin_app(self.metrics, health)
 
     async def start(self) -> None:
@@ -151,23 +157,23 @@ class Gateway:
         Raises:
             ValueError: a schema cannot be used; nothing has changed then.
         """
-        endpoints = self._endpoints(config)
-        self._keys.attach(_adapters(endpoints))
-        self.webhooks.replace(endpoints, _proxies(config))
+        routes = self._routes(config)
+        self._keys.attach(_adapters(routes))
+        self.receiver.replace(routes, _proxies(config))
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:
         """Say on /readyz that nothing more should be sent here."""
         self._is_ending = True
 
-    def troubles(self) -> dict[str, str]:
-        """What is wrong with each part; empty texts where nothing is."""
-        troubles = {
+    def unavailable_reasons(self) -> dict[str, str]:
+        """Return why each part is unavailable; an empty text for a part that is not."""
+        reasons = {
             "publisher": self._publisher.unavailable_reason,
             "claims": self._claims.unavailable_reason,
             "clock": self._clock_watch.unavailable_reason,
         }
-        return {**troubles, "process": "is ending"} if self._is_ending else troubles
+        return {**reasons, "process": "is ending"} if self._is_ending else reasons
 
     def is_ready(self) -> bool:
         """Whether events can be accepted.
@@ -180,15 +186,15 @@ class Gateway:
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well
 
-    def _endpoints(self, config: Config) -> dict[str, Route]:
+    def _routes(self, config: Config) -> dict[str, Route]:
         return {
-            name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
+            name: _route(name, provider, config, self._folder, self._catalogue, self.metrics)
             for name, provider in config.providers.items()
         }
 
 
-def _adapters(endpoints: Mapping[str, Route]) -> dict[str, BoundAdapter]:
-    return {name: endpoint.adapter for name, endpoint in endpoints.items()}
+def _adapters(routes: Mapping[str, Route]) -> dict[str, BoundAdapter]:
+    return {name: route.adapter for name, route in routes.items()}
 
 
 def _proxies(config: Config) -> TrustedProxies:
@@ -199,42 +205,7 @@ def _get(config: Config, setting: str) -> object:
     return attrgetter(setting)(config)
 
 
-def open_claims(config: Config, database: Database | None = None) -> Claims:
-    """The configured claim store, not started yet."""
-    lease, retention = config.dedupe.lease, config.dedupe.retention
-    if config.redis.url == EMBEDDED:
-        return SqliteClaims(database or Database(config.data_dir), lease, retention)
-    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
-
-
-def schemas_of(
-    provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
-) -> AdapterSchemas:
-    """What the events of a provider with this adapter are held to; ``folder`` is that of the configuration.
-
-    Raises:
-        SchemaError: its own schema cannot be used.
-    """
-    if provider.schema_file:
-        return load_file(folder / provider.schema_file)
-    return catalogue.of_adapter(adapter.family)
-
-
-def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
-) -> Publisher:
-    """The configured way to the broker, not started yet, for worker ``slot`` of ``slots``."""
-    rabbitmq, archive = config.rabbitmq, config.archive
-    retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
-    if rabbitmq.url == EMBEDDED:
-        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
-    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
-    if not config.spool.enabled:
-        return broker
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
-
-
-def _endpoint(
+def _route(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Route:
     adapter = adapter_of(provider)
@@ -269,6 +240,6 @@ def _endpoint(
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
-        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
+        enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

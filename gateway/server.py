@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import os
 import resource
@@ -17,27 +16,20 @@ import structlog
 import uvicorn
 
 from gateway.app import Gateway
-from gateway.child import ProcessContext
 from gateway.config import config_warnings
-from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, Config, split_bind
+from gateway.config.models import Config
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.http.listener import Limits, Listener
+from gateway.http.apps import HEALTH_PATHS
+from gateway.http.listener import Listener
+from gateway.http.sockets import address_of, open_sockets
+from gateway.http.state import Limits
 from gateway.publishers.spool.files import SpoolInUse
-from gateway.receive.asgi import HEALTH_PATHS
+from gateway.supervisor import ProcessContext
 
-_BACKLOG = 2048
 _OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
 _YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
 _PATIENCE = 2.0  # seconds for a worker to reach its servers
 _POLL_EVERY = 0.01
-_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_DOUBTS = {
-    errno.EADDRINUSE: "; another program, or another address of ours, is there",
-    errno.EADDRNOTAVAIL: "; this machine has no such address",
-    errno.EACCES: "; ports below 1024 take a privilege",
-}
-"""What most often is the matter."""
-
 Listeners = tuple[list[socket.socket], list[socket.socket]]
 
 log = structlog.get_logger()
@@ -61,8 +53,8 @@ def listening(config: Config) -> Iterator[Listeners]:
     """
     with ExitStack() as stack:
         yield (
-            [stack.enter_context(each) for each in _open(config.server.bind, "bind")],
-            [stack.enter_context(each) for each in _open(config.server.admin_bind, "admin_bind")],
+            [stack.enter_context(each) for each in open_sockets(config.server.bind, "bind")],
+            [stack.enter_context(each) for each in open_sockets(config.server.admin_bind, "admin_bind")],
         )
 
 
@@ -85,7 +77,7 @@ async def running(
         if listeners:
             await _wait_ready(gateway)
         limits = _limits(config)
-        listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
+        listener = Listener(gateway.receiver, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
         gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
         servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
@@ -95,10 +87,10 @@ async def running(
         ]
         _settle_memory()
         log.info(
-            "listening", webhooks=", ".join(map(_address, public)), admin=", ".join(map(_address, admin))
+            "listening", webhooks=", ".join(map(address_of, public)), admin=", ".join(map(address_of, admin))
         )
         try:
-            yield _address(public[0]), _address(admin[0])
+            yield address_of(public[0]), address_of(admin[0])
         finally:
             for server in servers:
                 server.should_exit = True
@@ -233,79 +225,3 @@ def _limits(config: Config) -> Limits:
     return Limits(
         most, server.max_in_flight, server.max_buffered, server.keep_alive, server.max_connections_per_client
     )
-
-
-def _open(binds: list[str], setting: str) -> list[socket.socket]:
-    """Open the sockets that listen at ``binds``; a name has one for each address that it stands for.
-
-    Raises:
-        OperatorError: an address is taken, or this machine has none such.
-    """
-    places = [split_bind(bind) for bind in binds]
-    with ExitStack() as failed:
-        sockets: list[socket.socket] = []
-        for bind, (host, port) in zip(binds, places, strict=True):
-            try:
-                opened = _open_all(host, port, is_for_both=(EVERYWHERE_4, port) not in places)
-            except OSError as error:
-                doubt = _DOUBTS.get(error.errno or 0, "")
-                raise OperatorError(
-                    f"cannot listen at {bind}: {error.strerror or error}{doubt}. "
-                    f"Change server.{setting} or use --{setting.replace('_', '-')}."
-                ) from error
-            sockets += [failed.enter_context(each) for each in opened]
-        failed.pop_all()
-    return sockets
-
-
-def _open_all(host: str, port: int, *, is_for_both: bool) -> list[socket.socket]:
-    """Open a socket at each address of a host, as far as this machine has its family.
-
-    Raises:
-        OSError: one is taken, or there is none.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    addresses = dict.fromkeys((family, address) for family, *_, address in found)
-    missing: OSError | None = None
-    with ExitStack() as failed:
-        sockets: list[socket.socket] = []
-        for family, address in addresses:
-            try:
-                sockets.append(
-                    failed.enter_context(_listener(family, address, port, is_for_both=is_for_both))
-                )
-            except OSError as error:
-                if error.errno not in _NO_SUCH_ADDRESS:
-                    raise
-                missing = error
-            else:
-                port = sockets[-1].getsockname()[1]  # any that is free is the same one for all
-        if missing and not sockets:
-            if host == EVERYWHERE_6 and is_for_both:  # all addresses are those of IPv4 here
-                return _open_all(EVERYWHERE_4, port, is_for_both=False)
-            raise missing
-        failed.pop_all()
-    return sockets
-
-
-def _listener(
-    family: socket.AddressFamily, address: tuple[object, ...], port: int, *, is_for_both: bool
-) -> socket.socket:
-    """Open one socket; one of IPv6 at all addresses takes IPv4 as well, unless another socket does."""
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            takes_both = is_for_both and address[0] == EVERYWHERE_6
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not takes_both)
-        listener.bind((address[0], port, *address[2:]))
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

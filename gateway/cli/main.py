@@ -557,9 +557,15 @@ def dead_list(
     - `gateway dead list billing-agent --event 'invoice.*' --reason timeout --json`
     """
     from gateway.cli.dead import run_list
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_list(config, queue, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_list(
+        config,
+        queue,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        as_json=json_lines,
+    )
 
 
 @dead.command("show")
@@ -591,9 +597,15 @@ def dead_redrive(
     at most, with the same id.
     """
     from gateway.cli.dead import run_redrive
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_redrive(config, queue, Selection(provider, event, event_id, reason), limit, dry_run=dry_run)
+    run_redrive(
+        config,
+        queue,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        dry_run=dry_run,
+    )
 
 
 @dead.command("drop")
@@ -609,9 +621,15 @@ def dead_drop(
 ) -> None:
     """Delete them for good, after showing which and asking."""
     from gateway.cli.dead import run_drop
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_drop(config, queue, Selection(provider, event, event_id, reason), limit, is_sure=yes)
+    run_drop(
+        config,
+        queue,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        is_sure=yes,
+    )
 
 
 quarantine = typer.Typer(
@@ -638,9 +656,14 @@ def quarantine_list(
 ) -> None:
     """List them: when each came, provider, event type, id, and the rules that it breaks."""
     from gateway.cli.quarantine import run_list
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_list(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_list(
+        config,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        as_json=json_lines,
+    )
 
 
 @quarantine.command("show")
@@ -669,9 +692,14 @@ def quarantine_revalidate(
     What `redact` has masked is judged as it is now.
     """
     from gateway.cli.quarantine import run_revalidate
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_revalidate(config, Selection(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_revalidate(
+        config,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        as_json=json_lines,
+    )
 
 
 @quarantine.command("release")
@@ -697,9 +725,15 @@ def quarantine_release(
     - `gateway quarantine release --provider acme --dry-run`
     """
     from gateway.cli.quarantine import run_release
-    from gateway.queues.dead_letters.letter import Selection
+    from gateway.queues.filter import EventFilter
 
-    run_release(config, Selection(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run)
+    run_release(
+        config,
+        EventFilter(provider, event, [event_id] if event_id else (), reason),
+        limit,
+        is_forced=force,
+        dry_run=dry_run,
+    )
 
 
 def main() -> None:

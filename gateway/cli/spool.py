@@ -14,11 +14,11 @@ from typing import Any
 
 import typer
 
-from gateway.app import open_publisher
+from gateway.backends import has_embedded_queue, open_publisher
 from gateway.cli.common import events, load_without_secrets, run
 from gateway.cli.dead_letters import in_json
 from gateway.cli.progress import progress_bar
-from gateway.config import EMBEDDED, Config
+from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line
@@ -107,7 +107,7 @@ def run_drain(path: Path) -> None:
     silence_logs()
     config = load_without_secrets(path)
     files = _files(config)
-    if files and config.rabbitmq.url == EMBEDDED:
+    if files and has_embedded_queue(config):
         raise OperatorError("rabbitmq.url is embedded; name the RabbitMQ that the events are for")
     for file in files.values():
         with _readable(file):

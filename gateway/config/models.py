@@ -23,6 +23,7 @@ from pydantic import (
 from gateway.adapters.spec import DeliverySpec, ParameterName
 from gateway.signatures.extractors import Pointer
 from gateway.signatures.schemes import SignatureSpec
+from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
 from gateway.transport.address import is_host_name
@@ -35,9 +36,6 @@ EVERYWHERE_4, EVERYWHERE_6 = "0.0.0.0", "::"  # noqa: S104
 
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
-
-MAX_SECRETS = 5
-"""Secrets that a provider can have at a time."""
 
 _BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
 _DIGITS = re.compile(r"[0-9.]+")

@@ -7,12 +7,10 @@ from difflib import get_close_matches
 
 from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
 from gateway.config.models import Config
+from gateway.config.resolve import adapter_of, deadline_of, enrolled_folder, max_body_of, retention_of
 from gateway.config.secrets import SHORT, doubts_about, length_of
-from gateway.devtools.samples import sample_names
 from gateway.events.schemas import Catalogue
-from gateway.receive.enrolment import FOLDER
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.topic_patterns import key_pattern, key_segment, matches
 
@@ -129,7 +127,7 @@ def _open_windows(config: Config) -> Iterator[str]:
         if provider.enrol:
             yield (
                 f"providers.{name}.enrol: is true; the first secret that anybody tells is written to "
-                f"{config.data_dir / FOLDER / name}; configure it, and leave enrol out again"
+                f"{enrolled_folder(config) / name}; configure it, and leave enrol out again"
             )
 
 
@@ -160,7 +158,7 @@ def _unknown_types(config: Config) -> Iterator[str]:
 
 def _types_of(adapter: Adapter, catalogue: Catalogue) -> list[str]:
     """The event types of an adapter that there is a schema or a sample of, as patterns spell them."""
-    named = [*catalogue.event_types(adapter.family), *sample_names(adapter)]
+    named = [*catalogue.event_types(adapter.family), *registry.sample_files(adapter.family)]
     return sorted({key_segment(each) for each in named if not each.startswith("_")})
 
 

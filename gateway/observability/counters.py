@@ -9,10 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Literal, NamedTuple, get_args
 
-from gateway.config.models import MAX_SECRETS
+from gateway.errors import OUTCOMES, Outcome
 from gateway.observability.shared_memory import Numbers, SharedCounters
-from gateway.receive.responses import OUTCOMES, Outcome
 from gateway.signatures.rejections import SIGNATURE_FAULTS, SignatureFault
+from gateway.signatures.secrets import MAX_SECRETS
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
@@ -117,7 +117,7 @@ class ProviderMetrics:
         self._numbers = numbers
 
     def count_outcome(self, outcome: str) -> None:
-        """Count how one request ended, one of :data:`gateway.receive.responses.OUTCOMES`."""
+        """Count how one request ended, one of :data:`gateway.errors.OUTCOMES`."""
         self._numbers[AT[outcome]] += 1
 
     def count_event(self, outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.errors import OUTCOMES
 from gateway.observability.counters import (
     AT,
     EVENT_OUTCOMES,
@@ -31,7 +32,6 @@ from gateway.observability.counters import (
     shared_tallies,
 )
 from gateway.observability.shared_memory import SharedCounters
-from gateway.receive.responses import OUTCOMES
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 
 UNKNOWN_PROVIDER = ""

@@ -18,15 +18,16 @@ import structlog
 from pamqp import commands
 from pamqp.common import FieldTable
 
+from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
     UNROUTED_SUFFIX,
-    Message,
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp_connection import PublishConnection, connect
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
 from gateway.transport.reconnect import ReconnectingConnection
 

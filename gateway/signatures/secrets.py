@@ -13,6 +13,9 @@ SecretFormat = Literal["raw", "base64", "hex", "whsec_", "sha1", "nfkd"]
 """``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix, with or
 without a ``v1,`` before it; ``sha1``: the SHA-1 digest of the text; ``nfkd``: the text in that Unicode form."""
 
+MAX_SECRETS = 5
+"""The most secrets that one provider can have at a time: a request is checked against each of them."""
+
 
 class SecretFormatError(ValueError):
     """A secret is not in the format that its adapter expects. Never says what the secret is.

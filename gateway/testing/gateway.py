@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,9 @@ from gateway.claims.memory import MemoryClaims
 from gateway.config.error_messages import suggest
 from gateway.devtools.provider_reference import described
 from gateway.devtools.simulator import SignedRequest, Tampering
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
-from gateway.receive.pipeline import Pipeline
+from gateway.receive.publishing import EventPublisher
 from gateway.receive.responses import Response
 from gateway.testing.senders import Body, Sender, config_of, read_config
 from gateway.testing.steps import bind_steps, run_aside
@@ -154,18 +153,18 @@ class MemoryGateway:
         sender = self._sender(provider)
         async with self._one_at_a_time:  # so that what is new afterwards is of this request
             before = len(self.messages)
-            exchange, work = sender.bring(request)
-            if work is not None:
-                await sender.webhooks.deliver(exchange, work)
+            record, job = sender.bring(request)
+            if job is not None:
+                await sender.receiver.run(record, job)
             new = self._published(before)
         for message in new:
             for listener in self.listeners:
                 listener(message)
-        answer = cast("Response", exchange.answer)
+        answer = cast("Response", record.response)
         return Answer(
             status=answer.status,
             outcome=answer.outcome,
-            cause=exchange.cause,
+            cause=record.cause,
             body=answer.body,
             provider=provider,
             events=tuple(Event.parse(message.body) for message in new),
@@ -193,13 +192,14 @@ async def _first_event(sender: Sender, request: SignedRequest) -> Message:
     """What is published first for a request, by a gateway that knows of no other."""
     publisher = MemoryPublisher()
     dedupe = Dedupe(MemoryClaims(), accepts_unchecked=False)
-    exchange, work = sender.bring(request)
-    if work is not None:
-        await Pipeline(dedupe, publisher, _EVENTS, time.time).deliver(exchange, work)
+    record, job = sender.bring(request)
+    if job is not None:
+        job.publisher = EventPublisher(dedupe, publisher, _EVENTS)
+        await job.run()
     published = next(iter(publisher.messages), None)
     if published is None:
-        outcome = exchange.answer.outcome if exchange.answer else "nothing in it"
-        raise ValueError(f"no worker gets this: {outcome}{f', {exchange.cause}' if exchange.cause else ''}")
+        outcome = record.response.outcome if record.response else "nothing in it"
+        raise ValueError(f"no worker gets this: {outcome}{f', {record.cause}' if record.cause else ''}")
     if published.exchange != _EVENTS:
         raise ValueError(f"no worker gets this: it is quarantined, {published.headers['violations']}")
     return published

@@ -6,7 +6,8 @@ import asyncio
 import time
 from dataclasses import replace
 
-from gateway.worker.queue import ATTEMPTS, FIRST_FAILED_AT, Delivery, MessageHeaders
+from gateway.events.message import ATTEMPTS, FIRST_FAILED_AT
+from gateway.worker.queue import Delivery, MessageHeaders
 
 
 class Clock:

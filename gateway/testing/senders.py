@@ -16,13 +16,14 @@ from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
-from gateway.receive.context import RequestContext, RequestHead
-from gateway.receive.pipeline import Batch, PendingEvent
+from gateway.receive.context import RequestContext, RequestRecord
+from gateway.receive.jobs import PublishBatch, PublishEvent
 from gateway.receive.receiver import PREFIX
+from gateway.receive.request import RequestHead
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers
 from gateway.signatures.schemes.base import SecretPair
@@ -70,7 +71,7 @@ class Sender:
         self._provider = _reachable(name, config.providers[name], self._adapter, secrets.receiver)
         self._url = str(self._provider.public_url)
         alone = config.model_copy(update={"providers": {name: self._provider}})
-        self.webhooks = Gateway(alone, folder, claims=claims, publisher=publisher).webhooks
+        self.receiver = Gateway(alone, folder, claims=claims, publisher=publisher).receiver
 
     def sign(
         self,
@@ -102,8 +103,8 @@ class Sender:
         except Rejection as rejection:
             raise ValueError(f"{self._adapter.name} signs no such body: {rejection.detail}") from rejection
 
-    def bring(self, request: SignedRequest) -> tuple[RequestContext, PendingEvent | Batch | None]:
-        """Have the gateway take a request as far as it goes without waiting: what is left to do, or its answer.
+    def bring(self, request: SignedRequest) -> tuple[RequestRecord, PublishEvent | PublishBatch | None]:
+        """Have the gateway take every step that does not wait: return the record, and the job that is left.
 
         Raises:
             ValueError: the gateway would have to call somebody.
@@ -118,10 +119,12 @@ class Sender:
             size=sum(len(name) + len(value) for name, value in pairs),
             peer="127.0.0.1",
         )
-        exchange = self.webhooks.open(head)
-        work = None if exchange.answer else self.webhooks.examine(exchange, request.body, at_once=True)
-        if work is None or isinstance(work, PendingEvent | Batch):
-            return exchange, work
+        record = self.receiver.open(head)
+        if record.response or not isinstance(record, RequestContext):
+            return record, None
+        job = self.receiver.examine(record, request.body, at_once=True)
+        if job is None or isinstance(job, PublishEvent | PublishBatch):
+            return record, job
         raise ValueError("to answer this the gateway would call its sender, and there is none")
 
     def _load(self, event_type: str | None) -> Sample:

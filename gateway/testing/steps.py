@@ -23,7 +23,7 @@ def bind_steps(event: Event) -> None:
 
     async def hold() -> None:
         event.bind(
-            Idempotency(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.key)
+            Idempotency(MemoryStore(_LEASE), "sample", _LEASE, "strict").lease_for(event.source, event.key)
         )
 
     run_aside(hold())

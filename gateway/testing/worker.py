@@ -13,16 +13,16 @@ from typing import Self
 import orjson
 
 from gateway.events.envelope import Envelope
-from gateway.publishers import Message
+from gateway.events.message import REASON, Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
 from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
 from gateway.worker import retry_policy as verdict
 from gateway.worker.idempotency import Idempotency
-from gateway.worker.queue import REASON, Delivery
+from gateway.worker.queue import Delivery
 from gateway.worker.runner import Runner
-from gateway.worker.stats import Report
+from gateway.worker.stats import Stats
 from gateway.worker.store.memory import MemoryStore
 
 _LEASE = 30.0  # seconds; while a handler runs, none of them pass
@@ -34,7 +34,7 @@ class Outcome:
 
     Attributes:
         name: ``handled``, ``unhandled``, ``duplicate``, ``in_flight``, ``waiting``, ``limited``, ``retried``, ``dead`` or
-            ``handed_back``.
+            ``requeued``.
         event: which event.
         attempts: which attempt to handle it that was.
         error: what the handler raised.
@@ -190,7 +190,7 @@ class MemoryWorker:
         self._open.clear()
 
 
-class _Watched(Report):
+class _Watched(Stats):
     """Tells ``note`` what became of each delivery."""
 
     def __init__(self, queue: str, note: Callable[[Delivery, verdict.Settlement], None]) -> None:
@@ -200,7 +200,7 @@ class _Watched(Report):
     def tell(
         self, event: Event | None, delivery: Delivery, outcome: verdict.Settlement, seconds: float
     ) -> None:
-        """See :class:`gateway.worker.stats.Report`."""
+        """See :class:`gateway.worker.stats.Stats`."""
         super().tell(event, delivery, outcome, seconds)
         self._note(delivery, outcome)
 

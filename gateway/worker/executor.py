@@ -20,20 +20,20 @@ from gateway.worker.errors import Dead
 from gateway.worker.event import Event
 from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import RetryPolicy, Settlement, name_of
-from gateway.worker.stats import Report
+from gateway.worker.retry_policy import RetryPolicy, Settlement, qualified_name
+from gateway.worker.stats import Stats
 from gateway.worker.worker import Handler, Worker, is_coroutine_function
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
-MOST_RETURNS = 16
+MAX_REDELIVERIES = 16
 """Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
 
-_LONGEST_WAIT = 60.0
+_MAX_WAIT = 60.0
 """Seconds that an event which is over the limit waits here for its moment; beyond, it goes back into a queue."""
 
-_UNTOLD_MOST = 1000
+_MAX_UNREPORTED = 1000
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Executor:
     Args:
         worker: the declaration.
         guard: what its processes agree on; None when that does not matter.
-        verdicts: decides how an event comes again.
+        retry_policy: decides how an event comes again.
         report: is told how long they took.
         clock: Unix seconds.
         spans: makes spans, where there are any.
@@ -63,14 +63,14 @@ class Executor:
         self,
         worker: Worker,
         guard: Idempotency | None,
-        verdicts: RetryPolicy,
-        report: Report,
+        retry_policy: RetryPolicy,
+        report: Stats,
         clock: Callable[[], float],
         spans: Spans | None,
     ) -> None:
         self._worker = worker
         self._guard = guard
-        self._verdicts = verdicts
+        self._retry_policy = retry_policy
         self._report = report
         self._clock = clock
         self._spans = spans
@@ -81,7 +81,7 @@ class Executor:
         self.ending = asyncio.Event()
         self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="handler")
         # Failures that the broker could not be told of: told when the event is delivered again.
-        self._untold: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
+        self._unreported: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
         self.abandoned = 0
 
     @property
@@ -103,7 +103,7 @@ class Executor:
     ) -> Settlement:
         """Have the event handled as soon as that may be, unless it is done; what becomes of it."""
         if not await self._may_begin():
-            return Settlement("handed_back")
+            return Settlement("requeued")
         self._under_way += 1
         try:
             return await self._begin(handler, event, delivery, hold)
@@ -115,13 +115,13 @@ class Executor:
         """What becomes of an event of which an attempt failed with ``error``."""
         if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
             log.warning("paused", queue=self._worker.queue, seconds=pause)
-        return self._verdicts.failed(delivery, error)
+        return self._retry_policy.failed(delivery, error)
 
     def remember(self, event: Event, failure: BaseException) -> None:
         """The broker could not be told of a failure; the event comes again, and then it is."""
-        self._untold[event.source, event.key] = failure.with_traceback(None)
-        if len(self._untold) > _UNTOLD_MOST:
-            self._untold.popitem(last=False)
+        self._unreported[event.source, event.key] = failure.with_traceback(None)
+        if len(self._unreported) > _MAX_UNREPORTED:
+            self._unreported.popitem(last=False)
 
     async def _may_begin(self) -> bool:
         """Wait until one more event may be tried; False when the worker ends before that."""
@@ -137,18 +137,18 @@ class Executor:
     async def _begin(
         self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
     ) -> Settlement:
-        untold = self._untold.pop((event.source, event.key), None)
+        untold = self._unreported.pop((event.source, event.key), None)
         if untold:
-            return self._verdicts.failed(delivery, untold)
-        if delivery.returns >= MOST_RETURNS:
+            return self._retry_policy.failed(delivery, untold)
+        if delivery.returns >= MAX_REDELIVERIES:
             reason = f"delivered {delivery.returns + 1} times and never settled"
-            return self._verdicts.buried(delivery, Dead(reason))
+            return self._retry_policy.dead_lettered(delivery, Dead(reason))
         if self._guard and hold:
             standing = await self._guard.take(hold)
             if standing is Standing.DONE:
                 return Settlement("duplicate")
             if standing is Standing.IN_FLIGHT:
-                return self._verdicts.in_flight()
+                return self._retry_policy.in_flight()
             event.bind(hold)
             if self._worker.limit and (outcome := await self._hold_up(event, delivery, self._guard)):
                 self._let_go(hold)
@@ -157,7 +157,7 @@ class Executor:
             return await self._handle(handler, event, delivery, hold)
         with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as tell:
             outcome = await self._handle(handler, event, delivery, hold)
-            tell(outcome.name, name_of(outcome.failure) if outcome.failure else None)
+            tell(outcome.name, qualified_name(outcome.failure) if outcome.failure else None)
             return outcome
 
     async def _handle(
@@ -173,7 +173,7 @@ class Executor:
                 self._let_go(hold)
             else:
                 self.abandoned += 1  # its thread goes on: the event is held for the rest of the lease
-            return Settlement("handed_back")
+            return Settlement("requeued")
         except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone
             failure = error.__cause__ if isinstance(error, TaskExited) else error
         if failure is not None:
@@ -193,17 +193,17 @@ class Executor:
             value = (by(event) or "") if by else ""
         except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return self.fail(delivery, error)
-        longest_wait = 0.0 if by else _LONGEST_WAIT  # those of one value must not keep the places of others
+        longest_wait = 0.0 if by else _MAX_WAIT  # those of one value must not keep the places of others
         wait = await guard.reserve(limit, value, longest_wait)
         if wait > longest_wait:
             if not by:
                 self._held_up_until = time.monotonic() + longest_wait
-            return self._verdicts.defer("limited", wait)
+            return self._retry_policy.defer("limited", wait)
         if wait:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self.ending.wait()
-                    return Settlement("handed_back")
+                    return Settlement("requeued")
         return None
 
     async def _call(self, handler: Handler, event: Event) -> BaseException | None:

@@ -16,14 +16,14 @@ import structlog
 
 from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
-from gateway.worker.rate_limit import Limit
+from gateway.worker.rate_limit import RateLimit
 from gateway.worker.store import Store
-from gateway.worker.worker import Guarding
+from gateway.worker.worker import GuardMode
 
 T = TypeVar("T")
 
 _ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
-_OWED_MOST = 10_000
+_MAX_PENDING_COMMITS = 10_000
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class Idempotency:
         guarding: ``strict`` waits for a store that is away, ``lenient`` goes on without it.
     """
 
-    def __init__(self, store: Store, queue: str, lease: float, guarding: Guarding) -> None:
+    def __init__(self, store: Store, queue: str, lease: float, guarding: GuardMode) -> None:
         self._store = store
         self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
         self._lease = lease
@@ -89,7 +89,7 @@ class Idempotency:
         self._process = os.urandom(8).hex()
         self._attempt = 0
         self._held: set[Lease] = set()
-        self._owed: set[str] = set()
+        self._pending_commits: set[str] = set()
         self._is_away = False
         self._renewing: asyncio.Task[None] | None = None
 
@@ -104,10 +104,10 @@ class Idempotency:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        self._pay()
+        self._retry_commits()
         await self._store.stop()
 
-    def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Lease:
+    def lease_for(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Lease:
         """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet.
 
         Events of one ``subject`` stand in line; of None, none does.
@@ -143,7 +143,7 @@ class Idempotency:
         if hold.line:
             self._store.leave(hold.line, hold.key)
 
-    async def reserve(self, limit: Limit, value: str, longest_wait: float) -> float:
+    async def reserve(self, limit: RateLimit, value: str, longest_wait: float) -> float:
         """Seconds until one more may begin; see :meth:`gateway.worker.store.Store.reserve`."""
         bucket = f"{self._prefix}limit:{digest(value.encode())}"
         return await self._ask(lambda: self._store.reserve(bucket, *limit, longest_wait), 0.0)
@@ -171,7 +171,7 @@ class Idempotency:
 
     def commit(self, key: str) -> None:
         """Mark ``key`` as done."""
-        self._store.commit(key, lambda: self._owe(key))
+        self._store.commit(key, lambda: self._queue_commit(key))
 
     def release(self, key: str, token: str) -> None:
         """Give ``key`` back."""
@@ -197,16 +197,16 @@ class Idempotency:
                 self._is_away = False
                 return answer
 
-    def _owe(self, key: str) -> None:
+    def _queue_commit(self, key: str) -> None:
         """The store does not know yet that ``key`` is done: it is told again, for as long as this process lives."""
-        if not self._owed:  # said once, as above
+        if not self._pending_commits:  # said once, as above
             log.warning("not remembered as done", key=key)
-        if len(self._owed) < _OWED_MOST:
-            self._owed.add(key)
+        if len(self._pending_commits) < _MAX_PENDING_COMMITS:
+            self._pending_commits.add(key)
 
-    def _pay(self) -> None:
-        owed, self._owed = self._owed, set()
-        for key in owed:
+    def _retry_commits(self) -> None:
+        pending, self._pending_commits = self._pending_commits, set()
+        for key in pending:
             self.commit(key)
 
     async def _keep_renewing(self) -> None:
@@ -214,5 +214,5 @@ class Idempotency:
             await asyncio.sleep(self._lease / 3)
             for hold in self._held:
                 self.renew(hold)
-            self._pay()
+            self._retry_commits()
             await asyncio.gather(*(self.defer(hold, self._lease) for hold in self._held))

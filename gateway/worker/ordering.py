@@ -1,4 +1,4 @@
-"""Lanes: what is of one subject goes one after another, first come first, while others go beside it."""
+"""Ordering: what is of one subject goes one after another, first come first, while others go beside it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Lanes:
+class Ordering:
     """As many lanes as there are subjects at the moment, of which ``width`` at a time have somebody going."""
 
     def __init__(self, width: int) -> None:

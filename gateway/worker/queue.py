@@ -1,6 +1,7 @@
 """The port to a worker's queue: RabbitMQ, or the embedded one.
 
-A message that waits for its next attempt, or is dead, stays what it was; only the headers here are added.
+A message that waits for its next attempt, or is dead, stays what it was; only headers of
+:mod:`gateway.events.message` are added.
 """
 
 from __future__ import annotations
@@ -9,14 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.errors import OperatorError
-
-ATTEMPTS = "x-attempts"
-FIRST_FAILED_AT = "x-first-failed-at"
-LAST_FAILED_AT = "x-last-failed-at"
-REASON = "x-reason"
-EXCEPTION = "x-exception"
-QUEUE = "x-queue"
-DEAD_SUFFIX = ".dead"
 
 MessageHeaders = dict[str, str | int]
 
@@ -88,7 +81,7 @@ class Queue(Protocol):
         """Done with it."""
 
     async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
-        """Have it delivered again after ``seconds``, a rung of the ladder, with these headers added."""
+        """Have it delivered again after ``seconds``, a delay of the ladder, with these headers added."""
 
     async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """Put it into the dead queue, with these headers added."""

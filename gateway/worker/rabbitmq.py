@@ -22,7 +22,8 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from pamqp.common import FieldTable
 
-from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER, UNROUTED_SUFFIX
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT, FORCE_HEADER, ROUTING_KEY_HEADER
+from gateway.publishers import UNROUTED_SUFFIX
 from gateway.publishers.topology import (
     Part,
     Settings,
@@ -37,16 +38,8 @@ from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.reconnect import ReconnectingConnection
-from gateway.worker.backoff import Ladder
-from gateway.worker.queue import (
-    ATTEMPTS,
-    DEAD_SUFFIX,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-)
+from gateway.worker.backoff import Backoff
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders
 from gateway.worker.worker import Worker
 
 _CONNECT_WITHIN = 10.0
@@ -108,7 +101,7 @@ class RabbitQueue:
         self._worker = worker
         self._rungs = {
             seconds: f"{worker.queue}.retry.{seconds:g}"
-            for seconds in Ladder(worker.retry_from, worker.retry_most).rungs
+            for seconds in Backoff(worker.retry_from, worker.retry_most).delays
         }
         self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
         self._link: ReconnectingConnection[_Session] = ReconnectingConnection("rabbitmq", self._connect)
@@ -257,7 +250,7 @@ class RabbitQueue:
         delays = [
             Part(
                 commands.Queue.Declare(
-                    queue=rung,
+                    queue=delay,
                     durable=True,
                     arguments={
                         **_QUORUM,
@@ -268,7 +261,7 @@ class RabbitQueue:
                 ),
                 self._breaks_a_delay,
             )
-            for seconds, rung in self._rungs.items()
+            for seconds, delay in self._rungs.items()
         ]
         bindings = [
             Part(commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=pattern))

@@ -9,14 +9,14 @@ _RATE = re.compile(r"([1-9][0-9]{0,5})/(second|minute|hour|day|s|m|h|d)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-class Limit(NamedTuple):
+class RateLimit(NamedTuple):
     """So many beginnings in any so many seconds."""
 
     events: int
     seconds: float
 
     @classmethod
-    def parse(cls, text: str) -> Limit:
+    def parse(cls, text: str) -> RateLimit:
         """A limit such as ``60/minute``, ``10/s`` or ``5000/day``.
 
         Raises:

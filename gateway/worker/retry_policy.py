@@ -6,27 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 from gateway.signatures.times import rfc3339_milliseconds
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.errors import Dead, Retry
-from gateway.worker.queue import (
-    ATTEMPTS,
-    EXCEPTION,
-    FIRST_FAILED_AT,
-    LAST_FAILED_AT,
-    QUEUE,
-    REASON,
-    Delivery,
-    MessageHeaders,
-)
+from gateway.worker.queue import Delivery, MessageHeaders
 from gateway.worker.worker import Worker
 
 SettlementName = Literal[
-    "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "handed_back", "unsettled",
+    "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "requeued", "unsettled",
 ]  # fmt: skip
 """See docs/workers.md; ``unsettled`` is what any becomes when the broker could not be told."""
 
-ENDS: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
+FINAL: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
 """After which an event does not come again."""
 
 _IN_FLIGHT_DELAY = 10.0  # seconds until an event is looked at again that another process handles
@@ -60,7 +52,7 @@ class RetryPolicy:
     def __init__(self, worker: Worker, clock: Callable[[], float]) -> None:
         self._worker = worker
         self._clock = clock
-        self._ladder = Ladder(worker.retry_from, worker.retry_most)
+        self._ladder = Backoff(worker.retry_from, worker.retry_most)
 
     def in_flight(self) -> Settlement:
         """Another process handles the event."""
@@ -74,7 +66,7 @@ class RetryPolicy:
         """An attempt failed with ``error``: another follows, unless it was the last."""
         attempts = delivery.attempts + 1
         if isinstance(error, Dead) or attempts >= self._worker.attempts:
-            return self.buried(delivery, error)
+            return self.dead_lettered(delivery, error)
         after = error.after if isinstance(error, Retry) else None
         delay = self._ladder.after(attempts) if after is None else self._ladder.at_least(after)
         headers: MessageHeaders = {
@@ -83,13 +75,13 @@ class RetryPolicy:
         }
         return Settlement("retried", error, delay, headers)
 
-    def buried(self, delivery: Delivery, error: BaseException) -> Settlement:
+    def dead_lettered(self, delivery: Delivery, error: BaseException) -> Settlement:
         """The event goes to the dead queue because of ``error``."""
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
         headers: MessageHeaders = {
             REASON: reason,
-            EXCEPTION: name_of(error),
+            EXCEPTION: qualified_name(error),
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or now,
             LAST_FAILED_AT: now,
@@ -101,7 +93,7 @@ class RetryPolicy:
         return rfc3339_milliseconds(self._clock())
 
 
-def name_of(error: BaseException) -> str:
+def qualified_name(error: BaseException) -> str:
     """The type of an exception, for people."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -15,10 +15,10 @@ from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
 from gateway.worker.executor import Executor, contained_tasks
 from gateway.worker.idempotency import Idempotency, Lease
-from gateway.worker.ordering import Lanes
+from gateway.worker.ordering import Ordering
 from gateway.worker.queue import Delivery, DeliveryLost, Queue
-from gateway.worker.retry_policy import ENDS, RetryPolicy, Settlement
-from gateway.worker.stats import Report
+from gateway.worker.retry_policy import FINAL, RetryPolicy, Settlement
+from gateway.worker.stats import Stats
 from gateway.worker.worker import Handler, Worker
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class Runner:
         clock: Callable[[], float] = time.time,
         *,
         spans: Spans | None = None,
-        report: Report | None = None,
+        report: Stats | None = None,
     ) -> None:
         self._worker = worker
         self._queue = queue
         self._guard = guard
-        self.report = report or Report(worker.queue)
-        self._verdicts = RetryPolicy(worker, clock)
-        self._attempts = Executor(worker, guard, self._verdicts, self.report, clock, spans)
-        self._lanes = Lanes(worker.concurrency)
+        self.report = report or Stats(worker.queue)
+        self._retry_policy = RetryPolicy(worker, clock)
+        self._attempts = Executor(worker, guard, self._retry_policy, self.report, clock, spans)
+        self._lanes = Ordering(worker.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
 
@@ -158,8 +158,8 @@ class Runner:
         try:
             event = Event.parse(delivery.body, delivery.attempts + 1)
         except NotAnEvent as error:
-            buried = self._verdicts.buried(delivery, Dead(f"not an event: {error}"))
-            outcome = await self._settle(delivery, buried)
+            dead_lettered = self._retry_policy.dead_lettered(delivery, Dead(f"not an event: {error}"))
+            outcome = await self._settle(delivery, dead_lettered)
         else:
             outcome = await self._see_to(event, delivery)
         self.report.tell(event, delivery, outcome, time.perf_counter() - started_at)
@@ -173,13 +173,13 @@ class Runner:
             return await self._settle(delivery, Settlement("unhandled"))
         guard, ordered_by = self._guard, self._worker.ordered_by
         if guard is None or ordered_by is None:
-            hold = guard.hold_of(event.source, event.key, delivery.replay) if guard else None
+            hold = guard.lease_for(event.source, event.key, delivery.replay) if guard else None
             return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
         try:
             subject = ordered_by(event)
         except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
             return await self._settle(delivery, self._attempts.fail(delivery, error))
-        hold = guard.hold_of(event.source, event.key, delivery.replay, subject)
+        hold = guard.lease_for(event.source, event.key, delivery.replay, subject)
         async with self._lanes.turn(subject):
             return await self._take_turn(handler, event, delivery, guard, hold)
 
@@ -187,18 +187,18 @@ class Runner:
         self, handler: Handler, event: Event, delivery: Delivery, guard: Idempotency, hold: Lease
     ) -> Settlement:
         if self._attempts.ending.is_set():
-            outcome = Settlement("handed_back")
+            outcome = Settlement("requeued")
         elif wait := await guard.stand(hold):
-            outcome = self._verdicts.defer("waiting", wait)
+            outcome = self._retry_policy.defer("waiting", wait)
         else:
             outcome = await self._attempts.make(handler, event, delivery, hold)
-        is_over = outcome.name in ENDS
+        is_over = outcome.name in FINAL
         if is_over:
             await guard.part(hold)
         elif outcome.delay:
             await guard.defer(hold, outcome.delay)
         await self._settle(delivery, outcome)
-        if outcome.name in ENDS:  # the broker knows: what it delivers again must still be the first
+        if outcome.name in FINAL:  # the broker knows: what it delivers again must still be the first
             guard.leave(hold)
         elif is_over:
             await guard.stay(hold)
@@ -210,7 +210,7 @@ class Runner:
             match outcome.name:
                 case "handled" | "unhandled" | "duplicate":
                     await self._queue.acknowledge(delivery)
-                case "handed_back":
+                case "requeued":
                     await self._queue.requeue(delivery)
                 case "dead":
                     await self._queue.dead_letter(delivery, outcome.headers or {})

@@ -13,19 +13,11 @@ from contextlib import suppress
 
 import structlog
 
-from gateway.publishers import FORCE_HEADER
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT, FORCE_HEADER
 from gateway.queues.embedded import QueuedMessage as Row
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
-from gateway.worker.queue import (
-    ATTEMPTS,
-    DEAD_SUFFIX,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-)
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders
 from gateway.worker.worker import Worker
 
 _POLL_EVERY = 0.05
@@ -52,8 +44,8 @@ class SqliteQueue:
             database,
             worker.queue,
             [(exchange, pattern) for pattern in worker.events],
-            visibility=visibility,
-            is_alone=worker.ordered_by is not None,
+            visibility_timeout=visibility,
+            is_single_active=worker.ordered_by is not None,
         )
         self._dead = SqliteConsumer(database, worker.queue + DEAD_SUFFIX)
         self._held: set[Row] = set()
@@ -169,7 +161,7 @@ class SqliteQueue:
         while True:
             await asyncio.sleep(self._visibility / 3)
             with suppress(sqlite3.Error):  # told where messages are received
-                await self._consumer.keep_invisible(*self._held)
+                await self._consumer.extend(*self._held)
 
 
 def _delivery_of(row: Row) -> Delivery:

@@ -12,7 +12,7 @@ import structlog
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.event import Event
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import Settlement, name_of
+from gateway.worker.retry_policy import Settlement, qualified_name
 
 DURATIONS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
 LAGS = (0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
@@ -42,7 +42,7 @@ class Histogram:
         self.sum += seconds
 
 
-class Report:
+class Stats:
     """What one process tells of the deliveries of ``queue``.
 
     Attributes:
@@ -76,7 +76,7 @@ class Report:
             fields["reason"] = failure.reason
         elif not isinstance(failure, Retry) and (trace := _without_ours(failure.__traceback__)):
             fields["trace"] = "".join(traceback.format_tb(trace))
-        log.warning("delivery", **fields, delay=outcome.delay, error=name_of(failure))
+        log.warning("delivery", **fields, delay=outcome.delay, error=qualified_name(failure))
 
 
 def _without_ours(trace: TracebackType | None) -> TracebackType | None:

@@ -10,12 +10,12 @@ from typing import Literal, TypeVar, cast
 
 from gateway.transport.topic_patterns import matches, routing_pattern
 from gateway.worker.event import Event
-from gateway.worker.rate_limit import Limit
+from gateway.worker.rate_limit import RateLimit
 
 Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
 Attribute = str | Callable[[Event], object]
 """Of an event: its name, or what finds it."""
-Guarding = Literal["strict", "lenient", "off"]
+GuardMode = Literal["strict", "lenient", "off"]
 H = TypeVar("H", bound=Handler)
 
 _QUEUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -65,7 +65,7 @@ class Worker:
         concurrency: int = 10,
         timeout: float | None = None,
         grace: float = 30.0,
-        guard: Guarding = "strict",
+        guard: GuardMode = "strict",
         ordered_by: Attribute | None = None,
         limit: str | None = None,
         by: Attribute | None = None,
@@ -92,9 +92,9 @@ class Worker:
         self.concurrency = concurrency
         self.timeout = timeout
         self.grace = grace
-        self.guard: Guarding = guard
+        self.guard: GuardMode = guard
         self.ordered_by = _reader_of(ordered_by) if ordered_by else None
-        self.limit = Limit.parse(limit) if limit else None
+        self.limit = RateLimit.parse(limit) if limit else None
         self.limited_by = _reader_of(by) if by else None
         self.pause_after = pause_after
         self._handlers: dict[str, Handler] = {}

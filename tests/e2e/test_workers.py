@@ -138,7 +138,7 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(gateway: GatewayProcess
     # A worker can be killed between its answer and its counting of it, as each of its requests can be.
     answered = sum(answer == "202 accepted" for answers in sender.answers.values() for answer in answers)
     assert answered - KILLS * sender.senders <= requests_of(seen[-1])["accepted"] <= answered + KILLS * 8
-    replaced = [line for line in gateway.log_lines() if line["event"] == "worker replaced"]
+    replaced = [line for line in gateway.log_lines() if line["event"] == "process replaced"]
     assert [line["predecessor"] for line in replaced] == ["killed by signal 9"] * KILLS
 
 

@@ -33,8 +33,8 @@ WORKERS = (
     ),
     Patch(
         "what is done while Redis is away is forgotten",
-        "gateway/worker/idempotency.py::Idempotency._owe",
-        "            self._owed.add(key)\n",
+        "gateway/worker/idempotency.py::Idempotency._queue_commit",
+        "            self._pending_commits.add(key)\n",
         "            self._is_away = True\n",
         f"{_WORKERS}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
     ),
@@ -47,7 +47,7 @@ WORKERS = (
     ),
     Patch(
         "a forced replay is taken for a repetition",
-        "gateway/worker/idempotency.py::Idempotency.hold_of",
+        "gateway/worker/idempotency.py::Idempotency.lease_for",
         ".encode()) + replay\n",
         ".encode())\n",
         f"{_WORKERS}::test_a_replay_is_handled_again_where_it_is_forced",
@@ -68,15 +68,15 @@ WORKERS = (
     ),
     Patch(
         "the text of an exception goes into the dead queue",
-        "gateway/worker/retry_policy.py::RetryPolicy.buried",
-        "            EXCEPTION: name_of(error),\n",
+        "gateway/worker/retry_policy.py::RetryPolicy.dead_lettered",
+        "            EXCEPTION: qualified_name(error),\n",
         "            EXCEPTION: repr(error),\n",
         f"{_WORKERS}::test_what_keeps_failing_is_dead_with_its_story",
     ),
     Patch(
         "what ends every process that gets it comes for ever",
         "gateway/worker/executor.py::Executor._begin",
-        "if delivery.returns >= MOST_RETURNS:",
+        "if delivery.returns >= MAX_REDELIVERIES:",
         "if delivery.returns < 0:",
         f"{_WORKERS}::test_a_message_that_comes_back_again_and_again_is_dead",
     ),
@@ -84,7 +84,7 @@ WORKERS = (
         "an event that was not finished at the end is acknowledged",
         "gateway/worker/runner.py::Runner._settle",
         'case "handled" | "unhandled" | "duplicate":',
-        'case "handled" | "unhandled" | "duplicate" | "handed_back":',
+        'case "handled" | "unhandled" | "duplicate" | "requeued":',
         f"{_WORKERS}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
     ),
     Patch(
@@ -103,7 +103,7 @@ WORKERS = (
     ),
     Patch(
         "a dead event keeps its place in line",
-        "gateway/worker/retry_policy.py::ENDS",
+        "gateway/worker/retry_policy.py::FINAL",
         'frozenset(("handled", "duplicate", "dead"))',
         'frozenset(("handled", "duplicate"))',
         f"{_ORDER}::test_an_event_that_comes_again_keeps_those_behind_it_waiting",
@@ -138,7 +138,7 @@ WORKERS = (
     ),
     Patch(
         "events wait in queues for one that is being handled here",
-        "gateway/worker/ordering.py::Lanes.turn",
+        "gateway/worker/ordering.py::Ordering.turn",
         "            async with lock, self._places:\n",
         "            async with self._places:\n",
         f"{_ORDER}::test_events_of_a_subject_go_one_after_another_and_others_beside_them",
@@ -167,8 +167,8 @@ WORKERS = (
     Patch(
         "one busy account keeps the places of all others",
         "gateway/worker/executor.py::Executor._hold_up",
-        "longest_wait = 0.0 if by else _LONGEST_WAIT",
-        "longest_wait = _LONGEST_WAIT",
+        "longest_wait = 0.0 if by else _MAX_WAIT",
+        "longest_wait = _MAX_WAIT",
         f"{_LIMITS}::test_one_account_over_its_limit_does_not_hold_up_another",
     ),
     Patch(
@@ -195,7 +195,7 @@ WORKERS = (
     Patch(
         "the text of an exception goes into a span",
         "gateway/worker/executor.py::Executor._begin",
-        "tell(outcome.name, name_of(outcome.failure)",
+        "tell(outcome.name, qualified_name(outcome.failure)",
         "tell(outcome.name, repr(outcome.failure)",
         "tests/gateway/observability/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.publishers.spool.drain import Drain
 from gateway.publishers.spool.files import left_behind, spool_path
 from gateway.publishers.spool.store import Spool

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.claims import Claims
 
-PATIENCE = 60.0
+HEAD_OF_LINE_GRACE = 60.0
 """Seconds that the first of a line may be overdue. Whoever was put off after that, and is back before it, passes by:
 queues keep their order, so that what was due earlier and still has not come is not there any more."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gateway.claims import DONE
 from gateway.claims.memory import MemoryClaims
-from gateway.worker.store import sequences as books
+from gateway.worker.store import sequences
 
 
 class MemoryStore(MemoryClaims):
@@ -18,12 +18,12 @@ class MemoryStore(MemoryClaims):
         self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(lease, retention, clock)
-        self._lines: defaultdict[str, books.Line] = defaultdict(dict)
+        self._lines: defaultdict[str, sequences.Line] = defaultdict(dict)
         self._grants: defaultdict[str, list[float]] = defaultdict(list)
 
     async def stand(self, line: str, member: str) -> float:
         """See :class:`gateway.worker.store.Store`."""
-        return books.stand(
+        return sequences.stand(
             self._lines[line], member, self._clock(), self._lease, lambda other: self._get(other) == DONE
         )
 
@@ -38,4 +38,4 @@ class MemoryStore(MemoryClaims):
 
     async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
         """See :class:`gateway.worker.store.Store`."""
-        return books.reserve(self._grants[bucket], count, period, longest_wait, self._clock())
+        return sequences.reserve(self._grants[bucket], count, period, longest_wait, self._clock())

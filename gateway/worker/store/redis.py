@@ -12,7 +12,7 @@ import hiredis
 
 from gateway.claims import DONE, ignore_failure
 from gateway.claims.redis import RedisClaims, unavailable
-from gateway.worker.store import PATIENCE
+from gateway.worker.store import HEAD_OF_LINE_GRACE
 from gateway.worker.store.sequences import SOON
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
@@ -61,7 +61,7 @@ class RedisStore(RedisClaims):
 
     async def stand(self, line: str, member: str) -> float:
         """See :class:`gateway.worker.store.Store`."""
-        times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
+        times = (self._lease_ms, _ms(HEAD_OF_LINE_GRACE), str(int(self._retention_s) * 1000), _ms(SOON))
         return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
 
     async def defer(self, line: str, member: str, seconds: float | None) -> None:

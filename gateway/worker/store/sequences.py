@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.worker.store import PATIENCE
+from gateway.worker.store import HEAD_OF_LINE_GRACE
 
 Line = dict[str, float]
 """The members, first come first, each with when it is, or was, to be back; 0 for one that nobody needs to wait for."""
@@ -19,7 +19,7 @@ def stand(line: Line, member: str, now: float, lease: float, is_done: Callable[[
     line.setdefault(member, now)
     while (first := next(iter(line))) != member:
         awaited = line[first]
-        if awaited + PATIENCE >= due and not is_done(first):
+        if awaited + HEAD_OF_LINE_GRACE >= due and not is_done(first):
             return max(abs(awaited - now), SOON) if awaited else SOON
         del line[first]
     line[member] = now + lease

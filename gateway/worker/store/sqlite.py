@@ -10,7 +10,7 @@ import orjson
 
 from gateway.claims import DONE, call_on_failure, ignore_failure
 from gateway.claims.sqlite import SqliteClaims
-from gateway.worker.store import sequences as books
+from gateway.worker.store import sequences
 
 
 class SqliteStore(SqliteClaims):
@@ -26,7 +26,7 @@ class SqliteStore(SqliteClaims):
                 return self._get(connection, other, now) == DONE
 
             with self._line(connection, line, now) as book:
-                return books.stand(book, member, now, self._lease, is_done)
+                return sequences.stand(book, member, now, self._lease, is_done)
 
         return await self._run(stand)
 
@@ -56,15 +56,15 @@ class SqliteStore(SqliteClaims):
         def reserve(connection: sqlite3.Connection) -> float:
             now = self._clock.now(connection)
             grants: list[float] = orjson.loads(self._get(connection, bucket, now) or b"[]")
-            wait = books.reserve(grants, count, period, longest_wait, now)
+            wait = sequences.reserve(grants, count, period, longest_wait, now)
             self._put(connection, bucket, orjson.dumps(grants), max(grants) + period)
             return wait
 
         return await self._run(reserve)
 
     @contextmanager
-    def _line(self, connection: sqlite3.Connection, line: str, now: float) -> Iterator[books.Line]:
+    def _line(self, connection: sqlite3.Connection, line: str, now: float) -> Iterator[sequences.Line]:
         """The line, to be changed."""
-        book: books.Line = orjson.loads(self._get(connection, line, now) or b"{}")
+        book: sequences.Line = orjson.loads(self._get(connection, line, now) or b"{}")
         yield book
         self._put(connection, line, orjson.dumps(book), now + self._retention if book else now)

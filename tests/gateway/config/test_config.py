@@ -18,8 +18,8 @@ from gateway.cli.check import run_check
 from gateway.cli.common import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
-from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
+from gateway.config.resolve import adapter_of, retention_of
 from gateway.errors import ConfigurationError
 from gateway.server import log_config_warnings
 from gateway.signatures.schemes import SignatureSpec
@@ -336,8 +336,8 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             "rabbitmq:\n  url: amqps://h/?verify=verify_none\n" + GITHUB,
             (
-                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, by the "
-                "authority that cacertfile names"
+                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, with "
+                "its name, by the authority that cacertfile names"
             ),
         ),
         (

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.adapters import registry
 from gateway.config import Config, config_warnings, load_config
-from gateway.config.loader import adapter_of, max_body_of
+from gateway.config.resolve import adapter_of, max_body_of
 from gateway.config.secrets import doubts_about
 from gateway.errors import ConfigurationError
 from gateway.signatures.request import Headers, RawRequest

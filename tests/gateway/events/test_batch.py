@@ -21,8 +21,8 @@ from structlog.testing import capture_logs
 from gateway.errors import BodyTooLarge
 from gateway.events import batch as batches
 from gateway.events.batch import MAX_ITEMS, split
-from gateway.publishers import Message
-from gateway.receive.pipeline import AT_A_TIME
+from gateway.events.message import Message
+from gateway.receive.jobs import AT_A_TIME
 from gateway.signatures import extractors as sources
 from gateway.signatures.batches import Batch
 from support.acme import Acme
@@ -339,7 +339,7 @@ async def test_a_delivery_is_one_request_and_one_line(build: Build) -> None:
         b'[{"id":"a","type":"push"},{"id":"a","type":"push"},{"id":"c","type":"push"},{"id":"d","type":"x"}]'
     )
     with capture_logs() as logs:
-        acme.gateway.webhooks._log = structlog.get_logger()
+        acme.gateway.receiver._log = structlog.get_logger()
         await acme.post_together(body, 2, X_Delivery="d-1")
     (line,) = [line for line in logs if line["event"] == "request"]
     assert (line["outcome"], line["event_id"], line["events"]) == ("broker_unavailable", "d-1", 4)

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from gateway.errors import Overloaded
+from gateway.http import connection as connection_module
+from gateway.http import reader
 from gateway.http.connection import Connection
-from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
+from gateway.http.incoming import HEAD_TIMEOUT, NO_HEAD, Incoming
 from gateway.receive.context import RequestContext
-from gateway.receive.pipeline import Work
+from gateway.receive.jobs import Job
 from gateway.receive.receiver import Receiver
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.receive.responses import Response
 from support.served import Caller, Serve, Served, chunked, webhook
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
@@ -33,8 +35,10 @@ BRIEF_KEEP_ALIVE = "300ms"
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
-    for name in ("HEAD_DEADLINE", "KEEP_ALIVE_GRACE", "_LINGER"):
-        monkeypatch.setattr(f"gateway.http.connection.{name}", BRIEF)
+    for module in (reader, connection_module):
+        monkeypatch.setattr(module, "HEAD_TIMEOUT", BRIEF)
+    for name in ("KEEP_ALIVE_GRACE", "_LINGER_TIMEOUT"):
+        monkeypatch.setattr(connection_module, name, BRIEF)
 
 
 async def busy(served: Served) -> Caller:
@@ -175,8 +179,8 @@ async def test_one_segment_may_end_a_request_and_begin_another(serve: Serve) -> 
 def _connection_of(served: Served, event_id: str) -> Connection:
     return next(
         connection
-        for connection in served.listener.connections
-        if connection._busy and connection._busy.exchange and connection._busy.exchange.event_id == event_id
+        for connection in served.connections
+        if connection._busy and connection._busy.record and connection._busy.record.event_id == event_id
     )
 
 
@@ -536,10 +540,10 @@ async def test_of_a_crowd_those_go_that_have_asked_nothing(serve: Serve) -> None
     asking.send(webhook("1"))
     await served.until_publishing()
     assert (await idle.ask(LIVE)).status == 200
-    for connection in served.listener.connections:
-        connection._since -= 1.0 if connection._since == connection.due_at - HEAD_DEADLINE else 0.5
+    for connection in served.connections:
+        connection._since -= 1.0 if connection._since == connection.due_at - HEAD_TIMEOUT else 0.5
     half.send(webhook("2")[:40])
-    await served.until(lambda: any(each._is_in_head for each in served.listener.connections), "half a head")
+    await served.until(lambda: any(each._is_in_head for each in served.connections), "half a head")
     newcomers = []
     for each, farewell in ((silent, b""), (idle, b""), (half, b"HTTP/1.1 503")):
         newcomers.append(await served.call())
@@ -585,12 +589,10 @@ async def test_bodies_that_take_long_make_room_at_last(serve: Serve, monkeypatch
     served = await serve(server={"max_connections": 2})
     for caller in [await served.call() for _ in range(2)]:
         caller.send(webhook()[:-1])
-    connections = served.listener.connections
-    await served.until(
-        lambda: [each for each in connections if each._incoming] == [*connections], "they began"
-    )
+    connections = served.connections
+    await served.until(lambda: [each for each in connections if each._incoming] == connections, "they began")
     assert (await (await served.call()).reply()).word == (503, "overloaded")
-    monkeypatch.setattr("gateway.http.connection._SLOW_BODY", 0.0)
+    monkeypatch.setattr(connection_module, "_SLOW_BODY", 0.0)
     await served.until(lambda: len(served.listener.connections) == 2, "the refused one is gone")
 
     assert (await (await served.call()).ask(webhook("1"))).word == (202, "accepted")
@@ -640,20 +642,19 @@ async def test_requests_that_nobody_has_proven_take_no_room_from_events(
     """Those that wait for a key have a number of their own."""
     served = await serve(server={"max_in_flight": 8})
     gate = asyncio.Event()
-    examine, deliver = Receiver.examine, Receiver.deliver
+    examine = Receiver.examine
 
-    def need_key(webhooks: Receiver, exchange: RequestContext, body: bytes) -> Work | None:
-        return KeyRequest("https://keys.example") if b"key" in body else examine(webhooks, exchange, body)
+    class WaitForKey(Job):
+        width = 0
 
-    async def wait_for_key(webhooks: Receiver, exchange: RequestContext, work: Work) -> None:
-        if not isinstance(work, KeyRequest):
-            await deliver(webhooks, exchange, work)
-            return
-        await gate.wait()
-        webhooks.refuse(exchange, Overloaded("no key"))
+        async def run(self) -> Response:
+            await gate.wait()
+            raise Overloaded("no key")
+
+    def need_key(receiver: Receiver, context: RequestContext, body: bytes) -> Job | None:
+        return WaitForKey() if b"key" in body else examine(receiver, context, body)
 
     monkeypatch.setattr(Receiver, "examine", need_key)
-    monkeypatch.setattr(Receiver, "deliver", wait_for_key)
     strangers = [await served.call() for _ in range(20)]
     for stranger in strangers:
         stranger.send(webhook("x", b'{"key":"1"}'))
@@ -856,7 +857,7 @@ async def test_a_bug_in_the_protocol_is_no_fault_of_the_sender(
         raise ZeroDivisionError
 
     with monkeypatch.context() as context:
-        context.setattr(f"gateway.receive.receiver.Receiver.{method}", fail)
+        context.setattr(Receiver, method, fail)
         caller = await served.call()
         reply = await caller.ask(webhook())
         assert (reply.word, reply.is_last) == ((500, "internal"), True)

@@ -17,17 +17,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
-from gateway.errors import REJECTIONS, OperatorError
+from gateway.errors import CLIENT_DISCONNECTED, OUTCOMES, REJECTIONS, OperatorError
 from gateway.observability.counters import AT, LATENCY, LATENCY_BUCKETS, READINGS, shared_tallies
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.observability.shared_memory import MAX_RECORDS
 from gateway.publishers.memory import MemoryPublisher
-from gateway.receive.responses import CLIENT_DISCONNECTED, OUTCOMES
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.runner import Runner
+from support.door import Door
 from support.repository import ROOT
 from support.waiting import wait_until_async
 
@@ -80,7 +80,7 @@ def metrics(tmp_path: Path) -> Any:
             "X-Hub-Signature-256": signature,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        transport = httpx.ASGITransport(gateway.public)
+        transport = Door(gateway)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
             return (await client.post(path, content=b"{}", headers=fields)).status_code
 

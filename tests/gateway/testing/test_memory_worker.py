@@ -228,14 +228,14 @@ async def test_what_is_handled_when_the_worker_ends_is_handed_back() -> None:
         second = asyncio.create_task(agent.deliver(sample("stripe")))
         await begun.wait()
 
-    assert (await first).name == "handed_back"
+    assert (await first).name == "requeued"
     with pytest.raises(RuntimeError, match=r"ended before evt_.* was handled"):
         await second
 
     go_on.set()
     async with agent:
         await agent.drain()
-    assert [outcome.name for outcome in agent.outcomes] == ["handed_back", "handled", "handled"]
+    assert [outcome.name for outcome in agent.outcomes] == ["requeued", "handled", "handled"]
 
 
 async def test_a_worker_that_is_started_again_knows_what_is_done() -> None:

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.sqlite import SqliteClaims
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.store import Spool
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
@@ -240,7 +241,7 @@ async def test_what_a_dead_consumer_had_comes_again_though_the_clock_goes_back(t
     clock = Clock()
     async with (
         publishing(tmp_path, clock) as publisher,
-        consuming(tmp_path, clock, visibility=30) as consumer,
+        consuming(tmp_path, clock, visibility_timeout=30) as consumer,
     ):
         await publisher.publish(message(1))
         await consumer.receive()

@@ -152,7 +152,7 @@ def handle(event: Event) -> None:
         running.wait_for("begun")
 
         assert running.stop() == 1
-        assert '"handed_back":1' in running.stdout
+        assert '"requeued":1' in running.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from gateway.worker import Event, Worker
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.event import NotAnEvent
 from support.agents import envelope
 
@@ -112,10 +112,10 @@ def test_what_makes_no_sense_is_refused_when_it_is_declared(make: Callable[[], o
 
 
 def test_delays_double_up_to_the_most_and_come_apart() -> None:
-    """A later attempt waits for its rung or the one below; what is asked for is rounded up to a rung."""
-    ladder = Ladder(1, 10)
+    """A later attempt waits for its delay or the one below; what is asked for is rounded up to a delay."""
+    ladder = Backoff(1, 10)
 
-    assert list(ladder.rungs) == [1, 2, 4, 8, 10]
+    assert list(ladder.delays) == [1, 2, 4, 8, 10]
     assert [{ladder.after(attempts) for _ in range(100)} for attempts in (1, 2, 4, 50)] == [
         {1}, {1, 2}, {4, 8}, {8, 10},
     ]  # fmt: skip

@@ -217,7 +217,7 @@ async def test_our_own_cancelling_hands_the_event_back(tmp_path: Path) -> None:
         await place.publish("evt_1")
         await asyncio.wait_for(began.wait(), PATIENCE)
 
-    assert runner.counts == {"handed_back": 1}
+    assert runner.counts == {"requeued": 1}
 
 
 @pytest.mark.parametrize("kind", ["a generator", "an asynchronous generator"])

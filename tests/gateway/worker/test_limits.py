@@ -14,7 +14,7 @@ import pytest
 from gateway.worker import Dead, Event, Worker
 from gateway.worker import circuit_breaker as breaker
 from gateway.worker.circuit_breaker import HandlerBreaker
-from gateway.worker.rate_limit import Limit
+from gateway.worker.rate_limit import RateLimit
 from gateway.worker.runner import Runner
 from support.agents import Place
 from support.ports import free_port
@@ -30,15 +30,15 @@ def limited(**options: Any) -> Worker:
 @pytest.mark.parametrize(
     ("text", "limit"),
     [
-        ("60/minute", Limit(60, 60.0)),
-        ("10/s", Limit(10, 1.0)),
-        ("5000/day", Limit(5000, 86_400.0)),
-        ("1/hour", Limit(1, 3600.0)),
+        ("60/minute", RateLimit(60, 60.0)),
+        ("10/s", RateLimit(10, 1.0)),
+        ("5000/day", RateLimit(5000, 86_400.0)),
+        ("1/hour", RateLimit(1, 3600.0)),
     ],
 )
-def test_a_limit_is_written_as_people_say_it(text: str, limit: Limit) -> None:
+def test_a_limit_is_written_as_people_say_it(text: str, limit: RateLimit) -> None:
     """Long and short."""
-    assert Limit.parse(text) == limit
+    assert RateLimit.parse(text) == limit
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -106,7 +106,7 @@ async def test_an_end_does_not_wait_for_the_limit(place: Place) -> None:
         await place.publish("evt_1", "evt_2")
         await wait_until_async(lambda: runner.counts["handled"] == 1 and runner.in_hand == 1, PATIENCE)
 
-    assert runner.counts == {"handled": 1, "handed_back": 1}
+    assert runner.counts == {"handled": 1, "requeued": 1}
 
 
 @pytest.mark.parametrize(("guard", "handled"), [("lenient", 3), ("strict", 0)])

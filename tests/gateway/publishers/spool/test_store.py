@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.files import SpoolInUse, spool_path
 from gateway.publishers.spool.records import OVERHEAD
 from gateway.publishers.spool.store import Spool
@@ -273,7 +274,7 @@ async def main():
     await publisher.publish(make_message(1))
     print("accepted", flush=True)
     if sys.argv[3] == "published":
-        broker.trouble = ""
+        broker.unavailable_reason = ""
     await asyncio.sleep(60)
 asyncio.run(main())
 """
