@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _FIXED = (
     "server.bind",
     "server.admin_bind",
-    "server.workers",
+    "server.processes",
     "server.max_connections",
     "server.max_connections_per_client",
     "server.keep_alive",
@@ -77,9 +77,9 @@ class Gateway:
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
-        slot: which of the workers this is, from 0.
-        slots: how many workers there are.
-        tallies: where all workers count; by default a place of its own.
+        slot: the number of this process, from 0.
+        slots: the number of processes.
+        tallies: where all processes count; by default, memory of this process alone.
         spans: makes spans, where there are any.
 
     Attributes:

@@ -31,12 +31,12 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
-    if config.server.workers == 1:
+    if config.server.processes == 1:
         configure_logs(logs)
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
-    slots = config.server.workers
+    slots = config.server.processes
     tallies = shared_tallies(slots)
 
     def reload() -> None:

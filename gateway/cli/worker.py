@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import load_without_secrets, log_format_of, run
 from gateway.config import Config
-from gateway.config.models import check_bind, split_bind
+from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.errors import OperatorError
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.bind_addresses import do_clash
 from gateway.config.document import FieldPath
-from gateway.config.models import EMBEDDED, Config, do_clash
+from gateway.config.models import EMBEDDED, Config
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from itertools import combinations
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,104 +20,20 @@ from pydantic import (
 )
 
 from gateway.adapters.spec import DeliverySpec, ParameterName
+from gateway.config.bind_addresses import Binds
 from gateway.signatures.extractors import Pointer
 from gateway.signatures.schemes import SignatureSpec
 from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
-from gateway.transport.address import is_host_name
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
 
-EVERYWHERE_4, EVERYWHERE_6 = "0.0.0.0", "::"  # noqa: S104
-"""All addresses of IPv4; and all of both families, of IPv6 alone where the others are listened at beside it."""
-
 EMBEDDED = "embedded"
 """In place of an address: the store that comes with the gateway."""
 
-_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
-_DIGITS = re.compile(r"[0-9.]+")
-_NO_BIND = "is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080"
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
-_HIGHEST_PORT = 65_535
-
-
-def split_bind(bind: str) -> tuple[str, int]:
-    """Host and port of an address to listen at."""
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def check_bind(text: str) -> str:
-    """An address to listen at, as it is.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = _BIND.fullmatch(text)
-    if not match or int(match["port"]) > _HIGHEST_PORT or not _is_host(match["host"]):
-        raise ValueError(_NO_BIND)
-    address = _address_of(match["host"].strip("[]"))
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        raise ValueError(f"is an address of IPv4 in brackets; write {address.ipv4_mapped}:{match['port']}")
-    return text
-
-
-def _is_host(host: str) -> bool:
-    """Whether this can be a host: in brackets an address of IPv6, of digits and dots alone one of IPv4."""
-    if host.startswith("["):
-        return ":" in host and _address_of(host.strip("[]")) is not None
-    return _address_of(host) is not None if _DIGITS.fullmatch(host) else is_host_name(host)
-
-
-def _address_of(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
-
-
-def _place_of(bind: str) -> tuple[str, int]:
-    """Host and port in their one spelling."""
-    host, port = split_bind(bind)
-    return str(_address_of(host) or host.lower()), port
-
-
-def do_clash(one: str, other: str) -> bool:
-    """Whether one of two addresses to listen at is, or includes, the other."""
-    (host, port), (other_host, other_port) = _place_of(one), _place_of(other)
-    if port != other_port or port == 0:
-        return False
-    if host == other_host or EVERYWHERE_6 in {host, other_host}:
-        return True
-    return EVERYWHERE_4 in {host, other_host} and ":" not in host + other_host
-
-
-def _as_list(value: object) -> object:
-    if not isinstance(value, str | list | None):  # such as a port alone
-        raise ValueError(_NO_BIND)  # noqa: TRY004 -- what pydantic tells of
-    return [value] if isinstance(value, str) else value
-
-
-def _check_binds(binds: list[str]) -> list[str]:
-    for bind in binds:
-        try:
-            check_bind(bind)
-        except ValueError as error:
-            raise ValueError(f"has {bind!r}, which {error}" if len(binds) > 1 else str(error)) from None
-    if len(binds) > 1 and any(split_bind(bind)[1] == 0 for bind in binds):
-        raise ValueError("has port 0, any that is free, among several addresses; give each a port of its own")
-    for one, other in combinations(binds, 2):
-        hosts = {_place_of(one)[0], _place_of(other)[0]}
-        if do_clash(one, other) and hosts != {EVERYWHERE_4, EVERYWHERE_6}:
-            same = (
-                "twice"
-                if len(hosts) == 1
-                else f"and {other}, of which one includes the other; leave that out"
-            )
-            raise ValueError(f"has {one} {same}")
-    return binds
 
 
 def _check_redis_url(text: str) -> str:
@@ -163,20 +78,6 @@ NetworkSetting = Annotated[
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
 ]
 Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Binds = Annotated[
-    list[str],
-    Field(min_length=1, max_length=16),
-    BeforeValidator(_as_list),
-    AfterValidator(_check_binds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 16},
-            ]
-        }
-    ),
-]
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 
@@ -208,7 +109,7 @@ class ServerConfig(Section):
         description="What those proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). The other "
         "is not read, since a sender can write it.",
     )
-    workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
+    processes: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
     max_body: Size = Field(
         1024**2,
         description="The largest body of a request; where it is not set, an adapter may let larger ones in.",
@@ -218,8 +119,8 @@ class ServerConfig(Section):
     )
     max_connections: Count = Field(
         2000,
-        description="Open connections of a worker. Beyond it the one that has waited longest for a request is closed "
-        "for a new one, which is answered 503 where all have a request under way.",
+        description="Open connections of a process. Beyond it, a new connection replaces the one that has been idle "
+        "longest, or is answered 503 if all have a request under way.",
     )
     max_connections_per_client: Count | None = Field(
         None,
@@ -232,11 +133,11 @@ class ServerConfig(Section):
         "(most often 60s), or that sends a request into a connection that ends.",
     )
     max_in_flight: Count = Field(
-        1000, description="Requests that a worker handles at a time, beyond which they are answered 503."
+        1000, description="Requests that a process handles at a time; further ones are answered 503."
     )
     max_buffered: Size = Field(
         256 * 1024**2,
-        description="Bytes of requests in a worker's memory beyond which requests are answered 503.",
+        description="Bytes of requests in the memory of a process, beyond which requests are answered 503.",
     )
     shutdown_delay: Duration | None = Field(
         None,
@@ -379,7 +280,8 @@ class ProviderConfig(DeliverySpec):
     )
     allow_ips: list[NetworkSetting] = Field([], description="Networks from which it sends; empty for all.")
     rate_limit: Rate | None = Field(
-        None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
+        None,
+        description="Verified events that a process accepts, such as `100/s`; further ones are answered 429.",
     )
     max_body: Size | None = Field(
         None,

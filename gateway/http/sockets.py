@@ -6,7 +6,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.errors import OperatorError
 
 _BACKLOG = 2048

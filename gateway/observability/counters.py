@@ -56,12 +56,12 @@ class Gauge(NamedTuple):
 
 
 READINGS = (
-    Gauge("webhook_workers", "Workers that are alive and not stuck."),
-    Gauge("webhook_worker_restarts", "Workers that took the place of one that had ended.", "counter"),
+    Gauge("webhook_processes", "Processes that are alive and not stuck."),
+    Gauge("webhook_process_restarts", "Processes that replaced one that had ended.", "counter"),
     Gauge("webhook_connections", "Open connections of senders."),
     Gauge("webhook_requests_in_flight", "Requests that are being handled."),
     Gauge("webhook_publishes_unconfirmed", "Messages that wait for the broker's confirm."),
-    Gauge("webhook_broker_unavailable", "Workers whose broker takes no events at the moment."),
+    Gauge("webhook_broker_unavailable", "Processes whose broker accepts no events at the moment."),
     Gauge("webhook_spooled", "Events that wait on disk for the broker."),
     Gauge("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
     Gauge("webhook_clock_offset_seconds", "How far our clock is from that of Redis, at worst.", "farthest"),

@@ -90,9 +90,9 @@ def silence_logs() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
-    """Send all logs to standard output in ``log_format``, each line with the number of the worker if there is one."""
-    common = {} if worker is None else {"worker": worker}
+def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
+    """Send all logs to standard output in ``log_format``, each line with the number of the process if there are several."""
+    common = {} if process is None else {"process": process}
     structlog.configure(
         context_class=lambda fields: {**common, **fields},  # type: ignore[arg-type]  # it is only called
         cache_logger_on_first_use=True,

@@ -56,8 +56,8 @@ class Metrics(Collector):
         self._readers: dict[int, Callable[[], float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         has_predecessor = self._before[REFRESHED_AT] > 0
-        self.sample("webhook_workers", lambda: 1)
-        self.sample("webhook_worker_restarts", lambda: has_predecessor)
+        self.sample("webhook_processes", lambda: 1)
+        self.sample("webhook_process_restarts", lambda: has_predecessor)
         self.refresh()
 
     def of_provider(self, provider: str, secret_count: int) -> ProviderMetrics:

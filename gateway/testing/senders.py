@@ -26,7 +26,7 @@ from gateway.receive.receiver import PREFIX
 from gateway.receive.request import RequestHead
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 
 Body = bytes | Mapping[str, Any]
 """Of a delivery: its bytes, or an object that is sent as JSON."""

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -26,6 +26,8 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 

@@ -14,15 +14,9 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import (
-    MAX_CANDIDATES,
-    NO_PARAMETERS,
-    SchemeSpec,
-    StaticVerifier,
-    check_tolerance,
-    split_elements,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding
+from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, check_tolerance, split_elements
 from gateway.signatures.secrets import decode_secret
 from gateway.signatures.units import Duration
 

@@ -24,15 +24,9 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.key_cache import (
     FetchingVerifier,
     NamedKeys,
@@ -41,6 +35,9 @@ from gateway.signatures.schemes.key_cache import (
     slot_of,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
+from gateway.signatures.secrets import SecretPair
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -137,7 +134,7 @@ class EbayKeys(NamedKeys["PublicKey"]):
         self._token, self._token_made, self._token_lasts = "", 0.0, 0.0
 
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`: a token comes first."""
+        """See :meth:`gateway.signatures.schemes.fetched_keys.FetchedKeys.request`: a token comes first."""
         if not _KEY_ID.fullmatch(name):
             raise SignatureRejected("unknown_key")
         if not 0 <= now - self._token_made < self._token_lasts:
@@ -146,7 +143,7 @@ class EbayKeys(NamedKeys["PublicKey"]):
         return KeyRequest(self.scope + name, name, headers=(bearer,))
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.learn`."""
+        """See :meth:`gateway.signatures.schemes.fetched_keys.FetchedKeys.learn`."""
         if request.url != self._token_request.url:
             super().learn(request, content, now)
             return

@@ -18,13 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import make_key_pair
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, single
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.jws import ALGORITHMS, HMACS, TokenAlgorithm, read_token, write_token
 from gateway.signatures.schemes.jwt_keys import PublishedKeys, SecretKeys, TokenKeys
 from gateway.signatures.schemes.key_cache import FetchingVerifier
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.qsh import query_string_hash
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.units import Duration
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]

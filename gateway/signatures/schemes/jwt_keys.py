@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.schemes.asymmetric import Check, load_public_key
+from gateway.signatures.schemes.fetched_keys import FetchedKeys
 from gateway.signatures.schemes.jws import HMACS, Token, check_with_key, check_with_secret
-from gateway.signatures.schemes.key_cache import FetchedKeys, KeySet
+from gateway.signatures.schemes.key_cache import KeySet
 from gateway.signatures.secrets import SecretFormatError, decode_secret
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import orjson
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.schemes.asymmetric import KeyAlgorithm, check_with, checked_key, load_public_key
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.secrets import SecretFormatError
 
 if TYPE_CHECKING:
@@ -92,59 +92,6 @@ def slot_of(keys: Sequence[PublicKey], algorithm: KeyAlgorithm, signature: bytes
         if check_with(key, algorithm)(signature, message):
             return slot
     raise SignatureRejected("signature_mismatch")
-
-
-class KeptKey(NamedTuple):
-    """A key as it survives a restart; it is read and checked again before it is used.
-
-    Attributes:
-        name: what deliveries call it.
-        content: what its address answered.
-        fetched_at: when that was, in Unix seconds.
-    """
-
-    name: str
-    content: bytes
-    fetched_at: float
-
-
-class FetchedKeys(Protocol):
-    """The fetched keys of one sender.
-
-    Attributes:
-        scope: what the keys are keys of, such as an address; keys of another scope are never restored.
-        version: a number that grows whenever :meth:`kept` changes.
-    """
-
-    scope: str
-    version: int
-
-    def request(self, name: str, now: float) -> KeyRequest:
-        """Say what has to be fetched next for the key called ``name``.
-
-        Raises:
-            SignatureRejected: no key of this sender has such a name.
-        """
-
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember what a request was answered with, at ``now`` in Unix seconds.
-
-        Raises:
-            ValueError: it is not the key that was asked for.
-        """
-
-    def due(self, now: float) -> list[str]:
-        """List the keys that have to be fetched anew so that no delivery ever waits for them."""
-
-    def kept(self) -> list[KeptKey]:
-        """List what should survive a restart."""
-
-    def restore(self, key: KeptKey, now: float) -> None:
-        """Take a kept key over, unless the one that is here is newer.
-
-        Raises:
-            ValueError: it is not, or no longer, a key of this sender.
-        """
 
 
 class FetchingVerifier:

@@ -19,11 +19,13 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
 from gateway.signatures.schemes.key_cache import slot_of
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only
+from gateway.signatures.secrets import SecretPair
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey

@@ -23,19 +23,15 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    WHOLE_BODY,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, WHOLE_BODY, SchemeSpec
 from gateway.signatures.schemes.certificates import CertifiedKey, check_chain, key_of, read_chain, usual_roots
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.key_cache import FetchingVerifier, NamedKeys, pinned_keys, slot_of
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.times import rfc3339_seconds
 
 if TYPE_CHECKING:
@@ -163,7 +159,7 @@ class PaypalCertificates(NamedKeys[CertifiedKey]):
         self._scheme = scheme
 
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
+        """See :meth:`gateway.signatures.schemes.fetched_keys.FetchedKeys.request`."""
         prefix = f"https://{self.scope}/"
         is_there = name.startswith((prefix, prefix.replace("api.", "api-m.")))
         if not is_there or not _CERTIFICATE.fullmatch(name):

@@ -14,18 +14,15 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.jws import Token
 from gateway.signatures.schemes.jwt import JwtScheme, JwtSpec, JwtVerifier
 from gateway.signatures.schemes.jwt_keys import SecretKeys, check_token
 from gateway.signatures.schemes.key_cache import NamedKeys, credentials_of, is_pinned, read_jwk
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -107,7 +104,7 @@ class PlaidKeys(NamedKeys["PublicKey"]):
         return 0
 
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
+        """See :meth:`gateway.signatures.schemes.fetched_keys.FetchedKeys.request`."""
         if not _KEY_ID.fullmatch(name):
             raise SignatureRejected("unknown_key")
         return KeyRequest(self.scope, name, orjson.dumps(self._credentials | {"key_id": name}))

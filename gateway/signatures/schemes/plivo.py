@@ -15,7 +15,7 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import (
     ClaimVerifier,
     Content,
@@ -24,7 +24,9 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import MAX_SIGNED_FORM, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.secrets import decode_secret
 
 

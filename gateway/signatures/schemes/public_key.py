@@ -22,16 +22,11 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_signature
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.template import (
     Alphabets,
     SignedTemplate,
@@ -41,6 +36,7 @@ from gateway.signatures.schemes.template import (
     template_fields,
 )
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
+from gateway.signatures.secrets import SecretPair
 
 _ALGORITHMS = {
     "ed25519": KeyAlgorithm("ed25519"),

@@ -23,18 +23,15 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.certificates import CertifiedKey, key_of, read_chain
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
 from gateway.signatures.schemes.excerpt import Excerpt
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.key_cache import FetchingVerifier, NamedKeys, pinned_keys, slot_of
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.times import rfc3339_milliseconds
 
 if TYPE_CHECKING:
@@ -155,7 +152,7 @@ class SnsCertificates(NamedKeys[CertifiedKey]):
     """The certificates of one region, by their addresses."""
 
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
+        """See :meth:`gateway.signatures.schemes.fetched_keys.FetchedKeys.request`."""
         origin, path = name[: len(self.scope)], name[len(self.scope) :]
         if origin != self.scope or not _CERTIFICATE.fullmatch(path):
             raise SignatureRejected("unknown_key")

@@ -16,23 +16,19 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    LARGE,
+from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.hmac_verifier import digest_pieces
+from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import (
     MAX_CANDIDATES,
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
     check_tolerance,
     longest_timestamp,
     read_timestamp,
     single,
     split_elements,
 )
-from gateway.signatures.schemes.hmac_verifier import digest_pieces
-from gateway.signatures.schemes.layout import Layout
-from gateway.signatures.secrets import SecretFormatError, decode_base64, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_base64, decode_secret
 from gateway.signatures.units import Duration
 
 _LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)

@@ -18,17 +18,12 @@ from pydantic import Field, model_validator
 from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.layout import Draft, Layout, Place, is_in_body, listed, place_reader
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
-from gateway.signatures.secrets import SecretFormatError, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_secret
 
 _LONGEST = 64 * 1024  # bytes of a token that is shown; a header field has at most half of it
 

@@ -19,10 +19,12 @@ from pydantic import Field
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import FORM, MAX_SIGNED_FORM, media_type, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.secrets import decode_secret
 
 _SIGNATURE = "X-Twilio-Signature"

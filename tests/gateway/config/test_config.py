@@ -277,7 +277,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 "it must match ^[A-Za-z0-9_.:-]{1,200}$"
             ),
         ),
-        ("server:\n  workers: true\n" + GITHUB, "config.yaml:2: server.workers: must be a whole number"),
+        ("server:\n  processes: true\n" + GITHUB, "config.yaml:2: server.processes: must be a whole number"),
         (
             "server:\n  max_connections: 0\n" + GITHUB,
             "config.yaml:2: server.max_connections: must be greater than or equal to 1",
@@ -362,7 +362,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
-            "config.yaml:4: redis.tls.key: is the key of no certificate; name that as well, in cert",
+            "config.yaml:4: redis.tls.key: is a key without its certificate; name that as well, in cert",
         ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
@@ -402,7 +402,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
             (
                 "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
-                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+                "money:CURRENCY, if:TEXT, count, count:ONE:MANY, date, ref, short, words"
             ),
         ),
         (
@@ -481,15 +481,15 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 ("['[::1]:80', '[0::1]:80']", "has [::1]:80 twice"),
                 (
                     "['0.0.0.0:80', '127.0.0.1:80']",
-                    "has 0.0.0.0:80 and 127.0.0.1:80, of which one includes the other; leave that out",
+                    "has 0.0.0.0:80 and 127.0.0.1:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:80', '[::]:80']",
-                    "has 127.0.0.1:80 and [::]:80, of which one includes the other; leave that out",
+                    "has 127.0.0.1:80 and [::]:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:0', '[::1]:80']",
-                    "has port 0, any that is free, among several addresses; give each a port of its own",
+                    "has port 0 (any free port) among several addresses; give each its own port",
                 ),
                 (
                     "['h:80', 'h']",

@@ -41,7 +41,7 @@ def problems_of(folder: Path, text: str) -> list[str]:
     ("server", "provider", "expected"),
     [
         ("", "", 25 * MIB),
-        ("server: {workers: 2}\n", "", 25 * MIB),
+        ("server: {processes: 2}\n", "", 25 * MIB),
         ("server: {max_body: 2MiB}\n", "", 2 * MIB),
         ("server: {max_body: 30MiB}\n", "", 30 * MIB),
         ("server: {max_body: 2MiB}\n", ", max_body: 3MiB", 3 * MIB),

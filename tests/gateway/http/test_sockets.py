@@ -164,7 +164,7 @@ def test_an_address_that_is_none_of_this_machine_is_not_called_taken(bind: str, 
         (8080, "write HOST:PORT"),
         ("a..b:8080", "write HOST:PORT"),
         (f"{64 * 'a'}:8080", "write HOST:PORT"),
-        ("[::ffff:127.0.0.1]:8080", "is an address of IPv4 in brackets; write 127.0.0.1:8080"),
+        ("[::ffff:127.0.0.1]:8080", "is an IPv4 address in brackets; write 127.0.0.1:8080"),
     ],
 )
 def test_what_cannot_be_listened_at_is_found_with_the_configuration(bind: Any, told: str) -> None:

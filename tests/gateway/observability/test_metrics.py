@@ -215,24 +215,24 @@ def test_what_is_not_described_cannot_be_sampled() -> None:
         Metrics().sample("webhook_made_up", lambda: 1)
 
 
-def test_the_numbers_of_all_workers_add_up_in_the_view_of_each() -> None:
+def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
     """Counters and most readings as sums; of the clock offsets the one that is farthest from zero."""
     tallies = shared_tallies(3)
-    workers = [Metrics(tallies, slot) for slot in range(3)]
-    for slot, worker in enumerate(workers):
-        numbers = worker.of_provider("stripe" if slot else "github", 1)
+    processes = [Metrics(tallies, slot) for slot in range(3)]
+    for slot, process in enumerate(processes):
+        numbers = process.of_provider("stripe" if slot else "github", 1)
         for _ in range(slot + 1):
             numbers.count_outcome("accepted")
             numbers.count_signature_failure("signature_missing")
             numbers.count_secret_slot(0)
             numbers.count("replay_suspected")
             numbers.observe_latency(0.5)
-        worker.sample("webhook_spooled", lambda slot=slot: 10 * slot)  # type: ignore[misc]
-        worker.sample("webhook_clock_offset_seconds", lambda slot=slot: -slot)  # type: ignore[misc]
-        worker.refresh()
+        process.sample("webhook_spooled", lambda slot=slot: 10 * slot)  # type: ignore[misc]
+        process.sample("webhook_clock_offset_seconds", lambda slot=slot: -slot)  # type: ignore[misc]
+        process.refresh()
 
-    for worker in workers:
-        families = read(worker)
+    for process in processes:
+        families = read(process)
         requests = values_of(families["webhook_requests"])
         assert (requests["github", "accepted"], requests["stripe", "accepted"]) == (1, 5)
         failures = values_of(families["webhook_signature_failures"])
@@ -245,10 +245,10 @@ def test_the_numbers_of_all_workers_add_up_in_the_view_of_each() -> None:
         }
         assert values_of(families["webhook_spooled"], "") == {(): 30}
         assert values_of(families["webhook_clock_offset_seconds"], "") == {(): -2}
-        assert values_of(families["webhook_workers"], "") == {(): 3}
+        assert values_of(families["webhook_processes"], "") == {(): 3}
 
 
-def test_who_takes_the_place_of_a_dead_worker_goes_on_counting() -> None:
+def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
     """Counters never go down, those that are read included; readings of what is now start anew."""
     tallies = shared_tallies(2)
     survivor, dead = (Metrics(tallies, slot) for slot in range(2))
@@ -269,34 +269,34 @@ def test_who_takes_the_place_of_a_dead_worker_goes_on_counting() -> None:
     assert {("github", "0"), ("github", "1")} == set(values_of(families["webhook_secret_slot_matches"]))
     assert values_of(families["webhook_log_lines_dropped"]) == {(): 7}
     assert values_of(families["webhook_requests_in_flight"], "") == {(): 0}
-    assert values_of(families["webhook_worker_restarts"]) == {(): 1}
-    assert values_of(families["webhook_workers"], "") == {(): 2}
+    assert values_of(families["webhook_process_restarts"]) == {(): 1}
+    assert values_of(families["webhook_processes"], "") == {(): 2}
 
 
-def test_a_worker_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor what it said last; what it counted is."""
     tallies = shared_tallies(2)
     survivor, silent = (Metrics(tallies, slot) for slot in range(2))
     silent.of_provider("github", 1).count_outcome("accepted")
-    for worker in (survivor, silent):
-        worker.sample("webhook_spooled", lambda: 5)
-        worker.refresh()
+    for process in (survivor, silent):
+        process.sample("webhook_spooled", lambda: 5)
+        process.refresh()
     later = time.monotonic() + 60
     monkeypatch.setattr(time, "monotonic", lambda: later)
     families = read(survivor)
 
-    assert values_of(families["webhook_workers"], "") == {(): 1}
+    assert values_of(families["webhook_processes"], "") == {(): 1}
     assert values_of(families["webhook_spooled"], "") == {(): 5}
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
 
 
-async def test_a_worker_refreshes_what_others_read_of_it() -> None:
+async def test_a_process_refreshes_what_others_read_of_it() -> None:
     """From its event loop, once a second."""
     tallies = shared_tallies(2)
     reader, other = (Metrics(tallies, slot) for slot in range(2))
     waiting = [0]
-    for worker in (reader, other):
-        worker.sample("webhook_spooled", lambda: waiting[0])
+    for process in (reader, other):
+        process.sample("webhook_spooled", lambda: waiting[0])
     await other.start()
     waiting[0] = 8
 
@@ -318,7 +318,7 @@ def test_counting_survives_the_process_that_counted() -> None:
 
     families = read(Metrics(tallies))
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
-    assert values_of(families["webhook_workers"], "") == {(): 2}
+    assert values_of(families["webhook_processes"], "") == {(): 2}
 
 
 def test_there_is_room_for_a_bounded_number_of_providers() -> None:

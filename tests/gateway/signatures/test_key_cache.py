@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from gateway.adapters import registry
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest, Verifier
+from gateway.signatures.schemes.base import Verifier
 from gateway.signatures.schemes.ebay import EbayScheme
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import (
     FRESHNESS,
     LONGEST_MEMORY,
@@ -32,8 +33,6 @@ from gateway.signatures.schemes.key_cache import (
     MAX_KEYS,
     MAX_UNPROVEN_KEYS,
     REFETCH_INTERVAL,
-    FetchedKeys,
-    KeptKey,
 )
 from gateway.signatures.schemes.paddle_classic import serialize
 from gateway.signatures.schemes.paypal import PaypalScheme

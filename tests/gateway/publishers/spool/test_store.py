@@ -237,8 +237,8 @@ async def test_every_worker_has_a_spool_of_its_own(tmp_path: Path) -> None:
         assert (one.spooled, other.spooled) == (2, 1)
 
 
-async def test_what_workers_that_are_gone_left_is_drained_by_those_that_are_there(tmp_path: Path) -> None:
-    """Each by one of them; what a live worker owns is left alone."""
+async def test_spools_of_slots_that_are_gone_are_drained_by_the_processes_that_remain(tmp_path: Path) -> None:
+    """Each by one of them; what a live process owns is left alone."""
     for slot in range(6):
         async with spooling(tmp_path, Broker("away"), LARGE, slot, 6) as publisher:
             await publisher.publish(make_message(slot))
