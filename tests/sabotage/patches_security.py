@@ -15,8 +15,8 @@ SECURITY = (
     Patch(
         "every field of a head is kept",
         "gateway/http/reader.py::RequestReader.on_header",
-        "if self._is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
-        "if self._is_in_head:",
+        "if self.is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
+        "if self.is_in_head:",
         "tests/gateway/http/test_http.py::test_memory_is_counted_as_it_is",
     ),
     Patch(
@@ -36,8 +36,8 @@ SECURITY = (
     Patch(
         "room is made by closing a connection with an event under way",
         "gateway/http/connection.py::Connection.rank",
-        "if self._busy or self._transport.is_closing():",
-        "if self._transport.is_closing():",
+        "if self.busy or self.transport.is_closing():",
+        "if self.transport.is_closing():",
         "tests/gateway/http/test_http.py::test_of_a_crowd_those_go_that_have_asked_nothing",
     ),
     Patch(
@@ -112,7 +112,7 @@ SECURITY = (
     ),
     Patch(
         "all of IPv6 is IPv6 alone",
-        "gateway/http/sockets.py::_listener",
+        "gateway/http/sockets.py::open_socket",
         "takes_both = is_for_both and address[0] == EVERYWHERE_6",
         "takes_both = False",
         "tests/gateway/http/test_sockets.py::test_all_of_ipv6_is_all_of_ipv4_too",
