@@ -315,7 +315,7 @@ SECURITY = (
     ),
     Patch(
         "a byte order mark is part of a secret",
-        "gateway/config/secrets.py::doubts_about",
+        "gateway/config/secrets.py::warnings_about",
         'if "\\ufeff" in secret:',
         'if "\\ufeff" == secret:',
         "tests/gateway/config/test_limits.py::test_a_secret_that_was_not_copied_as_it_is_is_told",
