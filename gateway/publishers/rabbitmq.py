@@ -145,7 +145,7 @@ class RabbitPublisher:
     @property
     def has_been_ready(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._link.was_connected
+        return self._link.has_been_connected
 
     @property
     def is_accepting(self) -> bool:

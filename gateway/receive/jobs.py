@@ -21,7 +21,7 @@ from gateway.receive.handshakes import SubscriptionConfirmer
 from gateway.receive.publishing import EventPublisher, PendingEvent
 from gateway.receive.responses import Response, handshake_response
 from gateway.signatures.rejections import Rejection
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 
 AT_A_TIME = 100
 """Events of one batch that are claimed or published at the same time."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from gateway.receive.addresses import network_of
 from gateway.receive.token_bucket import TokenBucket
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.units import EventRate
 
 NEW_NAMES = EventRate(5, 5.0)

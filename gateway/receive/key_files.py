@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS, KeptKey
+from gateway.signatures.schemes.fetched_keys import KeptKey
+from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS
 
 FOLDER = "keys"
 """The folder below ``data_dir``."""

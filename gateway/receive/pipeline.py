@@ -42,7 +42,8 @@ from gateway.receive.publishing import EventPublisher, PendingEvent
 from gateway.receive.responses import Response, handshake_response
 from gateway.receive.route import Route
 from gateway.signatures.request import VerifiedRequest
-from gateway.signatures.schemes.base import LARGE, KeyNeeded
+from gateway.signatures.schemes.base import LARGE
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans

@@ -13,8 +13,7 @@ from gateway.errors import KeyUnavailable
 from gateway.receive.key_budget import KeyBudget, KeyName, name_of
 from gateway.receive.key_files import KeyFile
 from gateway.signatures.rejections import Rejection, SignatureRejected
-from gateway.signatures.schemes.base import KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys, KeptKey
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyRequest
 
 ABSENT_FOR = 60.0
 """Seconds for which a key that does not exist is not fetched again."""

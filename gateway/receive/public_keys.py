@@ -30,8 +30,7 @@ from gateway.errors import KeyUnavailable
 from gateway.receive.jobs import Keys
 from gateway.receive.key_files import KeyFile
 from gateway.receive.provider_keys import ABSENT, ProviderKeys, Refusal
-from gateway.signatures.schemes.base import KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
 from gateway.transport.https import FetchFailed, fetch, open_client
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the addresses of all servers have in common: their parts, their checks, and errors of reaching them."""
+"""What the addresses of all servers have in common: parts, checks and error texts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def split_url(url: str, form: str) -> tuple[SplitResult, int | None]:
 
 
 def parse_parameters(query: str, known: Mapping[str, str], ca: str) -> dict[str, str]:
-    """Read the parameters of an address; refuse one that would be ignored, because its author relies on it.
+    """Read the parameters of an address, and refuse those that would be ignored.
 
     Args:
         query: The part behind the ``?``.
@@ -97,7 +97,12 @@ def is_host_name(host: str) -> bool:
 
 
 def explain_unreachable(error: OSError, server: str) -> str:
-    """Explain in one line why no connection to ``server`` (``host:port`` or a socket) was made, and what to do."""
+    """Explain why there is no connection to ``server``, and what to do, in one line.
+
+    Args:
+        error: What the attempt to connect raised.
+        server: ``host:port``, or the path of a socket.
+    """
     cause = error.strerror or str(error) or type(error).__name__
     if isinstance(error, socket.gaierror):
         return f"the host of {server} cannot be looked up ({cause}); correct the address, or the name service"
@@ -109,6 +114,9 @@ def explain_unreachable(error: OSError, server: str) -> str:
 
 
 def explain_end(error: Exception, server: str, scheme: str) -> str:
-    """Explain why a connection without TLS ended during the login: most often the server expects ``scheme``."""
+    """Explain why a connection without TLS ended during the login.
+
+    Most often the server expects TLS, with an address of the given ``scheme``.
+    """
     cause = re.sub(r"^\[Errno \d+\] ", "", str(error)) or type(error).__name__
     return f"{server} ended the connection ({cause}); if it expects TLS, write {scheme}://"

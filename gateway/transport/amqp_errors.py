@@ -33,7 +33,7 @@ _MEANINGS = {
 
 
 def explain_login(words: str) -> str:
-    """Explain why the broker refused a connection, with its own words; return unknown words unchanged."""
+    """Explain why the broker refused a connection, or return its words if they are unknown."""
     meaning = next((meaning for pattern, meaning in _MEANINGS.items() if pattern.search(words)), "")
     return f"{meaning} (RabbitMQ: {words})" if meaning else words
 

@@ -69,7 +69,7 @@ def without_parameters(url: str) -> str:
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``rabbitmq.tls`` in the configuration as its parameters."""
+    """Return the address with the files of ``rabbitmq.tls`` as its parameters."""
     return add_parameters(url, {"cacertfile": files.ca, "certfile": files.cert, "keyfile": files.key})
 
 

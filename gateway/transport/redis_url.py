@@ -1,4 +1,4 @@
-"""Addresses of Redis, in the form and with the parameters of redis-py, as far as they are supported.
+"""Addresses of Redis, in the form of redis-py, with those of its parameters that apply.
 
 redis-py's own ``parse_url`` is not used. It accepts parameters that it does not know, takes a database that is no number
 for 0, drops empty parameters and takes the first of repeated ones; here each of these is an error at the start. Importing it
@@ -96,7 +96,7 @@ class RedisUrl:
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``redis.tls`` in the configuration as its parameters."""
+    """Return the address with the files of ``redis.tls`` as its parameters."""
     return add_parameters(
         url, {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
     )

@@ -53,7 +53,7 @@ GATEWAY = (
     ),
     Patch(
         "of two signature headers the first counts",
-        "gateway/signatures/schemes/base.py::single",
+        "gateway/signatures/schemes/strict_fields.py::single",
         '    if headers.is_repeated(name):\n        raise SignatureRejected("signature_ambiguous")\n'
         "    value = headers.get(name)\n",
         "    value = next(iter(headers.all(name)), None)\n",
@@ -75,14 +75,14 @@ GATEWAY = (
     ),
     Patch(
         "the timestamp may be of any age",
-        "gateway/signatures/schemes/base.py::check_tolerance",
+        "gateway/signatures/schemes/strict_fields.py::check_tolerance",
         "if age > tolerance:",
         "if age > 1000 * tolerance:",
         f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
     ),
     Patch(
         "the timestamp may be in the future",
-        "gateway/signatures/schemes/base.py::check_tolerance",
+        "gateway/signatures/schemes/strict_fields.py::check_tolerance",
         "if -age > tolerance:",
         "if -age > 1000 * tolerance:",
         f"{_CONTRACT}::test_one_unit_beyond_the_tolerance_is_refused",
@@ -103,7 +103,7 @@ GATEWAY = (
     ),
     Patch(
         "a timestamp is what int() takes",
-        "gateway/signatures/schemes/base.py::read_timestamp",
+        "gateway/signatures/schemes/strict_fields.py::read_timestamp",
         "not text.isdigit() or",
         'not text.strip().replace(b"_", b"").isdigit() or',
         f"{_CONTRACT}::test_a_timestamp_that_is_not_digits_is_malformed",
@@ -138,7 +138,7 @@ GATEWAY = (
     ),
     Patch(
         "a signature need not cover the body",
-        "gateway/signatures/schemes/hmac.py::HmacSpec._is_consistent",
+        "gateway/signatures/schemes/hmac_description.py::HmacDescription._is_consistent",
         "if self.binds_body and not signs_body:",
         "if self.binds_body and not fields:",
         "tests/gateway/adapters/test_spec.py::test_a_signature_that_leaves_out_the_body_is_refused",
@@ -166,21 +166,21 @@ GATEWAY = (
     ),
     Patch(
         "of several signed places only the first is checked",
-        "gateway/signatures/schemes/hmac_verifier.py::OddHmacVerifier.verify",
+        "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier.verify",
         "proofs = [self._prove(request, delivery, now) for delivery in found]",
         "proofs = [self._prove(request, delivery, now) for delivery in [next(found)]]",
         f"{_SCHEMES}::test_every_event_of_a_batch_must_be_signed",
     ),
     Patch(
         "a list without events needs no signature",
-        "gateway/signatures/schemes/hmac_verifier.py::OddHmacVerifier.verify",
+        "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier.verify",
         '            if not proofs:\n                raise SignatureRejected("signature_missing")\n',
         "            if not proofs:\n                return 0\n",
         f"{_SCHEMES}::test_every_event_of_a_batch_must_be_signed",
     ),
     Patch(
         "an old group of signatures borrows the moment of another",
-        "gateway/signatures/schemes/hmac_verifier.py::OddHmacVerifier._prove",
+        "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier._prove",
         "matched, matched_at = slot, seconds",
         "matched, matched_at = slot, max(matched_at, seconds, now - 1)",
         f"{_SCHEMES}::test_an_old_group_does_not_lend_its_moment_to_another",
@@ -570,7 +570,7 @@ GATEWAY = (
     Patch(
         "an event type goes into the routing key as it is",
         "gateway/transport/topic_patterns.py::key_segment",
-        'return _BETWEEN_WORDS.sub(".", event_type).strip(".") or _digest_of(event_type)',
+        'return _SEPARATORS.sub(".", event_type).strip(".") or _digest_of(event_type)',
         "return event_type",
         "tests/gateway/events/test_envelope.py::test_event_types_in_routing_keys_have_no_special_characters",
     ),

@@ -189,7 +189,7 @@ SECURITY = (
     ),
     Patch(
         "a header is a list of any length",
-        "gateway/signatures/schemes/base.py::split_elements",
+        "gateway/signatures/schemes/strict_fields.py::split_elements",
         "    if value.count(separator) >= MAX_ELEMENTS:\n",
         "    if value.count(separator) >= 1000 * MAX_ELEMENTS:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_few_elements_of_another_kind_are_skipped_and_many_are_refused",
@@ -210,7 +210,7 @@ SECURITY = (
     ),
     Patch(
         "what is signed is told as it came",
-        "gateway/signatures/schemes/hmac_verifier.py::OddHmacVerifier._prove",
+        "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier._prove",
         "                    signed = message\n",
         "                    signed = message and request.body\n",
         "tests/gateway/adapters/test_signed_content.py::test_what_stands_beside_the_signed_parts_is_not_in_it",
@@ -259,7 +259,7 @@ SECURITY = (
     ),
     Patch(
         "a moment may have leading zeros",
-        "gateway/signatures/schemes/base.py::read_timestamp",
+        "gateway/signatures/schemes/strict_fields.py::read_timestamp",
         ' or text.startswith(b"0"):',
         ":",
         "tests/gateway/adapters/test_contract.py::test_a_leading_zero_in_a_timestamp_is_malformed_though_it_is_signed",
@@ -322,7 +322,7 @@ SECURITY = (
     ),
     Patch(
         "a header replaces a signed moment that is wrong",
-        "gateway/signatures/schemes/hmac_verifier.py::_with_header",
+        "gateway/signatures/schemes/hmac_general_verifier.py::_with_header",
         'if rejection.fault != "timestamp_missing":\n                raise',
         "pass",
         "tests/gateway/adapters/test_limits_of_senders.py::test_the_signed_moment_of_linear_goes_before_the_one_in_the_header",
@@ -630,10 +630,10 @@ SECURITY = (
     ),
     Patch(
         "a handler that cancels itself is no failure",
-        "gateway/worker/executor.py::Executor._handle",
-        "        except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone",
+        "gateway/worker/executor.py::Executor._call_handler",
+        "        except BaseException as error:  # noqa: BLE001 -- even SystemExit is a failure of this event alone",
         "        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:",
-        "tests/gateway/worker/test_exits.py::test_whatever_a_handler_raises_is_a_failed_attempt[cancels_itself]",
+        "tests/gateway/worker/test_executor.py::test_whatever_a_handler_raises_is_a_failed_attempt[cancels_itself]",
     ),
     Patch(
         "after the clock went back events wait until it has caught up",

@@ -16,7 +16,7 @@ from gateway.claims.sqlite import SqliteClaims
 from gateway.config import Config
 from gateway.receive.key_files import FOLDER
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.key_cache import LONGEST_TRUST
 from gateway.transport.embedded import Database
 from support.certificates import issue, private_pem, rsa_key

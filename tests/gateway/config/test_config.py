@@ -362,7 +362,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
         ),
         (
             "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
-            "config.yaml:4: redis.tls.key: is the key of no certificate; name that as well, in cert",
+            "config.yaml:4: redis.tls.key: is a key without its certificate; name that as well, in cert",
         ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
@@ -402,7 +402,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
             github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
             (
                 "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
-                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+                "money:CURRENCY, if:TEXT, count, count:ONE:MANY, date, ref, short, words"
             ),
         ),
         (

@@ -16,8 +16,7 @@ from gateway.errors import Overloaded
 from gateway.receive.jobs import AT_A_TIME, Keys, PublishBatch
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyNeeded, KeyRequest
 from support.acme import Acme
 
 Build = Callable[..., Acme]

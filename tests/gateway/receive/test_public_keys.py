@@ -26,7 +26,7 @@ from gateway.receive.provider_keys import ABSENT_FOR, MAX_WAITING
 from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, REFETCH_INTERVAL
 from gateway.transport import https as fetching
 from support.certificates import ec_key, issue, private_pem, rsa_key
