@@ -315,7 +315,7 @@ SECURITY = (
     ),
     Patch(
         "a byte order mark is part of a secret",
-        "gateway/config/secrets.py::doubts_about",
+        "gateway/config/secrets.py::warnings_about",
         'if "\\ufeff" in secret:',
         'if "\\ufeff" == secret:',
         "tests/gateway/config/test_limits.py::test_a_secret_that_was_not_copied_as_it_is_is_told",
@@ -540,7 +540,7 @@ SECURITY = (
     Patch(
         "a sender's text reaches the terminal as it is",
         "gateway/observability/terminal.py::printable",
-        "match[0] in keep or _is_seen(match[0])",
+        "match[0] in keep or _is_visible(match[0])",
         "match[0] in keep or ord(match[0]) > 159",
         "tests/gateway/queues/test_readers.py::test_what_a_sender_wrote_cannot_move_the_cursor_or_pass_for_a_column",
     ),
