@@ -1,4 +1,4 @@
-"""Split the body of a request that carries several events: each with its own bytes, as they came."""
+"""Split the body of a request into its events, each with its own bytes as they came."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ class Item(NamedTuple):
 
 
 def split(payload: object, data: bytes, batch: Batch) -> list[Item] | None:
-    """Return the events in ``payload``, whose JSON is ``data``; None if it has none of the lists of ``batch``.
+    """Return the events in ``payload``; None if it has none of the lists of ``batch``.
+
+    Args:
+        payload: The value of the body.
+        data: The JSON of the payload.
+        batch: Where the lists of events are.
 
     Raises:
         BodyTooLarge: There are more than 10,000 events.

@@ -96,7 +96,9 @@ class Reader:
                 self._formats |= {name: body_format, name + b"; charset=utf-8": body_format}
 
     def read(self, headers: Headers, body: bytes) -> Content:
-        """Return the content of a body. A compressed body is refused: inflating it could exhaust memory.
+        """Return the content of a body.
+
+        A compressed body is refused: inflating it could exhaust memory.
 
         Raises:
             UnsupportedMediaType: The body is compressed, its media type is not accepted, or its charset is not UTF-8.
@@ -134,7 +136,10 @@ class Reader:
         return clean_attribute(content_type.decode("latin-1")) or self._default_type
 
     def _read_json(self, body: bytes, body_format: BodyFormat, content_type: bytes | None) -> Content:
-        """Read a body as UTF-8. If that fails and another charset is declared, that charset is to blame."""
+        """Read a body as UTF-8.
+
+        If that fails and another charset is declared, that charset is to blame.
+        """
         batch = self._batch if body_format == "json" else _WHOLE
         try:
             if batch is None and not self._distinguishes_lists:
@@ -175,7 +180,7 @@ class Reader:
         return self._of_json(text.encode(), self._batch)
 
     def _format_of(self, content_type: bytes) -> BodyFormat:
-        """Return the format for a media type that is spelled in an unusual way, or that matches a pattern.
+        """Return the format for a media type that is spelled unusually, or matches a pattern.
 
         Raises:
             UnsupportedMediaType: The provider does not send this media type.
@@ -233,7 +238,10 @@ def _names_other_charset(content_type: bytes) -> bool:
 
 
 def _xml_in(text: object) -> dict[str, Any]:
-    """Return the XML in a field. Broken XML gives an empty object: its event has no type, and is quarantined."""
+    """Return the XML in a field.
+
+    Broken XML gives an empty object: its event has no type, and is quarantined.
+    """
     try:
         return parse_xml(base64.b64decode(text)) if isinstance(text, str) else {}
     except (MalformedRequest, ValueError):

@@ -1,4 +1,4 @@
-"""The envelope: one CloudEvents 1.0 event in JSON around the provider's bytes, which stay as they came.
+"""The envelope: a CloudEvents 1.0 event in JSON around the provider's unchanged bytes.
 
 Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
@@ -49,7 +49,7 @@ class Envelope:
             self._constant["partlysigned"] = True
 
     def names_of(self, event_type: str) -> tuple[str, str]:
-        """Return the routing key, ``<provider>.<event type>``, and the CloudEvents ``type``, of at most 255 bytes each."""
+        """Return the routing key and the CloudEvents ``type``, of at most 255 bytes each."""
         names = self._names.get(event_type)
         if names is None:
             segment = key_segment(event_type)
@@ -65,7 +65,7 @@ class Envelope:
         return routing_key[len(self.provider) + 1 :]
 
     def source_of(self, identity: Identity) -> str:
-        """Return the CloudEvents ``source``: by the provider's own convention, or else its key and the account."""
+        """Return the CloudEvents ``source``: the provider's own, or else its key and the account."""
         if identity.source:
             return quote(identity.source, safe=_URI_SAFE)
         if identity.account:

@@ -52,12 +52,18 @@ class Redaction:
         self._events = 0
 
     def mask(self, event: object) -> object:
-        """Return a copy of ``event`` with the values masked. Untouched parts are shared with the original."""
+        """Return a copy of ``event`` with the values masked.
+
+        Untouched parts are shared with the original.
+        """
         masked, _ = self._mask(event)
         return masked
 
     def encode(self, data: bytes) -> tuple[bytes, bool]:
-        """Mask the values in ``data``, which is JSON. Return the result, and whether any pointer matched."""
+        """Mask the values in ``data``, which is JSON.
+
+        Return the result, and whether any pointer matched.
+        """
         try:
             event, write = _read(data), _write
         except (msgspec.MsgspecError, ValueError):  # such as an integer of thousands of digits
@@ -94,7 +100,7 @@ def _rounded(data: bytes) -> object:
 
 
 def _masked(value: Any, steps: list[str]) -> tuple[Any, bool]:
-    """Return the value with everything at ``steps`` masked, and whether the steps matched anything."""
+    """Return the value with everything at ``steps`` masked, and whether anything was there."""
     if not steps:
         return MASK, True
     step, rest = steps[0], steps[1:]
@@ -117,7 +123,9 @@ def _masked(value: Any, steps: list[str]) -> tuple[Any, bool]:
 
 
 def _masked_text(text: str, steps: list[str]) -> tuple[str, bool]:
-    """Mask within a string that is JSON, and write it anew. Mask all of a string that looks like JSON and is not.
+    """Mask within a string that is JSON, and write it anew.
+
+    Mask all of a string that looks like JSON and is not.
 
     Adapters' pointers lead into such strings, too: see :func:`gateway.signatures.extractors.resolve`.
     """

@@ -35,7 +35,9 @@ _TRACEPARENT_ALPHABET = frozenset("0123456789abcdef-")
 
 
 class UnreadableNumber(MalformedJson):
-    """Raised when the body is JSON with a number beyond a double, for which most parsers reject all of it.
+    """Raised when the body is JSON with a number beyond a double.
+
+    Most parsers reject all of the body for it.
 
     Attributes:
         payload: The value of the body with the largest double in place of such numbers, to identify the event.
@@ -47,7 +49,7 @@ class UnreadableNumber(MalformedJson):
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a body, by the letter of RFC 8259, so that every consumer reads the same.
+    """Return the value of a body by the letter of RFC 8259: every consumer reads the same.
 
     Duplicate names are accepted, because real providers send them, and the last one counts. NaN, invalid UTF-8, lone
     surrogates, a byte order mark and anything after the value are refused. Integers beyond 64 bits are read as the
@@ -90,7 +92,7 @@ def is_readable_json(body: bytes) -> bool:
 
 
 def load_event(body: bytes) -> dict[str, Any]:
-    """Return the event in a message as far as it can be read; empty if the message is not an event."""
+    """Return the event in a message as far as it is readable; empty if it is not an event."""
     try:
         event = load_json(body)
     except UnreadableNumber as error:
@@ -106,7 +108,7 @@ def is_deeper(value: object, levels: int) -> bool:
 
 
 def _is_too_deep(payload: object) -> bool:
-    """Have orjson find out by writing the payload within lists: that takes a third of the time of a walk."""
+    """Have orjson find out by writing the payload within lists: a walk takes thrice as long."""
     for _ in range(_WRITABLE_DEPTH - MAX_DEPTH):
         payload = [payload]
     try:
@@ -117,8 +119,9 @@ def _is_too_deep(payload: object) -> bool:
 
 
 def _has_long_text(body: bytes) -> bool:
-    """Return whether a string in a body could be longer than a name may be, which is cheaper than a walk.
+    """Return whether a body could have a string longer than a name may be.
 
+    This is cheaper than a walk.
     A string of that length covers one of these pieces, and has no quotes inside but escaped ones.
     """
     body = body.replace(b'\\"', b"__")
@@ -173,7 +176,7 @@ _HUGE_NUMBER = re.compile(
 
 
 def _clamp(token: re.Match[bytes]) -> bytes:
-    """Return the token, or the largest double for a number with more digits before its decimal point than that has.
+    """Return the token, or the largest double if the number exceeds it.
 
     Leading zeros of a fraction are ignored: at worst, an event that is quarantined anyway gets a wrong number in its id.
     """

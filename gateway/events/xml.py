@@ -1,6 +1,6 @@
-"""Parse XML into an object, to identify an event: without namespaces, attributes and comments.
+"""Parse XML into an object, to identify an event.
 
-The event's data stays the document itself.
+Namespaces, attributes and comments are dropped. The event's data stays the document itself.
 """
 
 from __future__ import annotations

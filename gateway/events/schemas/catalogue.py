@@ -1,4 +1,4 @@
-"""The catalogue of JSON Schemas: found by adapter and event type, read and compiled on demand.
+"""The catalogue of JSON Schemas, which are read and compiled on demand.
 
 A gateway uses a few adapters of nearly two hundred, and a provider sends a few of its event types. So the schemas of an
 adapter are read when a provider is configured, and each is compiled for its first event, which takes less than a
@@ -52,7 +52,7 @@ class Catalogue:
         return sorted(entry.name for entry in self._folder.iterdir() if _files(entry))
 
     def event_types(self, adapter: str) -> list[str]:
-        """Return the event types of ``adapter`` that have a schema, sorted, with :data:`ENVELOPE` among them."""
+        """Return the event types that have a schema, sorted; :data:`ENVELOPE` is one of them."""
         names = (file.name.removesuffix(_SUFFIX) for file in _files(self._folder / adapter))
         return sorted(name for name in names if name == ENVELOPE or not _is_part(name))
 
@@ -89,7 +89,7 @@ class Catalogue:
         return self._read[adapter]
 
     def find(self, adapter: str, event_type: str) -> Schema | None:
-        """Return the schema of an event type, or of its longest dotted prefix, or else the adapter's envelope."""
+        """Return the schema of an event type, of its longest dotted prefix, or the envelope."""
         return self.of_adapter(adapter).find(event_type)
 
 

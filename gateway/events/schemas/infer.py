@@ -56,7 +56,7 @@ def infer(
 
 
 def _lean(found: dict[str, Any], depth: int) -> dict[str, Any]:
-    """Merge genson's alternatives, of which it makes one for each JSON type, into one schema."""
+    """Merge the alternatives that genson makes, one for each JSON type, into one schema."""
     alternatives = found.get("anyOf", [found])
     types = sorted(
         {name for each in alternatives for name in _types(each)}, key=lambda name: (name == "null", name)

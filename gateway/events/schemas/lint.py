@@ -1,4 +1,4 @@
-"""Refuse schemas at load that have rules nobody checks, that cost too much, or that lead out of the catalogue.
+"""Refuse schemas at load that cost too much, or promise what nobody checks.
 
 The gateway itself would survive most of them. But workers rely on a rule that nobody checks, and a worker that checks
 the same schema with a backtracking engine can be stopped by one event.
@@ -50,14 +50,17 @@ _MAX_ERROR_LENGTH = 200
 
 
 class SchemaError(ValueError):
-    """Raised when a schema cannot be used. Each argument is one problem: the schema, the place in it, the reason."""
+    """Raised when a schema cannot be used.
+
+    Each argument is one problem: the schema, the place in it, the reason.
+    """
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
 
 def check_document(document: object, place: str) -> None:
-    """Check that a document is JSON Schema 2020-12, and that it has none of the problems this module finds.
+    """Check that a document is JSON Schema 2020-12, and that this module finds no problem.
 
     A missing ``$schema`` is added.
 
@@ -155,7 +158,7 @@ _TOKEN = re.compile(
 
 
 def _nests_unbounded(pattern: str) -> bool:
-    """Return whether a group that repeats without bound contains another such repetition, as in ``(a+)+``."""
+    """Return whether an unbounded repetition contains another one, as in ``(a+)+``."""
     groups = [False]  # for each open group, whether it contains an unbounded repetition
     closed_at, was_unbounded = -1, False
     for token in _TOKEN.finditer(pattern):

@@ -116,7 +116,7 @@ def _has_at_most(payload: object, count: int) -> bool:
 
 
 def _violations(errors: Iterable[ValidationError]) -> list[Violation]:
-    """Return the first violations by path, so that those of a value come before those of its parts."""
+    """Return the first violations by path: a value comes before its parts."""
     causes = [_violation(cause) for error in errors for cause in _causes(error)]
     return sorted(causes, key=lambda violation: violation.path)[:MAX_VIOLATIONS]
 
