@@ -102,12 +102,13 @@ class AdapterSchemas:
 
     Attributes:
         documents: The same documents.
+        by_id: These documents by their ``$id``, by which they refer to each other.
     """
 
     def __init__(self, documents: Mapping[str, dict[str, Any]]) -> None:
         self.documents = documents
         self._of_types = {name: name for name in documents if not _is_part(name)}
-        self._by_id = {document["$id"]: document for document in documents.values()}
+        self.by_id = {document["$id"]: document for document in documents.values()}
         self._compiled: dict[str, Schema] = {}
 
     def find(self, event_type: str) -> Schema | None:
@@ -122,7 +123,7 @@ class AdapterSchemas:
         """
         schema = self._compiled.get(name)
         if schema is None and name in self.documents:
-            schema = self._compiled[name] = Schema(self.documents[name], self._by_id)
+            schema = self._compiled[name] = Schema(self.documents[name], self.by_id)
         return schema
 
     def check(self) -> None:

@@ -60,7 +60,7 @@ class Schema:
         self.title: str = document.get("title", "")
         self.description: str = document.get("description", "")
         self.examples: list[Any] = document.get("examples", [])
-        parts = list(_parts(document, by_id))
+        parts = list(all_parts(document, by_id))
         alternatives = sum(len(part.get(keyword, ())) for part in parts for keyword in ("anyOf", "oneOf"))
         errors_of_a_value = 1 + alternatives + max(len(part.get("required", ())) for part in parts)
         self._has_alternatives = alternatives > 0
@@ -90,7 +90,7 @@ class Schema:
         return []
 
 
-def _parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def all_parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield all schemas in a document and in the documents to which it refers."""
     waiting, seen = [document], set()
     while waiting:
