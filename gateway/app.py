@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gateway.adapters.adapter import Adapter, BoundAdapter
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
-from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
+from gateway.claims.dedupe import MAX_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
 from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
@@ -266,7 +266,7 @@ def _endpoint(
         deadline=deadline,
         # What is left suffices for the servers to answer, if it can at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
-        longest_wait=min(LONGEST_WAIT, deadline / 2),
+        longest_wait=min(MAX_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
         enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,

@@ -17,12 +17,14 @@ from dataclasses import replace
 import structlog
 from pamqp import commands
 from pamqp.common import FieldTable
+from typing_extensions import override
 
 from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
     UNROUTED_SUFFIX,
+    Publisher,
     PublishUnavailable,
     Retention,
 )
@@ -112,7 +114,7 @@ def _is_no_stream(settings: Settings) -> str:
     return "" if settings.get("x-queue-type") == "stream" else "is no stream"
 
 
-class RabbitPublisher:
+class RabbitPublisher(Publisher):
     """Publishes to one broker.
 
     Args:
@@ -138,35 +140,35 @@ class RabbitPublisher:
         )
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current.unavailable_reason if self._link.current else self._link.unavailable_reason
 
     @property
+    @override
     def has_been_ready(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.has_been_connected
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current is not None and self._link.current.is_accepting
 
     @property
+    @override
     def unconfirmed(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current.unconfirmed if self._link.current else 0
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._link.start()
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._link.stop()
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         if self._link.current is None:
             return _fail(self._link.unavailable_reason)
         if message.exchange not in self._exchanges:

@@ -11,16 +11,17 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
+from typing_extensions import override
 
 from gateway.events.message import Message
-from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, PublishUnavailable, Retention
+from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Publisher, PublishUnavailable, Retention
 from gateway.transport.embedded import Database, SteadyClock
 from gateway.transport.topic_patterns import matches
 
 _REMOVED_AT_ONCE = 64  # events, so that none waits for all that grew old while the gateway did not run
 
 
-class SqlitePublisher:
+class SqlitePublisher(Publisher):
     """Publishes to the queues of one ``data_dir``.
 
     Args:
@@ -48,28 +49,28 @@ class SqlitePublisher:
         self._steady = SteadyClock(clock)
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._database.unavailable_reason
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return not self._database.unavailable_reason
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._database.start()
         quarantine = self._exchange + QUARANTINE_SUFFIX
         await self._database.run(lambda connection: declare(connection, self._exchange + UNROUTED_SUFFIX, []))
         await self._database.run(lambda connection: declare(connection, quarantine, [(quarantine, "#")]))
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._database.stop()
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:

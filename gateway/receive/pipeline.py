@@ -333,7 +333,7 @@ class Pipeline:
         """
         endpoint, span = exchange.endpoint, exchange.span
         claim = await self._dedupe.acquire(
-            endpoint.name, event.key, event.data, endpoint.metrics, longest_wait=endpoint.longest_wait
+            endpoint.name, event.key, event.data, endpoint.metrics, max_wait=endpoint.longest_wait
         )
         if claim is None:
             endpoint.metrics.count_event(Outcome.DUPLICATE)

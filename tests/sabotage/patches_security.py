@@ -364,7 +364,7 @@ SECURITY = (
     ),
     Patch(
         "equal events are not marked",
-        "gateway/claims/event_key.py::EventKeys._made_up",
+        "gateway/claims/event_key.py::EventKeys._derived_key",
         '            return EventKey(own, own, "", mark, window)\n',
         '            return EventKey(own, own, "", "", window)\n',
         "tests/gateway/claims/test_event_key.py::test_equal_events_that_are_meant_are_each_published",

@@ -170,7 +170,7 @@ async def test_a_worker_in_order_or_with_a_limit_needs_scripts_and_says_so(
     async with connected(RedisStore(url, LEASE, RETENTION)):
         pass
 
-    assert "order and limits take EVAL and TIME" in await trouble_of(
+    assert "order and limits need EVAL and TIME" in await trouble_of(
         RedisStore(url, LEASE, RETENTION, needs_scripts=True)
     )
 
@@ -233,7 +233,7 @@ async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
         assert "memory is full" in claims.unavailable_reason
         raw.config_set("maxmemory", "0")
         await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "claims are taken again")
-    assert [line["event"] for line in logs].count("claims are refused") == 1
+    assert [line["event"] for line in logs].count("claims refused") == 1
 
 
 @asynccontextmanager
