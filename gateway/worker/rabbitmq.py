@@ -24,15 +24,8 @@ from pamqp.common import FieldTable
 
 from gateway.events.message import FORCE_HEADER, ROUTING_KEY_HEADER
 from gateway.publishers import UNROUTED_SUFFIX
-from gateway.publishers.topology import (
-    Part,
-    Settings,
-    Unusable,
-    breaks_routing,
-    declare,
-    expect_write,
-    loses_events,
-)
+from gateway.publishers.declaration import Part, Settings, Unusable, declare, expect_write
+from gateway.publishers.topology import breaks_routing, loses_events
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of

@@ -740,7 +740,7 @@ GATEWAY = (
     Patch(
         "a broker that confirms nothing is sent everything",
         "gateway/publishers/circuit_breaker.py::PublishBreaker.note_timeout",
-        "if self._timeouts >= _TIMEOUTS_THAT_OPEN:",
+        "if self._timeouts >= _MAX_TIMEOUTS:",
         "if self._timeouts >= 1_000_000:",
         f"{_BREAKER}::test_three_timeouts_in_a_row_open_it",
     ),

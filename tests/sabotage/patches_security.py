@@ -560,7 +560,7 @@ SECURITY = (
     ),
     Patch(
         "a topology that breaks a promise is used",
-        "gateway/publishers/topology.py::_adapt",
+        "gateway/publishers/declaration.py::_adapt",
         "    if broken := part.breaks(settings):",
         "    if broken := part.breaks({}) if False else '':",
         "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_and_told",

@@ -1,4 +1,4 @@
-"""The drain: publishes the messages of a spool, oldest first, and deletes each once it is confirmed."""
+"""The drain: publishes a spool's messages, oldest first, and deletes them when confirmed."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ class Drain:
         return not self._is_stopping.is_set()
 
     async def _probe(self) -> bool:
-        """Publish the oldest message only, to find out whether the broker is back; return whether it was confirmed."""
+        """Publish the oldest message, to probe the broker; return whether it was confirmed."""
         await self._delete_rest()
         return await self._forward(await self._spool.read(0, 1), concurrency=1)
 
     async def _pass(self) -> bool:
-        """Publish every message once, past those that the broker refuses; return whether any was confirmed."""
+        """Publish every message once, past refused ones; return whether any was confirmed."""
         await self._delete_rest()
         is_progress, last = False, 0
         while messages := await self._spool.read(last, _READ_BATCH_SIZE):
@@ -103,7 +103,7 @@ class Drain:
         return is_progress
 
     async def _forward(self, messages: list[SpooledMessage], concurrency: int) -> bool:
-        """Publish messages, ``concurrency`` at a time, and delete the confirmed ones; return whether there was any.
+        """Publish messages, delete the confirmed ones, and return whether there were any.
 
         Raises:
             PublishUnavailable: The file cannot be written.
@@ -118,13 +118,16 @@ class Drain:
         return any(results)
 
     async def _delete_rest(self) -> None:
-        """Delete the messages that could not be deleted before; otherwise they would be published again and again."""
+        """Delete confirmed messages that could not be deleted before.
+
+        Otherwise they would be published again and again on a disk with errors.
+        """
         if self._undeleted:
             await self._spool.delete(self._undeleted)
             self._undeleted = []
 
     async def _forward_next(self, messages: Iterator[SpooledMessage]) -> bool:
-        """Publish and delete one message after the other, taken from an iterator that several tasks share."""
+        """Publish and delete one message after the other, from an iterator that tasks share."""
         is_progress = False
         for message in messages:
             if await self._publish(message):

@@ -18,7 +18,7 @@ _RETRY_DELAY = 0.1
 
 
 class SpoolInUse(OSError):
-    """Raised when another process owns the file: two that drain one file would publish everything twice."""
+    """Raised when another process owns the file; two would publish everything twice."""
 
 
 def spool_path(folder: Path, slot: int) -> Path:
@@ -33,7 +33,7 @@ def spool_files(folder: Path) -> dict[int, Path]:
 
 
 def orphaned_spools(folder: Path, slot: int, slots: int) -> list[Path]:
-    """Return the spools of processes that no longer exist and that process ``slot`` of ``slots`` has to drain."""
+    """Return the spools of ended processes that process ``slot`` of ``slots`` has to drain."""
     return [path for other, path in spool_files(folder).items() if other >= slots and other % slots == slot]
 
 

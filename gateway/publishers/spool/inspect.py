@@ -52,7 +52,7 @@ def summarize(path: Path) -> Summary:
 
 
 def events_in(path: Path) -> Iterator[SpooledMessage | CorruptRow]:
-    """Yield the events that wait in the spool at ``path``, oldest first; for a damaged row, its error.
+    """Yield the events in the spool at ``path``, oldest first; for a damaged row, its error.
 
     Raises:
         sqlite3.Error: The file cannot be read.

@@ -1,4 +1,4 @@
-"""Recover the readable rows of a damaged spool into a new file, and keep the damaged one beside it.
+"""Copy the readable rows of a damaged spool to a new file, and keep the damaged one.
 
 The order of the steps matters: a crash between any two of them leaves either the damaged file in its place, or the
 complete new file ready to take it.
@@ -41,13 +41,13 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def mark_as_damaged(path: Path) -> None:
-    """Leave a note for the next start that the file at ``path`` is damaged, in case its check finds nothing."""
+    """Leave a note for the next start that the file is damaged, even if it looks sound then."""
     with suppress(OSError):  # the disk is full: the next start has its check only
         path.with_suffix(".damaged").touch(mode=0o600)
 
 
 def repair(path: Path) -> None:
-    """Replace a damaged file at ``path`` by one with its readable rows; leave a sound or missing file alone.
+    """Replace a damaged file at ``path`` by one with its readable rows; keep a sound one.
 
     Raises:
         OSError: A file cannot be made or moved, or not all readable rows could be copied.
@@ -89,7 +89,7 @@ def _is_damaged(path: Path) -> bool:
 
 
 def copy_rows(path: Path, target: Path) -> int:
-    """Copy all readable rows of the file at ``path`` to a new one, and return the number of messages that wait."""
+    """Copy all readable rows of the file at ``path``, and return the number of messages."""
     count = 0
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix=path.stem) as scratch,
@@ -118,7 +118,7 @@ def _readable_rows(path: Path, scratch: Path, table: str, columns: str) -> Itera
 
 
 def _bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """Return the lowest and the highest id of a table, or wider bounds if an end of the table cannot be read."""
+    """Return the lowest and the highest id of a table, or wider bounds if an end is damaged."""
     first = _value(connection, f"SELECT MIN(id) FROM {table}", "SELECT 1")  # noqa: S608 -- ours
     last = _value(
         connection,
@@ -155,7 +155,7 @@ def _between(
 
 
 def _with_new_head(path: Path, scratch: Path) -> Path:
-    """Return a copy of the file with the first page of a new spool, for a file whose header is damaged.
+    """Return a copy of a file with a damaged header, with the first page of a new spool.
 
     All spools have the same tables on the same pages, so only the number of pages differs.
     """

@@ -152,7 +152,7 @@ class Spool:
         await self._wait_for(written)
 
     def hold_back(self, row: int, size: int, late: asyncio.Future[None]) -> None:
-        """Keep a message back whose confirm may still come; the drain would publish it a second time.
+        """Keep a message back whose confirm may still come, or the drain would publish it again.
 
         Args:
             row: The row of the message.
@@ -163,7 +163,7 @@ class Spool:
         late.add_done_callback(partial(self._on_late, row, size))
 
     async def read(self, after: int, limit: int) -> list[SpooledMessage]:
-        """Return up to ``limit`` messages behind the row ``after``, oldest first, and set corrupt rows aside.
+        """Return up to ``limit`` messages behind the row ``after``; set corrupt rows aside.
 
         Raises:
             PublishUnavailable: The file cannot be read.
