@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,6 @@ from gateway.claims.redis import RedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.transport.embedded import Database
 from support.redis_server import RedisServer
-from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
 
 LEASE = 30.0
@@ -105,14 +104,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             url = request.getfixturevalue("redis_url")
             async with started(RedisClaims(url, LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_redis(url, key, value))
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis for one test alone, to be reconfigured and broken at will."""
-    require("redis-server")
-    with RedisServer() as server:
-        yield server
 
 
 def never() -> None:

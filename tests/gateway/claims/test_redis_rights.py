@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,6 @@ KEY = claim_key("github", "1")
 PATIENCE = 10.0
 PASSWORD = "correct-horse-battery"
 LEASE, RETENTION = 30.0, 3600.0
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis for one test alone."""
-    require("redis-server")
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def raw(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    """A client that may do everything."""
-    with redis.Redis.from_url(own_redis.url) as client:
-        yield client
 
 
 def user(server: RedisServer, raw: redis.Redis, *rights: str) -> str:
