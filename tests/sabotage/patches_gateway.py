@@ -18,7 +18,9 @@ _KEYS = "tests/gateway/receive/test_public_keys.py"
 _BREAKER = "tests/gateway/publishers/test_circuit_breaker.py"
 _SPOOL = "tests/gateway/publishers/spool/test_store.py"
 _BENT = "tests/hostile/test_http.py::test_bent_http_gets_its_answer"
-_ENCODED = f"{_CONNECTION}::test_any_event_is_encoded_as_the_specification_has_it"
+_ENCODED = (
+    "tests/gateway/publishers/test_amqp_frames.py::test_any_event_is_encoded_as_the_specification_has_it"
+)
 _SETTLED = f"{_CONNECTION}::test_answers_of_the_broker_settle_the_right_publishes"
 
 GATEWAY = (
