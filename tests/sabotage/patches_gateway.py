@@ -18,7 +18,9 @@ _KEYS = "tests/gateway/receive/test_public_keys.py"
 _BREAKER = "tests/gateway/publishers/test_circuit_breaker.py"
 _SPOOL = "tests/gateway/publishers/spool/test_store.py"
 _BENT = "tests/hostile/test_http.py::test_bent_http_gets_its_answer"
-_ENCODED = f"{_CONNECTION}::test_any_event_is_encoded_as_the_specification_has_it"
+_ENCODED = (
+    "tests/gateway/publishers/test_amqp_frames.py::test_any_event_is_encoded_as_the_specification_has_it"
+)
 _SETTLED = f"{_CONNECTION}::test_answers_of_the_broker_settle_the_right_publishes"
 
 GATEWAY = (
@@ -740,7 +742,7 @@ GATEWAY = (
     Patch(
         "a broker that confirms nothing is sent everything",
         "gateway/publishers/circuit_breaker.py::PublishBreaker.note_timeout",
-        "if self._timeouts >= _TIMEOUTS_THAT_OPEN:",
+        "if self._timeouts >= _MAX_TIMEOUTS:",
         "if self._timeouts >= 1_000_000:",
         f"{_BREAKER}::test_three_timeouts_in_a_row_open_it",
     ),

@@ -364,7 +364,7 @@ SECURITY = (
     ),
     Patch(
         "equal events are not marked",
-        "gateway/claims/event_key.py::EventKeys._made_up",
+        "gateway/claims/event_key.py::EventKeys._derived_key",
         '            return EventKey(own, own, "", mark, window)\n',
         '            return EventKey(own, own, "", "", window)\n',
         "tests/gateway/claims/test_event_key.py::test_equal_events_that_are_meant_are_each_published",
@@ -560,7 +560,7 @@ SECURITY = (
     ),
     Patch(
         "a topology that breaks a promise is used",
-        "gateway/publishers/topology.py::_adapt",
+        "gateway/publishers/declaration.py::_adapt",
         "    if broken := part.breaks(settings):",
         "    if broken := part.breaks({}) if False else '':",
         "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_and_told",
