@@ -196,8 +196,8 @@ WORKERS = (
     Patch(
         "the text of an exception goes into a span",
         "gateway/worker/executor.py::Executor.run",
-        "tell(settlement.name, qualified_name(settlement.failure)",
-        "tell(settlement.name, repr(settlement.failure)",
+        "settlement.name, qualified_name(settlement.failure)",
+        "settlement.name, repr(settlement.failure)",
         "tests/gateway/observability/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),
 )
