@@ -1,4 +1,4 @@
-"""The gateway's part of the one tree of rejections, and the faults of its operator.
+"""The outcomes of requests, the gateway's part of the one tree of rejections, and the errors for operators.
 
     Rejection                        (gateway.signatures.rejections)
     ├── MalformedRequest             400 malformed_request
@@ -28,6 +28,8 @@ Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.r
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 
@@ -187,6 +189,23 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     ShuttingDown,
 )
 """Every way to be refused, in the order of the documentation."""
+
+
+class Outcome(StrEnum):
+    """The outcomes of a request that are not rejections."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    HANDSHAKE = "handshake"
+
+
+CLIENT_DISCONNECTED = "client_disconnected"
+"""The outcome of a request whose client left before the body was complete; no response is sent."""
+
+OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
+"""Every outcome of a request: the closed set of values of a label of the metrics."""
 
 
 class OperatorError(Exception):

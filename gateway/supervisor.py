@@ -1,13 +1,18 @@
-"""Several worker processes: starts them, replaces those that end, and ends them all.
+"""Several gateway processes: start them, replace those that end, and end them all.
 
-The parent binds the sockets, forks and waits. It has no event loop, no thread and no log of its own: nothing in
-it can be copied in a bad state by a fork, and no log that nobody reads can keep it from replacing a worker. What
-it has to say of a worker's end, the next one in its place says. The sockets stay open in the parent, so that
-connections which a dying worker had not accepted yet wait for the others.
+The parent binds the sockets, forks and waits. It has no event loop, no thread and no log of its own, so a fork
+copies nothing in a bad state, and a log that nobody reads cannot keep it from replacing a process. The process that
+takes a place logs how its predecessor ended. The sockets stay open in the parent, so connections that a dying
+process had not accepted yet wait for the others.
+
+It is a little over 200 lines because both sides of a fork stand here: what the parent does, and what a process
+knows of its parent.
 """
 
 from __future__ import annotations
 
+import asyncio
+import mmap
 import os
 import select
 import signal
@@ -19,20 +24,96 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from gateway.child import ENDING, Note, ProcessContext
 from gateway.errors import OperatorError
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that end a gateway."""
+
 _HANDLED = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
-_CANNOT_START = (1, 3)  # exit codes of what starting again does not mend
-_SHORT_LIFE = 1.0  # seconds
+"""The signals that the parent handles itself."""
+
+_CANNOT_START = (1, 3)
+"""Exit codes of failures that another start does not cure: an error of the operator, or of the configuration."""
+
+_SHORT_LIFE = 1.0
+"""Seconds. A process that ends earlier is replaced after a pause, so that a crash loop does not take a whole core."""
+
 _FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 5.0
-_MANY_SIGNALS = 1024
+"""Seconds before the first process that ended early is replaced; each further pause is twice as long."""
+
+_MAX_PAUSE = 5.0
+"""Seconds. No replacement waits longer than this."""
+
+_MAX_SIGNALS = 1024
+"""Bytes read at once from the socket of signals; one byte is one signal."""
+
+
+class Note:
+    """What a process leaves for its parent, in shared memory that outlives it."""
+
+    _TEXT = slice(1, mmap.PAGESIZE)
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the process has ever served."""
+        return bool(self._memory[0])
+
+    @has_started.setter
+    def has_started(self, value: bool) -> None:
+        self._memory[0] = value
+
+    @property
+    def text(self) -> str:
+        """Why the process ended, for people; empty if it left no reason."""
+        return self._memory[self._TEXT].rstrip(b"\0").decode(errors="ignore")
+
+    @text.setter
+    def text(self, text: str) -> None:
+        room = mmap.PAGESIZE - 1
+        self._memory[self._TEXT] = text.encode(errors="replace")[:room].ljust(room, b"\0")
+
+
+@dataclass(frozen=True)
+class ProcessContext:
+    """A gateway process under a supervisor, as seen from inside.
+
+    Attributes:
+        slot: the number of the process, from 0.
+        predecessor: how the process ended whose place this one takes; empty for the first.
+    """
+
+    slot: int
+    predecessor: str
+    _parent: int
+    _note: Note
+
+    def watch(self, stop: Callable[[], None]) -> None:
+        """Call ``stop`` on the running event loop at a signal to end, and when the parent is gone.
+
+        It may be called several times: a terminal signals parent and processes alike, and the parent forwards its
+        own signal. Killing at the second signal is left to the parent.
+        """
+        loop = asyncio.get_running_loop()
+
+        def on_parent_gone() -> None:
+            loop.remove_reader(self._parent)
+            stop()
+
+        for number in ENDING:
+            loop.add_signal_handler(number, stop)
+        loop.add_reader(self._parent, on_parent_gone)
+
+    def note_started(self) -> None:
+        """Tell the parent that this process serves: if it fails from now on, it is replaced."""
+        self._note.has_started = True
 
 
 @dataclass
 class _Place:
-    """What the parent knows of the worker in one slot; ``pid`` is 0 while there is none."""
+    """What the parent knows about the process in one slot; ``pid`` is 0 while none runs."""
 
     slot: int
     note: Note = field(default_factory=Note)
@@ -44,14 +125,14 @@ class _Place:
 
 
 class Supervisor:
-    """The parent.
+    """The parent of several gateway processes.
 
     Args:
-        slots: how many workers there are to be.
-        work: what each of them does; SIGHUP is blocked in it until it handles that.
-        reload: called at SIGHUP, before the workers get it: what the parent gives to workers that it forks later.
-        let_go: called as they are to end: closes the sockets of the parent, which would otherwise take connections
-            that no worker serves any more.
+        slots: the number of processes.
+        work: what each process runs; SIGHUP stays blocked until ``work`` handles it.
+        reload: called at SIGHUP before the processes receive it, so that later forks start with the new settings.
+        close_sockets: called when the end begins. Open sockets of the parent would go on taking connections that
+            no process serves any more.
     """
 
     def __init__(
@@ -59,22 +140,22 @@ class Supervisor:
         slots: int,
         work: Callable[[ProcessContext], None],
         reload: Callable[[], None],
-        let_go: Callable[[], None],
+        close_sockets: Callable[[], None],
     ) -> None:
         self._work = work
         self._reload = reload
-        self._let_go = let_go
+        self._close_sockets = close_sockets
         self._places = [_Place(slot) for slot in range(slots)]
         self._failure: OperatorError | None = None
         self._is_ending = False
-        # Nothing is ever written to it; the workers read its end when the parent, however it died, is gone.
+        # Nothing is ever written to this pipe. Its reader becomes readable when the parent dies, in whatever way.
         self._alive, self._lifeline = os.pipe()
 
     def run(self) -> None:
-        """Return when all workers have ended after a signal; a second signal kills them and this process.
+        """Run until all processes have ended after a signal; a second signal kills them and the parent.
 
         Raises:
-            OperatorError: a worker could not even start, with what it said.
+            OperatorError: a process could not start; the text is its reason.
         """
         with _signals() as signals:
             while True:
@@ -92,7 +173,7 @@ class Supervisor:
         return [place for place in self._places if place.pid]
 
     def _pause(self) -> float | None:
-        """Seconds until the next worker is to be started; None when all are there or all shall end."""
+        """Return the seconds until the next start is due; None if nothing is to be started."""
         due = [place.due_at for place in self._places if not place.pid]
         return max(0.0, min(due) - time.monotonic()) if due and not self._is_ending else None
 
@@ -103,11 +184,11 @@ class Supervisor:
                 place.started_at = now
                 try:
                     place.pid = self._fork(place)
-                except OSError as error:  # no memory, too many processes: that may pass
+                except OSError as error:  # out of memory or processes, which may pass
                     self._replace_later(place, f"cannot be started: {error}")
 
     def _fork(self, place: _Place) -> int:
-        # A signal that came before the child has left the parent's handlers would be told to the parent.
+        # Until the child has reset its handlers, a signal to it would be written to the parent's socket.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
             pid = os.fork()
@@ -149,7 +230,7 @@ class Supervisor:
 
     def _end(self) -> None:
         self._is_ending = True
-        self._let_go()
+        self._close_sockets()
         self._send(signal.SIGTERM)
 
     def _send(self, number: int) -> None:
@@ -166,29 +247,29 @@ class Supervisor:
     def _on_end(self, place: _Place, code: int) -> None:
         if self._is_ending:
             return
-        said = place.note.text
+        reason = place.note.text
         place.note.text = ""
         if code in _CANNOT_START and not place.note.has_started:
-            self._failure = OperatorError(said)
+            self._failure = OperatorError(reason)
             self._failure.exit_code = code
             self._end()
             return
         how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        self._replace_later(place, f"{how}: {said}" if said else how)
+        self._replace_later(place, f"{how}: {reason}" if reason else how)
 
-    def _replace_later(self, place: _Place, why: str) -> None:
-        place.predecessor = why
+    def _replace_later(self, place: _Place, how: str) -> None:
+        place.predecessor = how
         now = time.monotonic()
         if now - place.started_at >= _SHORT_LIFE:
             place.pause, place.due_at = _FIRST_PAUSE, now
         else:
             place.due_at = now + place.pause
-            place.pause = min(place.pause * 2, _LONGEST_PAUSE)
+            place.pause = min(place.pause * 2, _MAX_PAUSE)
 
 
 @contextmanager
 def _signals() -> Iterator[socket.socket]:
-    """Within the block, the signals for the parent come as bytes from a socket, each its number."""
+    """Within the block, deliver the parent's signals as bytes on a socket: each byte is a signal's number."""
     reader, writer = socket.socketpair()
     with reader, writer:
         reader.setblocking(False)
@@ -204,10 +285,10 @@ def _signals() -> Iterator[socket.socket]:
 
 
 def _ignore(*_: object) -> None:
-    """Python writes to the socket only for signals with a handler."""
+    """Do nothing. Python writes a signal to the socket only if it has a handler."""
 
 
 def _next(signals: socket.socket, timeout: float | None) -> Iterable[int]:
-    """The signals that came; waits for one until ``timeout``."""
+    """Wait up to ``timeout`` seconds, and return the numbers of the signals that have arrived."""
     readable, _, _ = select.select([signals], [], [], timeout)
-    return signals.recv(_MANY_SIGNALS) if readable else b""
+    return signals.recv(_MAX_SIGNALS) if readable else b""

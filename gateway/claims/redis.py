@@ -79,7 +79,7 @@ class RedisClaims:
     @property
     def has_been_ready(self) -> bool:
         """See :class:`gateway.claims.Claims`."""
-        return self._link.was_connected
+        return self._link.has_been_connected
 
     async def start(self) -> None:
         """See :class:`gateway.claims.Claims`."""

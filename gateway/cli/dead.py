@@ -7,18 +7,19 @@ from pathlib import Path
 
 import typer
 
+from gateway.backends import open_dead_letters
 from gateway.cli.common import events, run
 from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
-from gateway.queues.dead_letters import DeadLetter, open_holding
-from gateway.queues.dead_letters.letter import Selection
-from gateway.worker.queue import DEAD_SUFFIX
+from gateway.events.message import DEAD_SUFFIX
+from gateway.queues.dead_letters import DeadLetter
+from gateway.queues.filter import EventFilter
 
 
-def run_list(path: Path, queue: str, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+def run_list(path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
     """List the dead events of a worker."""
-    run(list_held(load_quietly(path), queue + DEAD_SUFFIX, selection, limit, as_json=as_json))
+    run(list_held(load_quietly(path), queue + DEAD_SUFFIX, event_filter, limit, as_json=as_json))
 
 
 def run_show(path: Path, queue: str, event_id: str) -> None:
@@ -26,16 +27,18 @@ def run_show(path: Path, queue: str, event_id: str) -> None:
     run(show_held(load_quietly(path), queue + DEAD_SUFFIX, event_id))
 
 
-def run_redrive(path: Path, queue: str, selection: Selection, limit: int | None, *, dry_run: bool) -> None:
+def run_redrive(
+    path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
+) -> None:
     """Give them back to the worker."""
-    run(_redrive(load_quietly(path), queue, selection, limit, dry_run=dry_run))
+    run(_redrive(load_quietly(path), queue, event_filter, limit, dry_run=dry_run))
 
 
-def run_drop(path: Path, queue: str, selection: Selection, limit: int | None, *, is_sure: bool) -> None:
+def run_drop(path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, is_sure: bool) -> None:
     """Delete them, once the operator has seen which."""
     config = load_quietly(path)
     # Two visits: nothing is kept from others, nor a connection held, while somebody thinks it over.
-    shown = run(_show_all(config, queue + DEAD_SUFFIX, selection, limit))
+    shown = run(_show_all(config, queue + DEAD_SUFFIX, event_filter, limit))
     count = shown.total()
     if not count:
         typer.echo("nothing to drop", err=True)
@@ -46,14 +49,14 @@ def run_drop(path: Path, queue: str, selection: Selection, limit: int | None, *,
 
 
 async def _redrive(
-    config: Config, queue: str, selection: Selection, limit: int | None, *, dry_run: bool
+    config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
     dead, count = queue + DEAD_SUFFIX, 0
-    async with open_holding(config, dead, queue) as holding:
+    async with open_dead_letters(config, dead, queue) as holding:
         try:
             with progress_bar("redriving", hidden=dry_run) as progress:
                 task = progress.add_task("redriving", total=min(holding.size, limit or holding.size))
-                async for held in chosen(holding, selection, limit):
+                async for held in chosen(holding, event_filter, limit):
                     if dry_run:
                         typer.echo(describe(held))
                     else:
@@ -63,23 +66,23 @@ async def _redrive(
                 progress.update(task, total=count)
         finally:
             typer.echo(f"{events(count)} {'would be ' if dry_run else ''}redriven to {queue}", err=True)
-    expect_found(dead, selection, count)
+    expect_found(dead, event_filter, count)
 
 
-async def _show_all(config: Config, dead: str, selection: Selection, limit: int | None) -> Counter[str]:
+async def _show_all(config: Config, dead: str, event_filter: EventFilter, limit: int | None) -> Counter[str]:
     """Print what is to be dropped; and which that is."""
     shown: Counter[str] = Counter()
-    async with open_holding(config, dead) as holding:
-        async for held in chosen(holding, selection, limit):
+    async with open_dead_letters(config, dead) as holding:
+        async for held in chosen(holding, event_filter, limit):
             typer.echo(describe(held))
             shown[_fingerprint(held)] += 1
-    expect_found(dead, selection, shown.total())
+    expect_found(dead, event_filter, shown.total())
     return shown
 
 
 async def _drop(config: Config, dead: str, shown: Counter[str]) -> None:
     count = 0
-    async with open_holding(config, dead) as holding:
+    async with open_dead_letters(config, dead) as holding:
         try:
             with progress_bar("dropping") as progress:
                 task = progress.add_task("dropping", total=shown.total())

@@ -15,14 +15,15 @@ import msgspec
 import typer
 from msgspec import MsgspecError
 
+from gateway.backends import open_dead_letters
 from gateway.cli.common import events, load_without_secrets
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import ATTEMPTS
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line, printable
-from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue, open_holding
-from gateway.queues.dead_letters.letter import Selection
-from gateway.worker.queue import ATTEMPTS
+from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
+from gateway.queues.filter import EventFilter
 
 
 def load_quietly(path: Path) -> Config:
@@ -33,18 +34,18 @@ def load_quietly(path: Path) -> Config:
 
 
 async def list_held(
-    config: Config, queue: str, selection: Selection, limit: int | None, *, as_json: bool
+    config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
     """Print the events that are meant, one a line, and count them."""
     found: Counter[str] = Counter()
-    async with open_holding(config, queue) as holding:
+    async with open_dead_letters(config, queue) as holding:
         async for held in holding.browse():
-            if selection.takes(held):
+            if event_filter.accepts(held):
                 found[held.provider or "?"] += 1
                 if limit is None or found.total() <= limit:
                     typer.echo(in_json(held.facts()) if as_json else describe(held))
         size = holding.size
-    expect_found(queue, selection, found.total())
+    expect_found(queue, event_filter, found.total())
     each = ", ".join(f"{provider} {count:,}" for provider, count in found.most_common())
     shown = found.total() if limit is None else min(limit, found.total())
     typer.echo(
@@ -55,30 +56,31 @@ async def list_held(
 
 async def show_held(config: Config, queue: str, event_id: str) -> None:
     """Print the whole event of that id, each where there are several."""
-    selection = Selection(event_id=event_id)
+    event_filter = EventFilter(ids=[event_id])
     count = 0
-    async with open_holding(config, queue) as holding:
-        async for held in chosen(holding, selection):
+    async with open_dead_letters(config, queue) as holding:
+        async for held in chosen(holding, event_filter):
             count += 1
             typer.echo(printable(_in_full(held), keep="\n"))
-    expect_found(queue, selection, count)
+    expect_found(queue, event_filter, count)
 
 
 async def chosen(
-    holding: DeadLetterQueue, selection: Selection, limit: int | None = None
+    holding: DeadLetterQueue, event_filter: EventFilter, limit: int | None = None
 ) -> AsyncIterator[DeadLetter]:
     """The first events that are meant; the queue is browsed to its end all the same."""
     count = 0
     async for held in holding.browse():
-        if (limit is None or count < limit) and selection.takes(held):
+        if (limit is None or count < limit) and event_filter.accepts(held):
             count += 1
             yield held
 
 
-def expect_found(queue: str, selection: Selection, count: int) -> None:
+def expect_found(queue: str, event_filter: EventFilter, count: int) -> None:
     """Say so where an event that was named is not there."""
-    if selection.event_id is not None and not count:
-        raise OperatorError(f"{queue} has no such event with the id {selection.event_id!r}")
+    if event_filter.ids and not count:
+        ids = ", ".join(map(repr, event_filter.ids))
+        raise OperatorError(f"{queue} has no such event with the id {ids}")
 
 
 def describe(held: DeadLetter, why: str | None = None) -> str:

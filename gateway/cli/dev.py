@@ -16,18 +16,18 @@ import httpx
 import typer
 
 from gateway.app import Gateway
+from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
 from gateway.cli.common import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
-from gateway.config import EMBEDDED, Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config import Config, ProviderConfig, load_config
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
 from gateway.observability.logs import configure_logs
 from gateway.observability.terminal import one_line
 from gateway.observability.tracing import tracing
-from gateway.queues import tail
 from gateway.server import running
 from gateway.signatures.secrets import SecretFormatError
 
@@ -50,7 +50,7 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
         send += f" --config {shlex.quote(str(path))}"
     if bind:
         send += " --url {address}/webhooks/{provider}"
-    with tracing(config) as spans:
+    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         gateway = Gateway(config, path.parent, spans=spans)
         run(_dev(gateway, config, secrets, send, send_samples=send_samples))
 
@@ -96,7 +96,7 @@ async def _work(
     is_first = send_samples
     while True:
         try:
-            async with tail(config, "#") as events:
+            async with open_tail(config, "#") as events:
                 if is_first:
                     is_first = False
                     await _send_samples(config, secrets, address)
@@ -125,8 +125,8 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
 
 
 def _introduce(config: Config, address: str, admin: str, secrets: DevSecrets, send: str) -> None:
-    claims = f"SQLite in {config.data_dir}" if config.redis.url == EMBEDDED else "Redis"
-    queue = f"a queue in {config.data_dir}" if config.rabbitmq.url == EMBEDDED else "RabbitMQ"
+    claims = f"SQLite in {config.data_dir}" if has_embedded_claims(config) else "Redis"
+    queue = f"a queue in {config.data_dir}" if has_embedded_queue(config) else "RabbitMQ"
     lines = [
         "",
         f"The gateway runs: claims in {claims}, events to {queue}.",

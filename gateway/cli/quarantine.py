@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.app import open_publisher
+from gateway.backends import open_dead_letters, open_publisher
 from gateway.cli.common import events, run
 from gateway.cli.dead_letters import (
     chosen,
@@ -25,18 +25,17 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.validation import UNREADABLE
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
-from gateway.queues.dead_letters import open_holding
-from gateway.queues.dead_letters.letter import Selection
-from gateway.queues.dead_letters.quarantine import Revalidator, released
+from gateway.queues.dead_letters.quarantine import Revalidator, released_message
+from gateway.queues.filter import EventFilter
 
 _CONNECT_WITHIN = 5.0
 _POLL_EVERY = 0.02
 
 
-def run_list(path: Path, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+def run_list(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
     """List the events in the quarantine."""
     config = load_quietly(path)
-    run(list_held(config, _queue(config), selection, limit, as_json=as_json))
+    run(list_held(config, _queue(config), event_filter, limit, as_json=as_json))
 
 
 def run_show(path: Path, event_id: str) -> None:
@@ -45,28 +44,28 @@ def run_show(path: Path, event_id: str) -> None:
     run(show_held(config, _queue(config), event_id))
 
 
-def run_revalidate(path: Path, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+def run_revalidate(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
     """Tell which pass today."""
     config = load_quietly(path)
-    run(_revalidate(config, Revalidator(config, path.parent), selection, limit, as_json=as_json))
+    run(_revalidate(config, Revalidator(config, path.parent), event_filter, limit, as_json=as_json))
 
 
 def run_release(
-    path: Path, selection: Selection, limit: int | None, *, is_forced: bool, dry_run: bool
+    path: Path, event_filter: EventFilter, limit: int | None, *, is_forced: bool, dry_run: bool
 ) -> None:
     """Publish those that pass, or all."""
     config = load_quietly(path)
-    judge = Revalidator(config, path.parent)
-    run(_release(config, judge, selection, limit, is_forced=is_forced, dry_run=dry_run))
+    revalidator = Revalidator(config, path.parent)
+    run(_release(config, revalidator, event_filter, limit, is_forced=is_forced, dry_run=dry_run))
 
 
 async def _revalidate(
-    config: Config, judge: Revalidator, selection: Selection, limit: int | None, *, as_json: bool
+    config: Config, revalidator: Revalidator, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
     count = passing = 0
-    async with open_holding(config, _queue(config)) as holding:
-        async for held in chosen(holding, selection, limit):
-            schema_id, violations = judge.judge(held)
+    async with open_dead_letters(config, _queue(config)) as holding:
+        async for held in chosen(holding, event_filter, limit):
+            schema_id, violations = revalidator.validate(held)
             count += 1
             passing += violations is None
             if as_json:
@@ -76,14 +75,14 @@ async def _revalidate(
                 typer.echo(f"passes  {describe(held, schema_id or 'there is no schema for it')}")
             else:
                 typer.echo(f"fails   {describe(held, violations)}")
-    expect_found(_queue(config), selection, count)
+    expect_found(_queue(config), event_filter, count)
     typer.echo(f"{passing:,} of {events(count)} pass today", err=True)
 
 
 async def _release(
     config: Config,
-    judge: Revalidator,
-    selection: Selection,
+    revalidator: Revalidator,
+    event_filter: EventFilter,
     limit: int | None,
     *,
     is_forced: bool,
@@ -91,12 +90,12 @@ async def _release(
 ) -> None:
     queue, exchange = _queue(config), config.rabbitmq.exchange
     count = kept = 0
-    async with open_holding(config, queue) as holding, _publishing(config) as publisher:
+    async with open_dead_letters(config, queue) as holding, _publishing(config) as publisher:
         try:
             with progress_bar("releasing", hidden=dry_run) as progress:
                 task = progress.add_task("releasing", total=min(holding.size, limit or holding.size))
-                async for held in chosen(holding, selection, limit):
-                    validation = judge.judge(held)
+                async for held in chosen(holding, event_filter, limit):
+                    validation = revalidator.validate(held)
                     # What no worker could read would only move on to where the worker's dead events are.
                     if validation.violations and (not is_forced or validation == UNREADABLE):
                         kept += 1
@@ -104,7 +103,7 @@ async def _release(
                         if dry_run:
                             typer.echo(describe(held, validation.schema_id or validation.violations))
                         else:
-                            await publisher.publish(released(held, exchange, validation))
+                            await publisher.publish(released_message(held, exchange, validation))
                             await holding.drop(held)
                         count += 1
                     progress.update(task, completed=count + kept)
@@ -118,7 +117,7 @@ async def _release(
             typer.echo(
                 f"{events(count)} {'would be ' if dry_run else ''}released to {exchange}{against}", err=True
             )
-    expect_found(queue, selection, count + kept)
+    expect_found(queue, event_filter, count + kept)
 
 
 @asynccontextmanager

@@ -13,14 +13,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gateway.backends import open_archive
 from gateway.cli.common import events, find_provider, load_without_secrets, run
 from gateway.cli.tail import describe
 from gateway.cli.timestamps import parse_moment, parse_since
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
-from gateway.queues.archive import Archive, NotThere, Replay, open_archive
-from gateway.queues.archive.filter import Selection, marked
+from gateway.events.message import Message
+from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
+from gateway.queues.filter import EventFilter
 
 
 def run_replay(
@@ -40,25 +41,25 @@ def run_replay(
     if queue is None and not is_dry:
         raise typer.BadParameter("is needed, unless with --dry-run", param_hint="--to")
     now = time.time()
-    selection = Selection(
-        parse_since(since, now, "--since"),
-        now if until is None else parse_moment(until, "--until"),
+    event_filter = EventFilter(
         provider,
         event,
         frozenset(ids),
+        since=parse_since(since, now, "--since"),
+        until=now if until is None else parse_moment(until, "--until"),
     )
     config = load_without_secrets(path)
     if provider is not None:
         find_provider(config, path, provider)
     logging.disable()  # what a library complains of also comes as an exception, and is told by that
     try:
-        run(_replay(config, selection, None if is_dry else queue, limit, is_forced=is_forced))
+        run(_replay(config, event_filter, None if is_dry else queue, limit, is_forced=is_forced))
     except asyncio.CancelledError:  # by SIGTERM
         raise KeyboardInterrupt from None
 
 
 async def _replay(
-    config: Config, selection: Selection, queue: str | None, limit: int | None, *, is_forced: bool
+    config: Config, event_filter: EventFilter, queue: str | None, limit: int | None, *, is_forced: bool
 ) -> None:
     task = asyncio.current_task()
     assert task  # noqa: S101 -- we are in it
@@ -66,11 +67,11 @@ async def _replay(
     try:
         async with open_archive(config) as archive:
             if queue is None:
-                await _run(archive, Replay(archive, selection, _list, limit), "would be replayed")
+                await _run(archive, Replay(archive, event_filter, _list, limit), "would be replayed")
             else:
                 await archive.open_queue(queue)
                 deliver = _delivering(archive, queue, is_forced=is_forced)
-                await _run(archive, Replay(archive, selection, deliver, limit), f"replayed to {queue}")
+                await _run(archive, Replay(archive, event_filter, deliver, limit), f"replayed to {queue}")
     except NotThere as error:
         hint = "" if config.archive.enabled else "; archive.enabled is false"
         raise OperatorError(f"{error}{hint}") from error
@@ -79,7 +80,7 @@ async def _replay(
 
 
 def _delivering(archive: Archive, queue: str, *, is_forced: bool) -> Callable[[Message], Awaitable[None]]:
-    return lambda message: archive.deliver(queue, marked(message, is_forced=is_forced))
+    return lambda message: archive.deliver(queue, mark_replayed(message, is_forced=is_forced))
 
 
 async def _list(message: Message) -> None:

@@ -9,16 +9,16 @@ import structlog
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.child import ProcessContext
+from gateway.backends import messaging_system_of
 from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.observability.counters import shared_tallies
+from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
-from gateway.supervisor import Supervisor
+from gateway.supervisor import ProcessContext, Supervisor
 
 log = structlog.get_logger()
 
@@ -31,39 +31,39 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
-    if config.server.workers == 1:
+    if config.server.processes == 1:
         configure_logs(logs)
-        with tracing(config) as spans:
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
-    slots = config.server.workers
-    tallies = shared_tallies(slots)
+    slots = config.server.processes
+    counters = shared_counters(slots)
 
     def reload() -> None:
         nonlocal config
-        with suppress(OperatorError):  # the workers say what is wrong with it
+        with suppress(OperatorError):  # the processes log what is wrong with it
             config = read()
 
-    def work(worker: ProcessContext) -> None:
-        configure_logs(logs, worker.slot)
+    def work(process: ProcessContext) -> None:
+        configure_logs(logs, process.slot)
         try:
-            if worker.predecessor:
-                log.warning("worker replaced", predecessor=worker.predecessor)
-            with tracing(config) as spans:
+            if process.predecessor:
+                log.warning("process replaced", predecessor=process.predecessor)
+            with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=worker.slot, slots=slots, tallies=tallies, spans=spans
+                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
                 )
-                run(serve(gateway, config, read, listeners, worker))
+                run(serve(gateway, config, read, listeners, process))
         finally:
             close_logs()
 
     with listening(config) as listeners:
 
-        def let_go() -> None:
+        def close_sockets() -> None:
             for each in (*listeners[0], *listeners[1]):
                 each.close()
 
-        Supervisor(slots, work, reload, let_go).run()
+        Supervisor(slots, work, reload, close_sockets).run()
 
 
 def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:

@@ -11,12 +11,12 @@ from pathlib import Path
 import orjson
 import typer
 
+from gateway.backends import open_tail
 from gateway.cli.common import load_without_secrets, run
 from gateway.config import Config
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.strict_json import UnreadableNumber, load_event, load_json
 from gateway.observability.terminal import one_line, printable_json
-from gateway.queues import tail
 from gateway.transport.topic_patterns import key_segment, routing_pattern
 
 
@@ -31,7 +31,7 @@ def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
 
 async def _tail(config: Config, pattern: str, *, as_json: bool) -> None:
     try:
-        async with tail(config, pattern) as events:
+        async with open_tail(config, pattern) as events:
             typer.echo(f"Waiting for events that match {one_line(pattern)}; Ctrl-C ends it.", err=True)
             async for body in events:
                 typer.echo(in_one_line(body) if as_json else describe(body))

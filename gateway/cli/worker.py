@@ -15,14 +15,14 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
+from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import load_without_secrets, log_format_of, run
 from gateway.config import Config
-from gateway.config.models import check_bind, split_bind
+from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.errors import OperatorError
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.worker import Worker
-from gateway.worker.app import open_queue, runner_of
 from gateway.worker.backoff import Backoff
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.runner import Runner
@@ -44,7 +44,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
         run(_check(config, worker))
         return
     configure_logs(logs)
-    with tracing(config) as spans:
+    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python waits for every thread, and these were given their time
         close_logs()
@@ -106,7 +106,7 @@ def _end_at_once(number: int, _: object) -> None:
 
 
 async def _work(config: Config, worker: Worker, metrics: str | None, spans: Spans | None) -> Runner:
-    runner = runner_of(config, worker, spans)
+    runner = open_runner(config, worker, spans)
     if metrics:
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the schemas say of an event."""
+"""Validate events against JSON Schemas."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gateway.events.schemas import AdapterSchemas
 
 
 class Validation(NamedTuple):
-    """What the schemas say of an event.
+    """The result of a validation.
 
     Attributes:
-        schema_id: the schema that it passed, None when there is none or it did not.
-        violations: the rules that it breaks, for people; never a value of the body. None when it breaks none.
+        schema_id: The id of the schema that the event passed; None if it failed, or if no schema exists for it.
+        violations: The rules that the event breaks, for operators, without any value of the body; None if it breaks none.
     """
 
     schema_id: str | None
@@ -21,13 +21,20 @@ class Validation(NamedTuple):
 
 
 UNKNOWN = Validation(None, None)
+"""No schema exists for the event."""
+
 UNTYPED = Validation(None, "/: the event type is missing")
+"""The event has no type, so that no schema can be found for it."""
+
 UNREADABLE = Validation(None, "/: it has a number that no reader of JSON takes")
+"""The event has a number beyond a double, for which most JSON parsers reject all of it."""
+
 NO_OBJECT = Validation(None, "/: the event is not an object")
+"""The item of a list is not a JSON object."""
 
 
-def judge(schemas: AdapterSchemas, event_type: str, payload: object) -> Validation:
-    """Whether ``payload`` is what an event of this type is to be."""
+def validate(schemas: AdapterSchemas, event_type: str, payload: object) -> Validation:
+    """Validate ``payload`` against the schema for events of this type."""
     schema = schemas.find(event_type)
     if schema is None:
         return UNKNOWN

@@ -7,13 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
-CONTENT_TYPE = "application/cloudevents+json"
-APP_ID = "webhook-gateway"
-FORCE_HEADER = "x-replay-force"
-"""Of an event that is to be handled though it is done: which replay of it this is, by which it is handled once."""
-
-ROUTING_KEY_HEADER = "x-routing-key"
-"""Of a message that went to a queue by the queue's name: the routing key that it was published with."""
+from gateway.events.message import Message
 
 UNROUTED_SUFFIX = ".unrouted"
 QUARANTINE_SUFFIX = ".quarantine"
@@ -31,27 +25,6 @@ class Retention:
 
     max_age: float
     max_size: int
-
-
-@dataclass(slots=True)
-class Message:
-    """One event on its way to an exchange. All texts are of at most 255 bytes, ``headers`` included.
-
-    Attributes:
-        exchange: where to.
-        routing_key: ``<provider>.<event type>``.
-        message_id: the CloudEvents id.
-        type: the CloudEvents type.
-        headers: what consumers and operators can filter by without reading the body.
-        body: the CloudEvent in JSON.
-    """
-
-    exchange: str
-    routing_key: str
-    message_id: str
-    type: str
-    headers: dict[str, str]
-    body: bytes
 
 
 class PublishUnavailable(Exception):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 
 
 class MemoryPublisher:

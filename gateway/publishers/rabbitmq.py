@@ -18,15 +18,16 @@ import structlog
 from pamqp import commands
 from pamqp.common import FieldTable
 
+from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
     UNROUTED_SUFFIX,
-    Message,
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp_connection import PublishConnection, connect
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
 from gateway.transport.reconnect import ReconnectingConnection
 
@@ -144,7 +145,7 @@ class RabbitPublisher:
     @property
     def has_been_ready(self) -> bool:
         """See :class:`gateway.publishers.Publisher`."""
-        return self._link.was_connected
+        return self._link.has_been_connected
 
     @property
     def is_accepting(self) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
 
-from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, PublishUnavailable, Retention
 from gateway.transport.embedded import Database, SteadyClock
 from gateway.transport.topic_patterns import matches
 

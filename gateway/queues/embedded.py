@@ -1,7 +1,9 @@
-"""Reading events from the embedded queue.
+"""The consumer of the embedded queue, and a tail of it.
 
-A message that is received stays in the queue, invisible, until it is acknowledged; when its consumer dies it
-becomes visible again after the visibility timeout, so that nothing is lost with a consumer either.
+A received message stays in the queue, invisible, until it is acknowledged. If its consumer dies, it becomes visible
+again after the visibility timeout, so that no message is lost with a consumer.
+
+The module is over 200 lines: every way to settle a message is one statement with its own conditions.
 """
 
 from __future__ import annotations
@@ -21,21 +23,27 @@ from gateway.transport.embedded import Database, SteadyClock
 
 MessageHeaders = Mapping[str, str | int]
 
-_POLL_EVERY = 0.05
-_TAIL_LIVES = 60.0
+_POLL_DELAY = 0.05
+"""Seconds between two looks into an empty queue: SQLite cannot notify another process."""
+
+_TAIL_LIFETIME = 60.0
+"""Seconds after which the queue of a tail is deleted that has died."""
+
+_TAIL_BATCH_SIZE = 100
+"""Messages that a tail receives at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
-    """A message that was received and is to be acknowledged.
+    """A message that was received and awaits its acknowledgement.
 
     Attributes:
-        tag: its place in the queue.
+        tag: The row id of the message.
         routing_key: ``<provider>.<event type>``.
-        message_id: the CloudEvents id.
-        body: the CloudEvent in JSON.
-        deliveries: how often it was received since it was put into the queue, this time included.
-        headers: what stands beside the body.
+        message_id: The CloudEvents id.
+        body: The CloudEvent in JSON.
+        deliveries: How often it was received since it was put into the queue, this time included.
+        headers: The headers of the message.
     """
 
     tag: int
@@ -47,15 +55,16 @@ class QueuedMessage:
 
 
 class SqliteConsumer:
-    """One queue of the embedded broker.
+    """A consumer of one queue of the embedded broker.
 
     Args:
-        database: the embedded database.
-        queue: the name of the queue; made when it is not there.
-        bindings: (exchange, pattern) pairs that fill it.
-        visibility: seconds after which a message that was not acknowledged is delivered again.
-        is_alone: whether one consumer at a time receives. What one had that died comes first, in its order.
-        clock: Unix seconds.
+        database: The embedded database.
+        queue: The name of the queue, which is declared by :meth:`start`.
+        bindings: The (exchange, pattern) pairs by which the queue gets messages.
+        visibility_timeout: Seconds after which a message that was not acknowledged is delivered again.
+        is_single_active: Whether one consumer at a time receives, as of a RabbitMQ queue with
+            ``x-single-active-consumer``. The next one gets first, in order, what a consumer had that died.
+        clock: Returns Unix seconds.
     """
 
     def __init__(
@@ -64,105 +73,116 @@ class SqliteConsumer:
         queue: str,
         bindings: Sequence[tuple[str, str]] = (),
         *,
-        visibility: float = 30.0,
-        is_alone: bool = False,
+        visibility_timeout: float = 30.0,
+        is_single_active: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._queue = queue
         self._bindings = list(bindings)
-        self._visibility = visibility
-        self._is_alone = is_alone
-        self._key = f"active:{queue}"  # among the claims
+        self._visibility_timeout = visibility_timeout
+        self._is_single_active = is_single_active
+        self._active_key = f"active:{queue}"  # in the table of claims
         self._token = os.urandom(8).hex().encode()
         self._clock = SteadyClock(clock)
 
-    async def start(self, lives: float | None = None) -> None:
-        """Open the queue; one that ``lives`` so many seconds ends then unless it is started again."""
+    async def start(self, lifetime: float | None = None) -> None:
+        """Open the database and declare the queue, as :meth:`declare`."""
         await self._database.start()
-        await self.keep(lives)
+        await self.declare(lifetime)
 
     async def stop(self) -> None:
-        """Close the queue; its messages stay."""
-        if self._is_alone:
+        """Close the database. The queue stays, with its messages."""
+        if self._is_single_active:
             await self._database.run(
                 lambda connection: connection.execute(
-                    "DELETE FROM claims WHERE key = ? AND value = ?", (self._key, self._token)
+                    "DELETE FROM claims WHERE key = ? AND value = ?", (self._active_key, self._token)
                 )
             )
         await self._database.stop()
 
-    async def keep(self, lives: float | None) -> None:
-        """Declare the queue, to live so many seconds from now, or for good."""
+    async def declare(self, lifetime: float | None) -> None:
+        """Declare the queue.
 
-        def keep(connection: sqlite3.Connection) -> None:
-            expires_at = None if lives is None else self._clock.now(connection) + lives
+        It is deleted ``lifetime`` seconds from now unless it is declared again; None keeps it.
+        """
+
+        def declare_queue(connection: sqlite3.Connection) -> None:
+            expires_at = None if lifetime is None else self._clock.now(connection) + lifetime
             declare(connection, self._queue, self._bindings, expires_at)
 
-        await self._database.run(keep)
+        await self._database.run(declare_queue)
 
     async def delete(self) -> None:
-        """Remove the queue with its messages."""
+        """Delete the queue with its messages."""
         await self._database.run(
             lambda connection: connection.execute("DELETE FROM queues WHERE name = ?", (self._queue,))
         )
 
     async def receive(self, limit: int = 1) -> list[QueuedMessage]:
-        """Up to ``limit`` messages, oldest first; none when there are none."""
+        """Return up to ``limit`` messages, oldest first, without waiting for any."""
 
         def receive(connection: sqlite3.Connection) -> list[QueuedMessage]:
             now = self._clock.now(connection, compares=True)
-            if self._is_alone and not self._stay_active(connection, now):
+            if self._is_single_active and not self._stay_active(connection, now):
                 return []
             rows = connection.execute(
                 "UPDATE messages SET visible_at = ?, deliveries = deliveries + 1 WHERE id IN "
                 "(SELECT id FROM messages WHERE queue = ? AND visible_at <= ? ORDER BY visible_at, id LIMIT ?) "
                 "RETURNING id, routing_key, message_id, body, deliveries, headers",
-                (now + self._visibility, self._queue, now, limit),
+                (now + self._visibility_timeout, self._queue, now, limit),
             )
             found = [
                 QueuedMessage(tag, key, message_id, body, count, orjson.loads(headers))
                 for tag, key, message_id, body, count, headers in rows
             ]
-            return sorted(found, key=lambda delivery: delivery.tag)
+            return sorted(found, key=lambda message: message.tag)
 
         return await self._database.run(receive)
 
-    async def acknowledge(self, *deliveries: QueuedMessage) -> bool:
-        """Remove what is done for good; tells whether all were still ours, and not delivered again meanwhile."""
-        return await self._change("DELETE FROM messages", deliveries)
+    async def acknowledge(self, *messages: QueuedMessage) -> bool:
+        """Delete messages.
 
-    async def requeue(self, *deliveries: QueuedMessage) -> bool:
-        """Let the messages be delivered again at once; tells as :meth:`acknowledge`."""
-        return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=0.0)
+        Return whether all of them were still ours, and not delivered to another consumer.
+        """
+        return await self._change("DELETE FROM messages", messages)
 
-    async def keep_invisible(self, *deliveries: QueuedMessage) -> bool:
-        """Have the messages for another visibility timeout; tells as :meth:`acknowledge`."""
-        if self._is_alone:
+    async def requeue(self, *messages: QueuedMessage) -> bool:
+        """Make messages visible at once. Return the same as :meth:`acknowledge`."""
+        return await self._change("UPDATE messages SET visible_at = ?", messages, due=0.0)
+
+    async def extend(self, *messages: QueuedMessage) -> bool:
+        """Hide messages for another visibility timeout. Return the same as :meth:`acknowledge`."""
+        if self._is_single_active:
             await self._database.run(
                 lambda connection: self._stay_active(connection, self._clock.now(connection))
             )
-        return await self._change("UPDATE messages SET visible_at = ?", deliveries, due=self._visibility)
+        return await self._change(
+            "UPDATE messages SET visible_at = ?", messages, due=self._visibility_timeout
+        )
 
     async def move(
-        self, delivery: QueuedMessage, queue: str, headers: MessageHeaders, delay: float = 0
+        self, message: QueuedMessage, queue: str, headers: MessageHeaders, delay: float = 0
     ) -> bool:
-        """Put a message into ``queue``, or back, with these headers added, to be delivered after ``delay`` seconds.
+        """Move a message to ``queue``, add ``headers``, and hide it for ``delay`` seconds.
 
-        Tells as :meth:`acknowledge`.
+        Return the same as :meth:`acknowledge`.
         """
         return await self._change(
             "UPDATE messages SET deliveries = 0, queue = ?, headers = ?, visible_at = ?",
-            [delivery],
+            [message],
             queue,
-            orjson.dumps({**delivery.headers, **headers}).decode(),
+            orjson.dumps({**message.headers, **headers}).decode(),
             due=delay,
         )
 
     def _stay_active(self, connection: sqlite3.Connection, now: float) -> bool:
-        """Be the one that receives for another visibility timeout; False while another one is."""
+        """Become or remain the active consumer for one visibility timeout.
+
+        Return False while another one is active.
+        """
         row = connection.execute(
-            "SELECT value, expires_at FROM claims WHERE key = ?", (self._key,)
+            "SELECT value, expires_at FROM claims WHERE key = ?", (self._active_key,)
         ).fetchone()
         active, until = row or (b"", 0.0)
         if active != self._token:
@@ -172,39 +192,46 @@ class SqliteConsumer:
                 "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0", (self._queue,)
             )
         connection.execute(
-            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)", (self._key, self._token, now + self._visibility)
+            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)",
+            (self._active_key, self._token, now + self._visibility_timeout),
         )
         return True
 
     async def _change(
-        self, change: str, deliveries: Sequence[QueuedMessage], *values: str, due: float | None = None
+        self, change: str, messages: Sequence[QueuedMessage], *values: str, due: float | None = None
     ) -> bool:
-        """Carry ``change`` out; its last value is the moment in ``due`` seconds, where that is given."""
+        """Run the statement ``change`` for each message, unless it was delivered again meanwhile.
+
+        With ``due``, the last value of the statement is the time in ``due`` seconds.
+        """
 
         def carry_out(connection: sqlite3.Connection) -> int:
             moment = () if due is None else (self._clock.now(connection) + due,)
-            rows = [(*values, *moment, delivery.tag, delivery.deliveries) for delivery in deliveries]
+            rows = [(*values, *moment, message.tag, message.deliveries) for message in messages]
             return connection.executemany(f"{change} WHERE id = ? AND deliveries = ?", rows).rowcount
 
-        return await self._database.run(carry_out) == len(deliveries)
+        return await self._database.run(carry_out) == len(messages)
 
     async def __aiter__(self) -> AsyncIterator[QueuedMessage]:
-        """Messages as they come; each is to be acknowledged."""
+        """Yield messages as they arrive. The caller acknowledges each."""
         while True:
-            deliveries = await self.receive()
-            if not deliveries:  # another process may publish: SQLite has no way to tell but to ask
-                await asyncio.sleep(_POLL_EVERY)
-            for delivery in deliveries:
-                yield delivery
+            messages = await self.receive()
+            if not messages:
+                await asyncio.sleep(_POLL_DELAY)
+            for message in messages:
+                yield message
 
 
 @asynccontextmanager
 async def tail_database(
     database: Database, exchange: str, pattern: str
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """See :func:`gateway.queues.tail`; by a queue that ends a minute after its consumer died."""
+    """Yield the bodies of events published from now on whose routing key matches ``pattern``.
+
+    They are read through a queue of its own, which is deleted a minute after this process died.
+    """
     consumer = SqliteConsumer(database, f"tail-{os.urandom(6).hex()}", [(exchange, pattern)])
-    await consumer.start(_TAIL_LIVES)
+    await consumer.start(_TAIL_LIFETIME)
     try:
         yield _bodies(consumer)
     finally:
@@ -213,15 +240,15 @@ async def tail_database(
 
 
 async def _bodies(consumer: SqliteConsumer) -> AsyncIterator[bytes]:
-    kept_at = time.monotonic()
+    declared_at = time.monotonic()
     while True:
-        deliveries = await consumer.receive(limit=100)
-        if deliveries:
-            await consumer.acknowledge(*deliveries)
+        messages = await consumer.receive(_TAIL_BATCH_SIZE)
+        if messages:
+            await consumer.acknowledge(*messages)
         else:
-            await asyncio.sleep(_POLL_EVERY)
-        for delivery in deliveries:
-            yield delivery.body
-        if time.monotonic() - kept_at > _TAIL_LIVES / 3:
-            kept_at = time.monotonic()
-            await consumer.keep(_TAIL_LIVES)
+            await asyncio.sleep(_POLL_DELAY)
+        for message in messages:
+            yield message.body
+        if time.monotonic() - declared_at > _TAIL_LIFETIME / 3:
+            declared_at = time.monotonic()
+            await consumer.declare(_TAIL_LIFETIME)

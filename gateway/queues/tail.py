@@ -1,4 +1,4 @@
-"""Reading events from RabbitMQ with aio-pika."""
+"""A tail of the events that are published to RabbitMQ."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ from gateway.transport.amqp_url import BrokerUrl
 
 @asynccontextmanager
 async def tail_broker(url: str, exchange: str, pattern: str) -> AsyncIterator[AsyncIterator[bytes]]:
-    """See :func:`gateway.queues.tail`; by a queue that ends with the connection."""
-    # Named after the exchange, so that a user whose rights end with those names may make it.
+    """Yield the bodies of events published from now on whose routing key matches ``pattern``.
+
+    They are read through a queue of its own, which RabbitMQ deletes with the connection.
+
+    Raises:
+        OSError: The broker cannot be reached, the exchange does not exist, or the user may not declare the queue.
+    """
+    # Named after the exchange, so that a user with permissions for the exchange's names alone may declare it.
     name = f"{exchange}.tail.{os.urandom(6).hex()}"
     try:
         async with await open_amqp(url) as connection:

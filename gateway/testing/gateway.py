@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +13,9 @@ from gateway.claims.memory import MemoryClaims
 from gateway.config.error_messages import suggest
 from gateway.devtools.provider_reference import described
 from gateway.devtools.simulator import SignedRequest, Tampering
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
-from gateway.receive.pipeline import Pipeline
+from gateway.receive.publishing import EventPublisher
 from gateway.receive.responses import Response
 from gateway.testing.senders import Body, Sender, config_of, read_config
 from gateway.testing.steps import bind_steps, run_in_background
@@ -154,19 +153,19 @@ class MemoryGateway:
         sender = self._sender(provider)
         async with self._lock:  # so that all new messages belong to this request
             before = len(self.messages)
-            context, work = sender.receive(request)
-            if work is not None:
-                await sender.receiver.deliver(context, work)
+            record, job = sender.receive(request)
+            if job is not None:
+                await sender.receiver.run(record, job)
             new = self._published(before)
         for message in new:
             for listener in self.listeners:
                 listener(message)
-        response = cast("Response", context.answer)
+        answer = cast("Response", record.response)
         return Answer(
-            status=response.status,
-            outcome=response.outcome,
-            cause=context.cause,
-            body=response.body,
+            status=answer.status,
+            outcome=answer.outcome,
+            cause=record.cause,
+            body=answer.body,
             provider=provider,
             events=tuple(Event.parse(message.body) for message in new),
             request=request,
@@ -197,13 +196,14 @@ async def _first_event(sender: Sender, request: SignedRequest) -> Message:
     """
     publisher = MemoryPublisher()
     dedupe = Dedupe(MemoryClaims(), accepts_unchecked=False)
-    context, work = sender.receive(request)
-    if work is not None:
-        await Pipeline(dedupe, publisher, _EVENTS, time.time).deliver(context, work)
+    record, job = sender.receive(request)
+    if job is not None:
+        job.publisher = EventPublisher(dedupe, publisher, _EVENTS)
+        await job.run()
     published = next(iter(publisher.messages), None)
     if published is None:
-        outcome = context.answer.outcome if context.answer else "the request carries no event"
-        raise ValueError(f"no worker gets this: {outcome}{f', {context.cause}' if context.cause else ''}")
+        outcome = record.response.outcome if record.response else "the request carries no event"
+        raise ValueError(f"no worker gets this: {outcome}{f', {record.cause}' if record.cause else ''}")
     if published.exchange != _EVENTS:
         raise ValueError(f"no worker gets this: it is quarantined, {published.headers['violations']}")
     return published

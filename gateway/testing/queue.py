@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from gateway.worker.queue import ATTEMPTS, FIRST_FAILED_AT, Delivery, MessageHeaders, Queue
+from gateway.events.message import ATTEMPTS, FIRST_FAILED_AT
+from gateway.worker.queue import Delivery, MessageHeaders, Queue
 
 
 class Clock:

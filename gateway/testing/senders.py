@@ -16,16 +16,17 @@ from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
-from gateway.receive.context import RequestContext, RequestHead
-from gateway.receive.pipeline import Batch, PendingEvent
+from gateway.receive.context import RequestContext, RequestRecord
+from gateway.receive.jobs import PublishBatch, PublishEvent
 from gateway.receive.receiver import PREFIX
+from gateway.receive.request import RequestHead
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 
 Body = bytes | Mapping[str, Any]
 """The body of a request: its bytes, or an object that is sent as JSON."""
@@ -73,7 +74,7 @@ class Sender:
         self._provider = _reachable(name, config.providers[name], self._adapter, secrets.receiver)
         self._url = str(self._provider.public_url)
         alone = config.model_copy(update={"providers": {name: self._provider}})
-        self.receiver = Gateway(alone, folder, claims=claims, publisher=publisher).webhooks
+        self.receiver = Gateway(alone, folder, claims=claims, publisher=publisher).receiver
 
     def sign(
         self,
@@ -105,8 +106,8 @@ class Sender:
         except Rejection as rejection:
             raise ValueError(f"{self._adapter.name} signs no such body: {rejection.detail}") from rejection
 
-    def receive(self, request: SignedRequest) -> tuple[RequestContext, PendingEvent | Batch | None]:
-        """Pass a request to the gateway, up to the first step that waits. Return its context, and the work left if any.
+    def receive(self, request: SignedRequest) -> tuple[RequestRecord, PublishEvent | PublishBatch | None]:
+        """Pass a request to the gateway, up to the first step that waits. Return its record, and the job that is left.
 
         Raises:
             ValueError: The gateway would have to call the provider.
@@ -121,10 +122,12 @@ class Sender:
             size=sum(len(name) + len(value) for name, value in pairs),
             peer="127.0.0.1",
         )
-        context = self.receiver.open(head)
-        work = None if context.answer else self.receiver.examine(context, request.body, at_once=True)
-        if work is None or isinstance(work, PendingEvent | Batch):
-            return context, work
+        record = self.receiver.open(head)
+        if record.response or not isinstance(record, RequestContext):
+            return record, None
+        job = self.receiver.examine(record, request.body, at_once=True)
+        if job is None or isinstance(job, PublishEvent | PublishBatch):
+            return record, job
         raise ValueError(
             "the gateway would call the provider to answer this, and a simulated one cannot be called"
         )

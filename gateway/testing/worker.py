@@ -14,13 +14,13 @@ import orjson
 from typing_extensions import override
 
 from gateway.events.envelope import Envelope
-from gateway.publishers import Message
+from gateway.events.message import REASON, Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
 from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
 from gateway.worker.idempotency import Idempotency
-from gateway.worker.queue import REASON, Delivery
+from gateway.worker.queue import Delivery
 from gateway.worker.retry_policy import Settlement
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Stats

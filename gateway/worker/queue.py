@@ -10,14 +10,6 @@ from typing import Any, Protocol
 
 from gateway.errors import OperatorError
 
-ATTEMPTS = "x-attempts"
-FIRST_FAILED_AT = "x-first-failed-at"
-LAST_FAILED_AT = "x-last-failed-at"
-REASON = "x-reason"
-EXCEPTION = "x-exception"
-QUEUE = "x-queue"
-DEAD_SUFFIX = ".dead"
-
 MessageHeaders = dict[str, str | int]
 
 

@@ -27,22 +27,14 @@ from aiormq.abc import DeliveredMessage
 from pamqp import commands
 from typing_extensions import override
 
-from gateway.publishers import FORCE_HEADER, ROUTING_KEY_HEADER
+from gateway.events.message import ATTEMPTS, FIRST_FAILED_AT, FORCE_HEADER, ROUTING_KEY_HEADER
 from gateway.publishers.topology import Unusable, declare, expect_write
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.reconnect import ReconnectingConnection
-from gateway.worker.queue import (
-    ATTEMPTS,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-    Queue,
-)
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders, Queue
 from gateway.worker.topology import WorkerTopology
 from gateway.worker.worker import Worker
 

@@ -6,19 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 from gateway.signatures.times import rfc3339_milliseconds
 from gateway.worker.backoff import Backoff
 from gateway.worker.errors import Dead, Retry
-from gateway.worker.queue import (
-    ATTEMPTS,
-    EXCEPTION,
-    FIRST_FAILED_AT,
-    LAST_FAILED_AT,
-    QUEUE,
-    REASON,
-    Delivery,
-    MessageHeaders,
-)
+from gateway.worker.queue import Delivery, MessageHeaders
 from gateway.worker.worker import Worker
 
 SettlementName = Literal[

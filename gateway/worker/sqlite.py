@@ -14,19 +14,10 @@ from contextlib import suppress
 import structlog
 from typing_extensions import override
 
-from gateway.publishers import FORCE_HEADER
+from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, FIRST_FAILED_AT, FORCE_HEADER
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
-from gateway.worker.queue import (
-    ATTEMPTS,
-    DEAD_SUFFIX,
-    FIRST_FAILED_AT,
-    DeclarationChanged,
-    Delivery,
-    DeliveryLost,
-    MessageHeaders,
-    Queue,
-)
+from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders, Queue
 from gateway.worker.worker import Worker
 
 _POLL_INTERVAL = 0.05
@@ -53,8 +44,8 @@ class SqliteQueue(Queue):
             database,
             worker.queue,
             [(exchange, pattern) for pattern in worker.events],
-            visibility=visibility,
-            is_alone=worker.ordered_by is not None,
+            visibility_timeout=visibility,
+            is_single_active=worker.ordered_by is not None,
         )
         self._dead = SqliteConsumer(database, worker.queue + DEAD_SUFFIX)
         self._unsettled: set[QueuedMessage] = set()
@@ -177,7 +168,7 @@ class SqliteQueue(Queue):
         while True:
             await asyncio.sleep(self._visibility / 3)
             with suppress(sqlite3.Error):  # a database that fails is reported by receive()
-                await self._consumer.keep_invisible(*self._unsettled)
+                await self._consumer.extend(*self._unsettled)
 
 
 def _delivery_of(message: QueuedMessage) -> Delivery:

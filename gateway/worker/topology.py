@@ -5,10 +5,10 @@ from __future__ import annotations
 from pamqp import commands
 from pamqp.common import FieldTable
 
+from gateway.events.message import DEAD_SUFFIX
 from gateway.publishers import UNROUTED_SUFFIX
 from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
 from gateway.worker.backoff import Backoff
-from gateway.worker.queue import DEAD_SUFFIX
 from gateway.worker.worker import Worker
 
 _QUORUM: FieldTable = {"x-queue-type": "quorum"}

@@ -14,9 +14,9 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.queues.dead_letters.rabbitmq import hold_messages
+from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.worker import Worker
 from gateway.worker.rabbitmq import RabbitQueue
 from support.rabbitmq_server import RabbitMQServer
@@ -84,7 +84,7 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
         (delivery,) = await queue.receive(1)
         await queue.dead_letter(delivery, {})
         await queue.stop()
-        async with hold_messages(
+        async with open_rabbitmq_queue(
             address(broker, "operator"), "example-worker.dead", "example-worker"
         ) as holding:
             assert holding.size == 1

@@ -12,7 +12,8 @@ from typing import Any, cast
 import aio_pika
 import orjson
 
-from gateway.publishers import Message, Publisher
+from gateway.events.message import Message
+from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer

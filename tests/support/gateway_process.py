@@ -105,7 +105,7 @@ class Program:
         self.directory = directory
         self.program: tuple[str, ...] = (str(PROGRAM),)
         self._arguments = arguments
-        self._environment = environment(extra)
+        self.environment = environment(extra)
         name = f"{arguments[0]}-{secrets.token_hex(3)}"
         self._stdout = directory / f"{name}.stdout"
         self._stderr = directory / f"{name}.stderr"
@@ -134,7 +134,7 @@ class Program:
     def start(self) -> None:
         """Start it, without waiting for anything."""
         argv = ["/bin/sh", "-c", _SPLIT, str(self._stderr), *self.program, *self._arguments]
-        self._child = Child(argv, env=self._environment, cwd=self.directory, log=self._stdout)
+        self._child = Child(argv, env=self.environment, cwd=self.directory, log=self._stdout)
 
     @property
     def child(self) -> Child:

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from unittest.mock import patch
 
+from gateway import server
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.events.schemas import Catalogue
@@ -166,13 +167,13 @@ class Served:
 
     def __init__(self, folder: Path, logs: list[MutableMapping[str, Any]], **settings: Any) -> None:
         provider = settings.pop("provider", {})
-        server = {"bind": "127.0.0.1:0", "admin_bind": "127.0.0.1:0", **settings.pop("server", {})}
+        server_settings = {"bind": "127.0.0.1:0", "admin_bind": "127.0.0.1:0", **settings.pop("server", {})}
         self.logs = logs
         self.publisher, self.claims = SpyPublisher([]), SpyClaims([])
         self.config = Config.model_validate(
             {
                 "data_dir": str(folder),
-                "server": server,
+                "server": server_settings,
                 "providers": {"github": {"adapter": "github", "secrets": [SECRET], **provider}},
                 **settings,
             }
@@ -189,7 +190,7 @@ class Served:
             self._listeners.append(Listener(*arguments))
             return self._listeners[-1]
 
-        with patch("gateway.server.Listener", listen):
+        with patch.object(server, "Listener", listen):
             address, _ = await self._running.__aenter__()
         self._port = int(address.rpartition(":")[2])
         self._is_running = True
@@ -220,8 +221,13 @@ class Served:
     @property
     def connection(self) -> Connection:
         """The only connection."""
-        (connection,) = self.listener.connections
+        (connection,) = self.connections
         return connection
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections."""
+        return [cast("Connection", connection) for connection in self.listener.connections]
 
     @property
     def published(self) -> list[str]:

@@ -4,6 +4,6 @@ An event is accepted when its row is on disk, and its row is deleted only after 
 between the two publishes it once more, under the same id. A row that is damaged or that cannot be published is
 set aside in a table of its own, and a file that is damaged is kept under another name: nothing is thrown away.
 
-Every worker owns one file, ``spool-<slot>.db``, and drains that one alone; what is left of workers that are no
-longer there is drained by those that are.
+Every process owns one file, ``spool-<slot>.db``, and drains that one alone; the files of slots that are no longer
+configured are drained by the remaining processes.
 """

@@ -18,7 +18,7 @@ class SpoolInUse(OSError):
 
 
 def spool_path(folder: Path, slot: int) -> Path:
-    """Where the spool of a worker is."""
+    """Return the path of the spool of the process in ``slot``."""
     return folder / f"spool-{slot}.db"
 
 
@@ -29,7 +29,7 @@ def spool_files(folder: Path) -> dict[int, Path]:
 
 
 def left_behind(folder: Path, slot: int, slots: int) -> list[Path]:
-    """The spools of workers that there are no more, as far as they fall to worker ``slot`` of ``slots``."""
+    """Return the spools of slots that are no longer configured and that fall to ``slot`` of ``slots``."""
     return [path for other, path in spool_files(folder).items() if other >= slots and other % slots == slot]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.publishers.spool.drain import Drain
 from gateway.publishers.spool.files import left_behind, spool_path
 from gateway.publishers.spool.store import Spool
@@ -22,9 +23,9 @@ class SpoolingPublisher:
     Args:
         broker: the way to the broker.
         folder: where the spools are.
-        max_size: bytes beyond which the spools of all workers together take no more.
-        slot: the number of this worker, from 0.
-        slots: how many workers there are.
+        max_size: bytes beyond which the spools of all processes together take no more.
+        slot: the number of this process, from 0.
+        slots: the number of processes.
     """
 
     def __init__(self, broker: Publisher, folder: Path, max_size: int, slot: int = 0, slots: int = 1) -> None:
@@ -108,7 +109,7 @@ class SpoolingPublisher:
         spool = Spool(path, max_size=0)
         try:
             await spool.start()
-        except OSError as error:  # its worker is still there, or it cannot be read
+        except OSError as error:  # its process is still there, or it cannot be read
             log.warning("a spool that was left behind is not drained", spool=path.name, cause=str(error))
         else:
             self._spools.append(spool)

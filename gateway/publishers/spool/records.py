@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.publishers import Message
+from gateway.events.message import Message
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spool (

@@ -13,7 +13,8 @@ from typing import TypeVar, cast
 
 import structlog
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.disk_reserve import Reserve
 from gateway.publishers.spool.files import Ownership, delete_database
 from gateway.publishers.spool.records import (

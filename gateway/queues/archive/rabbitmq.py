@@ -1,9 +1,10 @@
 """The archive in RabbitMQ: a stream, read with aio-pika.
 
-A stream tells neither how many events it has nor that there are no more of them. So we ask with two consumers on
-one channel: one for what we look for, and a witness for the last chunk, which is always there. The broker serves
-them in their order: when the witness has come and the other has not, there is nothing more. Where events keep coming,
-the first that came after we began tells where to end.
+A stream reports neither its length nor its end. So two consumers on one channel find the end: one consumes from the
+position in question, the other, a witness, from the last chunk, which is there unless the stream is empty. The broker
+serves consumers of one channel in their order. If the witness gets a message and the first consumer has none, there is
+nothing at that position or after it. If events keep arriving, reading ends at the first event that arrived after
+reading began.
 """
 
 from __future__ import annotations
@@ -16,30 +17,47 @@ from datetime import UTC, datetime
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
+from typing_extensions import override
 
-from gateway.publishers import ROUTING_KEY_HEADER, Message, PublishUnavailable
-from gateway.publishers.amqp_connection import PublishConnection, connect
-from gateway.queues.archive import Archived, NotThere
+from gateway.events.message import ROUTING_KEY_HEADER, Message
+from gateway.publishers import PublishUnavailable
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
+from gateway.queues.archive import Archive, Archived, NotThere
 from gateway.transport.amqp_client import open_amqp
 
-_CLOCKS_DIFFER = 300.0  # seconds, by which that of the broker may be behind those of the gateways
-_PREFETCH = 200
-_ACKNOWLEDGE_EVERY = 50
-_QUIET = 0.2  # seconds, after which we ask whether there is more
-_EMPTY_AFTER = 5.0
-_PATIENCE = 30.0
+_MAX_CLOCK_SKEW = 300.0
+"""Seconds by which the broker's clock may be behind those of the gateways: reading starts so much earlier."""
 
-_Place = str | int | datetime
+_PREFETCH_COUNT = 200
+"""Messages that the broker sends ahead of the acknowledgements."""
+
+_ACKNOWLEDGE_EVERY = 50
+"""Messages that are acknowledged together: well below the prefetch count, so that the broker never has to wait."""
+
+_IDLE_TIMEOUT = 0.2
+"""Seconds without a message after which the stream is asked whether there are more."""
+
+_EMPTY_TIMEOUT = 5.0
+"""Seconds without any message, not even from the last chunk, after which a stream counts as empty."""
+
+_MESSAGE_TIMEOUT = 30.0
+"""Seconds to wait for a message that the stream has."""
+
+_CONFIRM_TIMEOUT = 30.0
+"""Seconds to wait for the confirm of a delivered event."""
+
+_Offset = str | int | datetime
 _Messages = asyncio.Queue[AbstractIncomingMessage | None]
 
 
-class ArchiveStream:
-    """See :class:`gateway.queues.archive.Archive`.
+class ArchiveStream(Archive):
+    """The archive in a stream.
 
     Args:
-        url: of the broker.
-        stream: its name.
-        connection: to read by.
+        url: The URL of the broker.
+        stream: The name of the stream.
+        connection: The connection on which the stream is read.
     """
 
     def __init__(self, url: str, stream: str, connection: AbstractConnection) -> None:
@@ -49,43 +67,43 @@ class ArchiveStream:
         self._connection = connection
         self._publishing: PublishConnection | None = None
 
+    @override
     async def read(self, since: float) -> AsyncGenerator[Archived, None]:
-        """See :class:`gateway.queues.archive.Archive`."""
-        start = datetime.fromtimestamp(max(0.0, since - _CLOCKS_DIFFER), UTC)
-        last = await self._last_if_any_from(start)
+        start = datetime.fromtimestamp(max(0.0, since - _MAX_CLOCK_SKEW), UTC)
+        last = await self._last_chunk_if_any_from(start)
         if last is None:
             return
-        self.last, place, taken, patience = last, -1, 0, _PATIENCE
+        self.last, place, taken, time_left = last, -1, 0, _MESSAGE_TIMEOUT
         messages, new = _Messages(), _Messages()
         async with self._connection.channel() as channel, self._connection.channel() as beside:
             await beside.set_qos(prefetch_count=1)
             await self._consume(beside, new, "next")
-            await channel.set_qos(prefetch_count=_PREFETCH)
+            await channel.set_qos(prefetch_count=_PREFETCH_COUNT)
             await self._consume(channel, messages, start)
             end: int | None = None
             while True:
                 try:
-                    message = await _next(messages, _QUIET)
+                    message = await _next(messages, _IDLE_TIMEOUT)
                 except TimeoutError:
-                    if place >= 0 and await self._last_if_any_from(place + 1) is None:
+                    if place >= 0 and await self._last_chunk_if_any_from(place + 1) is None:
                         return
-                    patience -= _QUIET
-                    if patience < 0:
+                    time_left -= _IDLE_TIMEOUT
+                    if time_left < 0:
                         raise ConnectionError(
                             f"{self._stream} has more events and does not send them"
                         ) from None
                     continue
-                place, taken, patience = _place_of(message), taken + 1, _PATIENCE
+                place, taken, time_left = _offset_of(message), taken + 1, _MESSAGE_TIMEOUT
                 if end is None and not new.empty():
-                    end = _place_of(await _next(new, _PATIENCE))
+                    end = _offset_of(await _next(new, _MESSAGE_TIMEOUT))
                 if end is not None and place >= end:
                     return
                 if taken % _ACKNOWLEDGE_EVERY == 0:
                     await message.ack(multiple=True)
-                yield Archived(place, _read(message))
+                yield Archived(place, _to_message(message))
 
+    @override
     async def open_queue(self, queue: str) -> None:
-        """See :class:`gateway.queues.archive.Archive`."""
         if queue == self._stream:
             raise NotThere(f"{queue!r} is the archive itself")
         try:
@@ -93,11 +111,12 @@ class ArchiveStream:
                 await channel.get_queue(queue)
         except ChannelNotFoundEntity:
             raise NotThere(f"there is no queue {queue!r}; its worker makes it") from None
-        self._publishing = await connect(self._url, [], _PATIENCE, targets=[""])
+        self._publishing = await connect(self._url, [], _CONFIRM_TIMEOUT, targets=[""])
 
+    @override
     async def deliver(self, queue: str, message: Message) -> None:
-        """See :class:`gateway.queues.archive.Archive`; through the default exchange, whose routing key is the queue."""
         assert self._publishing  # noqa: S101 -- open_queue was called
+        # The default exchange routes by the name of the queue: the original routing key needs a header.
         headers = {**message.headers, ROUTING_KEY_HEADER: message.routing_key}
         try:
             await self._publishing.publish(replace(message, exchange="", routing_key=queue, headers=headers))
@@ -105,28 +124,28 @@ class ArchiveStream:
             raise ConnectionError(f"{queue} did not take an event: {error}") from error
 
     async def close(self) -> None:
-        """Let go of the queue."""
+        """Close the connection for deliveries."""
         if self._publishing:
             await self._publishing.close()
 
-    async def _last_if_any_from(self, start: _Place) -> int | None:
-        """The first place of the last chunk, when there is an event at ``start`` or after it."""
+    async def _last_chunk_if_any_from(self, start: _Offset) -> int | None:
+        """Return the first offset of the last chunk; None if no event is at ``start`` or after it."""
         async with self._connection.channel() as channel:
             await channel.set_qos(prefetch_count=1)
             messages = _Messages()
             sought = await self._consume(channel, messages, start)
             await self._consume(channel, messages, "last")
             try:
-                message = await _next(messages, _EMPTY_AFTER)
-            except TimeoutError:  # it is empty
+                message = await _next(messages, _EMPTY_TIMEOUT)
+            except TimeoutError:  # the stream is empty
                 return None
             if message.consumer_tag != sought:
                 return None
             while message.consumer_tag == sought:
-                message = await _next(messages, _PATIENCE)
-            return _place_of(message)
+                message = await _next(messages, _MESSAGE_TIMEOUT)
+            return _offset_of(message)
 
-    async def _consume(self, channel: AbstractChannel, messages: _Messages, start: _Place) -> str:
+    async def _consume(self, channel: AbstractChannel, messages: _Messages, start: _Offset) -> str:
         async def take(message: AbstractIncomingMessage) -> None:
             messages.put_nowait(message)
 
@@ -135,21 +154,21 @@ class ArchiveStream:
         return await queue.consume(take, arguments={"x-stream-offset": start})
 
 
-async def _next(messages: _Messages, patience: float) -> AbstractIncomingMessage:
-    async with asyncio.timeout(patience):
+async def _next(messages: _Messages, seconds: float) -> AbstractIncomingMessage:
+    async with asyncio.timeout(seconds):
         message = await messages.get()
     if message is None:
         raise ConnectionError("the connection to RabbitMQ was lost")
     return message
 
 
-def _place_of(message: AbstractIncomingMessage) -> int:
-    place = message.headers["x-stream-offset"]
-    assert isinstance(place, int)  # noqa: S101 -- every message of a stream has one
-    return place
+def _offset_of(message: AbstractIncomingMessage) -> int:
+    offset = message.headers["x-stream-offset"]
+    assert isinstance(offset, int)  # noqa: S101 -- every message of a stream has one
+    return offset
 
 
-def _read(message: AbstractIncomingMessage) -> Message:
+def _to_message(message: AbstractIncomingMessage) -> Message:
     headers = {name: value for name, value in message.headers.items() if isinstance(value, str)}
     return Message(
         message.exchange or "",
@@ -163,7 +182,12 @@ def _read(message: AbstractIncomingMessage) -> Message:
 
 @asynccontextmanager
 async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
-    """See :func:`gateway.queues.archive.open_archive`."""
+    """Open the archive in ``stream`` at the broker at ``url``.
+
+    Raises:
+        NotThere: The stream does not exist.
+        OSError: The broker cannot be reached, or fails later.
+    """
     try:
         async with await open_amqp(url) as connection:
             try:

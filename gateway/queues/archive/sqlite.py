@@ -1,4 +1,4 @@
-"""The archive of the embedded queue: a table beside the queues."""
+"""The archive of the embedded broker: a table beside the queues."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
+from typing_extensions import override
 
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import enqueue
-from gateway.queues.archive import Archived, NotThere
+from gateway.queues.archive import Archive, Archived, NotThere
 from gateway.transport.embedded import Database, SteadyClock
 
-_PAGE = 100  # events read at a time
+_PAGE_SIZE = 100
+"""Events that are read at a time, to bound memory."""
 
 
-class ArchiveLog:
-    """See :class:`gateway.queues.archive.Archive`."""
+class ArchiveLog(Archive):
+    """The archive in the embedded database ``database``."""
 
     def __init__(self, database: Database) -> None:
         self.last = 0
         self._database = database
         self._clock = SteadyClock(time.time)
 
+    @override
     async def read(self, since: float) -> AsyncGenerator[Archived, None]:
-        """See :class:`gateway.queues.archive.Archive`."""
         first, last = await self._database.run(
             lambda connection: connection.execute(
                 "SELECT min(id), (SELECT max(id) FROM archive) FROM archive WHERE archived_at >= ?", (since,)
@@ -46,7 +48,7 @@ class ArchiveLog:
             rows = connection.execute(
                 "SELECT id, routing_key, message_id, type, headers, body FROM archive "
                 "WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-                (place, self.last, _PAGE),
+                (place, self.last, _PAGE_SIZE),
             )
             return [
                 Archived(number, Message("", key, message_id, kind, orjson.loads(headers), body))
@@ -55,16 +57,16 @@ class ArchiveLog:
 
         return self._database.run(page)
 
+    @override
     async def open_queue(self, queue: str) -> None:
-        """See :class:`gateway.queues.archive.Archive`."""
         found = await self._database.run(
             lambda connection: connection.execute("SELECT 1 FROM queues WHERE name = ?", (queue,)).fetchone()
         )
         if not found:
             raise NotThere(f"there is no queue {queue!r}; its worker makes it")
 
+    @override
     def deliver(self, queue: str, message: Message) -> asyncio.Future[None]:
-        """See :class:`gateway.queues.archive.Archive`."""
         return self._database.run(
             lambda connection: enqueue(
                 connection, [queue], message, self._clock.now(connection, compares=True)
@@ -74,7 +76,12 @@ class ArchiveLog:
 
 @asynccontextmanager
 async def open_log(database: Database) -> AsyncIterator[ArchiveLog]:
-    """See :func:`gateway.queues.archive.open_archive`."""
+    """Open the archive in ``database``.
+
+    Raises:
+        NotThere: There is no database yet.
+        OSError: The database cannot be read or written, now or later.
+    """
     if not database.path.exists():
         raise NotThere(f"there is no archive: {database.path} is not there")
     await database.start()

@@ -1,59 +1,42 @@
-"""Queues in which events wait for an operator: the dead events of a worker, and the quarantine.
+"""Queues whose events wait for an operator: dead letters, quarantined and unrouted events.
 
-Whoever looks into one takes nothing out: an event leaves it when it has been published elsewhere, and confirmed, or
-when it is dropped on purpose. What interrupts that loses nothing, and leaves a copy at most.
+Looking at events takes none of them out. An event leaves its queue after it was published elsewhere and confirmed, or
+when an operator drops it. An interruption loses no event; at most, it leaves a copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from gateway.config import EMBEDDED, Config
 from gateway.queues.dead_letters.letter import DeadLetter
-from gateway.transport.embedded import Database
 
-__all__ = ["DeadLetter", "DeadLetterQueue", "open_holding"]
+__all__ = ["DeadLetter", "DeadLetterQueue"]
 
 
 class DeadLetterQueue(Protocol):
-    """One such queue, while it is open."""
+    """A queue of dead letters while it is open.
 
-    @property
-    def size(self) -> int:
-        """How many events were in it when it was opened, but for those that another consumer had."""
+    Attributes:
+        size: The number of events when the queue was opened, without the ones that another consumer had.
+    """
+
+    size: int
 
     def browse(self) -> AsyncIterator[DeadLetter]:
-        """These events, in the order of the queue, each once. Meanwhile no other consumer gets them.
+        """Yield these events once each, in the order of the queue.
 
-        It is to be read to its end: to RabbitMQ, events that were seen have their turn after those that were not.
+        No other consumer gets them meanwhile.
+
+        Read it to its end: otherwise RabbitMQ puts the events that were seen behind the others.
         """
 
-    async def move(self, held: DeadLetter, queue: str) -> None:
-        """Put what :meth:`browse` has just given into ``queue``, as if it had never failed, and take it out of here.
+    async def move(self, letter: DeadLetter, queue: str) -> None:
+        """Move the event just yielded by :meth:`browse` into ``queue``, as if it had never failed.
 
         Raises:
-            OperatorError: the broker has not confirmed that.
+            OperatorError: The broker has not confirmed the copy. The event stays where it was.
         """
 
-    async def drop(self, held: DeadLetter) -> None:
-        """Take what :meth:`browse` has just given out, for good."""
-
-
-def open_holding(
-    config: Config, queue: str, target: str | None = None
-) -> AbstractAsyncContextManager[DeadLetterQueue]:
-    """The queue of that name, of which some may be moved to ``target``.
-
-    Raises:
-        OperatorError: there is no such queue, or the broker cannot be reached; also later, when it goes away.
-    """
-    # Imported here: a command needs one of them.
-    if config.rabbitmq.url == EMBEDDED:
-        from gateway.queues.dead_letters.sqlite import hold_rows  # noqa: PLC0415
-
-        return hold_rows(Database(config.data_dir), queue, target)
-    from gateway.queues.dead_letters.rabbitmq import hold_messages  # noqa: PLC0415
-
-    return hold_messages(config.rabbitmq.address, queue, target)
+    async def drop(self, letter: DeadLetter) -> None:
+        """Delete the event that :meth:`browse` has just yielded."""

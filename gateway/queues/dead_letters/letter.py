@@ -1,4 +1,4 @@
-"""One event that waits, and why it does."""
+"""A dead letter: an event that waits for an operator, and the reason."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 from gateway.events.strict_json import load_event
-from gateway.transport.topic_patterns import key_pattern, key_segment, matches
-from gateway.worker.queue import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
+from gateway.queues.filter import received_at_of
+from gateway.transport.topic_patterns import key_segment
 
 _FACTS = {
     ATTEMPTS: "attempts",
@@ -19,22 +20,25 @@ _FACTS = {
     LAST_FAILED_AT: "last_failed_at",
     "violations": "violations",
 }
-"""The headers that say why, by the names under which they are told."""
+"""The headers that give the reason, with their names in output for programs."""
 
-_OF_DEATH = (ATTEMPTS, REASON, EXCEPTION, QUEUE)
-_OF_DEATH_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
+_FAILURE_HEADERS = (ATTEMPTS, REASON, EXCEPTION, QUEUE)
+"""Headers that workers add to an event that failed."""
+
+_FAILURE_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
+"""How the names of further such headers begin, those that RabbitMQ adds among them."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event in such a queue.
+    """An event in a queue of dead letters.
 
     Attributes:
-        handle: what its queue knows it by.
-        routing_key: the one that it was published with, at last.
-        message_id: the CloudEvents id.
-        headers: of the message, those that say why it is here among them.
-        body: the CloudEvent in JSON.
+        handle: The queue's own reference to the event.
+        routing_key: The routing key with which the event was last published.
+        message_id: The CloudEvents id.
+        headers: The headers of the message; some give the reason.
+        body: The CloudEvent in JSON.
     """
 
     handle: Any
@@ -45,37 +49,42 @@ class DeadLetter:
 
     @cached_property
     def event(self) -> dict[str, Any]:
-        """The CloudEvent; empty when the body is none, whoever put it there."""
+        """The CloudEvent; empty if the body is not an event, as other programs can publish here."""
         return load_event(self.body)
 
     @property
     def provider(self) -> str:
-        """Its provider's key in the configuration."""
+        """The provider's key in the configuration."""
         return str(self.event.get("provider", ""))
 
     @property
     def event_type(self) -> str:
-        """The provider's own word."""
+        """The event type as the provider spells it."""
         return str(self.event.get("eventtype", ""))
 
     @property
     def word(self) -> str:
-        """The event type as routing keys and patterns spell it; empty when there is none."""
+        """The event type as routing keys and patterns spell it; empty if the event has no type."""
         return key_segment(self.event_type) if self.event_type else ""
 
     @property
     def when(self) -> str:
-        """When it came here: its last failure, or its arrival."""
+        """The time of the last failure, or else of receipt, in RFC 3339."""
         return str(self.headers.get(LAST_FAILED_AT) or self.event.get("receivedat", ""))
 
     @property
     def why(self) -> str:
-        """What is wrong with it: the rules that it breaks, or what its handler said."""
+        """The schema rules that the event breaks, or the error of its handler."""
         named = (self.headers.get(name) for name in ("violations", EXCEPTION, REASON))
         return ": ".join(str(text) for text in named if text)
 
+    @property
+    def received_at(self) -> float | None:
+        """When the gateway received the event, in Unix seconds; None if the body is not an event."""
+        return received_at_of(self.event)
+
     def facts(self) -> dict[str, Any]:
-        """What there is to say of it, for programs."""
+        """Return the event's attributes and the reason, for output that programs read."""
         facts = {name: self.headers[header] for header, name in _FACTS.items() if header in self.headers}
         return {
             "id": self.message_id,
@@ -85,36 +94,10 @@ class DeadLetter:
             **facts,
         }
 
-    def lasting_headers(self) -> dict[str, Any]:
-        """Its headers but for those that tell of its failures."""
+    def headers_without_failure(self) -> dict[str, Any]:
+        """Return the headers without failure metadata."""
         return {
             name: value
             for name, value in self.headers.items()
-            if name not in _OF_DEATH and not name.startswith(_OF_DEATH_PREFIXES)
+            if name not in _FAILURE_HEADERS and not name.startswith(_FAILURE_PREFIXES)
         }
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which events are meant; all of them where nothing is said.
-
-    Attributes:
-        provider: those of this provider.
-        pattern: those of a type that matches, as in topic exchanges.
-        event_id: those with this id.
-        reason: those with this in what is wrong with them, in upper or lower case.
-    """
-
-    provider: str | None = None
-    pattern: str | None = None
-    event_id: str | None = None
-    reason: str | None = None
-
-    def takes(self, held: DeadLetter) -> bool:
-        """Whether it is meant."""
-        return (
-            (self.provider is None or held.provider == self.provider)
-            and (self.pattern is None or matches(key_pattern(self.pattern), held.word))
-            and (self.event_id is None or held.message_id == self.event_id)
-            and (self.reason is None or self.reason.lower() in held.why.lower())
-        )

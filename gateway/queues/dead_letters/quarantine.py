@@ -1,4 +1,4 @@
-"""Out of the quarantine: what the schemas say of an event today, and the message that it becomes."""
+"""Release events from quarantine: validate them again, and make messages of them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.app import schemas_of
 from gateway.config import Config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of, schemas_of
 from gateway.errors import MalformedJson, OperatorError
+from gateway.events.message import Message
 from gateway.events.schemas import AdapterSchemas, Catalogue, SchemaError
 from gateway.events.strict_json import parse_json
-from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, judge
-from gateway.publishers import Message
+from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
 from gateway.queues.dead_letters.letter import DeadLetter
 
-_NO_EVENT = Validation(None, "/: it is no event")
+_NOT_AN_EVENT = Validation(None, "/: it is no event")
+"""The result for a message that this gateway did not publish."""
+
 _VIOLATIONS = "violations"
+"""The header in which the gateway gave the schema rules that the event broke."""
 
 
 class _Envelope(msgspec.Struct):
+    """An envelope, read only to find the bytes of its data."""
+
     data: msgspec.Raw = msgspec.Raw()
 
 
@@ -31,11 +35,11 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 
 
 class Revalidator:
-    """Holds events to the schemas of today.
+    """Validates quarantined events against the current schemas.
 
     Args:
-        config: what is configured, of which the providers matter.
-        folder: that of the configuration.
+        config: The configuration; only its providers matter.
+        folder: The folder of the configuration, to which paths of schemas are relative.
     """
 
     def __init__(self, config: Config, folder: Path) -> None:
@@ -50,38 +54,40 @@ class Revalidator:
 
         self._schemas_for: Callable[[str], AdapterSchemas | None] = cache(schemas_for)
 
-    def judge(self, held: DeadLetter) -> Validation:
-        """What they say of an event; what ``redact`` has masked is judged as it is now.
+    def validate(self, letter: DeadLetter) -> Validation:
+        """Validate an event as it is in the queue: values that ``redact`` has masked stay masked.
 
         Raises:
-            OperatorError: the schema of its provider cannot be used.
+            OperatorError: The schema of the provider cannot be used.
         """
         for lasting in (UNTYPED, NO_OBJECT, UNREADABLE):
-            if held.headers.get(_VIOLATIONS) == lasting.violations:
-                return lasting  # no schema has said so, and none can take it back
-        schemas = self._schemas_for(held.provider)
+            if letter.headers.get(_VIOLATIONS) == lasting.violations:
+                return lasting  # not found by a schema, so that another schema cannot change it
+        schemas = self._schemas_for(letter.provider)
         if schemas is None:
-            return Validation(None, f"/: the configuration has no provider {held.provider!r}")
+            return Validation(None, f"/: the configuration has no provider {letter.provider!r}")
         try:
-            data = bytes(_decode(held.body).data)
-            return judge(schemas, held.event_type, parse_json(data)) if data else UNKNOWN
+            data = bytes(_decode(letter.body).data)
+            return validate(schemas, letter.event_type, parse_json(data)) if data else UNKNOWN
         except (msgspec.MsgspecError, MalformedJson):
-            return _NO_EVENT
+            return _NOT_AN_EVENT
 
 
-def released(held: DeadLetter, exchange: str, validation: Validation) -> Message:
-    """The message that an event from the quarantine becomes, with its id and the bytes of its data as they were."""
+def released_message(letter: DeadLetter, exchange: str, validation: Validation) -> Message:
+    """Return the message that releases an event to ``exchange``, with id and data unchanged."""
     marks = {"released": True, "dataschema": validation.schema_id}
-    added = {name: value for name, value in marks.items() if value is not None and name not in held.event}
-    body = orjson.dumps(added)[:-1] + b"," + held.body.lstrip()[1:] if added and held.event else held.body
+    added = {name: value for name, value in marks.items() if value is not None and name not in letter.event}
+    is_marked = added and letter.event
+    # Written before the other members: the event is not parsed and written again, which could change its data.
+    body = orjson.dumps(added)[:-1] + b"," + letter.body.lstrip()[1:] if is_marked else letter.body
     return Message(
         exchange=exchange,
-        routing_key=held.routing_key,
-        message_id=held.message_id,
-        type=str(held.event.get("type", "")),
+        routing_key=letter.routing_key,
+        message_id=letter.message_id,
+        type=str(letter.event.get("type", "")),
         headers={
             name: value
-            for name, value in held.headers.items()
+            for name, value in letter.headers.items()
             if isinstance(value, str) and name != _VIOLATIONS and not name.startswith("x-")
         },
         body=body,

@@ -1,15 +1,15 @@
-"""Holding queues of RabbitMQ.
+"""Dead letters in RabbitMQ.
 
-A quorum queue can only be looked into by consuming. So all that is in it is consumed without an acknowledgement, and
-handed back at the end, in order. What that costs was found out by trying:
+A quorum queue shows its messages only to a consumer. So all messages are consumed without an acknowledgement, and
+returned at the end, in order. Experiments have shown what that costs:
 
-- RabbitMQ counts each return towards the queue's delivery limit, beyond which it drops the event: 20 since RabbitMQ 4,
-  less where a policy says so. It does so for basic.get, basic.nack and a channel that is closed alike, but for
-  basic.nack from 4.3 on. An event that was returned twice is therefore published to the end of its queue anew, which
-  begins a new count, and only then acknowledged.
-- What is returned goes behind what was returned before, and before what never was. Only a queue that is browsed
-  to its end keeps its order.
-- A consumer that is still there gets what is returned at once, again and again. It has to be cancelled first.
+- RabbitMQ counts each return towards the queue's delivery limit, beyond which it drops the message: 20 since RabbitMQ 4,
+  less if a policy says so. It counts for basic.get, basic.nack and a closed channel alike; from 4.3 on, basic.nack
+  does not count. An event that was returned twice is therefore published to the end of its queue anew, which starts a
+  new count, and acknowledged only after that.
+- A returned message goes behind the messages that were returned before, and before all others. Only a queue
+  that is browsed to its end keeps its order.
+- A consumer that is still subscribed gets returned messages at once, again and again. It has to be cancelled first.
 """
 
 from __future__ import annotations
@@ -21,24 +21,42 @@ from contextlib import asynccontextmanager, suppress
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotFoundEntity
+from typing_extensions import override
 
 from gateway.errors import OperatorError
-from gateway.publishers import ROUTING_KEY_HEADER
-from gateway.queues.dead_letters.letter import DeadLetter
+from gateway.events.message import ROUTING_KEY_HEADER
+from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 
-_AT_ONCE = 500
-"""Messages that are consumed at a time, which is how many are in memory, on a channel of their own."""
+BATCH_SIZE = 500
+"""Messages that are consumed at a time, each batch on a channel of its own. It bounds the memory."""
 
-_MOST_RETURNS = 2
-_PATIENCE = 5.0  # seconds without a message, after which another consumer must have the rest
+_MAX_RETURNS = 2
+"""Returns of a message after which it is published anew, far below every delivery limit in use."""
+
+_IDLE_TIMEOUT = 5.0
+"""Seconds without a message after which the remaining ones must be with another consumer."""
+
 _CONFIRM_TIMEOUT = 10.0
-_POLL_EVERY = 0.02
+"""Seconds to wait for a publisher confirm."""
+
+_RETURN_TIMEOUT = 5.0
+"""Seconds to wait until the queue counts the returned messages again."""
+
+_POLL_DELAY = 0.02
+"""Seconds between two looks at that count."""
 
 
-class RabbitHolding:
-    """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
+class RabbitDeadLetterQueue(DeadLetterQueue):
+    """A queue of dead letters in RabbitMQ.
+
+    Args:
+        connection: The connection on which messages are consumed.
+        publisher: A channel with publisher confirms on which messages are published anew.
+        queue: The name of the queue.
+        size: The number of messages that are ready in it now.
+    """
 
     def __init__(
         self, connection: AbstractConnection, publisher: AbstractChannel, queue: str, size: int
@@ -48,13 +66,13 @@ class RabbitHolding:
         self._publisher = publisher
         self._queue = queue
         self._channels: list[AbstractChannel] = []
-        self._to_be_there = 0
+        self._expected_size = 0  # messages that the queue has after requeue()
 
+    @override
     async def browse(self) -> AsyncIterator[DeadLetter]:
-        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
         left = self.size
         while left > 0:
-            messages = await self._take(min(left, _AT_ONCE))
+            messages = await self._consume(min(left, BATCH_SIZE))
             if not messages:
                 return
             left -= len(messages)
@@ -62,11 +80,11 @@ class RabbitHolding:
                 headers = dict(message.headers)
                 routing_key = str(headers.get(ROUTING_KEY_HEADER) or message.routing_key or "")
                 yield DeadLetter(message, routing_key, message.message_id or "", headers, message.body)
-                if not message.processed and returns_of(message.headers) >= _MOST_RETURNS:
-                    await self._publish(message, headers, self._queue)
-                    self._to_be_there += 1
+                if not message.processed and returns_of(message.headers) >= _MAX_RETURNS:
+                    await self._republish(message, headers, self._queue)
+                    self._expected_size += 1
 
-    async def _take(self, count: int) -> list[AbstractIncomingMessage]:
+    async def _consume(self, count: int) -> list[AbstractIncomingMessage]:
         channel = await self._connection.channel()
         self._channels.append(channel)
         await channel.set_qos(prefetch_count=count)
@@ -76,24 +94,25 @@ class RabbitHolding:
         messages: list[AbstractIncomingMessage] = []
         with suppress(TimeoutError):
             while len(messages) < count:
-                messages.append(await asyncio.wait_for(arrived.get(), _PATIENCE))
+                messages.append(await asyncio.wait_for(arrived.get(), _IDLE_TIMEOUT))
         await queue.cancel(tag)
-        self._to_be_there += len(messages)
+        self._expected_size += len(messages)
         return messages
 
-    async def move(self, held: DeadLetter, queue: str) -> None:
-        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
-        await self._publish(held.handle, held.lasting_headers(), queue)
+    @override
+    async def move(self, letter: DeadLetter, queue: str) -> None:
+        await self._republish(letter.handle, letter.headers_without_failure(), queue)
 
-    async def drop(self, held: DeadLetter) -> None:
-        """See :class:`gateway.queues.dead_letters.DeadLetterQueue`."""
-        await self._acknowledge(held.handle)
+    @override
+    async def drop(self, letter: DeadLetter) -> None:
+        await self._acknowledge(letter.handle)
 
-    async def _publish(
+    async def _republish(
         self, message: AbstractIncomingMessage, headers: dict[str, aio_pika.abc.FieldValue], queue: str
     ) -> None:
         headers.pop(RETURNS_HEADER, None)
-        if message.routing_key != self._queue:  # the default exchange needs the name of the queue there
+        if message.routing_key != self._queue:
+            # The default exchange routes by the name of the queue: the original routing key needs a header.
             headers.setdefault(ROUTING_KEY_HEADER, message.routing_key)
         await self._publisher.default_exchange.publish(
             copy_of(message, headers), queue, timeout=_CONFIRM_TIMEOUT
@@ -102,51 +121,63 @@ class RabbitHolding:
 
     async def _acknowledge(self, message: AbstractIncomingMessage) -> None:
         await message.ack()
-        self._to_be_there -= 1
+        self._expected_size -= 1
 
     async def requeue(self) -> None:
-        """Return what was not taken out. One channel after the other, for their order to be kept."""
+        """Return all messages that were not taken out, and wait until the queue counts them again.
+
+        Channels are closed one after another, which keeps the order.
+        """
         for channel in self._channels:
             await (await channel.get_underlay_channel()).basic_nack(0, multiple=True)  # 0: all of them
             await channel.close()
-        # That is done in its own time, and who counts the events meanwhile would go without some of them.
+        # nack is asynchronous: without this wait, a command that follows would miss some of the events.
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                while await _count(self._publisher, self._queue) < self._to_be_there:
-                    await asyncio.sleep(_POLL_EVERY)
+            async with asyncio.timeout(_RETURN_TIMEOUT):
+                while await _size_of(self._publisher, self._queue) < self._expected_size:
+                    await asyncio.sleep(_POLL_DELAY)
 
 
 @asynccontextmanager
-async def hold_messages(url: str, queue: str, target: str | None) -> AsyncIterator[RabbitHolding]:
-    """See :func:`gateway.queues.dead_letters.open_holding`."""
+async def open_rabbitmq_queue(
+    url: str, queue: str, target: str | None
+) -> AsyncIterator[RabbitDeadLetterQueue]:
+    """Open ``queue`` at the broker at ``url``; events may be moved from it to ``target``.
+
+    Raises:
+        OperatorError: A queue does not exist, or the broker cannot be reached, now or later.
+    """
     try:
         async with await open_amqp(url) as connection:
             publisher = await connection.channel(on_return_raises=True)
-            holding = RabbitHolding(connection, publisher, queue, await _count(publisher, queue))
+            dead_letters = RabbitDeadLetterQueue(
+                connection, publisher, queue, await _size_of(publisher, queue)
+            )
             if target is not None:
-                await _count(publisher, target)
+                await _size_of(publisher, target)
             try:
-                yield holding
+                yield dead_letters
             except (AMQPError, OSError):
+                # A channel that the broker has closed has returned its messages already; the first error is the cause.
                 with suppress(AMQPError, ChannelInvalidStateError, OSError):
-                    await holding.requeue()  # a channel that is closed has given its messages back by that
+                    await dead_letters.requeue()
                 raise
             except BaseException:
-                await holding.requeue()
+                await dead_letters.requeue()
                 raise
             else:
-                await holding.requeue()
-    except (AMQPError, ChannelInvalidStateError, OSError) as error:  # a timeout is an OSError, too
+                await dead_letters.requeue()
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:  # TimeoutError is an OSError
         raise OperatorError(
             f"RabbitMQ: {str(error) or type(error).__name__}; nothing is lost, and what was not done waits in {queue}"
         ) from error
 
 
-async def _count(channel: AbstractChannel, queue: str) -> int:
-    """How many events are in ``queue``.
+async def _size_of(channel: AbstractChannel, queue: str) -> int:
+    """Return the number of messages that are ready in ``queue``.
 
     Raises:
-        OperatorError: there is no such queue.
+        OperatorError: The queue does not exist.
     """
     try:
         declared = await channel.declare_queue(queue, passive=True)

@@ -14,9 +14,10 @@ from aio_pika.abc import AbstractChannel
 from structlog.testing import capture_logs
 
 from gateway.errors import OperatorError
-from gateway.publishers import Message, Publisher, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.queues.dead_letters.rabbitmq import hold_messages
+from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.tail import tail_broker
 from gateway.worker import Event, Worker
 from gateway.worker.queue import DeclarationChanged
@@ -272,7 +273,7 @@ async def test_commands_need_no_right_to_configure(users: Users) -> None:
     """Looking into the quarantine takes read; reading along takes queues of the exchange's name."""
     async with publishing(users.url) as (publisher, _):
         await publisher.publish(event(1, QUARANTINE))
-    async with hold_messages(users.user("", "", ".*"), QUARANTINE, None) as holding:
+    async with open_rabbitmq_queue(users.user("", "", ".*"), QUARANTINE, None) as holding:
         held = [each async for each in holding.browse()]
     async with tail_broker(
         users.user("^webhooks\\.tail\\.", "^webhooks\\.tail\\.", "^webhooks"), EXCHANGE, "#"
@@ -295,7 +296,7 @@ async def test_a_command_that_may_not_says_what_it_takes(users: Users) -> None:
         async with tail_broker(weak, EXCHANGE, "#"):
             pass
     with pytest.raises(OperatorError, match="ACCESS_REFUSED"):
-        async with hold_messages(weak, QUARANTINE, None) as holding:
+        async with open_rabbitmq_queue(weak, QUARANTINE, None) as holding:
             [each async for each in holding.browse()]
 
 

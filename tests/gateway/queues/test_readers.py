@@ -15,15 +15,14 @@ from gateway.cli.dead_letters import describe as describe_held
 from gateway.cli.tail import describe, in_one_line
 from gateway.config import Config
 from gateway.events.envelope import Envelope
+from gateway.events.message import Message
 from gateway.events.redaction import Redaction
 from gateway.events.strict_json import MAX_DEPTH
 from gateway.events.validation import UNREADABLE
-from gateway.publishers import Message
-from gateway.queues.archive.filter import Selection as ReplaySelection
-from gateway.queues.archive.filter import received_at_of
+from gateway.queues.archive import Archived
 from gateway.queues.dead_letters import DeadLetter
-from gateway.queues.dead_letters.letter import Selection
 from gateway.queues.dead_letters.quarantine import Revalidator
+from gateway.queues.filter import EventFilter
 from gateway.worker import Event
 from gateway.worker.event import NotAnEvent
 from support.acme import Acme
@@ -91,16 +90,17 @@ async def test_an_event_with_a_number_that_no_reader_takes_is_quarantined(build:
     assert "acme  made  1" in describe_held(kept)
     assert "acme  made  1" in describe(message.body)
     assert in_one_line(message.body) == message.body.decode()
-    assert received_at_of(message.body)
+    assert kept.received_at
+    assert Archived(1, message).received_at == kept.received_at
 
 
 async def test_no_schema_takes_it_back(build: Build, tmp_path: Path) -> None:
-    """Today's schemas judge what they can be shown."""
+    """No schema can make such an event readable."""
     acme = build()
     await acme.post(b'{"id":"1","type":"made","total":1e999}')
     provider = {"adapter": "hmac", "secrets": ["x" * 32], "signature": {"header": "X-Signature"}}
     config = Config.model_validate({"providers": {"acme": provider}})
-    assert Revalidator(config, tmp_path).judge(held(acme.publisher.messages[0])) == UNREADABLE
+    assert Revalidator(config, tmp_path).validate(held(acme.publisher.messages[0])) == UNREADABLE
 
 
 async def test_of_a_list_only_what_cannot_be_read_is_quarantined(build: Build) -> None:
@@ -171,7 +171,8 @@ def test_a_message_that_is_no_event_is_told_and_ends_nothing(body: bytes, line: 
     assert describe(body) == line
     assert json.loads(in_one_line(body)) is not None
     assert DeadLetter(1, "x.y", "1", {}, body).word is not None
-    assert received_at_of(body) is None
+    assert DeadLetter(1, "x.y", "1", {}, body).received_at is None
+    assert Archived(1, Message("", "x.y", "1", "", {}, body)).received_at is None
 
 
 ESCAPES = "\x1b[2J\u202e\u2066\u200b\ufeff\x9b31m\u3164\U000e0041\r\n  x"
@@ -222,7 +223,8 @@ def test_commands_take_a_pattern_in_either_spelling(pattern: str) -> None:
     body = b'{"provider":"shopify","eventtype":"orders/create","receivedat":"2025-01-15T12:00:00Z"}'
     message = Message("webhooks", "shopify.orders.create", "1", "com.shopify.orders.create", {}, body)
 
-    assert Selection(pattern=pattern).takes(held(message))
-    assert ReplaySelection(0, 1e10, "shopify", pattern).takes(message)
-    assert not Selection(pattern="orders/paid").takes(held(message))
-    assert not ReplaySelection(0, 1e10, None, "orders/paid").takes(message)
+    for event in (held(message), Archived(1, message)):
+        assert EventFilter(pattern=pattern).accepts(event)
+        assert EventFilter("shopify", pattern, since=0, until=1e10).accepts(event)
+        assert not EventFilter(pattern="orders/paid").accepts(event)
+        assert not EventFilter("stripe", pattern).accepts(event)

@@ -26,6 +26,7 @@ from gateway.devtools.samples import load_sample, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator
 from gateway.events.schemas import Catalogue
 from gateway.events.validation import Validation
+from gateway.receive import pipeline
 from gateway.signatures.extractors import places_of, pointer_steps
 from gateway.signatures.forms import parse_form, write_form
 from gateway.signatures.request import Headers, RawRequest
@@ -33,6 +34,7 @@ from gateway.signatures.schemes.layout import listed
 from gateway.transport.topic_patterns import matches
 from support.answers import ANY_2XX, answer_to
 from support.deliveries import NAMES, NOW, URL, delivered, parameters_of, secrets_of
+from support.door import Door
 from support.spies import SpyClaims, SpyPublisher, bundled_schemas
 
 
@@ -54,7 +56,7 @@ class House:
             gateway = Gateway(
                 config, folder, claims=SpyClaims([]), publisher=self.publisher, clock=lambda: NOW
             )
-        self._transport = httpx.ASGITransport(gateway.public)
+        self._transport = Door(gateway)
 
     async def post(self, headers: Mapping[str, str], body: bytes, query: str) -> httpx.Response:
         """One request as it is."""
@@ -511,8 +513,8 @@ async def test_a_quarantined_event_has_the_answer_of_an_accepted_one(tmp_path: P
     house, delivery = House(tmp_path, name), delivered(name)
     refuse = Validation(None, "/: /")
     with (
-        patch("gateway.receive.pipeline.judge", lambda *_: refuse),
-        patch("gateway.receive.pipeline.UNKNOWN", refuse),
+        patch.object(pipeline, "validate", lambda *_: refuse),
+        patch.object(pipeline, "UNKNOWN", refuse),
     ):
         query = urlsplit(delivery.request.url).query
         answer = await house.post(delivery.request.headers, delivery.request.body, query)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.backends import open_tail
 from gateway.config import Config
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.queues import tail
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
 from support.waiting import PATIENCE, wait_until_async
@@ -57,7 +57,7 @@ async def consuming(
     """A consumer of one queue of this folder."""
     bindings = [(EXCHANGE, pattern) for pattern in patterns]
     consumer = SqliteConsumer(
-        Database(folder), queue, bindings, visibility=VISIBILITY, clock=clock or Clock()
+        Database(folder), queue, bindings, visibility_timeout=VISIBILITY, clock=clock or Clock()
     )
     await consumer.start(lives)
     yield consumer
@@ -172,7 +172,7 @@ async def test_a_deleted_queue_takes_its_messages_and_bindings_along(tmp_path: P
         await publisher.publish(message(1))
         await consumer.delete()
         await publisher.publish(message(2))
-        await consumer.keep(None)
+        await consumer.declare(None)
         assert await consumer.receive(9) == []
         async with consuming(tmp_path, queue="webhooks.unrouted") as unrouted:
             assert ids(await unrouted.receive(9)) == ["id-2"]
@@ -208,7 +208,7 @@ async def test_a_tail_sees_what_is_published_while_it_reads(tmp_path: Path) -> N
     )
     async with publishing(tmp_path) as publisher, consuming(tmp_path, "#") as worker:
         await publisher.publish(message("before"))
-        async with tail(config, "github.#") as events:
+        async with open_tail(config, "github.#") as events:
             await publisher.publish(message("other", "stripe.charge"))
             await publisher.publish(message("seen"))
             async with asyncio.timeout(PATIENCE):
@@ -226,7 +226,7 @@ _PUBLISH = """
 import asyncio, sys
 from pathlib import Path
 from gateway.transport.embedded import Database
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
 
 async def main(folder, who):
@@ -372,7 +372,7 @@ async def test_a_message_that_is_moved_waits_elsewhere_with_its_headers(tmp_path
     ):
         await publisher.publish(message(1))
         (lost,) = await consumer.receive()
-        assert await consumer.keep_invisible(lost)
+        assert await consumer.extend(lost)
         clock.now += VISIBILITY + 1
         (delivery,) = await consumer.receive()
         settled = [await consumer.acknowledge(lost), await consumer.move(lost, "other", {})]

@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 
+from gateway.backends import open_dead_letters, open_idempotency, open_queue, open_tail
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.config import load_config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
-from gateway.queues import tail
-from gateway.queues.dead_letters import open_holding
-from gateway.queues.dead_letters.rabbitmq import hold_messages
+from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
 from gateway.worker import Worker
-from gateway.worker.app import open_guard, open_queue
 from gateway.worker.rabbitmq import RabbitQueue
 from support.certificates import Issued, ec_key, issue
 from support.ports import free_port
@@ -141,7 +139,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
     config = configured(tmp_path, servers, *ways(files)[way])
     publisher = RabbitPublisher(config.rabbitmq.address, "webhooks", 20.0)
     claims = RedisClaims(config.redis.address, timeout=5.0)
-    guard = open_guard(config, WORKER)
+    guard = open_idempotency(config, WORKER)
     assert guard
     await publisher.start()
     await claims.start()
@@ -156,7 +154,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
         key = claim_key("github", f"{way}-{time.time()}")
         assert await claims.claim(key, "a") is Standing.CLAIMED
         await open_queue(config, WORKER).check()
-        async with tail(config, "#"), open_holding(config, "webhooks.unrouted") as holding:
+        async with open_tail(config, "#"), open_dead_letters(config, "webhooks.unrouted") as holding:
             assert holding.size > 0
         assert await guard.claim_key(key, "b") is Standing.IN_FLIGHT
     finally:
@@ -225,7 +223,7 @@ async def test_a_server_that_wants_a_certificate_is_told(servers: Servers, files
         f"?ssl_ca_certs={files.ca_pem}&ssl_certfile={other[0]}&ssl_keyfile={other[1]}",
     )
 
-    assert all("want" in cause and "certificate of its clients" in cause for cause in without), without
+    assert all("require" in cause and "client certificate" in cause for cause in without), without
     assert all("refuse" in cause and files.stranger_pem in cause for cause in wrong), wrong
 
 
@@ -249,7 +247,7 @@ async def test_a_server_that_speaks_no_tls_is_told(rabbitmq_url: str, redis_url:
         (("", "client_pem", "/no/key.pem"), ("key", "/no/key.pem cannot be read")),
         (("", "client_pem", ""), ("cert", "holds no private key in PEM")),
         (("", "client_pem", "stranger_key"), ("cert", "does not belong to it")),
-        (("", "", "client_key"), ("key", "is the key of no certificate")),
+        (("", "", "client_key"), ("key", "is a key without its certificate")),
     ],
     ids=str,
 )
@@ -333,7 +331,7 @@ async def test_the_password_of_an_address_is_in_no_cause(files: Files) -> None:
             assert PASSWORD not in cause
             assert "\n" not in cause
     with pytest.raises(OperatorError) as caught:
-        async with hold_messages(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/", "q", None):
+        async with open_rabbitmq_queue(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/", "q", None):
             pass
     server.close()
     await server.wait_closed()

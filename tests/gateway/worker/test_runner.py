@@ -15,7 +15,7 @@ import orjson
 import pytest
 import redis
 
-from gateway.queues.archive.filter import marked
+from gateway.queues.archive import mark_replayed
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.queue import DeclarationChanged
 from support.agents import LEASE, Place, connection_of, envelope, message_of
@@ -175,11 +175,11 @@ async def test_a_replay_is_handled_again_where_it_is_forced(place: Place) -> Non
         seen.append(event.replayed)
 
     message = message_of(envelope("evt_1", "invoice.paid"), "stripe.invoice.paid", "evt_1")
-    forced = marked(message, is_forced=True)
+    forced = mark_replayed(message, is_forced=True)
     async with place.running(worker) as runner, place.publishing() as publisher:
         await publisher.publish(message)
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
-        await publisher.publish(marked(message, is_forced=False))
+        await publisher.publish(mark_replayed(message, is_forced=False))
         await wait_until_async(lambda: runner.counts["duplicate"] == 1, PATIENCE)
         await publisher.publish(forced)
         await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)

@@ -21,8 +21,8 @@ from typer.testing import CliRunner, Result
 from gateway.adapters.adapter import Adapter
 from gateway.cli.main import app
 from gateway.config import load_config
-from gateway.config.loader import adapter_of
-from gateway.devtools.explain import Case, explain, read_capture
+from gateway.config.resolve import adapter_of
+from gateway.devtools.explain import Case, body_variants, explain, read_capture
 from gateway.devtools.explain.body_variants import bodies
 from gateway.devtools.explain.hypotheses import hypotheses
 from gateway.errors import OperatorError
@@ -437,7 +437,7 @@ def test_a_case_shows_no_secret() -> None:
 )
 def test_what_is_made_of_a_body_is_bounded(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     """Indented, it would have many times its size."""
-    monkeypatch.setattr("gateway.devtools.explain.body_variants._MAX_BLANKS", 1_000_000)
+    monkeypatch.setattr(body_variants, "_MAX_BLANKS", 1_000_000)
     assert max(len(made) for _, made in bodies(body, None, None)) < 3 * len(body) + 1_000_000
 
 

@@ -14,13 +14,17 @@ import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.backends import open_archive
 from gateway.config import Config
-from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable, Retention
+from gateway.publishers import rabbitmq as publishers_rabbitmq
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
-from gateway.queues.archive import Archived, NotThere, Replay, open_archive
-from gateway.queues.archive.filter import Selection, marked
+from gateway.queues.archive import Archived, NotThere, Replay, mark_replayed
+from gateway.queues.archive import rabbitmq as archive_rabbitmq
 from gateway.queues.embedded import SqliteConsumer
+from gateway.queues.filter import EventFilter
 from gateway.signatures.times import rfc3339_milliseconds
 from gateway.transport.embedded import Database
 from support.rabbitmq_server import RabbitMQServer
@@ -130,15 +134,15 @@ class Side:
             return found
 
     async def replay(
-        self, selection: Selection, limit: int | None = None, *, is_forced: bool = False
+        self, event_filter: EventFilter, limit: int | None = None, *, is_forced: bool = False
     ) -> Replay:
         """A whole run to the queue of the worker."""
         async with open_archive(self.config) as archive:
             await archive.open_queue(WORKER)
             replay = Replay(
                 archive,
-                selection,
-                lambda message: archive.deliver(WORKER, marked(message, is_forced=is_forced)),
+                event_filter,
+                lambda message: archive.deliver(WORKER, mark_replayed(message, is_forced=is_forced)),
                 limit,
             )
             await replay.run()
@@ -172,7 +176,7 @@ async def test_of_ten_thousand_archived_events_those_asked_for_are_replayed(side
     events = [event(number, KEYS[number % 4]) for number in range(10_000)]
     await side.publish(*events)
     await side.make_queue()
-    replay = await side.replay(Selection(LONG_AGO, FAR_OFF, "stripe", "invoice.*"))
+    replay = await side.replay(EventFilter("stripe", "invoice.*", since=LONG_AGO, until=FAR_OFF))
     asked_for = [each for number, each in enumerate(events) if number % 4 < 2]
 
     assert (replay.read, replay.delivered) == (10_000, 5_000)
@@ -190,20 +194,24 @@ async def test_of_ten_thousand_archived_events_those_asked_for_are_replayed(side
 
 
 @pytest.mark.parametrize(
-    ("selection", "limit", "numbers"),
+    ("event_filter", "limit", "numbers"),
     [
-        (Selection(1e9 + 3, FAR_OFF), None, [3, 4, 5]),
-        (Selection(LONG_AGO, 1e9 + 2), None, [0, 1, 2]),
-        (Selection(1e9 + 1, 1e9 + 4), 2, [1, 2]),
-        (Selection(LONG_AGO, FAR_OFF, "stripe"), None, [1, 2, 3, 5]),
-        (Selection(LONG_AGO, FAR_OFF, None, "invoice.#"), None, [0, 1, 2, 4, 5]),
-        (Selection(LONG_AGO, FAR_OFF, "stripe", "invoice.paid", {"id-5", "id-1"}), None, [1, 5]),
-        (Selection(LONG_AGO, FAR_OFF, ids={"id-0"}), None, [0]),
-        (Selection(FAR_OFF, FAR_OFF), None, []),
+        (EventFilter(since=1e9 + 3, until=FAR_OFF), None, [3, 4, 5]),
+        (EventFilter(since=LONG_AGO, until=1e9 + 2), None, [0, 1, 2]),
+        (EventFilter(since=1e9 + 1, until=1e9 + 4), 2, [1, 2]),
+        (EventFilter("stripe", since=LONG_AGO, until=FAR_OFF), None, [1, 2, 3, 5]),
+        (EventFilter(None, "invoice.#", since=LONG_AGO, until=FAR_OFF), None, [0, 1, 2, 4, 5]),
+        (
+            EventFilter("stripe", "invoice.paid", {"id-5", "id-1"}, since=LONG_AGO, until=FAR_OFF),
+            None,
+            [1, 5],
+        ),
+        (EventFilter(ids={"id-0"}, since=LONG_AGO, until=FAR_OFF), None, [0]),
+        (EventFilter(since=FAR_OFF, until=FAR_OFF), None, []),
     ],
 )
 async def test_a_selection_holds_all_that_it_names(
-    side: Side, selection: Selection, limit: int | None, numbers: list[int]
+    side: Side, event_filter: EventFilter, limit: int | None, numbers: list[int]
 ) -> None:
     """Times, provider, event type, ids and number together; what is no event of ours is none of them."""
     keys = [KEYS[3], KEYS[0], KEYS[1], KEYS[2], KEYS[3], KEYS[0]]
@@ -211,7 +219,7 @@ async def test_a_selection_holds_all_that_it_names(
     for body in (b"", b"[]", b'{"receivedat":1}', b'{"receivedat":"soon"}'):
         await side.publish(Message(EXCHANGE, KEYS[0], "id-1", "", {}, body))
     await side.make_queue()
-    replay = await side.replay(selection, limit, is_forced=True)
+    replay = await side.replay(event_filter, limit, is_forced=True)
     received = await side.received(len(numbers))
 
     assert [f"id-{number}" for number in numbers] == [each.message_id for each in received]
@@ -223,14 +231,14 @@ async def test_reading_begins_at_the_time_and_ends_with_what_there_is(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not with the first event of the archive; and where nothing is that new, nothing is read."""
-    monkeypatch.setattr("gateway.queues.archive.rabbitmq._CLOCKS_DIFFER", 0.0)
+    monkeypatch.setattr(archive_rabbitmq, "_MAX_CLOCK_SKEW", 0.0)
     await side.make_queue()
     await side.publish(*(event(number) for number in range(50)))
     between = int(time.time()) + 1  # a broker is asked in whole seconds
     await wait_until_async(lambda: time.time() > between, PATIENCE, "the second is over")
     await side.publish(*(event(number, received_at=time.time() + 1) for number in range(50, 60)))
-    later = await side.replay(Selection(between, FAR_OFF))
-    nothing = await side.replay(Selection(time.time() + 60, FAR_OFF))
+    later = await side.replay(EventFilter(since=between, until=FAR_OFF))
+    nothing = await side.replay(EventFilter(since=time.time() + 60, until=FAR_OFF))
 
     assert (later.read, later.delivered, nothing.read, nothing.delivered) == (10, 10, 0, 0)
 
@@ -246,7 +254,7 @@ async def test_a_replay_ends_though_events_keep_coming(side: Side) -> None:
 
     publishing = asyncio.create_task(keep_publishing())
     async with asyncio.timeout(PATIENCE):
-        replay = await side.replay(Selection(LONG_AGO, FAR_OFF, "github"))
+        replay = await side.replay(EventFilter("github", since=LONG_AGO, until=FAR_OFF))
     publishing.cancel()
 
     assert replay.delivered == 500
@@ -255,7 +263,7 @@ async def test_a_replay_ends_though_events_keep_coming(side: Side) -> None:
 async def test_where_there_is_no_archive_or_no_queue_it_is_told(side: Side, tmp_path: Path) -> None:
     """In one line, before anything is read."""
     with pytest.raises(NotThere, match="no queue 'billing-agent'"):
-        await side.replay(Selection(LONG_AGO, FAR_OFF))
+        await side.replay(EventFilter(since=LONG_AGO, until=FAR_OFF))
     elsewhere = side.config.rabbitmq.model_copy(update={"exchange": "elsewhere"})
     away = side.config.model_copy(update={"data_dir": tmp_path / "away", "rabbitmq": elsewhere})
     with pytest.raises(NotThere, match="there is no archive"):
@@ -274,7 +282,7 @@ async def test_a_cancelled_replay_counts_what_it_began(side: Side) -> None:
         await may_end.wait()
 
     async with open_archive(side.config) as archive:
-        replay = Replay(archive, Selection(LONG_AGO, FAR_OFF), deliver)
+        replay = Replay(archive, EventFilter(since=LONG_AGO, until=FAR_OFF), deliver)
         run = asyncio.create_task(replay.run())
         await wait_until_async(lambda: begun, PATIENCE, "it delivers")
         run.cancel()
@@ -294,7 +302,7 @@ async def test_what_fails_ends_the_replay(side: Side) -> None:
             raise ConnectionError("no more")
 
     async with open_archive(side.config) as archive:
-        replay = Replay(archive, Selection(LONG_AGO, FAR_OFF), deliver)
+        replay = Replay(archive, EventFilter(since=LONG_AGO, until=FAR_OFF), deliver)
         with pytest.raises(ConnectionError, match="no more"):
             await replay.run()
 
@@ -399,8 +407,8 @@ async def test_what_is_taken_away_is_declared_again(
     rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     """Though nothing is returned of what reaches the archive: soon events go all their ways again."""
-    monkeypatch.setattr("gateway.publishers.rabbitmq._DECLARE_EVERY", 0.3)
-    monkeypatch.setattr("gateway.queues.archive.rabbitmq._EMPTY_AFTER", 1.0)
+    monkeypatch.setattr(publishers_rabbitmq, "_DECLARE_EVERY", 0.3)
+    monkeypatch.setattr(archive_rabbitmq, "_EMPTY_TIMEOUT", 1.0)
     side = Side(tmp_path, rabbitmq_url)
     async with started(side.publisher), await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()

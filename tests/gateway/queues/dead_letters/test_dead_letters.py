@@ -14,24 +14,25 @@ import aio_pika
 import pytest
 from pamqp.common import FieldTable
 
+from gateway.backends import open_dead_letters
 from gateway.cli.dead import _drop, _redrive, _show_all
 from gateway.cli.dead_letters import list_held, show_held
 from gateway.cli.quarantine import _release, _revalidate
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import Message
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
-from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
-from gateway.queues.dead_letters import DeadLetter, open_holding
-from gateway.queues.dead_letters.letter import Selection
-from gateway.queues.dead_letters.quarantine import Revalidator, released
-from gateway.queues.dead_letters.rabbitmq import _AT_ONCE
+from gateway.queues.dead_letters import DeadLetter
+from gateway.queues.dead_letters.quarantine import Revalidator, released_message
+from gateway.queues.dead_letters.rabbitmq import BATCH_SIZE
 from gateway.queues.embedded import SqliteConsumer
+from gateway.queues.filter import EventFilter
 from gateway.transport.embedded import Database
 from support.ports import free_port
 
 QUEUE, DEAD, QUARANTINE = "billing-agent", "billing-agent.dead", "webhooks.quarantine"
-EVERYTHING = Selection()
+EVERYTHING = EventFilter()
 FAILED = {
     "provider": "acme",
     "x-attempts": 3,
@@ -101,17 +102,17 @@ class Embedded:
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.config = configuration(folder, "embedded")
-        self._database = database
+        self.database = database
 
     async def declare(self, *queues: str) -> None:
         """See Broker."""
         for queue in queues:
-            await self._database.run(partial(declare, queue=queue, bindings=[]))
+            await self.database.run(partial(declare, queue=queue, bindings=[]))
 
     async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
         """See Broker."""
         row = (queue, key or queue, json.loads(body)["id"], body, json.dumps(dict(headers)))
-        await self._database.run(
+        await self.database.run(
             lambda connection: connection.execute(
                 "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) "
                 "VALUES (?, ?, ?, ?, 0, ?)",
@@ -121,7 +122,7 @@ class Embedded:
 
     async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
         """See Broker."""
-        rows = await self._database.run(
+        rows = await self.database.run(
             lambda connection: connection.execute(
                 "SELECT message_id, headers, body FROM messages WHERE queue = ? AND visible_at < 3e9 ORDER BY id",
                 (queue,),
@@ -196,8 +197,8 @@ async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 async def browse(broker: Broker, queue: str) -> list[DeadLetter]:
     """All that is in a queue."""
-    async with open_holding(broker.config, queue) as holding:
-        return [held async for held in holding.browse()]
+    async with open_dead_letters(broker.config, queue) as dead_letters:
+        return [held async for held in dead_letters.browse()]
 
 
 async def ids(broker: Broker, queue: str) -> list[str]:
@@ -207,7 +208,7 @@ async def ids(broker: Broker, queue: str) -> list[str]:
 
 async def test_a_queue_that_is_looked_into_stays_as_it_is(broker: Broker) -> None:
     """Often: all is there, in its order, in more than one piece, with what it was published with."""
-    count = _AT_ONCE + 20
+    count = BATCH_SIZE + 20
     await broker.declare(DEAD)
     for number in range(count):
         await broker.put(DEAD, event(number), FAILED)
@@ -250,8 +251,8 @@ async def test_a_browse_that_breaks_off_loses_nothing(broker: Broker) -> None:
         await broker.put(DEAD, event(number), FAILED)
 
     async def break_off() -> None:
-        async with open_holding(broker.config, DEAD) as holding:
-            async for _ in holding.browse():
+        async with open_dead_letters(broker.config, DEAD) as dead_letters:
+            async for _ in dead_letters.browse():
                 raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -268,10 +269,10 @@ async def test_what_is_redriven_is_as_if_it_had_never_failed(
     for number in range(4):
         await broker.put(DEAD, event(number), FAILED | {"x-reason": "timeout" if number % 2 else "other"})
 
-    await _redrive(broker.config, QUEUE, Selection(reason="TIMEOUT"), None, dry_run=True)
+    await _redrive(broker.config, QUEUE, EventFilter(reason="TIMEOUT"), None, dry_run=True)
     assert len(await browse(broker, DEAD)) == 4
     assert "id-1  3 attempts  LookupError: timeout" in capsys.readouterr().out
-    await _redrive(broker.config, QUEUE, Selection(reason="TIMEOUT"), None, dry_run=False)
+    await _redrive(broker.config, QUEUE, EventFilter(reason="TIMEOUT"), None, dry_run=False)
 
     assert "2 events redriven to billing-agent\n" in capsys.readouterr().err
     assert await ids(broker, DEAD) == ["id-0", "id-2"]
@@ -288,9 +289,9 @@ async def test_moves_that_are_interrupted_lose_nothing(broker: Broker) -> None:
     moved: list[DeadLetter] = []
 
     async def move_all() -> None:
-        async with open_holding(broker.config, DEAD, QUEUE) as holding:
-            async for held in holding.browse():
-                await holding.move(held, QUEUE)
+        async with open_dead_letters(broker.config, DEAD, QUEUE) as dead_letters:
+            async for held in dead_letters.browse():
+                await dead_letters.move(held, QUEUE)
                 moved.append(held)
 
     interruptions = (10, 25, 40)
@@ -314,9 +315,9 @@ async def test_what_no_queue_takes_stays(broker: Broker) -> None:
     await broker.put(DEAD, event(1), FAILED)
 
     async def move() -> None:
-        async with open_holding(broker.config, DEAD) as holding:
-            async for held in holding.browse():
-                await holding.move(held, "nowhere")
+        async with open_dead_letters(broker.config, DEAD) as dead_letters:
+            async for held in dead_letters.browse():
+                await dead_letters.move(held, "nowhere")
 
     with pytest.raises(OperatorError, match=DEAD):
         await move()
@@ -359,19 +360,19 @@ async def test_only_what_was_shown_is_dropped(broker: Broker, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("selection", "expected"),
+    ("event_filter", "expected"),
     [
         (EVERYTHING, ["id-0", "id-1", "id-2"]),
-        (Selection(provider="stripe"), ["id-1"]),
-        (Selection(pattern="order.*"), ["id-0"]),
-        (Selection(pattern="#.paid"), ["id-1", "id-2"]),
-        (Selection(event_id="id-2"), ["id-2"]),
-        (Selection(reason="lookup"), ["id-0", "id-1", "id-2"]),
-        (Selection(provider="acme", reason="late"), ["id-2"]),
+        (EventFilter(provider="stripe"), ["id-1"]),
+        (EventFilter(pattern="order.*"), ["id-0"]),
+        (EventFilter(pattern="#.paid"), ["id-1", "id-2"]),
+        (EventFilter(ids=["id-2"]), ["id-2"]),
+        (EventFilter(reason="lookup"), ["id-0", "id-1", "id-2"]),
+        (EventFilter(provider="acme", reason="late"), ["id-2"]),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
-def test_filters_take_what_they_say(selection: Selection, expected: list[str]) -> None:
+def test_filters_take_what_they_say(event_filter: EventFilter, expected: list[str]) -> None:
     """All that are given have to fit; types match as in topic exchanges, with slashes for dots."""
     held = [
         DeadLetter(0, "", "id-0", FAILED, event(0)),
@@ -379,7 +380,7 @@ def test_filters_take_what_they_say(selection: Selection, expected: list[str]) -
         DeadLetter(0, "", "id-2", FAILED | {"x-reason": "Too late"}, event(2, eventtype="orders/paid")),
     ]
 
-    assert [each.message_id for each in held if selection.takes(each)] == expected
+    assert [each.message_id for each in held if event_filter.accepts(each)] == expected
 
 
 async def test_events_are_listed_and_counted(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
@@ -390,7 +391,7 @@ async def test_events_are_listed_and_counted(broker: Broker, capsys: pytest.Capt
         await broker.put(QUARANTINE, body, {"violations": VIOLATIONS}, key="acme.order.created")
     await list_held(broker.config, QUARANTINE, EVERYTHING, 2, as_json=False)
     people = capsys.readouterr()
-    await list_held(broker.config, QUARANTINE, Selection(event_id="id-2"), None, as_json=True)
+    await list_held(broker.config, QUARANTINE, EventFilter(ids=["id-2"]), None, as_json=True)
     programs = capsys.readouterr()
 
     assert people.out.splitlines() == [
@@ -428,7 +429,7 @@ async def test_a_body_that_is_no_event_is_shown_all_the_same(
 
     assert json.loads(capsys.readouterr().out)["body_base64"] == "/w=="
     assert (
-        Revalidator(broker.config, tmp_path).judge(held).violations
+        Revalidator(broker.config, tmp_path).validate(held).violations
         == "/: the configuration has no provider ''"
     )
 
@@ -463,12 +464,12 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
     for body in bodies:
         headers = {"provider": "acme", "violations": VIOLATIONS}
         await broker.put(QUARANTINE, body, headers, key="acme.order.created")
-    judge = Revalidator(broker.config, broker.config.data_dir)
-    await _revalidate(broker.config, judge, EVERYTHING, None, as_json=True)
+    revalidator = Revalidator(broker.config, broker.config.data_dir)
+    await _revalidate(broker.config, revalidator, EVERYTHING, None, as_json=True)
     verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for _ in range(3):  # often enough for RabbitMQ to be given them anew
         await browse(broker, QUARANTINE)
-    await _release(broker.config, judge, EVERYTHING, None, is_forced=False, dry_run=False)
+    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=False, dry_run=False)
 
     assert [(each["passes"], each["dataschema"]) for each in verdicts] == [
         (True, "urn:acme:2"),
@@ -482,7 +483,7 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
         for number, body in enumerate(bodies)
         if number != 1
     ]
-    await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
+    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=True, dry_run=False)
     (last,) = [body for message_id, _, body in await broker.take_all(QUEUE) if message_id == "id-1"]
     assert last == b'{"released":true,' + bodies[1][1:]
 
@@ -495,8 +496,8 @@ async def test_what_no_worker_can_read_is_not_released(
     await _bind(broker)
     headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
     await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
-    judge = Revalidator(broker.config, broker.config.data_dir)
-    await _release(broker.config, judge, EVERYTHING, None, is_forced=True, dry_run=False)
+    revalidator = Revalidator(broker.config, broker.config.data_dir)
+    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=True, dry_run=False)
 
     assert "0 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
     assert await ids(broker, QUARANTINE) == ["id-0"]
@@ -511,22 +512,22 @@ async def _bind(broker: Broker) -> None:
         )
         await (await broker.channel.get_queue(QUEUE)).bind(exchange, "acme.#")
     elif isinstance(broker, Embedded):
-        await broker._database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
+        await broker.database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
 
 
 def test_what_no_schema_has_said_no_schema_takes_back(tmp_path: Path) -> None:
     """An event without a type has none today either, and force gives it no schema."""
     held = DeadLetter(0, "acme.unknown", "id-1", {"violations": UNTYPED.violations}, event(1, '{"total": 1}'))
 
-    assert Revalidator(configuration(tmp_path, "embedded"), tmp_path).judge(held) == UNTYPED
-    assert b"dataschema" not in released(held, "webhooks", UNTYPED).body
+    assert Revalidator(configuration(tmp_path, "embedded"), tmp_path).validate(held) == UNTYPED
+    assert b"dataschema" not in released_message(held, "webhooks", UNTYPED).body
 
 
 def test_what_is_no_json_passes_as_it_did_not(tmp_path: Path) -> None:
     """There is nothing that a schema could say of it."""
     body = event(1)[: -len(',"data":{"total": 1.50}}')] + b',"data_base64":"AA=="}'
 
-    verdict = Revalidator(configuration(tmp_path, "embedded"), tmp_path).judge(
+    verdict = Revalidator(configuration(tmp_path, "embedded"), tmp_path).validate(
         DeadLetter(0, "", "id-1", {}, body)
     )
     assert verdict == Validation(None, None)
@@ -544,7 +545,7 @@ async def test_the_embedded_quarantine_keeps_what_is_wrong(tmp_path: Path) -> No
         Message(QUARANTINE, "acme.order.created", "id-1", "com.acme.x", {"violations": VIOLATIONS}, event(1))
     )
     await publisher.stop()
-    async with open_holding(configuration(tmp_path, "embedded"), QUARANTINE) as holding:
-        (held,) = [held async for held in holding.browse()]
+    async with open_dead_letters(configuration(tmp_path, "embedded"), QUARANTINE) as dead_letters:
+        (held,) = [held async for held in dead_letters.browse()]
 
     assert (held.why, held.routing_key) == (VIOLATIONS, "acme.order.created")

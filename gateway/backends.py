@@ -1,0 +1,168 @@
+"""The one place that asks "embedded or real?": open what the configuration names, behind its port.
+
+A third backend is one module for each port and one line for each function here. Implementations are imported inside
+the functions: a command needs one or two of them, and ``gateway --help`` none. Nothing that is returned has been
+started or connected yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+from gateway.claims import Claims
+from gateway.config import EMBEDDED, Config
+from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
+from gateway.queues.archive import Archive
+from gateway.queues.dead_letters import DeadLetterQueue
+from gateway.transport.embedded import Database
+from gateway.worker.idempotency import Idempotency
+from gateway.worker.queue import Queue
+from gateway.worker.runner import Runner
+from gateway.worker.store import Store
+from gateway.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from gateway.observability.tracing.spans import Spans
+
+
+def has_embedded_claims(config: Config) -> bool:
+    """Return whether claims and leases are kept in the data directory rather than in Redis."""
+    return config.redis.url == EMBEDDED
+
+
+def has_embedded_queue(config: Config) -> bool:
+    """Return whether events are queued in the data directory rather than in RabbitMQ."""
+    return config.rabbitmq.url == EMBEDDED
+
+
+def messaging_system_of(config: Config) -> str:
+    """Return the name of the broker in traces (``messaging.system`` of the semantic conventions)."""
+    return EMBEDDED if has_embedded_queue(config) else "rabbitmq"
+
+
+def open_claims(config: Config, database: Database | None = None) -> Claims:
+    """Return the configured claim store."""
+    lease, retention = config.dedupe.lease, config.dedupe.retention
+    if has_embedded_claims(config):
+        from gateway.claims.sqlite import SqliteClaims
+
+        return SqliteClaims(database or Database(config.data_dir), lease, retention)
+    from gateway.claims.redis import RedisClaims
+
+    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
+
+
+def open_publisher(
+    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+) -> Publisher:
+    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``."""
+    rabbitmq, archive = config.rabbitmq, config.archive
+    retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
+    if has_embedded_queue(config):
+        from gateway.publishers.sqlite import SqlitePublisher
+
+        return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
+    from gateway.publishers.rabbitmq import RabbitPublisher
+
+    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
+    if not config.spool.enabled:
+        return broker
+    from gateway.publishers.spool.publisher import SpoolingPublisher
+
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
+
+
+def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    """Open a view of the events published from now on whose routing key matches ``pattern``.
+
+    Each is a CloudEvent in JSON. Other consumers receive them all the same. None is missed once the block is entered.
+
+    Raises:
+        OSError: the broker cannot be reached, or no gateway has declared the exchange yet.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.embedded import tail_database
+
+        return tail_database(Database(config.data_dir), config.rabbitmq.exchange, pattern)
+    from gateway.queues.tail import tail_broker
+
+    return tail_broker(config.rabbitmq.address, config.rabbitmq.exchange, pattern)
+
+
+def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
+    """Open the archive of the configured gateway.
+
+    Raises:
+        OSError: the broker cannot be reached.
+        NotThere: there is no archive.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.archive.sqlite import open_log
+
+        return open_log(Database(config.data_dir))
+    from gateway.queues.archive.rabbitmq import open_stream
+
+    return open_stream(config.rabbitmq.address, config.rabbitmq.exchange + ARCHIVE_SUFFIX)
+
+
+def open_dead_letters(
+    config: Config, queue: str, target: str | None = None
+) -> AbstractAsyncContextManager[DeadLetterQueue]:
+    """Open the dead-letter queue ``queue``, from which events may be moved to ``target``.
+
+    Raises:
+        OperatorError: the queue does not exist, or the broker cannot be reached, now or later.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.dead_letters.sqlite import open_sqlite_queue
+
+        return open_sqlite_queue(Database(config.data_dir), queue, target)
+    from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
+
+    return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+
+
+def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
+    """Return the queue of ``worker`` at the configured broker."""
+    rabbitmq = config.rabbitmq
+    if has_embedded_queue(config):
+        from gateway.worker.sqlite import SqliteQueue
+
+        return SqliteQueue(
+            database or Database(config.data_dir), rabbitmq.exchange, worker, config.dedupe.lease
+        )
+    from gateway.worker.rabbitmq import RabbitQueue
+
+    return RabbitQueue(rabbitmq.address, rabbitmq.exchange, worker)
+
+
+def open_store(config: Config, worker: Worker, database: Database | None = None) -> Store:
+    """Return the configured store of leases, order and limits for ``worker``."""
+    lease, retention = config.dedupe.lease, config.dedupe.retention
+    if has_embedded_claims(config):
+        from gateway.worker.store.sqlite import SqliteStore
+
+        return SqliteStore(database or Database(config.data_dir), lease, retention)
+    from gateway.worker.store.redis import RedisStore
+
+    needs_scripts = bool(worker.ordered_by or worker.limit)
+    return RedisStore(
+        config.redis.address, lease, retention, config.redis.timeout, needs_scripts=needs_scripts
+    )
+
+
+def open_idempotency(config: Config, worker: Worker, database: Database | None = None) -> Idempotency | None:
+    """Return what lets ``worker`` handle each event once; None if it wants none."""
+    if worker.guard == "off":
+        return None
+    store = open_store(config, worker, database)
+    return Idempotency(store, worker.queue, config.dedupe.lease, worker.guard)
+
+
+def open_runner(config: Config, worker: Worker, spans: Spans | None = None) -> Runner:
+    """Return what runs ``worker`` in this process; ``spans`` makes spans if tracing is on."""
+    database = Database(config.data_dir)  # one for both, which then commit together
+    queue, idempotency = open_queue(config, worker, database), open_idempotency(config, worker, database)
+    return Runner(worker, queue, idempotency, spans=spans)
