@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows which implementation stands behind each port."""
+"""The composition root: build a gateway from its configuration and connect its parts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _FIXED = (
     "spool",
     "archive",
 )
-"""What a running gateway cannot change."""
+"""The settings that a running gateway cannot change."""
 
 
 class Gateway:
@@ -129,7 +129,7 @@ class Gateway:
         self.admin = admin_app(self.metrics, health)
 
     async def start(self) -> None:
-        """Open the stores and begin to connect to the servers.
+        """Open the stores, and start connecting to the servers.
 
         Raises:
             OSError: an embedded store cannot be opened.
@@ -141,7 +141,7 @@ class Gateway:
         await self._keys.start()
 
     async def stop(self) -> None:
-        """Finish what was accepted and close everything."""
+        """Finish what was accepted, then close everything."""
         await self.metrics.stop()
         await self._keys.aclose()
         await self._clock_watch.stop()
@@ -152,10 +152,10 @@ class Gateway:
         """Use the providers of ``config`` for all requests from now on.
 
         Returns:
-            The settings that differ and cannot change while the gateway runs.
+            The settings that differ but cannot change while the gateway runs.
 
         Raises:
-            ValueError: a schema cannot be used; nothing has changed then.
+            ValueError: a schema cannot be used; nothing has changed.
         """
         routes = self._routes(config)
         self._keys.attach(_adapters(routes))
@@ -163,7 +163,7 @@ class Gateway:
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:
-        """Say on /readyz that nothing more should be sent here."""
+        """Report on /readyz that this process takes no more traffic."""
         self._is_ending = True
 
     def unavailable_reasons(self) -> dict[str, str]:
@@ -176,9 +176,10 @@ class Gateway:
         return {**reasons, "process": "is ending"} if self._is_ending else reasons
 
     def is_ready(self) -> bool:
-        """Whether events can be accepted.
+        """Return whether events are accepted.
 
-        The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
+        At the start the claim store has to answer once. Later, if the policy allows it, events are published
+        unchecked while the store is away.
         """
         can_dedupe = not self._claims.unavailable_reason or (
             self._dedupe.accepts_unchecked and self._claims.has_been_ready
@@ -212,7 +213,7 @@ def _route(
     spec = adapter.spec
     hidden = [*spec.redact, *provider.redact]
     if provider.redact and spec.form_xml:
-        hidden.append(f"/{spec.form_xml}")  # what is masked in the document stands there in base64
+        hidden.append(f"/{spec.form_xml}")  # the document holds what is masked, in base64
     redaction = Redaction(hidden, provider.redact, name) if hidden else None
     deadline = deadline_of(config, adapter)
     bound = adapter.bind(
@@ -235,7 +236,7 @@ def _route(
         rejects_invalid=provider.on_invalid == "reject",
         max_body=max_body_of(config, provider, adapter),
         deadline=deadline,
-        # What is left suffices for the servers to answer, if it can at all.
+        # The rest suffices for Redis and RabbitMQ to answer, if the deadline is long enough at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
         longest_wait=min(LONGEST_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),

@@ -98,7 +98,7 @@ class RedisClaims:
         asked_at = time.monotonic()
         try:
             try:
-                value = await self._connection().execute(*command)
+                value = await self.connection().execute(*command)
             except ConnectionError:
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
@@ -118,7 +118,7 @@ class RedisClaims:
         retention: float | None = None,
     ) -> None:
         """See :class:`gateway.claims.Claims`."""
-        self._ask(on_failure, "SET", key, done_value(content), "EX", self._seconds(retention))
+        self.ask(on_failure, "SET", key, done_value(content), "EX", self._seconds(retention))
 
     def release(self, key: str, token: str) -> None:
         """See :class:`gateway.claims.Claims`."""
@@ -173,7 +173,7 @@ class RedisClaims:
 
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
         """See :class:`gateway.claims.Claims`."""
-        connection = self._connection()
+        connection = self.connection()
         offset = None
         warnings: list[str] = []
         try:
@@ -193,7 +193,7 @@ class RedisClaims:
     async def forget(self, key: str) -> bool:
         """See :class:`gateway.claims.Claims`."""
         try:
-            return bool(await self._connection().execute("DEL", key))
+            return bool(await self.connection().execute("DEL", key))
         except (hiredis.ReplyError, OSError) as error:
             raise unavailable(error) from error
 
@@ -237,13 +237,19 @@ class RedisClaims:
         elif error is None:
             self._refusal = ""
 
-    def _connection(self) -> RedisConnection:
+    def connection(self) -> RedisConnection:
+        """Return the current connection, for the methods of subclasses.
+
+        Raises:
+            ClaimsUnavailable: There is none at the moment.
+        """
         connection = self._link.current
         if connection is None:
             raise ClaimsUnavailable(self._link.unavailable_reason)
         return connection
 
-    def _ask(self, on_failure: Callable[[], None], *command: Value) -> None:
+    def ask(self, on_failure: Callable[[], None], *command: Value) -> None:
+        """Send a command without waiting for its reply, for the methods of subclasses; call ``on_failure`` if it fails."""
         connection = self._link.current
         if connection is None:
             on_failure()

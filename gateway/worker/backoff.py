@@ -1,6 +1,6 @@
-"""The delays of retries: a ladder of fixed delays, each of which is a queue of its own in RabbitMQ.
+"""The delays between attempts: a fixed series, because each of them is a queue of its own in RabbitMQ.
 
-A queue can only hold all its messages equally long: they leave it at its head alone.
+A queue releases expired messages at its head only, so all messages in one queue have to wait equally long.
 """
 
 from __future__ import annotations
@@ -9,24 +9,28 @@ import random
 
 
 class Backoff:
-    """Delays in seconds that double from ``first`` to ``most``.
+    """Delays in seconds that double from ``first`` up to ``longest``.
 
     Attributes:
-        delays: the delays, shortest first.
+        delays: The delays, shortest first.
     """
 
-    def __init__(self, first: float, most: float) -> None:
+    def __init__(self, first: float, longest: float) -> None:
         delays = []
-        while first < most:
+        while first < longest:
             delays.append(first)
             first *= 2
-        self.delays: tuple[float, ...] = (*delays, most)
+        self.delays: tuple[float, ...] = (*delays, longest)
 
     def after(self, attempts: int) -> float:
-        """The delay after so many attempts: their delay or the one below, so that what failed as one comes apart."""
+        """Return the delay after this many failed attempts.
+
+        It is chosen at random between the delay of that attempt and the one before: events that failed together do
+        not come back together.
+        """
         highest = min(attempts, len(self.delays)) - 1
         return random.choice(self.delays[max(highest - 1, 0) : highest + 1])  # noqa: S311 -- no secret
 
     def at_least(self, seconds: float) -> float:
-        """The shortest delay that is as long; the longest of all when none is."""
+        """Return the shortest delay of at least ``seconds``, or the longest delay if all are shorter."""
         return next((delay for delay in self.delays if delay >= seconds), self.delays[-1])

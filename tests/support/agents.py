@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import orjson
@@ -18,6 +18,7 @@ from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
+from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker import Worker
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
@@ -32,6 +33,11 @@ from support.waiting import wait_until_async
 LEASE = 3.0
 EXCHANGE = "webhooks"
 _AT_ONCE = 500  # events that wait for their confirm
+
+
+def connection_of(runner: Runner) -> ReconnectingConnection[Any]:
+    """Return the connection of a runner's queue in RabbitMQ."""
+    return cast("RabbitQueue", runner.queue).connection
 
 
 def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) -> bytes:
@@ -86,10 +92,10 @@ class Place:
 
     def runner_of(self, worker: Worker) -> Runner:
         """What runs the worker."""
-        guard = (
+        idempotency = (
             Idempotency(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
         )
-        return Runner(worker, self.queue_of(worker), guard)
+        return Runner(worker, self.queue_of(worker), idempotency)
 
     @asynccontextmanager
     async def running(self, worker: Worker) -> AsyncIterator[Runner]:

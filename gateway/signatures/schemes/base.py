@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
@@ -51,14 +52,14 @@ class Verifier(Protocol):
         """
 
 
-class StaticVerifier:
+class StaticVerifier(Verifier):
     """The part of a verifier whose keys are all configured."""
 
     fetched: FetchedKeys | None = None
 
+    @override
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`Verifier.learn`."""
-        raise ValueError(f"no key was asked for, and none is taken from {request.url}")
+        raise ValueError(f"no key was requested, and none is accepted from {request.url}")
 
 
 class Scheme(Protocol):
@@ -78,6 +79,12 @@ class Scheme(Protocol):
 
 
 NO_PARAMETERS: Mapping[str, str] = {}
+"""The parameters of an adapter that declares none."""
+
+
+def is_sandbox(parameters: Mapping[str, str]) -> bool:
+    """Return whether the parameters select the sender's sandbox instead of its production system."""
+    return parameters.get("environment") == "sandbox"
 
 
 class SchemeSpec(BaseModel, ABC):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -39,22 +40,22 @@ class CoinbaseCdpSpec(TimedSpec):
 
     scheme: Literal["coinbase_cdp"] = Field(description="The family of the scheme.")
 
+    @override
     def scheme_for(self, layout: Layout) -> CoinbaseCdpScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return CoinbaseCdpScheme(self, _read)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the timestamp, listed headers and body, hex in {_HEADER}"
 
 
 class CoinbaseCdpScheme(TimedScheme):
     """The scheme of a :class:`CoinbaseCdpSpec`."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the type of the body is the header that is signed."""
         moment, listed = _MOMENT.write(now), "content-type"
         message = _message(request, moment.encode(), listed.encode())
         signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()

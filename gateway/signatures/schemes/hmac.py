@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, Verifier
 from gateway.signatures.schemes.encodings import ENCODERS
@@ -28,12 +30,12 @@ _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
 class HmacSpec(HmacDescription):
     """How a sender signs with HMAC."""
 
+    @override
     def scheme_for(self, layout: Layout) -> HmacScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return HmacScheme(self, layout)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         digest = f"HMAC-{self.algorithm}" if self.construction == "hmac" else self.algorithm
         places = " or ".join(listed(self.place) or self.headers)
         signed = _PATH.sub(r"{\1}", self.signed)
@@ -46,21 +48,17 @@ class HmacScheme(Scheme):
     def __init__(self, spec: HmacSpec, layout: Layout = PLAIN) -> None:
         self._rule = HmacRule(spec, layout)
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> Verifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [self._rule.key_of(secret) for secret in secrets]
         return (
             HmacVerifier(self._rule, keys) if self._rule.is_plain else GeneralHmacVerifier(self._rule, keys)
         )
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`.
-
-        Raises:
-            ValueError: the body has no room for what belongs into it.
-        """
         rule = self._rule
         spec, key = rule.spec, rule.key_of(secret)
         moment = ""

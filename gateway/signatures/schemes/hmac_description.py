@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from gateway.signatures.schemes.base import SchemeSpec
 from gateway.signatures.schemes.encodings import Encoding
@@ -138,33 +139,33 @@ class HmacDescription(SchemeSpec):
         constant = {"timestamp", "secret", "method", "path", "url", "url:decoded"}
         return constant.issuperset(template_fields(self.signed))
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`."""
         return covers_headers(self.signed, names)
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return covers_url(self.signed)
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return self.binds_body
 
     @property
+    @override
     def signed_places(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.signed_places`."""
         if self.binds_body:
             return super().signed_places
         return places_in(self.signed)
 
     @property
+    @override
     def template(self) -> str:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.template`."""
         return self.signed
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return self.timestamp is not None

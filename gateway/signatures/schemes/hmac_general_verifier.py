@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -48,8 +50,8 @@ class GeneralHmacVerifier(HmacVerifier):
             name = self._moment_header
             self._read_moment = lambda request, _: single(request.headers, name, "timestamp_missing")
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         if self._needs_payload:
             if not self._is_shown_in_body:
                 self._readings(request, None, b"")  # junk is refused before the body is looked at

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 
+from typing_extensions import override
+
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import LARGE, StaticVerifier
@@ -39,8 +41,8 @@ class HmacVerifier(StaticVerifier):
             self._moment_element = spec.timestamp.element.encode() if spec.timestamp.element else None
             self._moment_position = spec.timestamp.position
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         value = single(request.headers, self._names[0], "signature_missing")
         moment = b""
         if self._moment_header:

@@ -21,6 +21,7 @@ import orjson
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.schemes.asymmetric import Check, KeyAlgorithm, check_with, load_private_key, sign_with
+from gateway.signatures.schemes.strict_fields import json_object
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -69,7 +70,7 @@ class Token(NamedTuple):
         Raises:
             SignatureRejected: The claims are not a JSON object.
         """
-        return _read_object(self.signed.partition(b".")[2])
+        return json_object(_decode(self.signed.partition(b".")[2]))
 
 
 def read_token(text: bytes, algorithms: Collection[str]) -> Token:
@@ -85,7 +86,7 @@ def read_token(text: bytes, algorithms: Collection[str]) -> Token:
         not 1 < size <= limit for size, limit in zip(sizes, _MAX_SEGMENT_BYTES, strict=True)
     ):
         raise SignatureRejected("signature_malformed")
-    header = _read_object(segments[0])
+    header = json_object(_decode(segments[0]))
     algorithm, key_id = header.get("alg"), header.get("kid", "")
     if algorithm not in algorithms or type(key_id) is not str or "crit" in header or "b64" in header:
         raise SignatureRejected("signature_malformed")
@@ -138,16 +139,6 @@ def _to_coordinates(der: bytes, size: int) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature  # noqa: PLC0415
 
     return b"".join(number.to_bytes(size) for number in decode_dss_signature(der))
-
-
-def _read_object(segment: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(_decode(segment))
-    except orjson.JSONDecodeError:
-        value = None
-    if type(value) is not dict:
-        raise SignatureRejected("signature_malformed")
-    return value
 
 
 def _encode(content: bytes) -> bytes:

@@ -7,6 +7,9 @@ so that junk, other alphabets, missing padding and non-canonical last characters
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import orjson
 
 from gateway.signatures.rejections import SignatureFault, SignatureRejected
 from gateway.signatures.request import Headers
@@ -32,6 +35,21 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
     value = headers.get(name)
     if not value:
         raise SignatureRejected(missing)
+    return value
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """Parse a small JSON object, such as the header of a token.
+
+    Raises:
+        SignatureRejected: The text is not JSON, or not an object.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if type(value) is not dict:
+        raise SignatureRejected("signature_malformed")
     return value
 
 

@@ -178,7 +178,7 @@ def test_nobody_has_it_learn_a_key() -> None:
     """Its keys are configured."""
     spec = described(key_format="hex")
     verifier = AdapterSpec(signature=spec).scheme().bind([spec.make_secret().receiver])
-    with pytest.raises(ValueError, match="no key was asked for"):
+    with pytest.raises(ValueError, match="no key was requested"):
         verifier.learn(KeyRequest("https://keys.example.com"), b"", NOW)
 
 

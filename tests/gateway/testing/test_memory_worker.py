@@ -258,6 +258,6 @@ async def test_mistakes_are_told() -> None:
         await agent.deliver(sample("stripe"))
     async with agent:
         with pytest.raises(
-            ValueError, match=r"github.push never comes to queue agent, which is for stripe.#"
+            ValueError, match=r"github.push never reaches queue agent, whose events are stripe.#"
         ):
             await agent.deliver(sample("github", "push"))

@@ -151,7 +151,7 @@ def test_a_process_that_was_forked_makes_samples() -> None:
         (lambda: sample("stripe", body=b"{"), ValueError, "no worker gets this: malformed_json"),
         (lambda: sample("salesforce_outbound", data={"a": 1}), OperatorError, "no names to change it by"),
         (lambda: sample("aws_sns", body={"Type": "Notification"}), ValueError, "signs no such body: sign"),
-        (lambda: sample("aws_sns", body=CONFIRMATION), ValueError, "the gateway would call its sender"),
+        (lambda: sample("aws_sns", body=CONFIRMATION), ValueError, "the gateway would call the provider"),
         (lambda: MemoryGateway("nowhere.yaml"), ConfigurationError, "nowhere.yaml: there is no such file"),
         (lambda: MemoryGateway(CONFIG).sample("gitlab"), LookupError, "'gitlab' is configured; did you mean"),
     ],

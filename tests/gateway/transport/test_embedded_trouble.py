@@ -308,11 +308,11 @@ async def test_lines_and_limits_of_workers_go_on_though_the_clock_goes_back(tmp_
     await store.start()
     try:
         assert await store.reserve("bucket", 1, 10.0, 60.0) == 0.0
-        assert await store.stand("line", "first") == 0.0
+        assert await store.take_turn("sequence", "first") == 0.0
         clock.now -= TWO_HOURS
 
         assert 0 < await store.reserve("bucket", 1, 10.0, 60.0) <= 11.0
-        assert 0 < await store.stand("line", "second") <= LEASE + 1
+        assert 0 < await store.take_turn("sequence", "second") <= LEASE + 1
     finally:
         await store.stop()
 

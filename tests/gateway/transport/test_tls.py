@@ -156,7 +156,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
         await open_queue(config, WORKER).check()
         async with open_tail(config, "#"), open_dead_letters(config, "webhooks.unrouted") as holding:
             assert holding.size > 0
-        assert await guard.claim(key, "b") is Standing.IN_FLIGHT
+        assert await guard.claim_key(key, "b") is Standing.IN_FLIGHT
     finally:
         await guard.stop()
         await claims.stop()

@@ -1,32 +1,12 @@
-"""What a worker says of itself, and what it gets: patterns, delays, events."""
+"""The declaration of a worker: its patterns, its handlers, and what is refused."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from base64 import b64encode
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 import pytest
 
 from gateway.worker import Event, Worker
-from gateway.worker.backoff import Backoff
-from gateway.worker.event import NotAnEvent
-from support.agents import envelope
-
-_HEAVY = (
-    "starlette",
-    "uvicorn",
-    "httptools",
-    "yaml",
-    "cryptography",
-    "jsonschema",
-    "httpx",
-    "gateway.config",
-)
 
 
 def named(worker: Worker, name: str) -> None:
@@ -109,93 +89,6 @@ def test_what_makes_no_sense_is_refused_when_it_is_declared(make: Callable[[], o
     """Not when the first event comes."""
     with pytest.raises(ValueError, match=r"\w"):
         make()
-
-
-def test_delays_double_up_to_the_most_and_come_apart() -> None:
-    """A later attempt waits for its delay or the one below; what is asked for is rounded up to a delay."""
-    ladder = Backoff(1, 10)
-
-    assert list(ladder.delays) == [1, 2, 4, 8, 10]
-    assert [{ladder.after(attempts) for _ in range(100)} for attempts in (1, 2, 4, 50)] == [
-        {1}, {1, 2}, {4, 8}, {8, 10},
-    ]  # fmt: skip
-    assert [ladder.at_least(seconds) for seconds in (0, 3, 8, 60)] == [1, 4, 8, 10]
-
-
-def test_an_event_has_what_its_envelope_has() -> None:
-    """Extensions that are not known are left out."""
-    body = envelope(
-        "evt_1",
-        data={"amount": 1.5},
-        time="2026-01-15T12:00:00Z",
-        subject="in_1",
-        summary="Stripe: paid",
-        replaysuspected=True,
-        partlysigned=True,
-        newextension="x",
-    )
-
-    event = Event.parse(body, attempts=2)
-
-    assert (event.id, event.source, event.type) == ("evt_1", "/stripe", "com.stripe.invoice.paid")
-    assert (event.provider, event.eventtype, event.subject) == ("stripe", "invoice.paid", "in_1")
-    assert event.time == datetime(2026, 1, 15, 12, tzinfo=UTC)
-    assert (event.data, event.attempts, event.account) == ({"amount": 1.5}, 2, None)
-    assert (event.replaysuspected, event.partlysigned, event.redacted) == (True, True, False)
-
-
-def test_data_that_is_not_json_is_bytes() -> None:
-    """And where there is none, it is None."""
-    encoded = Event.parse(envelope("evt_1", data_base64=b64encode(b"<a/>\xff").decode()))
-
-    assert encoded.data == b"<a/>\xff"
-    assert Event.parse(envelope("evt_1")).data is None
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"id": None},
-        {"type": 7},
-        {"specversion": "0.3"},
-        {"data_base64": "no base64!"},
-        {"data_base64": 7},
-        {"time": "private"},
-        {"replaysuspected": "private"},
-    ],
-)
-def test_what_is_no_event_is_told_without_its_values(fields: dict[str, Any]) -> None:
-    """They could be anybody's."""
-    body = orjson.loads(envelope("evt_1")) | fields
-
-    with pytest.raises(NotAnEvent) as caught:
-        Event.parse(orjson.dumps(body))
-
-    assert "private" not in str(caught.value)
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"null", b"[" * 100_000])
-def test_what_is_no_json_object_is_no_event(body: bytes) -> None:
-    """Whatever it is."""
-    with pytest.raises(NotAnEvent):
-        Event.parse(body)
-
-
-def test_a_step_needs_a_guard() -> None:
-    """Rather than being done twice in silence."""
-    event = Event.parse(envelope("evt_1"))
-
-    with pytest.raises(RuntimeError, match="not guarded"):
-        event.once("pay")
-
-
-def test_a_module_with_handlers_imports_nothing_of_the_server() -> None:
-    """Whoever tests a handler, or uses its module elsewhere, pays for pydantic alone."""
-    source = f"import sys, gateway.worker; print([name for name in {_HEAVY} if name in sys.modules])"
-
-    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "[]"
 
 
 def test_an_event_type_may_be_as_its_sender_spells_it() -> None:

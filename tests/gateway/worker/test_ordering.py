@@ -12,7 +12,7 @@ import pytest
 
 from gateway.worker import Dead, Event, Worker
 from gateway.worker.queue import DeclarationChanged
-from support.agents import Place
+from support.agents import Place, connection_of
 from support.waiting import PATIENCE, wait_until_async
 
 
@@ -148,7 +148,9 @@ async def test_a_process_that_was_cut_off_does_not_disturb_the_order(servers: Pl
         await servers.publish(*ids("ab", 10), subject=subject_of)
         await wait_until_async(lambda: len(diary.done["b"]) == 10, PATIENCE)
         async with servers.running(worker) as second:
-            first._queue._link.current.fail("cut off")  # type: ignore[attr-defined]
+            session = connection_of(first).current
+            assert session
+            session.fail("cut off")
             await wait_until_async(
                 lambda: second.counts["waiting"] + first.counts["waiting"] > 0, PATIENCE, "they stand in line"
             )

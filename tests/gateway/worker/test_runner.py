@@ -18,7 +18,7 @@ import redis
 from gateway.queues.archive import mark_replayed
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.queue import DeclarationChanged
-from support.agents import LEASE, Place, envelope, message_of
+from support.agents import LEASE, Place, connection_of, envelope, message_of
 from support.redis_server import RedisServer
 from support.waiting import PATIENCE, wait_until_async
 
@@ -288,7 +288,7 @@ async def test_a_queue_of_another_kind_is_explained(servers: Place) -> None:
     async with await aio_pika.connect(servers.rabbitmq_url) as connection:
         await (await connection.channel()).declare_queue("agent", durable=True)
 
-    with pytest.raises(DeclarationChanged, match="is there already and is otherwise; nothing was changed"):
+    with pytest.raises(DeclarationChanged, match="exists with other arguments; nothing was changed"):
         await servers.queue_of(short()).check()
 
 
@@ -310,7 +310,8 @@ async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
     async with servers.running(worker) as runner:
         await servers.publish("evt_1", "evt_2")
         await wait_until_async(lambda: seen.total() == 2, PATIENCE)
-        session = runner._queue._link.current  # type: ignore[attr-defined]
+        session = connection_of(runner).current
+        assert session
         await session.connection.close()
         await wait_until_async(lambda: runner.counts["in_flight"] >= 2, PATIENCE)
         go_on.set()
@@ -354,9 +355,10 @@ async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
     async with servers.running(worker) as runner:
         await servers.publish("evt_1")
         await asyncio.wait_for(began.wait(), PATIENCE)  # an event that is only in hand has no claim yet
-        link = runner._guard._store._link  # type: ignore[union-attr]
+        assert runner.idempotency
+        store = runner.idempotency
         redis_server.kill()
-        await wait_until_async(lambda: link.current is None, PATIENCE)
+        await wait_until_async(lambda: store.unavailable_reason, PATIENCE)
         go_on.set()
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         redis_server.start()
@@ -484,10 +486,10 @@ async def test_a_queue_that_is_deleted_is_declared_again(servers: Place) -> None
 
     async with servers.running(worker) as runner, await aio_pika.connect(servers.rabbitmq_url) as connection:
         channel = await connection.channel()
-        link = runner._queue._link  # type: ignore[attr-defined]
+        link = connection_of(runner)
         session = await wait_until_async(lambda: link.current, PATIENCE)
         await channel.queue_delete("agent")
-        await wait_until_async(lambda: link.current not in {None, session}, PATIENCE)
+        await wait_until_async(lambda: link.current not in (None, session), PATIENCE)
         await servers.publish("evt_1")
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         await channel.queue_delete("agent.retry.0.2")

@@ -1,21 +1,16 @@
-"""Limits and the breaker: what costs money is not done more often than it may, nor again and again in vain."""
+"""Rate limits: what costs money does not begin more often than it may."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import AsyncExitStack
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.worker import Dead, Event, Worker
-from gateway.worker import circuit_breaker as breaker
-from gateway.worker.circuit_breaker import HandlerBreaker
+from gateway.worker import Event, Worker
 from gateway.worker.rate_limit import RateLimit
-from gateway.worker.runner import Runner
 from support.agents import Place
 from support.ports import free_port
 from support.waiting import PATIENCE, wait_until_async
@@ -136,82 +131,3 @@ async def test_a_value_that_cannot_be_found_is_a_failure_of_its_event(place: Pla
 
     (dead,) = await place.dead("agent")
     assert dead.headers["x-exception"] == "TypeError"
-
-
-def test_the_breaker_opens_after_failures_in_a_row() -> None:
-    """Each further failure pauses for twice as long, up to a bound; a success ends it all."""
-    now = 0.0
-    fuse = HandlerBreaker(3, lambda: now)
-    fuse.note_failure()
-    fuse.note_failure()
-    fuse.note_success()
-    assert [fuse.note_failure() for _ in range(5)] == [0, 0, 10, 0, 0]
-    pauses = []
-    for _ in range(6):
-        now += fuse.pause
-        assert fuse.is_open
-        pauses.append(fuse.note_failure())
-    assert pauses == [20, 40, 80, 160, 300, 300]
-
-    fuse.note_success()
-
-    assert not fuse.is_open
-    assert fuse.pause == 0
-    assert [fuse.note_failure() for _ in range(3)] == [0, 0, 10]
-
-
-def test_a_worker_can_do_without_a_breaker() -> None:
-    """Whoever counts failures elsewhere."""
-    fuse = HandlerBreaker(None, lambda: 0.0)
-
-    assert not any(fuse.note_failure() for _ in range(1000))
-
-
-@pytest.mark.parametrize("options", [{}, {"ordered_by": "id"}], ids=["", "ordered"])
-async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone(
-    place: Place, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
-) -> None:
-    """One event at a time finds out whether it works again, and then all are handled."""
-    monkeypatch.setattr(breaker, "_FIRST_PAUSE", 0.5)
-    worker = limited(pause_after=5, concurrency=5, attempts=8, **options)
-    begun: list[tuple[float, int]] = []
-    at_once = 0
-    is_down = True
-
-    @worker.on("#")
-    async def handle(event: Event) -> None:
-        nonlocal at_once
-        at_once += 1
-        begun.append((time.monotonic(), at_once))
-        await asyncio.sleep(0.01)
-        at_once -= 1
-        if is_down:
-            raise ConnectionError
-
-    async with place.running(worker) as runner:
-        await place.publish(*(f"evt_{number}" for number in range(40)))
-        await wait_until_async(lambda: runner.counts["retried"] >= 7, PATIENCE)
-        tried = runner.counts.total()
-        is_down = False
-        await wait_until_async(lambda: runner.counts["handled"] == 40, PATIENCE)
-
-    assert tried < 20
-    pause, beside = max((later[0] - earlier[0], later[1]) for earlier, later in pairwise(begun))
-    assert pause > 0.4
-    assert beside == 1
-
-
-async def test_what_is_hopeless_pauses_nobody(place: Place) -> None:
-    """It says something of the event, not of the handler."""
-    worker = limited(pause_after=2)
-
-    @worker.on("#")
-    async def handle(event: Event) -> None:
-        raise Dead("no")
-
-    async with place.running(worker) as runner:
-        await place.publish(*(f"evt_{number}" for number in range(6)))
-        await wait_until_async(lambda: runner.counts["dead"] == 6, PATIENCE)
-
-    assert isinstance(runner, Runner)
-    assert not runner.is_paused
