@@ -234,7 +234,7 @@ class AdapterSpec(DeliverySpec):
 
     @model_validator(mode="after")
     def _repetitions_come_in(self) -> AdapterSpec:
-        tolerance = self.signature.moment_tolerance
+        tolerance = self.signature.timestamp_tolerance
         if self.repeats_timestamp and (tolerance is None or tolerance < (self.retry_horizon or 0)):
             raise ValueError(
                 "the tolerance must be at least the retry_horizon, since repeats_timestamp is true"

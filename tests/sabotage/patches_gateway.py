@@ -139,7 +139,7 @@ GATEWAY = (
     Patch(
         "a signature need not cover the body",
         "gateway/signatures/schemes/hmac_description.py::HmacDescription._is_consistent",
-        "if self.binds_body and not signs_body:",
+        "if self.binds_body and not self.signs_body:",
         "if self.binds_body and not fields:",
         "tests/gateway/adapters/test_spec.py::test_a_signature_that_leaves_out_the_body_is_refused",
     ),

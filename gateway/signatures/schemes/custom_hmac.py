@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding
 from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, check_tolerance, split_elements
 from gateway.signatures.secrets import decode_secret
@@ -92,17 +92,12 @@ class ClaimVerifier(StaticVerifier):
         return matched
 
 
-class TimedSpec(SchemeSpec):
+class TimedSpec(TimedSchemeSpec):
     """A sender that signs with the text of the secret, in hexadecimal, and a moment that is among what it signs."""
 
     tolerance: Duration = Field(
         300.0, description="How far the timestamp may be from our clock, before or after."
     )
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return True
 
 
 class TimedScheme(Scheme):

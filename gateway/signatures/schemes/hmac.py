@@ -62,7 +62,7 @@ class HmacScheme(Scheme):
         rule = self._rule
         spec, key = rule.spec, rule.key_of(secret)
         moment = ""
-        draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_moment_in_body)
+        draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_timestamp_in_body)
         if spec.timestamp and rule.timestamp:
             moment = rule.timestamp.write(now)
             for delivery in draft.deliveries(is_itemwise=rule.is_itemwise):

@@ -35,10 +35,10 @@ class GeneralHmacVerifier(HmacVerifier):
         self._is_itemwise = rule.is_itemwise
         self._tells_signed = not spec.signs_body_as_it_came
         # A moment in the body is one of the event; one beside it is of the attempt.
-        self._keeps_moment = rule.has_moment_in_body or spec.signs_attempts_alone
+        self._keeps_moment = rule.has_timestamp_in_body or spec.signs_attempts_alone
         is_told_as_rendered = self._keeps_moment or "{timestamp}" not in spec.signed
         self._tells_message = is_told_as_rendered and not spec.signs_secret
-        self._is_moment_late = rule.has_moment_in_body and not rule.needs_payload
+        self._is_moment_late = rule.has_timestamp_in_body and not rule.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
         self._read_moment: Callable[[RawRequest, SourceContext | None], bytes] = lambda *_: b""

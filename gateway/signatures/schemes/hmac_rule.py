@@ -45,7 +45,7 @@ class HmacRule:
         """Whether it is as nearly all are: an HMAC, in one header, of what need not be parsed."""
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
-        is_parsed = self.needs_payload or self.has_moment_in_body
+        is_parsed = self.needs_payload or self.has_timestamp_in_body
         return isinstance(spec.header, str) and not (
             spec.signs_secret or is_elsewhere or is_parsed or not spec.signs_body_as_it_came
         )
@@ -56,11 +56,11 @@ class HmacRule:
         return (
             self.template.needs_payload
             or is_in_body(self.spec.place)
-            or (self.has_moment_in_body and "{timestamp}" in self.spec.signed)
+            or (self.has_timestamp_in_body and "{timestamp}" in self.spec.signed)
         )
 
     @property
-    def has_moment_in_body(self) -> bool:
+    def has_timestamp_in_body(self) -> bool:
         """Whether the timestamp stands in the body."""
         return self.spec.timestamp is not None and is_in_body(self.spec.timestamp.place)
 

@@ -126,12 +126,12 @@ class JwtSpec(SchemeSpec):
 
     @property
     @override
-    def has_moment(self) -> bool:
+    def has_timestamp(self) -> bool:
         return self.max_age is not None or "exp" in self.required
 
     @property
     @override
-    def moment_tolerance(self) -> float:
+    def timestamp_tolerance(self) -> float:
         return self.leeway
 
     @override

@@ -47,7 +47,7 @@ class PlaidSpec(SchemeSpec):
 
     @property
     @override
-    def has_moment(self) -> bool:
+    def has_timestamp(self) -> bool:
         return True
 
     @property

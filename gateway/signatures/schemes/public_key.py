@@ -23,7 +23,7 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_signature
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
@@ -31,11 +31,8 @@ from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.template import (
     Alphabets,
     SignedTemplate,
-    covers_body,
-    covers_headers,
-    covers_url,
-    template_fields,
 )
+from gateway.signatures.schemes.templated import TemplatedSpec
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
 from gateway.signatures.secrets import SecretPair
 
@@ -48,7 +45,7 @@ _ALGORITHMS = {
 }
 
 
-class PublicKeySpec(SchemeSpec):
+class PublicKeySpec(TemplatedSpec):
     """How a sender signs with a private key."""
 
     scheme: Literal["public_key"] = Field(description="The family of the scheme.")
@@ -73,15 +70,13 @@ class PublicKeySpec(SchemeSpec):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:
-        fields = template_fields(self.signed)
-        if not covers_body(self.signed):
+        fields = self.check_template()
+        if not self.signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
         if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
             raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
-        if unknown := sorted(self.alphabets.keys() - set(fields)):
-            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if self.timestamp and not self.timestamp.header:
@@ -90,28 +85,9 @@ class PublicKeySpec(SchemeSpec):
             raise ValueError("key_format must be der or pem, since only an Ed25519 key is plain bytes")
         return self
 
-    @property
-    @override
-    def needs_url(self) -> bool:
-        return covers_url(self.signed)
-
-    @property
-    @override
-    def template(self) -> str:
-        return self.signed
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return self.timestamp is not None
-
     @override
     def make_secret(self) -> SecretPair:
         return make_key_pair(_ALGORITHMS[self.algorithm], self.key_format)
-
-    @override
-    def signs_headers(self, names: Sequence[bytes]) -> bool:
-        return covers_headers(self.signed, names)
 
     @override
     def scheme_for(self, layout: Layout) -> PublicKeyScheme:

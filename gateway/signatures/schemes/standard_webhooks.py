@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
 from gateway.signatures.schemes.hmac_verifier import digest_pieces
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
@@ -37,7 +37,7 @@ _PUBLIC_KEY_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
 
 
-class StandardWebhooksSpec(SchemeSpec):
+class StandardWebhooksSpec(TimedSchemeSpec):
     """A sender that follows Standard Webhooks."""
 
     scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
@@ -62,11 +62,6 @@ class StandardWebhooksSpec(SchemeSpec):
     def is_secret_text(self) -> bool:
         """Whether the text of the secret is or may be the key, whatever it begins with."""
         return self.secret_format != "whsec_"  # noqa: S105 - no secret, but how one is written
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return True
 
     @override
     def make_secret(self) -> SecretPair:

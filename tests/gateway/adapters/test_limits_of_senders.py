@@ -116,7 +116,7 @@ def test_the_signed_moment_of_linear_goes_before_the_one_in_the_header() -> None
 def test_a_sender_that_repeats_its_moment_is_let_in_for_as_long(name: str) -> None:
     """And for no longer than an event is remembered."""
     spec = registry.load(name).spec
-    tolerance = spec.signature.moment_tolerance
+    tolerance = spec.signature.timestamp_tolerance
     if spec.repeats_timestamp:
         assert tolerance is not None
         assert tolerance >= (spec.retry_horizon or 0)
