@@ -250,7 +250,7 @@ GATEWAY = (
     ),
     Patch(
         "a JWT is valid for ever",
-        "gateway/signatures/schemes/jwt.py::JwtVerifier._check_moments",
+        "gateway/signatures/schemes/jwt.py::JwtVerifier._check_timestamps",
         "if any(now >= end + spec.leeway for end in ends):",
         "if any(now >= 1000 * end for end in ends):",
         f"{_JWT}::test_claims_have_to_hold",

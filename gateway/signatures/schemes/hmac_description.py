@@ -114,22 +114,22 @@ class HmacDescription(TemplatedSpec):
 
     @property
     def signs_secret(self) -> bool:
-        """Whether the secret is part of what is signed."""
+        """Whether the signed bytes contain the secret."""
         return "{secret}" in self.signed
 
     @property
     def signs_id(self) -> bool:
-        """Whether the event id is among what is signed."""
+        """Whether the signed bytes contain the event id."""
         return "{id}" in self.signed
 
     @property
     def signs_body_as_it_came(self) -> bool:
-        """Whether the bytes of the body are signed, and not values or fields that were read from it."""
+        """Whether the received bytes of the body are signed, not values or fields that are read from it."""
         return "body" in template_fields(self.signed)
 
     @property
     def signs_attempts_alone(self) -> bool:
-        """Whether nothing is signed that tells one event from another but the moment."""
+        """Whether only the timestamp distinguishes the signed bytes of two events."""
         constant = {"timestamp", "secret", "method", "path", "url", "url:decoded"}
         return constant.issuperset(template_fields(self.signed))
 

@@ -116,7 +116,7 @@ class PlivoScheme(Scheme):
         if self.spec.version == "v2":
             return address
         parameters = b"&".join([name + b"=" + value for name, value in sorted(read_query(query))])
-        fields = sorted(read_form(request, most_bytes=MAX_SIGNED_FORM)) if request.body else []
+        fields = sorted(read_form(request, max_bytes=MAX_SIGNED_FORM)) if request.body else []
         if parameters or fields:
             address += b"?" + parameters
         if parameters and fields:

@@ -98,7 +98,7 @@ def _form(request: RawRequest, query: bytes) -> bytes | None:
     if not request.body:
         return b""
     return b"".join(
-        [name + value for name, value in sorted(set(read_form(request, most_bytes=MAX_SIGNED_FORM)))]
+        [name + value for name, value in sorted(set(read_form(request, max_bytes=MAX_SIGNED_FORM)))]
     )
 
 
