@@ -182,7 +182,7 @@ SECURITY = (
     ),
     Patch(
         "a form is read before its signature is looked at",
-        "gateway/signatures/schemes/custom_hmac.py::ClaimVerifier.verify",
+        "gateway/signatures/schemes/custom_hmac.py::FieldVerifier.verify",
         "        if not candidates:\n",
         "        if candidates is None:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_form_is_not_looked_at_without_a_signature",

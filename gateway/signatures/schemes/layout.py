@@ -113,11 +113,11 @@ class Layout:
         return _parse_json(text)
 
     def items(self, payload: object) -> list[object]:
-        """The events in a body: those of its batch, else the body itself."""
+        """Return the events of a body: those of its batch, or the body itself."""
         return self._batch.values(payload) if self._batch else [payload]
 
     def write(self, request: RawRequest, payload: Any) -> bytes:
-        """The body of ``request`` with ``payload`` in place of its own."""
+        """Return the body of ``request`` with another payload."""
         if not self._is_form(request):
             return orjson.dumps(payload)
         fields = _fields(request)

@@ -1,6 +1,7 @@
-"""A signature with a private key over a template of the request; the public key is configured.
+"""A signature with a private key over a template of the request. The public key is configured.
 
-Ed25519, ECDSA and RSA. As with HMAC the signature covers what its ``signed`` template names and nothing else.
+Ed25519, ECDSA and RSA. As with HMAC, the signature covers what its ``signed`` template names and nothing else.
+Sources: https://www.rfc-editor.org/rfc/rfc8032 (Ed25519) and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class PublicKeySpec(TemplatedSpec):
 
 
 class PublicKeyScheme(Scheme):
-    """The scheme of a :class:`PublicKeySpec`; ``id_header`` is the header that ``{id}`` stands for."""
+    """The scheme of a :class:`PublicKeySpec`. ``id_header`` is the header that ``{id}`` stands for."""
 
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
         self.spec = spec
