@@ -379,8 +379,8 @@ GATEWAY = (
     Patch(
         "a form has as many fields as it likes",
         "gateway/signatures/forms.py::_split",
-        'text.count(b"&") >= most:',
-        'text.count(b"&") >= 1000 * most:',
+        'text.count(b"&") >= limit:',
+        'text.count(b"&") >= 1000 * limit:',
         "tests/gateway/events/test_hostile_bodies.py::test_a_hostile_form_is_refused",
     ),
     Patch(

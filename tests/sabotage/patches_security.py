@@ -148,7 +148,7 @@ SECURITY = (
     Patch(
         "escapes are undone one by one",
         "gateway/signatures/forms.py::_unquote_piece",
-        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_FOR_AN_ESCAPE:\n",
+        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_PER_ESCAPE:\n",
         "    if escapes:\n",
         "tests/hostile/test_unproven.py::test_a_forgery_of_any_sender_costs_little_more_than_its_digest[mandrill]",
     ),
