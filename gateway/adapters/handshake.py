@@ -1,6 +1,6 @@
-"""How senders greet: what they ask of an address before, or between, their deliveries.
+"""Handshakes, as described in YAML: requests by which a sender checks a URL before, or between, its events.
 
-Described in YAML; :mod:`gateway.adapters.handshake_replies` answers.
+:mod:`gateway.adapters.handshake_replies` answers them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_SIGNATURES = ("challenge", "token", "url", "parameter")
 
 
 def split_fields(text: str) -> list[str]:
-    """Literal texts and, at the odd positions, the fields in braces that stand between them."""
+    """Split a text into literals and, at the odd positions, the fields in braces between them."""
     return _FIELD.split(text)
 
 
@@ -43,7 +43,7 @@ def _check_pattern(text: str) -> str:
 
 
 def _texts_in(value: object) -> Iterator[str]:
-    """All texts in a value of JSON, but for the names."""
+    """Yield all strings in a JSON value, except the names of members."""
     match value:
         case str():
             yield value
@@ -58,10 +58,10 @@ def _texts_in(value: object) -> Iterator[str]:
 ReplyText = Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_REPLIES))]
 HeaderText = Annotated[ReplyText, StringConstraints(pattern=r"^[ -~]{0,256}$")]
 PlainType = Annotated[str, StringConstraints(pattern=r"^(text/plain|application/json)(; charset=utf-8)?$")]
-"""What no browser takes for a page, whatever is echoed in it."""
+"""Media types that no browser renders as a page, whatever is echoed in them."""
 
 FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
-"""What can stand in a header field."""
+"""A value of a header field."""
 
 
 class SuccessSpec(BaseModel):
@@ -106,7 +106,7 @@ class ReplySpec(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        """All texts that are filled in."""
+        """All texts with fields to fill in."""
         return [self.body, *self.headers.values(), *_texts_in(self.body_json)]
 
 
@@ -192,5 +192,5 @@ class HandshakeSpec(BaseModel):
 
     @property
     def needs_url(self) -> bool:
-        """Whether the address that the sender called is part of the answer."""
+        """Whether the reply depends on the URL that the sender called."""
         return bool(self.sign and "{url}" in self.sign.signed)
