@@ -82,7 +82,7 @@ class BoundAdapter:
         signs_event_id: whether the signature covers what identifies the event. If not, a captured request can be sent
             under another id.
         verifies_aside: whether another thread may call :meth:`verify`, because it keeps no state.
-        greeter: answers the handshakes of the sender; None if it has none.
+        handshake_responder: answers the handshakes of the sender; None if it has none.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class BoundAdapter:
         self._mask = mask
         self.needs_url = spec.needs_url
         self.signs_event_id = spec.signs_event_id
-        self.greeter = (
+        self.handshake_responder = (
             HandshakeResponder(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
             if spec.handshakes
             else None

@@ -128,7 +128,7 @@ class ChallengeSignatureSpec(BaseModel):
 
 
 class HandshakeSpec(BaseModel):
-    """One kind of greeting and its answer."""
+    """One kind of handshake and its reply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

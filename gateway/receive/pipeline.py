@@ -147,7 +147,7 @@ class Pipeline:
             Rejection: it is refused.
         """
         endpoint, request = exchange.endpoint, exchange.request
-        greeter = endpoint.adapter.greeter
+        greeter = endpoint.adapter.handshake_responder
         if greeter is not None and (greeting := endpoint.answer_unsigned(request, exchange.client)):
             return greeting
         if len(request.body) > LARGE and not at_once and endpoint.adapter.verifies_aside:
@@ -214,7 +214,7 @@ class Pipeline:
         Raises:
             Rejection: it is refused.
         """
-        endpoint, greeter = exchange.endpoint, exchange.endpoint.adapter.greeter
+        endpoint, greeter = exchange.endpoint, exchange.endpoint.adapter.handshake_responder
         payload, items = content.payload, content.items
         if greeter is not None and (greeting := endpoint.answer_signed(verified, payload)):
             return greeting

@@ -246,7 +246,7 @@ class Receiver:
 
 
 def _check_method(method: str, endpoint: Route) -> None:
-    greeter = endpoint.adapter.greeter
+    greeter = endpoint.adapter.handshake_responder
     allowed = greeter.methods if greeter else frozenset[str]()
     if method not in allowed:
         raise MethodNotAllowed(*sorted(allowed))

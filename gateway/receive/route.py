@@ -69,7 +69,7 @@ class Route:
             HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
             MalformedRequest: something that it depends on stands there twice.
         """
-        greeter = self.adapter.greeter
+        greeter = self.adapter.handshake_responder
         try:
             greeting = greeter.answer_unsigned(request) if greeter else None
         except Rejection:
@@ -91,7 +91,7 @@ class Route:
             HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
             MalformedRequest: something that it depends on stands there twice.
         """
-        greeter = self.adapter.greeter
+        greeter = self.adapter.handshake_responder
         greeting = greeter.answer_signed(request, payload) if greeter else None
         if greeting is None:
             return None
