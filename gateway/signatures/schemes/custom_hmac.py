@@ -96,7 +96,7 @@ class TimedSpec(TimedSchemeSpec):
     """The description of a sender that signs a timestamp, with the text of the secret as key, in hexadecimal."""
 
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
 
 

@@ -28,50 +28,50 @@ class HmacDescription(TemplatedSpec):
 
     scheme: Literal["hmac"] = Field("hmac", description="The family of the scheme.")
     header: HeaderName | Annotated[list[HeaderName], Field(min_length=1, max_length=10)] | None = Field(
-        None, description="The header that carries the signature, or several of which any may."
+        None, description="The header that carries the signature, or several headers, any of which may."
     )
     place: Places | None = Field(
         None,
         description=(
-            "Where the signature stands when it is in no header: `query:NAME`, `body:/json/pointer`, "
-            "or `item:/json/pointer` in every event of a batch; of several the first where there is one."
+            "The place of a signature that is not in a header: `query:NAME`, `body:/json/pointer`, "
+            "or `item:/json/pointer` in every event of a batch; of several places the first that holds a value counts."
         ),
     )
     construction: Literal["hmac", "hash"] = Field(
-        "hmac", description="HMAC with the secret, or the digest alone of a text that contains {secret}."
+        "hmac", description="An HMAC with the secret, or a plain digest of a text that contains {secret}."
     )
     algorithm: HmacAlgorithm = Field("sha256", description="The digest.")
-    encoding: Encoding = Field("hex", description="How the digest is written.")
-    prefix: Affix = Field("", description="What stands before each signature, such as `sha256=` or `v1=`.")
+    encoding: Encoding = Field("hex", description="The encoding of the digest.")
+    prefix: Affix = Field("", description="The text before each signature, such as `sha256=` or `v1=`.")
     separator: Separator | None = Field(
         None,
-        description="What separates the elements, when the header is a list; those without the prefix are skipped.",
+        description="The separator of the elements if the header is a list; elements without the prefix are skipped.",
     )
     group_separator: Separator | None = Field(
-        None, description="What separates several such lists, each with a timestamp of its own."
+        None, description="The separator of several such lists, each with its own timestamp."
     )
     signed: str = Field(
         "{body}",
         max_length=1024,
         description=(
-            "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
+            "The signed bytes, made of {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
             "{json:NAME} {json_sorted} {json_sorted_compact} {json_canonical} {secret} {header:NAME} {query:NAME} "
             "{body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
     alphabets: Alphabets = Field(
         {},
-        description="Fields of signed whose end could be mistaken for the next one's beginning, and the characters that "
-        "they are made of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
+        description="Fields of signed whose end could be mistaken for the beginning of the next one, and the characters "
+        "that they consist of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
     )
     binds_body: bool = Field(
         default=True,
-        description="Said to be false where the sender does not sign the body: whoever saw one delivery can forge others.",
+        description="Must be false if the sender does not sign the body: anybody who has seen one delivery can forge others.",
     )
-    secret_format: SecretFormat = Field("raw", description="How the secret's text becomes the key.")
-    secret_suffix: Affix = Field("", description="What the sender appends to the key.")
+    secret_format: SecretFormat = Field("raw", description="The format of the secret.")
+    secret_suffix: Affix = Field("", description="The text that the sender appends to the key.")
     timestamp: TimestampSpec | None = Field(
-        None, description="Where the signed timestamp is; without it, replays pass."
+        None, description="The signed timestamp; without one, replays pass."
     )
 
     @model_validator(mode="after")

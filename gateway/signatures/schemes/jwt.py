@@ -66,35 +66,35 @@ class JwtSpec(SchemeSpec):
     scheme: Literal["jwt"] = Field(description="The family of the scheme.")
     header: HeaderName | None = Field(None, description="The header that carries the token.")
     place: Literal["body"] | None = Field(None, description="`body`: the body is the token.")
-    prefix: Affix = Field("", description="What stands before the token, such as `Bearer `.")
+    prefix: Affix = Field("", description="The text before the token, such as `Bearer `.")
     algorithms: list[TokenAlgorithm] = Field(
         min_length=1, description="The algorithms that the sender may use."
     )
     key_format: Literal["raw", "pem"] = Field(
-        "raw", description="What a secret is: the text that both sides share, or a public key."
+        "raw", description="The kind of secret: a text that both sides share, or a public key."
     )
     keys: PublishedKeysSpec | None = Field(
-        None, description="Where the keys are fetched, when they are not configured."
+        None, description="Where the keys are fetched if they are not configured."
     )
     body_claim: ClaimName | None = Field(None, description="The claim that is a digest of the body.")
     body_hash: Literal["sha256-hex", "sha256-base64"] = Field("sha256-hex", description="Which digest.")
-    binds_body: bool = Field(default=True, description="Must be false where the body is not covered.")
+    binds_body: bool = Field(default=True, description="Must be false if no claim covers the body.")
     url_claim: ClaimName | None = Field(
-        None, description="The claim that is a digest of the address that the sender called."
+        None, description="The claim that is a digest of the URL that the sender called."
     )
     url_hash: Literal["sha256-hex", "qsh"] = Field(
         "sha256-hex", description="Which digest; `qsh` is Atlassian's, of method, path and query."
     )
     claims: dict[ClaimName, str | bool] = Field(
-        {}, description="Claims and what they must be; texts may contain {parameter:NAME} and {url}."
+        {}, description="Claims and their required values; texts may contain {parameter:NAME} and {url}."
     )
-    required: list[ClaimName] = Field([], description="Claims that must be there.")
+    required: list[ClaimName] = Field([], description="Claims that must be present.")
     simulated: dict[ClaimName, str] = Field(
         {},
-        description="Claims that the sender's tokens have and that are not compared, for those that are made here.",
+        description="Claims of the sender's tokens that are not checked; only tokens that are made here get them.",
     )
     max_age: Duration | None = Field(None, description="How long after `iat` a token is valid.")
-    leeway: Duration = Field(60.0, description="How far our clock may be from the sender's.")
+    leeway: Duration = Field(60.0, description="The tolerated difference between the clocks.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> JwtSpec:

@@ -54,20 +54,20 @@ class PublicKeySpec(TemplatedSpec):
     algorithm: Literal["ed25519", "ecdsa-p256-sha256", "ecdsa-p256-sha1", "rsa-sha256", "rsa-sha1"] = Field(
         description="The algorithm; RSA is PKCS#1 v1.5, and signatures of ECDSA are in DER."
     )
-    encoding: Encoding = Field("base64", description="How the signature is written.")
-    prefix: Affix = Field("", description="What stands before the signature.")
+    encoding: Encoding = Field("base64", description="The encoding of the signature.")
+    prefix: Affix = Field("", description="The text before the signature.")
     signed: str = Field(
         "{body}",
         max_length=256,
-        description="What is signed: literal text and fields in braces, as for an HMAC.",
+        description="The signed bytes: literal text and fields in braces, as for an HMAC.",
     )
     alphabets: Alphabets = Field(
-        {}, description="Fields of signed, and the characters that they are made of, as for an HMAC."
+        {}, description="Fields of signed, and the characters that they consist of, as for an HMAC."
     )
     timestamp: TimestampSpec | None = Field(
-        None, description="Where the signed timestamp is; without it, replays pass."
+        None, description="The signed timestamp; without one, replays pass."
     )
-    key_format: KeyFormat = Field("pem", description="How the public key is written that the sender shows.")
+    key_format: KeyFormat = Field("pem", description="The format of the public key.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:

@@ -44,15 +44,17 @@ class StandardWebhooksSpec(TimedSchemeSpec):
 
     scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
-        ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
+        ["webhook-"],
+        min_length=1,
+        description="The prefix of the three headers; the first one present counts.",
     )
     secret_format: Literal["whsec_", "raw", "whsec_or_raw"] = Field(
         "whsec_",
-        description="How the secret's text becomes the key: as the standard says, the text itself, or either, where only "
-        "a text that begins with `whsec_` may be meant as the standard says.",
+        description="The format of the secret: that of the standard, plain text, or either; then only a text that begins with "
+        "`whsec_` may be in the format of the standard.",
     )
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
 
     @override

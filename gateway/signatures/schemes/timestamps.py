@@ -52,33 +52,33 @@ class TimestampSpec(BaseModel):
 
     header: HeaderName | None = Field(
         None,
-        description="The header that carries the timestamp; beside a place in the body, where nothing stands there.",
+        description="The header that carries the timestamp; beside a place in the body, the fallback if that is empty.",
     )
     element: Affix | None = Field(
         None,
         min_length=1,
-        description="How the element of the signature header that is the timestamp begins, such as `t=`.",
+        description="The beginning of the element of the signature header that is the timestamp, such as `t=`.",
     )
     position: int | None = Field(
         None,
         ge=0,
         le=9,
-        description="Which element of the signature header it is, when it has no name; 0 is the first.",
+        description="The position of that element if it has no name; 0 is the first.",
     )
     place: Places | None = Field(
         None,
         description=(
-            "Where it stands elsewhere: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`; of several the "
-            "first where there is one."
+            "Another place: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`; of several the first that "
+            "holds a value counts."
         ),
     )
     unit: Unit = Field(
         "s",
-        description="What the timestamp counts since 1970: seconds, `ms`, `us` or `ns` (`auto`: seconds or ms; `decimal`: "
-        "seconds with a fraction); or a date: `iso8601`, UTC where it has no offset, `rfc3339`, which always has one, or `http_date`.",
+        description="The unit since 1970: seconds, `ms`, `us` or `ns` (`auto`: seconds or ms; `decimal`: "
+        "seconds with a fraction); or a date: `iso8601`, UTC without an offset, `rfc3339`, which always has an offset, or `http_date`.",
     )
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
 
     @model_validator(mode="after")

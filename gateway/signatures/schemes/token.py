@@ -39,13 +39,11 @@ class TokenSpec(SchemeSpec):
     place: Place | None = Field(
         None,
         description=(
-            "Where the token stands when it is in no header: `query:NAME`, `body:/json/pointer`, or "
+            "The place of a token that is not in a header: `query:NAME`, `body:/json/pointer`, or "
             "`item:/json/pointer` in every event of a batch."
         ),
     )
-    prefix: Affix = Field(
-        "", description="What stands before the token, such as `Bearer ` with a space behind it."
-    )
+    prefix: Affix = Field("", description="The text before the token, such as `Bearer ` with its space.")
 
     @model_validator(mode="after")
     def _one_place(self) -> TokenSpec:
