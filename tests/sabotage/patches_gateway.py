@@ -141,7 +141,7 @@ GATEWAY = (
     Patch(
         "a signature need not cover the body",
         "gateway/signatures/schemes/hmac_description.py::HmacDescription._is_consistent",
-        "if self.binds_body and not signs_body:",
+        "if self.binds_body and not self.signs_body:",
         "if self.binds_body and not fields:",
         "tests/gateway/adapters/test_spec.py::test_a_signature_that_leaves_out_the_body_is_refused",
     ),
@@ -252,7 +252,7 @@ GATEWAY = (
     ),
     Patch(
         "a JWT is valid for ever",
-        "gateway/signatures/schemes/jwt.py::JwtVerifier._check_moments",
+        "gateway/signatures/schemes/jwt.py::JwtVerifier._check_timestamps",
         "if any(now >= end + spec.leeway for end in ends):",
         "if any(now >= 1000 * end for end in ends):",
         f"{_JWT}::test_claims_have_to_hold",
@@ -381,8 +381,8 @@ GATEWAY = (
     Patch(
         "a form has as many fields as it likes",
         "gateway/signatures/forms.py::_split",
-        'text.count(b"&") >= most:',
-        'text.count(b"&") >= 1000 * most:',
+        'text.count(b"&") >= limit:',
+        'text.count(b"&") >= 1000 * limit:',
         "tests/gateway/events/test_hostile_bodies.py::test_a_hostile_form_is_refused",
     ),
     Patch(

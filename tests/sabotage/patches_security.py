@@ -148,7 +148,7 @@ SECURITY = (
     Patch(
         "escapes are undone one by one",
         "gateway/signatures/forms.py::_unquote_piece",
-        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_FOR_AN_ESCAPE:\n",
+        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_PER_ESCAPE:\n",
         "    if escapes:\n",
         "tests/hostile/test_unproven.py::test_a_forgery_of_any_sender_costs_little_more_than_its_digest[mandrill]",
     ),
@@ -182,7 +182,7 @@ SECURITY = (
     ),
     Patch(
         "a form is read before its signature is looked at",
-        "gateway/signatures/schemes/custom_hmac.py::ClaimVerifier.verify",
+        "gateway/signatures/schemes/custom_hmac.py::FieldVerifier.verify",
         "        if not candidates:\n",
         "        if candidates is None:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_form_is_not_looked_at_without_a_signature",
