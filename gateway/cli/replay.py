@@ -1,4 +1,4 @@
-"""``gateway replay``."""
+"""``gateway replay``: deliver archived events to a queue again."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from gateway.backends import open_archive
-from gateway.cli.common import events, find_provider, load_without_secrets, run
+from gateway.cli.common import count_events, find_provider, load_without_secrets, run
+from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe
-from gateway.cli.timestamps import parse_moment, parse_since
+from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.publishers import Message
@@ -37,24 +37,24 @@ def run_replay(
     is_dry: bool,
     is_forced: bool,
 ) -> None:
-    """Deliver what is selected to ``queue``, or list it."""
+    """Deliver the selected events to ``queue``, or list them."""
     if queue is None and not is_dry:
-        raise typer.BadParameter("is needed, unless with --dry-run", param_hint="--to")
+        raise typer.BadParameter("is required unless --dry-run is given", param_hint="--to")
     now = time.time()
     event_filter = EventFilter(
         provider,
         event,
         frozenset(ids),
         since=parse_since(since, now, "--since"),
-        until=now if until is None else parse_moment(until, "--until"),
+        until=now if until is None else parse_time(until, "--until"),
     )
     config = load_without_secrets(path)
     if provider is not None:
         find_provider(config, path, provider)
-    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    logging.disable()  # libraries log what they also raise
     try:
         run(_replay(config, event_filter, None if is_dry else queue, limit, is_forced=is_forced))
-    except asyncio.CancelledError:  # by SIGTERM
+    except asyncio.CancelledError:  # SIGTERM cancels the task
         raise KeyboardInterrupt from None
 
 
@@ -62,7 +62,7 @@ async def _replay(
     config: Config, event_filter: EventFilter, queue: str | None, limit: int | None, *, is_forced: bool
 ) -> None:
     task = asyncio.current_task()
-    assert task  # noqa: S101 -- we are in it
+    assert task  # noqa: S101 -- this coroutine runs in it
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         async with open_archive(config) as archive:
@@ -88,12 +88,8 @@ async def _list(message: Message) -> None:
 
 
 async def _run(archive: Archive, replay: Replay, done: str) -> None:
-    progress = Progress(
-        TextColumn("replaying"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+    progress = progress_bar(
+        "replaying", TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
     )
     task = progress.add_task("replaying", total=None, delivered=0)
 
@@ -106,4 +102,4 @@ async def _run(archive: Archive, replay: Replay, done: str) -> None:
         with progress:
             await replay.run(show)
     finally:
-        typer.echo(f"{events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)
+        typer.echo(f"{count_events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)

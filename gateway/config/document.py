@@ -10,6 +10,7 @@ import yaml
 
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.errors import ConfigurationError
+from gateway.transport.files import FileTooLarge, read_file
 
 FieldPath = tuple[str | int, ...]
 
@@ -50,13 +51,11 @@ class Document:
         self._supplies_all = supplies_all
         self._lines: dict[FieldPath, int] = {(): 1}
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_FILE + 1)
-            if len(content) > _MAX_FILE:
-                raise ConfigurationError(f"{path}: is larger than 1MiB")
-            text = content.decode()
+            text = read_file(path, _MAX_FILE).decode()
             _check_bounds(text, path)
             node = yaml.compose(text, yaml.SafeLoader)
+        except FileTooLarge:
+            raise ConfigurationError(f"{path}: is larger than 1MiB") from None
         except FileNotFoundError:
             raise ConfigurationError(f"{path}: there is no such file; name one with --config") from None
         except OSError as error:

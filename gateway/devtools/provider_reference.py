@@ -28,7 +28,7 @@ EVIDENCE: dict[EvidenceKind, str] = {
 _LONGEST_CELL = 90
 
 
-def described() -> list[str]:
+def adapter_names() -> list[str]:
     """The adapters that come with the gateway."""
     return [name for name in registry.names() if name != registry.GENERIC]
 
@@ -37,13 +37,13 @@ def matching(word: str) -> list[str]:
     """Those with ``word`` in their name, their title or how they sign."""
     return [
         name
-        for name in described()
+        for name in adapter_names()
         for spec in [registry.load(name).spec]
         if word.lower() in f"{name} {spec.title} {_signature(spec)}".lower()
     ]
 
 
-def in_one_line(name: str) -> tuple[str, str, str]:
+def summary(name: str) -> tuple[str, str, str]:
     """The adapter, its sender, and how that signs."""
     spec = registry.load(name).spec
     doubt = " (unverified)" if spec.status == "unverified" else ""
@@ -74,7 +74,7 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
     return [(heading, text) for heading, text in rows if text]
 
 
-def block(name: str) -> str:
+def config_block(name: str) -> str:
     """What to paste under ``providers:``, with a variable for each thing that the sender gives."""
     spec = registry.load(name).spec
     variable = name.upper()
@@ -102,7 +102,7 @@ def reference(evidence: Evidence) -> str:
 
 
 def _page(evidence: Evidence) -> Iterator[str]:
-    names = described()
+    names = adapter_names()
     doubtful = [name for name in names if registry.load(name).spec.status == "unverified"]
     yield "# Providers"
     yield ""
@@ -128,7 +128,7 @@ def _page(evidence: Evidence) -> Iterator[str]:
     yield "| adapter | sender | signature | proven by |"
     yield "| --- | --- | --- | --- |"
     for name in names:
-        _, title, signature = in_one_line(name)
+        _, title, signature = summary(name)
         if len(signature) > _LONGEST_CELL:
             signature = f"{signature[:_LONGEST_CELL]}…"
         yield f"| [`{name}`](#{name}) | {title} | {_cell(signature)} | {', '.join(evidence.get(name, ()))} |"
@@ -138,7 +138,13 @@ def _page(evidence: Evidence) -> Iterator[str]:
         yield f"[{spec.title}]({spec.docs}). {registry.note_on(name)}"
         yield ""
         yield from (f"- {heading}: {text}" for heading, text in facts(name, evidence))
-        yield from ("", "```yaml", "providers:", *(f"  {line}" for line in block(name).splitlines()), "```")
+        yield from (
+            "",
+            "```yaml",
+            "providers:",
+            *(f"  {line}" for line in config_block(name).splitlines()),
+            "```",
+        )
 
 
 def _signature(spec: AdapterSpec) -> str:

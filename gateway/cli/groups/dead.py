@@ -98,4 +98,4 @@ def dead_drop(
     """Delete dead-lettered events permanently, after listing them and asking for confirmation."""
     from gateway.cli.dead import run_drop
 
-    run_drop(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, is_sure=yes)
+    run_drop(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, is_confirmed=yes)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.devtools.provider_reference import described, facts
+from gateway.devtools.provider_reference import adapter_names, facts
 from gateway.errors import OperatorError
 
 
@@ -21,7 +21,7 @@ def test_every_adapter_has_a_line() -> None:
     """Which says so where its sender confirms nothing."""
     lines = told().splitlines()
 
-    assert [line.split()[0] for line in lines] == described()
+    assert [line.split()[0] for line in lines] == adapter_names()
     assert [line for line in lines if line.startswith("ampersand ") and line.endswith("(unverified)")]
 
 
@@ -57,7 +57,7 @@ def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
         ("braintree", ["of the body `body:/bt_payload`", "not covered:    the rest of the body, the time"]),
         ("twilio", ["the body, the address", "public_url: https://"]),
         ("ampersand", ["status:         unverified"]),
-        ("hmac", ["Describe your sender in the configuration"]),
+        ("hmac", ["describe the signature in the configuration"]),
     ],
 )
 def test_an_adapter_is_shown_with_what_its_signature_covers(name: str, said: list[str]) -> None:
@@ -69,7 +69,7 @@ def test_an_adapter_is_shown_with_what_its_signature_covers(name: str, said: lis
 
 def test_a_word_that_finds_nothing_is_told() -> None:
     """Rather than an empty list."""
-    with pytest.raises(OperatorError, match="there is no adapter 'nonsense', nor one with that in it"):
+    with pytest.raises(OperatorError, match="no adapter is called 'nonsense' or contains that word"):
         told("nonsense")
 
 

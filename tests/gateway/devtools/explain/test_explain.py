@@ -292,7 +292,7 @@ def test_a_time_that_is_none_is_told(folder: Path, text: str) -> None:
     done = run(folder, signed("stripe").raw(), "--at", text)
 
     assert done.exit_code == 2
-    assert "is no time" in done.stderr
+    assert "is not a time" in done.stderr
 
 
 @pytest.mark.parametrize(
