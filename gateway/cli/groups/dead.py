@@ -23,7 +23,7 @@ from gateway.cli.options import (
 
 dead = typer.Typer(
     help=(
-        "Inspect, redrive and delete dead-lettered events: those that exhausted their retries.\n\n"
+        "Inspect, redrive and delete dead-lettered events: those that exhausted their retries or that a handler rejected.\n\n"
         "Events are read in queue order and stay in the dead-letter queue until they are redriven or dropped. While a "
         "command reads the queue, no other consumer receives its events.\n\n"
         "Exit codes: 0 success, 1 no such queue or event, or the broker is unreachable, 3 invalid configuration."
