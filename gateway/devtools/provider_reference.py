@@ -71,7 +71,10 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
         ("retries for", format_duration(spec.retry_horizon) if spec.retry_horizon else "not known"),
         ("tolerance", format_duration(tolerance) if tolerance else ""),
         ("largest body", format_size(spec.max_body) if spec.max_body else ""),
-        ("verified by", "; ".join(", ".join(names) or EVIDENCE[word] for word, names in proofs.items())),
+        (
+            "verified by",
+            "; ".join(", ".join(names) or EVIDENCE[word].partition(":")[0] for word, names in proofs.items()),
+        ),
         ("status", "unverified: not confirmed by the provider" if spec.status == "unverified" else ""),
     ]
     return [(heading, text) for heading, text in rows if text]

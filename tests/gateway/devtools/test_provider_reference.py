@@ -82,8 +82,8 @@ def test_a_word_that_finds_nothing_is_told() -> None:
 
 def test_what_proves_an_adapter_is_told_where_it_is_known() -> None:
     """In words."""
-    assert ("proven by", "real deliveries") in facts("github", {"github": {"corpus": []}})
-    assert "proven by" not in dict(facts("github", {}))
+    assert ("verified by", "recorded deliveries") in facts("github", {"github": {"corpus": []}})
+    assert "verified by" not in dict(facts("github", {}))
 
 
 @pytest.mark.parametrize("content", ["[", "[]", "github: [hearsay]", "github: 1", None])
