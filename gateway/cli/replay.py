@@ -7,6 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -24,36 +25,52 @@ from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
 from gateway.queues.filter import EventFilter
 
 
-def run_replay(
-    path: Path,
-    queue: str | None,
-    since: str,
-    until: str | None,
-    provider: str | None,
-    event: str,
-    ids: list[str],
-    limit: int | None,
-    *,
-    is_dry: bool,
-    is_forced: bool,
-) -> None:
-    """Deliver the selected events to ``queue``, or list them."""
-    if queue is None and not is_dry:
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The options of the command.
+
+    Attributes:
+        queue: The queue to deliver to; None with ``dry_run``.
+        since: The earliest time of receipt: a time, or a duration before now.
+        until: The latest time of receipt; None for now.
+        provider: The provider's key in the configuration; None for all.
+        event: A pattern of event types.
+        ids: The ids of the events; all if empty.
+        limit: The maximum number of events.
+        dry_run: List the events, and deliver none.
+        force: Have workers handle events that they have already processed.
+    """
+
+    queue: str | None
+    since: str
+    until: str | None
+    provider: str | None
+    event: str
+    ids: list[str]
+    limit: int | None
+    dry_run: bool
+    force: bool
+
+
+def run_replay(path: Path, options: ReplayOptions) -> None:
+    """Deliver the selected events to a queue, or list them."""
+    if options.queue is None and not options.dry_run:
         raise typer.BadParameter("is required unless --dry-run is given", param_hint="--to")
     now = time.time()
     event_filter = EventFilter(
-        provider,
-        event,
-        frozenset(ids),
-        since=parse_since(since, now, "--since"),
-        until=now if until is None else parse_time(until, "--until"),
+        since=parse_since(options.since, now, "--since"),
+        until=now if options.until is None else parse_time(options.until, "--until"),
+        provider=options.provider,
+        pattern=options.event,
+        ids=frozenset(options.ids),
     )
     config = load_without_secrets(path)
-    if provider is not None:
-        find_provider(config, path, provider)
+    if options.provider is not None:
+        find_provider(config, path, options.provider)
     logging.disable()  # libraries log what they also raise
     try:
-        run(_replay(config, event_filter, None if is_dry else queue, limit, is_forced=is_forced))
+        queue = None if options.dry_run else options.queue
+        run(_replay(config, event_filter, queue, options.limit, is_forced=options.force))
     except asyncio.CancelledError:  # SIGTERM cancels the task
         raise KeyboardInterrupt from None
 

@@ -87,9 +87,9 @@ def replay(
     Exit codes: 0 all selected events were delivered, 1 some were not, or there is no archive or no such queue,
     2 invalid usage, 3 invalid configuration.
     """
-    from gateway.cli.replay import run_replay
+    from gateway.cli.replay import ReplayOptions, run_replay
 
-    run_replay(config, to, since, until, provider, event, ids or [], limit, is_dry=dry_run, is_forced=force)
+    run_replay(config, ReplayOptions(to, since, until, provider, event, ids or [], limit, dry_run, force))
 
 
 @events.command(rich_help_panel="Recover")

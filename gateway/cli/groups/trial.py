@@ -55,9 +55,9 @@ def send(
     Exit codes: 0 all responses were as expected, 1 a response was not, the connection failed, or there is no such
     provider, sample or file, 2 invalid usage.
     """
-    from gateway.cli.send import run_send
+    from gateway.cli.send import SendOptions, run_send
 
-    run_send(config, provider, event, file, tamper, count, repeat, url, key, handshake=handshake)
+    run_send(config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake))
 
 
 @trial.command(rich_help_panel="Try out")
