@@ -1,32 +1,27 @@
-"""``gateway spool``: inspect, verify, export and drain the events stored on disk."""
+"""``gateway spool``: inspect, verify and drain the events stored on disk."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from gateway.backends import has_embedded_queue, open_publisher
 from gateway.cli.common import count_events, load_without_secrets, run
-from gateway.cli.dead_letters import to_json
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
-from gateway.devtools.formatting import format_age, format_bytes, format_time
+from gateway.devtools.formatting import format_age, format_bytes
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line
 from gateway.publishers.spool.files import is_owned, spool_files
-from gateway.publishers.spool.inspect import corrupt_rows_in, events_in, faults_of_file, summarize
+from gateway.publishers.spool.inspect import Summary, events_in, faults_of_file, summarize
 from gateway.publishers.spool.records import SpooledMessage
-from gateway.transport.private_files import private_opener
 
 _STALL_TIMEOUT = 10.0
 """Seconds without a confirm after which draining stops."""
@@ -39,37 +34,31 @@ def run_show(path: Path) -> None:
     """Show the spool of each process."""
     config = load_without_secrets(path)
     limit = config.spool.max_size // config.server.workers
-    for slot, file in _files(config).items():
-        with _reporting_errors(file):
+    for slot, file in find_spools(config).items():
+        with reporting_errors(file):
             summary, owned = summarize(file), is_owned(file)
-        left = (
-            ""
-            if slot < config.server.workers
-            else ", and none will with this server.workers; the next start drains it"
-        )
-        age = (
-            ""
-            if summary.oldest_at is None
-            else f", oldest spooled {format_age(time.time() - summary.oldest_at)} ago"
-        )
-        corrupt = (
-            f"{count_events(summary.corrupt)}, see `gateway spool export --corrupt`"
-            if summary.corrupt
-            else "none"
-        )
-        typer.echo(f"{file}: {'in use by a gateway' if owned else f'not in use{left}'}")
-        typer.echo(f"  spooled  {count_events(summary.events)}{age}")
-        typer.echo(
-            f"  size     {format_bytes(summary.size)} of {format_bytes(limit)}{': full' if summary.size >= limit else ''}"
-        )
-        typer.echo(f"  corrupt  {corrupt}")
+        state = "in use by a gateway" if owned else "not in use"
+        if not owned and slot >= config.server.workers:
+            state += "; no process has this number any more, the next start drains it"
+        typer.echo(f"{file}: {state}")
+        typer.echo(f"  spooled  {count_events(summary.events)}{_age_of_oldest(summary)}")
+        full = ": full" if summary.size >= limit else ""
+        typer.echo(f"  size     {format_bytes(summary.size)} of {format_bytes(limit)}{full}")
+        corrupt = f"{count_events(summary.corrupt)}, see `gateway spool export --corrupt`"
+        typer.echo(f"  corrupt  {corrupt if summary.corrupt else 'none'}")
+
+
+def _age_of_oldest(summary: Summary) -> str:
+    if summary.oldest_at is None:
+        return ""
+    return f", oldest {format_age(time.time() - summary.oldest_at)} old"
 
 
 def run_verify(path: Path) -> None:
     """Check the spool of each process."""
     is_sound = True
-    for file in _files(load_without_secrets(path)).values():
-        with _reporting_errors(file):
+    for file in find_spools(load_without_secrets(path)).values():
+        with reporting_errors(file):
             faults = faults_of_file(file)
             damaged = [str(row) for row in events_in(file) if not isinstance(row, SpooledMessage)]
             summary = summarize(file)
@@ -87,42 +76,17 @@ def run_verify(path: Path) -> None:
         raise typer.Exit(1)
 
 
-def run_export(path: Path, output: Path | None, *, corrupt: bool) -> None:
-    """Write the events of each process's spool, oldest first."""
-    files = _files(load_without_secrets(path))
-    count = damaged = 0
-    try:
-        # The file contains whole events: Path.open would make it readable by other users.
-        target = open(output, "xb", opener=private_opener) if output else nullcontext(sys.stdout.buffer)  # noqa: SIM115
-    except OSError as error:
-        raise OperatorError(f"{output}: {error.strerror}") from error
-    with target as lines:
-        for file in files.values():
-            with _reporting_errors(file):
-                for record in _corrupt_records(file) if corrupt else _records(file):
-                    if record is None:
-                        damaged += 1
-                        continue
-                    lines.write(to_json({"spool": file.name, **record}).encode() + b"\n")
-                    count += 1
-    typer.echo(f"{count_events(count)} exported", err=True)
-    if damaged:
-        raise OperatorError(
-            f"{count_events(damaged)} not exported because of damage; `gateway spool verify` lists them"
-        )
-
-
 def run_drain(path: Path) -> None:
     """Publish all spooled events."""
     silence_logs()
     config = load_without_secrets(path)
-    files = _files(config)
+    files = find_spools(config)
     if files and has_embedded_queue(config):
         raise OperatorError(
             "rabbitmq.url is embedded; set it to the RabbitMQ server that should receive the events"
         )
     for file in files.values():
-        with _reporting_errors(file):
+        with reporting_errors(file):
             if is_owned(file):
                 raise OperatorError(f"{file} is in use by a gateway, which drains it; stop the gateway first")
     if files:
@@ -165,7 +129,8 @@ async def _drain(config: Config) -> None:
         )
 
 
-def _files(config: Config) -> dict[int, Path]:
+def find_spools(config: Config) -> dict[int, Path]:
+    """Return the spool file of each process by its slot, and report if there is none."""
     files = spool_files(config.data_dir)
     if not files:
         typer.echo(f"nothing is spooled: there is no spool in {config.data_dir}", err=True)
@@ -173,7 +138,7 @@ def _files(config: Config) -> dict[int, Path]:
 
 
 @contextmanager
-def _reporting_errors(file: Path) -> Iterator[None]:
+def reporting_errors(file: Path) -> Iterator[None]:
     """Report an error of SQLite or the file system as an error of this file."""
     try:
         yield
@@ -185,37 +150,3 @@ def _reporting_errors(file: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
-
-
-def _records(file: Path) -> Iterator[dict[str, Any] | None]:
-    for event in events_in(file):
-        yield (
-            {
-                "row": event.row,
-                "spooled_at": format_time(event.spooled_at),
-                "exchange": event.message.exchange,
-                "routing_key": event.message.routing_key,
-                "message_id": event.message.message_id,
-                "type": event.message.type,
-                "headers": event.message.headers,
-                **_text("body", event.message.body),
-            }
-            if isinstance(event, SpooledMessage)
-            else None
-        )
-
-
-def _corrupt_records(file: Path) -> Iterator[dict[str, Any]]:
-    for row, head, body, reason, found_at in corrupt_rows_in(file):
-        found = {"row": row, "reason": reason, "found_at": format_time(found_at)}
-        yield {**found, **_text("head", head), **_text("body", body)}
-
-
-def _text(name: str, value: Any) -> dict[str, Any]:
-    """Return ``value`` under ``name``; bytes that are not UTF-8 are base64-encoded. Damage can change its type."""
-    if not isinstance(value, bytes):
-        return {name: value}
-    try:
-        return {name: value.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(value).decode()}
