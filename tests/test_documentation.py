@@ -18,7 +18,7 @@ from gateway.app import Gateway
 from gateway.cli.main import app
 from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
-from gateway.devtools.provider_reference import EVIDENCE, Evidence, block, described
+from gateway.devtools.provider_reference import EVIDENCE, Evidence, adapter_names, config_block
 from gateway.devtools.provider_reference import reference as providers_page
 from gateway.errors import REJECTIONS, Outcome
 from gateway.receive.responses import _STATUS
@@ -64,16 +64,17 @@ def test_the_page_of_the_providers_is_up_to_date() -> None:
 
 def test_what_proves_an_adapter_is_one_of_the_proofs() -> None:
     """Of an adapter that there is."""
-    assert PROOFS.keys() <= set(described())
+    assert PROOFS.keys() <= set(adapter_names())
     assert {word for words in PROOFS.values() for word in words} <= EVIDENCE.keys()
 
 
-@pytest.mark.parametrize("name", described())
+@pytest.mark.parametrize("name", adapter_names())
 def test_the_block_of_every_provider_can_be_pasted(tmp_path: Path, name: str) -> None:
     """Under `providers:`, with the variables that it names."""
     path = tmp_path / "config.yaml"
     path.write_text(
-        "dedupe: {retention: 90d}\nproviders:\n" + "".join(f"  {line}\n" for line in block(name).splitlines())
+        "dedupe: {retention: 90d}\nproviders:\n"
+        + "".join(f"  {line}\n" for line in config_block(name).splitlines())
     )
     given = {"secrets": secrets_of(name).receiver, **parameters_of(registry.load(name))}
     config = load_config(path, missing=lambda variable: _value(variable, given))

@@ -1,4 +1,4 @@
-"""``gateway check``."""
+"""``gateway check``: validate the configuration and the schemas."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import typer
 
 from gateway.config import config_warnings, load_config
 from gateway.config.resolve import adapter_of
+from gateway.devtools.formatting import format_count
 from gateway.events.schemas import Catalogue
 
 
 def run_check(path: Path) -> None:
-    """Report on the configuration at ``path``."""
+    """Validate the configuration at ``path`` and print a summary with its warnings."""
     config = load_config(path)
     catalogue = Catalogue.bundled()
     count = 0
@@ -22,26 +23,22 @@ def run_check(path: Path) -> None:
         catalogue.of_adapter(adapter).check()
         count += len(catalogue.event_types(adapter))
     warnings = config_warnings(config)
-    verdict = "no mistake, but see the warnings" if warnings else "nothing wrong"
+    verdict = "valid, with warnings" if warnings else "valid"
     typer.echo(
-        f"{path}: {_count(len(config.providers), 'provider')}, {verdict}; {_count(count, 'bundled schema')} in use"
+        f"{path}: {format_count(len(config.providers), 'provider')}, {verdict}; {format_count(count, 'bundled schema')} in use"
     )
     for name, provider in sorted(config.providers.items()):
-        title = adapter_of(provider).spec.title or "described in the configuration"
-        secrets = _count(len(provider.secrets), "secret")
+        title = adapter_of(provider).spec.title or "defined in the configuration"
+        secrets = format_count(len(provider.secrets), "secret")
         typer.echo(
             f"  /webhooks/{name}: {provider.adapter} ({title}), {secrets}, on invalid: {provider.on_invalid}"
         )
     typer.echo(
-        f"  claims: {_kind(config.redis.url)}, events: {_kind(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
+        f"  deduplication: {_scheme(config.redis.url)}, events: {_scheme(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
     )
     for warning in warnings:
         typer.echo(f"  warning: {warning}")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _kind(url: str) -> str:
-    return url.partition(":")[0]  # never the whole address: there is a password in it
+def _scheme(url: str) -> str:
+    return url.partition(":")[0]  # the URL may contain a password

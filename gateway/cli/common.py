@@ -1,4 +1,4 @@
-"""What the commands share: options and words, the configuration without its secrets, and running an event loop."""
+"""Helpers that several commands share: reading the configuration, running an event loop, waiting for a backend."""
 
 from __future__ import annotations
 
@@ -6,87 +6,109 @@ import asyncio
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import typer
 import uvloop
 
 from gateway.cli.dev_secrets import DevSecrets
+from gateway.cli.options import DEFAULT_CONFIG
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
 
 T = TypeVar("T")
 
-DEV_SECRETS = "dev.env"
-
-USUAL_CONFIG = Path("config.yaml")
 BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "default.yaml"))
-"""What ``gateway dev`` runs where there is no config.yaml."""
+"""The configuration that ``gateway dev`` uses in a directory without config.yaml."""
+
+_DEV_SECRETS = "dev.env"
+"""The file in ``data_dir`` with the secrets that ``gateway dev`` generated."""
 
 _STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
+"""The value of unset variables in commands that neither sign nor verify: every adapter accepts its format."""
+
+_POLL_INTERVAL = 0.02
+"""Seconds between two looks at a backend that is still connecting."""
+
+
+class Backend(Protocol):
+    """A store or broker that connects in the background."""
+
+    @property
+    def unavailable_reason(self) -> str:
+        """Why the backend cannot be used; empty if it can."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run ``main`` on an event loop of its own."""
+    """Run ``main`` on a new event loop and return its result."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
 
 
-def log_format_of(text: str) -> LogFormat:
-    """What ``--log-format`` says.
+async def wait_until_available(backend: Backend, timeout: float) -> None:
+    """Wait up to ``timeout`` seconds for a connection. The operation that follows reports the failure."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout
+    while backend.unavailable_reason and loop.time() < deadline:
+        await asyncio.sleep(_POLL_INTERVAL)
+
+
+def parse_log_format(text: str) -> LogFormat:
+    """Return the value of ``--log-format``.
 
     Raises:
-        typer.BadParameter: it is no format.
+        typer.BadParameter: The text is not a log format.
     """
     for known in get_args(LogFormat):
         if text == known:
             return known  # type: ignore[no-any-return]
-    raise typer.BadParameter(f"{text!r} is not a format; use json or console", param_hint="--log-format")
+    raise typer.BadParameter(f"{text!r} is not a log format; use json or console", param_hint="--log-format")
 
 
-def events(count: int) -> str:
-    """So many events, in words."""
-    return f"{count:,} event{'' if count == 1 else 's'}"
+def count_events(number: int) -> str:
+    """Return a number of events as text."""
+    return format_count(number, "event")
 
 
 def load_without_secrets(path: Path) -> Config:
-    """The configuration for a command that signs and verifies nothing: unset variables do not matter to it."""
+    """Load the configuration for a command that neither signs nor verifies: secrets may be unset."""
     return load_config(_find_config(path), missing=lambda _: _STAND_IN, has_secrets=False)
 
 
 def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
-    """The configuration, with the secrets that ``gateway dev`` made where the environment has none; and those."""
+    """Load the configuration and the secrets that ``gateway dev`` generated for variables that are unset."""
     path = _find_config(path)
     secrets = DevSecrets(dev_secrets_path(path))
     return load_config(path, missing=secrets.get, is_local=True), secrets
 
 
 def dev_secrets_path(config: Path) -> Path:
-    """Where ``gateway dev`` keeps the secrets that it made for the configuration at ``config``."""
-    return load_without_secrets(config).data_dir / DEV_SECRETS
+    """Return the path of the file in which ``gateway dev`` keeps the secrets for the configuration at ``config``."""
+    return load_without_secrets(config).data_dir / _DEV_SECRETS
 
 
 def _find_config(path: Path) -> Path:
-    """``path``, or what ``gateway dev`` runs here when it has run here without a configuration."""
-    if path != USUAL_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
+    """Return ``path``, or the bundled configuration if ``gateway dev`` has used that in this directory."""
+    if path != DEFAULT_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
         return path
     return BUNDLED_CONFIG
 
 
 def local_url(bind: str) -> str:
-    """The address by which this machine calls what listens at ``bind`` (HOST:PORT)."""
+    """Return the URL at which this machine reaches a listener on ``bind`` (HOST:PORT)."""
     host, port = split_bind(bind)
     host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
-    """The provider called ``name``.
+    """Return the provider called ``name``.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: The configuration has no provider of that name.
     """
     try:
         return config.providers[name]

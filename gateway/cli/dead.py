@@ -1,4 +1,4 @@
-"""``gateway dead``."""
+"""``gateway dead``: inspect, redrive and delete the events in a worker's dead-letter queue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from gateway.backends import open_dead_letters
-from gateway.cli.common import events, run
-from gateway.cli.dead_letters import chosen, describe, expect_found, list_held, load_quietly, show_held
+from gateway.cli.common import count_events, run
+from gateway.cli.dead_letters import describe, expect_found, list_letters, load_quietly, select, show_letter
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.events.message import DEAD_SUFFIX
@@ -18,85 +18,90 @@ from gateway.queues.filter import EventFilter
 
 
 def run_list(path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
-    """List the dead events of a worker."""
-    run(list_held(load_quietly(path), queue + DEAD_SUFFIX, event_filter, limit, as_json=as_json))
+    """List dead-lettered events."""
+    run(list_letters(load_quietly(path), queue + DEAD_SUFFIX, event_filter, limit, as_json=as_json))
 
 
 def run_show(path: Path, queue: str, event_id: str) -> None:
-    """Show one of them."""
-    run(show_held(load_quietly(path), queue + DEAD_SUFFIX, event_id))
+    """Print a dead-lettered event in full."""
+    run(show_letter(load_quietly(path), queue + DEAD_SUFFIX, event_id))
 
 
 def run_redrive(
     path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
-    """Give them back to the worker."""
+    """Return dead-lettered events to the worker's queue."""
     run(_redrive(load_quietly(path), queue, event_filter, limit, dry_run=dry_run))
 
 
-def run_drop(path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, is_sure: bool) -> None:
-    """Delete them, once the operator has seen which."""
+def run_drop(
+    path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, is_confirmed: bool
+) -> None:
+    """Delete dead-lettered events after the operator has confirmed the list."""
     config = load_quietly(path)
-    # Two visits: nothing is kept from others, nor a connection held, while somebody thinks it over.
-    shown = run(_show_all(config, queue + DEAD_SUFFIX, event_filter, limit))
-    count = shown.total()
+    # The queue is opened twice, so that no connection or message is held while the operator decides.
+    listed = run(_list_selected(config, queue + DEAD_SUFFIX, event_filter, limit))
+    count = listed.total()
     if not count:
         typer.echo("nothing to drop", err=True)
         return
-    if not is_sure:
-        typer.confirm(f"Drop {events(count)} for good?", abort=True, err=True)
-    run(_drop(config, queue + DEAD_SUFFIX, shown))
+    if not is_confirmed:
+        typer.confirm(f"Permanently delete {count_events(count)}?", abort=True, err=True)
+    run(_drop(config, queue + DEAD_SUFFIX, listed))
 
 
 async def _redrive(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
     dead, count = queue + DEAD_SUFFIX, 0
-    async with open_dead_letters(config, dead, queue) as holding:
+    async with open_dead_letters(config, dead, queue) as letters:
         try:
             with progress_bar("redriving", hidden=dry_run) as progress:
-                task = progress.add_task("redriving", total=min(holding.size, limit or holding.size))
-                async for held in chosen(holding, event_filter, limit):
+                task = progress.add_task("redriving", total=min(letters.size, limit or letters.size))
+                async for letter in select(letters, event_filter, limit):
                     if dry_run:
-                        typer.echo(describe(held))
+                        typer.echo(describe(letter))
                     else:
-                        await holding.move(held, queue)
+                        await letters.move(letter, queue)
                     count += 1
                     progress.update(task, completed=count)
                 progress.update(task, total=count)
         finally:
-            typer.echo(f"{events(count)} {'would be ' if dry_run else ''}redriven to {queue}", err=True)
+            typer.echo(f"{count_events(count)} {'would be ' if dry_run else ''}redriven to {queue}", err=True)
     expect_found(dead, event_filter, count)
 
 
-async def _show_all(config: Config, dead: str, event_filter: EventFilter, limit: int | None) -> Counter[str]:
-    """Print what is to be dropped; and which that is."""
-    shown: Counter[str] = Counter()
-    async with open_dead_letters(config, dead) as holding:
-        async for held in chosen(holding, event_filter, limit):
-            typer.echo(describe(held))
-            shown[_fingerprint(held)] += 1
-    expect_found(dead, event_filter, shown.total())
-    return shown
+async def _list_selected(
+    config: Config, dead: str, event_filter: EventFilter, limit: int | None
+) -> Counter[str]:
+    """Print the selected events, and return the fingerprint of each with its number of copies."""
+    listed: Counter[str] = Counter()
+    async with open_dead_letters(config, dead) as letters:
+        async for letter in select(letters, event_filter, limit):
+            typer.echo(describe(letter))
+            listed[_fingerprint(letter)] += 1
+    expect_found(dead, event_filter, listed.total())
+    return listed
 
 
-async def _drop(config: Config, dead: str, shown: Counter[str]) -> None:
+async def _drop(config: Config, dead: str, listed: Counter[str]) -> None:
+    """Delete the events that were listed, and none that was dead-lettered since."""
     count = 0
-    async with open_dead_letters(config, dead) as holding:
+    async with open_dead_letters(config, dead) as letters:
         try:
             with progress_bar("dropping") as progress:
-                task = progress.add_task("dropping", total=shown.total())
-                async for held in holding.browse():
-                    fingerprint = _fingerprint(held)
-                    if shown[fingerprint]:
-                        shown[fingerprint] -= 1
-                        await holding.drop(held)
+                task = progress.add_task("dropping", total=listed.total())
+                async for letter in letters.browse():
+                    fingerprint = _fingerprint(letter)
+                    if listed[fingerprint]:
+                        listed[fingerprint] -= 1
+                        await letters.drop(letter)
                         count += 1
                         progress.update(task, completed=count)
         finally:
-            typer.echo(f"{events(count)} dropped from {dead}", err=True)
+            typer.echo(f"{count_events(count)} dropped from {dead}", err=True)
 
 
-def _fingerprint(held: DeadLetter) -> str:
-    """What tells a failure of an event from a later one of the same event."""
-    return f"{held.when} {held.message_id}"
+def _fingerprint(letter: DeadLetter) -> str:
+    """Return what distinguishes this failure of an event from a later one of the same event."""
+    return f"{letter.when} {letter.message_id}"

@@ -1,4 +1,4 @@
-"""What the commands for events that wait have in common."""
+"""What ``gateway dead`` and ``gateway quarantine`` have in common."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import typer
 from msgspec import MsgspecError
 
 from gateway.backends import open_dead_letters
-from gateway.cli.common import events, load_without_secrets
+from gateway.cli.common import count_events, load_without_secrets
 from gateway.config import Config
+from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.events.message import ATTEMPTS
 from gateway.observability.logs import silence_logs
@@ -27,82 +28,94 @@ from gateway.queues.filter import EventFilter
 
 
 def load_quietly(path: Path) -> Config:
-    """The configuration, for a command that tells by itself what goes wrong."""
+    """Load the configuration for a command that reports its errors itself, and turn logs off."""
     silence_logs()
-    logging.disable()  # what a library complains of also comes as an exception
+    logging.disable()  # libraries log what they also raise
     return load_without_secrets(path)
 
 
-async def list_held(
+async def list_letters(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
-    """Print the events that are meant, one a line, and count them."""
-    found: Counter[str] = Counter()
-    async with open_dead_letters(config, queue) as holding:
-        async for held in holding.browse():
-            if event_filter.accepts(held):
-                found[held.provider or "?"] += 1
-                if limit is None or found.total() <= limit:
-                    typer.echo(in_json(held.facts()) if as_json else describe(held))
-        size = holding.size
-    expect_found(queue, event_filter, found.total())
-    each = ", ".join(f"{provider} {count:,}" for provider, count in found.most_common())
-    shown = found.total() if limit is None else min(limit, found.total())
+    """Print the selected events, one per line, and a summary on standard error."""
+    matched: Counter[str] = Counter()
+    async with open_dead_letters(config, queue) as letters:
+        async for letter in letters.browse():
+            if event_filter.accepts(letter):
+                matched[letter.provider or "?"] += 1
+                if limit is None or matched.total() <= limit:
+                    typer.echo(to_json(letter.facts()) if as_json else describe(letter))
+        size = letters.size
+    expect_found(queue, event_filter, matched.total())
+    each = ", ".join(f"{provider} {count:,}" for provider, count in matched.most_common())
+    shown = matched.total() if limit is None else min(limit, matched.total())
     typer.echo(
-        f"{events(size)} in {queue}, {found.total():,} match{f' ({each})' if each else ''}, {shown:,} shown",
+        f"{count_events(size)} in {queue}, {matched.total():,} match{f' ({each})' if each else ''}, {shown:,} shown",
         err=True,
     )
 
 
-async def show_held(config: Config, queue: str, event_id: str) -> None:
-    """Print the whole event of that id, each where there are several."""
+async def show_letter(config: Config, queue: str, event_id: str) -> None:
+    """Print the event with this id in full; the queue may hold it several times."""
     event_filter = EventFilter(ids=[event_id])
     count = 0
-    async with open_dead_letters(config, queue) as holding:
-        async for held in chosen(holding, event_filter):
+    async with open_dead_letters(config, queue) as letters:
+        async for letter in select(letters, event_filter):
             count += 1
-            typer.echo(printable(_in_full(held), keep="\n"))
+            typer.echo(printable(_in_full(letter), keep="\n"))
     expect_found(queue, event_filter, count)
 
 
-async def chosen(
-    holding: DeadLetterQueue, event_filter: EventFilter, limit: int | None = None
+async def select(
+    letters: DeadLetterQueue, event_filter: EventFilter, limit: int | None = None
 ) -> AsyncIterator[DeadLetter]:
-    """The first events that are meant; the queue is browsed to its end all the same."""
+    """Yield the first ``limit`` selected events. The queue is read to its end, or else its order would change."""
     count = 0
-    async for held in holding.browse():
-        if (limit is None or count < limit) and event_filter.accepts(held):
+    async for letter in letters.browse():
+        if (limit is None or count < limit) and event_filter.accepts(letter):
             count += 1
-            yield held
+            yield letter
 
 
 def expect_found(queue: str, event_filter: EventFilter, count: int) -> None:
-    """Say so where an event that was named is not there."""
+    """Report that an event that was asked for by its id is not in the queue.
+
+    Raises:
+        OperatorError: The filter names ids, and ``count`` is 0.
+    """
     if event_filter.ids and not count:
         ids = ", ".join(map(repr, event_filter.ids))
-        raise OperatorError(f"{queue} has no such event with the id {ids}")
+        raise OperatorError(f"{queue} has no event with the id {ids}")
 
 
-def describe(held: DeadLetter, why: str | None = None) -> str:
-    """An event in one line, with what is wrong with it, or with ``why``."""
-    attempts = held.headers.get(ATTEMPTS)
-    tried = "" if attempts is None else f"{attempts} attempt{'' if attempts == 1 else 's'}"
-    parts = (held.when[:19], held.provider, held.word, held.message_id, tried, why or held.why)
+def describe(letter: DeadLetter, reason: str | None = None) -> str:
+    """Describe an event in one line that ends with ``reason``, or with why the event is in this queue."""
+    attempts = letter.headers.get(ATTEMPTS)
+    if isinstance(attempts, int):
+        attempts = format_count(attempts, "attempt")
+    parts = (
+        letter.when[:19],
+        letter.provider,
+        letter.word,
+        letter.message_id,
+        attempts,
+        reason or letter.why,
+    )
     return "  ".join(one_line(part) for part in parts if part)
 
 
-def in_json(facts: dict[str, Any]) -> str:
-    """Facts of an event in one line of JSON."""
+def to_json(facts: dict[str, Any]) -> str:
+    """Return the facts about an event as one line of JSON."""
     return json.dumps(facts, default=str)
 
 
-def _in_full(held: DeadLetter) -> str:
-    """Write all of an event as JSON; a body that is none as its bytes in base64."""
-    head: dict[str, Any] = {"routing_key": held.routing_key, "headers": dict(held.headers)}
+def _in_full(letter: DeadLetter) -> str:
+    """Return the whole event as JSON. A body that is not JSON is base64-encoded."""
+    head: dict[str, Any] = {"routing_key": letter.routing_key, "headers": dict(letter.headers)}
     with suppress(MsgspecError, RecursionError, UnicodeDecodeError):
-        # Formatted and not parsed: a number that no reader takes is shown as it came.
-        body = msgspec.json.format(held.body, indent=-1).decode()
+        # Formatted but not parsed, so that a number that no reader accepts is shown as it was received.
+        body = msgspec.json.format(letter.body, indent=-1).decode()
         shown = f'{json.dumps(head, ensure_ascii=False, default=str)[:-1]}, "event": {body}}}'
         return msgspec.json.format(shown, indent=2)
-    head["body_base64"] = base64.b64encode(held.body).decode()
+    head["body_base64"] = base64.b64encode(letter.body).decode()
     return json.dumps(head, indent=2, ensure_ascii=False, default=str)

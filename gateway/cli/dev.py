@@ -1,4 +1,4 @@
-"""``gateway dev``: the whole gateway on one machine, with secrets, senders and a worker of its own."""
+"""``gateway dev``: the gateway on one machine, with generated secrets, sample events and an example worker."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
-from gateway.cli.common import BUNDLED_CONFIG, USUAL_CONFIG, dev_secrets_path, local_url, run
+from gateway.cli.common import BUNDLED_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
+from gateway.cli.options import DEFAULT_CONFIG
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import Config, ProviderConfig, load_config
@@ -31,13 +32,16 @@ from gateway.observability.tracing import tracing
 from gateway.server import running
 from gateway.signatures.secrets import SecretFormatError
 
-_POLL_EVERY = 0.05
-_TRY_AGAIN_AFTER = 1.0
+_POLL_INTERVAL = 0.05
+"""Seconds between two looks at a gateway that is not ready yet."""
+
+_RECONNECT_DELAY = 1.0
+"""Seconds after which the example worker reconnects to the broker."""
 
 
 def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *, send_samples: bool) -> None:
-    """Run until Ctrl-C."""
-    if not path.exists() and path == USUAL_CONFIG:
+    """Run the gateway and the example worker until Ctrl-C."""
+    if not path.exists() and path == DEFAULT_CONFIG:
         path = BUNDLED_CONFIG
     secrets = DevSecrets(dev_secrets_path(path))
     secrets.make_for(path)
@@ -45,8 +49,8 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
     config = secrets.complete(config)
     secrets.keep()
     configure_logs("console")
-    send = "{program} send {provider}"  # as it has to be typed to reach this gateway
-    if path not in {USUAL_CONFIG, BUNDLED_CONFIG}:
+    send = "{program} send {provider}"  # the command that reaches this gateway
+    if path not in {DEFAULT_CONFIG, BUNDLED_CONFIG}:
         send += f" --config {shlex.quote(str(path))}"
     if bind:
         send += " --url {address}/webhooks/{provider}"
@@ -66,7 +70,7 @@ async def _dev(
         address, admin = (local_url(each.removeprefix("http://")) for each in listening)
         config = _with_addresses(config, address)
         gateway.reload(config)
-        _introduce(config, address, admin, secrets, send)
+        _print_banner(config, address, admin, secrets, send)
         work = asyncio.create_task(_work(gateway, config, secrets, address, send_samples=send_samples))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -77,7 +81,7 @@ async def _dev(
 
 
 def _with_addresses(config: Config, address: str) -> Config:
-    """The configuration with the address of each provider that signs it; here senders call the gateway itself."""
+    """Set the public_url of each provider that signs it: here, no proxy is in front of the gateway."""
     providers = {
         name: provider
         if provider.public_url or not adapter_of(provider).spec.needs_url
@@ -90,9 +94,9 @@ def _with_addresses(config: Config, address: str) -> Config:
 async def _work(
     gateway: Gateway, config: Config, secrets: DevSecrets, address: str, *, send_samples: bool
 ) -> None:
-    """The example worker: prints what arrives; at first it makes something arrive."""
-    while not gateway.is_ready():  # real servers may still be starting; the log says what is missing
-        await asyncio.sleep(_POLL_EVERY)
+    """Print events as they are published, after sending one sample per provider."""
+    while not gateway.is_ready():  # real servers may still be starting; the log names them
+        await asyncio.sleep(_POLL_INTERVAL)
     is_first = send_samples
     while True:
         try:
@@ -101,10 +105,10 @@ async def _work(
                     is_first = False
                     await _send_samples(config, secrets, address)
                 async for body in events:
-                    typer.echo(f"worker got  {describe(body)}")
+                    typer.echo(f"received  {describe(body)}")
         except OSError as error:
-            typer.echo(f"worker lost the broker, trying again: {one_line(error)}")
-            await asyncio.sleep(_TRY_AGAIN_AFTER)
+            typer.echo(f"worker lost the connection to the broker, reconnecting: {one_line(error)}")
+            await asyncio.sleep(_RECONNECT_DELAY)
 
 
 async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> None:
@@ -119,47 +123,54 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
             try:
                 request = sender.make(time.time())
             except SecretFormatError:
-                typer.echo(f"no sample of {name}: its sender has the private key")
+                typer.echo(f"no sample sent for {name}: it needs the provider's private key")
                 continue
             await client.post(request.url, content=request.body, headers=request.headers)
 
 
-def _introduce(config: Config, address: str, admin: str, secrets: DevSecrets, send: str) -> None:
-    claims = f"SQLite in {config.data_dir}" if has_embedded_claims(config) else "Redis"
+def _print_banner(config: Config, address: str, admin: str, secrets: DevSecrets, send: str) -> None:
+    dedupe = f"SQLite in {config.data_dir}" if has_embedded_claims(config) else "Redis"
     queue = f"a queue in {config.data_dir}" if has_embedded_queue(config) else "RabbitMQ"
     lines = [
         "",
-        f"The gateway runs: claims in {claims}, events to {queue}.",
-        *(f"  senders call  {address}/webhooks/{name}" for name in config.providers),
-        f"  metrics       {admin}/metrics",
+        f"The gateway is running: deduplication in {dedupe}, events to {queue}.",
+        *(f"  webhooks  {address}/webhooks/{name}" for name in config.providers),
+        f"  metrics   {admin}/metrics",
     ]
     if secrets.used:
-        lines.append(f"Secrets made for you, for this machine only, kept in {secrets.path}:")
-        lines += [f"  {name}={_in_one_line(value)}" for name, value in secrets.used.items()]
+        lines.append(f"Generated secrets, for this machine only, saved in {secrets.path}:")
+        lines += [f"  {name}={_first_line(value)}" for name, value in secrets.used.items()]
     for name, provider in config.providers.items():
-        if secrets.has_made(provider.secret_texts()[0]):
+        if secrets.is_generated(provider.secret_texts()[0]):
             lines += _notes(name, provider)
-    program = "gateway" if shutil.which("gateway") else sys.argv[0]
+    program = _program()
     first, provider = next(iter(config.providers.items()))
     send = send.format(program=program, provider=first, address=address)
     tampering = "body" if adapter_of(provider).spec.signature.signed_places else "signature"
     lines += [
         f"Try in another terminal:  {send}   or   {send} --tamper {tampering}",
-        "Ctrl-C ends it.",
+        "Press Ctrl-C to stop.",
         "",
     ]
     typer.echo("\n".join(lines))
 
 
-def _in_one_line(secret: str) -> str:
+def _program() -> str:
+    """Return how to call this program in another terminal."""
+    if shutil.which("gateway"):
+        return "gateway"
+    return f"{sys.executable} -m gateway" if Path(sys.argv[0]).name == "__main__.py" else sys.argv[0]
+
+
+def _first_line(secret: str) -> str:
     first, _, more = secret.partition("\n")
     return f"{first} …" if more else first
 
 
 def _notes(name: str, provider: ProviderConfig) -> Iterator[str]:
-    """What is not as it will be with the real sender of a provider whose secret was made."""
+    """Say how a provider with a generated secret differs from the real one."""
     adapter = adapter_of(provider)
     if adapter.spec.signature.fetches_keys:
-        yield f"  {name} is verified with a key made here, for `send`; `serve` fetches its sender's own."
+        yield f"  {name} is verified with a generated key, for `send`; `serve` fetches the provider's own."
     elif provider.enrol:
-        yield f"  {name} is verified with a secret made here, for `send`; its sender will tell its own in a handshake."
+        yield f"  {name} is verified with a generated secret, for `send`; the provider delivers its own in a handshake."

@@ -1,8 +1,8 @@
-"""The throw-away secrets of ``gateway dev``: made to fit the adapters that they are for, and kept for the next start.
+"""The generated secrets of ``gateway dev``, each in the format of its adapter and kept for the next start.
 
-The file has a line ``NAME=value`` for each, with the value as a JSON string where it has several lines. Of a pair of
-keys ``NAME`` is the public one, as it would be configured, and ``NAME.sender`` the private one, for ``gateway send``.
-Providers whose secrets are left out have theirs under ``providers.NAME.secrets``.
+The file has one line ``NAME=value`` per secret; a value of several lines is a JSON string. For a key pair, ``NAME`` is the
+public key, as it would be configured, and ``NAME.sender`` the private key, for ``gateway send``. The secret of a provider
+that is configured without any is called ``providers.NAME.secrets``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from gateway.transport.private_files import make_private, make_private_folder
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SENDER = ".sender"
+"""The suffix of the name of a private key."""
 
 
 class DevSecrets:
-    """The secrets that were made, and those that are made now.
+    """The generated secrets, read from their file.
+
+    Args:
+        path: The file, which only its owner may read. It need not exist.
 
     Attributes:
-        path: where they are kept, readable by their owner alone.
-        used: those that stand for variables, by name.
+        path: The same file.
+        used: The generated values of unset variables, by name.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,27 +46,27 @@ class DevSecrets:
         self._kept = _read(path)
 
     def get(self, name: str) -> str | None:
-        """The kept value of a variable."""
+        """Return the generated value of a variable, or None."""
         return self._kept.get(name)
 
     def make_for(self, config: Path) -> None:
-        """Make what the variables stand for that the configuration at ``config`` has and the environment has not."""
-        for name, wanted in _wanted(config):
-            if isinstance(wanted, Adapter):
-                self._renew(name, wanted)
+        """Generate values for the variables of providers that the environment does not set."""
+        for name, needed in _needed(config):
+            if isinstance(needed, Adapter):
+                self._renew(name, needed)
             else:
-                self._kept.setdefault(name, wanted)
+                self._kept.setdefault(name, needed)
             self.used[name] = self._kept[name]
 
     def complete(self, config: Config) -> Config:
-        """The configuration with secrets for the providers without any, whose keys are fetched or told otherwise."""
+        """Return the configuration with a generated secret for each provider without any, such as one whose keys are fetched."""
         for name, provider in config.providers.items():
             if not provider.secrets:
                 self._renew(_key_of(name), adapter_of(provider))
-        return self.completed(config)
+        return self.with_kept(config)
 
-    def completed(self, config: Config) -> Config:
-        """The same with the secrets that were made before."""
+    def with_kept(self, config: Config) -> Config:
+        """Return the configuration with the secrets that :meth:`complete` generated at an earlier start."""
         providers = {
             name: provider.model_copy(update={"secrets": [SecretStr(self._kept[_key_of(name)])]})
             if not provider.secrets and _key_of(name) in self._kept
@@ -72,18 +76,18 @@ class DevSecrets:
         return config.model_copy(update={"providers": providers})
 
     def sender_of(self, secret: str) -> str:
-        """What a sender signs with whose deliveries ``secret`` verifies: its private key where one was made, else the same."""
+        """Return what signs requests that ``secret`` verifies: the generated private key, or else ``secret`` itself."""
         for name, kept in self._kept.items():
             if kept == secret and name + _SENDER in self._kept:
                 return self._kept[name + _SENDER]
         return secret
 
-    def has_made(self, secret: str) -> bool:
-        """Whether a secret is one of these."""
+    def is_generated(self, secret: str) -> bool:
+        """Return whether ``secret`` was generated."""
         return secret in self._kept.values()
 
     def keep(self) -> None:
-        """Write them down."""
+        """Write the secrets to their file."""
         make_private_folder(self.path.parent)
         make_private(self.path)
         lines = [
@@ -93,7 +97,7 @@ class DevSecrets:
         self.path.write_text("".join(lines), "utf-8")
 
     def _renew(self, name: str, adapter: Adapter) -> None:
-        """Make a secret for an adapter, unless the kept one is of its kind."""
+        """Generate a secret for an adapter, unless the kept one has the right format."""
         if name in self._kept and _fits(adapter, self._kept[name]):
             return
         made = adapter.spec.signature.make_secret()
@@ -116,14 +120,14 @@ def _key_of(provider: str) -> str:
     return f"providers.{provider}.secrets"
 
 
-def _wanted(path: Path) -> Iterator[tuple[str, Adapter | str]]:
-    """The variables of the providers that the environment does not have: what each is a secret of, or could be."""
+def _needed(path: Path) -> Iterator[tuple[str, Adapter | str]]:
+    """Yield the unset variables of providers, each with the adapter whose secret it is, or with a value for it."""
     document = Document(path, os.environ, lambda name: f"${{{name}}}")
     content = document.content if isinstance(document.content, dict) else {}
     providers = content.get("providers")
     for provider in providers.values() if isinstance(providers, dict) else ():
         try:
-            # The rest of it may be wrong; whoever loads it with what is made here is told.
+            # Other errors in the provider are reported when the configuration is loaded with these secrets.
             adapter = adapter_of(ProviderConfig.model_validate({**provider, "secrets": []}))
         except (KeyError, TypeError, ValueError):
             continue
@@ -135,9 +139,9 @@ def _wanted(path: Path) -> Iterator[tuple[str, Adapter | str]]:
         texts += [
             (provider.get("parameters", {}).get(name), known.example) for name, known in parameters.items()
         ]
-        for text, wanted in texts:
+        for text, needed in texts:
             if isinstance(text, str) and (variable := _VARIABLE.fullmatch(text)):
-                yield variable[1], wanted
+                yield variable[1], needed
 
 
 def _fits(adapter: Adapter, secret: str) -> bool:

@@ -1,4 +1,4 @@
-"""``gateway explain``."""
+"""``gateway explain``: find out why a captured request fails verification."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from gateway.cli.common import find_provider, load_with_dev_secrets
-from gateway.cli.timestamps import parse_moment
+from gateway.cli.timestamps import parse_time
 from gateway.config import Config, ProviderConfig
 from gateway.config.resolve import adapter_of, max_body_of
 from gateway.devtools.explain import Capture, Case, explain, read_capture
@@ -18,23 +18,24 @@ from gateway.errors import OperatorError
 from gateway.observability.terminal import printable
 from gateway.receive.called_address import signed_address
 from gateway.signatures.request import RawRequest
+from gateway.transport.files import FileTooLarge, read_file, read_stream
 
 _PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")
-_OVERHEAD = 256 * 1024
+_MAX_OVERHEAD = 256 * 1024
 """Bytes of a capture that are not its body."""
 
-_ESCAPED = 6
-"""Bytes that one byte of a body takes at most in JSON."""
+_MAX_ESCAPED_LENGTH = 6
+"""Bytes that one byte of a body takes in JSON: a control character becomes an escape such as ``\\u0001``."""
 
 
 def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | None) -> None:
-    """Say why the request in ``file`` verifies, or why it does not."""
-    moment = None if arrived_at is None else parse_moment(arrived_at, "--at")
+    """Print why the request in ``file`` passes or fails verification."""
+    arrival_time = None if arrived_at is None else parse_time(arrived_at, "--at")
     config, _ = load_with_dev_secrets(path)
-    largest = max(max_body_of(config, each, adapter_of(each)) for each in config.providers.values())
-    capture = read_capture(_read(file, largest * _ESCAPED + _OVERHEAD), largest)
-    name = provider or _name_in(capture, config)
-    explanation = explain(_case(config, path, name, capture), time.time(), moment)
+    max_body = max(max_body_of(config, each, adapter_of(each)) for each in config.providers.values())
+    capture = read_capture(_read(file, max_body * _MAX_ESCAPED_LENGTH + _MAX_OVERHEAD), max_body)
+    name = provider or _provider_of(capture, config)
+    explanation = explain(_case(config, path, name, capture), time.time(), arrival_time)
     typer.echo(f"{name}: {len(capture.body)} bytes for adapter {config.providers[name].adapter}")
     for line in explanation.lines:
         typer.echo(printable(line, keep="\n"))
@@ -53,40 +54,37 @@ def _case(config: Config, path: Path, name: str, capture: Capture) -> Case:
         headers=capture.headers,
         body=capture.body,
     )
-    neighbours = {
+    other_secrets = {
         other: provider.secret_texts() for other, provider in config.providers.items() if other != name
     }
-    return Case(adapter_of(configured), configured.secret_texts(), request, configured.parameters, neighbours)
+    return Case(
+        adapter_of(configured), configured.secret_texts(), request, configured.parameters, other_secrets
+    )
 
 
 def _address(capture: Capture, configured: ProviderConfig) -> tuple[str, bytes]:
-    """The address that the gateway takes for the one that the sender called, and its query."""
+    """Return the URL that the gateway takes for the one that the provider called, and its query."""
     if configured.public_url is None and "://" in capture.url:
         return capture.url, capture.query
     host = b"".join(capture.headers.all(b"host")[:1]).decode("latin-1")
     return signed_address(configured.public_url or f"http://{host}{capture.path}", capture.query)
 
 
-def _name_in(capture: Capture, config: Config) -> str:
+def _provider_of(capture: Capture, config: Config) -> str:
     found = _PATH.search(capture.url)
     if found and found[1] in config.providers:
         return found[1]
     if len(config.providers) == 1:
         return next(iter(config.providers))
     raise OperatorError(
-        f"its path does not tell for which provider it is; add --provider: {', '.join(sorted(config.providers))}"
+        f"the path of the request does not name a provider; add --provider: {', '.join(sorted(config.providers))}"
     )
 
 
 def _read(file: Path, limit: int) -> bytes:
     try:
-        if str(file) == "-":
-            content = sys.stdin.buffer.read(limit + 1)
-        else:
-            with file.open("rb") as stream:
-                content = stream.read(limit + 1)
+        return read_stream(sys.stdin.buffer, limit) if str(file) == "-" else read_file(file, limit)
+    except FileTooLarge:
+        raise OperatorError(f"{file}: is larger than any request that the gateway accepts") from None
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
-    if len(content) > limit:
-        raise OperatorError(f"{file}: is larger than any request that the gateway takes")
-    return content

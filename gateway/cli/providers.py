@@ -1,4 +1,4 @@
-"""``gateway providers``."""
+"""``gateway providers``: list the adapters, or show one."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ import yaml
 from pydantic import TypeAdapter
 
 from gateway.adapters import registry
+from gateway.cli.tables import print_table
+from gateway.devtools.formatting import format_count
 from gateway.devtools.provider_reference import (
     Evidence,
-    block,
-    described,
+    adapter_names,
+    config_block,
     facts,
-    in_one_line,
     matching,
     reference,
+    summary,
 )
 from gateway.devtools.samples import sample_names
 from gateway.errors import OperatorError
 
 
 def run_providers(word: str | None) -> None:
-    """List all adapters or those with a word in them, or show the one of that name."""
+    """Show the adapter called ``word``, or list the adapters that match it; without a word, list all."""
     if word == registry.GENERIC:
-        typer.echo("Describe your sender in the configuration; the acme block of config.yaml shows how.")
+        typer.echo(
+            "hmac is for providers without an adapter: describe the signature in the configuration, as the acme block of config.yaml does."
+        )
     elif word in registry.names():
         _show(word)
-    elif names := described() if word is None else matching(word):
+    elif names := adapter_names() if word is None else matching(word):
         _list(names)
     else:
         raise OperatorError(
-            f"there is no adapter {word!r}, nor one with that in it; `gateway providers` lists all"
+            f"no adapter is called {word!r} or contains that word; `gateway providers` lists all adapters"
         )
 
 
 def run_reference(evidence: Path | None) -> None:
-    """Print the page of all adapters."""
+    """Print the reference of all adapters, in Markdown."""
     typer.echo(reference(_read(evidence) if evidence else {}), nl=False)
 
 
 def _list(names: list[str]) -> None:
-    rows = [in_one_line(name) for name in names]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, title, signature in rows:
-        typer.echo(f"{name:<{widths[0]}}  {title:<{widths[1]}}  {signature}")
+    print_table(("adapter", "provider", "signature"), map(summary, names))
     typer.echo(
-        f"{len(rows)} adapter{'s' * (len(rows) != 1)}; `gateway providers NAME` shows one, with a block to paste. Any other sender is described "
-        "in config.yaml (adapter: hmac).",
+        f"{format_count(len(names), 'adapter')}; `gateway providers NAME` shows one, with a block to paste. Describe any "
+        "other provider in config.yaml (adapter: hmac).",
         err=True,
     )
 
@@ -59,12 +60,12 @@ def _show(name: str) -> None:
     rows = [*facts(name, {}), ("samples", ", ".join(sample_names(adapter)))]
     for heading, text in rows:
         typer.echo(f"{heading + ':':<15} {text}")
-    typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in block(name).splitlines()))
+    typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in config_block(name).splitlines()))
 
 
 def _read(file: Path) -> Evidence:
-    """What proves which adapter."""
+    """Read the evidence for each adapter."""
     try:
         return TypeAdapter(Evidence).validate_python(yaml.safe_load(file.read_text("utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OperatorError(f"{file}: does not list what proves each adapter: {error}") from error
+        raise OperatorError(f"{file}: is not a list of the evidence for each adapter: {error}") from error

@@ -1,8 +1,7 @@
-"""``gateway quarantine``."""
+"""``gateway quarantine``: inspect, revalidate and release the events that violate their schema."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,15 +9,15 @@ from pathlib import Path
 import typer
 
 from gateway.backends import open_dead_letters, open_publisher
-from gateway.cli.common import events, run
+from gateway.cli.common import count_events, run, wait_until_available
 from gateway.cli.dead_letters import (
-    chosen,
     describe,
     expect_found,
-    in_json,
-    list_held,
+    list_letters,
     load_quietly,
-    show_held,
+    select,
+    show_letter,
+    to_json,
 )
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
@@ -28,24 +27,24 @@ from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.queues.dead_letters.quarantine import Revalidator, released_message
 from gateway.queues.filter import EventFilter
 
-_CONNECT_WITHIN = 5.0
-_POLL_EVERY = 0.02
+_CONNECT_TIMEOUT = 5.0
+"""Seconds to wait for RabbitMQ before the first event is published."""
 
 
 def run_list(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
-    """List the events in the quarantine."""
+    """List quarantined events."""
     config = load_quietly(path)
-    run(list_held(config, _queue(config), event_filter, limit, as_json=as_json))
+    run(list_letters(config, _queue(config), event_filter, limit, as_json=as_json))
 
 
 def run_show(path: Path, event_id: str) -> None:
-    """Show one of them."""
+    """Print a quarantined event in full."""
     config = load_quietly(path)
-    run(show_held(config, _queue(config), event_id))
+    run(show_letter(config, _queue(config), event_id))
 
 
 def run_revalidate(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
-    """Tell which pass today."""
+    """Validate quarantined events against the current schemas."""
     config = load_quietly(path)
     run(_revalidate(config, Revalidator(config, path.parent), event_filter, limit, as_json=as_json))
 
@@ -53,7 +52,7 @@ def run_revalidate(path: Path, event_filter: EventFilter, limit: int | None, *, 
 def run_release(
     path: Path, event_filter: EventFilter, limit: int | None, *, is_forced: bool, dry_run: bool
 ) -> None:
-    """Publish those that pass, or all."""
+    """Publish the events that pass the current schemas, or all of them."""
     config = load_quietly(path)
     revalidator = Revalidator(config, path.parent)
     run(_release(config, revalidator, event_filter, limit, is_forced=is_forced, dry_run=dry_run))
@@ -63,20 +62,20 @@ async def _revalidate(
     config: Config, revalidator: Revalidator, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
     count = passing = 0
-    async with open_dead_letters(config, _queue(config)) as holding:
-        async for held in chosen(holding, event_filter, limit):
-            schema_id, violations = revalidator.validate(held)
+    async with open_dead_letters(config, _queue(config)) as letters:
+        async for letter in select(letters, event_filter, limit):
+            schema_id, violations = revalidator.validate(letter)
             count += 1
             passing += violations is None
             if as_json:
-                today = {"passes": violations is None, "dataschema": schema_id, "violations": violations}
-                typer.echo(in_json(held.facts() | today))
+                validation = {"passes": violations is None, "dataschema": schema_id, "violations": violations}
+                typer.echo(to_json(letter.facts() | validation))
             elif violations is None:
-                typer.echo(f"passes  {describe(held, schema_id or 'there is no schema for it')}")
+                typer.echo(f"passes  {describe(letter, schema_id or 'no schema applies')}")
             else:
-                typer.echo(f"fails   {describe(held, violations)}")
+                typer.echo(f"fails   {describe(letter, violations)}")
     expect_found(_queue(config), event_filter, count)
-    typer.echo(f"{passing:,} of {events(count)} pass today", err=True)
+    typer.echo(f"{passing:,} of {count_events(count)} pass the current schemas", err=True)
 
 
 async def _release(
@@ -90,46 +89,45 @@ async def _release(
 ) -> None:
     queue, exchange = _queue(config), config.rabbitmq.exchange
     count = kept = 0
-    async with open_dead_letters(config, queue) as holding, _publishing(config) as publisher:
+    async with open_dead_letters(config, queue) as letters, _publishing(config) as publisher:
         try:
             with progress_bar("releasing", hidden=dry_run) as progress:
-                task = progress.add_task("releasing", total=min(holding.size, limit or holding.size))
-                async for held in chosen(holding, event_filter, limit):
-                    validation = revalidator.validate(held)
-                    # What no worker could read would only move on to where the worker's dead events are.
+                task = progress.add_task("releasing", total=min(letters.size, limit or letters.size))
+                async for letter in select(letters, event_filter, limit):
+                    validation = revalidator.validate(letter)
+                    # No worker could read such an event: it would only move on to the dead-letter queue.
                     if validation.violations and (not is_forced or validation == UNREADABLE):
                         kept += 1
                     else:
                         if dry_run:
-                            typer.echo(describe(held, validation.schema_id or validation.violations))
+                            typer.echo(describe(letter, validation.schema_id or validation.violations))
                         else:
-                            await publisher.publish(released_message(held, exchange, validation))
-                            await holding.drop(held)
+                            await publisher.publish(released_message(letter, exchange, validation))
+                            await letters.drop(letter)
                         count += 1
                     progress.update(task, completed=count + kept)
                 progress.update(task, total=count + kept)
         except PublishUnavailable as error:
             raise OperatorError(
-                f"the broker has not confirmed an event: {error}; it waits in {queue}, and so does the rest"
+                f"the broker did not confirm an event: {error}; it stays in {queue}, as do the remaining events"
             ) from error
         finally:
-            against = f", {events(kept)} still against the schema" if kept else ""
+            failing = f", {count_events(kept)} still violating the schema" if kept else ""
             typer.echo(
-                f"{events(count)} {'would be ' if dry_run else ''}released to {exchange}{against}", err=True
+                f"{count_events(count)} {'would be ' if dry_run else ''}released to {exchange}{failing}",
+                err=True,
             )
     expect_found(queue, event_filter, count + kept)
 
 
 @asynccontextmanager
 async def _publishing(config: Config) -> AsyncIterator[Publisher]:
-    """A publisher that confirms by the broker alone: what is spooled is not there yet."""
+    """Open a publisher without a spool: a released event leaves the quarantine only once the broker has it."""
     direct = config.model_copy(update={"spool": config.spool.model_copy(update={"enabled": False})})
     publisher = open_publisher(direct)
     await publisher.start()
     try:
-        give_up_at = asyncio.get_running_loop().time() + _CONNECT_WITHIN
-        while publisher.unavailable_reason and asyncio.get_running_loop().time() < give_up_at:
-            await asyncio.sleep(_POLL_EVERY)
+        await wait_until_available(publisher, _CONNECT_TIMEOUT)
         yield publisher
     finally:
         await publisher.stop()

@@ -1,4 +1,4 @@
-"""``gateway replay``."""
+"""``gateway replay``: deliver archived events to a queue again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from gateway.backends import open_archive
-from gateway.cli.common import events, find_provider, load_without_secrets, run
+from gateway.cli.common import count_events, find_provider, load_without_secrets, run
+from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe
-from gateway.cli.timestamps import parse_moment, parse_since
+from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.message import Message
@@ -24,37 +25,53 @@ from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
 from gateway.queues.filter import EventFilter
 
 
-def run_replay(
-    path: Path,
-    queue: str | None,
-    since: str,
-    until: str | None,
-    provider: str | None,
-    event: str,
-    ids: list[str],
-    limit: int | None,
-    *,
-    is_dry: bool,
-    is_forced: bool,
-) -> None:
-    """Deliver what is selected to ``queue``, or list it."""
-    if queue is None and not is_dry:
-        raise typer.BadParameter("is needed, unless with --dry-run", param_hint="--to")
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """The options of the command.
+
+    Attributes:
+        queue: The queue to deliver to; None with ``dry_run``.
+        since: The earliest time of receipt: a time, or a duration before now.
+        until: The latest time of receipt; None for now.
+        provider: The provider's key in the configuration; None for all.
+        event: A pattern of event types.
+        ids: The ids of the events; all if empty.
+        limit: The maximum number of events.
+        dry_run: List the events, and deliver none.
+        force: Have workers handle events that they have already processed.
+    """
+
+    queue: str | None
+    since: str
+    until: str | None
+    provider: str | None
+    event: str
+    ids: list[str]
+    limit: int | None
+    dry_run: bool
+    force: bool
+
+
+def run_replay(path: Path, options: ReplayOptions) -> None:
+    """Deliver the selected events to a queue, or list them."""
+    if options.queue is None and not options.dry_run:
+        raise typer.BadParameter("is required unless --dry-run is given", param_hint="--to")
     now = time.time()
     event_filter = EventFilter(
-        provider,
-        event,
-        frozenset(ids),
-        since=parse_since(since, now, "--since"),
-        until=now if until is None else parse_moment(until, "--until"),
+        since=parse_since(options.since, now, "--since"),
+        until=now if options.until is None else parse_time(options.until, "--until"),
+        provider=options.provider,
+        pattern=options.event,
+        ids=frozenset(options.ids),
     )
     config = load_without_secrets(path)
-    if provider is not None:
-        find_provider(config, path, provider)
-    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    if options.provider is not None:
+        find_provider(config, path, options.provider)
+    logging.disable()  # libraries log what they also raise
     try:
-        run(_replay(config, event_filter, None if is_dry else queue, limit, is_forced=is_forced))
-    except asyncio.CancelledError:  # by SIGTERM
+        queue = None if options.dry_run else options.queue
+        run(_replay(config, event_filter, queue, options.limit, is_forced=options.force))
+    except asyncio.CancelledError:  # SIGTERM cancels the task
         raise KeyboardInterrupt from None
 
 
@@ -62,7 +79,7 @@ async def _replay(
     config: Config, event_filter: EventFilter, queue: str | None, limit: int | None, *, is_forced: bool
 ) -> None:
     task = asyncio.current_task()
-    assert task  # noqa: S101 -- we are in it
+    assert task  # noqa: S101 -- this coroutine runs in it
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         async with open_archive(config) as archive:
@@ -88,12 +105,8 @@ async def _list(message: Message) -> None:
 
 
 async def _run(archive: Archive, replay: Replay, done: str) -> None:
-    progress = Progress(
-        TextColumn("replaying"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
+    progress = progress_bar(
+        "replaying", TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
     )
     task = progress.add_task("replaying", total=None, delivered=0)
 
@@ -106,4 +119,4 @@ async def _run(archive: Archive, replay: Replay, done: str) -> None:
         with progress:
             await replay.run(show)
     finally:
-        typer.echo(f"{events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)
+        typer.echo(f"{count_events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)

@@ -1,4 +1,4 @@
-"""``gateway schemas``."""
+"""``gateway schemas``: list and show the bundled JSON Schemas, and infer one from samples."""
 
 from __future__ import annotations
 
@@ -8,58 +8,66 @@ from typing import Any
 
 import typer
 
+from gateway.cli.tables import print_table
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError
 from gateway.events.schemas.infer import infer
 from gateway.events.strict_json import parse_json
 from gateway.observability.terminal import printable
+from gateway.signatures.units import format_size
+from gateway.transport.files import FileTooLarge, read_file
 
-_LARGEST_SAMPLE = 16 * 1024**2
-_LONGEST_LINE = 88
+_MAX_SAMPLE = 16 * 1024**2
+"""Bytes of a sample: the largest body that a gateway accepts by default is far smaller."""
+
+_MAX_LINE = 88
+"""Characters of a line up to which a flat object or list is printed in one line, as in the bundled files."""
 
 
 def run_list(adapter: str | None) -> None:
-    """List the schemas that come with the gateway."""
+    """List the bundled schemas."""
     catalogue = Catalogue.bundled()
     adapters = catalogue.adapters() if adapter is None else [_known(catalogue, adapter)]
-    rows = [
+    rows = (
         (f"{name}/{event_type}", document.get("title", ""), document["$id"])
         for name in adapters
         for event_type in catalogue.event_types(name)
         for document in [catalogue.document(name, event_type)]
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, title, identifier in rows:
-        typer.echo(f"{name:<{widths[0]}}  {title:<{widths[1]}}  {identifier}")
-    typer.echo(f"{ENVELOPE} is for all events of an adapter that have none of their own", err=True)
+    )
+    print_table(("schema", "title", "id"), rows)
+    typer.echo(
+        f"{ENVELOPE} applies to all event types of an adapter that have no schema of their own", err=True
+    )
 
 
 def run_show(adapter: str, event_type: str) -> None:
-    """Print the schema that an event is held to, and say which it is."""
+    """Print the schema that events of a type are validated against, and its file name on standard error."""
     catalogue = Catalogue.bundled()
     name = catalogue.name_for(_known(catalogue, adapter), event_type)
     if name is None:
         known = ", ".join(catalogue.event_types(adapter))
-        raise OperatorError(f"no schema holds for {event_type!r} of {adapter}; it has {known}")
-    which = "which all share that have none of their own" if name == ENVELOPE else f"the schema of {name}"
+        raise OperatorError(f"{adapter} has no schema that applies to {event_type!r}; it has {known}")
+    which = (
+        "shared by all types without a schema of their own" if name == ENVELOPE else f"the schema of {name}"
+    )
     typer.echo(f"{adapter} {event_type}: schemas/{adapter}/{name}.json, {which}", err=True)
-    typer.echo(printable(_written(catalogue.document(adapter, name)), keep="\n"))
+    typer.echo(printable(_format_json(catalogue.document(adapter, name)), keep="\n"))
 
 
 def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, with_example: bool) -> None:
-    """Propose a schema."""
+    """Print a schema inferred from samples."""
     samples = [_read_sample(file) for file in files]
     try:
-        proposal = infer(samples, identifier, title, depth=depth, with_example=with_example)
+        schema = infer(samples, identifier, title, depth=depth, with_example=with_example)
     except SchemaError as error:
         raise OperatorError(str(error)) from error
-    typer.echo(printable(_written(proposal), keep="\n"))
+    typer.echo(printable(_format_json(schema), keep="\n"))
 
 
 def _known(catalogue: Catalogue, adapter: str) -> str:
     if adapter not in catalogue.adapters():
         raise OperatorError(
-            f"no schemas of adapter {adapter!r} come with the gateway; there are those of "
+            f"there are no bundled schemas for adapter {adapter!r}; there are schemas for "
             f"{', '.join(catalogue.adapters())}"
         )
     return adapter
@@ -67,32 +75,32 @@ def _known(catalogue: Catalogue, adapter: str) -> str:
 
 def _read_sample(file: Path) -> Any:
     try:
-        with file.open("rb") as stream:
-            content = stream.read(_LARGEST_SAMPLE + 1)
+        return parse_json(read_file(file, _MAX_SAMPLE))
+    except FileTooLarge:
+        raise OperatorError(f"{file}: is larger than {format_size(_MAX_SAMPLE)}") from None
     except OSError as error:
         raise OperatorError(f"{file}: {error.strerror}") from error
-    if len(content) > _LARGEST_SAMPLE:
-        raise OperatorError(f"{file}: is larger than 16MiB")
-    try:
-        return parse_json(content)
     except MalformedJson as error:
-        raise OperatorError(f"{file}: is not JSON as the gateway takes it: {error}") from error
+        raise OperatorError(f"{file}: is not JSON that the gateway accepts: {error}") from error
 
 
-def _written(value: Any, indent: str = "") -> str:
-    """JSON as the schemas that come with the gateway are written: what is short and flat stands in one line."""
+def _format_json(value: Any, indent: str = "") -> str:
+    """Format JSON like the bundled schemas: an object or list that is short and flat is in one line."""
     line = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value:
         return line
     inner = value.values() if isinstance(value, dict) else value
     is_flat = not any(isinstance(each, dict) for each in inner)
-    if is_flat and len(indent + line) <= _LONGEST_LINE:
+    if is_flat and len(indent + line) <= _MAX_LINE:
         return f"{{ {line[1:-1]} }}" if isinstance(value, dict) else line
     deeper = indent + "  "
     lines = (
-        [f"{json.dumps(name, ensure_ascii=False)}: {_written(each, deeper)}" for name, each in value.items()]
+        [
+            f"{json.dumps(name, ensure_ascii=False)}: {_format_json(each, deeper)}"
+            for name, each in value.items()
+        ]
         if isinstance(value, dict)
-        else [_written(each, deeper) for each in value]
+        else [_format_json(each, deeper) for each in value]
     )
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return "\n".join([opening, ",\n".join(deeper + line for line in lines), indent + closing])

@@ -1,4 +1,4 @@
-"""``gateway serve``."""
+"""``gateway serve``: run the gateway in production."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.backends import messaging_system_of
-from gateway.cli.common import log_format_of, run
+from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
 from gateway.errors import ConfigurationError, OperatorError
@@ -24,8 +24,8 @@ log = structlog.get_logger()
 
 
 def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, log_format: str) -> None:
-    """Run the gateway until a signal ends it."""
-    logs = log_format_of(log_format)
+    """Run the gateway until a signal stops it."""
+    logs = parse_log_format(log_format)
 
     def read() -> Config:
         return override_binds(load_config(path), bind, admin_bind)
@@ -67,10 +67,10 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
 
 
 def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:
-    """The configuration with other addresses to listen at.
+    """Return the configuration with the addresses from the command line.
 
     Raises:
-        ConfigurationError: one of them is no address, or they clash.
+        ConfigurationError: One of them is not HOST:PORT, or two listeners have the same address.
     """
     changes = {name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value}
     if not changes:

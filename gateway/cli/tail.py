@@ -1,4 +1,4 @@
-"""``gateway tail``."""
+"""``gateway tail``: stream events as they are published."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
     """Print events until Ctrl-C."""
     config = load_without_secrets(path)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    logging.disable()  # libraries log what they also raise
     with suppress(KeyboardInterrupt):
         run(_tail(config, routing_pattern(pattern), as_json=as_json))
 
@@ -32,29 +32,29 @@ def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
 async def _tail(config: Config, pattern: str, *, as_json: bool) -> None:
     try:
         async with open_tail(config, pattern) as events:
-            typer.echo(f"Waiting for events that match {one_line(pattern)}; Ctrl-C ends it.", err=True)
+            typer.echo(f"Waiting for events that match {one_line(pattern)}. Press Ctrl-C to stop.", err=True)
             async for body in events:
-                typer.echo(in_one_line(body) if as_json else describe(body))
+                typer.echo(to_json_line(body) if as_json else describe(body))
     except OSError as error:
         raise OperatorError(f"cannot read events: {error}") from error
 
 
-def in_one_line(body: bytes) -> str:
-    """Write the same event in one line of JSON; a message that is none as its bytes in base64."""
+def to_json_line(body: bytes) -> str:
+    """Return the event as one line of JSON. A message that is not JSON is base64-encoded."""
     try:
         load_json(body)
     except UnreadableNumber:
-        pass  # it is JSON all the same
+        pass  # still valid JSON
     except MalformedJson:
         return orjson.dumps({"body_base64": b64encode(body).decode()}).decode()
     return printable_json(body.decode())
 
 
 def describe(body: bytes) -> str:
-    """Describe an event in one readable line, or a message that is no event, whoever published it."""
+    """Describe an event in one line. Anyone may publish to the exchange: the message need not be an event."""
     event = load_event(body)
     if not event:
-        return f"no event  {len(body)} bytes"
+        return f"not an event  {len(body)} bytes"
     named = [str(event.get("receivedat", ""))[11:19], event.get("provider", "")]
     named += [key_segment(str(event["eventtype"])) if event.get("eventtype") else "", event.get("id", "")]
     details = [f"{name}={event[name]}" for name in ("subject", "account", "actor") if name in event]

@@ -1,4 +1,4 @@
-"""``gateway worker``."""
+"""``gateway worker``: run a worker, or declare its queues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
 from gateway.backends import messaging_system_of, open_queue, open_runner
-from gateway.cli.common import load_without_secrets, log_format_of, run
+from gateway.cli.common import load_without_secrets, parse_log_format, run
 from gateway.config import Config
 from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.errors import OperatorError
@@ -36,8 +36,8 @@ log = structlog.get_logger()
 
 
 def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
-    """Handle events until a signal ends it; or declare its queues and say so."""
-    logs = log_format_of(log_format)
+    """Run the worker until a signal stops it, or declare its queues."""
+    logs = parse_log_format(log_format)
     config = load_without_secrets(path)
     worker = find_worker(target)
     if only_check:
@@ -46,44 +46,46 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
     configure_logs(logs)
     with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
-    if runner.abandoned:  # Python waits for every thread, and these were given their time
+    if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
         close_logs()
         os._exit(1)
 
 
 def find_worker(target: str) -> Worker:
-    """The worker that ``target``, ``module:name``, names; modules of the working directory are found.
+    """Import the worker that ``target``, ``module:name``, refers to. Modules in the working directory are found.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: There is no such module or worker, or the worker has no handlers.
     """
     module_name, _, name = target.partition(":")
     if not module_name or not name:
-        raise OperatorError(f"{target!r} names no worker; write MODULE:NAME, such as billing.agent:worker")
+        raise OperatorError(f"{target!r} is not a worker; write MODULE:NAME, such as billing.agent:worker")
     sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # what the module itself imports; the traceback says where
-        raise OperatorError(f"there is no module {module_name!r} here or among what is installed") from None
+            raise  # an import inside the module failed; the traceback shows where
+        raise OperatorError(
+            f"there is no module {module_name!r}, neither in this directory nor installed"
+        ) from None
     worker = getattr(module, name, None)
     if not isinstance(worker, Worker):
         raise OperatorError(f"{module_name} has no Worker called {name!r}")
     if not worker.handled:
-        raise OperatorError(f"{target} handles nothing; give it a function with @{name}.on(...)")
+        raise OperatorError(f"{target} has no handlers; add a function with @{name}.on(...)")
     return worker
 
 
 async def _check(config: Config, worker: Worker) -> None:
-    logging.disable()  # what a library complains of also comes as an exception, and is told by that
+    logging.disable()  # libraries log what they also raise
     try:
         await open_queue(config, worker).check()
     except OSError as error:
-        raise OperatorError(f"the broker cannot be reached: {error}") from error
+        raise OperatorError(f"the broker is unreachable: {error}") from error
     delays = Backoff(worker.retry_from, worker.retry_most).delays
     typer.echo(
-        f"queue {worker.queue} is as declared: {', '.join(worker.events)} to {len(worker.handled)} handlers, "
+        f"queue {worker.queue} is declared: {', '.join(worker.events)} to {len(worker.handled)} handlers, "
         f"{worker.attempts} attempts, {len(delays)} delays of {delays[0]:g} s to {delays[-1]:g} s"
     )
 
@@ -100,8 +102,8 @@ def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
         raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
 
 
-def _end_at_once(number: int, _: object) -> None:
-    # Not the default action: the kernel keeps that from a process that is the first of its container.
+def _exit_immediately(number: int, _: object) -> None:
+    # Not the default action, which the kernel withholds from the first process of a container.
     os._exit(128 + number)
 
 
@@ -111,14 +113,14 @@ async def _work(config: Config, worker: Worker, metrics: str | None, spans: Span
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     loop = asyncio.get_running_loop()
 
-    def end() -> None:
-        for number in _SIGNALS:  # a second one ends it at once
+    def drain() -> None:
+        for number in _SIGNALS:  # a second signal exits immediately
             loop.remove_signal_handler(number)
-            signal.signal(number, _end_at_once)
+            signal.signal(number, _exit_immediately)
         runner.end()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, end)
+        loop.add_signal_handler(number, drain)
     log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
     try:
         await runner.run()

@@ -10,6 +10,7 @@ import yaml
 
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.errors import ConfigurationError
+from gateway.transport.files import FileTooLarge, read_file
 
 FieldPath = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
@@ -60,15 +61,13 @@ class Document:
         self._supplies_all = supplies_all
         self._lines: dict[FieldPath, int] = {(): 1}
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_FILE_SIZE + 1)
-            if len(content) > _MAX_FILE_SIZE:
-                raise ConfigurationError(
-                    f"{path}: is larger than 1MiB; name a configuration file with --config"
-                )
-            text = content.decode()
+            text = read_file(path, _MAX_FILE_SIZE).decode()
             _check_bounds(text, path)
             node = yaml.compose(text, yaml.SafeLoader)
+        except FileTooLarge:
+            raise ConfigurationError(
+                f"{path}: is larger than 1MiB; name a configuration file with --config"
+            ) from None
         except FileNotFoundError:
             raise ConfigurationError(f"{path}: there is no such file; name one with --config") from None
         except OSError as error:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gateway.transport.files import FileTooLarge, read_file
+
 _EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-[^${]*)?")
 
@@ -64,11 +66,9 @@ def look_up(name: str, environment: Mapping[str, str]) -> str | None:
     if environment.get(name) or not path:
         return environment.get(name)
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_FILE_SIZE + 1)
-        if len(content) > _MAX_FILE_SIZE:
-            raise ValueError(f"needs the file {path} of {name}_FILE, which is larger than 64KiB")
-        return content.decode().removesuffix("\n")
+        return read_file(Path(path), _MAX_FILE_SIZE).decode().removesuffix("\n")
+    except FileTooLarge:
+        raise ValueError(f"needs the file {path} of {name}_FILE, which is larger than 64KiB") from None
     except OSError as error:
         raise ValueError(
             f"needs the file {path} of {name}_FILE, which cannot be read: {error.strerror}"

@@ -1,4 +1,4 @@
-"""Handshakes as their senders make them, to try the gateway with."""
+"""Simulated handshakes: requests with which providers verify an endpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.handshake import HandshakeSpec
-from gateway.devtools.samples import stated
+from gateway.devtools.samples import content_type_of
 from gateway.errors import OperatorError
 from gateway.signatures.extractors import header_name, pointer_steps
 from gateway.signatures.forms import write_form
@@ -22,17 +22,18 @@ from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS
 
 FORM = "application/x-www-form-urlencoded"
+"""The media type of a form."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """A handshake as its sender makes it.
+    """A handshake as its provider sends it.
 
     Attributes:
-        method: the HTTP method.
-        query: what stands behind the question mark.
-        headers: all header fields.
-        body: the bytes of the body.
+        method: The HTTP method.
+        query: The query string, without the question mark.
+        headers: All headers.
+        body: The body.
     """
 
     method: str
@@ -50,19 +51,19 @@ def make_handshake(
     now: float,
     parameters: Mapping[str, str] = NO_PARAMETERS,
 ) -> HandshakeRequest:
-    """One handshake of a sender.
+    """Return one handshake of a provider.
 
     Args:
-        adapter: of the sender.
-        spec: which of its handshakes.
-        secret: what it signs with.
-        token: the ``handshake_token`` that it was told.
-        url: where it greets.
-        now: Unix seconds.
-        parameters: what the adapter is told besides the secrets.
+        adapter: The provider's adapter.
+        spec: The handshake, one of the adapter's.
+        secret: What the provider signs with; None if there is no secret yet.
+        token: The configured ``handshake_token``.
+        url: The endpoint's URL.
+        now: The time, in Unix seconds.
+        parameters: The parameters of the adapter.
 
     Raises:
-        OperatorError: it is signed, and there is no secret.
+        OperatorError: The handshake is signed, and there is no secret.
     """
     headers = {"User-Agent": f"gateway-send ({adapter.name})"}
     query: dict[str, object] = {}
@@ -78,7 +79,7 @@ def make_handshake(
     if not spec.is_signed:
         return HandshakeRequest(spec.method, urlencode(query), headers, body)
     if secret is None:
-        raise OperatorError("there is no secret to sign with yet; the sender tells it in a handshake")
+        raise OperatorError("there is no secret to sign with yet; the provider delivers it in a handshake")
     id_header = header_name(adapter.spec.event_id) if isinstance(adapter.spec.event_id, str) else None
     if id_header:
         headers.setdefault(id_header.decode(), str(uuid.uuid4()))
@@ -90,13 +91,15 @@ def make_handshake(
 
 
 def _contents(spec: HandshakeSpec, token: str | None) -> dict[str, object]:
-    """What stands where."""
-    contents: dict[str, object] = {place: _made(spec) for place, text in spec.when.items() if text == "*"}
+    """Return the values of the handshake by their places."""
+    contents: dict[str, object] = {
+        place: _challenge(spec) for place, text in spec.when.items() if text == "*"
+    }
     contents |= {place: text for place, text in spec.when.items() if text not in ("*", "")}
     if spec.token:
         contents[spec.token] = token or ""
     if spec.challenge:
-        contents[spec.challenge] = _made(spec)
+        contents[spec.challenge] = _challenge(spec)
     if spec.enrol:
         contents[spec.enrol] = secrets.token_hex(32)
     if spec.confirm:
@@ -104,14 +107,19 @@ def _contents(spec: HandshakeSpec, token: str | None) -> dict[str, object]:
     return contents
 
 
-def _made(spec: HandshakeSpec) -> str:
-    """A challenge of the kind that the sender makes."""
-    made = (str(uuid.uuid4()), secrets.token_hex(16), secrets.token_hex(8), str(secrets.randbelow(10**9)))
-    return next((text for text in made if re.fullmatch(spec.pattern, text, re.ASCII)), made[0])
+def _challenge(spec: HandshakeSpec) -> str:
+    """Return a challenge of the form that the provider uses."""
+    candidates = (
+        str(uuid.uuid4()),
+        secrets.token_hex(16),
+        secrets.token_hex(8),
+        str(secrets.randbelow(10**9)),
+    )
+    return next((text for text in candidates if re.fullmatch(spec.pattern, text, re.ASCII)), candidates[0])
 
 
 def _put(document: Any, steps: list[str], value: object) -> Any:
-    """The document with a value at a place; lists have one member."""
+    """Return the document with a value at a place. Lists have a single member."""
     if not steps:
         return value
     if steps[0] == "0":
@@ -121,14 +129,14 @@ def _put(document: Any, steps: list[str], value: object) -> Any:
 
 
 def _write(adapter: Adapter, spec: HandshakeSpec, payload: Any, headers: dict[str, str]) -> bytes:
-    """The body, whose media type goes into ``headers``."""
+    """Return the body, and set its ``Content-Type`` in ``headers``."""
     if payload is None and not spec.is_signed:
         return b""
-    media_type, reading = next(iter(adapter.spec.content.items()))
+    media_type, body_format = next(iter(adapter.spec.content.items()))
     if not spec.is_signed:
-        media_type, reading = FORM if spec.content == "form" else "application/json", spec.content
-    headers["Content-Type"] = content_type = stated(media_type)
-    if reading != "form":
+        media_type, body_format = FORM if spec.content == "form" else "application/json", spec.content
+    headers["Content-Type"] = content_type = content_type_of(media_type)
+    if body_format != "form":
         return orjson.dumps(payload or {})
     field = adapter.spec.form_json if spec.is_signed else None
     fields = {field: orjson.dumps(payload).decode()} if field else payload or {}

@@ -1,6 +1,6 @@
-"""The built-in samples: a body for each adapter as its sender sends it, and the header fields that go with it.
+"""The built-in samples: bodies as the providers send them, with the headers that accompany them.
 
-A file is called by its event type, percent-encoded where a file name cannot be that.
+The name of a file is its event type, percent-encoded where a file system would not allow it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from gateway.signatures.forms import write_form
 _FOLDER = bundled("providers") / "samples"
 _HEADERS = "_headers.json"
 _BOUNDARY = "------------------------4b1d7f0a93c25e68"
-_READINGS: dict[str, tuple[BodyFormat, ...]] = {
+_FORMATS_BY_SUFFIX: dict[str, tuple[BodyFormat, ...]] = {
     ".json": ("json", "jwt"),
     ".txt": ("form", "text"),
     ".xml": ("xml", "text"),
 }
-"""What a sample of that suffix can be read as; the first that its adapter reads."""
+"""The body formats that a sample with this suffix can have; the first one that its adapter accepts is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one delivery carries.
+    """The content of one request.
 
     Attributes:
-        event_type: as the gateway will know it.
-        media_type: of the body; empty for none.
-        reading: how the body is read.
-        body: its bytes.
-        headers: the fields that the sender adds, without those that identify and sign.
+        event_type: The event type that the gateway will derive.
+        media_type: The ``Content-Type`` of the body; empty for none.
+        body_format: How the body is parsed.
+        body: The body.
+        headers: The provider's additional headers, without those for ids and signatures.
     """
 
     event_type: str
     media_type: str
-    reading: BodyFormat
+    body_format: BodyFormat
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -52,14 +52,14 @@ def sample_names(adapter: Adapter) -> list[str]:
 
 
 def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
-    """A built-in sample, the adapter's own choice when none is named.
+    """Return a built-in sample; by default the one that the adapter names as its sample.
 
     Raises:
-        OperatorError: there is none.
+        OperatorError: The adapter has no sample, or none of this type.
     """
     known = sample_files(adapter.family)
     if not known:
-        raise OperatorError(f"there is no sample for adapter {adapter.name}; name a file with --file")
+        raise OperatorError(f"there is no sample for adapter {adapter.name}; pass a body with --file")
     event_type = event_type or adapter.spec.sample or min(known)
     if event_type not in known:
         raise OperatorError(
@@ -68,26 +68,26 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
     file, headers = known[event_type], _FOLDER / adapter.family / _HEADERS
     suffix, body = "." + file.name.rpartition(".")[2], file.read_bytes()
     is_in_form = suffix == ".json" and "json" not in adapter.spec.content.values()
-    media_type, reading = _content(adapter, ".txt" if is_in_form and adapter.spec.form_json else suffix)
+    media_type, body_format = _content(adapter, ".txt" if is_in_form and adapter.spec.form_json else suffix)
     if is_in_form and adapter.spec.form_json:
         body = write_form({adapter.spec.form_json: body.decode()}, media_type.encode())
     fields = orjson.loads(headers.read_bytes()) if headers.is_file() else {}
-    return Sample(event_type, media_type, reading, body, fields)
+    return Sample(event_type, media_type, body_format, body, fields)
 
 
 def sample_of(adapter: Adapter, event_type: str, body: bytes) -> Sample:
-    """A sample of whatever ``body`` is: JSON, or the first that the adapter reads that is not."""
+    """Return ``body`` as a sample: as JSON if it is JSON, else in the first other format that the adapter accepts."""
     try:
         orjson.loads(body)
     except orjson.JSONDecodeError:
-        media_type, reading = _content(adapter, ".txt")
+        media_type, body_format = _content(adapter, ".txt")
     else:
-        media_type, reading = _content(adapter, ".json")
-    return Sample(event_type, media_type, reading, body)
+        media_type, body_format = _content(adapter, ".json")
+    return Sample(event_type, media_type, body_format, body)
 
 
-def stated(media_type: str) -> str:
-    """The ``Content-Type`` of a body of that type: with a boundary where it has parts."""
+def content_type_of(media_type: str) -> str:
+    """Return the ``Content-Type`` for a media type of an adapter; multipart types get a boundary."""
     if media_type.startswith("multipart/"):
         return f"{media_type}; boundary={_BOUNDARY}"
     return media_type.replace("*/*", "application/octet-stream")
@@ -95,10 +95,10 @@ def stated(media_type: str) -> str:
 
 def _content(adapter: Adapter, suffix: str) -> tuple[str, BodyFormat]:
     content = adapter.spec.content
-    for wanted in _READINGS[suffix]:
-        for media_type, stated_reading in content.items():
-            # One event is read alike where a list of them could come.
-            reading: BodyFormat = "json" if stated_reading == "json_list" else stated_reading
-            if reading == wanted:
-                return stated(media_type), reading
+    for wanted in _FORMATS_BY_SUFFIX[suffix]:
+        for media_type, accepted in content.items():
+            # A single event is valid JSON where a list of events is accepted.
+            body_format: BodyFormat = "json" if accepted == "json_list" else accepted
+            if body_format == wanted:
+                return content_type_of(media_type), body_format
     return next(iter(content.items()))

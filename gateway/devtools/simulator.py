@@ -1,4 +1,7 @@
-"""A sender to try the gateway with: requests signed as the provider signs them, and spoiled in given ways."""
+"""A simulated provider: requests signed as the provider signs them, and tampered with on demand.
+
+The module is long because one class makes the ids, the bodies and the signatures of all kinds of providers.
+"""
 
 from __future__ import annotations
 
@@ -39,11 +42,11 @@ from gateway.signatures.schemes.signed import Signed
 
 Tampering = Literal["body", "signature", "timestamp", "replay"]
 
-STALE_BY = 30 * 24 * 3600
-"""Seconds that a request with a spoiled timestamp was signed too early; some senders' are good for a day."""
+STALE_AGE = 30 * 24 * 3600
+"""Age in seconds of a request with a tampered timestamp; some providers' signatures are valid for a day."""
 
-_MADE_UP = "simulated"
-"""The member that tells events apart whose sender gives them no id."""
+_ID_FIELD = "simulated"
+"""The field that distinguishes events of a provider that gives them no id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,10 @@ class SignedRequest:
     """A request as its provider would send it.
 
     Attributes:
-        event_id: the id that the gateway will know it by, of the first event where there are several.
-        url: where it goes, with a query where the provider signs in there.
-        headers: all header fields.
-        body: the bytes of the body.
+        event_id: The id that the gateway will derive; in a batch, that of the first event.
+        url: The target, with a query if the provider puts its signature there.
+        headers: All headers.
+        body: The body.
     """
 
     event_id: str
@@ -67,14 +70,14 @@ class Simulator:
     """Makes the requests of one provider.
 
     Args:
-        adapter: what the provider does.
-        secret: what it signs with.
-        url: where it sends to.
-        sample: what it sends; ids are made anew for each request.
-        public_url: the address that it signs, where that is another one.
-        parameters: what the adapter is told besides the secrets.
-        seed: what the ids are made from; the same ones for the same seed.
-        changes: what is different in each event of the sample, its id too; objects are merged, all else is replaced.
+        adapter: The provider's adapter.
+        secret: What the provider signs with.
+        url: The URL to send to.
+        sample: The content; each request gets new ids.
+        public_url: The URL that is signed, if it differs from ``url``.
+        parameters: The parameters of the adapter.
+        seed: The seed of the ids; the same seed gives the same ids.
+        changes: Changes to each event of the sample, ids included. Objects are merged, other values are replaced.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Simulator:
         changes: Mapping[str, Any] | None = None,
     ) -> None:
         self._adapter = adapter
-        self._random = Random(seed)  # noqa: S311 - the ids are no secrets
+        self._random = Random(seed)  # noqa: S311 - ids are not secrets
         self._secret = secret
         self._url = url
         self._public_url = public_url or url
@@ -100,41 +103,41 @@ class Simulator:
         self._body = _Body(sample, adapter.spec.form_json)
         self._event_id = compile_sources(adapter.spec.event_id) if adapter.spec.event_id else None
         signature = adapter.spec.signature
-        made = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
-        # The signature and its moment are ids at some, and are made when it is signed.
-        made |= {*listed(getattr(signature, "place", None))}
-        made |= {*listed(getattr(getattr(signature, "timestamp", None), "place", None))}
+        computed = {*places_of(adapter.spec.event_type), *places_of(adapter.spec.event_action)}
+        # Some providers use the signature or its timestamp as the id; those are computed when signing.
+        computed |= {*listed(getattr(signature, "place", None))}
+        computed |= {*listed(getattr(getattr(signature, "timestamp", None), "place", None))}
         self._id_places = [
             place
             for place in places_of(adapter.spec.event_id)
-            if place not in made and place.startswith(("body:", "item:"))
+            if place not in computed and place.startswith(("body:", "item:"))
         ]
 
     def make(self, now: float, *, is_fresh: bool = True) -> SignedRequest:
-        """One request signed at ``now`` (Unix seconds); a fresh one has ids of its own.
+        """Return a request signed at ``now`` (Unix seconds). Unless ``is_fresh`` is false, it has new ids.
 
         Raises:
-            OperatorError: there are changes, and nothing in the body that has names.
+            OperatorError: There are changes, but the body has no named fields.
         """
         return self._make(now, self._secret, is_fresh=is_fresh)
 
     def tampered(self, tampering: Tampering, now: float) -> SignedRequest:
-        """One request spoiled as told; ``replay`` spoils nothing, it is to be sent twice.
+        """Return a request with one fault injected; ``replay`` injects none: send it twice.
 
         Raises:
-            OperatorError: the provider does not sign what is to be spoiled; or as :meth:`make`.
+            OperatorError: The provider does not sign that part; or as :meth:`make`.
         """
         signature = self._adapter.spec.signature
         match tampering:
             case "body":
                 request = self.make(now)
-                return replace(request, body=self._spoiled(request.body))
+                return replace(request, body=self._altered(request.body))
             case "signature":
                 return self._make(now, signature.make_secret().sender)
             case "timestamp":
                 if not signature.has_timestamp:
-                    raise self._cannot("the time")
-                return self.make(now - STALE_BY)
+                    raise self._unsigned("the timestamp")
+                return self.make(now - STALE_AGE)
             case "replay":
                 return self.make(now)
 
@@ -147,27 +150,27 @@ class Simulator:
         if self._changes:
             self._change(payload, self._changes)
         body = self._body.encode(payload) if is_fresh or self._changes else self._sample.body
-        if not is_renewed and self._sample.reading == "xml":
+        if not is_renewed and self._sample.body_format == "xml":
             body = self._renew_xml(body)
         signed = self._sign(headers, body, now, secret)
         url = urlsplit(self._url)._replace(query=signed.query.decode()).geturl()
         request = SignedRequest("", url, headers | signed.headers, signed.body)
         return replace(request, event_id=self._id_of(request))
 
-    def _spoiled(self, body: bytes) -> bytes:
-        """The body with a change in what is signed of it."""
+    def _altered(self, body: bytes) -> bytes:
+        """Return the body with a change in a signed part."""
         places = self._adapter.spec.signature.signed_places
         if WHOLE_BODY in places:
             return body + b" "
         payload = self._body.decode(body)
         place = _first(places, payload, next(self._items(payload)))
         if place is None:
-            raise self._cannot("anything in the body")
+            raise self._unsigned("anything in the body")
         text = str(resolve(*place))
         _set(*place, text[:-1] + ("1" if text.endswith("0") else "0"))
         return self._body.encode(payload)
 
-    def _cannot(self, part: str) -> OperatorError:
+    def _unsigned(self, part: str) -> OperatorError:
         signature = self._adapter.spec.signature
         others = {"body": signature.signed_places, "timestamp": signature.has_timestamp}
         possible = [*(name for name, is_possible in others.items() if is_possible), "signature", "replay"]
@@ -176,26 +179,26 @@ class Simulator:
         )
 
     def _identifying_headers(self) -> dict[str, str]:
-        """The fields of the sample, and those that tell the type of the event."""
+        """Return the headers of the sample, and the one that names the event type."""
         spec, sample = self._adapter.spec, self._sample
         headers = {"Content-Type": sample.media_type} if sample.media_type else {}
         headers |= {"User-Agent": f"gateway-send ({self._adapter.name})", **sample.headers}
         for place in places_of(spec.event_type):
             if header_name(place) and not _has(headers, place):
-                headers[_field(place)] = self._word()
+                headers[_field(place)] = self._header_type()
                 break
         return headers
 
-    def _word(self) -> str:
-        """What stands in a header: the type without the action that the body adds to it."""
+    def _header_type(self) -> str:
+        """Return the event type as a header has it: without the action, which is in the body."""
         event_type = self._sample.event_type
         return event_type.partition(".")[0] if self._adapter.spec.event_action else event_type
 
     def _renew_header(self, headers: dict[str, str]) -> bool:
-        """Give the fields that carry ids new ones; whether the event's own is among them."""
+        """Set new ids in the headers. Return whether the event id is one of them."""
         is_renewed = False
         for sources, is_own in ((self._adapter.spec.delivery_id, False), (self._adapter.spec.event_id, True)):
-            # What is named behind the first place is there for events that have nothing better.
+            # The places after the first are fallbacks.
             first = sources[:1] if isinstance(sources, list) else sources
             fields = [_field(place) for place in places_of(first) if header_name(place)]
             if fields and (is_own or fields[-1] not in headers):
@@ -205,7 +208,7 @@ class Simulator:
         return is_renewed
 
     def _renew(self, payload: Any) -> None:
-        """Give each event in the payload an id of its own."""
+        """Give each event in the payload a new id."""
         for item in self._items(payload):
             if place := _first(self._id_places, payload, item):
                 _set(*place, self._like(resolve(*place)))
@@ -213,10 +216,10 @@ class Simulator:
                 xml = base64.b64decode(item[field]) + f"<!-- {self._new_id()} -->".encode()
                 item[field] = base64.b64encode(xml).decode()
             elif isinstance(item, dict):
-                item[_MADE_UP] = self._new_id()
+                item[_ID_FIELD] = self._new_id()
 
     def _renew_xml(self, body: bytes) -> bytes:
-        """Give the event in XML an id of its own, or where it has none, a comment."""
+        """Give the event in XML a new id, or a comment if it has none."""
         payload = parse_xml(body)
         if place := _first(self._id_places, payload, payload):
             known = text_of(resolve(*place)) or ""
@@ -227,7 +230,7 @@ class Simulator:
         for item in self._items(payload):
             if not isinstance(item, dict):
                 raise OperatorError(
-                    f"the body of {self._sample.event_type} of {self._adapter.name} has no names to change it by"
+                    f"the body of {self._sample.event_type} of {self._adapter.name} has no named fields to change"
                 )
             _merge(item, changes)
 
@@ -246,7 +249,7 @@ class Simulator:
         return self._adapter.scheme.sign(request, secret, now, self._parameters)
 
     def _id_of(self, request: SignedRequest) -> str:
-        is_xml = self._sample.reading == "xml"
+        is_xml = self._sample.body_format == "xml"
         payload = parse_xml(request.body) if is_xml else self._body.decode(request.body)
         first = next(self._batch.events(payload), None) if self._batch else None
         item, parent = (first.value, first.parent) if first else (payload, None)
@@ -259,7 +262,7 @@ class Simulator:
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
     def _like(self, known: object, prefix: str | None = None) -> Any:
-        """A new id of the kind of ``known``: a number, or a text with the same word before its underscore."""
+        """Return a new id like ``known``: a number, or a string with the same prefix before the underscore."""
         if type(known) is int:
             return self._random.randrange(10**15)
         if isinstance(known, str) and known.isdigit():
@@ -270,10 +273,10 @@ class Simulator:
 
 
 class _Body:
-    """The body of a sample, to be changed and written again as it was."""
+    """The body of a sample, decoded to be changed and encoded again in the same format."""
 
     def __init__(self, sample: Sample, form_json: str | None) -> None:
-        self._reading = sample.reading
+        self._format = sample.body_format
         self._content_type = sample.media_type.encode()
         self._form_json = form_json
         self._original = sample.body
@@ -281,19 +284,19 @@ class _Body:
         self.payload = self.decode(sample.body)
 
     def decode(self, body: bytes) -> Any:
-        if self._reading == "form":
+        if self._format == "form":
             fields = self._fields(body)
             inner = fields.get(self._form_json or "")
             return _json(inner.encode()) if isinstance(inner, str) else fields
-        if self._reading == "jwt" and body.count(b".") == 2 and not body.startswith(b"{"):
+        if self._format == "jwt" and body.count(b".") == 2 and not body.startswith(b"{"):
             claims = body.split(b".")[1]
             return _json(base64.urlsafe_b64decode(claims + b"=" * (-len(claims) % 4)))
-        return _json(body) if self._reading in {"json", "json_list", "jwt"} else None
+        return _json(body) if self._format in {"json", "json_list", "jwt"} else None
 
     def encode(self, payload: Any) -> bytes:
         if payload is None:
             return self._original
-        if self._reading == "form":
+        if self._format == "form":
             fields = self._fields(self._original)
             if self._form_json in fields:
                 payload = fields | {self._form_json: orjson.dumps(payload).decode()}
@@ -308,7 +311,7 @@ class _Body:
 
 
 def _first(places: Sequence[str], payload: Any, item: Any) -> tuple[Any, list[str]] | None:
-    """The first of the places at which a text or a number stands: what it is in, and the steps to it."""
+    """Return the first place that holds a string or number, as its root and the steps from there."""
     for place in places:
         root, steps = item if place.startswith("item:") else payload, pointer_steps(place)
         if steps and text_of(resolve(root, steps)):

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from gateway.claims.dedupe import Dedupe
 from gateway.claims.memory import MemoryClaims
 from gateway.config.error_messages import suggest
-from gateway.devtools.provider_reference import described
+from gateway.devtools.provider_reference import adapter_names
 from gateway.devtools.simulator import SignedRequest, Tampering
 from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
@@ -176,9 +176,9 @@ class MemoryGateway:
 
     def _sender(self, name: str) -> Sender:
         if name not in self._senders:
-            if self._config is None and name not in described():
+            if self._config is None and name not in adapter_names():
                 raise LookupError(
-                    f"there is no adapter {name!r}{suggest(name, described())}; for a provider of your own, pass the "
+                    f"there is no adapter {name!r}{suggest(name, adapter_names())}; for a provider of your own, pass the "
                     "configuration: MemoryGateway(config=...)"
                 )
             config = self._config or config_of(name)

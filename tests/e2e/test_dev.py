@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gateway.devtools.provider_reference import block
+from gateway.devtools.provider_reference import config_block
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
 from support.ports import free_ports
@@ -46,13 +46,13 @@ def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
 
 
 def arrivals(program: Program, provider: str) -> list[str]:
-    """The ids of the events of one provider that the worker got."""
-    return re.findall(rf"^worker got  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
+    """The ids of the events of one provider that the received."""
+    return re.findall(rf"^received  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
 
 
 def address_of(program: Program) -> str:
     """Where senders call."""
-    found = re.search(r"senders call  (http://\S+)/webhooks/", program.stdout)
+    found = re.search(r"webhooks  (http://\S+)/webhooks/", program.stdout)
     assert found
     return found[1]
 
@@ -64,7 +64,7 @@ def configure(folder: Path, *blocks: str) -> None:
 
 
 def wait_for_samples(program: Program) -> None:
-    """Wait until the worker got an event of each provider."""
+    """Wait until the received an event of each provider."""
     wait_until(
         lambda: all(arrivals(program, provider) for provider in PROVIDERS), message="the samples arrived"
     )
@@ -89,7 +89,7 @@ def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_conf
         assert sent.returncode == 0, sent.stderr
         assert spoiled.returncode == 0, spoiled.stderr
         (event_id,) = re.findall(r'"status":"accepted","id":"(\w+)"', sent.stdout)
-        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the worker got the event")
+        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the received the event")
         assert "outcome=invalid_signature status=401" in program.stdout
         assert program.stop(signal.SIGINT) == 0
         assert program.stderr == ""
@@ -101,7 +101,7 @@ def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
     """In one file that nobody else can read, one for each provider, the same at the next start."""
     kept = tmp_path / "var" / "dev.env"
     with dev(tmp_path) as program:
-        program.wait_for("Ctrl-C ends it.")
+        program.wait_for("Press Ctrl-C to stop.")
         first = kept.read_text()
         assert kept.stat().st_mode & 0o777 == 0o600
         names = [line.partition("=")[0] for line in first.splitlines()]
@@ -110,7 +110,7 @@ def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
         assert program.stop(signal.SIGINT) == 0
 
         program.start()
-        wait_until(lambda: program.stdout.count("Ctrl-C ends it.") == 2, message="it started again")
+        wait_until(lambda: program.stdout.count("Press Ctrl-C to stop.") == 2, message="it started again")
         assert kept.read_text() == first
         wait_for_samples(program)
         assert program.stop(signal.SIGTERM) == 0
@@ -138,13 +138,13 @@ def test_real_servers_are_used_where_the_environment_names_them(
         command=("dev", "--no-samples"),
     )
     with gateway:
-        gateway.wait_for("Ctrl-C ends it.")
-        assert "claims in Redis, events to RabbitMQ" in gateway.stdout
+        gateway.wait_for("Press Ctrl-C to stop.")
+        assert "deduplication in Redis, events to RabbitMQ" in gateway.stdout
         inbox = Inbox(rabbitmq_url)
         sent = gateway.run("send", "stripe")
         assert sent.returncode == 0, sent.stderr
         (arrival,) = inbox.take(1)
-        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="the worker got it")
+        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="the received it")
         assert gateway.stop(signal.SIGINT) == 0
         assert not (tmp_path / "var" / "embedded.db").exists()
 
@@ -152,8 +152,8 @@ def test_real_servers_are_used_where_the_environment_names_them(
 def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) -> None:
     """The port, and how to take another."""
     with dev(tmp_path) as program:
-        program.wait_for("Ctrl-C ends it.")
-        (address,) = re.findall(r"senders call  http://(\S+)/webhooks/stripe", program.stdout)
+        program.wait_for("Press Ctrl-C to stop.")
+        (address,) = re.findall(r"webhooks  http://(\S+)/webhooks/stripe", program.stdout)
         second = run_gateway("dev", "--bind", address, cwd=tmp_path)
         assert second.returncode == 1
         assert f"cannot listen at {address}" in second.stderr
@@ -163,7 +163,7 @@ def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) 
 
 def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
     """With the blocks that `gateway providers` shows and nothing set; keys in pairs and fetched ones among them."""
-    configure(tmp_path, *map(block, UNLIKE))
+    configure(tmp_path, *map(config_block, UNLIKE))
     with dev(tmp_path) as program:
         wait_until(lambda: all(arrivals(program, name) for name in UNLIKE), message="the samples arrived")
         for name in UNLIKE:
@@ -171,12 +171,12 @@ def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
             sent = run_gateway("send", name, "--url", url, cwd=tmp_path)
             spoiled = run_gateway("send", name, "--tamper", "signature", "--url", url, cwd=tmp_path)
             assert (sent.returncode, sent.stderr) == (0, "")
-            assert spoiled.stdout.endswith("As it should be.\n")
+            assert spoiled.stdout.endswith("As expected.\n")
         wait_until(
             lambda: all(len(arrivals(program, name)) == 2 for name in UNLIKE),
             message="those that were sent came",
         )
-        assert "aws_sns is verified with a key made here" in program.stdout
+        assert "aws_sns is verified with a generated key" in program.stdout
         assert "PRIVATE KEY" not in program.stdout
         assert program.stop(signal.SIGINT) == 0
         assert program.stderr == ""
@@ -186,7 +186,7 @@ def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
 def test_what_signs_the_address_needs_none_configured_here(tmp_path: Path) -> None:
     """Senders call the gateway itself, which knows by which address; `serve` has to be told it."""
     names = ("twilio", "square", "ebay")
-    configure(tmp_path, *(re.sub(r"\n *public_url.*", "", block(name)) for name in names))
+    configure(tmp_path, *(re.sub(r"\n *public_url.*", "", config_block(name)) for name in names))
     with dev(tmp_path) as program:
         wait_until(lambda: all(arrivals(program, name) for name in names), 30, "the samples arrived")
         for name in names:
@@ -213,7 +213,7 @@ def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path)
     key = Ed25519PrivateKey.generate()
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     public = key.public_key().public_bytes_raw().hex()
-    configure(tmp_path, block("discord").replace("${DISCORD_WEBHOOK_SECRET}", public))
+    configure(tmp_path, config_block("discord").replace("${DISCORD_WEBHOOK_SECRET}", public))
     with dev(tmp_path) as program:
         program.wait_for("no sample of discord")
         url = f"{address_of(program)}/webhooks/discord"

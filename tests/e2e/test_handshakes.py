@@ -151,5 +151,8 @@ def test_check_warns_of_an_open_window(gateway: GatewayProcess) -> None:
 
 def test_a_sender_that_does_not_greet_cannot_be_made_to(gateway: GatewayProcess) -> None:
     """Stripe has no handshake; and a greeting is no event to be spoiled."""
-    assert gateway.run("send", "stripe", "--handshake").stderr == "stripe has no handshake\n"
+    assert (
+        gateway.run("send", "stripe", "--handshake").stderr
+        == "stripe has no endpoint verification handshake\n"
+    )
     assert gateway.run("send", "greeter", "--handshake", "--tamper", "body").returncode == 2

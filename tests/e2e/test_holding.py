@@ -65,10 +65,10 @@ def test_what_a_schema_was_wrong_about_is_released_when_it_is_mended(
     ]
     assert listed.stderr == "2 events in webhooks.quarantine, 2 match (acme 2), 2 shown\n"
     assert json.loads(shown.stdout)["event"]["data"] == json.loads(wrong.body)
-    assert before.stderr == "0 of 2 events pass today\n"
+    assert before.stderr == "0 of 2 events pass the current schemas\n"
     assert [json.loads(line)["passes"] for line in after.stdout.splitlines()] == [True, False]
     assert released.returncode == 0
-    assert "1 event released to webhooks, 1 event still against the schema\n" in released.stderr
+    assert "1 event released to webhooks, 1 event still violating the schema\n" in released.stderr
     event = json.loads(body)
     assert (event["id"], event["released"], event["dataschema"]) == (fixed.event_id, True, "urn:acme:2")
     assert data_of(body) == fixed.body
@@ -98,7 +98,7 @@ def test_dead_events_are_dropped_only_when_somebody_says_so(
     gone = gateway.run("dead", "list", "agent")
 
     assert (unanswered.returncode, unknown.returncode, nowhere.returncode) == (1, 1, 1)
-    assert unknown.stderr == "agent.dead has no such event with the id 'evt_1'\n"
+    assert unknown.stderr == "agent.dead has no event with the id 'evt_1'\n"
     assert re.fullmatch(r"there is no queue nobody\.dead in .*embedded\.db\n", nowhere.stderr)
     assert listed.stdout.split()[1:] == ["acme", "order.created", delivery.event_id, "9", "attempts"]
     assert (redriven.stdout, redriven.stderr) == (listed.stdout, "1 event would be redriven to agent\n")

@@ -51,7 +51,7 @@ def test_without_a_spool_nothing_waits(nowhere: GatewayProcess, words: list[str]
     done = nowhere.run("spool", *words)
 
     assert done.returncode == 0
-    assert "nothing waits: there is no spool in" in done.stderr
+    assert "nothing is spooled: there is no spool in" in done.stderr
     assert not data_dir(nowhere).exists()
 
 
@@ -67,18 +67,18 @@ def test_a_running_gateway_is_looked_into_and_not_interfered_with(
         )
         assert post(nowhere.url, a_delivery(nowhere)).status_code == 202
 
-    assert shown.stdout.splitlines()[0].endswith("spool-0.db: a gateway runs on it")
+    assert shown.stdout.splitlines()[0].endswith("spool-0.db: in use by a gateway")
     assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [
-        ["waiting", "3"],
+        ["spooled", "3"],
         ["size", shown.stdout.split("size")[1].split()[0]],
         ["corrupt", "none"],
     ]
-    assert (verified.returncode, verified.stdout.partition(": ")[2]) == (0, "3 events, nothing wrong\n")
+    assert (verified.returncode, verified.stdout.partition(": ")[2]) == (0, "3 events, no damage found\n")
     events = [json.loads(line) for line in exported.stdout.splitlines()]
     assert [event["message_id"] for event in events] == [delivery.event_id for delivery in deliveries]
     assert [json.loads(event["body"])["id"] for event in events] == [event["message_id"] for event in events]
     assert (drained.returncode, drained.stderr.count("\n")) == (1, 1)
-    assert "a gateway runs on" in drained.stderr
+    assert "is in use by a gateway" in drained.stderr
     expect_clean(shown.stdout, verified.stdout, drained.stderr)
 
 
@@ -106,7 +106,7 @@ async def test_what_waits_is_drained_without_a_gateway(
     verified = gateway.run("spool", "verify")
     assert verified.returncode == 1
     assert "spool-0.db: row 3 does not match its digest\n" in verified.stdout
-    assert "spool-1.db: 30 events, nothing wrong\n" in verified.stdout
+    assert "spool-1.db: 30 events, no damage found\n" in verified.stdout
     drained = gateway.run("spool", "drain")
     assert (drained.returncode, drained.stdout) == (1, "59 events published, 0 left\n")
     assert "1 event set aside; see `gateway spool export --corrupt`" in drained.stderr
@@ -147,7 +147,7 @@ def test_a_file_that_is_no_spool_is_told_in_one_line(nowhere: GatewayProcess) ->
     for words in ("show", "verify", "export"):
         done = nowhere.run("spool", words)
         assert done.returncode == 1
-        assert "file is not a database; if it is damaged, the next start of its gateway" in done.stderr
+        assert "file is not a database; if the file is damaged, its gateway recovers" in done.stderr
 
 
 async def test_a_drain_that_is_interrupted_says_what_is_left(

@@ -127,7 +127,7 @@ def unsigned(name: str, pair: SecretPair, now: float) -> Case:
 def _sample(adapter: Adapter) -> Sample:
     """The adapter's own choice, shortened."""
     sample = load_sample(adapter, None)
-    if sample.reading != "json":
+    if sample.body_format != "json":
         return sample
     payload: Any = json.loads(sample.body)
     if isinstance(payload, dict):

@@ -23,7 +23,7 @@ from gateway.cli.options import (
 
 dead = typer.Typer(
     help=(
-        "Inspect, redrive and delete dead-lettered events: those that exhausted their retries.\n\n"
+        "Inspect, redrive and delete dead-lettered events: those that exhausted their retries or that a handler rejected.\n\n"
         "Events are read in queue order and stay in the dead-letter queue until they are redriven or dropped. While a "
         "command reads the queue, no other consumer receives its events.\n\n"
         "Exit codes: 0 success, 1 no such queue or event, or the broker is unreachable, 3 invalid configuration."
@@ -98,4 +98,4 @@ def dead_drop(
     """Delete dead-lettered events permanently, after listing them and asking for confirmation."""
     from gateway.cli.dead import run_drop
 
-    run_drop(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, is_sure=yes)
+    run_drop(config, queue, dead_letter_filter(provider, event, event_id, reason), limit, is_confirmed=yes)

@@ -73,6 +73,6 @@ def spool_export(
     - `gateway spool export | jq -r .body | jq .data`
     - `gateway spool export --corrupt -o corrupt.jsonl`
     """
-    from gateway.cli.spool import run_export
+    from gateway.cli.spool_export import run_export
 
     run_export(config, output, corrupt=corrupt)

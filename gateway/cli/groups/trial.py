@@ -13,7 +13,7 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 trial = typer.Typer()
 
 
-@trial.command(rich_help_panel="Try")
+@trial.command(rich_help_panel="Try out")
 def send(
     provider: Annotated[str, typer.Argument(help="A provider in the configuration.", show_default=False)],
     event: Annotated[
@@ -55,12 +55,12 @@ def send(
     Exit codes: 0 all responses were as expected, 1 a response was not, the connection failed, or there is no such
     provider, sample or file, 2 invalid usage.
     """
-    from gateway.cli.send import run_send
+    from gateway.cli.send import SendOptions, run_send
 
-    run_send(config, provider, event, file, tamper, count, repeat, url, key, handshake=handshake)
+    run_send(config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake))
 
 
-@trial.command(rich_help_panel="Try")
+@trial.command(rich_help_panel="Try out")
 def explain(
     file: Annotated[
         Path, typer.Argument(help="A captured request, or - for standard input.", show_default=False)
@@ -97,7 +97,7 @@ def explain(
     run_explain(config, file, provider, arrived_at)
 
 
-@trial.command(rich_help_panel="Try")
+@trial.command(rich_help_panel="Try out")
 def providers(
     word: Annotated[
         str | None, typer.Argument(metavar="[NAME|WORD]", help="An adapter to show, or a word to search for.")
@@ -126,7 +126,7 @@ def providers(
         run_providers(word)
 
 
-@trial.command(rich_help_panel="Try")
+@trial.command(rich_help_panel="Try out")
 def check(
     config: ConfigOption = DEFAULT_CONFIG,
     json_schema: Annotated[

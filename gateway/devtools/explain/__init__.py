@@ -1,6 +1,6 @@
-"""Why a captured request does not verify: found out offline, by trying what commonly goes wrong.
+"""Explain why a captured request fails verification, offline, by undoing common mistakes one at a time.
 
-Nothing here prints a signature or a secret: a capture and a hypothesis go in, a sentence comes out.
+Nothing here prints a signature or a secret: the input is a capture, and the output are sentences about it.
 """
 
 from gateway.devtools.explain.capture import Capture, read_capture

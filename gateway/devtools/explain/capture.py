@@ -1,4 +1,4 @@
-"""A captured request: raw HTTP as it went over the wire, or a JSON object that describes it."""
+"""A captured request: raw HTTP, or a JSON object that describes it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from gateway.errors import OperatorError
 from gateway.signatures.request import Headers
 
 MAX_FIELDS = 200
+"""Headers of a capture. The gateway itself accepts fewer."""
+
 MAX_HEAD = 64 * 1024
-"""Bytes of what is not body; the gateway itself takes less."""
+"""Bytes of the request line and headers. The gateway itself accepts fewer."""
 
 _REQUEST_LINE = re.compile(rb"([A-Za-z]{1,20}) (\S{1,8192})(?: HTTP/[0-9.]{1,3})?")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
@@ -30,10 +32,10 @@ class Capture:
     """One request as it was captured.
 
     Attributes:
-        method: upper case.
-        url: the target: a whole address, or a path with its query.
-        headers: the header fields.
-        body: the bytes of the body.
+        method: The method, in upper case.
+        url: The target: a URL, or a path with its query.
+        headers: The headers.
+        body: The body.
     """
 
     method: str
@@ -43,32 +45,32 @@ class Capture:
 
     @property
     def path(self) -> str:
-        """The path as sent."""
+        """Return the path as sent."""
         return urlsplit(self.url).path or "/"
 
     @property
     def query(self) -> bytes:
-        """What stands behind the question mark, as sent."""
+        """Return the query string as sent, without the question mark."""
         return urlsplit(self.url).query.encode("latin-1", "replace")
 
 
 def read_capture(content: bytes, max_body: int) -> Capture:
-    """The request in a capture.
+    """Parse a capture.
 
     Raises:
-        OperatorError: it is none that can be read, or its body is larger than ``max_body``.
+        OperatorError: The capture is not a request, or its body is larger than ``max_body``.
     """
     try:
         capture = _from_json(content) if content.lstrip()[:1] == b"{" else _from_http(content)
         urlsplit(capture.url)
     except ValueError as error:
         raise OperatorError(
-            f"this is no captured request: {error}. It takes raw HTTP, or JSON with method, url, headers and "
-            "body or body_base64"
+            f"this is not a captured request: {error}. Pass raw HTTP, or JSON with method, url, headers and body or "
+            "body_base64"
         ) from error
     if len(capture.body) > max_body:
         raise OperatorError(
-            f"its body has {len(capture.body)} bytes, more than max_body ({max_body}); the gateway answers 413"
+            f"the body has {len(capture.body)} bytes, more than max_body ({max_body}); the gateway responds with 413"
         )
     return capture
 
@@ -76,7 +78,7 @@ def read_capture(content: bytes, max_body: int) -> Capture:
 def _from_http(content: bytes) -> Capture:
     head, separator, body = content.partition(b"\r\n\r\n")
     if not separator or len(head) > MAX_HEAD:
-        head, separator, body = content.partition(b"\n\n")  # as an editor saves it
+        head, separator, body = content.partition(b"\n\n")  # as saved by a text editor
     lines = [line.removesuffix(b"\r") for line in head.split(b"\n")]
     request = _REQUEST_LINE.fullmatch(lines[0])
     if len(head) > MAX_HEAD or request is None:
@@ -85,7 +87,7 @@ def _from_http(content: bytes) -> Capture:
     for number, line in enumerate(filter(None, lines[1:]), start=2):
         name, separator, value = line.partition(b":")
         if not separator:
-            raise ValueError(f"line {number} is no header field")
+            raise ValueError(f"line {number} is not a header")
         fields.append((name, value))
     headers = _headers(fields)
     if b"chunked" in headers.all(b"transfer-encoding"):
@@ -94,7 +96,7 @@ def _from_http(content: bytes) -> Capture:
 
 
 def _unchunked(body: bytes) -> bytes:
-    """The content of a chunked body; the body itself where that has been done already."""
+    """Decode a chunked body. A body that was captured decoded is returned unchanged."""
     content: list[bytes] = []
     position = 0
     while chunk := _CHUNK.match(body, position):
@@ -119,7 +121,7 @@ def _from_json(content: bytes) -> Capture:
 
 
 def _json_fields(headers: Any) -> Iterator[tuple[Any, Any]]:
-    """From an object, whose values may be lists, or from a list of pairs or of objects with name and value."""
+    """Yield headers from an object, whose values may be lists, or from a list of pairs or of name/value objects."""
     if isinstance(headers, dict):
         for name, value in headers.items():
             yield from ((name, each) for each in (value if isinstance(value, list) else [value]))
@@ -134,7 +136,7 @@ def _json_fields(headers: Any) -> Iterator[tuple[Any, Any]]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("method, url, and names and values of headers are texts")  # noqa: TRY004
+        raise ValueError("method, url, and the names and values of headers must be strings")  # noqa: TRY004
     return value
 
 
@@ -146,7 +148,7 @@ def _json_body(document: dict[str, Any]) -> bytes:
         except (TypeError, binascii.Error):
             raise ValueError("body_base64 is not base64") from None
     body = document.get("body", "")
-    # A body that was captured parsed has lost its bytes; the hypotheses try the usual ways to write it.
+    # A body that was captured as parsed JSON has lost its bytes; the hypotheses try the usual serializations.
     try:
         return body.encode() if isinstance(body, str) else json.dumps(body).encode()
     except RecursionError:
@@ -155,7 +157,7 @@ def _json_body(document: dict[str, Any]) -> bytes:
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> Headers:
     if len(fields) > MAX_FIELDS:
-        raise ValueError(f"it has more than {MAX_FIELDS} header fields")
+        raise ValueError(f"it has more than {MAX_FIELDS} headers")
     if not all(_NAME.fullmatch(name) for name, _ in fields):
-        raise ValueError("a header field has a name that none has")
+        raise ValueError("the name of a header contains invalid characters")
     return Headers([(name.lower(), value.strip(b" \t")) for name, value in fields])

@@ -1,4 +1,4 @@
-"""What is judged, and whether it is proven: one request, one way of signing, some secrets."""
+"""A case: one request, one signature scheme and some secrets; and whether the request verifies with them."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes import SignatureSpec
 from gateway.signatures.schemes.fetched_keys import KeyNeeded
 
-_MOMENTS = range(4 * 10**12)
-"""Unix seconds within which a signed moment is looked for: also one that counts milliseconds."""
+_TIMES = range(4 * 10**12)
+"""Unix seconds in which to search for a signed timestamp, including one in milliseconds that is read as seconds."""
 
-_PLAUSIBLE_SINCE = 10**9
-"""The year 2001. No webhook is older: a moment before that is one that was read in the wrong unit."""
+_MIN_PLAUSIBLE_TIME = 10**9
+"""Unix seconds, in 2001. No webhook is older: an earlier timestamp was read in the wrong unit."""
 
-_PLAUSIBLE_AHEAD = 366 * 86_400
+_MAX_PLAUSIBLE_LEAD = 366 * 86_400
+"""Seconds that a timestamp may be ahead of the clock: a larger lead is a wrong unit, not a wrong clock."""
+
 _SIDES = {"timestamp_in_future": -1, "timestamp_too_old": 1}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request and what it is to be verified with.
+    """A request and what to verify it with.
 
     Attributes:
-        adapter: what its sender does.
-        secrets: the configured ones.
-        request: as the gateway would have it.
-        parameters: those of the provider.
-        neighbours: the secrets of the other providers, by their names.
+        adapter: The provider's adapter.
+        secrets: The configured secrets.
+        request: The request as the gateway sees it.
+        parameters: The provider's parameters.
+        other_secrets: The secrets of the other providers, by their names.
     """
 
     adapter: Adapter
     secrets: Sequence[str] = field(repr=False)
     request: RawRequest
     parameters: Mapping[str, str] = field(default_factory=dict)
-    neighbours: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    other_secrets: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
     @property
     def signature(self) -> SignatureSpec:
-        """How the sender signs."""
+        """Return the description of the signature."""
         return self.adapter.spec.signature
 
     def with_request(self, **changes: Any) -> Case:
-        """The same with another body, other headers or another address."""
+        """Return the case with another body, other headers or another URL."""
         request = self.request
         kept = {
             name: getattr(request, name) for name in ("method", "path", "query", "url", "headers", "body")
@@ -55,19 +57,19 @@ class Case:
         return replace(self, request=RawRequest(**(kept | changes)))
 
     def with_field(self, name: bytes, value: bytes) -> Case:
-        """The same with one header field, in place of all of that name."""
+        """Return the case with one header, which replaces all of that name."""
         fields = [each for each in self.request.headers.fields if each[0] != name]
         return self.with_request(headers=Headers([*fields, (name, value)]))
 
     def with_secrets(self, *secrets: str) -> Case:
-        """The same with other secrets."""
+        """Return the case with other secrets."""
         return replace(self, secrets=secrets)
 
     def with_signature(self, **changes: Any) -> Case:
-        """The same with another way of signing.
+        """Return the case with changes to the description of the signature.
 
         Raises:
-            ValueError: that way makes no sense.
+            ValueError: The changed description is invalid.
         """
         signature = self.signature
         changed = type(signature).model_validate(signature.model_dump() | changes)
@@ -77,12 +79,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A signature that is right.
+    """A valid signature.
 
     Attributes:
-        slot: which secret it was made with, from 0.
-        since: when it began to be accepted, in Unix seconds; None where it always was.
-        until: when that ended; None where it never does.
+        slot: The index of the secret that it was made with.
+        since: The first time at which it is accepted, in Unix seconds; None if there is no such limit.
+        until: The last time at which it is accepted; None if there is no such limit.
     """
 
     slot: int
@@ -90,29 +92,29 @@ class Proof:
     until: int | None
 
     @property
-    def moment(self) -> int | None:
-        """When it was made, as far as that can be told; None where it carries no time."""
+    def signed_at(self) -> int | None:
+        """Return when it was made, in Unix seconds, as far as that can be inferred; None if it has no timestamp."""
         if self.since is None or self.until is None:
             return self.until if self.since is None else self.since
         return (self.since + self.until) // 2
 
     def is_current(self, now: float) -> bool:
-        """Whether it is accepted at ``now``."""
+        """Return whether the signature is accepted at ``now``."""
         return (self.since is None or self.since <= now) and (self.until is None or now < self.until + 1)
 
 
-def judge(case: Case, now: float) -> Proof | str:
-    """The proof that a request comes from its sender, whenever that was; or why there is none, in a word.
+def verify(case: Case, now: float) -> Proof | str:
+    """Verify a request, whatever its age. Return the proof, or the fault as a word.
 
     Raises:
-        SecretFormatError: a secret is not in the format of the scheme.
-        KeyNeeded: a key has to be fetched for it, which is not done here.
+        SecretFormatError: A secret does not have the format of the scheme.
+        KeyNeeded: The request can only be verified with a key that has to be fetched.
     """
     verifier = case.adapter.scheme.bind(case.secrets, case.parameters)
 
-    def side(moment: float) -> int:
+    def side(time: float) -> int:
         try:
-            verifier.verify(case.request, moment)
+            verifier.verify(case.request, time)
         except SignatureRejected as rejection:
             if rejection.fault in _SIDES:
                 return _SIDES[rejection.fault]
@@ -121,7 +123,7 @@ def judge(case: Case, now: float) -> Proof | str:
 
     try:
         side(now)
-        since, end = bisect_left(_MOMENTS, 0, key=side), bisect_right(_MOMENTS, 0, key=side)
+        since, end = bisect_left(_TIMES, 0, key=side), bisect_right(_TIMES, 0, key=side)
         if since >= end:
             return "timestamp_malformed"
         slot = verifier.verify(case.request, (since + end) // 2)
@@ -129,14 +131,16 @@ def judge(case: Case, now: float) -> Proof | str:
         return rejection.fault
     except Rejection as rejection:
         return rejection.reason
-    proof = Proof(slot, since or None, end - 1 if end < len(_MOMENTS) else None)
-    is_plausible = proof.moment is None or _PLAUSIBLE_SINCE < proof.moment < now + _PLAUSIBLE_AHEAD
+    proof = Proof(slot, since or None, end - 1 if end < len(_TIMES) else None)
+    is_plausible = (
+        proof.signed_at is None or _MIN_PLAUSIBLE_TIME < proof.signed_at < now + _MAX_PLAUSIBLE_LEAD
+    )
     return proof if is_plausible else "timestamp_malformed"
 
 
 def is_proven(case: Case, now: float) -> bool:
-    """Whether :func:`judge` finds a proof; a case that cannot even be put together has none."""
+    """Return whether :func:`verify` finds a proof; false for a case that is invalid."""
     try:
-        return isinstance(judge(case, now), Proof)
+        return isinstance(verify(case, now), Proof)
     except (KeyNeeded, ValueError):
         return False

@@ -1,7 +1,7 @@
-"""What commonly goes wrong between a sender and its receiver, each as the case in which it did not.
+"""Common mistakes between a provider and its receiver, each as the case without the mistake.
 
-A hypothesis says what is the matter when the changed case is proven, and what is to be done about it. Those that
-are cheap and common come first. The module is long because it is one list, whose order can so be seen in one place.
+If the changed case verifies, the hypothesis is the explanation: it names the mistake and the remedy. Cheap and common
+hypotheses come first. The module is long because it is one list whose order should be visible in one place.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from gateway.devtools.explain.case import Case
 
 _SIGNATURE_LIKE = re.compile(rb".*(signature|hmac|sign|token|digest|auth|secret).*")
 _PREFIX = re.compile(rb"[A-Za-z][A-Za-z0-9-]{0,9}(?:[=:,] ?| )")
-_MOST_FIELDS = 12
-"""Values of a header, or headers that look like one, that are tried."""
+_MAX_VALUES = 12
+"""Values of a repeated header, or elements of a joined one, that are tried."""
 
-_MOST_HOSTS = 3
-"""Values of a header that tells an address: each is tried with each of the others."""
+_MAX_RENAMED = 48
+"""Headers among which a signature under another name is looked for."""
 
-_PUT_BACK = "Whatever parses and rewrites bodies on the way (a proxy, a framework, a log) has to pass on the bytes as they came."
+_MAX_HOSTS = 3
+"""Values of a header with a host name. Each is tried in combination with all schemes and paths."""
+
+_KEEP_BYTES = "Find what parses and rewrites the body on the way (a proxy, a framework, a log): it has to pass on the exact bytes."
 _TEMPLATES = (
     "{body}", "{timestamp}.{body}", "{timestamp}{body}", "{timestamp}:{body}", "{body}{timestamp}",
     "v0:{timestamp}:{body}", "{id}.{timestamp}.{body}", "{url}{body}", "{method}{url}{body}", "{method}{path}{body}",
@@ -35,12 +38,12 @@ _TEMPLATES = (
 
 
 class Hypothesis(NamedTuple):
-    """One thing that may have gone wrong.
+    """A possible mistake.
 
     Attributes:
-        case: the same without it.
-        what: what is the matter, if that case is proven.
-        remedy: what to do about it.
+        case: The case without the mistake.
+        what: The explanation, if that case verifies.
+        remedy: How to fix it.
     """
 
     case: Case
@@ -49,13 +52,13 @@ class Hypothesis(NamedTuple):
 
 
 def hypotheses(case: Case) -> Iterator[Hypothesis]:
-    """All of them, in the order in which they are to be tried."""
+    """Yield all hypotheses for a case, in the order in which to try them."""
     for kind in _KINDS:
         yield from kind(case)
 
 
-def signature_fields(case: Case) -> list[bytes]:
-    """The header fields (lower case) in which the sender puts its signature; none where it is elsewhere."""
+def signature_headers(case: Case) -> list[bytes]:
+    """Return the headers (lower case) that carry the signature; empty if it is elsewhere."""
     signature = case.signature
     named = getattr(signature, "header", None) or [
         f"{prefix}signature" for prefix in getattr(signature, "header_prefixes", [])
@@ -67,32 +70,32 @@ def _repeated(case: Case) -> Iterator[Hypothesis]:
     headers = case.request.headers
     for name in dict.fromkeys(name for name, _ in headers.fields):
         values = headers.all(name)
-        if len(values) == 1 and b"," in values[0] and name in signature_fields(case):
+        if len(values) == 1 and b"," in values[0] and name in signature_headers(case):
             values = re.split(rb", ?", values[0])
-        for value in list(dict.fromkeys(values))[:_MOST_FIELDS] if len(values) > 1 else ():
+        for value in list(dict.fromkeys(values))[:_MAX_VALUES] if len(values) > 1 else ():
             yield Hypothesis(
                 case.with_field(name, value),
-                f"the header {_name(name)} stands there {len(values)} times, and one of them is right",
-                "A proxy repeats or joins it; have it pass the header on once.",
+                f"the header {_name(name)} has {len(values)} values, one of which is valid",
+                "A proxy repeats or joins the header; configure it to pass the header on once.",
             )
 
 
 def _renamed(case: Case) -> Iterator[Hypothesis]:
-    own = signature_fields(case)
-    for name, value in case.request.headers.fields[: _MOST_FIELDS * 4]:
+    own = signature_headers(case)
+    for name, value in case.request.headers.fields[:_MAX_RENAMED]:
         if name in own or not _SIGNATURE_LIKE.fullmatch(name):
             continue
-        for wanted in own:
+        for expected in own:
             yield Hypothesis(
-                case.with_field(wanted, value),
-                f"the signature is in the header {_name(name)}, not in {_name(wanted)}",
+                case.with_field(expected, value),
+                f"the signature is in the header {_name(name)}, not in {_name(expected)}",
                 _describe(case, "header", _name(name)),
             )
 
 
 def _affixes(case: Case) -> Iterator[Hypothesis]:
     signature = case.signature
-    for name in signature_fields(case):
+    for name in signature_headers(case):
         if name not in case.request.headers or case.request.headers.is_repeated(name):
             continue
         value = case.request.headers.get(name) or b""
@@ -100,12 +103,12 @@ def _affixes(case: Case) -> Iterator[Hypothesis]:
         if stripped != value:
             yield Hypothesis(
                 case.with_field(name, stripped),
-                f"the value of {_name(name)} stands in quotes",
-                "Have whatever adds them leave the header alone.",
+                f"the value of {_name(name)} is quoted",
+                "Find what adds the quotes; the header has to be passed on unchanged.",
             )
         if hasattr(signature, "prefix"):
             separator = getattr(signature, "separator", None)
-            elements = value.split(separator.encode())[:_MOST_FIELDS] if separator else [value]
+            elements = value.split(separator.encode())[:_MAX_VALUES] if separator else [value]
             found = [match[0].decode() for element in elements if (match := _PREFIX.match(element))]
             for prefix in dict.fromkeys([*found, ""]):
                 if prefix != signature.prefix:
@@ -113,19 +116,19 @@ def _affixes(case: Case) -> Iterator[Hypothesis]:
                     yield from _described(
                         case,
                         {"prefix": prefix},
-                        f"before the signature stands {shown}, not `{signature.prefix}`",
+                        f"the prefix of the signature is {shown}, not `{signature.prefix}`",
                     )
         elif hasattr(signature, "header_prefixes"):
             yield from _versions(case, name, value)
 
 
 def _versions(case: Case, name: bytes, value: bytes) -> Iterator[Hypothesis]:
-    """A signature of Standard Webhooks in another dress."""
+    """Yield variants of a Standard Webhooks signature: without its version, or in another encoding."""
     bare = value.partition(b",")[2] or value
     yield Hypothesis(
         case.with_field(name, b"v1," + bare),
         f"the version `v1,` is missing before the signature in {_name(name)}",
-        "Something strips it; have the header passed on as it came.",
+        "Find what strips it; the header has to be passed on unchanged.",
     )
     for what, decode in (
         ("hexadecimal", binascii.unhexlify),
@@ -135,7 +138,7 @@ def _versions(case: Case, name: bytes, value: bytes) -> Iterator[Hypothesis]:
             yield Hypothesis(
                 case.with_field(name, b"v1," + base64.b64encode(decode(bare))),
                 f"the signature in {_name(name)} is in {what}, not in base64",
-                "The sender does not follow Standard Webhooks there; tell it, or describe it under `adapter: hmac`.",
+                "The provider does not follow Standard Webhooks here; report it, or describe the signature with `adapter: hmac`.",
             )
 
 
@@ -143,16 +146,18 @@ def _bodies(case: Case) -> Iterator[Hypothesis]:
     length = case.request.headers.all(b"content-length")
     content_length = int(length[0]) if length and length[0].isdigit() and len(length[0]) < 10 else None
     for what, body in bodies(case.request.body, content_length, case.adapter.spec.form_json):
-        yield Hypothesis(case.with_request(body=body), f"the body is not what was signed: {what}", _PUT_BACK)
+        yield Hypothesis(
+            case.with_request(body=body), f"the body is not what was signed: {what}", _KEEP_BYTES
+        )
 
 
 def _formats(case: Case) -> Iterator[Hypothesis]:
-    """What the description of the sender says by one word of several."""
+    """Yield the other values of each setting of the signature that is one of several words."""
     for key, what in (
-        ("secret_format", "the secret is to be read as {new}, not as {old}"),
-        ("key_format", "the key is to be read as {new}, not as {old}"),
-        ("encoding", "the signature is in {new}, not in {old}"),
-        ("algorithm", "it is signed with {new}, not with {old}"),
+        ("secret_format", "the format of the secret is {new}, not {old}"),
+        ("key_format", "the format of the key is {new}, not {old}"),
+        ("encoding", "the encoding of the signature is {new}, not {old}"),
+        ("algorithm", "the algorithm is {new}, not {old}"),
     ):
         for old, new in _others(case.signature, key):
             yield from _described(case, {key: new}, what.format(old=old, new=new))
@@ -160,7 +165,7 @@ def _formats(case: Case) -> Iterator[Hypothesis]:
     for old, new in _others(timestamp, "unit"):
         changed = timestamp.model_dump() | {"unit": new}
         yield from _described(
-            case, {"timestamp": changed}, f"the timestamp counts {_UNITS[new]}, not {_UNITS[old]}", "unit"
+            case, {"timestamp": changed}, f"the timestamp is in {_UNITS[new]}, not in {_UNITS[old]}", "unit"
         )
 
 
@@ -171,27 +176,27 @@ _UNITS = {
     "us": "microseconds",
     "ns": "nanoseconds",
     "decimal": "seconds with a fraction",
-    "iso8601": "as ISO 8601 writes it",
-    "rfc3339": "as RFC 3339 writes it",
-    "http_date": "as HTTP writes a date",
+    "iso8601": "ISO 8601 format",
+    "rfc3339": "RFC 3339 format",
+    "http_date": "the HTTP date format",
 }
 
 
 def _others(spec: Any, key: str) -> Iterator[tuple[str, str]]:
-    """The value of a key that is one of several words, with each of the others."""
+    """Yield the value of a setting with each of its other possible values."""
     old = getattr(spec, key, None)
     if old is not None:
         yield from ((old, new) for new in get_args(type(spec).model_fields[key].annotation) if new != old)
 
 
 _SECRETS: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("without the white space around it", str.strip),
-    ("with a line feed at its end", lambda text: text + "\n"),
-    ("with CR LF at its end", lambda text: text + "\r\n"),
-    ("with a blank at its end", lambda text: text + " "),
-    ("without the quotes around it", lambda text: text.strip("\"'")),
-    ("without whsec_ before it", lambda text: text.removeprefix("whsec_")),
-    ("with whsec_ before it", lambda text: "whsec_" + text.removeprefix("whsec_")),
+    ("without surrounding whitespace", str.strip),
+    ("with a line feed at the end", lambda text: text + "\n"),
+    ("with CR LF at the end", lambda text: text + "\r\n"),
+    ("with a space at the end", lambda text: text + " "),
+    ("without surrounding quotes", lambda text: text.strip("\"'")),
+    ("without the prefix whsec_", lambda text: text.removeprefix("whsec_")),
+    ("with the prefix whsec_", lambda text: "whsec_" + text.removeprefix("whsec_")),
     ("as plain text without whsec_", lambda text: _base64(text.removeprefix("whsec_").encode())),
     ("decoded from hexadecimal", lambda text: _base64(bytes.fromhex(text))),
     ("in hexadecimal", lambda text: text.encode().hex()),
@@ -208,18 +213,18 @@ def _secrets(case: Case) -> Iterator[Hypothesis]:
                 if changed and changed != secret:
                     yield Hypothesis(
                         case.with_secrets(changed),
-                        f"it is signed with the secret {what}",
-                        "Compare it with what the sender shows, and configure exactly that.",
+                        f"the request is signed with the secret {what}",
+                        "Compare it with the secret that the provider shows, and configure exactly that.",
                     )
 
 
-def _neighbours(case: Case) -> Iterator[Hypothesis]:
-    for name, secrets in case.neighbours.items():
+def _other_secrets(case: Case) -> Iterator[Hypothesis]:
+    for name, secrets in case.other_secrets.items():
         for secret in secrets:
             yield Hypothesis(
                 case.with_secrets(secret),
-                f"it is signed with the secret of the provider {name}",
-                "Either the sender calls the wrong path, or the two secrets have changed places.",
+                f"the request is signed with the secret of the provider {name}",
+                "Either the provider calls the wrong path, or the two secrets are swapped.",
             )
 
 
@@ -234,11 +239,11 @@ def _addresses(case: Case) -> Iterator[Hypothesis]:
     plain = (known.hostname or "") if ":" not in (known.hostname or "") else f"[{known.hostname}]"
     hosts = [known.netloc, plain, f"{plain}:443", f"{plain}:80", f"{plain}:8080"]
     for field in (b"x-forwarded-host", b"x-original-host", b"host"):
-        hosts += [value.decode("latin-1") for value in request.headers.all(field)[:_MOST_HOSTS]]
+        hosts += [value.decode("latin-1") for value in request.headers.all(field)[:_MAX_HOSTS]]
     paths = [known.path, known.path.rstrip("/"), known.path.rstrip("/") + "/", request.path]
     paths += [
         value.decode("latin-1").rstrip("/") + known.path
-        for value in request.headers.all(b"x-forwarded-prefix")[:_MOST_HOSTS]
+        for value in request.headers.all(b"x-forwarded-prefix")[:_MAX_HOSTS]
     ]
     paths += ["/" + known.path.split("/", 2)[-1]]
     schemes = [known.scheme, "https", "http"]
@@ -250,8 +255,8 @@ def _addresses(case: Case) -> Iterator[Hypothesis]:
             with_query = " with its query" if len(tail) > 1 else " without the query" if query else ""
             yield Hypothesis(
                 case.with_request(url=address + tail, path=path or "/"),
-                f"it was signed for {address}{with_query}, not for {request.url.partition('?')[0]}",
-                f"Write `public_url: {address}` for this provider, and have no proxy change path or query.",
+                f"the request was signed for {address}{with_query}, not for {request.url.partition('?')[0]}",
+                f"Set `public_url: {address}` for this provider, and let no proxy change the path or query.",
             )
 
 
@@ -267,7 +272,7 @@ def _templates(case: Case) -> Iterator[Hypothesis]:
 def _described(
     case: Case, changes: dict[str, Any], what: str, key: str | None = None
 ) -> Iterator[Hypothesis]:
-    """The case in which the sender signs in another way, where that makes sense."""
+    """Yield the case with a changed description of the signature, if that is valid."""
     with suppress(ValueError):
         name, value = next(iter(changes.items()))
         shown = value["unit"] if isinstance(value, dict) else value
@@ -277,10 +282,10 @@ def _described(
 def _describe(case: Case, key: str, value: str) -> str:
     line = f'`{key}: "{value}"`'
     if case.adapter.name == registry.GENERIC:
-        return f"Write {line} in `signature` of this provider."
+        return f"Set {line} in `signature` of this provider."
     return (
-        f"{case.adapter.spec.title or case.adapter.name} does not: is this another sender, or does a proxy change it? "
-        f"`adapter: hmac` with {line} would describe it."
+        f"{case.adapter.spec.title or case.adapter.name} does not sign like that: is this another provider, or does a proxy "
+        f"change the request? `adapter: hmac` with {line} would describe it."
     )
 
 
@@ -299,7 +304,7 @@ _KINDS: tuple[Callable[[Case], Iterator[Hypothesis]], ...] = (
     _bodies,
     _formats,
     _secrets,
-    _neighbours,
+    _other_secrets,
     _addresses,
     _templates,
 )

@@ -21,6 +21,7 @@ from gateway.adapters.bundled import bundled
 from gateway.events.schemas.lint import SchemaError, check_document
 from gateway.events.schemas.schema import Schema
 from gateway.signatures.extractors import most_specific
+from gateway.transport.files import FileTooLarge, read_file
 
 ENVELOPE = "_envelope"
 """The name of an adapter's schema for every event type without one of its own."""
@@ -68,14 +69,6 @@ class Catalogue:
             KeyError: The event type has no schema of its own.
         """
         return self.of_adapter(adapter).documents[event_type]
-
-    def by_id(self) -> Mapping[str, dict[str, Any]]:
-        """Return all schema documents by their ``$id``."""
-        return {
-            document["$id"]: document
-            for adapter in self.adapters()
-            for document in self.of_adapter(adapter).documents.values()
-        }
 
     def of_adapter(self, adapter: str) -> AdapterSchemas:
         """Return the schemas of one adapter, and read them first if needed."""
@@ -163,12 +156,11 @@ def read_document(path: Path) -> dict[str, Any]:
         SchemaError: The file cannot be read, or the schema does not pass the lint.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_FILE_SIZE + 1)
+        content = read_file(path, _MAX_FILE_SIZE)
+    except FileTooLarge:
+        raise SchemaError(f"{path}: is larger than 1MiB") from None
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > _MAX_FILE_SIZE:
-        raise SchemaError(f"{path}: is larger than 1MiB")
     try:
         document: dict[str, Any] = orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -151,7 +151,7 @@ def _texts(delivery: Delivered) -> Iterator[str]:
     if media_type.startswith("multipart/"):
         fields = parse_form(body, media_type.encode())
         body = str(fields[str(delivery.adapter.spec.form_json)]).encode()
-    elif delivery.sample.reading == "form":
+    elif delivery.sample.body_format == "form":
         yield from (pair.partition(b"=")[2].decode() for pair in body.split(b"&"))
         return
     waiting = [json.loads(body)]
@@ -189,7 +189,7 @@ def test_a_body_that_was_encoded_anew_is_refused(name: str) -> None:
     body = delivery.request.body
     for other in (body + b"\n", b" " + body, body[:-1], b""):
         assert refused(delivery, delivery.raw(body=other))
-    if delivery.sample.reading == "json":
+    if delivery.sample.body_format == "json":
         assert refused(delivery, delivery.raw(body=json.dumps(json.loads(body), indent=7).encode()))
 
 
@@ -243,7 +243,7 @@ def test_it_is_what_its_sample_says(name: str, event_type: str) -> None:
         if delivery.adapter.spec.summary and ("*" in delivery.adapter.spec.summary):
             assert identity.summary
         schema = schemas.find(identity.event_type)
-        if delivery.sample.reading in {"json", "form", "jwt"}:
+        if delivery.sample.body_format in {"json", "form", "jwt"}:
             assert schema
             assert schema.explain(item) == []
 

@@ -11,7 +11,7 @@ import pytest
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, load_config
 from gateway.config.resolve import adapter_of
-from gateway.devtools.provider_reference import block
+from gateway.devtools.provider_reference import config_block
 from gateway.devtools.samples import load_sample
 from gateway.devtools.simulator import Simulator
 from gateway.signatures.request import Headers, RawRequest
@@ -58,7 +58,7 @@ def prove(config: Config, secrets: DevSecrets, name: str) -> None:
 
 def test_every_adapter_can_be_tried_with_the_block_that_is_to_be_pasted(tmp_path: Path) -> None:
     """Nothing else is configured, and the next start has the same secrets."""
-    path = write(tmp_path, *map(block, NAMES))
+    path = write(tmp_path, *map(config_block, NAMES))
     config, secrets = load(path)
     for name in NAMES:
         prove(config, secrets, name)
@@ -86,7 +86,9 @@ def test_a_described_sender_has_a_secret_of_its_kind(tmp_path: Path) -> None:
 
 def test_variables_that_are_no_secrets_are_left_alone(tmp_path: Path) -> None:
     """Those of the environment too: they are neither replaced nor written down."""
-    path = write(tmp_path, block("github"), block("stripe").replace("STRIPE_WEBHOOK_SECRET", "HOME"))
+    path = write(
+        tmp_path, config_block("github"), config_block("stripe").replace("STRIPE_WEBHOOK_SECRET", "HOME")
+    )
     path.write_text(path.read_text() + 'redis: {url: "${NO_SUCH_REDIS}"}\n')
     secrets = DevSecrets(tmp_path / "dev.env")
     secrets.make_for(path)
@@ -96,7 +98,7 @@ def test_variables_that_are_no_secrets_are_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["discord", "wise"])
 def test_a_private_key_is_kept_beside_the_public_one(tmp_path: Path, name: str) -> None:
     """One line each, whatever stands in it."""
-    _, secrets = load(write(tmp_path, block(name)))
+    _, secrets = load(write(tmp_path, config_block(name)))
     public, private = (tmp_path / "dev.env").read_text().splitlines()
     variable = f"{name.upper()}_WEBHOOK_SECRET"
     assert public.startswith(f"{variable}=")

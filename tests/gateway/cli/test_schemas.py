@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
-from gateway.cli.schemas import _written
+from gateway.cli.schemas import _format_json
 from gateway.errors import OperatorError
 from gateway.events.schemas import Catalogue, Schema, check_document
 from gateway.events.schemas.infer import infer
@@ -49,7 +49,7 @@ def test_all_schemas_are_listed_with_title_and_id() -> None:
     assert one.stdout.splitlines()[0].split() == [
         "stripe/_envelope", "Stripe", "event", "urn:webhook-gateway:schema:stripe:_envelope:1",
     ]  # fmt: skip
-    assert "_envelope is for all events" in one.stderr
+    assert "_envelope applies to all event types" in one.stderr
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_the_schema_is_shown_that_an_event_is_held_to(event_type: str, name: str
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["list", "nobody"], "no schemas of adapter 'nobody' come with the gateway; there are those of"),
-        (["show", "nobody", "x"], "no schemas of adapter 'nobody'"),
+        (["list", "nobody"], "there are no bundled schemas for adapter 'nobody'; there are schemas for"),
+        (["show", "nobody", "x"], "there are no bundled schemas for adapter 'nobody'"),
         (["infer", "gone.json"], "gone.json: No such file or directory"),
-        (["infer", __file__], "is not JSON as the gateway takes it"),
+        (["infer", __file__], "is not JSON that the gateway accepts"),
     ],
 )
 def test_what_cannot_be_done_is_told(words: list[str], said: str) -> None:
@@ -128,7 +128,7 @@ def test_a_proposal_is_a_schema_that_its_samples_fit(
     schema = Schema(proposal, {})
 
     assert all(schema.is_valid(sample) for sample in samples)
-    assert json.loads(_written(proposal)) == proposal
+    assert json.loads(_format_json(proposal)) == proposal
     assert ("examples" in proposal) is with_example
 
 

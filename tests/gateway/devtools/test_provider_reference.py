@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.devtools.provider_reference import described, facts
+from gateway.devtools.provider_reference import adapter_names, facts
 from gateway.errors import OperatorError
 
 
@@ -21,7 +21,7 @@ def test_every_adapter_has_a_line() -> None:
     """Which says so where its sender confirms nothing."""
     lines = told().splitlines()
 
-    assert [line.split()[0] for line in lines] == described()
+    assert [line.split()[0] for line in lines] == adapter_names()
     assert [line for line in lines if line.startswith("ampersand ") and line.endswith("(unverified)")]
 
 
@@ -44,20 +44,27 @@ def test_adapters_are_found_by_a_word(word: str, found: set[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("stripe", ["covered:        the body, the time of sending, the event id", "repeats for:    3d"]),
-        ("github", ["not covered:    the time of sending, the event id", "waits:          10s"]),
-        ("gitlab", ["covered:        nothing: whoever has seen one delivery can send any other"]),
-        ("meta", ["GET (with the handshake token): its challenge is given back", "handshake_token: "]),
-        ("zoom", ["POST (signed): its challenge is signed, its challenge is given back"]),
+        ("stripe", ["signed:         the body, the timestamp, the event id", "retries for:    3d"]),
+        ("github", ["not signed:     the timestamp, the event id", "timeout:        10s"]),
+        ("gitlab", ["signed:         nothing: anyone who has seen one request can send any other"]),
+        ("meta", ["GET (with the handshake token): its challenge is echoed", "handshake_token: "]),
+        ("zoom", ["POST (signed): its challenge is signed, its challenge is echoed"]),
         (
             "asana",
-            ["the secret that it tells is taken while `enrol` is on", "enrol: true", "in body:/events"],
+            [
+                "the secret that it delivers is stored while `enrol` is true",
+                "enrol: true",
+                "events in body:/events",
+            ],
         ),
-        ("aws_sns", ["the address that it names is called", "secrets: []", "topic_arn: "]),
-        ("braintree", ["of the body `body:/bt_payload`", "not covered:    the rest of the body, the time"]),
-        ("twilio", ["the body, the address", "public_url: https://"]),
+        ("aws_sns", ["the URL that it contains is called", "secrets: []", "topic_arn: "]),
+        (
+            "braintree",
+            ["`body:/bt_payload` of the body", "not signed:     the rest of the body, the timestamp"],
+        ),
+        ("twilio", ["the body, the URL", "public_url: https://"]),
         ("ampersand", ["status:         unverified"]),
-        ("hmac", ["Describe your sender in the configuration"]),
+        ("hmac", ["describe the signature in the configuration"]),
     ],
 )
 def test_an_adapter_is_shown_with_what_its_signature_covers(name: str, said: list[str]) -> None:
@@ -69,14 +76,14 @@ def test_an_adapter_is_shown_with_what_its_signature_covers(name: str, said: lis
 
 def test_a_word_that_finds_nothing_is_told() -> None:
     """Rather than an empty list."""
-    with pytest.raises(OperatorError, match="there is no adapter 'nonsense', nor one with that in it"):
+    with pytest.raises(OperatorError, match="no adapter is called 'nonsense' or contains that word"):
         told("nonsense")
 
 
 def test_what_proves_an_adapter_is_told_where_it_is_known() -> None:
     """In words."""
-    assert ("proven by", "real deliveries") in facts("github", {"github": {"corpus": []}})
-    assert "proven by" not in dict(facts("github", {}))
+    assert ("verified by", "recorded deliveries") in facts("github", {"github": {"corpus": []}})
+    assert "verified by" not in dict(facts("github", {}))
 
 
 @pytest.mark.parametrize("content", ["[", "[]", "github: [hearsay]", "github: 1", None])

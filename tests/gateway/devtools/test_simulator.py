@@ -116,7 +116,7 @@ def test_a_stale_request_is_refused(name: str) -> None:
         with pytest.raises(SignatureRejected, match="timestamp_too_old"):
             _bound(name).verify(raw(request), NOW)
     else:
-        with pytest.raises(OperatorError, match="does not sign the time; try --tamper"):
+        with pytest.raises(OperatorError, match="does not sign the timestamp; try --tamper"):
             simulator(name).tampered("timestamp", NOW)
 
 

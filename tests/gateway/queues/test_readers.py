@@ -12,7 +12,7 @@ import pytest
 
 from gateway.adapters.identity import Identity
 from gateway.cli.dead_letters import describe as describe_held
-from gateway.cli.tail import describe, in_one_line
+from gateway.cli.tail import describe, to_json_line
 from gateway.config import Config
 from gateway.events.envelope import Envelope
 from gateway.events.message import Message
@@ -89,7 +89,7 @@ async def test_an_event_with_a_number_that_no_reader_takes_is_quarantined(build:
     assert (kept.provider, kept.word) == ("acme", "made")
     assert "acme  made  1" in describe_held(kept)
     assert "acme  made  1" in describe(message.body)
-    assert in_one_line(message.body) == message.body.decode()
+    assert to_json_line(message.body) == message.body.decode()
     assert kept.received_at
     assert Archived(1, message).received_at == kept.received_at
 
@@ -155,21 +155,21 @@ async def test_a_hundred_levels_are_read_by_all(build: Build) -> None:
 @pytest.mark.parametrize(
     ("body", "line"),
     [
-        (b"\xff", "no event  1 bytes"),
-        (b"[]", "no event  2 bytes"),
-        (b"{}", "no event  2 bytes"),
-        (b'{"a":1', "no event  6 bytes"),
+        (b"\xff", "not an event  1 bytes"),
+        (b"[]", "not an event  2 bytes"),
+        (b"{}", "not an event  2 bytes"),
+        (b'{"a":1', "not an event  6 bytes"),
         (b'{"id":"1"}', "?  ?  ?  1  10 bytes"),
         (b'{"id":7,"provider":[],"eventtype":{"a":1},"receivedat":3}', "?  ?  a.1  7  57 bytes"),
         (b'{"id":"1","receivedat":null,"provider":"acme"}', "?  acme  ?  1  46 bytes"),
-        (b"[" * 5000, "no event  5000 bytes"),
-        (b"NaN", "no event  3 bytes"),
+        (b"[" * 5000, "not an event  5000 bytes"),
+        (b"NaN", "not an event  3 bytes"),
     ],
 )
 def test_a_message_that_is_no_event_is_told_and_ends_nothing(body: bytes, line: str) -> None:
     """Whoever published it: `tail`, `dev` and `replay --dry-run` go on."""
     assert describe(body) == line
-    assert json.loads(in_one_line(body)) is not None
+    assert json.loads(to_json_line(body)) is not None
     assert DeadLetter(1, "x.y", "1", {}, body).word is not None
     assert DeadLetter(1, "x.y", "1", {}, body).received_at is None
     assert Archived(1, Message("", "x.y", "1", "", {}, body)).received_at is None
@@ -199,7 +199,7 @@ def test_what_a_sender_wrote_cannot_move_the_cursor_or_pass_for_a_column() -> No
     assert "account=b actor=root" in line
     assert "é 订单" in line
     assert line.count("  ") == 7
-    one = in_one_line(body)
+    one = to_json_line(body)
     assert one.isprintable()
     assert json.loads(one) == json.loads(body)
     assert describe_held(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.adapters import registry
-from gateway.devtools.provider_reference import block
+from gateway.devtools.provider_reference import config_block
 from gateway.devtools.samples import sample_names
 from gateway.testing import MemoryGateway
 from support.served import Reply, Serve, Served
@@ -115,7 +115,7 @@ async def test_the_address_may_have_a_query(serve: Serve, signed: str, target: s
 )
 async def test_senders_that_sign_the_address_sign_its_query(tmp_path: Path, name: str) -> None:
     """Each in its own way; some add to it."""
-    text = block(name).replace(f"/webhooks/{name}", f"/webhooks/{name}?tenant=5")
+    text = config_block(name).replace(f"/webhooks/{name}", f"/webhooks/{name}?tenant=5")
     (tmp_path / "config.yaml").write_text(
         "providers:\n" + "".join(f"  {line}\n" for line in text.splitlines())
     )

@@ -347,7 +347,7 @@ def of_several(name: str) -> Any:
     sample, spec = delivered(name).sample, registry.load(name).spec
     if name in OF_SEVERAL:
         return OF_SEVERAL[name]
-    if sample.reading == "form":
+    if sample.body_format == "form":
         fields = parse_form(sample.body, sample.media_type.encode())
         return json.loads(str(fields[spec.form_json or ""]))
     payload = json.loads(sample.body)

@@ -15,8 +15,8 @@ import pytest
 from pamqp.common import FieldTable
 
 from gateway.backends import open_dead_letters
-from gateway.cli.dead import _drop, _redrive, _show_all
-from gateway.cli.dead_letters import list_held, show_held
+from gateway.cli.dead import _drop, _list_selected, _redrive
+from gateway.cli.dead_letters import list_letters, show_letter
 from gateway.cli.quarantine import _release, _revalidate
 from gateway.config import Config
 from gateway.errors import OperatorError
@@ -349,7 +349,7 @@ async def test_only_what_was_shown_is_dropped(broker: Broker, capsys: pytest.Cap
     await broker.declare(DEAD)
     for number in range(4):
         await broker.put(DEAD, event(number), FAILED)
-    shown = await _show_all(broker.config, DEAD, EVERYTHING, 2)
+    shown = await _list_selected(broker.config, DEAD, EVERYTHING, 2)
     await broker.put(DEAD, event(0), FAILED | {"x-last-failed-at": "2026-11-21T10:00:00Z"})
     await _drop(broker.config, DEAD, shown)
     captured = capsys.readouterr()
@@ -389,9 +389,9 @@ async def test_events_are_listed_and_counted(broker: Broker, capsys: pytest.Capt
     for number in range(3):
         body = event(number, eventtype="order.\x9b31mpaid" if number else "order.created")
         await broker.put(QUARANTINE, body, {"violations": VIOLATIONS}, key="acme.order.created")
-    await list_held(broker.config, QUARANTINE, EVERYTHING, 2, as_json=False)
+    await list_letters(broker.config, QUARANTINE, EVERYTHING, 2, as_json=False)
     people = capsys.readouterr()
-    await list_held(broker.config, QUARANTINE, EventFilter(ids=["id-2"]), None, as_json=True)
+    await list_letters(broker.config, QUARANTINE, EventFilter(ids=["id-2"]), None, as_json=True)
     programs = capsys.readouterr()
 
     assert people.out.splitlines() == [
@@ -407,14 +407,14 @@ async def test_an_event_is_shown_whole(broker: Broker, capsys: pytest.CaptureFix
     """With its headers, however large its numbers are; one that is not there is told."""
     await broker.declare(DEAD)
     await broker.put(DEAD, event(1, '{"total": 123456789012345678901234567890, "name": "Zoë"}'), FAILED)
-    await show_held(broker.config, DEAD, "id-1")
+    await show_letter(broker.config, DEAD, "id-1")
     out = capsys.readouterr().out
 
     assert json.loads(out)["event"]["data"] == {"total": 123456789012345678901234567890, "name": "Zoë"}
     assert json.loads(out)["headers"] == FAILED
     assert "Zoë" in out
-    with pytest.raises(OperatorError, match=r"billing-agent\.dead has no such event with the id 'id-2'"):
-        await show_held(broker.config, DEAD, "id-2")
+    with pytest.raises(OperatorError, match=r"billing-agent\.dead has no event with the id 'id-2'"):
+        await show_letter(broker.config, DEAD, "id-2")
 
 
 async def test_a_body_that_is_no_event_is_shown_all_the_same(
@@ -424,7 +424,7 @@ async def test_a_body_that_is_no_event_is_shown_all_the_same(
     async with rabbit(tmp_path, rabbitmq_url) as broker:
         await broker.declare(QUARANTINE)
         await broker.channel.default_exchange.publish(aio_pika.Message(b"\xff", message_id="odd"), QUARANTINE)
-        await show_held(broker.config, QUARANTINE, "odd")
+        await show_letter(broker.config, QUARANTINE, "odd")
         (held,) = await browse(broker, QUARANTINE)
 
     assert json.loads(capsys.readouterr().out)["body_base64"] == "/w=="
@@ -447,11 +447,11 @@ async def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
     """RabbitMQ by its cause, the embedded one by its file, which is not made."""
     away = configuration(tmp_path, f"amqp://127.0.0.1:{free_port()}/")
     with pytest.raises(OperatorError, match=r"RabbitMQ: .*nothing is lost"):
-        await show_held(away, DEAD, "id-1")
+        await show_letter(away, DEAD, "id-1")
     with pytest.raises(
         OperatorError, match=r"there is no queue billing-agent\.dead: .*embedded\.db is not there"
     ):
-        await show_held(configuration(tmp_path, "embedded"), DEAD, "id-1")
+        await show_letter(configuration(tmp_path, "embedded"), DEAD, "id-1")
 
     assert not (tmp_path / "embedded.db").exists()
 
@@ -476,7 +476,7 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
         (False, None),
         (True, "urn:acme:2"),
     ]
-    assert "2 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
+    assert "2 events released to webhooks, 1 event still violating the schema\n" in capsys.readouterr().err
     assert await ids(broker, QUARANTINE) == ["id-1"]
     assert await broker.take_all(QUEUE) == [
         (f"id-{number}", {"provider": "acme"}, b'{"released":true,"dataschema":"urn:acme:2",' + body[1:])
@@ -499,7 +499,7 @@ async def test_what_no_worker_can_read_is_not_released(
     revalidator = Revalidator(broker.config, broker.config.data_dir)
     await _release(broker.config, revalidator, EVERYTHING, None, is_forced=True, dry_run=False)
 
-    assert "0 events released to webhooks, 1 event still against the schema\n" in capsys.readouterr().err
+    assert "0 events released to webhooks, 1 event still violating the schema\n" in capsys.readouterr().err
     assert await ids(broker, QUARANTINE) == ["id-0"]
 
 
