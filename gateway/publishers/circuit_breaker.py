@@ -45,7 +45,7 @@ class PublishBreaker:
         )
 
     def permits(self) -> bool:
-        """Return whether a message may be sent now; if the breaker is open, that message is the probe."""
+        """Return whether a message may be sent now; with an open breaker, it is the probe."""
         if self._probe_due_at is None:
             return True
         if not self.is_probe_due:

@@ -1,4 +1,4 @@
-"""The exchanges, queues and bindings that the gateway declares, and what existing ones must not break.
+"""The exchanges, queues and bindings of the gateway, and the checks of existing ones.
 
 An event that no queue is bound for goes, by the alternate exchange, to ``<exchange>.unrouted``: a routing mistake is a full
 queue, not a loss.

@@ -100,7 +100,7 @@ class SqliteFile:
         return f"{self.path} was removed or replaced; start again"
 
     def expect_in_place(self) -> None:
-        """Refuse, within an operation, to write to a file that was removed or replaced.
+        """Raise, within an operation, if the file was removed or replaced.
 
         Raises:
             sqlite3.OperationalError: The file is no longer at its path.

@@ -716,7 +716,7 @@ GATEWAY = (
         "gateway/publishers/amqp_confirms.py::UnconfirmedMessage.refuse",
         "            self.late.cancel()\n        elif not self.confirm.done():\n",
         "            pass\n        elif not self.confirm.done():\n",
-        f"{_CONNECTION}::test_a_confirm_that_comes_too_late_is_told",
+        f"{_CONNECTION}::test_a_confirm_that_comes_too_late_is_reported",
     ),
     Patch(
         "an event whose confirm may still come is drained",

@@ -563,7 +563,7 @@ SECURITY = (
         "gateway/publishers/declaration.py::_adapt",
         "    if broken := part.breaks(settings):",
         "    if broken := part.breaks({}) if False else '':",
-        "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_and_told",
+        "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_with_its_reason",
     ),
     Patch(
         "a refused declaration ends the channel of publishes",
@@ -591,14 +591,14 @@ SECURITY = (
         "gateway/claims/redis_connection.py::explain",
         'words = str(error).partition(", with args")[0]',
         "words = str(error)",
-        "tests/gateway/claims/test_redis_rights.py::test_a_server_without_a_command_does_not_have_its_arguments_told",
+        "tests/gateway/claims/test_redis_rights.py::test_the_arguments_of_an_unknown_command_are_not_logged",
     ),
     Patch(
         "a node of a cluster is a Redis like any other",
         "gateway/claims/redis_connection.py::_needed",
         '    needed += [("GET", f"{PROBE_KEY}{number}") for number in range(_PROBED_SLOTS)]\n',
         "",
-        "tests/gateway/claims/test_redis_rights.py::test_a_node_of_a_cluster_is_told_apart_by_the_keys_that_are_another_nodes",
+        "tests/gateway/claims/test_redis_rights.py::test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes",
     ),
     Patch(
         "without scripts anybody's claim is given back",

@@ -5,5 +5,5 @@ two publishes the event once more, under the same id. A row that is damaged or c
 of its own, and a damaged file is kept under another name: nothing is thrown away.
 
 Each process owns one file, ``spool-<slot>.db``, and drains that file only. The files of processes that no longer exist
-are drained by those that do.
+are drained by the others.
 """

@@ -18,6 +18,7 @@ from unittest.mock import patch
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from typing_extensions import override
 
 from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
@@ -38,7 +39,7 @@ from support.virtual_time import VirtualTimeLoop
 SECRET = "a secret of the senders"
 LEASE = 30.0
 SLACK = 2.0
-"""Seconds that pass at most between a claim and what comes of it, other than the publish."""
+"""Seconds that pass at most between a claim and its commit or release, the publish not counted."""
 EVENTS = ("red", "green", "red again")
 """What is in the body; its first word is the id, which the signature does not cover."""
 OUTCOMES = {202: "accepted", 200: "duplicate"}
@@ -57,7 +58,7 @@ def content_of(message: Message) -> str:
     return event
 
 
-class HoldingPublisher:
+class HoldingPublisher(Publisher):
     """A broker that confirms, or not, when the test says so."""
 
     unavailable_reason = ""
@@ -71,25 +72,27 @@ class HoldingPublisher:
         self._on_publish = on_publish
 
     @property
+    @override
     def unconfirmed(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return len(self.held)
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
+        pass
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
+        pass
 
+    @override
     def publish(self, message: Message) -> asyncio.Future[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         self._on_publish(message)
         confirm = asyncio.get_running_loop().create_future()
         self.held.append((message, confirm))
         return confirm
 
     def settle(self, position: int, *, arrives: bool, confirms: bool) -> Message:
-        """Decide what becomes of one message that waits; which it was."""
+        """Confirm or refuse one message that waits, and return it."""
         message, confirm = self.held.pop(position % len(self.held))
         self.arrived[content_of(message)] += arrives
         if confirm.done():  # its gateway was killed
@@ -293,7 +296,7 @@ class ClaimProtocol(RuleBasedStateMachine):
 
     @invariant()
     def what_is_done_is_published(self) -> None:
-        """No stale claim: an attempt that is told `done` may be forgotten by its sender."""
+        """No stale claim: the sender of an attempt that is answered `done` may forget the event."""
         for event in EVENTS:
             if self.redis.is_done(claim_key("github", id_of(event))):
                 arrived = self.publisher.arrived

@@ -1,4 +1,4 @@
-"""Every claim store keeps one promise: an event has one holder at a time, and `done` is never a mistake."""
+"""Every claim store: an event has one holder at a time, and `done` is never wrong."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY = claim_key("github", "72d3162e")
 
 
 class Clock:
-    """A clock that stands still until it is told to move."""
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -198,7 +198,7 @@ async def test_a_forgotten_event_is_accepted_again(store: Store) -> None:
 
 @pytest.mark.parametrize("value", [b"xyz", b"", b"don", b"pending", b"DONE", b"\xff\x00"])
 async def test_a_foreign_value_is_never_a_duplicate(store: Store, value: bytes) -> None:
-    """Whoever wrote it did not publish our event, so it counts as a store that does not answer."""
+    """Its writer did not publish our event, so it counts as a store that does not answer."""
     store.put(KEY, value)
 
     with pytest.raises(ForeignValue):
@@ -251,7 +251,7 @@ async def test_keys_do_not_affect_each_other(store: Store) -> None:
 
 
 async def test_of_many_concurrent_claimers_exactly_one_gets_the_key(store: Store) -> None:
-    """Five hundred claims for fifty keys at once: fifty holders, the rest are told so."""
+    """Five hundred claims for fifty keys at once: fifty holders, and the rest know it."""
     keys = [claim_key("github", str(number % 50)) for number in range(500)]
     standings = await asyncio.gather(*(store.claims.claim(key, str(n)) for n, key in enumerate(keys)))
 
@@ -536,7 +536,7 @@ async def test_a_killed_redis_is_unavailable_and_comes_back(own_redis: RedisServ
 
 
 async def test_a_suspended_redis_is_unavailable_after_the_timeout(own_redis: RedisServer) -> None:
-    """All who wait are told, also those who had to queue behind a batch; then it is found again."""
+    """Every waiting claim fails, also those queued behind a batch; then Redis is found again."""
     failures: list[str] = []
     async with started(RedisClaims(own_redis.url, timeout=0.25)) as claims:
         own_redis.suspend()
@@ -631,7 +631,7 @@ async def test_something_else_than_redis_is_told_in_words() -> None:
     await claims.start()
     try:
         await wait_until_async(
-            lambda: "not a Redis server" in claims.unavailable_reason, PATIENCE, "the trouble is told"
+            lambda: "not a Redis server" in claims.unavailable_reason, PATIENCE, "the reason is known"
         )
     finally:
         await claims.stop()

@@ -1,4 +1,4 @@
-"""Redis in every bad state that it has: a claim of our own is never a duplicate, and nobody waits for long."""
+"""Redis in every bad state: our own claim is never a duplicate, and nobody waits long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODY = b'{"zen":"Keep it logically awesome."}'
 
 
 class Door:
-    """A server between the gateway and Redis that can swallow replies and slam the connection, or hang."""
+    """A proxy before Redis that can swallow a reply and abort the connection."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -93,13 +93,13 @@ async def acquire(dedupe: Dedupe, event_id: str = "1") -> Claim | None:
 
 
 async def is_unchecked(dedupe: Dedupe, event_id: str = "1") -> bool:
-    """Whether an event would be published without a claim."""
+    """Return whether an event would be published without a claim."""
     claim = await acquire(dedupe, event_id)
     return claim is not None and not claim.is_held
 
 
 async def is_unchecked_at_once(dedupe: Dedupe, event_id: str) -> bool:
-    """Whether an event would be published without a claim, and without waiting for anything."""
+    """Return whether an event would be published without a claim, and without any wait."""
     answer = asyncio.ensure_future(is_unchecked(dedupe, event_id))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -369,7 +369,7 @@ async def test_a_mark_makes_no_round_trip_of_its_own(own_redis: RedisServer, raw
 async def test_a_store_tells_its_time_and_what_is_wrong_with_it(
     own_redis: RedisServer, raw: redis.Redis
 ) -> None:
-    """Half of the round trip is taken off; what an operator should change is told in constant words."""
+    """Half of the round trip is subtracted; warnings always have the same words."""
     async with connected(own_redis.url, timeout=PATIENCE) as dedupe:
         report = await dedupe.claims.inspect(lambda: time.time() + 100)
         assert report.clock_offset == pytest.approx(100, abs=5)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
+from typing_extensions import override
 
 from gateway.claims import ClaimsUnavailable, StoreReport
 from gateway.claims.clock_skew import ClockWatch
@@ -24,8 +25,8 @@ class ScriptedStore(MemoryClaims):
         self.answers = list(answers)
         self.asked_at: list[float] = []
 
+    @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
-        """See :class:`gateway.claims.Claims`."""
         self.asked_at.append(asyncio.get_running_loop().time())
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

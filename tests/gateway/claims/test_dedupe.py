@@ -8,6 +8,7 @@ from hashlib import sha256
 
 import pytest
 from structlog.testing import capture_logs
+from typing_extensions import override
 
 from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.dedupe import GENERATION_SIZE, MAX_WAIT, Claim, Dedupe
@@ -25,8 +26,8 @@ class CountingClaims(MemoryClaims):
 
     asked = 0
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         self.asked += 1
         return await super().claim(key, token)
 
@@ -64,10 +65,11 @@ class House:
 class BrokenMarks(CountingClaims):
     """A store in which no mark arrives."""
 
+    @override
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
+        pass
 
 
 class Refusing(CountingClaims):
@@ -77,8 +79,8 @@ class Refusing(CountingClaims):
         super().__init__()
         self.error = error
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         raise self.error
 
 

@@ -1,4 +1,4 @@
-"""Redis as operators give it: users with few rights, replicas, clusters, sentinels; each told apart at the start."""
+"""Users with few permissions, replicas, clusters, sentinels: each is recognised at the start."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_without_scripts_claims_are_given_back_and_renewed_all_the_same(
         claims.renew(KEY, "a", lambda: lost.append("a"))
         await wait_until_async(lambda: raw.pttl(KEY) > 20_000, PATIENCE, "the lease is renewed")
         claims.renew(KEY, "b", lambda: lost.append("b"))
-        await wait_until_async(lambda: lost == ["b"], PATIENCE, "the loss is told")
+        await wait_until_async(lambda: lost == ["b"], PATIENCE, "the loss is reported")
         claims.release(KEY, "a")
         await wait_until_async(lambda: not raw.exists(KEY), PATIENCE, "it is given back")
         claims.renew(KEY, "a", lambda: lost.append("a"))
@@ -125,7 +125,7 @@ async def test_with_scripts_nothing_is_missed(own_redis: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rights", "told"),
+    ("rights", "expected"),
     [
         (("~*", "+@all", "-set"), "may not SET; grant +set"),
         (("~*", "+@all", "-del"), "may not DEL; grant +del"),
@@ -136,12 +136,12 @@ async def test_with_scripts_nothing_is_missed(own_redis: RedisServer) -> None:
     ids=str,
 )
 async def test_a_missing_right_is_named(
-    own_redis: RedisServer, raw: redis.Redis, rights: tuple[str, ...], told: str
+    own_redis: RedisServer, raw: redis.Redis, rights: tuple[str, ...], expected: str
 ) -> None:
     """At the start, in one line, with Redis' own words and without the password."""
     unavailable_reason = await trouble_of(RedisClaims(user(own_redis, raw, *rights)))
 
-    assert told in unavailable_reason
+    assert expected in unavailable_reason
     assert "NOPERM" in unavailable_reason
     assert "\n" not in unavailable_reason
     assert PASSWORD not in unavailable_reason
@@ -184,7 +184,7 @@ def _unsaved(raw: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         (_replica, "is a read-only replica; give the address of its primary (Redis: READONLY"),
         (_full, "memory is full; raise maxmemory (Redis: OOM"),
@@ -193,7 +193,7 @@ def _unsaved(raw: redis.Redis) -> None:
     ],
 )
 async def test_a_server_that_takes_no_claims_is_not_ready_and_says_why(
-    own_redis: RedisServer, raw: redis.Redis, damage: Any, told: str
+    own_redis: RedisServer, raw: redis.Redis, damage: Any, expected: str
 ) -> None:
     """From the start on."""
     damage(raw)
@@ -202,7 +202,7 @@ async def test_a_server_that_takes_no_claims_is_not_ready_and_says_why(
             lambda: raw.info("persistence")["rdb_last_bgsave_status"] == "err", PATIENCE, "it cannot save"
         )
 
-    assert told in await trouble_of(RedisClaims(own_redis.url))
+    assert expected in await trouble_of(RedisClaims(own_redis.url))
 
 
 async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
@@ -235,13 +235,13 @@ async def cluster_node(*slots: int) -> AsyncIterator[tuple[RedisServer, redis.Re
         yield node, raw
 
 
-async def test_a_node_of_a_cluster_is_told_apart_though_it_has_all_keys() -> None:
+async def test_a_node_of_a_cluster_is_recognised_though_it_has_all_keys() -> None:
     """It says so itself, to a user who may ask."""
     async with cluster_node(*range(16_384)) as (node, _):
         assert "Redis Cluster, which is not supported" in await trouble_of(RedisClaims(node.url))
 
 
-async def test_a_node_of_a_cluster_is_told_apart_by_the_keys_that_are_another_nodes() -> None:
+async def test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes() -> None:
     """Where the user may not ask; the first key that is tried is its own."""
     async with cluster_node(key_slot(b"whgw:1:")) as (node, raw):
         url = user(node, raw, "~whgw:*", "+@read", "+@write")
@@ -249,7 +249,7 @@ async def test_a_node_of_a_cluster_is_told_apart_by_the_keys_that_are_another_no
         assert "Redis Cluster, which is not supported" in await trouble_of(RedisClaims(url))
 
 
-async def test_a_sentinel_is_told_apart(tmp_path: Path) -> None:
+async def test_a_sentinel_is_recognised(tmp_path: Path) -> None:
     """Its port is easily given in place of that of the Redis that it watches."""
     require("redis-server")
     port = free_port()
@@ -264,7 +264,7 @@ async def test_a_sentinel_is_told_apart(tmp_path: Path) -> None:
         child.kill()
 
 
-async def test_a_server_without_a_command_does_not_have_its_arguments_told() -> None:
+async def test_the_arguments_of_an_unknown_command_are_not_logged() -> None:
     """Redis repeats them, and one may be the password."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

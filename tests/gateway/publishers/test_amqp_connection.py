@@ -1,4 +1,4 @@
-"""The AMQP connection, frame by frame: whatever the pieces in which bytes come, and whatever the texts sent."""
+"""The publishing connection, frame by frame, in whatever pieces the bytes come."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import body as amqp_body
 from pamqp import commands, frame, header, heartbeat
+from typing_extensions import override
 
 from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
@@ -39,24 +40,24 @@ class FakeTransport(asyncio.Transport):
         self.written = b""
         self.is_gone = False
 
+    @override
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """See asyncio.Transport."""
         self.written += bytes(data)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Nothing to limit."""
 
+    @override
     def close(self) -> None:
-        """See asyncio.Transport."""
         self.is_gone = True
 
+    @override
     def abort(self) -> None:
-        """See asyncio.Transport."""
         self.is_gone = True
 
 
 def message(number: int | str = 1, body: bytes = b"{}") -> Message:
-    """An event that is told from others by its number."""
+    """Return a message that its number identifies."""
     return Message("webhooks", "github.push", f"id-{number}", "com.github.push", {"provider": "github"}, body)
 
 
@@ -71,24 +72,24 @@ def opened(
 
 
 def state_of(confirm: asyncio.Future[None]) -> str:
-    """What became of a publish, in a word."""
+    """Return the state of a publish in a word."""
     if not confirm.done():
         return OPEN
     return CANCELLED if confirm.cancelled() else str(confirm.exception() or SETTLED)
 
 
 def ack(tag: int, *, multiple: bool = False) -> bytes:
-    """The broker's confirm."""
+    """Return the broker's confirm."""
     return frame.marshal(commands.Basic.Ack(tag, multiple), 1)
 
 
 def nack(tag: int, *, multiple: bool = False) -> bytes:
-    """The broker's refusal."""
+    """Return the broker's refusal."""
     return frame.marshal(commands.Basic.Nack(tag, multiple), 1)
 
 
 def returned(number: int | str, body: bytes = b"{}") -> bytes:
-    """An event that comes back."""
+    """Return the frames of a returned message."""
     properties = commands.Basic.Properties(message_id=f"id-{number}")
     return b"".join(
         (
@@ -106,7 +107,7 @@ RETURNED = "returned by the broker: NO_ROUTE"
 
 
 async def outcome(count: int, pieces: Iterable[bytes]) -> list[str]:
-    """What becomes of ``count`` publishes when the broker's bytes come in these pieces."""
+    """Return the states of ``count`` publishes after the broker's bytes came in these pieces."""
     connection, _ = opened()
     confirms = [connection.publish(message(number)) for number in range(1, count + 1)]
     for piece in pieces:
@@ -343,7 +344,7 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
         pytest.param(b"\xff" * 8, [CANCELLED, CANCELLED], id="the connection ends"),
     ],
 )
-async def test_a_confirm_that_comes_too_late_is_told(received: bytes, expected: list[str]) -> None:
+async def test_a_confirm_that_comes_too_late_is_reported(received: bytes, expected: list[str]) -> None:
     """The spool then deletes the event instead of publishing it again, or learns that its confirm never comes."""
     clock = Clock()
     connection, _ = opened(clock=clock)
@@ -412,7 +413,7 @@ async def test_a_broker_that_is_not_heard_ends_the_connection() -> None:
 
 
 async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
-    """It never reaches the broker; were it counted as the one that asks, none would ever ask again."""
+    """It never reaches the broker; if it counted as the probe, there would never be another."""
     clock = Clock()
     connection, _ = opened(clock=clock)
     for number in range(1, 4):

@@ -1,4 +1,4 @@
-"""Every publisher keeps one promise: what it confirms is somebody else's care, whole and routed."""
+"""Every publisher: what it confirms is durable, whole and routed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Received = tuple[str, str, bytes]
 def message(
     number: int | str = 1, *, key: str = "github.push", body: bytes = b"{}", exchange: str = EXCHANGE
 ) -> Message:
-    """An event that is told from others by its number."""
+    """Return a message that its number identifies."""
     return Message(
         exchange=exchange,
         routing_key=key,
@@ -66,7 +66,7 @@ class Broker(Protocol):
         """The first ``count`` messages of a queue, which has at least as many."""
 
     async def is_empty(self, queue: str) -> bool:
-        """Whether nothing is left in the queue."""
+        """Return whether the queue is empty."""
 
 
 class MemoryBroker:
@@ -78,17 +78,17 @@ class MemoryBroker:
         self._taken: dict[str, int] = {}
 
     async def bind(self, queue: str, pattern: str) -> None:
-        """See :class:`Broker`."""
+        """Make a queue that the exchange for events fills."""
         self._patterns[queue] = pattern
 
     async def read(self, queue: str, count: int) -> list[Received]:
-        """See :class:`Broker`."""
+        """Take ``count`` messages from the queue, which has at least as many."""
         start = self._taken.get(queue, 0)
         self._taken[queue] = start + count
         return self._content(queue)[start : start + count]
 
     async def is_empty(self, queue: str) -> bool:
-        """See :class:`Broker`."""
+        """Return whether the queue is empty."""
         return len(self._content(queue)) == self._taken.get(queue, 0)
 
     def _content(self, queue: str) -> list[Received]:
@@ -115,13 +115,13 @@ class SqliteBroker:
         self._database = Database(folder)
 
     async def bind(self, queue: str, pattern: str) -> None:
-        """See :class:`Broker`."""
+        """Make a queue that the exchange for events fills."""
         consumer = SqliteConsumer(self._database, queue, [(EXCHANGE, pattern)])
         await consumer.start()
         await consumer.stop()
 
     async def read(self, queue: str, count: int) -> list[Received]:
-        """See :class:`Broker`."""
+        """Take ``count`` messages from the queue, which has at least as many."""
         consumer = SqliteConsumer(self._database, queue)
         await consumer.start()
         deliveries = await consumer.receive(count)
@@ -130,7 +130,7 @@ class SqliteBroker:
         return [(each.message_id, each.routing_key, each.body) for each in deliveries]
 
     async def is_empty(self, queue: str) -> bool:
-        """See :class:`Broker`."""
+        """Return whether the queue is empty."""
         return not await self.read(queue, 1)
 
 
@@ -144,12 +144,12 @@ class RabbitBroker:
         self.channel = channel
 
     async def bind(self, queue: str, pattern: str) -> None:
-        """See :class:`Broker`."""
+        """Make a queue that the exchange for events fills."""
         made = await self.channel.declare_queue(queue, durable=True)
         await made.bind(EXCHANGE, pattern)
 
     async def read(self, queue: str, count: int) -> list[Received]:
-        """See :class:`Broker`."""
+        """Take ``count`` messages from the queue, which has at least as many."""
         messages = [await self.take(queue) for _ in range(count)]
         return [(each.message_id or "", each.routing_key or "", each.body) for each in messages]
 
@@ -167,7 +167,7 @@ class RabbitBroker:
         return found[0]
 
     async def is_empty(self, queue: str) -> bool:
-        """See :class:`Broker`."""
+        """Return whether the queue is empty."""
         source = await self.channel.get_queue(queue, ensure=False)
         return await source.get(no_ack=True, fail=False) is None
 
@@ -451,7 +451,7 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
         await late.start()
         with pytest.raises(PublishUnavailable):
             await late.publish(message("lost"))
-        await wait_until_async(lambda: "onnect" in late.unavailable_reason, PATIENCE, "the refusal is told")
+        await wait_until_async(lambda: "onnect" in late.unavailable_reason, PATIENCE, "the refusal is known")
 
         await asyncio.to_thread(rabbitmq_server.start)
         for each in (publisher, late):

@@ -1,4 +1,4 @@
-"""What is there already, and what a user may do: the gateway, workers and commands use it, or say what is missing."""
+"""Existing exchanges and queues, and users with few permissions: use them, or say what is missing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def users(rabbitmq_server: RabbitMQServer, rabbitmq_url: str) -> Users:
 
 
 def event(number: int = 1, exchange: str = EXCHANGE, key: str = "stripe.invoice.paid") -> Message:
-    """An event that is told from others by its number."""
+    """Return a message that its number identifies."""
     body = envelope(f"id-{number}")
     return Message(exchange, key, f"id-{number}", "com.stripe.invoice.paid", {"provider": "stripe"}, body)
 
@@ -141,7 +141,7 @@ async def test_a_user_who_may_only_write_publishes_where_all_is_declared(
     assert await count(users.url, QUARANTINE) == 1
 
 
-async def test_a_binding_that_may_not_be_made_is_told_once_with_what_it_takes(users: Users) -> None:
+async def test_a_binding_that_may_not_be_made_is_logged_once_with_its_remedy(users: Users) -> None:
     """It may be there or not: no client can see that."""
     async with publishing(users.url):
         pass
@@ -155,7 +155,7 @@ async def test_a_binding_that_may_not_be_made_is_told_once_with_what_it_takes(us
 
 
 @pytest.mark.parametrize(
-    ("rights", "told"),
+    ("rights", "expected"),
     [
         (("", ".*", ".*"), "exchange 'webhooks.unrouted' is not there"),
         (("^webhooks\\.", ".*", ".*"), "exchange 'webhooks' is not there"),
@@ -164,13 +164,13 @@ async def test_a_binding_that_may_not_be_made_is_told_once_with_what_it_takes(us
         ((".*", "^webhooks(\\.unrouted)?$", ".*"), "exchange 'webhooks.quarantine'"),
     ],
 )
-async def test_what_is_missing_and_may_not_be_declared_is_told_in_one_line(
-    users: Users, rights: tuple[str, str, str], told: str
+async def test_what_is_missing_and_may_not_be_declared_is_named_in_one_line(
+    users: Users, rights: tuple[str, str, str], expected: str
 ) -> None:
     """With its name, the user and the right."""
     unavailable_reason = await trouble_of(users.user(*rights))
 
-    assert told in unavailable_reason
+    assert expected in unavailable_reason
     assert "user-test-" in unavailable_reason
     assert "\n" not in unavailable_reason
     assert "correct-horse" not in unavailable_reason
@@ -232,7 +232,7 @@ async def test_a_worker_whose_user_may_not_configure_handles_retries_and_buries(
 
 
 @pytest.mark.parametrize(
-    ("rights", "told"),
+    ("rights", "expected"),
     [
         (("", ".*", ".*"), "queue 'agent.dead' is not there"),
         (("^agent\\.", ".*", ".*"), "queue 'agent' is not there"),
@@ -240,8 +240,8 @@ async def test_a_worker_whose_user_may_not_configure_handles_retries_and_buries(
         (("^agent", "^(agent.*|webhooks\\..*)$", ".*"), "write"),
     ],
 )
-async def test_what_a_worker_lacks_is_told_in_one_line(
-    users: Users, rights: tuple[str, str, str], told: str
+async def test_what_a_worker_lacks_is_named_in_one_line(
+    users: Users, rights: tuple[str, str, str], expected: str
 ) -> None:
     """Which queue, which user, which right."""
     async with publishing(users.url):
@@ -252,7 +252,7 @@ async def test_what_a_worker_lacks_is_told_in_one_line(
     with pytest.raises(OSError, match="grant") as caught:
         await RabbitQueue(users.user(*rights), EXCHANGE, short()).check()
 
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -381,16 +381,16 @@ HARMFUL = {
 }
 
 
-@pytest.mark.parametrize(("there", "told"), HARMFUL.values(), ids=HARMFUL.keys())
-async def test_what_would_break_a_promise_is_refused_and_told(
-    users: Users, there: Declare, told: str
+@pytest.mark.parametrize(("there", "expected"), HARMFUL.values(), ids=HARMFUL.keys())
+async def test_what_would_break_a_promise_is_refused_with_its_reason(
+    users: Users, there: Declare, expected: str
 ) -> None:
     """In one line, with the name and the broker's own words; nothing is changed."""
     await declared(users.url, there)
     unavailable_reason = await trouble_of(users.url)
 
     assert "is there already, and" in unavailable_reason
-    assert told in unavailable_reason
+    assert expected in unavailable_reason
     assert "PRECONDITION_FAILED" in unavailable_reason
     assert "\n" not in unavailable_reason
 
@@ -402,7 +402,7 @@ async def test_without_its_alternate_an_archive_would_hide_what_nobody_gets(user
     assert "in the archive only" in await trouble_of(users.url, RETENTION)
 
 
-async def test_a_queue_of_another_connection_alone_is_told(users: Users) -> None:
+async def test_a_queue_exclusive_to_another_connection_is_named(users: Users) -> None:
     """It ends with that."""
     async with await aio_pika.connect(users.url) as connection:
         await (await connection.channel()).declare_queue(UNROUTED, exclusive=True)

@@ -1,4 +1,4 @@
-"""A damaged spool gives back what can be read of it, and is kept; whatever happens while that is done."""
+"""A damaged spool: readable rows are recovered, the file is kept, and crashes do no harm."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_a_torn_log_costs_what_is_torn_off_and_nothing_else(tmp_path: Path
 
 
 async def test_damage_found_while_it_runs_ends_the_spooling_until_the_next_start(tmp_path: Path) -> None:
-    """Refused, not ready, told in words; then saved, though the file looks sound from where a start looks."""
+    """Refused, not ready, with a reason; then recovered, although the check at the start finds nothing."""
     path = filled(tmp_path)
     spool = Spool(path, LARGE)
     await spool.start()

@@ -212,7 +212,7 @@ async def test_a_second_gateway_on_the_same_spool_does_not_start(tmp_path: Path)
 
 
 async def test_a_file_of_another_layout_is_left_alone(tmp_path: Path) -> None:
-    """It is no damage of ours; its owner is told, and can have it back at once."""
+    """It is not damaged; the owner learns why, and can use it again at once."""
     path = spool_path(tmp_path, 0)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE spool (something INTEGER)")
@@ -315,7 +315,7 @@ def mend_writes(connection: sqlite3.Connection) -> None:
 async def test_a_spool_that_cannot_be_written_refuses_and_is_tried_again(
     tmp_path: Path, fault: Callable[[sqlite3.Connection], object]
 ) -> None:
-    """An error of the disk is no acceptance: not ready, told in words, nothing lost of what was there."""
+    """An error of the disk is no acceptance: not ready, with a reason, and no event is lost."""
     broker = Broker("away")
     async with spooling(tmp_path, broker) as publisher:
         await publisher.publish(make_message(1))
