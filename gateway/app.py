@@ -72,15 +72,15 @@ class Gateway:
     """A gateway, ready to be started.
 
     Args:
-        config: what is configured.
+        config: the configuration.
         folder: the folder that schema files are relative to.
         claims: the claim store; by default the configured one.
-        publisher: the way to the broker; by default the configured one.
+        publisher: publishes events; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
         slots: the number of processes.
         counters: where all processes count; by default, memory of this process alone.
-        spans: makes spans, where there are any.
+        spans: makes spans, if tracing is on.
 
     Attributes:
         receiver: receives webhooks.
