@@ -72,7 +72,7 @@ class LineWriter:
     def _drain(self) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
-        for chunk in _chunks(lines):
+        for chunk in chunks_of(lines):
             is_written = self._write_all(b"".join(chunk))
             with self._lock:
                 self._waiting -= sum(map(len, chunk))
@@ -93,7 +93,8 @@ class LineWriter:
         return True
 
 
-def _chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
+def chunks_of(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Group lines into chunks that a pipe takes atomically; a longer line is a chunk of its own."""
     chunk: list[bytes] = []
     size = 0
     for line in lines:

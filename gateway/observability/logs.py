@@ -44,19 +44,23 @@ class _LineWriterFactory:
         return self.writer
 
 
-class _JsonLogger(structlog.BoundLoggerBase):
+class JsonLogger(structlog.BoundLoggerBase):
     """Renders without processors: structlog's chain of them costs more than the rendering, at every request."""
 
     def info(self, event: str, **fields: Any) -> None:
+        """Log an event as ``info``."""
         self._write("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
+        """Log an event as ``warning``."""
         self._write("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
+        """Log an event as ``error``."""
         self._write("error", event, fields)
 
     def exception(self, event: str, **fields: Any) -> None:
+        """Log an event as ``error`` with the traceback of the exception that is being handled."""
         trace = structlog.processors.format_exc_info(None, "error", {"exc_info": True})
         self._write("error", event, {**fields, **trace})
 
@@ -104,7 +108,7 @@ def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
     if log_format == "json":
         structlog.configure(
             processors=[],
-            wrapper_class=_JsonLogger,
+            wrapper_class=JsonLogger,
             logger_factory=_LineWriterFactory(LineWriter(sys.stdout.fileno(), _report_lost(common))),
         )
         atexit.register(close_logs)
