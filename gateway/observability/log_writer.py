@@ -1,4 +1,4 @@
-"""A writer of log lines on its own thread, so that the event loop never waits for the reader of the log.
+"""A writer of log lines on its own thread: the event loop never waits for a reader.
 
 Lines are collected for a few milliseconds and written together. If the reader stalls, lines wait in memory up to a limit;
 later ones are dropped and counted, and a line reports their number once the reader goes on.
@@ -59,7 +59,7 @@ class LineWriter:
             self._wakes.put(True)
 
     def close(self, timeout: float) -> None:
-        """Write the lines that wait, for at most ``timeout`` seconds. Do not write to a closed writer."""
+        """Write the lines that wait, for at most ``timeout`` seconds. No line may follow."""
         self._wakes.put(False)
         self._thread.join(timeout)
 

@@ -1,6 +1,7 @@
-"""Structured logs: JSON lines in production, readable lines on a terminal, one line a request.
+"""Structured logs: JSON lines in production, readable ones on a terminal.
 
-JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`. Lines for a terminal may.
+Each request is one line. JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`. Lines for
+a terminal may.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class _LineWriterFactory:
 
 
 class JsonLogger(structlog.BoundLoggerBase):
-    """Renders without processors: structlog's chain of them costs more than the rendering, at every request."""
+    """A logger that renders at once: structlog's processors cost more than the rendering."""
 
     def info(self, event: str, **fields: Any) -> None:
         """Log an event as ``info``."""
@@ -78,12 +79,12 @@ def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
 
 
 def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
-    """Remove absent fields. Programs prefer the same keys in every line; for people they are noise."""
+    """Remove absent fields, which help programs but are noise for people."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
-    """Escape control characters, because a client must not move the cursor of a terminal. Tracebacks keep their lines."""
+    """Escape control characters: no client may move the cursor. Tracebacks keep their lines."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value
         for name, value in fields.items()
