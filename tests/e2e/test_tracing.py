@@ -52,7 +52,7 @@ def agent(gateway: GatewayProcess, variables: dict[str, str], setup: str = "") -
 
 def traced(gateway: GatewayProcess, **variables: str) -> GatewayProcess:
     """The gateway with further variables."""
-    gateway._environment.update(variables)
+    gateway.environment.update(variables)
     return gateway
 
 

@@ -15,8 +15,8 @@ SECURITY = (
     Patch(
         "every field of a head is kept",
         "gateway/http/reader.py::RequestReader.on_header",
-        "if self._is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
-        "if self._is_in_head:",
+        "if self.is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
+        "if self.is_in_head:",
         "tests/gateway/http/test_http.py::test_memory_is_counted_as_it_is",
     ),
     Patch(
@@ -36,8 +36,8 @@ SECURITY = (
     Patch(
         "room is made by closing a connection with an event under way",
         "gateway/http/connection.py::Connection.rank",
-        "if self._busy or self._transport.is_closing():",
-        "if self._transport.is_closing():",
+        "if self.busy or self.transport.is_closing():",
+        "if self.transport.is_closing():",
         "tests/gateway/http/test_http.py::test_of_a_crowd_those_go_that_have_asked_nothing",
     ),
     Patch(
@@ -112,7 +112,7 @@ SECURITY = (
     ),
     Patch(
         "all of IPv6 is IPv6 alone",
-        "gateway/http/sockets.py::_listener",
+        "gateway/http/sockets.py::open_socket",
         "takes_both = is_for_both and address[0] == EVERYWHERE_6",
         "takes_both = False",
         "tests/gateway/http/test_sockets.py::test_all_of_ipv6_is_all_of_ipv4_too",
@@ -148,7 +148,7 @@ SECURITY = (
     Patch(
         "escapes are undone one by one",
         "gateway/signatures/forms.py::_unquote_piece",
-        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_FOR_AN_ESCAPE:\n",
+        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_PER_ESCAPE:\n",
         "    if escapes:\n",
         "tests/hostile/test_unproven.py::test_a_forgery_of_any_sender_costs_little_more_than_its_digest[mandrill]",
     ),
@@ -182,7 +182,7 @@ SECURITY = (
     ),
     Patch(
         "a form is read before its signature is looked at",
-        "gateway/signatures/schemes/custom_hmac.py::ClaimVerifier.verify",
+        "gateway/signatures/schemes/custom_hmac.py::FieldVerifier.verify",
         "        if not candidates:\n",
         "        if candidates is None:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_form_is_not_looked_at_without_a_signature",
@@ -364,7 +364,7 @@ SECURITY = (
     ),
     Patch(
         "equal events are not marked",
-        "gateway/claims/event_key.py::EventKeys._made_up",
+        "gateway/claims/event_key.py::EventKeys._derived_key",
         '            return EventKey(own, own, "", mark, window)\n',
         '            return EventKey(own, own, "", "", window)\n',
         "tests/gateway/claims/test_event_key.py::test_equal_events_that_are_meant_are_each_published",
@@ -560,7 +560,7 @@ SECURITY = (
     ),
     Patch(
         "a topology that breaks a promise is used",
-        "gateway/publishers/topology.py::_adapt",
+        "gateway/publishers/declaration.py::_adapt",
         "    if broken := part.breaks(settings):",
         "    if broken := part.breaks({}) if False else '':",
         "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_and_told",
