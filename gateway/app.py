@@ -75,7 +75,7 @@ class Gateway:
         config: the configuration.
         folder: the folder that schema files are relative to.
         claims: the claim store; by default the configured one.
-        publisher: the way to the broker; by default the configured one.
+        publisher: publishes events; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
         slots: the number of processes.

@@ -156,6 +156,7 @@ async def serve(
 
 
 async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event) -> None:
+    """Reload the configuration at each event; after any failure the gateway keeps the one that it has."""
     while True:
         await reload.wait()
         reload.clear()
@@ -164,20 +165,20 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
             fixed = gateway.reload(config)
         except ConfigurationError as error:
             for problem in error.args:
-                log.warning("the new configuration is wrong, the old one stays", problem=str(problem))
+                log.warning("configuration rejected", problem=str(problem))
         except Exception:
-            log.exception("the new configuration cannot be used, the old one stays")
+            log.exception("configuration reload failed")
         else:
-            log.info("configuration read again")
+            log.info("configuration reloaded")
             log_config_warnings(config)
             for setting in fixed:
-                log.warning("this setting changes with the next start only", setting=setting)
+                log.warning("setting needs a restart", setting=setting)
 
 
 def log_config_warnings(config: Config) -> None:
     """Log the parts of the configuration that are probably mistakes."""
     for warning in config_warnings(config):
-        log.warning("configuration", warning=warning)
+        log.warning("configuration warning", warning=warning)
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -227,9 +228,7 @@ def _limits(config: Config) -> Limits:
     # Half of the files: as many connections again may be open while they are being refused.
     if files != resource.RLIM_INFINITY and (files - _OTHER_FILES) // 2 < connections:
         connections = max((files - _OTHER_FILES) // 2, 1)
-        log.warning(
-            "fewer connections than server.max_connections, for want of open files", connections=connections
-        )
+        log.warning("connection limit lowered", connections=connections, open_files=files)
     server = config.server
     return Limits(
         connections,

@@ -14,7 +14,7 @@ from gateway.transport.tls import TlsFiles
 
 
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
-    """Yield what makes a configuration unusable: the path of the setting to change, and the reason."""
+    """Yield each conflict: the path of the setting to change, and the reason."""
     server, dedupe = config.server, config.dedupe
     yield from _tls_conflicts(config)
     if dedupe.lease < 2 * server.deadline:

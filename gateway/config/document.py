@@ -1,4 +1,4 @@
-"""The configuration file as plain values: the line of each is known, and variables are expanded."""
+"""The configuration file as plain values with their lines, variables expanded."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def describe(error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return a hint to append to a message: the known word closest to ``word``, or why it does not exist."""
+    """Return a hint to append to a message: the closest known word, or why ``word`` is refused."""
     if _SWITCHES_OFF.search(word):
         return f"; {ALWAYS_VERIFIED}"
     close = get_close_matches(word, list(known), n=1)

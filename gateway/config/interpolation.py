@@ -57,7 +57,9 @@ def expand(text: str, environment: Mapping[str, str], missing: Callable[[str], s
 
 
 def look_up(name: str, environment: Mapping[str, str]) -> str | None:
-    """Return the value of a variable, or the content of the file that NAME_FILE names, without a final line feed.
+    """Return the value of a variable, or the content of the file that NAME_FILE names.
+
+    A final line feed of the file is left out.
 
     Raises:
         ValueError: The file cannot be read; the message has its path, and never its content.
@@ -78,5 +80,5 @@ def look_up(name: str, environment: Mapping[str, str]) -> str | None:
 
 
 def is_optional(text: str) -> bool:
-    """Return whether ``text`` is one variable with an empty fallback: a list omits it while the variable is unset."""
+    """Return whether a list omits ``text`` while its variable is unset: ``${NAME:-}`` alone."""
     return bool(re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*:-\}", text))

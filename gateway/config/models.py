@@ -272,7 +272,7 @@ class ArchiveConfig(Section):
 
 
 class ProviderConfig(DeliverySpec):
-    """One provider. Keys that describe its requests override those of its adapter; adapter hmac needs them."""
+    """One provider. Keys that describe its requests override its adapter; `hmac` needs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 

@@ -24,7 +24,7 @@ from gateway.signatures.units import format_duration, format_size
 def check_provider(
     provider: ProviderConfig, config: Config, folder: Path, *, has_secrets: bool, is_local: bool
 ) -> Iterator[tuple[FieldPath, str]]:
-    """Yield the problems of one provider: the path of each setting within its block, and the text.
+    """Yield the problems of one provider: the path within its block, and the text.
 
     Args:
         provider: The provider's block of the configuration.

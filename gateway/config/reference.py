@@ -1,4 +1,4 @@
-"""Generate documents from the models: the reference for people, and the JSON Schema for editors."""
+"""Generate the reference for people and the JSON Schema for editors from the models."""
 
 from __future__ import annotations
 

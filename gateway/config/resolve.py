@@ -1,4 +1,4 @@
-"""Resolve settings to what is needed at run time: the adapter, limits, deadlines and schemas of a provider.
+"""Resolve settings to run-time values: the adapter, limits and schemas of a provider.
 
 This is the only module that combines a provider's block with the defaults of its adapter and of the server.
 """
@@ -19,7 +19,7 @@ _NETWORK_HEADROOM = 0.5
 
 
 def adapter_of(provider: ProviderConfig) -> Adapter:
-    """Build the adapter of a configured provider, with the settings that override its specification.
+    """Build the adapter of a provider, with the settings that override its specification.
 
     Raises:
         KeyError: No adapter has the configured name.
@@ -63,25 +63,28 @@ def max_body_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> i
 
 
 def deadline_of(config: Config, adapter: Adapter) -> float:
-    """Return the seconds for a whole request: ``server.deadline``, or less if the provider times out earlier."""
+    """Return the seconds for a whole request.
+
+    It is ``server.deadline``, or less if the provider times out earlier.
+    """
     deadline, patience = config.server.deadline, adapter.spec.patience
     return min(deadline, max(patience - _NETWORK_HEADROOM, patience / 2)) if patience else deadline
 
 
 def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> float:
-    """Return the seconds for which a provider's events are remembered: by default as long as it retries them."""
+    """Return the seconds for which events are remembered: by default as long as they are retried."""
     return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
 
 
 def enrolled_folder(config: Config) -> Path:
-    """Return the folder in which secrets that arrive in handshakes wait for the operator, one file a provider."""
+    """Return the folder of the secrets that arrived in handshakes, one file a provider."""
     return config.data_dir / "enrolled"
 
 
 def schemas_of(
     provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
 ) -> AdapterSchemas:
-    """Return the schemas that validate a provider's events: its own file, or those bundled with the adapter.
+    """Return the schemas of a provider's events: its own file, or those bundled with the adapter.
 
     Args:
         provider: The provider's block of the configuration.

@@ -76,7 +76,7 @@ def length_of(secret: str) -> int:
 
 
 def warnings_about(secret: str) -> Iterator[str]:
-    """Yield what in a secret most likely does not belong to it, one line each, without any part of the secret."""
+    """Yield what probably does not belong to a secret, one line each, quoting none of it."""
     if len(secret) > 1 and _QUOTES.get(secret[0]) == secret[-1]:
         yield "is in quotes, which are part of it; Docker keeps the quotes of an env file: remove them"
     elif secret[0] in _QUOTES or secret[-1] in {*_QUOTES, *_QUOTES.values()}:
@@ -96,7 +96,7 @@ def warnings_about(secret: str) -> Iterator[str]:
 
 
 def _invisible(secret: str) -> str | None:
-    """Name the first invisible character, or return None. Line breaks of a PEM key are not counted."""
+    """Name the first invisible character, or return None; a PEM key may have line breaks."""
     is_pem = secret.lstrip().startswith(_PEM)
     for character in secret:
         kind = unicodedata.category(character)

@@ -111,7 +111,7 @@ def _late_responses(config: Config) -> Iterator[str]:
         patience = adapter.spec.patience
         if patience and needed >= deadline_of(config, adapter):
             yield (
-                f"providers.{name}: {adapter.spec.title or 'its sender'} waits {format_duration(patience)} for a "
+                f"providers.{name}: {adapter.spec.title or 'its provider'} waits {format_duration(patience)} for a "
                 f"response, but redis.timeout and rabbitmq.confirm_timeout together are {format_duration(needed)}; "
                 "a request can end before its event is spooled"
             )

@@ -1,4 +1,4 @@
-"""The numbers that the gateway counts, and their places in memory that all its processes share.
+"""The numbers that the gateway counts, in memory that all of its processes share.
 
 Counting adds to a number in shared memory; :mod:`gateway.observability.metrics` turns the numbers into Prometheus'
 families when they are scraped.
@@ -119,7 +119,7 @@ _EVENT_INDEX = {outcome: COUNTER_INDEX[EVENT_PREFIX + outcome] for outcome in EV
 
 
 def shared_counters(slots: int) -> SharedCounters:
-    """Allocate the numbers of ``slots`` processes. Call it before they are forked, so that they share the memory."""
+    """Allocate the numbers of ``slots`` processes. Call it before they are forked."""
     return SharedCounters(slots, _PER_PROCESS, PER_PROVIDER)
 
 

@@ -1,4 +1,4 @@
-"""A writer of log lines on its own thread, so that the event loop never waits for the reader of the log.
+"""A writer of log lines on its own thread: the event loop never waits for a reader.
 
 Lines are collected for a few milliseconds and written together. If the reader stalls, lines wait in memory up to a limit;
 later ones are dropped and counted, and a line reports their number once the reader goes on.
@@ -59,7 +59,7 @@ class LineWriter:
             self._wakes.put(True)
 
     def close(self, timeout: float) -> None:
-        """Write the lines that wait, for at most ``timeout`` seconds. Do not write to a closed writer."""
+        """Write the lines that wait, for at most ``timeout`` seconds. No line may follow."""
         self._wakes.put(False)
         self._thread.join(timeout)
 
@@ -72,7 +72,7 @@ class LineWriter:
     def _drain(self) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
-        for chunk in _chunks(lines):
+        for chunk in chunks_of(lines):
             is_written = self._write_all(b"".join(chunk))
             with self._lock:
                 self._waiting -= sum(map(len, chunk))
@@ -93,7 +93,8 @@ class LineWriter:
         return True
 
 
-def _chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
+def chunks_of(lines: list[bytes]) -> Iterator[list[bytes]]:
+    """Group lines into chunks that a pipe takes atomically; a longer line is a chunk of its own."""
     chunk: list[bytes] = []
     size = 0
     for line in lines:

@@ -1,6 +1,7 @@
-"""Structured logs: JSON lines in production, readable lines on a terminal, one line a request.
+"""Structured logs: JSON lines in production, readable ones on a terminal.
 
-JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`. Lines for a terminal may.
+Each request is one line. JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`. Lines for
+a terminal may.
 """
 
 from __future__ import annotations
@@ -44,19 +45,23 @@ class _LineWriterFactory:
         return self.writer
 
 
-class _JsonLogger(structlog.BoundLoggerBase):
-    """Renders without processors: structlog's chain of them costs more than the rendering, at every request."""
+class JsonLogger(structlog.BoundLoggerBase):
+    """A logger that renders at once: structlog's processors cost more than the rendering."""
 
     def info(self, event: str, **fields: Any) -> None:
+        """Log an event as ``info``."""
         self._write("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
+        """Log an event as ``warning``."""
         self._write("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
+        """Log an event as ``error``."""
         self._write("error", event, fields)
 
     def exception(self, event: str, **fields: Any) -> None:
+        """Log an event as ``error`` with the traceback of the exception that is being handled."""
         trace = structlog.processors.format_exc_info(None, "error", {"exc_info": True})
         self._write("error", event, {**fields, **trace})
 
@@ -74,12 +79,12 @@ def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
 
 
 def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
-    """Remove absent fields. Programs prefer the same keys in every line; for people they are noise."""
+    """Remove absent fields, which help programs but are noise for people."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
-    """Escape control characters, because a client must not move the cursor of a terminal. Tracebacks keep their lines."""
+    """Escape control characters: no client may move the cursor. Tracebacks keep their lines."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value
         for name, value in fields.items()
@@ -104,7 +109,7 @@ def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
     if log_format == "json":
         structlog.configure(
             processors=[],
-            wrapper_class=_JsonLogger,
+            wrapper_class=JsonLogger,
             logger_factory=_LineWriterFactory(LineWriter(sys.stdout.fileno(), _report_lost(common))),
         )
         atexit.register(close_logs)

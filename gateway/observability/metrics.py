@@ -1,4 +1,4 @@
-"""The metrics by name. Labels come from closed sets only: the configuration and our own enums.
+"""The metrics by name. Labels have closed sets of values: the configuration and our enums.
 
 When any process is scraped, it turns the numbers of all processes into Prometheus' families.
 """

@@ -16,7 +16,7 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escape everything that is not visible, except the characters in ``keep``, such as line breaks."""
+    """Escape everything invisible, except the characters in ``keep``, such as line breaks."""
     return _NOT_PLAIN.sub(
         lambda match: match[0] if match[0] in keep or _is_visible(match[0]) else json.dumps(match[0])[1:-1],
         text,
@@ -24,12 +24,12 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def one_line(value: object) -> str:
-    """Format a value as one line and collapse its white space, so that it cannot pass for several columns."""
+    """Format a value as one line with single spaces, so that it cannot pass for several columns."""
     return printable(_BLANKS.sub(" ", str(value)).strip())
 
 
 def printable_json(text: str) -> str:
-    """Format JSON as one line, escaped. Outside of strings, line breaks and tabs mean no more than a space."""
+    """Format JSON as one line, escaped. Between tokens, a line break equals a space."""
     return printable(text.replace("\r", " ").replace("\n", " ").replace("\t", " "))
 
 

@@ -65,7 +65,7 @@ def test_another_configuration_is_served_at_once(gateway: GatewayProcess) -> Non
     with httpx.Client(trust_env=False) as client:
         assert post(gateway.url, wisdom(old, "1"), client).status_code == 202
         assert post(gateway.url, wisdom(new, "2"), client).status_code == 401
-        change(gateway, edit, "configuration read again")
+        change(gateway, edit, "configuration reloaded")
         assert post(gateway.url, wisdom(old, "3"), client).status_code == 401
         assert post(gateway.url, wisdom(new, "4"), client).status_code == 202
         assert post(gateway.url, wisdom(new, "1"), client).json()["status"] == "duplicate"
@@ -91,7 +91,7 @@ def test_connections_and_requests_survive_another_configuration(gateway: Gateway
         request = wisdom(old, "2").on_the_wire()
         asking.sendall(request[:-1])
         gateway.get("/livez")  # by then what was sent before has been read
-        change(gateway, edit, "configuration read again")
+        change(gateway, edit, "configuration reloaded")
 
         assert status_of(asking, request[-1:]) == 202
         assert status_of(asking, wisdom(new, "3").on_the_wire()) == 202
@@ -108,7 +108,7 @@ def status_of(connection: socket.socket, sent: bytes) -> int:
 def test_a_wrong_configuration_changes_nothing(gateway: GatewayProcess) -> None:
     """Each of its problems is named; once they are mended it is read."""
     good = gateway.config.read_text("utf-8")
-    event = "the new configuration is wrong, the old one stays"
+    event = "configuration rejected"
 
     def edit(content: Configuration) -> None:
         content["providers"]["github"]["secrets"] = [Secrets().github]
@@ -129,7 +129,7 @@ def test_a_wrong_configuration_changes_nothing(gateway: GatewayProcess) -> None:
     assert post(gateway.url, wisdom(gateway.secrets.github, "2")).status_code == 202
 
     gateway.config.write_text(good, "utf-8")
-    tell(gateway, "configuration read again")
+    tell(gateway, "configuration reloaded")
     assert post(gateway.url, wisdom(gateway.secrets.github, "3")).status_code == 202
     gateway.secrets.expect_absent(gateway.stdout, gateway.stderr)
 
@@ -141,7 +141,7 @@ def test_a_setting_that_needs_a_restart_is_named(gateway: GatewayProcess) -> Non
         content["server"] |= {"max_connections": 7, "max_body": "1KiB"}
         content["rabbitmq"]["exchange"] = "others"
 
-    event = "this setting changes with the next start only"
+    event = "setting needs a restart"
     change(gateway, edit, event)
     wait_until(lambda: len(lines_of(gateway, event)) >= 2, message="it named both")
 

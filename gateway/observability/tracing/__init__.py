@@ -55,7 +55,7 @@ def tracing(system: str, exchange: str) -> Iterator[Spans | None]:
 
 
 def _setting(*names: str) -> str:
-    """Return the value of the first of these variables that is set, in lower case, or an empty text."""
+    """Return the first of these variables that is set, in lower case, or an empty text."""
     return next((value.strip().lower() for name in names if (value := os.environ.get(name))), "")
 
 

@@ -1,4 +1,4 @@
-"""The OpenTelemetry SDK, configured by the standard variables: a queue, a thread, and OTLP over HTTP."""
+"""The OpenTelemetry SDK, configured by the standard variables, with OTLP over HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Exporter(SpanExporter):
-    """An exporter that logs one line when exports begin to fail, and one when they succeed again.
+    """An exporter that logs when exports begin to fail, and when they succeed again.
 
     Args:
         exporter: The exporter that sends the spans. Its own log lines, one for each batch and attempt, are suppressed.

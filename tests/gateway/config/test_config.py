@@ -41,7 +41,7 @@ def load(folder: Path, text: str, **environment: str) -> Config:
 
 
 def problems_of(folder: Path, text: str, **environment: str) -> list[str]:
-    """What is wrong with it, a line each, without the folder."""
+    """Return the problems of a configuration, one line each, without the folder."""
     with pytest.raises(ConfigurationError) as caught:
         load(folder, text, **environment)
     assert caught.value.exit_code == 3
@@ -601,7 +601,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text_is_told(tmp_path: Path) -> None:
-    """UTF-8 is what it has to be."""
+    """It has to be UTF-8."""
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_config(tmp_path / "config.yaml", {})
@@ -660,7 +660,7 @@ HUNTER = "hunter2-and-more"
     ],
 )
 def test_no_mistake_is_told_with_a_secret(tmp_path: Path, text: str) -> None:
-    """Neither one from the environment nor one that stands in the file, whatever is wrong with it."""
+    """Neither one from the environment nor one in the file, whatever is wrong with it."""
     text_of_all = "\n".join(problems_of(tmp_path, text, PASSWORD=HUNTER + "!"))
 
     assert HUNTER[:9] not in text_of_all
@@ -680,14 +680,14 @@ def test_no_mistake_is_told_with_a_secret(tmp_path: Path, text: str) -> None:
 def test_an_address_whose_password_is_percent_encoded_is_read(
     tmp_path: Path, section: str, address: str
 ) -> None:
-    """Or has nothing in it that could be taken for something else."""
+    """As is one that contains no ambiguous character."""
     config = load(tmp_path, f"{section}: {{url: '{address}'}}\n" + GITHUB)
 
     assert getattr(config, section).url == address
 
 
 def test_a_raw_character_in_a_password_is_told_with_how_to_write_it(tmp_path: Path) -> None:
-    """Not as an address that is none."""
+    """Not merely as a malformed URL."""
     for address in ("redis: {url: 'redis://:a@b@h/0'}\n", "rabbitmq: {url: 'amqp://u:a/b@h'}\n"):
         assert "percent-encode it (@ is %40" in problems_of(tmp_path, address + GITHUB)[0]
 
@@ -827,7 +827,7 @@ def test_the_variable_comes_before_its_file_and_the_file_before_the_fallback(tmp
 
 
 def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path) -> None:
-    """And never with what stands in it; also where the variable is an optional item of a list."""
+    """And never with its content; also if the variable is an optional item of a list."""
     (tmp_path / "large").write_text(HUNTER * 10_000)
     (tmp_path / "latin").write_text(HUNTER + "\xe9", "latin-1")
     told = {
@@ -846,7 +846,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path) -> Non
 
 
 def warnings_of(folder: Path, text: str) -> list[str]:
-    """What is odd about a configuration that can be used."""
+    """Return the warnings about a valid configuration."""
     return config_warnings(load(folder, text, OTHER=SECRET + "!"))
 
 
@@ -915,7 +915,7 @@ def warnings_of(folder: Path, text: str) -> list[str]:
     ],
 )
 def test_what_is_most_likely_a_mistake_is_a_warning(tmp_path: Path, text: str, expected: list[str]) -> None:
-    """It can be meant, so nothing is refused."""
+    """It may be intended, so nothing is refused."""
     assert expected == warnings_of(tmp_path, text)
 
 
@@ -999,7 +999,7 @@ def test_events_are_remembered_for_as_long_as_they_are_repeated(tmp_path: Path, 
 
 
 def test_the_identity_of_an_adapter_can_be_changed_in_the_configuration(tmp_path: Path) -> None:
-    """What is not stated stays as the adapter has it."""
+    """All other fields stay as the adapter has them."""
     provider = load(tmp_path, github(subject="body:/ref")).providers["x"]
 
     assert adapter_of(provider).spec.subject == "body:/ref"

@@ -84,7 +84,7 @@ def test_what_is_parsed_before_it_is_proven_is_small(tmp_path: Path) -> None:
 
 
 def test_a_tolerance_of_ones_own_holds_and_is_warned_of_where_it_is_lower(tmp_path: Path) -> None:
-    """Linear's repetitions have the moment of the first attempt."""
+    """Linear's retries carry the timestamp of the first attempt."""
     text = (
         "providers:\n  x: {adapter: %s, secrets: ['" + SECRET + "'], tolerance: %s, "
         "public_url: 'https://hooks.example.com/webhooks/x'}\n"
@@ -123,13 +123,13 @@ def test_a_tolerance_of_ones_own_holds_and_is_warned_of_where_it_is_lower(tmp_pa
     ],
 )
 def test_a_tolerance_that_cannot_be_is_a_mistake(tmp_path: Path, provider: str, said: str) -> None:
-    """A delivery that is older than what is remembered could be sent again as a new event."""
+    """A request older than the retention could be sent again as a new event."""
     (problem,) = problems_of(tmp_path, f"providers:\n  x: {{{provider}, secrets: ['{SECRET}']}}\n")
     assert said in problem
 
 
 def test_no_adapter_is_warned_of_by_default(tmp_path: Path) -> None:
-    """Its sender's limits are those that it has."""
+    """Its limits are those of its provider."""
     for adapter in ("github", "gitlab", "linear", "zoom", "pusher", "meta", "mailgun", "slack", "shopify"):
         token = ", handshake_token: a-token-to-verify" if adapter == "meta" else ""
         config = load(tmp_path, f"providers:\n  x: {{adapter: {adapter}, secrets: ['{SECRET}']{token}}}\n")
@@ -161,8 +161,8 @@ def test_a_template_that_can_be_read_in_two_ways_is_a_mistake(tmp_path: Path, te
     load(tmp_path, text + alphabets)
 
 
-def test_of_a_moment_and_a_header_the_header_is_what_is_to_be_described(tmp_path: Path) -> None:
-    """The moment is not made of the letters that the advice has."""
+def test_of_a_timestamp_and_a_header_the_advice_names_the_header(tmp_path: Path) -> None:
+    """A timestamp does not consist of the characters in the advice."""
     text = f"""providers:
   x:
     adapter: hmac
@@ -236,7 +236,7 @@ ODD: list[tuple[str, str]] = [
 def test_a_secret_that_was_not_copied_as_it_is_is_told(
     tmp_path: Path, secret: str, said: str, kind: str
 ) -> None:
-    """With its place, and with nothing of it."""
+    """With its position, and without any part of it."""
     environment = {"X": secret}
     if kind == "file":
         (tmp_path / "secret").write_bytes(secret.encode() + b"\n")
@@ -294,6 +294,6 @@ def test_one_secret_in_two_places_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("secret", ["0a1b2c3", "whsec_0a1b2c3", "v1,whsec_0a1b2c3"])
 def test_a_secret_of_less_than_eight_characters_is_refused(tmp_path: Path, secret: str) -> None:
-    """The prefix that everybody knows does not count."""
+    """The public prefix does not count."""
     (problem,) = problems_of(tmp_path, GITHUB % (f'"{secret}"', ""))
     assert "secrets.0: is shorter than 8 characters" in problem

@@ -166,7 +166,7 @@ def test_the_logger_of_production_has_every_level_that_is_used() -> None:
     used = {level for source in sources for level in re.findall(r"\blog\.([a-z]+)\(", source)} - {"bind"}
 
     assert {"info", "warning", "exception"} <= used
-    assert all(hasattr(logs._JsonLogger, level) for level in used), used
+    assert all(hasattr(logs.JsonLogger, level) for level in used), used
 
 
 def test_on_a_terminal_nothing_that_a_sender_wrote_moves_the_cursor() -> None:

@@ -115,7 +115,7 @@ async def test_every_family_is_there_from_the_start(metrics: Any) -> None:
 
 
 async def test_every_family_has_a_type_and_a_description(metrics: Any) -> None:
-    """For whoever reads them first."""
+    """A new operator needs both."""
     _, read = metrics
     families = await read()
 
@@ -156,7 +156,7 @@ async def test_every_request_is_counted_once(metrics: Any) -> None:
 
 
 async def test_what_senders_make_up_does_not_become_a_label(metrics: Any) -> None:
-    """A thousand unknown paths and event types are no new series."""
+    """A thousand unknown paths and event types make no new series."""
     send, read = metrics
     before = {name: len(family.samples) for name, family in (await read()).items()}
     for number in range(30):
@@ -216,7 +216,7 @@ def test_what_is_not_described_cannot_be_sampled() -> None:
 
 
 def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
-    """Counters and most readings as sums; of the clock offsets the one that is farthest from zero."""
+    """Counters and most gauges are sums; of the clock offsets, the one farthest from zero is reported."""
     counters = shared_counters(3)
     processes = [Metrics(counters, slot) for slot in range(3)]
     for slot, process in enumerate(processes):
@@ -248,8 +248,8 @@ def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
         assert values_of(families["webhook_processes"], "") == {(): 3}
 
 
-def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
-    """Counters never go down, those that are read included; readings of what is now start anew."""
+def test_a_process_that_replaces_a_dead_one_goes_on_counting() -> None:
+    """Counters never go down, sampled ones included; gauges start anew."""
     counters = shared_counters(2)
     survivor, dead = (Metrics(counters, slot) for slot in range(2))
     survivor.sample("webhook_log_lines_dropped", lambda: 1)
@@ -274,7 +274,7 @@ def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
 
 
 def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor what it said last; what it counted is."""
+    """Its last gauges do not count either; its counters do."""
     counters = shared_counters(2)
     survivor, silent = (Metrics(counters, slot) for slot in range(2))
     silent.of_provider("github", 1).count_outcome("accepted")
@@ -290,7 +290,7 @@ def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.Mo
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
 
 
-async def test_a_process_refreshes_what_others_read_of_it() -> None:
+async def test_a_process_refreshes_the_gauges_that_others_read() -> None:
     """From its event loop, once a second."""
     counters = shared_counters(2)
     reader, other = (Metrics(counters, slot) for slot in range(2))
@@ -322,7 +322,7 @@ def test_counting_survives_the_process_that_counted() -> None:
 
 
 def test_there_is_room_for_a_bounded_number_of_providers() -> None:
-    """Those that are there already can be counted all the same; one more is a mistake that can be read."""
+    """Known providers are still counted; one more is an error that says what to do."""
     metrics = Metrics()
     names = [f"{number:063}" for number in range(MAX_PROVIDERS)]
     for name in names:
@@ -336,7 +336,7 @@ def test_there_is_room_for_a_bounded_number_of_providers() -> None:
 
 
 async def test_the_documentation_lists_every_metric() -> None:
-    """With its type, its labels and its description, and nothing that there is not."""
+    """With its type, labels and description, and no metric that does not exist."""
     metrics = Metrics()
     metrics.of_provider("github", 1)
     for gauge in GAUGES:
@@ -351,7 +351,7 @@ async def test_the_documentation_lists_every_metric() -> None:
 
 
 def row_of(family: Metric) -> str:
-    """A metric as the documentation has it."""
+    """Format a metric as a row of the documentation."""
     name = family.name + ("_total" if family.type == "counter" else "")
     labels = [f"`{label}`" for label in family.samples[0].labels if label != "le"]
     return f"| `{name}` | {family.type} | {', '.join(labels)} | {family.documentation} |"

@@ -103,7 +103,7 @@ def parent_of(span: ReadableSpan) -> str | None:
 
 
 async def handle(place: Place, worker: Worker, spans: Spans, *messages: Message) -> None:
-    """Have a worker deal with messages, each once."""
+    """Let a worker handle messages, each once."""
     await place.queue_of(worker).check()
     runner = Runner(worker, place.queue_of(worker), None, spans=spans)
     task = asyncio.create_task(runner.run())
@@ -119,7 +119,7 @@ async def handle(place: Place, worker: Worker, spans: Spans, *messages: Message)
 async def test_a_request_its_event_and_what_its_handler_does_are_one_trace(
     tmp_path: Path, build: Callable[..., Acme], traced: Traced, kind: str
 ) -> None:
-    """Begun by the sender; each is the child of the one before it."""
+    """The provider begins it; each span is the child of the one before it."""
     acme = build()
     worker = Worker("shipping", ["acme.#"])
 
@@ -202,7 +202,7 @@ async def test_a_request_its_event_and_what_its_handler_does_are_one_trace(
 async def test_a_trace_goes_on_if_the_sender_says_so_in_good_form(
     build: Callable[..., Acme], traced: Traced, sent: str | None, parent: str | None, is_sampled: bool
 ) -> None:
-    """Else it begins here. What the sender does not sample leaves no span, but the trace goes on in the message."""
+    """Otherwise it begins here. An unsampled trace makes no span, but goes on in the message."""
     acme = build()
     await acme.post(body_of(), **({"traceparent": sent} if sent else {}))
     (message,) = acme.publisher.messages
@@ -215,7 +215,7 @@ async def test_a_trace_goes_on_if_the_sender_says_so_in_good_form(
 
 
 async def test_strangers_make_no_spans(build: Callable[..., Acme], traced: Traced) -> None:
-    """Whatever they send, and however they say that it is to be traced."""
+    """Whatever they send, and whatever trace context they send with it."""
     acme = build()
     for headers in ({"X_Signature": "0" * 64}, {"X_Signature": ""}):
         answer = await acme.post(body_of(), traceparent=SAMPLED, **headers)
@@ -238,7 +238,7 @@ async def test_strangers_make_no_spans(build: Callable[..., Acme], traced: Trace
 async def test_the_span_of_a_request_says_how_it_ended(
     build: Callable[..., Acme], traced: Traced, case: str, outcome: str, status: int
 ) -> None:
-    """Only what is our fault is an error, and only what was published has a destination."""
+    """Only a fault of the gateway is an error, and only a published event has a destination."""
     acme = build(events=["order.*"])
     if case == "repeated":
         await acme.post(body_of(), traceparent=UNSAMPLED)
@@ -260,7 +260,7 @@ async def test_the_span_of_a_request_says_how_it_ended(
 async def test_a_list_is_one_span_and_all_its_events_carry_it(
     build: Callable[..., Acme], traced: Traced
 ) -> None:
-    """However many there are: who sends lists does not choose how many spans are made."""
+    """However many there are: the length of a batch must not decide how many spans are made."""
     acme = build(batch="body:", event_id="item:/id", event_type="item:/type")
     items = [{**ORDER, "id": f"evt_{number}"} for number in range(150)]
     await acme.post(json.dumps(items).encode(), X_Delivery="d-1")
@@ -290,7 +290,7 @@ async def test_an_attempt_that_failed_says_by_what_kind_of_exception(
     outcome: str,
     name: str,
 ) -> None:
-    """Not its text, which could have anything in it; what no function handles is no attempt."""
+    """Its text could contain anything and is left out. An event that no function handles makes no attempt."""
     acme = build()
     worker = Worker("shipping", ["acme.#"])
 
@@ -311,7 +311,7 @@ async def test_an_attempt_that_failed_says_by_what_kind_of_exception(
 
 
 def test_every_attribute_is_documented() -> None:
-    """With those that are not there any more taken out."""
+    """And no attribute that does not exist."""
     page = (ROOT / "docs/tracing.md").read_text("utf-8").partition("<!-- attributes -->")[2]
     table = page.partition("<!-- /attributes -->")[0]
     source = (ROOT / "gateway/observability/tracing/spans.py").read_text("utf-8")
