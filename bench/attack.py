@@ -1,4 +1,4 @@
-"""The attack: what good senders notice of slow ones and of forgeries, and what memory large bodies take."""
+"""The attack: what slow senders and forgeries cost others, and the memory of large bodies."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _times(results: list[Result]) -> list[str]:
 
 
 class SlowSenders:
-    """Connections whose heads never end, kept at their number by a thread for the time of a `with` block.
+    """Connections with endless heads, replaced by a thread for the time of a `with` block.
 
     Attributes:
         cut_off: how many the server has ended so far.
@@ -161,7 +161,7 @@ def measure(measurements: Measurements, record: Record, rounds: int, say: Callab
     )
     attack.resident["after the bodies"] = meter.resident_bytes(pid)
     record.accepted += statuses["202"]
-    # So many bytes at once can be confirmed too late, and then are sent again: copies make up for no loss.
+    # This many bytes at once can be confirmed late, and are sent again: copies must not hide a loss.
     record.stored += min(measurements.queue.drain(statuses["202"]), statuses["202"])
     return attack
 
@@ -183,7 +183,7 @@ def _one_round(measurements: Measurements, record: Record, attack: Attack) -> No
 
 
 def _send_large(port: int, secret: str) -> Counter[str]:
-    """Send large events at once, the last byte of each when all others are there; the answers by status."""
+    """Send large events at once, each last byte when all others are there. Count by status."""
     event = json.loads(samples.TEMPLATE.read_bytes())
     event["padding"] = "x" * (_BODY_SIZE - samples.TEMPLATE.stat().st_size)
     requests = samples.requests(json.dumps(event).encode(), secret.encode(), _BODIES, port)

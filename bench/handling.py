@@ -1,4 +1,4 @@
-"""What handling an event costs: who is compared, and the figures beside their limits."""
+"""The cost of handling an event: the consumers compared, and the figures with their limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ that run side by side have to ask goes together."""
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One that is compared.
+    """One of the consumers compared.
 
     Attributes:
         name: as the table has it.

@@ -1,4 +1,4 @@
-"""The faults: how long senders wait while a server is away, and how long it takes until all is well again."""
+"""The faults: how long senders wait while a server is away, and how long recovery takes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spool: how fast events are accepted while RabbitMQ is away, and how fast they go when it is back."""
+"""The spool: the rate of accepting without RabbitMQ, and of draining when it is back."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def measure(
     rate: float,
     say: Callable[[str], None],
 ) -> Spooling:
-    """Fill the spool with some more than ``events`` events, and let it be drained while others come in."""
+    """Fill the spool with a few more than ``events`` events, and drain it while others arrive."""
 
     def spooled() -> int:
         return int(meter.reading(record.contender.admin_url, "webhook_spooled"))

@@ -1,4 +1,4 @@
-"""The consumers at work: they take turns, each on a queue of its own that is filled before it starts."""
+"""The consumers at work, by turns, each on a queue that was filled before it starts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _Stand:
         )
 
     def start(self, first: int, last: int, beside: dict[str, int]) -> Child:
-        """Start the consumer, which reads its clocks, and those of ``beside``, at the ``first`` event and the ``last``."""
+        """Start a consumer, which reads its clocks at its ``first`` and ``last`` event."""
         for name in (IDS, MARKS):
             (self.folder / name).unlink(missing_ok=True)
         environment = self._environment(first, last, beside)

@@ -1,4 +1,4 @@
-"""`gateway serve` with several workers: one gateway to senders, to the broker and to the operator."""
+"""`gateway serve` with several processes: one gateway to providers, broker and operator."""
 
 from __future__ import annotations
 

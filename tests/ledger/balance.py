@@ -150,7 +150,7 @@ class Balance:
         return felt
 
     def _unaccounted(self, repeated: set[int]) -> list[int]:
-        """Events of which there are more copies than publishes that can have gone without their confirm.
+        """Return the events with more copies than publishes that may have missed their confirm.
 
         An attempt that was not answered as a duplicate may have published once. Beyond that a copy comes from the
         spool, when a fault kept the confirm of a publish away.

@@ -1,4 +1,4 @@
-"""The events: which sender, which bytes, which signature. All follow from the number of the event.
+"""The events: provider, bytes and signature all follow from the number of an event.
 
 So nothing has to be remembered of an event to tell whether what arrived is what was sent.
 """

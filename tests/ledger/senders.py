@@ -1,4 +1,4 @@
-"""The senders: so many connections, each with one attempt at a time, and the schedule of who is next."""
+"""The senders: connections with one attempt at a time each, and the schedule of retries."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Connection:
 
 
 class Senders:
-    """Sends new events until told otherwise, each as often as its provider would.
+    """Sends new events until it is stopped, each as often as its provider would.
 
     Args:
         events: what is sent.

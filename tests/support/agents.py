@@ -1,4 +1,4 @@
-"""A place for workers: RabbitMQ with Redis, or the embedded database; with a way to publish to it and look into it."""
+"""Where workers run in tests: RabbitMQ with Redis, or the embedded database."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from gateway.observability.counters import Incident, ProviderMetrics, shared_tal
 
 
 class Incidents(ProviderMetrics):
-    """Numbers of which the incidents can be read.
+    """A provider's counters that record each incident.
 
     Attributes:
         seen: how often each was counted.

@@ -1,4 +1,4 @@
-"""Collaborators of a gateway in memory that tell what was asked of them, and fail when told to."""
+"""Collaborators of a gateway in memory, which record their calls and fail on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ bundled_schemas = cache(Catalogue.bundled)
 
 
 class SpyClaims(MemoryClaims):
-    """Claims that can be away or break, and tell what was asked of them."""
+    """Claims that can be away or break, and record their calls."""
 
     def __init__(self, events: list[str]) -> None:
         super().__init__()
@@ -57,17 +57,17 @@ class SpyClaims(MemoryClaims):
         super().release(key, token)
 
     def stored(self, key: str) -> bytes | None:
-        """What stands under a key."""
+        """Return the value of a key."""
         return self._get(key)
 
     def value(self, event_id: str) -> bytes | None:
-        """What stands under the key of an event, but for what tells its content."""
+        """Return the claim of an event, without the digest of its content."""
         value = self.stored(claim_key("github", event_id))
         return DONE if value and value.startswith(DONE) else value
 
 
 class SpyPublisher(MemoryPublisher):
-    """A broker whose confirms the test can hold back."""
+    """A broker whose confirms a test can hold back."""
 
     def __init__(self, events: list[str]) -> None:
         super().__init__()
