@@ -11,8 +11,11 @@ from bench.load import Result
 from bench.measure import CONNECTIONS, Measurements, Record
 from support.rabbitmq_server import RabbitMQServer
 
-_LOOK_EVERY = 0.02
-_PATIENCE = 180.0
+_POLL_DELAY = 0.02
+"""Seconds between two looks at the number of spooled events."""
+
+_DRAIN_TIMEOUT = 180.0
+"""Seconds for which the draining of the spool is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,8 @@ def measure(
     started_at, full = time.monotonic(), spooled()
     first_at = last_at = started_at
     left = full
-    while left and time.monotonic() - started_at < _PATIENCE:
-        time.sleep(_LOOK_EVERY)
+    while left and time.monotonic() - started_at < _DRAIN_TIMEOUT:
+        time.sleep(_POLL_DELAY)
         left, last_at = spooled(), time.monotonic()
         if left >= full:
             full, first_at = left, last_at

@@ -20,7 +20,7 @@ _PUBLISHES_IN_A_FAULT = (
     3  # of one event: with others, alone as a probe, and once more when the probe was confirmed
 )
 _AFTERMATH = 1.0  # seconds that a fault is felt after its end
-_MOST_MEMORY = 400.0  # MiB
+_MAX_MEMORY = 400.0  # MiB
 _MORE_FILES = 20  # than at the start
 
 
@@ -184,7 +184,7 @@ class Balance:
         yield Row(
             "memory of the gateway at first, at most, at the end",
             f"{gauge.first:.0f}, {gauge.most:.0f}, {gauge.last:.0f} MiB",
-            gauge.most < _MOST_MEMORY,
+            gauge.most < _MAX_MEMORY,
         )
         yield Row(
             "its open files at first, at most, at the end",

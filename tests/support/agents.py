@@ -30,7 +30,8 @@ from support.waiting import wait_until_async
 
 LEASE = 3.0
 EXCHANGE = "webhooks"
-_AT_ONCE = 500  # events that wait for their confirm
+_BATCH_SIZE = 500
+"""Events that are published before their confirms are awaited."""
 
 
 def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) -> bytes:
@@ -124,7 +125,7 @@ class Place:
     ) -> None:
         """Publish events of Stripe, in this order; ``attributes`` are made from the id of each."""
         async with self.publishing() as publisher:
-            for first in range(0, len(event_ids), _AT_ONCE):
+            for first in range(0, len(event_ids), _BATCH_SIZE):
                 await asyncio.gather(
                     *(
                         publisher.publish(
@@ -138,7 +139,7 @@ class Place:
                                 event_id,
                             )
                         )
-                        for event_id in event_ids[first : first + _AT_ONCE]
+                        for event_id in event_ids[first : first + _BATCH_SIZE]
                     )
                 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from typing_extensions import override
+
 from gateway.observability.counters import Incident, ProviderMetrics, shared_tallies
 
 
@@ -18,6 +20,6 @@ class Incidents(ProviderMetrics):
         super().__init__(shared_tallies(1).regions[0].of_provider(""))
         self.seen: Counter[Incident] = Counter()
 
+    @override
     def count(self, incident: Incident) -> None:
-        """See :class:`gateway.observability.counters.ProviderMetrics`."""
         self.seen[incident] += 1

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from functools import cache
 
+from typing_extensions import override
+
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.events.schemas import Catalogue
@@ -27,8 +29,8 @@ class SpyClaims(MemoryClaims):
         self.is_away = False
         self.bug: Exception | None = None
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("claim")
         if self.bug:
             raise self.bug
@@ -36,6 +38,7 @@ class SpyClaims(MemoryClaims):
             raise ClaimsUnavailable("Redis is on holiday")
         return await super().claim(key, token)
 
+    @override
     def commit(
         self,
         key: str,
@@ -44,15 +47,14 @@ class SpyClaims(MemoryClaims):
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("commit")
         if self.is_away:
             on_failure()
         else:
             super().commit(key, on_failure, content=content, retention=retention)
 
+    @override
     def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("release")
         super().release(key, token)
 
@@ -77,6 +79,7 @@ class SpyPublisher(MemoryPublisher):
         self.waiting = 0
         self.bug: BaseException | None = None
 
+    @override
     async def _publish(self, message: Message) -> None:
         self.events.append("publish")
         self.waiting += 1
