@@ -13,7 +13,7 @@ import uvloop
 
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
 

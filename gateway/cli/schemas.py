@@ -9,11 +9,10 @@ from typing import Any
 import typer
 
 from gateway.errors import MalformedJson, OperatorError
-from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError, read_document
-from gateway.events.schemas.diff import diff
+from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError
 from gateway.events.schemas.infer import infer
 from gateway.events.strict_json import parse_json
-from gateway.observability.terminal import one_line, printable
+from gateway.observability.terminal import printable
 
 _LARGEST_SAMPLE = 16 * 1024**2
 _LONGEST_LINE = 88
@@ -57,25 +56,6 @@ def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, wit
     typer.echo(printable(_written(proposal), keep="\n"))
 
 
-def run_diff(old: str, new: str) -> None:
-    """Tell what has changed."""
-    catalogue = Catalogue.bundled()
-    changes = diff(_read_schema(catalogue, old), _read_schema(catalogue, new), catalogue.by_id())
-    for change in changes:
-        typer.echo(f"{change.verdict:<14}  {one_line(change.path or '(root)')}  {one_line(change.text)}")
-    breaking = sum(change.verdict == "breaking" for change in changes)
-    unclear = sum(change.verdict == "to be looked at" for change in changes)
-    if not changes:
-        typer.echo("no difference: the same events pass", err=True)
-    else:
-        typer.echo(
-            f"{breaking} breaking, {unclear} to be looked at, {len(changes) - breaking - unclear} safe",
-            err=True,
-        )
-    if breaking:
-        raise typer.Exit(1)
-
-
 def _known(catalogue: Catalogue, adapter: str) -> str:
     if adapter not in catalogue.adapters():
         raise OperatorError(
@@ -97,17 +77,6 @@ def _read_sample(file: Path) -> Any:
         return parse_json(content)
     except MalformedJson as error:
         raise OperatorError(f"{file}: is not JSON as the gateway takes it: {error}") from error
-
-
-def _read_schema(catalogue: Catalogue, place: str) -> dict[str, Any]:
-    """The schema in a file, or the one that comes with the gateway as ADAPTER/EVENT."""
-    adapter, _, event_type = place.partition("/")
-    if not Path(place).exists() and event_type in catalogue.event_types(adapter):
-        return catalogue.document(adapter, event_type)
-    try:
-        return read_document(Path(place))
-    except SchemaError as error:
-        raise OperatorError(str(error)) from error
 
 
 def _written(value: Any, indent: str = "") -> str:

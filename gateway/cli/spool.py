@@ -32,16 +32,16 @@ _POLL_EVERY = 0.05
 
 
 def run_show(path: Path) -> None:
-    """Show the spools of all workers."""
+    """Show the spools of all processes."""
     config = load_without_secrets(path)
-    limit = config.spool.max_size // config.server.workers
+    limit = config.spool.max_size // config.server.processes
     for slot, file in _files(config).items():
         with _readable(file):
             summary, owned = summarize(file), is_owned(file)
         left = (
             ""
-            if slot < config.server.workers
-            else ", nor will a worker as configured: the next start drains it"
+            if slot < config.server.processes
+            else ", nor will a process as configured: the next start drains it"
         )
         age = "" if summary.oldest_at is None else f", the oldest for {_age(time.time() - summary.oldest_at)}"
         corrupt = (
@@ -56,7 +56,7 @@ def run_show(path: Path) -> None:
 
 
 def run_verify(path: Path) -> None:
-    """Check the spools of all workers."""
+    """Check the spools of all processes."""
     is_sound = True
     for file in _files(load_without_secrets(path)).values():
         with _readable(file):
@@ -78,7 +78,7 @@ def run_verify(path: Path) -> None:
 
 
 def run_export(path: Path, output: Path | None, *, corrupt: bool) -> None:
-    """Write the events of all workers, oldest first in each."""
+    """Write the events of all processes, oldest first in each."""
     files = _files(load_without_secrets(path))
     count = damaged = 0
     try:

@@ -33,8 +33,9 @@ from gateway.signatures.extractors import (
 from gateway.signatures.forms import Fields, parse_form, write_form
 from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, WHOLE_BODY, Signed
+from gateway.signatures.schemes.base import NO_PARAMETERS, WHOLE_BODY
 from gateway.signatures.schemes.layout import listed
+from gateway.signatures.schemes.signed import Signed
 
 Tampering = Literal["body", "signature", "timestamp", "replay"]
 
@@ -131,7 +132,7 @@ class Simulator:
             case "signature":
                 return self._make(now, signature.make_secret().sender)
             case "timestamp":
-                if not signature.has_moment:
+                if not signature.has_timestamp:
                     raise self._cannot("the time")
                 return self.make(now - STALE_BY)
             case "replay":
@@ -168,7 +169,7 @@ class Simulator:
 
     def _cannot(self, part: str) -> OperatorError:
         signature = self._adapter.spec.signature
-        others = {"body": signature.signed_places, "timestamp": signature.has_moment}
+        others = {"body": signature.signed_places, "timestamp": signature.has_timestamp}
         possible = [*(name for name, is_possible in others.items() if is_possible), "signature", "replay"]
         return OperatorError(
             f"{self._adapter.name} does not sign {part}; try --tamper {' or '.join(possible)}"

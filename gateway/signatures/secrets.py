@@ -1,4 +1,4 @@
-"""How the text of a configured secret becomes the bytes of a key."""
+"""Secrets: the formats in which senders give them out, and the keys that they stand for."""
 
 from __future__ import annotations
 
@@ -7,26 +7,41 @@ import binascii
 import hashlib
 import unicodedata
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SecretFormat = Literal["raw", "base64", "hex", "whsec_", "sha1", "nfkd"]
 """``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix, with or
 without a ``v1,`` before it; ``sha1``: the SHA-1 digest of the text; ``nfkd``: the text in that Unicode form."""
 
+MAX_SECRETS = 5
+"""The most secrets that one provider can have at a time: a request is checked against each of them."""
+
+
+class SecretPair(NamedTuple):
+    """A secret as its two sides hold it: equal, unless it is a key pair.
+
+    Attributes:
+        sender: the text that the sender signs with.
+        receiver: the text that is configured here.
+    """
+
+    sender: str
+    receiver: str
+
 
 class SecretFormatError(ValueError):
-    """A secret is not in the format that its adapter expects. Never says what the secret is.
+    """Raised when a secret is not in the format that its adapter expects. The message never contains the secret.
 
-    It is raised without a cause, because a UnicodeError holds the whole text that it is about.
+    It is raised without a cause, because a UnicodeError holds the whole text.
     """
 
 
 def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
-    """The bytes of the key.
+    """Decode the text of a secret into the bytes of a key.
 
     Raises:
-        SecretFormatError: the text is not in the format, or the key would be empty: an empty key makes
-            valid signatures that anybody can compute.
+        SecretFormatError: The text is not in the format, or the key would be empty. Anybody can compute the signatures
+            of an empty key.
     """
     match secret_format:
         case "raw":
@@ -47,10 +62,10 @@ def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of standard base64, with or without its padding.
+    """Decode standard base64, with or without padding.
 
     Raises:
-        SecretFormatError: the text is not base64.
+        SecretFormatError: The text is not base64.
     """
     with suppress(ValueError):
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

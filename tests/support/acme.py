@@ -14,9 +14,11 @@ import httpx
 from gateway.app import Gateway
 from gateway.claims import claim_key
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.tracing.spans import Spans
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
+from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import wait_until_async
 
@@ -77,9 +79,7 @@ class Acme:
         config = Config.model_validate({"data_dir": str(folder), "providers": {"acme": acme}, **settings})
         with patch.object(Catalogue, "bundled", bundled_schemas):
             self.gateway = Gateway(config, folder, claims=self.claims, publisher=self.publisher, spans=spans)
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"
-        )
+        self.client = httpx.AsyncClient(transport=Door(self.gateway), base_url="http://gateway.test")
 
     async def __aenter__(self) -> Self:
         return self

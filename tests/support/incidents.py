@@ -6,7 +6,7 @@ from collections import Counter
 
 from typing_extensions import override
 
-from gateway.observability.counters import Incident, ProviderMetrics, shared_tallies
+from gateway.observability.counters import Incident, ProviderMetrics, shared_counters
 
 
 class Incidents(ProviderMetrics):
@@ -17,7 +17,7 @@ class Incidents(ProviderMetrics):
     """
 
     def __init__(self) -> None:
-        super().__init__(shared_tallies(1).regions[0].of_provider(""))
+        super().__init__(shared_counters(1).regions[0].of_provider(""))
         self.seen: Counter[Incident] = Counter()
 
     @override

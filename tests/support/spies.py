@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
 
 SECRET = "a secret of the sender"

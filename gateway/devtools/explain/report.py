@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.devtools.explain.case import Case, Proof, is_proven, judge
 from gateway.devtools.explain.hypotheses import hypotheses
-from gateway.signatures.schemes.base import KeyNeeded
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 
 _FAULTS = {
     "signature_missing": "it carries no signature where its sender puts one",

@@ -13,8 +13,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from gateway.events.message import FORCE_HEADER, Message
 from gateway.events.strict_json import load_event
-from gateway.publishers import FORCE_HEADER, Message
 from gateway.queues.filter import EventFilter, received_at_of
 
 REPLAYED_HEADER = "x-replayed"

@@ -9,14 +9,13 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.app import schemas_of
 from gateway.config import Config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of, schemas_of
 from gateway.errors import MalformedJson, OperatorError
+from gateway.events.message import Message
 from gateway.events.schemas import AdapterSchemas, Catalogue, SchemaError
 from gateway.events.strict_json import parse_json
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
-from gateway.publishers import Message
 from gateway.queues.dead_letters.letter import DeadLetter
 
 _NOT_AN_EVENT = Validation(None, "/: it is no event")

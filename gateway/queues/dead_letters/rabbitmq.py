@@ -24,7 +24,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 from typing_extensions import override
 
 from gateway.errors import OperatorError
-from gateway.publishers import ROUTING_KEY_HEADER
+from gateway.events.message import ROUTING_KEY_HEADER
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of

@@ -1,10 +1,10 @@
 """Braintree: HMAC-SHA1 over a field of a form, the signature in another field of it.
 
 Source: https://developer.paypal.com/braintree/docs/guides/webhooks/parse
-Covered: ``bt_payload``, an XML document in base64. Not covered: other fields, headers and the moment, which
-stands in the document. ``bt_signature`` lists pairs of a public key and a signature; which key a pair names is not
-looked at, since only ours can have made a signature that matches. The same key answers challenges when an address
-is set up, so what looks like a challenge is never taken for a payload.
+Covered: ``bt_payload``, an XML document in base64, which contains the timestamp. Not covered: other fields, and headers.
+``bt_signature`` lists pairs of a public key and a signature. The names of the keys are ignored, since only our key makes
+a signature that matches. The same key signs challenges when a URL is registered, so that a payload in the form of a
+challenge is refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, split_elements
-from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
+from gateway.signatures.schemes.custom_hmac import Content, FieldVerifier, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only, read_form
+from gateway.signatures.schemes.strict_fields import split_elements
 from gateway.signatures.secrets import decode_secret
 
 _ALPHABET = f"{string.ascii_letters}{string.digits}+/=\n".encode()
@@ -36,30 +39,30 @@ class BraintreeSpec(SchemeSpec):
     scheme: Literal["braintree"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def signed_places(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.signed_places`."""
         return ("body:/bt_payload",)
 
+    @override
     def scheme_for(self, layout: Layout) -> BraintreeScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return BraintreeScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "HMAC-sha1 of bt_payload, hex in bt_signature"
 
 
-class BraintreeScheme:
-    """The scheme of a :class:`BraintreeSpec`."""
+class BraintreeScheme(Scheme):
+    """The scheme of a :class:`BraintreeSpec`. The secrets are the private keys of the merchant account."""
 
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; the secrets are private keys."""
-        return ClaimVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
+    @override
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
+        return FieldVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`."""
         fields = [pair for pair in read_form(request) if pair[0] != b"bt_signature"]
         payload = only(fields, b"bt_payload", "signature_missing")
         signature = write_hmac(decode_secret(secret, "sha1"), payload, "sha1", "hex")

@@ -1,9 +1,8 @@
-"""Coinbase Developer Platform: HMAC-SHA256 over the moment, the headers that the sender lists, and the body.
+"""Coinbase Developer Platform: HMAC-SHA256 over the timestamp, the headers that the sender lists, and the body.
 
 Source: https://docs.cdp.coinbase.com/webhooks/verify-signatures
-Covered: these (the ``v1`` signature), the list among them. Not covered: the headers outside the list, and where
-the value of one of them ends and that of the next begins. The ``v0`` signature, of the moment and the body
-alone, is not looked at.
+Covered by the ``v1`` signature: these, and the list itself. Not covered: other headers, and where one header value ends
+and the next begins. The ``v0`` signature, over the timestamp and the body alone, is ignored.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -25,6 +25,8 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 
@@ -37,22 +39,22 @@ class CoinbaseCdpSpec(TimedSpec):
 
     scheme: Literal["coinbase_cdp"] = Field(description="The family of the scheme.")
 
+    @override
     def scheme_for(self, layout: Layout) -> CoinbaseCdpScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return CoinbaseCdpScheme(self, _read)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the timestamp, listed headers and body, hex in {_HEADER}"
 
 
 class CoinbaseCdpScheme(TimedScheme):
     """The scheme of a :class:`CoinbaseCdpSpec`."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the type of the body is the header that is signed."""
         moment, listed = _MOMENT.write(now), "content-type"
         message = _message(request, moment.encode(), listed.encode())
         signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()

@@ -1,9 +1,8 @@
 """Contentful: HMAC-SHA256 over method, path, the headers that the sender lists, and the body.
 
 Source: https://www.contentful.com/developers/docs/webhooks/request-verification/
-Covered: these, the list itself and the moment of sending. Not covered: the host, and the headers outside the
-list. The query is signed in the sender's own escaping, twice over; one with a second question mark is refused,
-since what comes after it would not be signed.
+Covered: these, the list itself and the time of sending. Not covered: the host, and other headers. The sender escapes
+the query twice before it signs. A query with a second question mark is refused, since the rest would not be signed.
 """
 
 from __future__ import annotations
@@ -13,10 +12,11 @@ from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -26,6 +26,8 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 
@@ -33,7 +35,9 @@ _SIGNATURE = "x-contentful-signature"
 _SIGNED_HEADERS = "x-contentful-signed-headers"
 _TIMESTAMP = "x-contentful-timestamp"
 _MOMENT = Timestamp(TimestampSpec(header=_TIMESTAMP, unit="ms"))
-_LONGEST_QUERY = 1024  # it is escaped twice, byte by byte
+_MAX_QUERY_BYTES = 1024
+"""Bytes of a query: it is escaped twice, byte by byte, before the sender is proven."""
+
 _SAFE_IN_COMPONENT = "!*'()"
 _SAFE_IN_ADDRESS = "!*'();,/?:@&=+$#"
 
@@ -43,22 +47,22 @@ class ContentfulSpec(TimedSpec):
 
     scheme: Literal["contentful"] = Field(description="The family of the scheme.")
 
+    @override
     def scheme_for(self, layout: Layout) -> ContentfulScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return ContentfulScheme(self, _read)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of method, path, listed headers and body, hex in {_SIGNATURE}"
 
 
 class ContentfulScheme(TimedScheme):
-    """The scheme of a :class:`ContentfulSpec`."""
+    """The scheme of a :class:`ContentfulSpec`. It also signs the headers that begin with ``x-contentful-``."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; headers of Contentful's own are among what is signed."""
         own = {name.decode() for name, _ in request.headers.fields if name.startswith(b"x-contentful-")}
         names = sorted({*own - {_SIGNATURE}, _SIGNED_HEADERS, _TIMESTAMP})
         headers = {_SIGNED_HEADERS: ",".join(names), _TIMESTAMP: _MOMENT.write(now)}
@@ -85,7 +89,7 @@ def _message(request: RawRequest) -> bytes:
 
 
 def _path(request: RawRequest) -> bytes:
-    if b"?" in request.query or len(request.query) > _LONGEST_QUERY:
+    if b"?" in request.query or len(request.query) > _MAX_QUERY_BYTES:
         raise SignatureRejected("signature_malformed")
     path = request.path.encode("latin-1")
     if request.query:

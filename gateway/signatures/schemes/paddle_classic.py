@@ -1,4 +1,7 @@
-"""Paddle Classic: a signature in the form, of all its other fields as PHP writes an array of texts."""
+"""Paddle Classic: an RSA signature in the form, over all its other fields as PHP serializes an array of strings.
+
+Source: https://developer.paddle.com/classic/reference/ad7bfb8c0cc5c-verifying-webhooks
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.forms import Pair, read_pairs
 from gateway.signatures.rejections import MalformedRequest, SignatureRejected
@@ -19,54 +23,57 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
-from gateway.signatures.schemes.key_cache import slot_of
+from gateway.signatures.schemes.key_verifier import slot_of
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only
+from gateway.signatures.secrets import SecretPair
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
 
 _FIELD = b"p_signature"
 _ALGORITHM = KeyAlgorithm("rsa", "sha1")
-_MOST_FIELDS = 500
+_MAX_FIELDS = 500
+"""Fields of a form. Paddle sends about fifty."""
 
 
 class PaddleClassicSpec(SchemeSpec):
-    """Paddle Classic; the secret is the public key of the vendor's account, in PEM."""
+    """How Paddle Classic signs. The secret is the public key of the vendor account, in PEM."""
 
     scheme: Literal["paddle_classic"] = Field(description="The family of the scheme.")
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
+    @override
     def scheme_for(self, layout: Layout) -> PaddleClassicScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PaddleClassicScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"RSA-SHA1 of the form's fields, base64 in its field {_FIELD.decode()}"
 
 
-class PaddleClassicScheme:
+class PaddleClassicScheme(Scheme):
     """The scheme of a :class:`PaddleClassicSpec`."""
 
+    @override
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> PaddleClassicVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [load_public_key(secret, "pem") for secret in secrets]
         for key in keys:
             check_with(key, _ALGORITHM)
         return PaddleClassicVerifier(keys)
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         fields = _read_form(request.body)
         fields.pop(_FIELD, None)
         fields[_FIELD] = ENCODERS["base64"](
@@ -81,8 +88,8 @@ class PaddleClassicVerifier(StaticVerifier):
     def __init__(self, keys: Sequence[PublicKey]) -> None:
         self._keys = keys
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         shown = only(_read_pairs(request.body, _FIELD), _FIELD, "signature_missing")
         signature = decode_signature(shown)
         fields = _read_form(request.body)
@@ -94,7 +101,7 @@ class PaddleClassicVerifier(StaticVerifier):
 
 
 def serialize(fields: Mapping[bytes, bytes]) -> bytes:
-    """Fields, sorted by name, as PHP's ``serialize`` writes them; lengths are of bytes."""
+    """Serialize fields, sorted by name, as PHP's ``serialize`` does; lengths are in bytes."""
     parts = [
         b's:%d:"%b";s:%d:"%b";' % (len(name), name, len(fields[name]), fields[name])
         for name in sorted(fields)
@@ -104,7 +111,7 @@ def serialize(fields: Mapping[bytes, bytes]) -> bytes:
 
 def _read_pairs(body: bytes, *names: bytes) -> list[Pair]:
     try:
-        return read_pairs(body, _MOST_FIELDS, names or None)
+        return read_pairs(body, _MAX_FIELDS, names or None)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 

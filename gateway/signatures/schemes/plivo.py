@@ -1,8 +1,8 @@
-"""Plivo: HMAC-SHA256 over the address, what was sent to it and a nonce.
+"""Plivo: HMAC-SHA256 over the URL, the form and a nonce.
 
 Source: https://www.plivo.com/docs/voice/concepts/signature-validation
-Version 3 covers the address, its parameters and the fields of a form, each sorted by name; version 2 the
-address without its query and nothing that was sent to it. Neither covers the moment or other headers.
+Version 3 covers the URL, its parameters and the fields of a form, each sorted by name. Version 2 covers the URL without
+its query, and no body. Neither covers a timestamp or other headers.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from functools import partial
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import (
-    ClaimVerifier,
     Content,
+    FieldVerifier,
     SignedField,
     with_headers,
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import MAX_SIGNED_FORM, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.secrets import decode_secret
 
 
@@ -35,49 +38,49 @@ class PlivoSpec(SchemeSpec):
     version: Literal["v2", "v3"] = Field("v3", description="The version of its signature.")
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return True
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return self.version == "v3"
 
     @property
     def header(self) -> str:
-        """The header that carries the signature; that of the nonce begins with it."""
+        """The header that carries the signature. The header of the nonce begins with the same name."""
         return f"X-Plivo-Signature-{self.version.upper()}"
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`: the nonce alone is."""
         return not names or names[0] == f"{self.header}-nonce".lower().encode()
 
+    @override
     def scheme_for(self, layout: Layout) -> PlivoScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PlivoScheme(self)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the address, the form and a nonce ({self.version}), base64 in {self.header}"
 
 
-class PlivoScheme:
-    """The scheme of a :class:`PlivoSpec`."""
+class PlivoScheme(Scheme):
+    """The scheme of a :class:`PlivoSpec`. Signing keeps a nonce that the request already has."""
 
     def __init__(self, spec: PlivoSpec) -> None:
         self.spec = spec
         self._signature = spec.header.lower().encode()
         self._nonce = f"{spec.header}-nonce".lower().encode()
 
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
-        return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
+    @override
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
+        return FieldVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; a nonce that is there already is kept."""
         nonce = request.headers.get(self._nonce) or b"%d" % (now * 1_000_000)
         headers = {f"{self.spec.header}-Nonce": nonce.decode("latin-1")}
         message = self._message(with_headers(request, headers))
@@ -94,26 +97,26 @@ class PlivoScheme:
     def _compose(self, request: RawRequest) -> Content:
         nonce = self._read_nonce(request)
         content = self._content(request)
-        # In version 2 the nonce is all that tells one callback from another.
+        # In version 2 only the nonce distinguishes two callbacks.
         return Content([content + nonce], content if self.spec.is_body_bound else content + nonce)
 
     def _message(self, request: RawRequest) -> bytes:
         return self._content(request) + self._read_nonce(request)
 
     def _read_nonce(self, request: RawRequest) -> bytes:
-        """Read the nonce; it has no dots, or the end of what is signed could be taken for a part of it."""
+        """Read the nonce. It must not contain dots, or the end of the signed content could be moved into it."""
         nonce = single(request.headers, self._nonce, "signed_header_missing")
         if b"." in nonce:
             raise SignatureRejected("signature_malformed")
         return nonce
 
     def _content(self, request: RawRequest) -> bytes:
-        """All that is signed but the nonce, which follows."""
+        """Return the signed bytes before the nonce."""
         address, _, query = request.url.encode("latin-1").partition(b"?")
         if self.spec.version == "v2":
             return address
         parameters = b"&".join([name + b"=" + value for name, value in sorted(read_query(query))])
-        fields = sorted(read_form(request, most_bytes=MAX_SIGNED_FORM)) if request.body else []
+        fields = sorted(read_form(request, max_bytes=MAX_SIGNED_FORM)) if request.body else []
         if parameters or fields:
             address += b"?" + parameters
         if parameters and fields:

@@ -1,6 +1,7 @@
-"""A signature with a private key over a template of the request; the public key is configured.
+"""A signature with a private key over a template of the request. The public key is configured.
 
-Ed25519, ECDSA and RSA. As with HMAC the signature covers what its ``signed`` template names and nothing else.
+Ed25519, ECDSA and RSA. As with HMAC, the signature covers what its ``signed`` template names and nothing else.
+Sources: https://www.rfc-editor.org/rfc/rfc8032 (Ed25519) and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -22,25 +24,18 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_signature
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.template import (
     Alphabets,
     SignedTemplate,
-    covers_body,
-    covers_headers,
-    covers_url,
-    template_fields,
 )
+from gateway.signatures.schemes.templated import TemplatedSpec
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
+from gateway.signatures.secrets import SecretPair
 
 _ALGORITHMS = {
     "ed25519": KeyAlgorithm("ed25519"),
@@ -51,7 +46,7 @@ _ALGORITHMS = {
 }
 
 
-class PublicKeySpec(SchemeSpec):
+class PublicKeySpec(TemplatedSpec):
     """How a sender signs with a private key."""
 
     scheme: Literal["public_key"] = Field(description="The family of the scheme.")
@@ -59,32 +54,30 @@ class PublicKeySpec(SchemeSpec):
     algorithm: Literal["ed25519", "ecdsa-p256-sha256", "ecdsa-p256-sha1", "rsa-sha256", "rsa-sha1"] = Field(
         description="The algorithm; RSA is PKCS#1 v1.5, and signatures of ECDSA are in DER."
     )
-    encoding: Encoding = Field("base64", description="How the signature is written.")
-    prefix: Affix = Field("", description="What stands before the signature.")
+    encoding: Encoding = Field("base64", description="The encoding of the signature.")
+    prefix: Affix = Field("", description="The text before the signature.")
     signed: str = Field(
         "{body}",
         max_length=256,
-        description="What is signed: literal text and fields in braces, as for an HMAC.",
+        description="The signed bytes: literal text and fields in braces, as for an HMAC.",
     )
     alphabets: Alphabets = Field(
-        {}, description="Fields of signed, and the characters that they are made of, as for an HMAC."
+        {}, description="Fields of signed, and the characters that they consist of, as for an HMAC."
     )
     timestamp: TimestampSpec | None = Field(
-        None, description="Where the signed timestamp is; without it, replays pass."
+        None, description="The signed timestamp; without one, replays pass."
     )
-    key_format: KeyFormat = Field("pem", description="How the public key is written that the sender shows.")
+    key_format: KeyFormat = Field("pem", description="The format of the public key.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> PublicKeySpec:
-        fields = template_fields(self.signed)
-        if not covers_body(self.signed):
+        fields = self.check_template()
+        if not self.signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event"
             )
         if any(field == "secret" or field.startswith(("body:", "item:")) for field in fields):
             raise ValueError("signed cannot contain {secret}, {body:/…} or {item:/…}")
-        if unknown := sorted(self.alphabets.keys() - set(fields)):
-            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
         if ("timestamp" in fields) != (self.timestamp is not None):
             raise ValueError("signed must contain {timestamp} exactly when a timestamp is described")
         if self.timestamp and not self.timestamp.header:
@@ -93,40 +86,21 @@ class PublicKeySpec(SchemeSpec):
             raise ValueError("key_format must be der or pem, since only an Ed25519 key is plain bytes")
         return self
 
-    @property
-    def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
-        return covers_url(self.signed)
-
-    @property
-    def template(self) -> str:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.template`."""
-        return self.signed
-
-    @property
-    def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
-        return self.timestamp is not None
-
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS[self.algorithm], self.key_format)
 
-    def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`."""
-        return covers_headers(self.signed, names)
-
+    @override
     def scheme_for(self, layout: Layout) -> PublicKeyScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PublicKeyScheme(self, layout.id_header)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"{self.algorithm} of {self.signed}, {self.encoding} in {self.header}"
 
 
-class PublicKeyScheme:
-    """The scheme of a :class:`PublicKeySpec`; ``id_header`` is the header that ``{id}`` stands for."""
+class PublicKeyScheme(Scheme):
+    """The scheme of a :class:`PublicKeySpec`. ``id_header`` is the header that ``{id}`` stands for."""
 
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
         self.spec = spec
@@ -134,17 +108,17 @@ class PublicKeyScheme:
         self.template = SignedTemplate(spec.signed, id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
+    @override
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> PublicKeyVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [load_public_key(secret, self.spec.key_format) for secret in secrets]
         return PublicKeyVerifier(self, [check_with(key, self.algorithm) for key in keys])
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         spec = self.spec
         fields, moment = {}, b""
         if self.timestamp and spec.timestamp and spec.timestamp.header:
@@ -170,8 +144,8 @@ class PublicKeyVerifier(StaticVerifier):
         if spec.timestamp and spec.timestamp.header:
             self._timestamp_header = spec.timestamp.header.lower().encode()
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         text = single(request.headers, self._header, "signature_missing")
         if not text.startswith(self._prefix):
             raise SignatureRejected("signature_malformed")

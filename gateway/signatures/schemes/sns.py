@@ -1,8 +1,8 @@
-"""Amazon SNS: a signature in the body, by a certificate whose address stands there too.
+"""Amazon SNS: a signature in the body, by a certificate whose URL is in the body too.
 
-Signed are the fields that :data:`_SIGNED` names, not ``MessageAttributes`` nor ``UnsubscribeURL``. Everybody with an
-account can have SNS sign messages, so it is the topic that proves the sender. With raw message delivery nothing is
-signed, and nothing passes.
+The signature covers the fields in :data:`_SIGNED`, but neither ``MessageAttributes`` nor ``UnsubscribeURL``. Anybody with
+an AWS account can have SNS sign messages, so that only the topic proves the sender. With raw message delivery nothing
+is signed, and every request is refused.
 Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -23,18 +24,16 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-)
-from gateway.signatures.schemes.certificates import CertifiedKey, key_of, read_chain
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
+from gateway.signatures.schemes.certificates import key_of, read_chain
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
 from gateway.signatures.schemes.excerpt import Excerpt
-from gateway.signatures.schemes.key_cache import FetchingVerifier, NamedKeys, pinned_keys, slot_of
+from gateway.signatures.schemes.fetched_keys import KeyRequest
+from gateway.signatures.schemes.key_cache import CachedKey, NamedKeys
+from gateway.signatures.schemes.key_verifier import NamedKeyVerifier, pinned_keys
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.times import rfc3339_milliseconds
 
 if TYPE_CHECKING:
@@ -50,7 +49,9 @@ _SIGNED = {
 _OPTIONAL = "Subject"
 _NAMES = {*_NOTIFICATION, *_CONFIRMATION, "SignatureVersion", "Signature", "SigningCertURL"}
 _EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
-_SEARCHED = 64 * 1024  # bytes
+_SEARCHED_BYTES = 64 * 1024
+"""Bytes of an unreadable body that are searched for a signature, so that the search is cheap."""
+
 _ALGORITHMS = {"1": KeyAlgorithm("rsa", "sha1"), "2": KeyAlgorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
@@ -63,44 +64,44 @@ class SnsSpec(SchemeSpec):
     scheme: Literal["sns"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def needed_parameters(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needed_parameters`."""
         return ("topic_arn",)
 
     @property
+    @override
     def needs_secret(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_secret`."""
         return False
 
     @property
+    @override
     def signed_places(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.signed_places`."""
         return tuple(f"body:/{name}" for name in _NOTIFICATION)
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS["2"])
 
+    @override
     def scheme_for(self, layout: Layout) -> SnsScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return SnsScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "RSA of the fields of the message, by a certificate of SNS"
 
 
-class SnsScheme:
-    """The scheme of an :class:`SnsSpec`."""
+class SnsScheme(Scheme):
+    """The scheme of an :class:`SnsSpec`. A secret is a certificate in PEM, which then is not fetched."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> SnsVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; a secret is a certificate that is not to be fetched."""
         return SnsVerifier(parameters["topic_arn"], pinned_keys(secrets, _ALGORITHMS["1"]))
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         message = {"Type": "Notification", **orjson.loads(request.body)}
         message["TopicArn"] = topic = parameters.get("topic_arn", message.get("TopicArn", ""))
         message["Timestamp"] = rfc3339_milliseconds(now)
@@ -116,17 +117,15 @@ class SnsScheme:
         return Signed(headers, orjson.dumps(message), request.query)
 
 
-class SnsVerifier(FetchingVerifier):
+class SnsVerifier(NamedKeyVerifier):
     """An :class:`SnsScheme` bound to its topic."""
 
     def __init__(self, topic: str, pinned: Sequence[PublicKey]) -> None:
+        super().__init__(pinned, SnsCertificates(_origin(topic)))
         self._topic = topic
-        self._pinned = pinned
-        self._certificates = SnsCertificates(_origin(topic))
-        super().__init__(None if pinned else self._certificates)
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         message = _read(request.body)
         algorithm = _ALGORITHMS.get(_text(message, "SignatureVersion"))
         if algorithm is None:
@@ -135,39 +134,30 @@ class SnsVerifier(FetchingVerifier):
             raise SignatureRejected("claim_mismatch")
         signature = decode_signature(_text(message, "Signature").encode())
         signed = _canonical(message)
-        slot = self._slot_of(message, algorithm, signature, signed, now)
+        url = _text(message, "SigningCertURL") if self.fetched else ""
+        slot = self.slot_of(url, algorithm, signature, signed, now)
         _EXCERPT.check_unrepeated(request.body)
         request.signed = signed
         return slot
 
-    def _slot_of(
-        self, message: Mapping[str, Any], algorithm: KeyAlgorithm, signature: bytes, signed: bytes, now: float
-    ) -> int:
-        if self._pinned:
-            return slot_of(self._pinned, algorithm, signature, signed)
-        url = _text(message, "SigningCertURL")
-        slot = slot_of([self._certificates.get(url, now).valid_at(now)], algorithm, signature, signed)
-        self._certificates.note_proof(url)
-        return slot
 
+class SnsCertificates(NamedKeys):
+    """The certificates of one region, by their URLs."""
 
-class SnsCertificates(NamedKeys[CertifiedKey]):
-    """The certificates of one region, by their addresses."""
-
+    @override
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
         origin, path = name[: len(self.scope)], name[len(self.scope) :]
         if origin != self.scope or not _CERTIFICATE.fullmatch(path):
             raise SignatureRejected("unknown_key")
         return KeyRequest(name)
 
-    def read(self, name: str, content: bytes, now: float) -> CertifiedKey:
-        """See :meth:`gateway.signatures.schemes.key_cache.NamedKeys.read`."""
+    @override
+    def read(self, name: str, content: bytes, now: float) -> CachedKey:
         return key_of(read_chain(content)[0], now)
 
 
 def _origin(topic: str) -> str:
-    """Where the certificates are that sign for a topic: in its region."""
+    """Return the origin of the certificates of a topic, which is in its region."""
     match = _TOPIC.fullmatch(topic)
     partition, region = match.groups() if match else ("aws", "unknown")
     return f"https://sns.{region}.amazonaws.com" + (".cn" if partition == "aws-cn" else "")
@@ -177,8 +167,8 @@ def _read(body: bytes) -> dict[str, Any]:
     try:
         message, _ = next(_EXCERPT.read(body))
     except SignatureRejected:
-        # Else it may be a raw message, of which the operator has to hear; what a stranger sends may be slow to search.
-        is_signed = body.find(b'"Signature"', 0, _SEARCHED) >= 0
+        # Without a signature it may be a raw message: that reason tells the operator to switch raw delivery off.
+        is_signed = body.find(b'"Signature"', 0, _SEARCHED_BYTES) >= 0
         raise SignatureRejected("signature_malformed" if is_signed else "signature_missing") from None
     if type(message) is not dict or "Signature" not in message:
         raise SignatureRejected("signature_missing")

@@ -1,7 +1,8 @@
-"""A shared token that every delivery shows, or HTTP Basic: all that many senders offer.
+"""A shared token in every request, or HTTP Basic: the only protection that many senders offer.
 
-Nothing is signed: whoever has seen one delivery can forge any other, so such an address is as safe as TLS and
-the logs on its way keep the token.
+Nothing is signed. Anybody who has seen one request can forge any other, so that security depends on TLS and on every log
+along the way that may contain the token.
+Sources: https://www.rfc-editor.org/rfc/rfc7617 (Basic) and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -14,40 +15,35 @@ from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.layout import Draft, Layout, Place, is_in_body, listed, place_reader
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
-from gateway.signatures.secrets import SecretFormatError, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_secret
 
-_LONGEST = 64 * 1024  # bytes of a token that is shown; a header field has at most half of it
+_MAX_TOKEN_BYTES = 64 * 1024
+"""Bytes of a token in a request. A header field has at most half of it."""
 
 
 class TokenSpec(SchemeSpec):
-    """A sender that shows the secret itself."""
+    """A sender that sends the secret itself."""
 
     scheme: Literal["token"] = Field(description="The family of the scheme.")
     header: HeaderName | None = Field(None, description="The header that carries the token.")
     place: Place | None = Field(
         None,
         description=(
-            "Where the token stands when it is in no header: `query:NAME`, `body:/json/pointer`, or "
+            "The place of a token that is not in a header: `query:NAME`, `body:/json/pointer`, or "
             "`item:/json/pointer` in every event of a batch."
         ),
     )
-    prefix: Affix = Field(
-        "", description="What stands before the token, such as `Bearer ` with a space behind it."
-    )
+    prefix: Affix = Field("", description="The text before the token, such as `Bearer ` with its space.")
 
     @model_validator(mode="after")
     def _one_place(self) -> TokenSpec:
@@ -56,45 +52,45 @@ class TokenSpec(SchemeSpec):
         return self
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return False
 
+    @override
     def scheme_for(self, layout: Layout) -> TokenScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return TokenScheme(self, layout)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"a token in {self.header or self.place}"
 
 
 class BasicSpec(SchemeSpec):
-    """A sender that shows a user and a password. The secret is ``user:password``."""
+    """A sender that sends a user and a password. The secret is ``user:password``."""
 
     scheme: Literal["basic"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return False
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         secret = f"gateway:{super().make_secret().receiver}"
         return SecretPair(secret, secret)
 
+    @override
     def scheme_for(self, layout: Layout) -> TokenScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return TokenScheme(self, layout)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "HTTP Basic in Authorization"
 
 
-class TokenScheme:
-    """The scheme of a :class:`TokenSpec` or a :class:`BasicSpec`, for bodies that are laid out as told."""
+class TokenScheme(Scheme):
+    """The scheme of a :class:`TokenSpec` or a :class:`BasicSpec`, for bodies of one layout."""
 
     def __init__(self, spec: TokenSpec | BasicSpec, layout: Layout) -> None:
         self.layout = layout
@@ -104,18 +100,14 @@ class TokenScheme:
         self.prefix = "Basic " if isinstance(spec, BasicSpec) else spec.prefix
         self.is_itemwise = self.place is not None and self.place.startswith("item:")
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> TokenVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         return TokenVerifier(self, [self._expected(secret) for secret in secrets])
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`.
-
-        Raises:
-            ValueError: the body has no room for the token.
-        """
         draft = Draft(request, self.layout, needs_payload=is_in_body(self.place))
         text = self._expected(secret)[0].decode()
         for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
@@ -123,10 +115,10 @@ class TokenScheme:
         return draft.signed()
 
     def _expected(self, secret: str) -> list[bytes]:
-        """All that a sender with the secret may show: browsers and .NET write Basic credentials in Latin-1 (RFC 7617).
+        """Return the texts that a sender with the secret may send. .NET and some browsers write Basic in Latin-1.
 
         Raises:
-            SecretFormatError: it is no secret of the kind.
+            SecretFormatError: The secret is not in the format of the scheme.
         """
         token = decode_secret(secret, "raw")
         if not self.is_basic:
@@ -135,7 +127,7 @@ class TokenScheme:
             raise SecretFormatError("is not user:password")
         tokens = [token]
         if not secret.isascii():
-            with suppress(UnicodeEncodeError):  # then only UTF-8 can be meant
+            with suppress(UnicodeEncodeError):  # then the sender can only use UTF-8
                 tokens.append(secret.encode("latin-1"))
         return [self.prefix.encode() + base64.b64encode(each) for each in tokens]
 
@@ -144,7 +136,7 @@ class TokenVerifier(StaticVerifier):
     """A :class:`TokenScheme` bound to its secrets."""
 
     def __init__(self, scheme: TokenScheme, expected: list[list[bytes]]) -> None:
-        # Digests are compared, all of one length, since a comparison of the texts would tell the length of ours.
+        # Digests are compared: they have one length, while comparing the texts would reveal the length of the token.
         self._digests = [(slot, _digest(text)) for slot, texts in enumerate(expected) for text in texts]
         self._layout = scheme.layout
         self._excerpt = scheme.layout.excerpt(filter(is_in_body, listed(scheme.place)))
@@ -154,8 +146,8 @@ class TokenVerifier(StaticVerifier):
         self._is_in_body = is_in_body(scheme.place)
         self._read_place = place_reader(scheme.place, "signature_missing") if scheme.place else None
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         if not self._is_in_body:
             return self._prove(request, None)
         slots = [
@@ -170,10 +162,12 @@ class TokenVerifier(StaticVerifier):
             shown = self._read_place(request, delivery)
         else:
             shown = single(request.headers, self._header, "signature_missing")
-        if len(shown) > _LONGEST:
+        if len(shown) > _MAX_TOKEN_BYTES:
             raise SignatureRejected("signature_mismatch")
         start = len(self._folded)
-        if start and shown[:start].lower() == self._folded:  # the scheme in Authorization has no case
+        if (
+            start and shown[:start].lower() == self._folded
+        ):  # the scheme name in Authorization is case-insensitive
             shown = self._prefix + shown[start:]
         digest = _digest(shown)
         matched = -1

@@ -27,7 +27,7 @@ from gateway.signatures.forms import parse_form
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.request import VerifiedRequest as Verified
-from gateway.signatures.schemes.base import KeyNeeded
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 from gateway.signatures.schemes.jwt import JwtSpec
 from support.deliveries import NAMES, NOW, URL, Delivered, delivered, secrets_of
 
@@ -51,7 +51,7 @@ def signing(name: str) -> set[str]:
 SIGNED_BODIES = [
     name for name in NAMES if registry.load(name).spec.signature.is_body_bound and name not in VALUES_ALONE
 ]
-WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_moment]
+WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_timestamp]
 WITH_IDS = [name for name in NAMES if registry.load(name).spec.event_id]
 IN_HEADERS = [name for name in NAMES if signing(name)]
 ELSEWHERE = [name for name in NAMES if not signing(name)]

@@ -1,4 +1,4 @@
-"""`gateway schemas`: what is listed and shown, what is proposed from samples, and what a comparison answers."""
+"""`gateway schemas`: listing and showing the bundled schemas, and inferring one from samples."""
 
 from __future__ import annotations
 
@@ -70,9 +70,6 @@ def test_the_schema_is_shown_that_an_event_is_held_to(event_type: str, name: str
         (["show", "nobody", "x"], "no schemas of adapter 'nobody'"),
         (["infer", "gone.json"], "gone.json: No such file or directory"),
         (["infer", __file__], "is not JSON as the gateway takes it"),
-        (["diff", "gone.json", "github/push"], "gone.json: cannot be read"),
-        (["diff", "github/push", "github/nothing"], "github/nothing: cannot be read"),
-        (["diff", "github/push", __file__], "is not JSON"),
     ],
 )
 def test_what_cannot_be_done_is_told(words: list[str], said: str) -> None:
@@ -151,38 +148,3 @@ def test_the_proposal_of_the_command_is_named_as_told(tmp_path: Path) -> None:
     proposal = json.loads(done.stdout)
 
     assert (proposal["$id"], proposal["title"], proposal["examples"]) == ("urn:x", "X", ORDERS[:1])
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "lines", "total", "status"),
-    [
-        ({}, {}, [], "no difference", 0),
-        ({"title": "a"}, {"title": "b"}, [], "no difference", 0),
-        ({"minLength": 2, "maxLength": 3}, {"maxLength": 2},
-         ["breaking        /maxLength  3 before, 2 now", "safe            /minLength  is gone"],
-         "1 breaking, 0 to be looked at, 1 safe", 1),
-        ({"type": "string"}, {}, ["safe            (root)  anything passes now"], "0 breaking", 0),
-        ({"pattern": "a"}, {"pattern": "b"}, ['to be looked at  /pattern  "a" before, "b" now'],
-         "0 breaking, 1 to be looked at", 0),
-    ],
-)  # fmt: skip
-def test_a_comparison_fails_only_for_what_breaks(
-    tmp_path: Path, old: Any, new: Any, lines: list[str], total: str, status: int
-) -> None:
-    """A line for each change, and their sum aside."""
-    done = run("diff", *written(tmp_path, old, new))
-
-    assert done.stdout.splitlines() == lines
-    assert total in done.stderr
-    assert done.exit_code == status
-
-
-def test_a_schema_of_ours_can_be_compared_with_one_of_your_own(tmp_path: Path) -> None:
-    """By its adapter and event type; what it refers to is followed."""
-    push = json.loads((ROOT / "schemas/github/push.json").read_text("utf-8"))
-    own, bare = written(
-        tmp_path, push | {"$id": "urn:own"}, {key: push[key] for key in push if key != "$ref"}
-    )
-
-    assert run("diff", "github/push", own).exit_code == 0
-    assert "breaking        /$ref/type" in run("diff", bare, "github/push").stdout

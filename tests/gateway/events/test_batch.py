@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from gateway.errors import BodyTooLarge
 from gateway.events import batch as batches
 from gateway.events.batch import MAX_ITEMS, split
-from gateway.receive.pipeline import AT_A_TIME
+from gateway.receive.jobs import AT_A_TIME
 from gateway.signatures import extractors as sources
 from gateway.signatures.batches import Batch
 from support.acme import Acme

@@ -20,8 +20,8 @@ from gateway.cli.dead_letters import list_held, show_held
 from gateway.cli.quarantine import _release, _revalidate
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import Message
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
-from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.quarantine import Revalidator, released_message

@@ -1,0 +1,1 @@
+"""Commands with subcommands, one module each."""

@@ -1,0 +1,89 @@
+"""The commands that run the gateway or a worker: ``serve``, ``dev`` and ``worker``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli.options import DEFAULT_CONFIG, AdminBindOption, BindOption, ConfigOption, LogFormatOption
+
+run = typer.Typer()
+
+
+@run.command(rich_help_panel="Run")
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    bind: BindOption = None,
+    admin_bind: AdminBindOption = None,
+    log_format: LogFormatOption = "json",
+) -> None:
+    """Start the gateway in production mode.
+
+    All secrets must be set. Redis and RabbitMQ may start later; /readyz reports when events can be accepted.
+
+    Signals: SIGTERM drains in-flight requests and exits; a second SIGTERM exits immediately. SIGHUP reloads the
+    configuration: providers, secrets and limits change without downtime. If the new configuration is invalid, the
+    previous one stays active.
+
+    Exit codes: 0 stopped by a signal, 1 an address is in use or a store cannot be opened, 3 invalid configuration.
+    """
+    from gateway.cli.serve import run_serve
+
+    run_serve(config, bind, admin_bind, log_format)
+
+
+@run.command(rich_help_panel="Run")
+def dev(
+    config: ConfigOption = DEFAULT_CONFIG,
+    bind: BindOption = None,
+    admin_bind: AdminBindOption = None,
+    samples: Annotated[bool, typer.Option(help="Send one sample event per provider at startup.")] = True,
+) -> None:
+    """Try the gateway on this machine: embedded stores, generated secrets, and a worker that prints events.
+
+    Secrets that are not set in the environment are generated once and saved to data_dir/dev.env, where `gateway send`
+    finds them. Set REDIS_URL and RABBITMQ_URL to use real servers. Press Ctrl-C to stop.
+    """
+    from gateway.cli.dev import run_dev
+
+    run_dev(config, bind, admin_bind, send_samples=samples)
+
+
+@run.command(rich_help_panel="Run")
+def worker(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:NAME", help="A Worker object, such as billing.agent:worker.", show_default=False
+        ),
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Declare the worker's queues, or verify existing ones, and exit.")
+    ] = False,
+    log_format: LogFormatOption = "json",
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve Prometheus metrics at /metrics here.", metavar="HOST:PORT")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Run a worker: consume its queue with retries and idempotency.
+
+    The configuration supplies the Redis and RabbitMQ connections; the providers' secrets are not needed. Several
+    processes can run the same worker and share its events.
+
+    Signals: on SIGTERM, handlers get the worker's grace period to finish; unfinished events are requeued. A second
+    SIGTERM exits immediately.
+
+    For example:
+
+    - `gateway worker agent:worker`
+    - `gateway worker agent:worker --metrics 127.0.0.1:9464`
+    - `gateway worker billing.agent:worker --check`
+
+    Exit codes: 0 stopped by a signal, 1 no such worker, an address is in use, the broker is unreachable (--check) or a
+    handler thread did not finish in time, 3 invalid configuration, or the queue exists with different settings.
+    """
+    from gateway.cli.worker import run_worker
+
+    run_worker(config, target, log_format, metrics, only_check=check)

@@ -1,0 +1,153 @@
+"""The commands to try providers and settings with: ``send``, ``explain``, ``providers`` and ``check``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
+
+trial = typer.Typer()
+
+
+@trial.command(rich_help_panel="Try")
+def send(
+    provider: Annotated[str, typer.Argument(help="A provider in the configuration.", show_default=False)],
+    event: Annotated[
+        str | None, typer.Argument(help="The event type of a built-in sample.", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Send the body in this file instead of a sample.")
+    ] = None,
+    tamper: Annotated[
+        str | None,
+        typer.Option(help="Corrupt the request: body, signature, timestamp or replay.", metavar="HOW"),
+    ] = None,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="Number of events to send, each with its own id.")
+    ] = 1,
+    repeat: Annotated[int, typer.Option(min=1, help="Number of times to send each event.")] = 1,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Sign with the private key in this file; the configuration holds the public key."),
+    ] = None,
+    handshake: Annotated[
+        bool, typer.Option("--handshake", help="Send the provider's endpoint verification, not an event.")
+    ] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Send to this URL instead of the configured server.bind.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Send events as the provider does, signed with the provider's secret, and show the responses.
+
+    For example:
+
+    - `gateway send stripe`
+    - `gateway send github pull_request.opened`
+    - `gateway send stripe --tamper body`
+    - `gateway send acme --count 10000`
+    - `gateway send slack --handshake`
+
+    Exit codes: 0 all responses were as expected, 1 a response was not, the connection failed, or there is no such
+    provider, sample or file, 2 invalid usage.
+    """
+    from gateway.cli.send import run_send
+
+    run_send(config, provider, event, file, tamper, count, repeat, url, key, handshake=handshake)
+
+
+@trial.command(rich_help_panel="Try")
+def explain(
+    file: Annotated[
+        Path, typer.Argument(help="A captured request, or - for standard input.", show_default=False)
+    ],
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            "--provider", "-p", help="A provider in the configuration, if the request path does not name one."
+        ),
+    ] = None,
+    arrived_at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", help="When the request arrived, as logged: RFC 3339 or Unix seconds.", metavar="TIME"
+        ),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Explain offline why a captured request fails verification, by trying common mistakes.
+
+    The file contains raw HTTP (request line, headers, blank line, body) or JSON: an object with method, url, headers
+    and body or body_base64. The signature is checked as of the time it was made, unless --at gives the arrival time.
+    Neither secrets nor the correct signature are printed.
+
+    For example:
+
+    - `gateway explain request.http`
+    - `gateway explain request.json --provider acme --at 2026-11-21T13:00:20Z`
+
+    Exit codes: 0 the signature is valid, 1 it is not, or the file is not a request, 3 invalid configuration.
+    """
+    from gateway.cli.explain import run_explain
+
+    run_explain(config, file, provider, arrived_at)
+
+
+@trial.command(rich_help_panel="Try")
+def providers(
+    word: Annotated[
+        str | None, typer.Argument(metavar="[NAME|WORD]", help="An adapter to show, or a word to search for.")
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print a reference of all adapters, in Markdown, instead.")
+    ] = False,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(help="With --reference: a YAML file that lists how each adapter was verified."),
+    ] = None,
+) -> None:
+    """List the adapters, or show one: what its signature covers, and a configuration block to paste.
+
+    For example:
+
+    - `gateway providers`
+    - `gateway providers ed25519`
+    - `gateway providers stripe`
+    """
+    from gateway.cli.providers import run_providers, run_reference
+
+    if reference:
+        run_reference(evidence)
+    else:
+        run_providers(word)
+
+
+@trial.command(rich_help_panel="Try")
+def check(
+    config: ConfigOption = DEFAULT_CONFIG,
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Print a reference of all settings, in Markdown, instead.")
+    ] = False,
+) -> None:
+    """Validate the configuration and the schemas, without starting anything.
+
+    Each error is one line: file, line number, path of the setting, and how to fix it.
+
+    Exit codes: 0 valid, 3 invalid configuration.
+    """
+    from gateway.cli.check import run_check
+    from gateway.config.reference import config_schema, render
+
+    if json_schema:
+        typer.echo(json.dumps(config_schema(), indent=2))
+    elif reference:
+        typer.echo(render(), nl=False)
+    else:
+        run_check(config)

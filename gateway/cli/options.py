@@ -1,0 +1,69 @@
+"""Arguments and options that several commands share, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from gateway.queues.filter import EventFilter
+
+DEFAULT_CONFIG = Path("config.yaml")
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", help="Path of the configuration file.", envvar="GATEWAY_CONFIG", show_envvar=True
+    ),
+]
+BindOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Listen on this address instead of server.bind. Can be repeated.", metavar="HOST:PORT"),
+]
+AdminBindOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Listen on this address instead of server.admin_bind. Can be repeated.", metavar="HOST:PORT"
+    ),
+]
+LogFormatOption = Annotated[
+    str, typer.Option(help="Log format: json for programs, console for people.", metavar="FORMAT")
+]
+
+QueueArgument = Annotated[
+    str, typer.Argument(help="A worker's queue; its dead-letter queue is QUEUE.dead.", show_default=False)
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event id.", show_default=False)]
+ProviderFilter = Annotated[
+    str | None, typer.Option("--provider", "-p", help="Select only events from this provider.")
+]
+TypeFilter = Annotated[
+    str | None,
+    typer.Option(
+        "--event",
+        "-e",
+        help="Select only event types that match: * is one word, # is any number of words.",
+        metavar="PATTERN",
+    ),
+]
+IdFilter = Annotated[str | None, typer.Option("--id", help="Select only the event with this id.")]
+ReasonFilter = Annotated[
+    str | None,
+    typer.Option("--reason", "-r", help="Select only events whose failure reason contains this text."),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", "-n", min=1, help="Maximum number of events, oldest first.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List the selected events; change nothing.")]
+
+
+def dead_letter_filter(
+    provider: str | None, pattern: str | None, event_id: str | None, reason: str | None
+) -> EventFilter:
+    """Combine the options that select dead-lettered or quarantined events."""
+    from gateway.queues.filter import EventFilter
+
+    return EventFilter(provider, pattern, [event_id] if event_id else (), reason)
