@@ -1,4 +1,4 @@
-"""Measure the floor, the gateway and the usual recipe, and then workers and other consumers, in one run."""
+"""Measure floor, gateway and common recipe, then workers and other consumers, in one run."""
 
 from __future__ import annotations
 

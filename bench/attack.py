@@ -1,4 +1,4 @@
-"""The attack: what good senders notice of slow ones and of forgeries, and what memory large bodies take."""
+"""The attack: what slow senders and forgeries cost others, and the memory of large bodies."""
 
 from __future__ import annotations
 
@@ -20,16 +20,34 @@ from bench.measure import CONNECTIONS, Measurements, Record
 from support.waiting import wait_until
 
 _RATE = 200.0
+"""Good events per second."""
+
 _EVENTS = 2_000
+"""Good events of a round."""
+
 _SLOW = 500
+"""Connections whose heads never end."""
+
 _SECONDS_PER_BYTE = 0.5
+"""Seconds between two bytes of such a head."""
+
 _FORGED_RATE = 1_000.0
-# Forgeries begin before the good events and end after them.
+"""Forgeries per second."""
+
 _MARGIN = 3.0
+"""Seconds by which forgeries begin before the good events, and end after them."""
+
 _BODIES = 200
+"""Large events that are sent at once."""
+
 _BODY_SIZE = 1_000_000
-_MOST_TIMES_ALONE = 3.0
-_MOST_MIB = 400.0
+"""Bytes of a large event."""
+
+_MAX_TIMES_ALONE = 3.0
+"""The limit for the p99 under attack, in multiples of the p99 without."""
+
+_MAX_MIB = 400.0
+"""The limit for the resident memory of the gateway, in MiB."""
 
 _NOTE = """\
 Good events come in open loop: each has its moment, whatever the answers do, and what waits is charged for its
@@ -61,9 +79,9 @@ class Attack:
         ratio = self.times_alone
         rows = [
             ("alone", *_times(self.alone), NOTHING, NOTHING, NOTHING),
-            ("under attack", *_times(self.under), f"{ratio:.1f}", *judged(ratio, _MOST_TIMES_ALONE)),
+            ("under attack", *_times(self.under), f"{ratio:.1f}", *judged(ratio, _MAX_TIMES_ALONE)),
         ]
-        bodies = judged(self.peak / 2**20, _MOST_MIB)
+        bodies = judged(self.peak / 2**20, _MAX_MIB)
         memory: list[Sequence[str]] = [
             (phase, mebibytes(size), NOTHING, NOTHING) for phase, size in self.resident.items()
         ]
@@ -81,7 +99,7 @@ def _times(results: list[Result]) -> list[str]:
 
 
 class SlowSenders:
-    """Connections whose heads never end, kept at their number by a thread for the time of a `with` block.
+    """Connections with endless heads, replaced by a thread for the time of a `with` block.
 
     Attributes:
         cut_off: how many the server has ended so far.
@@ -161,7 +179,7 @@ def measure(measurements: Measurements, record: Record, rounds: int, say: Callab
     )
     attack.resident["after the bodies"] = meter.resident_bytes(pid)
     record.accepted += statuses["202"]
-    # So many bytes at once can be confirmed too late, and then are sent again: copies make up for no loss.
+    # This many bytes at once can be confirmed late, and are sent again: copies must not hide a loss.
     record.stored += min(measurements.queue.drain(statuses["202"]), statuses["202"])
     return attack
 
@@ -183,7 +201,7 @@ def _one_round(measurements: Measurements, record: Record, attack: Attack) -> No
 
 
 def _send_large(port: int, secret: str) -> Counter[str]:
-    """Send large events at once, the last byte of each when all others are there; the answers by status."""
+    """Send large events at once, each last byte when all others are there. Count by status."""
     event = json.loads(samples.TEMPLATE.read_bytes())
     event["padding"] = "x" * (_BODY_SIZE - samples.TEMPLATE.stat().st_size)
     requests = samples.requests(json.dumps(event).encode(), secret.encode(), _BODIES, port)

@@ -1,4 +1,4 @@
-"""The consumer's side of the broker: a quorum queue that gets messages, counted and emptied between rounds."""
+"""The broker's consumer side: a quorum queue, counted and emptied between rounds."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Contender:
 
     @property
     def admin_url(self) -> str:
-        """Where the gateway tells its operator of itself."""
+        """The address of the gateway's health checks and metrics."""
         return f"http://127.0.0.1:{self.admin_port}"
 
 

@@ -1,4 +1,4 @@
-"""Events as the gateway publishes them: the Stripe event that is sent to it, in its envelope, each with an id of its own."""
+"""Events as the gateway publishes them: one Stripe event in envelopes with distinct ids."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ median over the rounds."""
 
 @dataclass(slots=True)
 class Faults:
-    """What was measured: answers by fault and seconds by what was waited for, one of each a round."""
+    """The measurements: answers by fault, and seconds by what was awaited, once a round."""
 
     answers: dict[str, list[Result]] = field(default_factory=lambda: {name: [] for name in _ANSWERS_MS})
     delays: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in _DELAYS_S})

@@ -1,4 +1,4 @@
-"""The floor: what uvicorn costs when the application does nothing but read the body and say 202."""
+"""The floor: uvicorn with an application that only reads the body and answers 202."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What handling an event costs: who is compared, and the figures beside their limits."""
+"""The cost of handling an event: the consumers compared, and the figures with their limits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from bench.grid import NOTHING, TIMES, Grid, judged
 
-_MOST_TIMES_PLAIN = 1.5
-_MOST_ROUND_TRIPS = 1.0
+_MAX_TIMES_PLAIN = 1.5
+"""The limit for a worker's processor time, in multiples of plain aio-pika's."""
+
+_MAX_ROUND_TRIPS = 1.0
+"""The limit for round trips to Redis per event."""
 
 _CPU_NOTE = """\
 Each consumer decodes the event, notes its id and acknowledges it, in a process of its own, on uvloop. A worker is at
@@ -24,7 +27,7 @@ that run side by side have to ask goes together."""
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One that is compared.
+    """One of the consumers compared.
 
     Attributes:
         name: as the table has it.
@@ -106,7 +109,7 @@ def grids(records: list[Handling], events: int) -> list[Grid]:
             f"Handling {events:,} events, {most} at a time (CPU in \N{MICRO SIGN}s per event)",
             ("", "events/s", "CPU", f"{TIMES} aio-pika", "limit", "met", "RabbitMQ", "wrong"),
             [_cpu_row(record, plain) for record in records],
-            _CPU_NOTE.format(limit=_MOST_TIMES_PLAIN),
+            _CPU_NOTE.format(limit=_MAX_TIMES_PLAIN),
         ),
         Grid(
             "What a guarded event asks of Redis (CPU in \N{MICRO SIGN}s per event)",
@@ -124,7 +127,7 @@ def _cpu_row(record: Handling, plain: float) -> tuple[str, ...]:
         f"{record.median(lambda turn: turn.rate):,.0f}",
         f"{record.median(lambda turn: turn.cpu):.0f}",
         f"{times:.2f}",
-        *(judged(times, _MOST_TIMES_PLAIN) if consumer.guard == "off" else (NOTHING, NOTHING)),
+        *(judged(times, _MAX_TIMES_PLAIN) if consumer.guard == "off" else (NOTHING, NOTHING)),
         NOTHING if consumer.is_embedded else f"{record.median(lambda turn: turn.rabbitmq):.0f}",
         f"{record.wrong:,}",
     )
@@ -137,5 +140,5 @@ def _redis_row(record: Handling) -> tuple[str, ...]:
         f"{record.median(lambda turn: turn.redis):.0f}",
         f"{record.median(lambda turn: turn.commands):.2f}",
         f"{round_trips:.2f}",
-        *judged(round_trips, _MOST_ROUND_TRIPS),
+        *judged(round_trips, _MAX_ROUND_TRIPS),
     )

@@ -1,4 +1,4 @@
-"""The load generator: a process of its own, as cheap as Python allows, with nothing but bytes prepared in advance.
+"""The load generator: a process as cheap as Python allows, with bytes prepared in advance.
 
 Closed loop (the default): so many connections, each sends its next request as soon as it has its answer.
 Open loop (--rate): requests leave on a fixed schedule, and a latency counts from the scheduled moment, so
@@ -143,7 +143,7 @@ class Run:
             if delay > 0:
                 await asyncio.sleep(delay)
             if self._idle:
-                # Round and round, or the server would close those that are never used.
+                # In rotation: the server would close connections that are never used.
                 self._idle.popleft().send(request, due)
             else:
                 self._overdue.append((request, due))

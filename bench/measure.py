@@ -75,7 +75,7 @@ class Record:
 
     @property
     def lost(self) -> int | None:
-        """How many accepted events are not in the queue; None for who has no queue."""
+        """Return how many accepted events are missing in the queue; None without a queue."""
         return self.accepted - self.stored if self.contender.exchange else None
 
 

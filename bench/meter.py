@@ -1,4 +1,4 @@
-"""What the kernel says about a process, its processor time and its memory, and what a gateway says of itself."""
+"""Processor time and memory of a process from the kernel, and a gateway's own metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most that was resident since `forget_peak`; of processes below it too, as if all had it at once."""
+    """Return the peak of resident bytes since `forget_peak`, summed over child processes."""
     return sum(_resident_bytes(member, "VmHWM:") for member in (pid, *descendants(pid)))
 
 

@@ -1,4 +1,4 @@
-"""The faults: how long senders wait while a server is away, and how long it takes until all is well again."""
+"""The faults: how long senders wait while a server is away, and how long recovery takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from support.rig import in_the_background
 from support.waiting import wait_until
 
 _LATER = 400
-_PATIENCE = 60.0
+_RECOVERY_TIMEOUT = 60.0
+"""Seconds for which a recovery is awaited; one that takes longer counts as this."""
 # Of an exchange of its own: what is published to the other one is counted.
 _SETTINGS: dict[str, Section] = {"rabbitmq": {"exchange": "faults"}}
 
@@ -62,7 +63,7 @@ class _Rounds:
         inflict()
         yield
         undo()
-        wait_until(self._is_well, _PATIENCE, "everything works again")
+        wait_until(self._is_well, _RECOVERY_TIMEOUT, "everything works again")
 
     def _is_well(self) -> bool:
         checks = self._gateway.get("/readyz", admin=True).json()["checks"]
@@ -73,7 +74,9 @@ class _Rounds:
 
     def _boot(self) -> None:
         with in_the_background(self._rabbitmq.start):
-            wait_until(self._is_listening, _PATIENCE, "RabbitMQ accepts connections", forgive=(OSError,))
+            wait_until(
+                self._is_listening, _RECOVERY_TIMEOUT, "RabbitMQ accepts connections", forgive=(OSError,)
+            )
             self._note_return(faults.BOOTED)
 
     def _is_listening(self) -> bool:
@@ -88,13 +91,13 @@ class _Rounds:
         """Wait for the first spooled event that RabbitMQ confirms, and for the first new one."""
         began_at, full = time.monotonic(), self._read("webhook_spooled")
         confirmed = accepted = 0.0
-        while not (confirmed and accepted) and time.monotonic() - began_at < _PATIENCE:
+        while not (confirmed and accepted) and time.monotonic() - began_at < _RECOVERY_TIMEOUT:
             if not confirmed and self._read("webhook_spooled") < full:
                 confirmed = time.monotonic() - began_at
             if not accepted and not self._read("webhook_broker_unavailable") and self._is_accepted():
                 accepted = time.monotonic() - began_at
-        self.faults.delays[f"{name}: first confirm"].append(confirmed or _PATIENCE)
-        self.faults.delays[f"{name}: first 202 not spooled"].append(accepted or _PATIENCE)
+        self.faults.delays[f"{name}: first confirm"].append(confirmed or _RECOVERY_TIMEOUT)
+        self.faults.delays[f"{name}: first 202 not spooled"].append(accepted or _RECOVERY_TIMEOUT)
 
     def _is_accepted(self) -> bool:
         with socket.create_connection(self._gateway.address, timeout=20) as connection:
@@ -127,7 +130,7 @@ class _Rounds:
                 connection = stack.enter_context(socket.create_connection(gateway.address, timeout=20))
                 connection.sendall(part)
             gateway.get("/livez")  # by then what was sent before has been read
-            self._note_delay(faults.STUCK_ENDED, lambda: gateway.stop(timeout=_PATIENCE))
+            self._note_delay(faults.STUCK_ENDED, lambda: gateway.stop(timeout=_RECOVERY_TIMEOUT))
 
 
 def _request(gateway: GatewayProcess) -> bytes:

@@ -134,7 +134,7 @@ def _ratio(cpu: float, floor: float | None) -> str:
 
 
 def generator_share(records: Sequence[Record]) -> float:
-    """The largest share of a core that the generator used in a round: near 1, it was what limited the round."""
+    """Return the largest share of a core that the generator used; near 1, it was the limit."""
 
     def share(burst: Burst) -> float:
         return burst.result.generator_cpu / burst.result.seconds

@@ -1,4 +1,4 @@
-"""The events that are sent: one Stripe event, again and again, each with an id and a signature of its own."""
+"""The events to send: one Stripe event, with an id and a signature of its own each time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = "/webhooks/stripe"
 def requests(
     template: bytes, secret: bytes, count: int, port: int, *, is_forged: bool = False
 ) -> list[bytes]:
-    """Write `count` distinct HTTP requests, ready for the socket; forged ones are signed with another secret.
+    """Return `count` distinct HTTP requests; forged ones are signed with another secret.
 
     All of them are written before the first is sent: a generator that signs while it measures
     measures itself.

@@ -1,4 +1,4 @@
-"""The spool: how fast events are accepted while RabbitMQ is away, and how fast they go when it is back."""
+"""The spool: the rate of accepting without RabbitMQ, and of draining when it is back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from bench.load import Result
 from bench.measure import CONNECTIONS, Measurements, Record
 from support.rabbitmq_server import RabbitMQServer
 
-_LOOK_EVERY = 0.02
-_PATIENCE = 180.0
+_POLL_DELAY = 0.02
+"""Seconds between two looks at the number of spooled events."""
+
+_DRAIN_TIMEOUT = 180.0
+"""Seconds for which the draining of the spool is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def measure(
     rate: float,
     say: Callable[[str], None],
 ) -> Spooling:
-    """Fill the spool with some more than ``events`` events, and let it be drained while others come in."""
+    """Fill the spool with a few more than ``events`` events, and drain it while others arrive."""
 
     def spooled() -> int:
         return int(meter.reading(record.contender.admin_url, "webhook_spooled"))
@@ -57,8 +60,8 @@ def measure(
     started_at, full = time.monotonic(), spooled()
     first_at = last_at = started_at
     left = full
-    while left and time.monotonic() - started_at < _PATIENCE:
-        time.sleep(_LOOK_EVERY)
+    while left and time.monotonic() - started_at < _DRAIN_TIMEOUT:
+        time.sleep(_POLL_DELAY)
         left, last_at = spooled(), time.monotonic()
         if left >= full:
             full, first_at = left, last_at

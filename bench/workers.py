@@ -1,4 +1,4 @@
-"""The consumers at work: they take turns, each on a queue of its own that is filled before it starts."""
+"""The consumers at work, by turns, each on a queue that was filled before it starts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ from support.redis_server import RedisServer
 from support.vhosts import VhostPool
 from support.waiting import wait_until
 
-_PATIENCE = 300.0
-_AT_ONCE = 500  # events that wait for their confirm
+_HANDLING_TIMEOUT = 300.0
+"""Seconds after which a consumer that has not handled all events fails the run."""
+
+_BATCH_SIZE = 500
+"""Events that are published before their confirms are awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class _Stand:
         )
 
     def start(self, first: int, last: int, beside: dict[str, int]) -> Child:
-        """Start the consumer, which reads its clocks, and those of ``beside``, at the ``first`` event and the ``last``."""
+        """Start a consumer, which reads its clocks at its ``first`` and ``last`` event."""
         for name in (IDS, MARKS):
             (self.folder / name).unlink(missing_ok=True)
         environment = self._environment(first, last, beside)
@@ -174,7 +177,9 @@ class Workers:
                 child.expect_running()
                 return (stand.folder / MARKS).exists()
 
-            wait_until(has_finished, _PATIENCE, f"{stand.consumer.name} has handled {len(sent):,} events")
+            wait_until(
+                has_finished, _HANDLING_TIMEOUT, f"{stand.consumer.name} has handled {len(sent):,} events"
+            )
         finally:
             child.stop()
         commands_after, reads_after = self._asked_of_redis()
@@ -204,5 +209,5 @@ def _wrong(sent: list[str], handled: list[str]) -> int:
 
 async def _fill(place: Place, sent: list[Message]) -> None:
     async with place.publishing() as publisher:
-        for start in range(0, len(sent), _AT_ONCE):
-            await asyncio.gather(*map(publisher.publish, sent[start : start + _AT_ONCE]))
+        for start in range(0, len(sent), _BATCH_SIZE):
+            await asyncio.gather(*map(publisher.publish, sent[start : start + _BATCH_SIZE]))

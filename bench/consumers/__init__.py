@@ -1,4 +1,4 @@
-"""The consumers that are compared: each notes the ids of events, in a process of its own.
+"""The consumers compared: each records the ids of events, in a process of its own.
 
 It is told by its environment where its queue is and how many messages it may have at a time.
 """

@@ -1,4 +1,4 @@
-"""What a consumer notes while it works: every event that it handled, and the clocks at two of them.
+"""What a consumer records: every event that it handled, and the clocks at two of them.
 
 The clocks are read by the consumer itself, so that neither its start nor a look from outside is measured. The
 events before the first mark let it warm up.

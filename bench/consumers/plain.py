@@ -1,4 +1,4 @@
-"""Plain aio-pika: decode, handle, acknowledge. Nothing is tried again, and nothing keeps it from happening twice."""
+"""Plain aio-pika: decode, handle, acknowledge, without retries and deduplication."""
 
 from __future__ import annotations
 

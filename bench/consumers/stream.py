@@ -1,4 +1,4 @@
-"""FastStream as its documentation has it, with a decoder, for it does not know the media type of CloudEvents.
+"""FastStream as documented, with a decoder, as it does not know CloudEvents' media type.
 
 It logs two lines for each message unless it is told not to, which it is here.
 """

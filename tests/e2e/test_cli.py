@@ -1,4 +1,4 @@
-"""The command line as its users meet it: help, exit codes, and one readable line for every mistake."""
+"""The command line as users meet it: help, exit codes, and one readable line per mistake."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def exchanges(
 
 
 def _signed(found: Iterable[Delivery]) -> Iterator[tuple[str, Delivery, Wire, list[Expected]]]:
-    """Each with the name of its sender; those that have the id of another one get a sender of their own."""
+    """Sign each delivery. Deliveries that share an id get providers of their own."""
     seen: Counter[tuple[str, str]] = Counter()
     for delivery in found:
         wire = sign(delivery, time.time())

@@ -1,4 +1,4 @@
-"""`gateway dev`: the first minute with the program, with nothing installed, configured or set."""
+"""`gateway dev`: the first minute, with nothing installed, configured or set."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def wait_for_samples(program: Program) -> None:
 
 
 def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command that is proposed, in the same folder, without any secret in the environment."""
+    """Run the proposed command in the same folder, without secrets in the environment."""
     (proposed,) = re.findall(r"Try in another terminal:  (.+?)   or   ", program.stdout)
     return run_gateway(*shlex.split(proposed)[1:], *more, cwd=program.directory)
 

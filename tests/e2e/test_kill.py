@@ -1,4 +1,4 @@
-"""The gateway is killed at the worst moments: what a sender was told to be accepted is there, always."""
+"""The gateway is killed at the worst moments: every accepted event is there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_PAUSE = 0.25  # seconds under load before each kill
 
 
 def value_of(store: redis.Redis, delivery: Delivery) -> bytes:
-    """What stands in Redis for an event, but for what tells its content; empty when nothing does."""
+    """Return the claim of an event in Redis, without its content digest; empty without a claim."""
     value = store.get(claim_key(delivery.provider, delivery.event_id))
     found = value if isinstance(value, bytes) else b""
     return DONE if found.startswith(DONE) else found
@@ -58,7 +58,7 @@ def _has_accepted_more_than(sender: RetryingSender, count: int) -> bool:
 
 
 def kill_at_random_moments(gateway: GatewayProcess, sender: RetryingSender, kills: int) -> None:
-    """Kill and restart the gateway again and again; each life lasts until it has accepted something."""
+    """Kill and restart the gateway repeatedly; each process lives until it has accepted an event."""
     dice = random.Random()
     moment = threading.Event()
     for _ in range(kills):

@@ -1,4 +1,4 @@
-"""Lists of events by real servers: each event arrives once, as its sender wrote it, and repetitions change nothing."""
+"""Lists of events with real servers: each arrives once, byte for byte, despite repetitions."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def mix(
 
 
 def samples(mix: Mix, name: str) -> dict[tuple[str, ...], float]:
-    """The values of one metric above zero, by the values of its labels, that of the provider first."""
+    """Return the values of a metric above zero, by its labels, with the provider's first."""
     text = mix.gateway.get("/metrics", admin=True).text
     return {
         (sample.labels["provider"], *(sample.labels[name] for name in sample.labels if name != "provider")): (

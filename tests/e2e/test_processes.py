@@ -1,4 +1,4 @@
-"""`gateway serve` with several processes is one gateway to providers, the broker and the operator."""
+"""`gateway serve` with several processes: one gateway to providers, broker and operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGHUP: another configuration is served without a connection that is lost, and a wrong one changes nothing."""
+"""SIGHUP: a new configuration is served without losing a connection; a bad one is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gateway serve` with real servers: what senders really send arrives as the contract says, and nothing else."""
+"""`gateway serve` with real servers: real deliveries arrive as the contract says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gateway spool` as an operator meets it: beside a gateway, without one, and where something is damaged."""
+"""`gateway spool` as operators meet it: with and without a gateway, and with damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers come late, go and come back: the gateway says so, refuses only what it must, and recovers by itself."""
+"""Servers come late, go and return: the gateway reports it, and recovers by itself."""
 
 from __future__ import annotations
 

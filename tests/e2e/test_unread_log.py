@@ -1,4 +1,4 @@
-"""Standard output is a pipe that nobody reads: events are accepted all the same, and lost lines are counted."""
+"""Nobody reads standard output: events are accepted all the same, and lost lines counted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Unread:
         return self.process.stdout
 
     def refuse(self, count: int) -> None:
-        """Have it refuse so many requests, and wait for the answers."""
+        """Have the gateway refuse ``count`` requests, and wait for the answers."""
         host, port = self.gateway.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
             for _ in range(count // AT_ONCE):
@@ -103,7 +103,7 @@ class Unread:
 
 @pytest.fixture
 def start(tmp_path: Path, fresh_secrets: Secrets) -> Iterator[Callable[[int], Unread]]:
-    """Starts a gateway with a number of processes."""
+    """Return a function that starts a gateway with a number of processes."""
     started: list[Unread] = []
 
     def begin(processes: int) -> Unread:

@@ -26,7 +26,7 @@ _UNSIGNED = "401 invalid_signature"
 
 
 def _padded(size: int) -> bytes:
-    """An event of exactly so many bytes."""
+    """Return an event of exactly this size."""
     return order(note="x" * (size - len(order(note=""))))
 
 
@@ -45,13 +45,13 @@ def _huge_field(wire: Wire, size: int) -> Iterator[bytes]:
 
 
 def _with_head_of(wire: Wire, size: int) -> Wire:
-    """The request with so many bytes of header fields, names and values alone."""
+    """Return the request with header fields of this size, counting names and values alone."""
     used = sum(len(name) + len(value) for name, value in wire.fields)
     return wire.plus("X-Padding", "x" * (size - used - len("X-Padding")))
 
 
 def _with_fields(wire: Wire, count: int) -> Wire:
-    """The request with so many header fields."""
+    """Return the request with this number of header fields."""
     for number in range(count - len(wire.fields)):
         wire = wire.plus(f"X-{number}", "x")
     return wire

@@ -19,17 +19,17 @@ _QUARANTINED = "202 quarantined"
 
 
 def _with(value: bytes, name: bytes = b"x") -> bytes:
-    """An event with one more member, its value as it stands."""
+    """Return an event with one more member, whose value is inserted as it is."""
     return order()[:-1] + b', "%b": %b}' % (name, value)
 
 
 def _nested(levels: int) -> bytes:
-    """An event of so many levels, itself the first."""
+    """Return an event with this number of levels, itself the first."""
     return _with(b"[" * (levels - 1) + b"]" * (levels - 1))
 
 
 def _keys(count: int, form: str = "k{}") -> bytes:
-    """An event with an object of so many keys."""
+    """Return an event with an object of this number of keys."""
     return _with(json.dumps({form.format(number): 0 for number in range(count)}).encode())
 
 

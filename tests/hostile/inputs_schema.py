@@ -1,4 +1,4 @@
-"""Inputs 109 to 116: schemas that an operator must not be able to load, and bodies that try those he can."""
+"""Inputs 109 to 116: schemas that must not load, and bodies that strain schemas that do."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ USABLE: dict[str, dict[str, Any]] = {
 
 
 def _to(of: Secrets, provider: str, x: bytes, name: bytes = b"x") -> Wire:
-    """An event for one of those providers with one more member, its value as it stands."""
+    """Return an event for such a provider with one more member, inserted as it is."""
     body = order()[:-1] + b', "%b": %b}' % (name, x)
     return acme(of, body).to(f"/webhooks/{provider}")
 

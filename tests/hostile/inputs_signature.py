@@ -1,4 +1,4 @@
-"""Inputs 44 to 84: what is wrong with signatures, with the moment that they cover, and with the ids of events."""
+"""Inputs 44 to 84: bad signatures, bad timestamps, and confusing event ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PING = b'{"zen":"z","hook_id":1,"hook":{"id":1}}'
 
 
 def _signed_as(of: Secrets, value: Text) -> Wire:
-    """Acme's event with another signature; ``{}`` stands for the digest of the right one."""
+    """Return Acme's event with another signature, in which ``{}`` is the right digest."""
     wire = acme(of)
     digest = wire.value(SIGNATURE).removeprefix(b"sha256=")
     text = value if isinstance(value, bytes) else value.encode()

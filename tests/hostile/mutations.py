@@ -1,4 +1,4 @@
-"""Bytes of valid requests with something done to them: what a fuzzer sends, and what came of it."""
+"""Mutations of valid requests, and a fuzzer that sends them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Tally:
 async def fuzz(
     address: Address, make: Callable[[int], list[bytes]], count: int, connections: int = 128
 ) -> Tally:
-    """Send ``count`` inputs, each made from its number in pieces, over so many connections at a time."""
+    """Send ``count`` inputs, each generated from its number, over several connections at a time."""
     tally, numbers = Tally(), iter(range(count))
 
     async def work() -> None:

@@ -179,7 +179,7 @@ class Watch:
         claims, messages = target.stored()
         assert "internal" not in expected
         assert messages == self._stored[1] + published
-        # Who is refused leaves nothing behind; what an accepted event leaves is tested elsewhere.
+        # A refused request leaves nothing behind. Other tests see what an accepted event leaves.
         assert published or claims == self._stored[0]
         wait_until(
             lambda: target.outcomes() - self._outcomes == expected,

@@ -1,4 +1,4 @@
-"""Who may not send, or sends too much, is told so before its body is read, and no header makes it another."""
+"""Access control and rate limits apply before a body is read, and no header evades them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACCEPTED = "202 accepted"
 
 @pytest.fixture(scope="module", params=["no proxy", "a proxy"])
 def overrides(request: pytest.FixtureRequest) -> Mapping[str, Any]:
-    """A provider for some addresses only, behind a proxy that is trusted or before one that is not."""
+    """Return a provider for some addresses only, behind a trusted or an untrusted proxy."""
     trusted = ["127.0.0.0/8"] if request.param == "a proxy" else []
     providers = {
         **configuration(0, 0, {})["providers"],

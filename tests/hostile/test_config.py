@@ -1,4 +1,4 @@
-"""A configuration with a mistake ends the program before it listens, and says where the mistake is."""
+"""A mistake in the configuration ends the program before it listens, and is located."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SERVED = "a key twice"
 
 
 def _merged() -> dict[str, tuple[dict[str, Any], list[str]]]:
-    """The bad sections in as few configurations as can hold them, each with all that is said of it."""
+    """Return the bad sections in as few configurations as possible, with the expected errors."""
     files: list[tuple[bool, dict[str, Any], list[str]]] = []
     for number, sections, problem in FIELDS:
         has_variables = number == 119  # which are looked at first, and without which nothing else is

@@ -1,4 +1,4 @@
-"""Whatever bytes come, there is no 500, each request has one outcome, and only what is signed is published."""
+"""No bytes cause a 500, each request has one outcome, and only signed events are published."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SIGNERS = (acme, github, stripe, partner)
 
 
 def _expect_only_signed(target: Target, signed: set[bytes], before: Counter[str], tally: Tally) -> None:
-    """Raise unless all answers were counted, none was a bug, and nothing was published that is not signed."""
+    """Expect that all answers were counted, none was a bug, and only signed events were published."""
     assert tally.bugs == {}
-    # Who leaves before its answer is counted all the same; nobody is answered without being counted.
+    # A client that leaves before its answer is counted, too. No answer goes out uncounted.
     wait_until(lambda: tally.answers <= target.outcomes() - before, 5, f"{tally.answers} were counted")
     assert "internal" not in target.outcomes()
     assert {data_of(event) for event in target.published().values()} <= signed

@@ -1,4 +1,4 @@
-"""Nobody is believed whose signature is not exactly right, and no id confuses one event with another."""
+"""Only exact signatures are accepted, and no id confuses one event with another."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ACME = configuration(0, 0, {})["providers"]["acme"]
 
 @pytest.fixture(scope="module")
 def overrides() -> Mapping[str, Any]:
-    """Providers besides the usual ones: one that rotates its secret, one with a public key, and twins."""
+    """Return further providers: one that rotates its secret, one with a public key, and twins."""
     brief = {**ACME["signature"], "timestamp": {"header": "X-Acme-Timestamp", "tolerance": "1s"}}
     providers = configuration(0, 0, {})["providers"] | {
         "rotating": {**ACME, "secrets": [*ACME["secrets"], ROTATED_SECRET]},

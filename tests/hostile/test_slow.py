@@ -1,4 +1,4 @@
-"""Senders that are slow, or hold connections and do nothing with them, take nothing from the others."""
+"""Slow senders, and senders that hold idle connections, take nothing from the others."""
 
 from __future__ import annotations
 

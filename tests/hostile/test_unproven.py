@@ -1,4 +1,4 @@
-"""What a stranger sends costs about as much as a digest of it, whatever it is made of and whichever sender it claims to be.
+"""An unsigned request costs about as much as a digest of its body, whatever that holds.
 
 The work is measured as processor time, and only ever compared: with that of a forged delivery of Stripe of the same
 size, which is digested and no more. Busy neighbours make both dearer, by their caches and by what shares a core. So a
@@ -97,7 +97,7 @@ GREETERS = [
 
 
 def configured(name: str) -> dict[str, Any]:
-    """One provider, called like its adapter, with another secret than the one that deliveries are signed with."""
+    """Return the settings of a provider with another secret than that of the deliveries."""
     made = delivered(name)
     return {
         "adapter": name,
@@ -114,7 +114,7 @@ def configured(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    """A gateway with a provider for each way of signing, none of whose secrets is known to who sends here."""
+    """A gateway with a provider for each way of signing, whose secrets the tests do not use."""
     overrides = {"providers": {name: configured(name) for name in {*REPRESENTATIVES, "stripe"}}}
     with GatewayProcess(tmp_path_factory.mktemp("gateway"), Secrets(), overrides=overrides) as process:
         yield process

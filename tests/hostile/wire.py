@@ -1,4 +1,4 @@
-"""HTTP as bytes: requests that can be bent in any way, and a client that only sends and listens."""
+"""HTTP as bytes: requests that can be malformed in any way, and a client that sends them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _encode(text: Text) -> bytes:
 
 @dataclass(frozen=True)
 class Wire:
-    """One request, of which nothing is filled in or checked when it is sent.
+    """One request, which is sent without additions or checks.
 
     Attributes:
         line: the request line, without its end.
@@ -65,7 +65,7 @@ class Wire:
         return self.without(name).plus(name, value)
 
     def value(self, name: Text) -> bytes:
-        """The value of a field that stands there once."""
+        """Return the value of a field that occurs once."""
         wanted = _encode(name).lower()
         (value,) = (value for name, value in self.fields if name.lower() == wanted)
         return value
@@ -104,7 +104,7 @@ class Reply:
 
     @property
     def word(self) -> str:
-        """The outcome that it tells: its reason, or its status when it is no refusal; else its text."""
+        """The outcome in the body: its reason, or the status of a success, or else the text."""
         try:
             content = json.loads(self.body)
         except ValueError:
@@ -128,12 +128,12 @@ class Exchange:
 
     @property
     def answer(self) -> str:
-        """Status and outcome of the answers, such as ``202 accepted``; empty when there is none."""
+        """Status and outcome of the answers, such as ``202 accepted``; empty without an answer."""
         return ", ".join(f"{reply.status} {reply.word}" for reply in self.replies)
 
 
 def read_replies(data: bytes, *, is_head: bool = False) -> tuple[list[Reply], list[int]]:
-    """The complete answers at the beginning of ``data``, and the codes of the interim ones among them."""
+    """Return the complete answers at the start of ``data``, and the codes of interim ones."""
     replies, interim = [], []
     while b"\r\n\r\n" in data:
         head, _, data = data.partition(b"\r\n\r\n")
@@ -163,7 +163,7 @@ def converse(
     half_close: bool = False,
     timeout: float = PATIENCE,
 ) -> Exchange:
-    """Send the pieces, each in a write of its own, while listening; end with the wanted number of answers.
+    """Send each piece in a write of its own while listening, until all answers have come.
 
     Args:
         address: of the server.

@@ -20,7 +20,7 @@ _PUBLISHES_IN_A_FAULT = (
     3  # of one event: with others, alone as a probe, and once more when the probe was confirmed
 )
 _AFTERMATH = 1.0  # seconds that a fault is felt after its end
-_MOST_MEMORY = 400.0  # MiB
+_MAX_MEMORY = 400.0  # MiB
 _MORE_FILES = 20  # than at the start
 
 
@@ -150,7 +150,7 @@ class Balance:
         return felt
 
     def _unaccounted(self, repeated: set[int]) -> list[int]:
-        """Events of which there are more copies than publishes that can have gone without their confirm.
+        """Return the events with more copies than publishes that may have missed their confirm.
 
         An attempt that was not answered as a duplicate may have published once. Beyond that a copy comes from the
         spool, when a fault kept the confirm of a publish away.
@@ -184,7 +184,7 @@ class Balance:
         yield Row(
             "memory of the gateway at first, at most, at the end",
             f"{gauge.first:.0f}, {gauge.most:.0f}, {gauge.last:.0f} MiB",
-            gauge.most < _MOST_MEMORY,
+            gauge.most < _MAX_MEMORY,
         )
         yield Row(
             "its open files at first, at most, at the end",

@@ -1,4 +1,4 @@
-"""The book of a run: every attempt and every arrival, in arrays, so that a million events are a few dozen megabytes."""
+"""The book of a run: every attempt and every arrival, in arrays that keep it small."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Fault:
 
 
 class Book:
-    """Who sent what when, how it ended, and what came out.
+    """Records what was sent when, how each attempt ended, and what arrived.
 
     Attributes:
         states: a :class:`State` for each event.

@@ -17,9 +17,9 @@ from support.inbox import data_of
 QUEUES = ("ledger", "webhooks.unrouted", "webhooks.quarantine")
 _PREFETCH = 500
 _ACKNOWLEDGE_EVERY = 100
-_AT_LEAST_EVERY = 0.2
+_ACKNOWLEDGE_DELAY = 0.2
 _RECONNECT_AFTER = 0.3
-_PATIENCE = 10.0
+_CONNECT_TIMEOUT = 10.0
 _FAILURES = (OSError, RuntimeError, TimeoutError, aiormq.AMQPError)  # a closed channel is a RuntimeError
 
 
@@ -27,13 +27,13 @@ _FAILURES = (OSError, RuntimeError, TimeoutError, aiormq.AMQPError)  # a closed 
 async def _channel(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
     connection = aiormq.Connection(url)
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
             await connection.connect()
             channel = await connection.channel(publisher_confirms=False)
         yield channel
     finally:
         with suppress(*_FAILURES):
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
                 await connection.close()
 
 
@@ -106,7 +106,7 @@ class Consumer:
         await channel.basic_qos(prefetch_count=_PREFETCH)
         await channel.basic_consume(QUEUES[index], take)
         while not channel.is_closed:
-            await asyncio.sleep(_AT_LEAST_EVERY)
+            await asyncio.sleep(_ACKNOWLEDGE_DELAY)
             if received > acknowledged:
                 await acknowledge()
 

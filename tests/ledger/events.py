@@ -1,4 +1,4 @@
-"""The events: which sender, which bytes, which signature. All follow from the number of the event.
+"""The events: provider, bytes and signature all follow from the number of an event.
 
 So nothing has to be remembered of an event to tell whether what arrived is what was sent.
 """
@@ -62,7 +62,7 @@ _PREFIXES = {
     "partner": "msg_",
     "svix": "msg_",
 }
-_LONGEST_FILLER = 1500
+_MAX_FILLER = 1500
 
 _STRIPE = (
     b'{ "id": "%b", "object":"event", "created": 1735689600, "type": "payout.paid",\n'
@@ -121,7 +121,7 @@ class Events:
     def body(self, number: int) -> bytes:
         """The bytes of an event; their length varies."""
         name = self.habits(number).name
-        event_id, filler = self.id(number).encode(), b"x" * (number * 7919 % _LONGEST_FILLER)
+        event_id, filler = self.id(number).encode(), b"x" * (number * 7919 % _MAX_FILLER)
         if name == "stripe":
             # An object must be an object: the others end in quarantine.
             content = b'"po_1"' if number % _INVALID_EVERY == 0 else _PAYOUT

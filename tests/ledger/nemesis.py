@@ -1,4 +1,4 @@
-"""The nemesis: for each target a thread that chooses faults, at random moments and for random times, by its seed."""
+"""The nemesis: a thread per target that injects faults at random times, from a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KILLS, _OTHERS = 0.29, 1.2
 
 
 class Nemesis:
-    """Does harm until it is told to stop, and undoes it all.
+    """Injects faults until it is stopped, and undoes them all.
 
     Args:
         world: what it is done to.

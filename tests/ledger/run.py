@@ -45,7 +45,7 @@ _SPOOLED = re.compile(rb"^webhook_spooled ([0-9.e+]+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Plan:
-    """How much there is to be, at least.
+    """The least amounts of a run.
 
     Attributes:
         events: new events.
@@ -77,7 +77,7 @@ def run(
     rabbitmq_url: str,
     tell: Callable[[str], None],
 ) -> Balance:
-    """Carry the plan out in an empty folder; ``tell`` is told of the progress."""
+    """Carry the plan out in an empty folder, and report progress to ``tell``."""
     with ExitStack() as stack:
         to_redis = stack.enter_context(FaultProxy(redis.port))
         to_rabbitmq = stack.enter_context(FaultProxy(rabbitmq.port))
@@ -177,7 +177,7 @@ class _Run:
         self._world.senders.end()
 
     async def _settle(self, sending: asyncio.Task[None]) -> None:
-        """Without faults now: the leases of the dead end, the last retries are made, the spool drains."""
+        """Wait without faults until leases have ended, retries are done and the spool is empty."""
         self._tell(f"{self._book.now():6.0f} s  no more faults; {self._book.open_events:,} events are open")
         await asyncio.to_thread(self._world.gateway.wait_ready, 60.0)
         await asyncio.sleep(2 * _LEASE)

@@ -1,4 +1,4 @@
-"""The senders: so many connections, each with one attempt at a time, and the schedule of who is next."""
+"""The senders: connections with one attempt at a time each, and the schedule of retries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from heapq import heappop, heappush
 from ledger.book import Book, Ending
 from ledger.events import Events
 
-_MOST_OPEN = 5_000  # events; beyond that an outage would only pile up what has to be sent after it
+_MAX_OPEN = 5_000
+"""Events that may be open: more would only prolong the time after an outage."""
+
 _LOOK_AGAIN_AFTER = 0.02
 _AFTER_NO_CONNECTION = 0.1
 _HURRY = 0.3
@@ -49,7 +51,7 @@ class _Connection:
 
 
 class Senders:
-    """Sends new events until told otherwise, each as often as its provider would.
+    """Sends new events until it is stopped, each as often as its provider would.
 
     Args:
         events: what is sent.
@@ -130,7 +132,7 @@ class Senders:
         if self._retries and self._retries[0][0] <= now:
             return heappop(self._retries)[1]
         is_due = not self._rate or self._book.events < self._rate * now
-        if is_due and not self._is_ending and self._book.open_events < _MOST_OPEN:
+        if is_due and not self._is_ending and self._book.open_events < _MAX_OPEN:
             return self._book.begin(is_calm=self.is_calm)
         return None
 

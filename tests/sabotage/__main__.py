@@ -118,7 +118,7 @@ def _copy(target: Path) -> Path:
 
 
 def _pretend_installed(target: Path) -> None:
-    """Give the copy an interpreter of its own, beside which tests find the program ``gateway`` of the copy."""
+    """Give the copy an interpreter, beside which tests find the copy's program ``gateway``."""
     environment, programs = Path(sys.prefix), target / "bin"
     programs.mkdir()
     (programs / "python").symlink_to(Path(sys.executable).resolve())

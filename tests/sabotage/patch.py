@@ -69,7 +69,7 @@ class Patch:
             raise StalePatchError(f"{self.title}: there is no {self.test}")
 
     def _find(self, root: Path) -> tuple[str, _Span]:
-        """Return the text of the file and where in it the code to replace stands."""
+        """Return the text of the file, and the position of the code to replace."""
         file, _, name = self.where.partition("::")
         text = (root / file).read_text("utf-8") if (root / file).exists() else ""
         scope = _scope_of(text, name) if name else _Span(0, len(text))
@@ -83,7 +83,7 @@ class Patch:
 
 
 def _scope_of(text: str, name: str) -> _Span | None:
-    """Return where the function, class or constant called ``name`` stands."""
+    """Return the span of the function, class or constant called ``name``."""
     nodes: list[ast.stmt] = ast.parse(text).body
     node: ast.stmt | None = None
     for part in name.split("."):

@@ -90,7 +90,7 @@ class Acme:
     async def post(
         self, body: bytes, content_type: str | None = "application/json", **headers: str
     ) -> httpx.Response:
-        """One signed delivery."""
+        """Post one signed delivery."""
         fields = {"X-Signature": hmac.new(SECRET.encode(), body, "sha256").hexdigest()}
         if content_type is not None:
             fields["Content-Type"] = content_type
@@ -98,7 +98,7 @@ class Acme:
         return await self.client.post("/webhooks/acme", content=body, headers=fields)
 
     async def post_together(self, body: bytes, number: int, **headers: str) -> httpx.Response:
-        """One delivery of which so many events reach the broker before it says anything."""
+        """Post one delivery, and hold all confirms until ``number`` of its events are at the broker."""
         self.publisher.gate.clear()
         before = self.events.count("publish")
         task = asyncio.create_task(self.post(body, **headers))
@@ -109,7 +109,7 @@ class Acme:
     async def publish(
         self, body: bytes, content_type: str | None = "application/json", **headers: str
     ) -> dict[str, Any]:
-        """The one event that a delivery becomes."""
+        """Post a delivery, and return its one event."""
         before = len(self.publisher.messages)
         answer = await self.post(body, content_type, **headers)
         assert answer.status_code == 202, answer.text
@@ -119,14 +119,14 @@ class Acme:
 
     @property
     def published(self) -> list[str]:
-        """The ids of all that was published, in its order."""
+        """The ids of all published messages, in order."""
         return [message.message_id for message in self.publisher.messages]
 
     def claim(self, event_id: str) -> bytes | None:
-        """What stands under the claim of an event."""
+        """Return the value of an event's claim."""
         return self.claims.stored(claim_key("acme", event_id))
 
     def metric(self, sample: str) -> float:
-        """The number behind one line of /metrics."""
+        """Return the number behind one line of /metrics."""
         text = self.gateway.metrics.render().decode()
         return next(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(sample))

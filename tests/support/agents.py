@@ -1,4 +1,4 @@
-"""Where workers run in tests: RabbitMQ with Redis, or the embedded database; with ways to publish and to look inside."""
+"""Where workers run in tests: RabbitMQ with Redis, or the embedded database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ from support.waiting import wait_until_async
 
 LEASE = 3.0
 EXCHANGE = "webhooks"
-_BATCH_SIZE = 500  # events that wait for their confirm at a time
+_BATCH_SIZE = 500
+"""Events that are published before their confirms are awaited."""
 
 
 def connection_of(runner: Runner) -> ReconnectingConnection[Any]:

@@ -1,4 +1,4 @@
-"""What each sender is to be answered, written down apart from the adapters, so that both have to agree."""
+"""The answer that each provider needs, written apart from the adapters so that both must agree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEMANDED: dict[str, tuple[int, str]] = {
 
 
 def answer_to(name: str, status: str) -> tuple[int, str | None]:
-    """The status and the body that a sender is to get for an event; None for the gateway's own body."""
+    """Return the status and the body that a provider needs; None for the gateway's own body."""
     if name in DEMANDED:
         return DEMANDED[name]
     return (202 if name in ANY_2XX and status in {"accepted", "quarantined"} else 200), None

@@ -1,4 +1,4 @@
-"""Certificates and private keys for tests: an authority, what it issues, and what nobody issued."""
+"""Certificates and private keys for tests, from an authority and self-signed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def issue(
     hosts: Sequence[str] = (),
     key: Any = None,
 ) -> Issued:
-    """A certificate valid from a day before ``at`` (Unix seconds) on; signed by itself without an issuer."""
+    """Issue a certificate valid from a day before ``at`` (Unix seconds); self-signed without issuer."""
     key = key or rsa_key(name)
     start = datetime.fromtimestamp(at, UTC) - timedelta(days=1)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

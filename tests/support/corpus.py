@@ -1,4 +1,4 @@
-"""Real deliveries from a folder of them: how their senders send them, and what a consumer is to get of them.
+"""Real deliveries from a folder: how providers send them, and what a consumer gets.
 
 The folder holds one folder for each sender, with an ``index.json`` that lists its files. What the index says of an
 event is the measure; where the gateway has another word for good reasons, it is here.
@@ -260,7 +260,7 @@ def _adapter(name: str) -> Adapter:
 
 
 def sign(delivery: Delivery, now: float) -> Wire:
-    """The delivery as its sender sends it at ``now``, in Unix seconds, to the address that :func:`settings` has.
+    """Sign a delivery as its provider does at ``now`` (Unix seconds), for the URL of :func:`settings`.
 
     Signatures that came with it were made with secrets that nobody has, and are replaced. An id that is signed and
     that the collection has not kept is made of the body.
@@ -332,7 +332,7 @@ def _digest(delivery: Delivery, data: bytes) -> str:
 
 
 def _context(delivery: Delivery, text: str) -> bytes:
-    """What is around the lists within a list, of which the digest of an event is as well."""
+    """Return what surrounds the lists within a list: an event's digest covers it, too."""
     if delivery.adapter.name != "meta":
         return b""
     body = json.loads(text)

@@ -1,4 +1,4 @@
-"""A signed delivery of every adapter that there is, made by the simulator from the adapter's own sample."""
+"""A signed delivery of every adapter, made by the simulator from the adapter's sample."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Delivered:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What the adapter is told besides the secrets."""
+        """The parameters that the adapter needs besides secrets."""
         return parameters_of(self.adapter)
 
     def bind(self, *secrets: str) -> BoundAdapter:

@@ -1,4 +1,4 @@
-"""The examples as their users run them: from the folder above ``examples``, each as a process of its own."""
+"""The examples as users run them: from the folder above ``examples``, each in a process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SERVERS = ("REDIS_URL", "RABBITMQ_URL")
 
 
 def agent(gateway: GatewayProcess, target: str, **variables: str) -> Program:
-    """`gateway worker examples.<target>` beside a gateway, not started; its queue is there already."""
+    """Return ``gateway worker examples.<target>`` beside a gateway, not started, with its queue."""
     folder = gateway.directory / "examples"
     if not folder.exists():
         folder.symlink_to(EXAMPLES)

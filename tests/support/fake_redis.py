@@ -1,4 +1,4 @@
-"""A Redis in memory that loses requests and replies on demand, behind the gateway's real connection."""
+"""A Redis in memory that loses requests and replies on demand, behind a real connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATENCY = 0.001  # seconds
 
 
 class Fate(Enum):
-    """What becomes of one batch of commands that arrives."""
+    """What happens to one batch of commands that arrives."""
 
     ANSWERED = "answered"
     LOST = "the connection ends, and nothing was done"
@@ -30,7 +30,7 @@ class Fate(Enum):
 
 
 class FakeRedis:
-    """The server. It takes the place of what opens connections in :mod:`gateway.claims.redis_connection`.
+    """The server. Tests patch the function that opens a Redis connection with :meth:`open`.
 
     Args:
         clock: seconds, by which keys expire.
@@ -66,7 +66,7 @@ class FakeRedis:
             transport.abort()
 
     def get(self, key: bytes) -> bytes | None:
-        """What stands under a key."""
+        """Return the value of a key."""
         value, expires_at = self.values.get(key, (None, 0.0))
         return value if expires_at > self._clock() else None
 
@@ -75,7 +75,7 @@ class FakeRedis:
         self.values[key] = value, self._clock() + seconds
 
     def is_done(self, key: str) -> bool:
-        """Whether an attempt would be told that the event is done."""
+        """Return whether an attempt would find the event done."""
         return (self.get(key.encode()) or b"").startswith(DONE)
 
     def execute(self, command: list[bytes]) -> bytes:

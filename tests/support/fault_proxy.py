@@ -55,7 +55,7 @@ class _Faults:
 
 
 class FaultProxy:
-    """A proxy on a port of its own, which stays the same for its whole life. Use it as a context manager.
+    """A proxy on a port of its own, for use as a context manager.
 
     Args:
         target: the port of the server on loopback, or a URL with it.
@@ -131,33 +131,33 @@ class FaultProxy:
         self._do(self._flows.clear)
 
     def delay(self, seconds: float, *directions: Direction) -> None:
-        """Hold each piece for ``seconds``; what comes meanwhile leaves with the next. Both ways unless told."""
+        """Hold each piece for ``seconds``; later ones leave with the next. Both ways by default."""
         self._do(lambda: self._faults.delay.update(dict.fromkeys(directions or Direction, seconds)))
 
     def discard(self, direction: Direction) -> None:
-        """Take what comes this way, and drop it. What comes after :meth:`heal` on the same connection resets that.
+        """Drop bytes in this direction. Bytes after :meth:`heal` reset the same connection.
 
         TCP never delivers what follows a hole in its stream.
         """
         self._do(lambda: self._faults.discarded.add(direction))
 
     def cut_after(self, count: int, direction: Direction = Direction.TO_SERVER) -> None:
-        """Forward ``count`` more bytes this way, then reset the connection that they were on. Happens once."""
+        """Forward ``count`` more bytes in this direction, then reset their connection, once."""
         self._arm(lambda: self._faults.left.update({direction: count}))
 
     def cut_at(self, marker: bytes) -> None:
-        """Reset the connection on which a client next sends ``marker``, which does not get to the server."""
+        """Reset the connection on which a client next sends ``marker``, before the server gets it."""
         self._arm(lambda: setattr(self._faults, "cut_at", marker))
 
     def lose_reply(self, marker: bytes = b"") -> None:
-        """Forward what a client next sends with ``marker`` in it, and reset the connection when the reply comes.
+        """Forward the next request with ``marker``, and reset its connection at the reply.
 
         So the server has done what it was asked for, and nobody has been told.
         """
         self._arm(lambda: setattr(self._faults, "lost_reply", marker))
 
     def wait_tripped(self, timeout: float = PATIENCE) -> None:
-        """Wait until the fault that was armed last, of those that happen once, has happened."""
+        """Wait until the one-time fault that was armed last has happened."""
         if not self._tripped.wait(timeout):
             raise TimeoutError(f"not within {timeout:g} s: the armed fault happened")
 

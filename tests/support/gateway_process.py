@@ -1,4 +1,4 @@
-"""The installed program as processes of their own: its commands, its listeners, and how they end.
+"""The installed program in processes: its commands, its listeners, and how they end.
 
 The environment of each is made from nothing, so that neither the repository nor the shell of whoever runs the
 tests reaches into it.
@@ -57,7 +57,7 @@ class Secrets:
         return {f"{name.upper()}_WEBHOOK_SECRET": value for name, value in vars(self).items()}
 
     def expect_absent(self, *texts: str) -> None:
-        """Raise when one of them stands in one of the texts, with or without its prefix."""
+        """Raise if one of the texts has one of the secrets, with or without its prefix."""
         for name, value in vars(self).items():
             for text in texts:
                 if value in text or value.removeprefix("whsec_") in text:
@@ -167,7 +167,7 @@ class Program:
         return _ESCAPES.sub("", self._stderr.read_text("utf-8", "replace")) if self._stderr.exists() else ""
 
     def report(self) -> str:
-        """The end of its output, for whoever has to find out what went wrong."""
+        """Return the end of the output, to find out what went wrong."""
         command = " ".join(("gateway", *self._arguments))
         return f"--- {command}: stdout\n{self.stdout[-_LOG_TAIL:]}\n--- stderr\n{self.stderr[-_LOG_TAIL:]}"
 
@@ -313,7 +313,7 @@ class GatewayProcess(Program):
 
 
 def configuration(public: int, admin: int, overrides: Mapping[str, Section]) -> dict[str, Any]:
-    """A configuration with one sender of every kind; secrets and servers come from the environment."""
+    """Return a configuration with one provider of every kind, and secrets from the environment."""
     content: dict[str, Any] = {
         "server": {"bind": f"127.0.0.1:{public}", "admin_bind": f"127.0.0.1:{admin}"},
         "redis": {"url": "${REDIS_URL:-embedded}"},

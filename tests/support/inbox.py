@@ -43,7 +43,7 @@ class Arrival:
 
 
 def data_of(body: bytes) -> bytes:
-    """The bytes of ``data`` in a CloudEvent, in which it stands last."""
+    """Return the bytes of ``data`` in a CloudEvent, whose last member it is."""
     return body.partition(_DATA)[2].removesuffix(b"}")
 
 
@@ -80,7 +80,7 @@ class Inbox:
         return taken
 
     def take_distinct(self, count: int, timeout: float = PATIENCE) -> list[Arrival]:
-        """Everything, once ``count`` different ones have come: copies do not stand for what is still on its way."""
+        """Wait for ``count`` different events, and return all messages, copies included."""
         taken: list[Arrival] = []
 
         def has_come() -> bool:

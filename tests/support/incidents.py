@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+from typing_extensions import override
+
 from gateway.observability.counters import Incident, ProviderMetrics, shared_counters
 
 
 class Incidents(ProviderMetrics):
-    """Numbers of which the incidents can be read.
+    """A provider's counters that record each incident.
 
     Attributes:
         seen: how often each was counted.
@@ -18,6 +20,6 @@ class Incidents(ProviderMetrics):
         super().__init__(shared_counters(1).regions[0].of_provider(""))
         self.seen: Counter[Incident] = Counter()
 
+    @override
     def count(self, incident: Incident) -> None:
-        """See :class:`gateway.observability.counters.ProviderMetrics`."""
         self.seen[incident] += 1

@@ -1,4 +1,4 @@
-"""An HTTP server on loopback, for what stands in for somebody else's."""
+"""An HTTP server on loopback, for stand-ins of other services."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _LOG_TAIL = 2_000
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether `pid` runs; a zombie does not, it only waits for somebody to read its exit code."""
+    """Return whether `pid` runs. A zombie does not: it waits for its exit code to be read."""
     return _state_and_parent(pid)[0] not in ("", "Z", "X")
 
 

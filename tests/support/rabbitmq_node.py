@@ -1,4 +1,4 @@
-"""What makes a RabbitMQ node private: its environment, its directories, and a lean set of plugins."""
+"""The private environment, directories and plugins of a RabbitMQ node."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def prepare(directory: Path, configuration: str = "") -> Node:
 
 
 def _lean_home(home: Path) -> Path | None:
-    """Mirror the installation without its optional plugins; None where it is not laid out as expected.
+    """Mirror the installation without optional plugins; None if its layout is not as expected.
 
     Erlang looks for each of a thousand modules in every plugin's directory in turn. With the forty
     optional plugins out of the path, the node boots in 60 % of the time.

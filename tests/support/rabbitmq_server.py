@@ -75,7 +75,7 @@ class RabbitMQServer:
         return self._child is not None and self._child.is_running
 
     def start(self) -> None:
-        """Boot on the same port, with the data as it was left, and return when a queue can be declared."""
+        """Boot on the same port, with the old data, and return when a queue can be declared."""
         if self.is_running:
             return
         self._start_epmd()

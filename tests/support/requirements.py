@@ -1,4 +1,4 @@
-"""What a test needs from the machine: skipped where it is missing, except where nothing may be missing."""
+"""Requirements of a test on its machine, without which it is skipped, or fails in CI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway between a Redis and a RabbitMQ that fail on demand, and a ledger of all that was sent to it."""
+"""A gateway between a Redis and a RabbitMQ that fail on demand, and a ledger of its events."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Rig:
             ledger.clear()
 
     def heal(self) -> None:
-        """Undo all faults of the network, and wait until the gateway has noticed and the spool is empty."""
+        """Undo all network faults, and wait until the gateway is ready and the spool is empty."""
         self.redis.heal()
         self.broker.heal()
         wait_until(self._is_idle, PATIENCE, "everything works again", forgive=(httpx.TransportError,))
@@ -103,7 +103,7 @@ class Rig:
         return [self.event(size) for _ in range(count)]
 
     def send(self, delivery: Delivery) -> str:
-        """Send it once; status and reason of the answer, or the name of the exception where there is none."""
+        """Send a delivery once. Return status and reason of the answer, or the exception's name."""
         with httpx.Client(trust_env=False) as client:
             return self._send(client, delivery)
 
@@ -122,7 +122,7 @@ class Rig:
         return self.answers[delivery.event_id][-1]
 
     def value_of(self, delivery: Delivery) -> bytes:
-        """What stands in Redis for an event, but for what tells its content; empty when nothing does."""
+        """Return the claim of an event in Redis, without its content digest; empty without a claim."""
         with redis.Redis.from_url(self.redis_server.url) as store:
             value = store.get(claim_key(delivery.provider, delivery.event_id))
             found = value if isinstance(value, bytes) else b""
@@ -241,7 +241,7 @@ def open_rig(
 
 
 def in_the_background(work: Callable[[], object]) -> ThreadPoolExecutor:
-    """Begin ``work`` in a thread; leaving the ``with`` block of what is returned waits for its end."""
+    """Run ``work`` in a thread for a ``with`` block, whose end waits for that of the thread."""
     pool = ThreadPoolExecutor(1)
     pool.submit(work)
     return pool

@@ -1,4 +1,4 @@
-"""Deliveries signed as their senders sign them: by the senders' own libraries where they have one."""
+"""Deliveries signed as providers sign them: by their own libraries if there are any."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def post(url: str, delivery: Delivery, client: httpx.Client | None = None) -> ht
 
 
 def wire(delivery: Delivery) -> bytes:
-    """The request as it goes over the wire, for whoever wants to send a part of it."""
+    """Return the request as it goes over the wire, for tests that send a part of it."""
     fields = {"Host": "localhost", "Content-Length": str(len(delivery.body))} | delivery.headers
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return f"POST /webhooks/{delivery.provider} HTTP/1.1\r\n{head}\r\n".encode() + delivery.body

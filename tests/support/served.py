@@ -52,7 +52,7 @@ def webhook(
 
 
 def chunked(body: bytes, size: int) -> bytes:
-    """A body in chunks of ``size`` bytes, up to the last one, which the end of the trailers has to follow."""
+    """Return a body in chunks of ``size`` bytes; the end of the trailers has to follow."""
     pieces = (body[start : start + size] for start in range(0, len(body), size))
     return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n"
 
@@ -258,7 +258,7 @@ class Served:
         await wait_until_async(condition, PATIENCE, message)
 
     async def until_publishing(self, count: int = 1) -> None:
-        """Wait until so many events wait for their confirm."""
+        """Wait until ``count`` events wait for their confirm."""
         await self.until(lambda: self.publisher.waiting == count, f"{count} events wait for their confirm")
 
     async def until_alone(self) -> None:

@@ -1,10 +1,12 @@
-"""Collaborators of a gateway in memory that tell what was asked of them, and fail when told to."""
+"""Collaborators of a gateway in memory, which record their calls and fail on demand."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from functools import cache
+
+from typing_extensions import override
 
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
@@ -19,7 +21,7 @@ bundled_schemas = cache(Catalogue.bundled)
 
 
 class SpyClaims(MemoryClaims):
-    """Claims that can be away or break, and tell what was asked of them."""
+    """Claims that can be away or break, and record their calls."""
 
     def __init__(self, events: list[str]) -> None:
         super().__init__()
@@ -27,8 +29,8 @@ class SpyClaims(MemoryClaims):
         self.is_away = False
         self.bug: Exception | None = None
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("claim")
         if self.bug:
             raise self.bug
@@ -36,6 +38,7 @@ class SpyClaims(MemoryClaims):
             raise ClaimsUnavailable("Redis is on holiday")
         return await super().claim(key, token)
 
+    @override
     def commit(
         self,
         key: str,
@@ -44,30 +47,29 @@ class SpyClaims(MemoryClaims):
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("commit")
         if self.is_away:
             on_failure()
         else:
             super().commit(key, on_failure, content=content, retention=retention)
 
+    @override
     def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
         self.events.append("release")
         super().release(key, token)
 
     def stored(self, key: str) -> bytes | None:
-        """What stands under a key."""
+        """Return the value of a key."""
         return self._get(key)
 
     def value(self, event_id: str) -> bytes | None:
-        """What stands under the key of an event, but for what tells its content."""
+        """Return the claim of an event, without the digest of its content."""
         value = self.stored(claim_key("github", event_id))
         return DONE if value and value.startswith(DONE) else value
 
 
 class SpyPublisher(MemoryPublisher):
-    """A broker whose confirms the test can hold back."""
+    """A broker whose confirms a test can hold back."""
 
     def __init__(self, events: list[str]) -> None:
         super().__init__()
@@ -77,6 +79,7 @@ class SpyPublisher(MemoryPublisher):
         self.waiting = 0
         self.bug: BaseException | None = None
 
+    @override
     async def _publish(self, message: Message) -> None:
         self.events.append("publish")
         self.waiting += 1

@@ -24,7 +24,7 @@ def make_message(number: int, size: int = 10) -> Message:
 
 
 class Broker(MemoryPublisher):
-    """One that refuses some messages, and breaks on others.
+    """A broker that refuses some messages, and breaks on others.
 
     Attributes:
         refused: ids that it does not confirm.

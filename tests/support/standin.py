@@ -1,4 +1,4 @@
-"""A stand-in for somebody's API: it answers on loopback as a test says, and remembers what it was asked."""
+"""A stand-in for an API: it answers on loopback as a test says, and records its requests."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 
 def certify(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """What a server at 127.0.0.1 shows, and what a client has to trust; the files go into ``folder``."""
+    """Write a certificate for 127.0.0.1 into ``folder``, and the authority that a client trusts."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server of the tests")])
     now = datetime.now(UTC)

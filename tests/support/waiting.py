@@ -50,7 +50,7 @@ async def wait_until_async(
     *,
     forgive: tuple[type[Exception], ...] = (),
 ) -> T:
-    """Do as `wait_until` does without blocking the loop; the condition may be a coroutine function."""
+    """Wait as `wait_until` does, on the event loop. The condition may be a coroutine function."""
     deadline = time.monotonic() + timeout
     while True:
         is_last = time.monotonic() >= deadline

@@ -1,4 +1,4 @@
-"""Work counted in processor time against work of a known size, since seconds depend on what else the machine does."""
+"""Work in multiples of known work, since seconds depend on what else the machine does."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from collections.abc import Callable
 from functools import cache
 
 _ROUNDS = 3
-"""The least of so many measurements counts: others use the caches of the processor, too."""
+"""Measurements of which the least counts: other processes use the caches, too."""
 
 
 def cost(work: Callable[[], object], rounds: int = 1) -> float:
     """Measure the processor time that this thread needs for ``work``.
 
-    It is told in multiples of what writing and reading JSON of 1.5 MB takes, which is some 50 ms.
+    The unit is the time that writing and reading JSON of 1.5 MB takes, which is about 50 ms.
     """
     return in_known_work(_seconds(work, rounds))
 
 
 def in_known_work(seconds: float) -> float:
-    """Tell processor time in the unit of :func:`cost`, such as that of another process."""
+    """Convert seconds of processor time, such as another process's, to the unit of :func:`cost`."""
     return seconds / _known_seconds()
 
 

@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config
+from gateway.events.envelope import Envelope
 from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.publishers import Publisher, PublishUnavailable
@@ -443,7 +444,7 @@ async def test_a_bug_in_composing_the_event_gives_the_claim_back(
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as context:
-        context.setattr("gateway.events.envelope.Envelope.encode", fail)
+        context.setattr(Envelope, "encode", fail)
         assert (await house.post()).status_code == 500
 
     assert (await house.post()).status_code == 202
