@@ -41,7 +41,7 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff format --quiet .
 
 coverage: $(VENV)/.dev $(VENV)/.installed services ## Run the tests of the rooms and fail where too few branches are taken
-	scripts/coverage $(BIN) $(or $(ARGS),$(SIDE_BY_SIDE) tests/gateway)
+	scripts/coverage $(BIN) $(or $(ARGS),$(SIDE_BY_SIDE) tests/gateway tests/e2e/test_cli.py)
 
 bench: ## Measure gateway and workers beside what others use (ARGS="--quick")
 ledger: ## Account for every event through faults and kills (ARGS="--events 1000000 …")

@@ -66,7 +66,12 @@ class Secrets:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process: what any program needs, and ``extra``."""
-    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "200"} | dict(extra or {})
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {
+        "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "200",
+        **measured,  # set by `make coverage` alone
+        **(extra or {}),
+    }
 
 
 def run_gateway(
