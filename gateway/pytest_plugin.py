@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def webhook_gateway(pytestconfig: pytest.Config) -> MemoryGateway:
-    """Return a gateway in memory with the providers of ``webhook_config``, or else with every adapter."""
+    """Return a gateway in memory: the providers of ``webhook_config``, or every adapter."""
     from gateway.testing import MemoryGateway
 
     config = str(pytestconfig.getini(_CONFIG))
@@ -39,13 +39,13 @@ def webhook_gateway(pytestconfig: pytest.Config) -> MemoryGateway:
 
 @pytest.fixture
 def webhook_sample(webhook_gateway: MemoryGateway) -> Callable[..., Event]:
-    """Return a function that makes events as a worker gets them: ``webhook_sample("stripe", "invoice.paid")``."""
+    """Return a function that makes events: ``webhook_sample("stripe", "invoice.paid")``."""
     return webhook_gateway.sample
 
 
 @pytest.fixture
 def webhook_worker(webhook_gateway: MemoryGateway) -> Callable[[Worker], MemoryWorker]:
-    """Return a function that makes a worker in memory, which gets the events of ``webhook_gateway``."""
+    """Return a function that makes workers in memory, which get ``webhook_gateway``'s events."""
     from gateway.testing import MemoryWorker
 
     return lambda worker: MemoryWorker(worker, webhook_gateway)

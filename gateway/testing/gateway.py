@@ -1,4 +1,4 @@
-"""A gateway in memory: the real pipeline between simulated providers that sign and a broker that keeps all messages."""
+"""A gateway in memory: the real pipeline between simulated providers and a broker in memory."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class MemoryGateway:
         body: Body | None = None,
         **attributes: Any,
     ) -> Event:
-        """Return the event that a worker gets when ``provider`` sends a built-in sample; nothing is published.
+        """Return the event that a worker gets for a sample of ``provider``; publish nothing.
 
         It has a new id, and keeps its steps in memory, so that a test can simply call a handler with it.
 

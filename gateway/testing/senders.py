@@ -1,4 +1,7 @@
-"""The simulated providers of a gateway in memory: each signs as the real one does, with a secret that is made here."""
+"""The simulated providers of a gateway in memory, which sign as the real ones do.
+
+Their secrets are made here.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ class Sender:
         body: Body | None = None,
         tamper: Tampering | None = None,
     ) -> SignedRequest:
-        """Make a signed request; the arguments are those of :meth:`gateway.testing.MemoryGateway.send`.
+        """Make a signed request; the arguments are those of :meth:`MemoryGateway.send`.
 
         Raises:
             LookupError: The sample does not exist.
@@ -107,7 +110,9 @@ class Sender:
             raise ValueError(f"{self._adapter.name} signs no such body: {rejection.detail}") from rejection
 
     def receive(self, request: SignedRequest) -> tuple[RequestRecord, PublishEvent | PublishBatch | None]:
-        """Pass a request to the gateway, up to the first step that waits. Return its record, and the job that is left.
+        """Pass a request to the gateway, up to the first step that waits.
+
+        Return its record, and the job that is left.
 
         Raises:
             ValueError: The gateway would have to call the provider.
@@ -144,7 +149,10 @@ class Sender:
 
 
 def _reachable(name: str, provider: ProviderConfig, adapter: Adapter, secret: str) -> ProviderConfig:
-    """Return the provider without the settings that a simulated one cannot meet: its secrets, addresses and limits."""
+    """Return the provider without the settings that a simulated one cannot meet.
+
+    Those are its secrets, addresses and limits.
+    """
     known = adapter.spec.parameters
     examples = {each: spec.example for each, spec in known.items() if spec.required}
     configured = {each: value for each, value in provider.parameters.items() if value != _PLACEHOLDER}
@@ -162,7 +170,7 @@ def _reachable(name: str, provider: ProviderConfig, adapter: Adapter, secret: st
 
 
 def _secrets_of(adapter: Adapter) -> SecretPair:
-    """Return secrets for an adapter; those of one scheme are made once, since key pairs take a while to generate."""
+    """Return secrets for an adapter, made once per scheme: key pairs take a while."""
     signature = adapter.spec.signature
     scheme = f"{type(signature).__name__} {signature.model_dump_json()}"
     if scheme not in _secrets_by_scheme:

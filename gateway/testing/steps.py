@@ -1,4 +1,4 @@
-"""Steps in memory, for events that come from no worker: so that a test can simply call a handler with one."""
+"""Steps in memory, for events that come from no worker: a test can call a handler with one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def run_in_background(work: Coroutine[Any, Any, T]) -> T:
 
 @cache
 def _loop(_process: int) -> asyncio.AbstractEventLoop:
-    """Return the background loop of this process: a forked one inherits the loop, but not the thread that runs it."""
+    """Return the background loop of this process.
+
+    A forked process inherits the loop, but not the thread that runs it.
+    """
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="gateway.testing", daemon=True).start()
     return loop

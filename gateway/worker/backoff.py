@@ -1,4 +1,4 @@
-"""The delays between attempts: a fixed series, because each of them is a queue of its own in RabbitMQ.
+"""The delays between attempts: a fixed series, since each is a queue in RabbitMQ.
 
 A queue releases expired messages at its head only, so all messages in one queue have to wait equally long.
 """
@@ -32,5 +32,5 @@ class Backoff:
         return random.choice(self.delays[max(highest - 1, 0) : highest + 1])  # noqa: S311 -- no secret
 
     def at_least(self, seconds: float) -> float:
-        """Return the shortest delay of at least ``seconds``, or the longest delay if all are shorter."""
+        """Return the shortest delay of at least ``seconds``, or the longest if all are shorter."""
         return next((delay for delay in self.delays if delay >= seconds), self.delays[-1])

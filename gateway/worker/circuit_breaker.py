@@ -1,4 +1,4 @@
-"""The circuit breaker around handlers: a worker whose handlers keep failing leaves its events in the queue for a while.
+"""The circuit breaker around handlers: after failures in a row, events stay in the queue.
 
 Either the service that they call is down, or the handlers are broken. In both cases every event that is tried
 meanwhile uses up one of its attempts, and may cost money.
@@ -16,7 +16,7 @@ _MAX_PAUSE = 300.0
 
 
 class HandlerBreaker:
-    """Opens after ``failures`` in a row; closes when an event that is tried alone after the pause succeeds.
+    """Opens after ``failures`` in a row; closes when one event, tried after a pause, succeeds.
 
     Args:
         failures: Failures in a row that open it; None if it never opens.
@@ -47,7 +47,7 @@ class HandlerBreaker:
         self.is_open = False
 
     def note_failure(self) -> float:
-        """Count a failed attempt. Return the seconds of the pause that it begins, or 0 if it begins none."""
+        """Count a failed attempt; return the seconds of the pause that it begins, or 0 for none."""
         self._failures += 1
         if self._max_failures is None or self._failures < self._max_failures or self.pause:
             return 0.0

@@ -1,4 +1,7 @@
-"""Exceptions with which a handler decides what happens to its event. Any other exception is a failed attempt."""
+"""Exceptions with which a handler decides what happens to its event.
+
+Any other exception is a failed attempt.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Retry(Exception):
 
 
 class Dead(Exception):
-    """Raised by a handler when another attempt is hopeless: the event goes to the dead-letter queue at once.
+    """Raised by a handler to send its event to the dead-letter queue: a retry is hopeless.
 
     Args:
         reason: Why, in words for people. Its first 500 characters are kept with the event and logged.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 
 class NotAnEvent(ValueError):
-    """Raised when a message is not a CloudEvent; the text says why and quotes none of its values."""
+    """Raised when a message is not a CloudEvent; the text quotes none of its values."""
 
 
 class Steps(Protocol):
@@ -42,7 +42,7 @@ class Steps(Protocol):
 
 
 class Once:
-    """A step of a handler that is skipped after it succeeded; use ``async with``, or ``with`` in a thread."""
+    """A step that is skipped after it succeeded: ``async with``, or ``with`` in a thread."""
 
     __slots__ = ("_is_first", "_step", "_steps")
 
@@ -187,7 +187,7 @@ class Event(BaseModel):
         return Once(self._require_steps(), step)
 
     def key_of(self, step: str) -> str:
-        """Return an idempotency key for ``step``: the same at every attempt, different for every event.
+        """Return an idempotency key for ``step``: the same at every attempt of this event only.
 
         Raises:
             RuntimeError: As for :meth:`once`.

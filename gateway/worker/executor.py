@@ -1,4 +1,4 @@
-"""Attempts at events: when one may begin, the call of the handler, and the settlement that follows.
+"""Attempts at events: when one may begin, the handler's call, and the settlement.
 
 Every path of an attempt is in this one module, because each of them has to release what the path before it took: the
 place among the running attempts, then the lease, then the handler's thread.
@@ -86,7 +86,7 @@ class Executor:
 
     @property
     def pause(self) -> float:
-        """Return the seconds during which no attempt may begin, after failures or over the rate limit."""
+        """Return the seconds until an attempt may begin, after failures or over the rate limit."""
         return max(self._breaker.pause, self._limited_until - time.monotonic(), 0.0)
 
     def end(self) -> None:
@@ -101,7 +101,7 @@ class Executor:
     async def run(
         self, handler: Handler, event: Event, delivery: Delivery, lease: Lease | None
     ) -> Settlement:
-        """Wait until an attempt may begin and make it, unless the event is done; return how to settle the delivery."""
+        """Make an attempt, once one may begin and unless the event is done; return the settlement."""
         if not await self._may_begin():
             return Settlement("requeued")
         self._running += 1
@@ -146,7 +146,7 @@ class Executor:
         return True
 
     async def _acquire(self, event: Event, delivery: Delivery, lease: Lease | None) -> Settlement | None:
-        """Acquire the lease and a place within the rate limit; return a settlement if the handler must not run."""
+        """Acquire the lease and a place in the rate limit; return a settlement if either is refused."""
         unreported = self._unreported.pop((event.source, event.key), None)
         if unreported:
             return self._retry_policy.failed(delivery, unreported)
@@ -171,7 +171,7 @@ class Executor:
     async def _wait_for_rate_limit(
         self, event: Event, delivery: Delivery, idempotency: Idempotency
     ) -> Settlement | None:
-        """Wait until the rate limit lets the event begin; return a settlement if it cannot begin soon."""
+        """Wait for the rate limit; return a settlement if the event cannot begin soon."""
         limit, by = self._worker.limit, self._worker.limited_by
         if limit is None:
             return None
@@ -221,7 +221,7 @@ class Executor:
         return Settlement("handled")
 
     async def _invoke(self, handler: Handler, event: Event) -> BaseException | None:
-        """Run the handler; return what it raised in a thread, and raise what it raised on the event loop."""
+        """Run the handler; return what it raised in a thread, raise what it raised on the loop."""
         if event.attempts == 1 and event.receivedat and not event.replayed:
             self._stats.lags.observe(max(self._clock() - event.receivedat.timestamp(), 0.0))
         started_at = time.perf_counter()

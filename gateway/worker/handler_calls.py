@@ -23,11 +23,13 @@ is_handling: ContextVar[bool] = ContextVar("is_handling", default=False)
 
 
 class TaskExited(Exception):
-    """Raised in place of the SystemExit or KeyboardInterrupt, its cause, that a task of a handler raised."""
+    """Raised in place of the SystemExit or KeyboardInterrupt of a handler's task, its cause."""
 
 
 def call_in_thread(handler: Handler, event: Event) -> BaseException | None:
-    """Call ``handler``; return what it raised, or a TypeError if it returned something that nobody would run.
+    """Call ``handler`` and return what it raised.
+
+    A TypeError is returned if the handler returned something that nobody would run, such as a coroutine.
 
     Nothing is raised: a future does not accept StopIteration, and one that is given it would never complete.
     """
@@ -46,7 +48,7 @@ def call_in_thread(handler: Handler, event: Event) -> BaseException | None:
 
 @contextmanager
 def contained_tasks() -> Iterator[None]:
-    """Keep the tasks that handlers begin from ending the process; for the running loop, within the block."""
+    """Keep the tasks that handlers begin in the running loop from ending the process."""
     loop = asyncio.get_running_loop()
     previous = loop.get_task_factory()
 

@@ -1,4 +1,7 @@
-"""Idempotency, order and rate limits across the processes of a worker, in the store that they share.
+"""Idempotency, order and rate limits across the processes of a worker.
+
+The store that the processes share holds all three. They are one class because they have the keys of a queue, and the
+answer to a store that is unavailable, in common.
 
 While a handler runs, the lease on its event and its turn in a sequence are renewed. If the process dies, both expire
 by themselves.
@@ -131,19 +134,22 @@ class Idempotency:
         return Lease(self, key, f"{self._process}.{self._attempt}", sequence)
 
     async def take_turn(self, lease: Lease) -> float:
-        """Join the sequence; return 0 if it is the event's turn, else the seconds until it is worth asking again."""
+        """Join the sequence; return 0 if it is the event's turn, else seconds until the next try."""
         if not lease.sequence:
             return 0.0
         return await self._ask_store(lambda: self._store.take_turn(lease.sequence, lease.key), 0.0)
 
     async def defer(self, lease: Lease, seconds: float | None) -> None:
-        """Keep the event's place in its sequence for ``seconds``; None if nobody needs to wait for it."""
+        """Keep the event's place in its sequence for ``seconds``; None lets others pass it."""
         if lease.sequence:
             with suppress(ClaimsUnavailable):  # the place is then kept for as long as was agreed before
                 await self._store.defer(lease.sequence, lease.key, seconds)
 
     async def release_turn(self, lease: Lease) -> None:
-        """Release the turn early: nobody waits for a lease if this process dies before it settles the event."""
+        """Release the turn before the event is settled.
+
+        Otherwise others would wait for a lease if this process dies in between.
+        """
         await self.defer(lease, None)
 
     async def keep_turn(self, lease: Lease) -> None:
@@ -156,7 +162,7 @@ class Idempotency:
             self._store.complete(lease.sequence, lease.key)
 
     async def reserve(self, limit: RateLimit, value: str, max_wait: float) -> float:
-        """Return the seconds until one more handler may begin; see :meth:`gateway.worker.store.Store.reserve`."""
+        """Return the seconds until one more handler may begin, as the store's ``reserve`` does."""
         bucket = f"{self._prefix}limit:{digest(value.encode())}"
         return await self._ask_store(lambda: self._store.reserve(bucket, *limit, max_wait), 0.0)
 
@@ -182,11 +188,14 @@ class Idempotency:
         self._store.renew(lease.key, lease.token, lambda: log.warning("lease lost", key=lease.key))
 
     async def claim_key(self, key: str, token: str) -> Standing:
-        """Claim the key of an event or a step. Without a store, in lenient mode, it counts as claimed."""
+        """Claim the key of an event or a step.
+
+        In lenient mode it counts as claimed while the store is unavailable.
+        """
         return await self._ask_store(lambda: self._store.claim(key, token), Standing.CLAIMED)
 
     def commit_key(self, key: str) -> None:
-        """Mark ``key`` as done. If the store fails, this is repeated for as long as the process lives."""
+        """Mark ``key`` as done; repeat that if the store fails, for as long as the process lives."""
         self._store.commit(key, lambda: self._queue_commit(key))
 
     def release_key(self, key: str, token: str) -> None:
@@ -194,7 +203,10 @@ class Idempotency:
         self._store.release(key, token)
 
     async def _ask_store(self, request: Callable[[], Awaitable[T]], default: T) -> T:
-        """Return the store's answer. While it is unavailable, ask again (strict) or return ``default`` (lenient)."""
+        """Return the store's answer.
+
+        While it is unavailable, ask again in strict mode, or return ``default`` in lenient mode.
+        """
         while True:
             try:
                 answer = await request()

@@ -1,4 +1,4 @@
-"""Ordering within one process: events with one ordering key are handled first in, first out; others run beside them."""
+"""Ordering within one process: events with one ordering key are handled first in, first out."""
 
 from __future__ import annotations
 

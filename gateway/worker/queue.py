@@ -14,18 +14,18 @@ MessageHeaders = dict[str, str | int]
 
 
 class DeliveryLost(Exception):
-    """Raised when the broker may not have learned how a delivery was settled. It delivers the message again."""
+    """Raised when a settlement may not have reached the broker, which then delivers again."""
 
 
 class DeclarationChanged(OperatorError):
-    """Raised when a queue exists with other arguments or patterns than the worker declares; nothing was changed."""
+    """Raised when a queue differs from the worker's declaration; nothing was changed."""
 
     exit_code = 3
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message that was received and has to be settled, by one of the methods of :class:`Queue`.
+    """A message that was received and has to be settled by a method of :class:`Queue`.
 
     Attributes:
         body: The CloudEvent in JSON.
@@ -82,7 +82,7 @@ class Queue(Protocol):
         """Remove the message: it is done."""
 
     async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
-        """Add ``headers`` and deliver the message again after ``seconds``, one of the delays of the worker's backoff."""
+        """Add ``headers`` and deliver the message again after ``seconds``, a delay of the backoff."""
 
     async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
         """Add ``headers`` and move the message to the dead-letter queue."""

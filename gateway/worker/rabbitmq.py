@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 class _Session:
-    """One connection with its two channels. A message can be settled only by the session that delivered it."""
+    """One connection with its two channels; only it can settle the messages it delivered."""
 
     def __init__(
         self, connection: AbstractConnection, incoming: AbstractChannel, outgoing: AbstractChannel
@@ -169,7 +169,7 @@ class RabbitQueue(Queue):
         await self._move(delivery, self._topology.dead, headers)
 
     async def _move(self, delivery: Delivery, queue: str, headers: MessageHeaders) -> None:
-        """Publish a copy with ``headers`` to ``queue``; acknowledge the original once that is confirmed."""
+        """Publish a copy with ``headers`` to ``queue``; acknowledge the original once confirmed."""
         session, message = delivery.tag
         publishing = session.outgoing.default_exchange.publish(
             _copy_of(message, {ROUTING_KEY_HEADER: delivery.routing_key, **headers}),
@@ -293,7 +293,7 @@ def _delivery_of(session: _Session, message: DeliveredMessage) -> Delivery:
 
 
 def _copy_of(delivered: DeliveredMessage, headers: MessageHeaders) -> aio_pika.Message:
-    """Return the message as it was published, with ``headers``, and without those that RabbitMQ added since."""
+    """Return the message as published, with ``headers`` and without those RabbitMQ added."""
     message = aio_pika.IncomingMessage(delivered)
     kept = {
         name: value

@@ -61,11 +61,14 @@ class RetryPolicy:
         return self.deferred("in_flight", _IN_FLIGHT_DELAY)
 
     def deferred(self, name: SettlementName, seconds: float) -> Settlement:
-        """Return the settlement of an event that was not tried and comes again in ``seconds`` or a little later."""
+        """Return the settlement of an event that was not tried and comes again in ``seconds``.
+
+        The delay is rounded up to the next one of the backoff.
+        """
         return Settlement(name, None, self._backoff.at_least(seconds), {})
 
     def failed(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """Return the settlement after a failed attempt: a retry, or a dead letter if it was the last attempt."""
+        """Return the settlement after a failed attempt: a retry, or a dead letter after the last."""
         attempts = delivery.attempts + 1
         if isinstance(error, Dead) or attempts >= self._worker.attempts:
             return self.dead_lettered(delivery, error)

@@ -1,4 +1,4 @@
-"""The runner of a worker: receives deliveries, has the executor handle their events, and settles each delivery.
+"""The runner of a worker: it receives deliveries, has them handled, and settles each.
 
 A delivery passes through :meth:`Runner._on_delivery` (decode), ``_process`` (choose the handler), ``_when_in_order``
 (wait for its turn, if the worker is ordered), :meth:`gateway.worker.executor.Executor.run` and ``_settle``.
@@ -84,12 +84,12 @@ class Runner:
 
     @property
     def is_paused(self) -> bool:
-        """Return whether the worker leaves events in the queue, after failures or over the rate limit."""
+        """Return whether events stay in the queue, after failures or over the rate limit."""
         return self._executor.pause > 0
 
     @property
     def abandoned(self) -> int:
-        """Return the number of threads that did not finish within the grace. They run until the process ends."""
+        """Return the number of threads that outlived the grace, and run until the process ends."""
         return self._executor.abandoned
 
     def end(self) -> None:
@@ -144,7 +144,7 @@ class Runner:
         self._freed.set()
 
     async def _finish(self) -> None:
-        """Let running handlers finish within the grace, then cancel them: their events are delivered again."""
+        """Let handlers finish within the grace, then cancel them: their events come again."""
         await self.queue.pause()
         if self._running:
             log.info("finishing", queue=self._worker.queue, running=len(self._running))
@@ -195,7 +195,7 @@ class Runner:
     async def _when_in_order(
         self, handler: Handler, event: Event, delivery: Delivery, idempotency: Idempotency, lease: Lease
     ) -> Settlement:
-        """Process the event if it is its turn among all processes; else have it delivered again later."""
+        """Process the event if it is its turn among all processes; else defer it."""
         if self._executor.ending.is_set():
             settlement = Settlement("requeued")
         elif wait := await idempotency.take_turn(lease):
@@ -216,7 +216,7 @@ class Runner:
         return settlement
 
     async def _settle(self, delivery: Delivery, settlement: Settlement) -> Settlement:
-        """Settle the delivery with the broker; return the settlement, renamed ``unsettled`` if that failed."""
+        """Settle the delivery; return the settlement, renamed ``unsettled`` if that failed."""
         try:
             match settlement.name:
                 case "handled" | "unhandled" | "duplicate":

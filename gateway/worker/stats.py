@@ -1,4 +1,4 @@
-"""The statistics of a worker's process: a log line for each delivery, and the numbers for the metrics."""
+"""The statistics of a worker's process: a log line per delivery, and the metrics' numbers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Stats:
 
 
 def _handler_trace(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins in the handler: the frames of this package before it are left out."""
+    """Return the part of a traceback that begins in the handler, below this package's frames."""
     while trace and trace.tb_frame.f_globals.get("__package__") == _PACKAGE:
         trace = trace.tb_next
     return trace

@@ -1,4 +1,4 @@
-"""The topology of a worker in RabbitMQ: its queue with delays, dead-letter queue and bindings, and what may differ."""
+"""The topology of a worker in RabbitMQ: its queues and bindings, and what may differ."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class WorkerTopology:
         ]
 
     def explain(self, refusal: str) -> str:
-        """Return what an operator has to do about ``refusal``, the broker's reason for not declaring a part."""
+        """Explain ``refusal``, the broker's reason for not declaring a part, with the remedy."""
         queue = self._worker.queue
         if _OTHER_PATTERNS in refusal:
             return (
@@ -133,5 +133,5 @@ class WorkerTopology:
 
 
 def _passes_on_to(queue: str) -> FieldTable:
-    """Return the arguments of a queue that passes its expired and rejected messages on to ``queue``."""
+    """Return the arguments of a queue that passes expired and rejected messages to ``queue``."""
     return {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": queue}

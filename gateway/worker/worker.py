@@ -1,4 +1,7 @@
-"""The declaration of a worker: its queue, its events, its handlers, its retries and its limits."""
+"""The declaration of a worker: queue, events, handlers, retries and limits.
+
+Most of this module documents and validates the arguments: a mistake is refused when the worker is declared.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ _TEXT_ATTRIBUTES = [
 
 
 class Worker:
-    """Handles the events of one queue. Several processes may run the same worker and share its events.
+    """Handles the events of one queue; several processes of a worker share them.
 
     Args:
         queue: The name of the queue, which belongs to this worker alone. ``<queue>.dead`` and
@@ -140,7 +143,10 @@ class Worker:
 
     @property
     def prefetch(self) -> int:
-        """Return how many unsettled events a process holds: those in handlers and, if ordered, those behind them."""
+        """Return how many unsettled events a process holds at most.
+
+        An ordered worker holds the events behind the running ones, too, to find some with other ordering keys.
+        """
         return self.concurrency * _PREFETCH_FACTOR if self.ordered_by else self.concurrency
 
     @property

@@ -1,4 +1,4 @@
-"""The port to what the processes of a worker share: leases on events, turns in sequences, and rate limits.
+"""The port to what a worker's processes share: leases, turns in sequences, rate limits.
 
 The store is on the same server as the gateway's claims, and its requests share one connection, so that they take
 effect in the order in which they were made.
@@ -32,7 +32,7 @@ class Store(Claims, Protocol):
         """
 
     async def defer(self, sequence: str, member: str, seconds: float | None) -> None:
-        """Keep the place of ``member``, which comes back in ``seconds``; None if nobody needs to wait for it.
+        """Keep the place of ``member``, due back in ``seconds``; None lets others pass it.
 
         Raises:
             ClaimsUnavailable: The store did not answer.
@@ -42,7 +42,7 @@ class Store(Claims, Protocol):
         """Remove ``member``, so that the next one is at the head."""
 
     async def reserve(self, bucket: str, count: int, period: float, max_wait: float) -> float:
-        """Return the seconds until one more event may begin, if at most ``count`` begin in any ``period`` seconds.
+        """Return the seconds until one more may begin, at most ``count`` in any ``period`` seconds.
 
         A wait of up to ``max_wait`` seconds reserves that moment for the caller; a longer one reserves nothing.
 

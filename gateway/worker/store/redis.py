@@ -1,4 +1,4 @@
-"""The store in Redis: each operation is one command, and its times are those of Redis' own clock.
+"""The store in Redis: each operation is one command, by the clock of Redis.
 
 A sequence is a sorted set of its members by place, and a hash of the time when each is due back. A rate limit is a list
 of the last times of beginning, newest first. Scripts keep each change atomic across the processes of a worker.

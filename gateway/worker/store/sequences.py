@@ -1,4 +1,7 @@
-"""Sequences and rate limits as plain values, for stores without scripts of their own. All times are Unix seconds."""
+"""Sequences and rate limits as plain values, for stores that have no scripts.
+
+All times are seconds of the store's clock.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def take_turn(
 
 
 def reserve(starts: list[float], count: int, period: float, max_wait: float, now: float) -> float:
-    """Return as :meth:`gateway.worker.store.Store.reserve`; changes ``starts``, the last times of beginning, oldest first."""
+    """Return as :meth:`gateway.worker.store.Store.reserve`; changes ``starts``.
+
+    ``starts`` are the last times of beginning, oldest first.
+    """
     at = max(now, starts[-count] + period) if len(starts) >= count else now
     if at - now <= max_wait:
         starts.append(at)

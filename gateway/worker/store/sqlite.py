@@ -1,4 +1,7 @@
-"""The store in the embedded database: sequences and rate limits are rows beside the claims, and expire as they do."""
+"""The store in the embedded database: sequences and limits are rows beside the claims.
+
+They expire as claims do.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ class SqliteStore(SqliteClaims, Store):
 
     @contextmanager
     def _open_sequence(self, connection: sqlite3.Connection, sequence: str, now: float) -> Iterator[Sequence]:
-        """Load the members of a sequence, and store them after the block; an empty sequence expires at once."""
+        """Load the members of a sequence, and store them after the block; an empty one expires."""
         members: Sequence = orjson.loads(self._get(connection, sequence, now) or b"{}")
         yield members
         self._put(connection, sequence, orjson.dumps(members), now + self._retention if members else now)
