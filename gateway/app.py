@@ -29,7 +29,7 @@ from gateway.events.redaction import Redaction
 from gateway.events.schemas import Catalogue
 from gateway.http.apps import Health, admin_app, public_app
 from gateway.observability import logs
-from gateway.observability.counters import shared_tallies
+from gateway.observability.counters import shared_counters
 from gateway.observability.metrics import Metrics
 from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher
@@ -72,15 +72,15 @@ class Gateway:
     """A gateway, ready to be started.
 
     Args:
-        config: what is configured.
+        config: the configuration.
         folder: the folder that schema files are relative to.
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
         slots: the number of processes.
-        tallies: where all processes count; by default, memory of this process alone.
-        spans: makes spans, where there are any.
+        counters: the counters that all processes share; by default this process has its own.
+        spans: makes spans if tracing is on.
 
     Attributes:
         receiver: receives webhooks.
@@ -99,7 +99,7 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         slot: int = 0,
         slots: int = 1,
-        tallies: SharedCounters | None = None,
+        counters: SharedCounters | None = None,
         spans: Spans | None = None,
     ) -> None:
         database = Database(config.data_dir)
@@ -107,7 +107,7 @@ class Gateway:
         self._publisher = publisher or open_publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self._claims, clock)
-        self.metrics = Metrics(tallies or shared_tallies(slots), slot)
+        self.metrics = Metrics(counters or shared_counters(slots), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
         self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)

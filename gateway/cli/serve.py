@@ -14,7 +14,7 @@ from gateway.cli.common import log_format_of, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.observability.counters import shared_tallies
+from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
@@ -37,7 +37,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
     slots = config.server.processes
-    tallies = shared_tallies(slots)
+    counters = shared_counters(slots)
 
     def reload() -> None:
         nonlocal config
@@ -51,7 +51,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
                 log.warning("process replaced", predecessor=process.predecessor)
             with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=process.slot, slots=slots, tallies=tallies, spans=spans
+                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
                 )
                 run(serve(gateway, config, read, listeners, process))
         finally:

@@ -29,19 +29,19 @@ def load_config(
     is_local: bool = False,
     supplies_all: bool = False,
 ) -> Config:
-    """The configuration in ``path``.
+    """Load and check the configuration in ``path``.
 
     Args:
-        path: the YAML file.
-        environment: the variables; those of the process when left out.
-        missing: supplies a value for an unset variable of a provider, given its name, or None for a problem.
-        has_secrets: whether the secrets and parameters are real ones, to be checked; else they stand in for them.
-        is_local: whether only this machine calls the gateway, so that it knows by which address.
-        supplies_all: whether ``missing`` is asked for variables of other sections, too. Only where no data are looked
-            for: a command must not look elsewhere than the gateway, for want of a variable.
+        path: The YAML file.
+        environment: The environment variables; by default those of the process.
+        missing: Returns a value for an unset variable of a provider, given its name, or None to report a problem.
+        has_secrets: Whether secrets and parameters are real and to be checked; otherwise they are placeholders.
+        is_local: Whether only this machine calls the gateway, so that the gateway knows its own URL.
+        supplies_all: Whether ``missing`` is also asked for variables of other sections. Use it only if no stored data
+            are read: a command with other settings than the gateway would look for them in another place.
 
     Raises:
-        ConfigurationError: with every problem in it.
+        ConfigurationError: With every problem found, one an argument.
     """
     variables = os.environ if environment is None else environment
     document = Document(path, variables, missing, supplies_all=supplies_all)

@@ -14,7 +14,7 @@ from gateway.config.document import FieldPath
 from gateway.config.error_messages import describe, suggest
 from gateway.config.models import Config, ProviderConfig
 from gateway.config.resolve import adapter_of
-from gateway.config.secrets import SHORTEST, length_of, problem_of
+from gateway.config.secrets import MIN_LENGTH, length_of, problem_of
 from gateway.events.schemas import SchemaError, load_file
 from gateway.signatures.schemes.canonical_json import MAX_BODY as MAX_REWRITTEN_BODY
 from gateway.signatures.secrets import SecretFormatError
@@ -43,7 +43,7 @@ def check_provider(
         needed = provider.signature is None
         yield (
             ("signature",),
-            "is needed by adapter hmac" if needed else f"is already known to adapter {provider.adapter}",
+            "is needed by adapter hmac" if needed else f"is defined by adapter {provider.adapter}; remove it",
         )
         return
     try:
@@ -53,9 +53,9 @@ def check_provider(
         return
     yield from _check_signed(provider, adapter, config)
     if has_secrets:
-        mistakes = list(_check_parameters(provider, adapter))
-        yield from mistakes
-        yield from _check_secrets(provider, adapter, None if mistakes else provider.parameters)
+        problems = list(_check_parameters(provider, adapter))
+        yield from problems
+        yield from _check_secrets(provider, adapter, None if problems else provider.parameters)
         yield from _check_handshakes(provider, adapter)
         if not is_local and not provider.public_url and not config.server.trusted_proxies:
             yield from _check_address(adapter)
@@ -63,7 +63,7 @@ def check_provider(
     if provider.redact and unmasked:
         yield (
             ("redact",),
-            f"cannot mask anything in {', '.join(unmasked)}, which goes out as it came; leave that out of content",
+            f"cannot mask anything in {', '.join(unmasked)}, which is published unchanged; remove it from content",
         )
     if provider.schema_file:
         try:
@@ -77,9 +77,9 @@ def _check_address(adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
         yield (
             (),
             (
-                "public_url is missing: what this sender signs includes the address that it calls; write that as the "
-                "sender has it, such as https://hooks.example.com/webhooks/NAME, or name in server.trusted_proxies the "
-                "proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see server.forwarded)"
+                "public_url is missing: this provider's signature covers the URL that it calls; write the URL as the "
+                "provider calls it, such as https://hooks.example.com/webhooks/NAME, or list in server.trusted_proxies the "
+                "proxies that forward it in X-Forwarded-Proto and X-Forwarded-Host (see server.forwarded)"
             ),
         )
 
@@ -87,30 +87,30 @@ def _check_address(adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
 def _check_signed(
     provider: ProviderConfig, adapter: Adapter, config: Config
 ) -> Iterator[tuple[FieldPath, str]]:
-    """What does not fit the way in which a sender signs."""
+    """Check what the provider's way of signing allows."""
     if provider.adapter == registry.GENERIC and (found := adapter.spec.ambiguity):
         first, second = found
-        named = second if first == "timestamp" else first  # a moment is not made of letters
+        named = second if first == "timestamp" else first  # the alphabet of a timestamp is known
         yield (
             ("signature", "signed"),
             (
-                f"nobody can say where {{{first}}} ends and {{{second}}} begins, so that who has seen a delivery can move "
-                "characters from one to the other; if the sender signs like that, say under signature.alphabets what one "
-                f'of them is made of, such as {{"{named}": A-Za-z0-9_-}}'
+                f"does not say where {{{first}}} ends and {{{second}}} begins, so anyone who has seen a request can move "
+                "characters from one to the other; if the provider signs like that, list under signature.alphabets the "
+                f'characters of one of them, such as {{"{named}": A-Za-z0-9_-}}'
             ),
         )
     if adapter.spec.rewrites_json and provider.max_body and provider.max_body > MAX_REWRITTEN_BODY:
         yield (
             ("max_body",),
-            f"must not be larger than {format_size(MAX_REWRITTEN_BODY)}, since the body is read before it is proven",
+            f"must not be larger than {format_size(MAX_REWRITTEN_BODY)}, because the body is rewritten before it is verified",
         )
     tolerance = adapter.spec.signature.moment_tolerance
     if tolerance and tolerance > config.dedupe.retention:
         yield (
             ("tolerance",) if provider.tolerance is not None else (),
             (
-                f"a delivery may be {format_duration(tolerance)} old, longer than dedupe.retention "
-                f"({format_duration(config.dedupe.retention)}), so that it could be sent again as a new event; "
+                f"accepts requests that are {format_duration(tolerance)} old, longer than dedupe.retention "
+                f"({format_duration(config.dedupe.retention)}), so one could be sent again as a new event; "
                 "raise the retention"
             ),
         )
@@ -122,7 +122,7 @@ def _check_parameters(provider: ProviderConfig, adapter: Adapter) -> Iterator[tu
         if name not in known:
             yield (
                 ("parameters", name),
-                f"is no parameter of adapter {adapter.name}{suggest(name, known)}",
+                f"is not a parameter of adapter {adapter.name}{suggest(name, known)}",
             )
         elif not provider.parameters[name].strip():
             yield ("parameters", name), "is empty"
@@ -151,8 +151,8 @@ def _check_secrets(
 
 
 def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]) -> str | None:
-    if length_of(secret) < SHORTEST:
-        return f"is shorter than {SHORTEST} characters; choose a longer one at the sender"
+    if length_of(secret) < MIN_LENGTH:
+        return f"is shorter than {MIN_LENGTH} characters; choose a longer one at the provider"
     try:
         adapter.bind([secret], parameters)
     except SecretFormatError as error:
@@ -163,13 +163,17 @@ def _problem_of_key(secret: str, adapter: Adapter, parameters: Mapping[str, str]
 def _check_handshakes(provider: ProviderConfig, adapter: Adapter) -> Iterator[tuple[FieldPath, str]]:
     token = provider.handshake_token_text()
     if any(handshake.needs_token for handshake in adapter.spec.handshakes):
-        problem = "is missing; it is what you tell the sender to show" if token is None else problem_of(token)
+        problem = (
+            "is missing; it is the token that you enter at the provider"
+            if token is None
+            else problem_of(token)
+        )
         if problem:
             yield ("handshake_token",), problem
     elif token is not None:
         yield ("handshake_token",), f"is not used by adapter {adapter.name}"
     if provider.enrol and not adapter.spec.enrols:
-        yield ("enrol",), f"is not for adapter {adapter.name}, whose sender tells no secret"
+        yield ("enrol",), f"is not for adapter {adapter.name}, whose provider sends no secret in a handshake"
 
 
 def _text_of(error: ValueError) -> str:

@@ -1,4 +1,4 @@
-"""A message: one event in a queue, and the names of the AMQP properties and headers that describe it."""
+"""A message: one event in a queue, with its AMQP properties and headers."""
 
 from __future__ import annotations
 

@@ -39,23 +39,27 @@ _SLOW_BODY = 1.0
 
 
 class Connection(RequestReader, OpenConnection):
-    """One connection of a client."""
+    """One connection of a client.
+
+    Attributes:
+        is_unwritable: whether its client does not read the responses.
+    """
 
     def __init__(self, state: ListenerState) -> None:
         super().__init__(state)
         self._client = ""  # the client that it is counted for
         self._is_lingering = False  # it has its last response, and is read until the client has seen that
-        self._is_unwritable = False  # its client does not read the responses
+        self.is_unwritable = False
 
     # --- called by the transport ------------------------------------------------------------------
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self._peer = _plain(peer[0]) if isinstance(peer, tuple) else ""
         state = self._state
-        self._since = now = self._loop.time()
+        self.since = now = self._loop.time()
         self.due_at = now + HEAD_TIMEOUT
         limit = state.limits.connections
         self._client = state.count(self._peer)
@@ -64,7 +68,7 @@ class Connection(RequestReader, OpenConnection):
         state.connections.add(self)
         state.watch()
         if len(state.connections) > 2 * limit:
-            self._transport.abort()
+            self.transport.abort()
         elif not has_room:
             self._refuse_unread(Overloaded("too many connections"))
         elif has_enough:
@@ -77,9 +81,9 @@ class Connection(RequestReader, OpenConnection):
             self._state.discount(self._client)
         self._release_head()
         self._parser = None  # the parser holds this object, and this object the parser
-        left = [incoming for incoming in (self._incoming, *self._queue) if incoming]
-        self._incoming = self._busy = None
-        self._queue.clear()
+        left = [incoming for incoming in (self.incoming, *self.queue) if incoming]
+        self.incoming = self.busy = None
+        self.queue.clear()
         for incoming in left:  # the task of the request that is handled looks after that one
             self._forget_body(incoming)
             if incoming.record and not incoming.is_refused and self._state.receiver:
@@ -87,80 +91,78 @@ class Connection(RequestReader, OpenConnection):
 
     @override
     def eof_received(self) -> bool:
-        self._stopped_reading = True
-        return self._busy is not None  # a client that has sent everything may still wait for its response
+        self.stopped_reading = True
+        return self.busy is not None  # a client that has sent everything may still wait for its response
 
     @override
     def pause_writing(self) -> None:
-        self._is_unwritable = True
+        self.is_unwritable = True
         self._pace_reading()
 
     @override
     def resume_writing(self) -> None:
-        self._is_unwritable = False
+        self.is_unwritable = False
         self._pace_reading()
 
     def _pace_reading(self) -> None:
-        if self._queue or self._is_unwritable:
-            self._transport.pause_reading()
+        if self.queue or self.is_unwritable:
+            self.transport.pause_reading()
         else:
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     # --- deadlines and limits ---------------------------------------------------------------------
 
     def shutdown(self) -> None:
         """Finish what has begun as the process ends; uvicorn calls it."""
         self._state.is_closing = True
-        if not (
-            self._busy or self._incoming or self._is_in_head or self._is_lingering or self._has_arrived()
-        ):
-            self._transport.close()
+        if not (self.busy or self.incoming or self.is_in_head or self._is_lingering or self._has_arrived()):
+            self.transport.close()
 
     @override
     def abort(self) -> None:
-        self._transport.abort()
+        self.transport.abort()
 
     @override
     def expire(self) -> None:
-        if self._is_lingering or self._transport.is_closing():
-            self._transport.abort()
-        elif self._busy:
-            self._give_up(self._busy)
-        elif self._incoming or self._is_in_head:
+        if self._is_lingering or self.transport.is_closing():
+            self.transport.abort()
+        elif self.busy:
+            self._give_up(self.busy)
+        elif self.incoming or self.is_in_head:
             self._refuse_unread(RequestTimeout())
         elif not self._has_arrived():
-            self._transport.close()
+            self.transport.close()
 
     @override
     def rank(self, now: float) -> tuple[int, float] | None:
         # First go connections that wait for a request or the rest of its head, the longest first; then those whose
         # body has been arriving for long.
-        if self._busy or self._transport.is_closing():
+        if self.busy or self.transport.is_closing():
             return None
-        if self._incoming is None:
-            return 0, self._since
-        opened_at = self._incoming.opened_at
+        if self.incoming is None:
+            return 0, self.since
+        opened_at = self.incoming.opened_at
         return (1, opened_at) if now - opened_at > _SLOW_BODY else None
 
     @override
     def give_way(self) -> bool:
         if not self._is_lingering and self._has_arrived():
             return False
-        if (self._incoming or self._is_in_head) and not self._is_lingering:
+        if (self.incoming or self.is_in_head) and not self._is_lingering:
             self._refuse_unread(Overloaded("too many connections"))
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
         else:
-            self._transport.close()
+            self.transport.close()
         self._state.connections.discard(self)
         return True
 
     def _has_arrived(self) -> bool:
         """Return whether bytes have arrived that the event loop is about to read: closing now would reset them."""
-        if self._is_unwritable:  # nothing is read from it
+        if self.is_unwritable:  # nothing is read from it
             return False
         poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
     # --- requests ---------------------------------------------------------------------------------
@@ -169,37 +171,37 @@ class Connection(RequestReader, OpenConnection):
     def _refuse(self, incoming: Incoming, rejection: Rejection) -> None:
         self._forget_body(incoming)
         if incoming.record is None or self._state.receiver is None:  # not a webhook
-            self._transport.abort()
+            self.transport.abort()
         elif not incoming.is_refused:
             self._state.receiver.refuse(incoming.record, rejection)
 
     @override
     def _refuse_unread(self, rejection: Rejection) -> None:
-        receiver, incoming = self._state.receiver, self._incoming
+        receiver, incoming = self._state.receiver, self.incoming
         if incoming is not None:
             self._refuse(incoming, rejection)
         elif receiver is not None:
             record = receiver.refuse_unread(self._peer, rejection)
             incoming = Incoming(NO_HEAD, record, self._loop.time(), stays_open=False)
         else:
-            self._transport.abort()
-        if incoming is not None and not self._transport.is_closing():
+            self.transport.abort()
+        if incoming is not None and not self.transport.is_closing():
             self._end(incoming)
 
     @override
     def _end(self, incoming: Incoming) -> None:
-        self._incoming = None
-        self._is_in_head = False
+        self.incoming = None
+        self.is_in_head = False
         self._release_head()
-        self._stopped_reading = self._has_unread = True
+        self.stopped_reading = self._has_unread = True
         self._take(incoming)
 
     @override
     def _take(self, incoming: Incoming) -> None:
-        if self._busy is None:
+        if self.busy is None:
             self._handle(incoming)
         else:
-            self._queue.append(incoming)
+            self.queue.append(incoming)
             self._pace_reading()
 
     def _handle(self, incoming: Incoming) -> None:
@@ -224,7 +226,7 @@ class Connection(RequestReader, OpenConnection):
         self._respond(incoming, record.response)
 
     def _start(self, incoming: Incoming, work: Coroutine[Any, Any, None]) -> None:
-        self._busy = incoming
+        self.busy = incoming
         task = self._loop.create_task(work)
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
@@ -248,18 +250,18 @@ class Connection(RequestReader, OpenConnection):
 
     def _go_on(self, incoming: Incoming, response: Response | None) -> None:
         """Answer the request that was handled, and turn to those that arrived behind it."""
-        if self._busy is not incoming:  # it was answered at its deadline, or its client has disconnected
+        if self.busy is not incoming:  # it was answered at its deadline, or its client has disconnected
             return
-        self._busy = None
+        self.busy = None
         self._respond(incoming, response)
-        if self._queue:
-            while self._queue and self._busy is None:
-                self._handle(self._queue.popleft())
+        if self.queue:
+            while self.queue and self.busy is None:
+                self._handle(self.queue.popleft())
             self._pace_reading()
 
     def _give_up(self, incoming: Incoming) -> None:
         """Answer a request at its deadline. Its job goes on: if it succeeds, the provider's retry is a duplicate."""
-        self._stopped_reading = self._has_unread = True
+        self.stopped_reading = self._has_unread = True
         record, receiver = incoming.record, self._state.receiver
         if record is None or receiver is None:
             self.abort()
@@ -270,34 +272,34 @@ class Connection(RequestReader, OpenConnection):
     # --- responses --------------------------------------------------------------------------------
 
     def _respond(self, incoming: Incoming, response: Response | None) -> None:
-        transport = self._transport
+        transport = self.transport
         if response is None or transport.is_closing():
             return
-        is_last = not self._queue and (self._stopped_reading or self._state.is_closing)
+        is_last = not self.queue and (self.stopped_reading or self._state.is_closing)
         keep_alive = None if is_last else self._state.limits.keep_alive
         head = render_head(response.status, response.fields, len(response.body), keep_alive)
         body = b"" if incoming.head.method == "HEAD" or response.status == NO_CONTENT else response.body
         transport.write(b"".join((head, self._state.date, b"\r\n", body)))
-        self._since = now = self._loop.time()
+        self.since = now = self._loop.time()
         if is_last:
             self._hang_up(now)
-        elif self._incoming:
-            self.due_at = self._incoming.body_due_at
+        elif self.incoming:
+            self.due_at = self.incoming.body_due_at
         elif keep_alive is not None:
-            self.due_at = now + (HEAD_TIMEOUT if self._is_in_head else keep_alive + KEEP_ALIVE_GRACE)
+            self.due_at = now + (HEAD_TIMEOUT if self.is_in_head else keep_alive + KEEP_ALIVE_GRACE)
 
     def _hang_up(self, now: float) -> None:
         """Close the connection; but while the client may still send, not before it can have read the response.
 
         Closing over unread bytes resets the connection, and a reset can overtake the response.
         """
-        self._stopped_reading = True
+        self.stopped_reading = True
         self.due_at = now + _LINGER_TIMEOUT
-        if self._has_unread and self._transport.can_write_eof():
+        if self._has_unread and self.transport.can_write_eof():
             self._is_lingering = True
-            self._transport.write_eof()
+            self.transport.write_eof()
         else:
-            self._transport.close()
+            self.transport.close()
 
     def _forget_body(self, incoming: Incoming) -> None:
         self._state.buffered -= incoming.forget()

@@ -54,10 +54,17 @@ class RequestReader(asyncio.Protocol):
     """Reads the requests of one connection.
 
     Attributes:
+        transport: the socket, as asyncio gives it.
+        incoming: the request that arrives.
+        busy: the request that is being handled.
+        queue: the requests that arrived behind that one.
+        is_in_head: whether a head has begun and is not complete.
+        stopped_reading: whether the last request is there, so that nothing more is taken from this connection.
+        since: when the connection began to do what it does, on the event loop's clock.
         due_at: when the connection expires, on the event loop's clock.
     """
 
-    _transport: asyncio.Transport
+    transport: asyncio.Transport
 
     def __init__(self, state: ListenerState) -> None:
         self._state = state
@@ -69,15 +76,15 @@ class RequestReader(asyncio.Protocol):
         self._head_size = 0
         self._unfinished_head = 0
         self._held_head = 0  # bytes of an unfinished head that are counted as memory
-        self._is_in_head = False
+        self.is_in_head = False
         self._is_upgrade = False
         self._expects_continue = False
-        self._incoming: Incoming | None = None  # the one that arrives
-        self._busy: Incoming | None = None  # the one that is being handled
-        self._queue: deque[Incoming] = deque()  # those that arrived behind it
-        self._stopped_reading = False  # the last request is there: nothing more is taken from this connection
+        self.incoming: Incoming | None = None
+        self.busy: Incoming | None = None
+        self.queue: deque[Incoming] = deque()
+        self.stopped_reading = False
         self._has_unread = False  # the client may be sending more than is read
-        self._since = 0.0  # when the connection began to do what it does
+        self.since = 0.0
         self.due_at = 0.0
 
     def _take(self, incoming: Incoming) -> None:
@@ -108,11 +115,11 @@ class RequestReader(asyncio.Protocol):
             self._receive(view[start : start + _PIECE_SIZE])
 
     def _receive(self, data: bytes | memoryview) -> None:
-        if self._stopped_reading:
+        if self.stopped_reading:
             self._has_unread = True
             return
-        unfinished = self._fields if self._is_in_head else None
-        begun = self._incoming
+        unfinished = self._fields if self.is_in_head else None
+        begun = self.incoming
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -122,12 +129,12 @@ class RequestReader(asyncio.Protocol):
             log.exception("internal error")
             self._refuse_unread(Internal())
         except httptools.HttpParserError as error:
-            if not self._stopped_reading:  # otherwise it follows a request that announced to be the last
+            if not self.stopped_reading:  # otherwise it follows a request that announced to be the last
                 self._refuse_unread(MalformedRequest(str(error)))
-        if self._is_in_head:
+        if self.is_in_head:
             self._hold_head(len(data), is_same=self._fields is unfinished)
-        elif self._incoming:
-            self._check_arrival(self._incoming, len(data), is_same=self._incoming is begun)
+        elif self.incoming:
+            self._check_arrival(self.incoming, len(data), is_same=self.incoming is begun)
 
     def _hold_head(self, arrived: int, *, is_same: bool) -> None:
         """Count what arrived of an unfinished head; ``is_same`` unless the head began among these bytes."""
@@ -159,21 +166,21 @@ class RequestReader(asyncio.Protocol):
             self._refuse_unread(HeadersTooLarge())
         elif self._expects_continue:
             self._expects_continue = False
-            self._transport.write(CONTINUE)
+            self.transport.write(CONTINUE)
 
     # --- called by the parser ---------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """Begin with a request."""
-        if self._stopped_reading:  # it arrived in one piece with the last one
+        if self.stopped_reading:  # it arrived in one piece with the last one
             self._has_unread = True
             return
         self._target = b""
         self._fields = []
         self._head_size = self._unfinished_head = 0
-        self._is_in_head = True
-        if self._busy is None:
-            self._since = now = self._loop.time()
+        self.is_in_head = True
+        if self.busy is None:
+            self.since = now = self._loop.time()
             self.due_at = now + HEAD_TIMEOUT
 
     def on_url(self, url: bytes) -> None:
@@ -186,15 +193,15 @@ class RequestReader(asyncio.Protocol):
 
         Once there are too many fields no more are kept: a field takes far more memory than its bytes.
         """
-        if self._is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:
+        if self.is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:
             self._head_size += len(name) + len(value)
             self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Open the request: its head is complete."""
-        if self._stopped_reading:
+        if self.stopped_reading:
             return
-        self._is_in_head = False
+        self.is_in_head = False
         if self._held_head:
             self._release_head()
         parser, state = self._parser, self._state
@@ -219,17 +226,17 @@ class RequestReader(asyncio.Protocol):
             and not (record and record.response)  # if its head is odd, where it ends may be odd as well
         )
         incoming = Incoming(head, record, self._loop.time(), stays_open=stays_open)
-        self._incoming = incoming
+        self.incoming = incoming
         state.buffered += self._head_size
         if state.is_closing and record:
             self._refuse(incoming, ShuttingDown())
         self._expects_continue = b"expect" in head.headers and version == "1.1" and not incoming.is_refused
-        if self._busy is None:
+        if self.busy is None:
             self.due_at = incoming.body_due_at
 
     def on_body(self, data: bytes) -> None:
         """Add a part of the body."""
-        incoming = self._incoming
+        incoming = self.incoming
         if incoming is None or incoming.is_refused:
             return
         self._expects_continue = False
@@ -248,15 +255,15 @@ class RequestReader(asyncio.Protocol):
 
     def on_rest_complete(self) -> None:
         """Hand the request over: it is complete."""
-        incoming, self._incoming = self._incoming, None
+        incoming, self.incoming = self.incoming, None
         if incoming is None:
             return
-        if len(self._queue) < _MAX_PIPELINED:
-            self._stopped_reading = not incoming.stays_open
+        if len(self.queue) < _MAX_PIPELINED:
+            self.stopped_reading = not incoming.stays_open
             try:
                 self._take(incoming)
             except Exception:
-                self._incoming = incoming  # it still has to be answered
+                self.incoming = incoming  # it still has to be answered
                 raise
         else:
             self._refuse(incoming, Overloaded("too many requests ahead of their answers"))
@@ -267,7 +274,7 @@ class RequestReader(asyncio.Protocol):
 
         The parser takes such a request to end with its head, so another parser reads the body.
         """
-        incoming = self._incoming
+        incoming = self.incoming
         if incoming is None:
             return
         self._parser = httptools.HttpRequestParser(_BodyCallbacks(self))

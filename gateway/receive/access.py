@@ -73,6 +73,11 @@ class AccessControl:
             self._handshakes.popitem(last=False)
         _take_handshake(bucket)
 
+    @property
+    def handshake_clients(self) -> int:
+        """The number of clients whose handshakes are counted."""
+        return len(self._handshakes)
+
     def count_proven_handshake(self) -> None:
         """Count a handshake that is signed or carries the token, as only the provider's can.
 

@@ -47,6 +47,11 @@ class KeyBudget:
         self._new = TokenBucket(NEW_NAMES, clock)
         self._by_address: OrderedDict[str, TokenBucket] = OrderedDict()
 
+    @property
+    def addresses(self) -> int:
+        """The number of addresses whose fetches are counted."""
+        return len(self._by_address)
+
     def take(self, request: KeyRequest, client: str) -> bool:
         """Charge a fetch to the budget it belongs to; return whether there was any left."""
         return self._take_known(name_of(request)) if request.is_known else self._take_new(client)

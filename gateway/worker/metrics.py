@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from gateway.observability.metrics import add_histogram
 from gateway.worker.retry_policy import SettlementName
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Histogram
@@ -57,9 +57,7 @@ class WorkerMetrics(Collector):
 
     def _histogram(self, name: str, documentation: str, histogram: Histogram) -> Metric:
         family = HistogramMetricFamily(name, documentation, labels=_LABELS)
-        bounds = [*map(str, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric([self._queue], buckets, histogram.sum)
+        add_histogram(family, self._queue, histogram.bounds, histogram.counts, histogram.sum)
         return family
 
     def _gauge(self, name: str, documentation: str, value: float) -> Metric:

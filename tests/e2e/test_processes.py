@@ -152,7 +152,7 @@ def test_a_signal_ends_all_processes_within_the_deadline(gateway: GatewayProcess
     with sender:
         wait_until(lambda: len(sender.accepted) > 50, message="events were accepted")
         assert gateway.stop() == 0
-        sender._give_up.set()
+        sender.give_up()
     assert not any(map(is_alive, processes))
     stopped = [line for line in gateway.log_lines() if line["event"] == "stopped"]
     assert sorted(line["process"] for line in stopped) == list(range(PROCESSES))

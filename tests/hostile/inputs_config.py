@@ -70,10 +70,10 @@ FIELDS: list[tuple[int, dict[str, Any], str]] = [
 FILES: list[tuple[int, str, str, str]] = [
     (120, "a short lease", _with(dedupe={"lease": "15s"}), "dedupe.lease: 15s must be at least twice server.deadline (8s)"),
     (120, "a short retention", _with(dedupe={"retention": "10s"}), "dedupe.retention: must not be shorter than dedupe.lease"),
-    (117, "a provider twice", "providers:\n  x: {}\n  x: {}\n", "providers.x: stands here for the second time"),
-    (117, "a key twice", "server: {max_body: 1MiB, max_body: 2MiB}\n", "server.max_body: stands here for the second time"),
+    (117, "a provider twice", "providers:\n  x: {}\n  x: {}\n", "providers.x: is defined twice"),
+    (117, "a key twice", "server: {max_body: 1MiB, max_body: 2MiB}\n", "server.max_body: is defined twice"),
     (117, "a tab", "server:\n\tmax_body: 1MiB\n", "is not YAML"),
-    (117, "a merge key", "a: &a {x: 1}\nserver: {<<: *a}\n", "merge keys are not read"),
+    (117, "a merge key", "a: &a {x: 1}\nserver: {<<: *a}\n", "merge keys are not supported"),
     (117, "a bomb of aliases", "a: &a [x]\n" + "".join(f"b{n}: [{'*a, ' * 9}*a]\n" for n in range(9)), "aliases"),
     (117, "an anchor within itself", "a: &a [*a]\n", "config.yaml"),
     (117, "a tag", "server: !!python/object/apply:os.system [id]\n", "server: "),

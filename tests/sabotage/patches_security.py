@@ -15,8 +15,8 @@ SECURITY = (
     Patch(
         "every field of a head is kept",
         "gateway/http/reader.py::RequestReader.on_header",
-        "if self._is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
-        "if self._is_in_head:",
+        "if self.is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:",
+        "if self.is_in_head:",
         "tests/gateway/http/test_http.py::test_memory_is_counted_as_it_is",
     ),
     Patch(
@@ -36,8 +36,8 @@ SECURITY = (
     Patch(
         "room is made by closing a connection with an event under way",
         "gateway/http/connection.py::Connection.rank",
-        "if self._busy or self._transport.is_closing():",
-        "if self._transport.is_closing():",
+        "if self.busy or self.transport.is_closing():",
+        "if self.transport.is_closing():",
         "tests/gateway/http/test_http.py::test_of_a_crowd_those_go_that_have_asked_nothing",
     ),
     Patch(
@@ -112,7 +112,7 @@ SECURITY = (
     ),
     Patch(
         "all of IPv6 is IPv6 alone",
-        "gateway/http/sockets.py::_listener",
+        "gateway/http/sockets.py::open_socket",
         "takes_both = is_for_both and address[0] == EVERYWHERE_6",
         "takes_both = False",
         "tests/gateway/http/test_sockets.py::test_all_of_ipv6_is_all_of_ipv4_too",
@@ -315,7 +315,7 @@ SECURITY = (
     ),
     Patch(
         "a byte order mark is part of a secret",
-        "gateway/config/secrets.py::doubts_about",
+        "gateway/config/secrets.py::warnings_about",
         'if "\\ufeff" in secret:',
         'if "\\ufeff" == secret:',
         "tests/gateway/config/test_limits.py::test_a_secret_that_was_not_copied_as_it_is_is_told",
@@ -540,7 +540,7 @@ SECURITY = (
     Patch(
         "a sender's text reaches the terminal as it is",
         "gateway/observability/terminal.py::printable",
-        "match[0] in keep or _is_seen(match[0])",
+        "match[0] in keep or _is_visible(match[0])",
         "match[0] in keep or ord(match[0]) > 159",
         "tests/gateway/queues/test_readers.py::test_what_a_sender_wrote_cannot_move_the_cursor_or_pass_for_a_column",
     ),

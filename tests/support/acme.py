@@ -28,13 +28,21 @@ class PickyPublisher(SpyPublisher):
 
     Attributes:
         refused: their ids.
+        gates: by the ids of messages that reach the broker only once they are set.
+        bugs: by the ids of messages that end otherwise than by a refusal.
     """
 
     def __init__(self, events: list[str]) -> None:
         super().__init__(events)
         self.refused: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
+        self.bugs: dict[str, BaseException] = {}
 
     async def _publish(self, message: Message) -> None:
+        if gate := self.gates.get(message.message_id):
+            await gate.wait()
+        if bug := self.bugs.get(message.message_id):
+            raise bug
         if message.message_id not in self.refused:
             await super()._publish(message)
             return
@@ -116,7 +124,7 @@ class Acme:
 
     def claim(self, event_id: str) -> bytes | None:
         """What stands under the claim of an event."""
-        return self.claims._get(claim_key("acme", event_id))
+        return self.claims.stored(claim_key("acme", event_id))
 
     def metric(self, sample: str) -> float:
         """The number behind one line of /metrics."""

@@ -56,9 +56,13 @@ class SpyClaims(MemoryClaims):
         self.events.append("release")
         super().release(key, token)
 
+    def stored(self, key: str) -> bytes | None:
+        """What stands under a key."""
+        return self._get(key)
+
     def value(self, event_id: str) -> bytes | None:
         """What stands under the key of an event, but for what tells its content."""
-        value = self._get(claim_key("github", event_id))
+        value = self.stored(claim_key("github", event_id))
         return DONE if value and value.startswith(DONE) else value
 
 

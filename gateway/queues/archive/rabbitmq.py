@@ -129,7 +129,7 @@ class ArchiveStream(Archive):
             await self._publishing.close()
 
     async def _last_chunk_if_any_from(self, start: _Offset) -> int | None:
-        """Return the first offset of the last chunk; None if there is no event at ``start`` or after it."""
+        """Return the first offset of the last chunk; None if no event is at ``start`` or after it."""
         async with self._connection.channel() as channel:
             await channel.set_qos(prefetch_count=1)
             messages = _Messages()

@@ -1,4 +1,4 @@
-"""Release from quarantine: validate an event against the current schemas, and make a message of it."""
+"""Release events from quarantine: validate them again, and make messages of them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Revalidator:
     """Validates quarantined events against the current schemas.
 
     Args:
-        config: The configuration, of which only the providers matter.
+        config: The configuration; only its providers matter.
         folder: The folder of the configuration, to which paths of schemas are relative.
     """
 
@@ -74,7 +74,7 @@ class Revalidator:
 
 
 def released_message(letter: DeadLetter, exchange: str, validation: Validation) -> Message:
-    """Return the message that releases an event to ``exchange``: id and bytes of the data stay as they were."""
+    """Return the message that releases an event to ``exchange``, with id and data unchanged."""
     marks = {"released": True, "dataschema": validation.schema_id}
     added = {name: value for name, value in marks.items() if value is not None and name not in letter.event}
     is_marked = added and letter.event

@@ -65,7 +65,7 @@ async def test_pipelined_requests_are_answered_in_their_order(serve: Serve) -> N
     served = await serve()
     caller = await busy(served)
     caller.send(LIVE, webhook("2"), webhook("3", line=UNKNOWN))
-    await served.until(lambda: len(served.connection._queue) == 3, "they wait")
+    await served.until(lambda: len(served.connection.queue) == 3, "they wait")
     served.publisher.gate.set()
 
     replies = [await caller.reply() for _ in range(4)]
@@ -86,16 +86,16 @@ async def test_nothing_is_read_while_requests_wait(serve: Serve) -> None:
     caller, other = await busy(served), await served.call()
     connection = _connection_of(served, "1")
     caller.send(webhook("2"))
-    await served.until(lambda: len(connection._queue) == 1, "the second one waits")
-    assert not connection._transport.is_reading()
+    await served.until(lambda: len(connection.queue) == 1, "the second one waits")
+    assert not connection.transport.is_reading()
     caller.send(webhook("3"))
     for _ in range(3):
         assert (await other.ask(LIVE)).status == 200
-    assert len(connection._queue) == 1
+    assert len(connection.queue) == 1
     served.publisher.gate.set()
 
     assert [(await caller.reply()).word for _ in range(3)] == [(202, "accepted")] * 3
-    assert connection._transport.is_reading()
+    assert connection.transport.is_reading()
     assert served.published == ["1", "2", "3"]
 
 
@@ -104,7 +104,7 @@ async def test_a_pipeline_is_bounded(serve: Serve) -> None:
     served = await serve()
     caller = await busy(served)
     caller.send(*(webhook(str(number)) for number in range(2, 106)))
-    await served.until(lambda: served.connection._stopped_reading, "one too many came")
+    await served.until(lambda: served.connection.stopped_reading, "one too many came")
     served.publisher.gate.set()
 
     replies = [await caller.reply() for _ in range(102)]
@@ -135,7 +135,7 @@ async def test_nothing_behind_the_last_request_is_looked_at(
     caller = await busy(served) if is_behind else await served.call()
     caller.send(last, webhook("3"))
     if is_behind:
-        await served.until(lambda: served.connection._stopped_reading, "the last one came")
+        await served.until(lambda: served.connection.stopped_reading, "the last one came")
         served.publisher.gate.set()
         assert (await caller.reply()).word == (202, "accepted")
     reply = await caller.reply()
@@ -151,7 +151,7 @@ async def test_a_request_that_is_refused_on_its_head_does_not_wait_for_its_body(
     served = await serve()
     caller = await busy(served)
     caller.send(webhook("2", b"x" * 1000, line=UNKNOWN)[:-999])
-    await served.until(lambda: served.connection._stopped_reading, "it was refused")
+    await served.until(lambda: served.connection.stopped_reading, "it was refused")
     served.publisher.gate.set()
 
     assert (await caller.reply()).word == (202, "accepted")
@@ -165,7 +165,7 @@ async def test_one_segment_may_end_a_request_and_begin_another(serve: Serve) -> 
     caller = await served.call()
     first, second = webhook("1", b'{"zen":"%b"}' % (b"x" * 100_000)), webhook("2")
     caller.send(first[:20])
-    await served.until(lambda: served.listener.connections and served.connection._is_in_head, "it began")
+    await served.until(lambda: served.listener.connections and served.connection.is_in_head, "it began")
     caller.send(first[20:], second[:20])
     assert (await caller.reply()).word == (202, "accepted")
     caller.send(second[20:])
@@ -180,7 +180,7 @@ def _connection_of(served: Served, event_id: str) -> Connection:
     return next(
         connection
         for connection in served.connections
-        if connection._busy and connection._busy.record and connection._busy.record.event_id == event_id
+        if connection.busy and connection.busy.record and connection.busy.record.event_id == event_id
     )
 
 
@@ -188,11 +188,11 @@ async def clog(served: Served, requests: int) -> Caller:
     """A connection whose sender does not read the answers to so many requests."""
     caller = await served.call()
     assert (await caller.ask(LIVE)).status == 200
-    own = served.connection._transport.get_extra_info("socket")
+    own = served.connection.transport.get_extra_info("socket")
     own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     caller.stop_reading()
     caller.send(webhook("1").replace(b"sha256=", b"sha256=x") * requests)
-    await served.until(lambda: served.connection._is_unwritable, "the answers pile up")
+    await served.until(lambda: served.connection.is_unwritable, "the answers pile up")
     return caller
 
 
@@ -200,7 +200,7 @@ async def test_a_sender_that_does_not_read_answers_is_not_read_from(serve: Serve
     """What piles up is what one read brought; when it reads again, everything goes on."""
     served = await serve()
     caller = await clog(served, 20_000)
-    transport = served.connection._transport
+    transport = served.connection.transport
     assert not transport.is_reading()
     assert transport.get_write_buffer_size() < 4_000_000
     assert sum(served.outcomes.values()) < 10_000
@@ -225,7 +225,7 @@ async def test_who_has_sent_all_may_close_its_half_and_gets_the_answer(serve: Se
     served = await serve()
     caller = await busy(served)
     caller.end()
-    await served.until(lambda: served.connection._stopped_reading, "the end was seen")
+    await served.until(lambda: served.connection.stopped_reading, "the end was seen")
     served.publisher.gate.set()
     reply = await caller.reply()
 
@@ -541,9 +541,9 @@ async def test_of_a_crowd_those_go_that_have_asked_nothing(serve: Serve) -> None
     await served.until_publishing()
     assert (await idle.ask(LIVE)).status == 200
     for connection in served.connections:
-        connection._since -= 1.0 if connection._since == connection.due_at - HEAD_TIMEOUT else 0.5
+        connection.since -= 1.0 if connection.since == connection.due_at - HEAD_TIMEOUT else 0.5
     half.send(webhook("2")[:40])
-    await served.until(lambda: any(each._is_in_head for each in served.connections), "half a head")
+    await served.until(lambda: any(each.is_in_head for each in served.connections), "half a head")
     newcomers = []
     for each, farewell in ((silent, b""), (idle, b""), (half, b"HTTP/1.1 503")):
         newcomers.append(await served.call())
@@ -561,7 +561,7 @@ async def test_an_idle_connection_whose_next_request_has_arrived_does_not_go(ser
     served = await serve(server={"max_connections": 2})
     first = await served.call()
     assert (await first.ask(LIVE)).status == 200
-    served.connection._since -= 1.0
+    served.connection.since -= 1.0
     second = await served.call()
     assert (await second.ask(LIVE)).status == 200
     first.push(webhook("1"))
@@ -590,7 +590,7 @@ async def test_bodies_that_take_long_make_room_at_last(serve: Serve, monkeypatch
     for caller in [await served.call() for _ in range(2)]:
         caller.send(webhook()[:-1])
     connections = served.connections
-    await served.until(lambda: [each for each in connections if each._incoming] == connections, "they began")
+    await served.until(lambda: [each for each in connections if each.incoming] == connections, "they began")
     assert (await (await served.call()).reply()).word == (503, "overloaded")
     monkeypatch.setattr(connection_module, "_SLOW_BODY", 0.0)
     await served.until(lambda: len(served.listener.connections) == 2, "the refused one is gone")

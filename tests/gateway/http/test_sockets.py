@@ -105,14 +105,14 @@ def test_a_name_is_all_that_it_stands_for(port: int | None) -> None:
 
 def test_all_addresses_are_those_of_ipv4_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one setting does for machines with IPv6 and without."""
-    listener = listening_sockets._listener
+    listener = listening_sockets.open_socket
 
     def fail_at_ipv6(family: socket.AddressFamily, *arguments: Any, **options: Any) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EAFNOSUPPORT, "no such family")
         return listener(family, *arguments, **options)
 
-    monkeypatch.setattr(listening_sockets, "_listener", fail_at_ipv6)
+    monkeypatch.setattr(listening_sockets, "open_socket", fail_at_ipv6)
     (port,) = free_ports(1)
     with at(f"[::]:{port}") as bound:
         assert peers(bound, port, "127.0.0.1") == ["127.0.0.1"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from gateway.observability import log_writer as sink_module
-from gateway.observability.log_writer import ROOM, LineWriter
+from gateway.observability.log_writer import MAX_WAITING, LineWriter
 from support.waiting import wait_until
 
 LINE = b"x" * 199 + b"\n"
@@ -70,7 +70,7 @@ def test_lines_are_written_in_order_and_soon(pipe: Pipe) -> None:
 
 def test_nobody_waits_for_a_reader_that_does_not_read(pipe: Pipe) -> None:
     """Lines beyond the room are lost; once it flows again, a line tells how many, and nothing else is missing."""
-    count = 3 * ROOM // len(LINE)
+    count = 3 * MAX_WAITING // len(LINE)
     for _ in range(count):
         pipe.sink.write(LINE)
 

@@ -18,9 +18,9 @@ from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
 from gateway.errors import CLIENT_DISCONNECTED, OUTCOMES, REJECTIONS, OperatorError
-from gateway.observability.counters import AT, LATENCY, LATENCY_BUCKETS, READINGS, shared_tallies
+from gateway.observability.counters import COUNTER_INDEX, GAUGES, LATENCY, LATENCY_BUCKETS, shared_counters
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.observability.shared_memory import MAX_RECORDS
+from gateway.observability.shared_memory import MAX_PROVIDERS
 from gateway.publishers.memory import MemoryPublisher
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker import Worker
@@ -193,7 +193,7 @@ def test_the_histogram_is_as_prometheus_has_it() -> None:
 def test_outcomes_are_a_closed_set() -> None:
     """Each rejection is among them by its reason, once."""
     assert len(OUTCOMES) == len(set(OUTCOMES))
-    assert len(AT) == LATENCY  # no outcome is counted where a fault of a signature is
+    assert len(COUNTER_INDEX) == LATENCY  # no outcome is counted where a fault of a signature is
     assert {rejection.reason for rejection in REJECTIONS} | {CLIENT_DISCONNECTED} < set(OUTCOMES)
 
 
@@ -217,8 +217,8 @@ def test_what_is_not_described_cannot_be_sampled() -> None:
 
 def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
     """Counters and most readings as sums; of the clock offsets the one that is farthest from zero."""
-    tallies = shared_tallies(3)
-    processes = [Metrics(tallies, slot) for slot in range(3)]
+    counters = shared_counters(3)
+    processes = [Metrics(counters, slot) for slot in range(3)]
     for slot, process in enumerate(processes):
         numbers = process.of_provider("stripe" if slot else "github", 1)
         for _ in range(slot + 1):
@@ -250,8 +250,8 @@ def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
 
 def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
     """Counters never go down, those that are read included; readings of what is now start anew."""
-    tallies = shared_tallies(2)
-    survivor, dead = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    survivor, dead = (Metrics(counters, slot) for slot in range(2))
     survivor.sample("webhook_log_lines_dropped", lambda: 1)
     survivor.refresh()
     dead.of_provider("github", 2).count_outcome("accepted")
@@ -259,7 +259,7 @@ def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
     dead.sample("webhook_requests_in_flight", lambda: 7)
     dead.refresh()
 
-    heir = Metrics(tallies, 1)
+    heir = Metrics(counters, 1)
     heir.of_provider("github", 1).count_outcome("accepted")
     heir.sample("webhook_log_lines_dropped", lambda: 2)
     heir.sample("webhook_requests_in_flight", lambda: 0)
@@ -275,8 +275,8 @@ def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
 
 def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor what it said last; what it counted is."""
-    tallies = shared_tallies(2)
-    survivor, silent = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    survivor, silent = (Metrics(counters, slot) for slot in range(2))
     silent.of_provider("github", 1).count_outcome("accepted")
     for process in (survivor, silent):
         process.sample("webhook_spooled", lambda: 5)
@@ -292,8 +292,8 @@ def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.Mo
 
 async def test_a_process_refreshes_what_others_read_of_it() -> None:
     """From its event loop, once a second."""
-    tallies = shared_tallies(2)
-    reader, other = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    reader, other = (Metrics(counters, slot) for slot in range(2))
     waiting = [0]
     for process in (reader, other):
         process.sample("webhook_spooled", lambda: waiting[0])
@@ -309,14 +309,14 @@ async def test_a_process_refreshes_what_others_read_of_it() -> None:
 
 def test_counting_survives_the_process_that_counted() -> None:
     """However it ended."""
-    tallies = shared_tallies(2)
+    counters = shared_counters(2)
     pid = os.fork()
     if pid == 0:
-        Metrics(tallies, 1).of_provider("github", 1).count_outcome("accepted")
+        Metrics(counters, 1).of_provider("github", 1).count_outcome("accepted")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
 
-    families = read(Metrics(tallies))
+    families = read(Metrics(counters))
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
     assert values_of(families["webhook_processes"], "") == {(): 2}
 
@@ -324,7 +324,7 @@ def test_counting_survives_the_process_that_counted() -> None:
 def test_there_is_room_for_a_bounded_number_of_providers() -> None:
     """Those that are there already can be counted all the same; one more is a mistake that can be read."""
     metrics = Metrics()
-    names = [f"{number:063}" for number in range(MAX_RECORDS)]
+    names = [f"{number:063}" for number in range(MAX_PROVIDERS)]
     for name in names:
         metrics.of_provider(name, 1).count_outcome("accepted")
     metrics.of_provider(names[0], 1).count_outcome("accepted")
@@ -339,8 +339,8 @@ async def test_the_documentation_lists_every_metric() -> None:
     """With its type, its labels and its description, and nothing that there is not."""
     metrics = Metrics()
     metrics.of_provider("github", 1)
-    for reading in READINGS:
-        metrics.sample(reading.name, lambda: 0)
+    for gauge in GAUGES:
+        metrics.sample(gauge.name, lambda: 0)
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     documented = [line for line in page.splitlines() if line.startswith("| `")]
 
