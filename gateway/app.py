@@ -12,7 +12,7 @@ from gateway.adapters.adapter import BoundAdapter
 from gateway.backends import open_claims, open_publisher
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
-from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
+from gateway.claims.dedupe import MAX_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
 from gateway.config import Config, ProviderConfig
 from gateway.config.resolve import (
@@ -238,7 +238,7 @@ def _route(
         deadline=deadline,
         # The rest suffices for Redis and RabbitMQ to answer, if the deadline is long enough at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
-        longest_wait=min(LONGEST_WAIT, deadline / 2),
+        longest_wait=min(MAX_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,

@@ -1,4 +1,4 @@
-"""What an adapter is: the grammar of ``providers/*.yaml``, and how a provider's events are identified and summarised.
+"""Adapters: the grammar of ``providers/*.yaml``, and the identity, the summary and the handshakes of a provider's events.
 
-Pure, as :mod:`gateway.signatures` is: no socket, no clock, no environment.
+Like :mod:`gateway.signatures` the modules are pure: no socket, no clock, no environment.
 """

@@ -1,9 +1,11 @@
-"""An adapter answers two questions about its sender and nothing else: who sent this, and what is it?"""
+"""Adapters answer two questions about a request: who sent it, and what is it?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+
+from typing_extensions import override
 
 from gateway.adapters.handshake_replies import HandshakeResponder
 from gateway.adapters.identity import (
@@ -32,18 +34,18 @@ from gateway.signatures.schemes.base import NO_PARAMETERS, StaticVerifier, Verif
 from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
 
 Mask = Callable[[object], object]
-"""Gives an event without the values that nobody may see."""
+"""A function that returns an event without its secret values."""
 
 _WHOLE = object()
 
 
 class Adapter:
-    """What is known of one sender.
+    """The knowledge about one sender.
 
     Args:
-        name: the one in ``adapter:`` and in the event.
+        name: the name in ``adapter:`` and in the event.
         spec: its description.
-        family: the adapter that it is a variant of, whose samples and schemas are also its own; itself when left out.
+        family: the adapter of which it is a variant and whose samples and schemas it uses; itself by default.
     """
 
     def __init__(self, name: str, spec: AdapterSpec, family: str | None = None) -> None:
@@ -59,13 +61,13 @@ class Adapter:
         handshake_token: str | None = None,
         mask: Mask | None = None,
     ) -> BoundAdapter:
-        """The adapter with the secrets that its sender signs with, several while rotating, and its parameters.
+        """Bind the adapter to the secrets of its sender (several while rotating) and to its parameters.
 
-        There may be none while the sender is still to tell its secret; then nothing verifies. With a ``mask``, all
-        that is told of an event, but for its id and its type, is read behind that.
+        Without secrets nothing verifies, until the sender has sent its secret in a handshake. With a ``mask``, all fields
+        of an identity except the id and the type are read from the masked event.
 
         Raises:
-            SecretFormatError: a secret is not in the format that the sender gives them.
+            SecretFormatError: A secret is not in the format of the sender.
         """
         return BoundAdapter(self, secrets, parameters, handshake_token, mask)
 
@@ -74,13 +76,13 @@ class BoundAdapter:
     """An :class:`Adapter` bound to its secrets; the only maker of verified requests.
 
     Attributes:
-        name: the adapter's name.
-        spec: what it is described by.
-        needs_url: whether the signature covers the address that the sender called.
-        signs_event_id: whether it covers what the event is known by; else a captured delivery can be sent under
-            another id.
-        verifies_aside: whether :meth:`verify` may be called by another thread, since it remembers nothing.
-        greeter: answers its sender's handshakes; None when it has none.
+        name: the name of the adapter.
+        spec: its description.
+        needs_url: whether verifying needs the URL that the sender called.
+        signs_event_id: whether the signature covers what identifies the event. If not, a captured request can be sent
+            under another id.
+        verifies_aside: whether another thread may call :meth:`verify`, because it keeps no state.
+        handshake_responder: answers the handshakes of the sender; None if it has none.
     """
 
     def __init__(
@@ -97,13 +99,15 @@ class BoundAdapter:
         self._mask = mask
         self.needs_url = spec.needs_url
         self.signs_event_id = spec.signs_event_id
-        self.greeter = (
+        self.handshake_responder = (
             HandshakeResponder(spec.handshakes, spec.signature.template, secrets, parameters, handshake_token)
             if spec.handshakes
             else None
         )
         is_awaiting = spec.enrols and not secrets
-        self._verifier: Verifier = _Nobody() if is_awaiting else adapter.scheme.bind(secrets, parameters)
+        self._verifier: Verifier = (
+            _RejectingVerifier() if is_awaiting else adapter.scheme.bind(secrets, parameters)
+        )
         self.verifies_aside = isinstance(self._verifier, StaticVerifier)
         self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
         ids = [spec.event_id] if isinstance(spec.event_id, str) else spec.event_id or []
@@ -124,29 +128,29 @@ class BoundAdapter:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
 
         Raises:
-            SignatureRejected: it is not proven.
-            KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
+            SignatureRejected: The sender is not proven.
+            KeyNeeded: A key has to be fetched first and passed to :meth:`learn`.
         """
         return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember a key that was fetched at ``now`` (Unix seconds).
+        """Store a key that was fetched at ``now`` (Unix seconds).
 
         Raises:
-            ValueError: it is not the key that was asked for.
+            ValueError: The content is not the key that was requested.
         """
         self._verifier.learn(request, content, now)
 
     @property
     def fetched(self) -> FetchedKeys | None:
-        """The keys of the sender where they are fetched; None where they are configured."""
+        """The cache of fetched keys; None if the keys are configured."""
         return self._verifier.fetched
 
     def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
-        """The id of a delivery of several events, where its sender gives it one.
+        """Return the delivery id of a batch, or None if its sender gives none.
 
         Raises:
-            MalformedRequest: a header or a parameter that it is in stands there twice.
+            MalformedRequest: The header or parameter with the id is repeated.
         """
         delivery = SourceContext(request.headers, request.query, payload, None)
         return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
@@ -158,12 +162,16 @@ class BoundAdapter:
         item: object = _WHOLE,
         parent: Parent | None = None,
     ) -> Identity:
-        """What an event is; ``payload`` is the parsed body, ``item`` the event in it where it holds several.
+        """Return the identity of an event.
 
-        ``parent`` is what the list stands in that the event is of.
+        Args:
+            request: the request that carries it.
+            payload: the parsed body.
+            item: the event in the body, if the body is a batch.
+            parent: the place of the list that contains the event.
 
         Raises:
-            MalformedRequest: a header or a parameter that identifies it stands there twice.
+            MalformedRequest: A header or parameter that identifies the event is repeated.
         """
         delivery = SourceContext(
             request.headers, request.query, payload, payload if item is _WHOLE else item, parent
@@ -175,7 +183,7 @@ class BoundAdapter:
         if self._mask:
             masked = self._mask(delivery.item)
             hidden = parent.hidden() if parent else None
-            # Of a body of several events nothing is read that is in another of them, as that is not masked there.
+            # Other events of the batch are hidden, since only this one is masked.
             around = hidden.outermost if hidden and isinstance(payload, dict) else None
             shown = masked if item is _WHOLE else around
             delivery = SourceContext(request.headers, request.query, shown, masked, hidden)
@@ -197,14 +205,14 @@ class BoundAdapter:
         return identity
 
     def _id_of(self, delivery: SourceContext) -> str | None:
-        """Return the first id that there is."""
+        """Return the first id that is present."""
         for place in self._event_ids:
             if (event_id := clean_event_id(place(delivery))) is not None:
                 return event_id
         return None
 
     def _within_of(self, delivery: SourceContext) -> str:
-        """Join what the id is unique within, so that no two lists of values are one text; empty where all are absent."""
+        """Join the values within which the id is unique, unambiguously. Return "" if all are absent."""
         values = [text_of(place(delivery)) for place in self._within]
         if not any(values):
             return ""
@@ -223,8 +231,9 @@ class BoundAdapter:
         return (refined, True) if refined else (word, False)
 
 
-class _Nobody(StaticVerifier):
-    """Proves nobody: the secret is not known yet."""
+class _RejectingVerifier(StaticVerifier):
+    """A verifier that accepts nobody, because the sender has not sent its secret yet."""
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
         raise SignatureRejected("signature_mismatch")

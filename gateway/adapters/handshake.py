@@ -1,6 +1,6 @@
-"""How senders greet: what they ask of an address before, or between, their deliveries.
+"""Handshakes, as described in YAML: requests by which a sender checks a URL before, or between, its events.
 
-Described in YAML; :mod:`gateway.adapters.handshake_replies` answers.
+:mod:`gateway.adapters.handshake_replies` answers them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_SIGNATURES = ("challenge", "token", "url", "parameter")
 
 
 def split_fields(text: str) -> list[str]:
-    """Literal texts and, at the odd positions, the fields in braces that stand between them."""
+    """Split a text into literals and, at the odd positions, the fields in braces between them."""
     return _FIELD.split(text)
 
 
@@ -43,7 +43,7 @@ def _check_pattern(text: str) -> str:
 
 
 def _texts_in(value: object) -> Iterator[str]:
-    """All texts in a value of JSON, but for the names."""
+    """Yield all strings in a JSON value, except the names of members."""
     match value:
         case str():
             yield value
@@ -58,14 +58,14 @@ def _texts_in(value: object) -> Iterator[str]:
 ReplyText = Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_REPLIES))]
 HeaderText = Annotated[ReplyText, StringConstraints(pattern=r"^[ -~]{0,256}$")]
 PlainType = Annotated[str, StringConstraints(pattern=r"^(text/plain|application/json)(; charset=utf-8)?$")]
-"""What no browser takes for a page, whatever is echoed in it."""
+"""Media types that no browser renders as a page, whatever is echoed in them."""
 
 FieldValue = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,255}$")]
-"""What can stand in a header field."""
+"""A value of a header field."""
 
 
 class SuccessSpec(BaseModel):
-    """What a sender has to be answered, where the usual answer is not good enough for it."""
+    """The response to an event, for senders that demand another than the usual one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -75,7 +75,7 @@ class SuccessSpec(BaseModel):
 
 
 class RefusalSpec(BaseModel):
-    """What an unproven sender is answered, where the sender demands something else than the usual body."""
+    """The response to an unproven request, for senders that demand another body than the usual one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,7 +84,7 @@ class RefusalSpec(BaseModel):
 
 
 class ReplySpec(BaseModel):
-    """What a handshake is answered; texts may contain {challenge} {signature} {parameter:NAME}."""
+    """The reply to a handshake. Texts may contain {challenge} {signature} {parameter:NAME}."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
@@ -93,7 +93,7 @@ class ReplySpec(BaseModel):
     body: ReplyText = Field("", description="The body as text.")
     body_json: dict[str, Any] | None = Field(None, alias="json", description="The body as a JSON object.")
     headers: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")], HeaderText] = Field(
-        {}, description="Header fields of the answer."
+        {}, description="Header fields of the reply."
     )
 
     @model_validator(mode="after")
@@ -106,66 +106,64 @@ class ReplySpec(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        """All texts that are filled in."""
+        """All texts with fields to fill in."""
         return [self.body, *self.headers.values(), *_texts_in(self.body_json)]
 
 
 class ChallengeSignatureSpec(BaseModel):
-    """How a challenge is signed, to show that the secret is known here."""
+    """The way to sign a challenge, which proves that the receiver knows the secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     algorithm: Literal["sha1", "sha256", "sha384", "sha512"] = Field("sha256", description="The digest.")
     construction: Literal["hmac", "hash"] = Field(
-        "hmac", description="HMAC with the secret, or the digest alone."
+        "hmac", description="An HMAC with the secret, or a plain digest."
     )
-    encoding: Literal["hex", "base64"] = Field("hex", description="How the digest is written.")
-    secret_format: SecretFormat = Field("raw", description="How the secret becomes the key.")
+    encoding: Literal["hex", "base64"] = Field("hex", description="The encoding of the digest.")
+    secret_format: SecretFormat = Field("raw", description="The format of the secret.")
     signed: Annotated[str, AfterValidator(lambda text: _check_fields(text, _OF_SIGNATURES))] = Field(
         "{challenge}",
-        description="What is signed: {challenge} {token} {url} {parameter:NAME} and literal text; the url is without its query.",
+        description="The signed text: {challenge} {token} {url} {parameter:NAME} and literal text; the url is without its query.",
     )
 
 
 class HandshakeSpec(BaseModel):
-    """One kind of greeting and its answer."""
+    """One kind of handshake and its reply."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["GET", "HEAD", "OPTIONS", "POST"] = Field(description="The HTTP method.")
     when: dict[Source, str | int | bool] = Field(
-        {}, description="Places and what stands there; `*` for anything, an empty text for nothing."
+        {}, description="Places and their values; `*` matches any value, an empty text matches an absent one."
     )
     content: Literal["json", "form"] = Field(
-        "json", description="How the body of one that is not signed is read; it has 2 KiB at most."
+        "json", description="The format of the body of an unsigned handshake, which has at most 2 KiB."
     )
     is_whole: bool = Field(
         default=False,
-        description="Whether its body is an object or a form with nothing but what is named here, each once.",
+        description="Whether the body is an object or a form with exactly the named members, each once.",
     )
     is_signed: bool = Field(
-        default=False, description="Whether it is signed as deliveries are, and verified first."
+        default=False, description="Whether it is signed like a delivery, and verified first."
     )
-    token: Source | None = Field(
-        None, description="Where the sender shows the `handshake_token` of the configuration."
-    )
-    challenge: Source | None = Field(None, description="What is to be given back.")
+    token: Source | None = Field(None, description="The place of the `handshake_token` of the configuration.")
+    challenge: Source | None = Field(None, description="The place of the value to echo or sign.")
     pattern: Annotated[str, StringConstraints(max_length=128), AfterValidator(_check_pattern)] = Field(
         "[A-Za-z0-9_.~=+/-]{1,512}",
-        description="What a challenge may consist of, so that nothing else is ever echoed or signed.",
+        description="The pattern of challenges; nothing else is ever echoed or signed.",
     )
-    sign: ChallengeSignatureSpec | None = Field(None, description="How {signature} is made.")
+    sign: ChallengeSignatureSpec | None = Field(None, description="The way to make {signature}.")
     enrol: Source | None = Field(
-        None, description="Where the sender tells the secret that it will sign with."
+        None, description="The place of the secret that the sender is going to sign with."
     )
-    confirm: Source | None = Field(None, description="The address to be fetched to confirm.")
+    confirm: Source | None = Field(None, description="The place of the URL to fetch as a confirmation.")
     confirm_hosts: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+\.[a-z0-9.*-]+$")]] = Field(
-        [], description="The hosts that it may be on; `*` stands for one label."
+        [], description="The allowed hosts of that URL; `*` matches one label."
     )
     refuse: Literal[401, 403, 404] = Field(
-        401, description="The status where token or challenge do not fit, as the sender demands it."
+        401, description="The status of the refusal if token or challenge do not match."
     )
-    respond: ReplySpec = Field(ReplySpec(), description="The answer.")
+    respond: ReplySpec = Field(ReplySpec(), description="The reply.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> HandshakeSpec:
@@ -192,5 +190,5 @@ class HandshakeSpec(BaseModel):
 
     @property
     def needs_url(self) -> bool:
-        """Whether the address that the sender called is part of the answer."""
+        """Whether the reply depends on the URL that the sender called."""
         return bool(self.sign and "{url}" in self.sign.signed)

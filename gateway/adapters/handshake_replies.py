@@ -1,7 +1,9 @@
-"""Answers to handshakes, as pure functions of requests.
+"""Replies to handshakes, as pure functions of requests.
 
-Whatever is echoed or signed here was chosen by somebody, so that a challenge is held to its pattern, and a text
-that could be a delivery is never signed.
+A stranger may have chosen the challenge that is echoed or signed. So a challenge has to match its pattern, and a text that
+could be an event is never signed.
+
+This module has more than 200 lines because a handshake is recognised, checked and answered in one place.
 """
 
 from __future__ import annotations
@@ -24,30 +26,34 @@ from gateway.signatures.request import RawRequest, VerifiedRequest
 from gateway.signatures.schemes.signed_forms import FORM, media_type
 from gateway.signatures.secrets import decode_secret
 
-_MAX_BODY = 2048  # bytes of what is read before its sender is proven
-_LONGEST = 2048  # characters of what is echoed, fetched or kept
-_ADDRESS = re.compile(r"https://([a-z0-9.-]{1,253})/[!-~]{0,2000}")
-_TOLD_SECRET = re.compile(r"[!-~]{16,256}")
+_MAX_BODY_BYTES = 2048
+"""Bytes of an unsigned handshake, which is parsed before its sender is proven."""
+
+_MAX_TEXT = 2048
+"""Characters of a text that is echoed, fetched or stored."""
+
+_URL = re.compile(r"https://([a-z0-9.-]{1,253})/[!-~]{0,2000}")
+_OFFERED_SECRET = re.compile(r"[!-~]{16,256}")
 _ENCODERS: dict[str, Callable[[bytes], str]] = {
     "hex": bytes.hex,
     "base64": lambda digest: base64.b64encode(digest).decode(),
 }
 
 Values = Mapping[str, str]
-"""What stands for the fields in braces."""
+"""The values of the fields in braces."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeReply:
-    """The answer to a handshake.
+    """The reply to a handshake.
 
     Attributes:
         status: the HTTP status.
-        fields: the header fields, but for the length of the body.
-        body: its bytes.
-        confirm: an address that is to be fetched before the answer is given; its host is pinned.
-        enrol: the secret that the sender told.
-        is_proven: whether it is signed, or has shown the token that the operator gave to the sender.
+        fields: the header fields, without the length of the body.
+        body: the bytes of the body.
+        confirm: a URL to fetch before the reply is sent; its host is pinned.
+        enrol: the secret that the sender offered.
+        is_proven: whether the handshake is signed, or contained the token that the operator gave to the sender.
     """
 
     status: int
@@ -59,17 +65,17 @@ class HandshakeReply:
 
 
 class HandshakeResponder:
-    """The handshakes of one sender, bound to what is configured.
+    """The handshakes of one sender, bound to its configuration.
 
     Args:
-        handshakes: how the sender greets.
-        signed: the template that its deliveries are signed by; a challenge is never signed that has this form.
+        handshakes: the descriptions of the handshakes.
+        signed: the template of its signatures; a challenge of this form is never signed.
         secrets: the secrets that it signs with.
-        parameters: what the adapter was told besides.
+        parameters: the parameters of the adapter.
         token: the ``handshake_token``.
 
     Attributes:
-        methods: the HTTP methods, beside POST, of handshakes.
+        methods: the HTTP methods of handshakes, without POST.
     """
 
     def __init__(
@@ -82,21 +88,21 @@ class HandshakeResponder:
     ) -> None:
         self.methods = frozenset(spec.method for spec in handshakes) - {"POST"}
         bound = [_Handshake(spec, signed, secrets, parameters, token) for spec in handshakes]
-        self._of_senders = [handshake for handshake in bound if handshake.spec.is_signed]
-        self._of_strangers: dict[str, list[_Handshake]] = {}
+        self._signed = [handshake for handshake in bound if handshake.spec.is_signed]
+        self._unsigned: dict[str, list[_Handshake]] = {}
         for handshake in bound:
             if not handshake.spec.is_signed:
-                self._of_strangers.setdefault(handshake.spec.method, []).append(handshake)
+                self._unsigned.setdefault(handshake.spec.method, []).append(handshake)
 
     def answer_unsigned(self, request: RawRequest) -> HandshakeReply | None:
-        """The answer to a handshake that is not signed; None if ``request`` is to be verified as a delivery.
+        """Answer an unsigned handshake. Return None if ``request`` has to be verified as an event.
 
         Raises:
-            HandshakeRefused: it is none as its sender makes them.
-            MalformedRequest: something that it depends on stands there twice.
+            HandshakeRefused: The request is not a handshake of this sender.
+            MalformedRequest: A header or parameter that matters is repeated.
         """
         delivery = SourceContext(request.headers, request.query, None, None)
-        for handshake in self._of_strangers.get(request.method, ()):
+        for handshake in self._unsigned.get(request.method, ()):
             if not handshake.fits_head(delivery):
                 continue
             read = delivery
@@ -112,23 +118,23 @@ class HandshakeResponder:
         return None
 
     def answer_signed(self, request: VerifiedRequest, payload: object) -> HandshakeReply | None:
-        """The answer to a handshake that is signed; None if ``request`` is a delivery.
+        """Answer a signed handshake. Return None if ``request`` carries an event.
 
         Raises:
-            HandshakeRefused: it is none as its sender makes them.
-            MalformedRequest: something that it depends on stands there twice.
+            HandshakeRefused: The request is not a handshake of this sender.
+            MalformedRequest: A header or parameter that matters is repeated.
         """
-        if not self._of_senders:
+        if not self._signed:
             return None
         delivery = SourceContext(request.headers, request.query, payload, payload)
-        for handshake in self._of_senders:
+        for handshake in self._signed:
             if handshake.fits_head(delivery) and handshake.fits_body(delivery):
                 return handshake.answer(delivery, request.secret_slot, "")
         return None
 
 
 class _Handshake:
-    """One kind of greeting, bound."""
+    """One kind of handshake, bound."""
 
     def __init__(
         self,
@@ -159,20 +165,22 @@ class _Handshake:
         self._parameters = {f"parameter:{name}": value for name, value in parameters.items()}
 
     def may_be(self, request: RawRequest) -> bool:
-        """Whether the bytes of a body can be this handshake, without reading what is none."""
+        """Return whether a body may be this handshake, without parsing it."""
         headers = request.headers
         if self.spec.content == "form" and (
             headers.is_repeated(b"content-type") or media_type(headers) not in ("", FORM)
         ):
             return False
-        return len(request.body) <= _MAX_BODY and all(name.encode() in request.body for name in self._names)
+        return len(request.body) <= _MAX_BODY_BYTES and all(
+            name.encode() in request.body for name in self._names
+        )
 
     def fits_head(self, delivery: SourceContext) -> bool:
-        """Whether all that it has to say outside of its body stands there."""
+        """Return whether the request has all that the handshake requires outside its body."""
         return all(_is_there(getter(delivery), text) for getter, text in self._of_head)
 
     def fits_body(self, delivery: SourceContext) -> bool:
-        """Whether all that it has to say in its body stands there."""
+        """Return whether the body has all that the handshake requires in it."""
         if self.spec.is_whole and not (
             isinstance(delivery.payload, dict) and self._names == frozenset(delivery.payload)
         ):
@@ -180,10 +188,10 @@ class _Handshake:
         return all(_is_there(getter(delivery), text) for getter, text in self._of_body)
 
     def answer(self, delivery: SourceContext, slot: int, url: str) -> HandshakeReply:
-        """The answer; ``slot`` is of the secret to sign with, ``url`` the address without its query.
+        """Make the reply, signed with the secret in ``slot``. ``url`` is the called URL without its query.
 
         Raises:
-            HandshakeRefused: it is none as its sender makes them.
+            HandshakeRefused: The request is not a handshake of this sender.
         """
         values = dict(self._parameters)
         if self.spec.needs_token:
@@ -196,15 +204,15 @@ class _Handshake:
             if signature is None:
                 raise HandshakeRefused("handshake_refused", self.spec.refuse)
             values["signature"] = signature
-        confirm = self._read(self._confirm, delivery, _ADDRESS) if self._confirm else None
+        confirm = self._read(self._confirm, delivery, _URL) if self._confirm else None
         if confirm and not self._hosts.fullmatch(confirm.split("/")[2]):
             raise HandshakeRefused("handshake_refused", self.spec.refuse)
-        told = self._read(self._enrol, delivery, _TOLD_SECRET) if self._enrol else None
+        offered = self._read(self._enrol, delivery, _OFFERED_SECRET) if self._enrol else None
         is_proven = self.spec.is_signed or self._token is not None
-        return _reply(self.spec.respond, values, confirm, told, is_proven=is_proven)
+        return _reply(self.spec.respond, values, confirm, offered, is_proven=is_proven)
 
     def _check_token(self, delivery: SourceContext) -> str:
-        """The configured token, once it was shown where it is to be shown."""
+        """Return the configured token, after checking the one in the request."""
         expected = self._expected_token
         shown = self._token(delivery) if self._token else expected
         if (
@@ -216,16 +224,16 @@ class _Handshake:
         return expected
 
     def _read(self, getter: Getter, delivery: SourceContext, pattern: re.Pattern[str]) -> str:
-        """The text at a place, if it is one of visible ASCII (and blanks) that matches the whole of ``pattern``."""
+        """Read a text at a place, which has to be printable ASCII and match the whole ``pattern``."""
         text = getter(delivery)
-        is_plain = type(text) is str and len(text) <= _LONGEST and text.isascii() and text.isprintable()
+        is_plain = type(text) is str and len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()
         if not is_plain or not pattern.fullmatch(str(text)):
             raise HandshakeRefused("handshake_refused", self.spec.refuse)
         return str(text)
 
 
 class _Signature:
-    """How a challenge is signed."""
+    """The signature of a challenge."""
 
     def __init__(self, spec: ChallengeSignatureSpec, signed: str, secrets: Sequence[str]) -> None:
         self._spec = spec
@@ -235,7 +243,7 @@ class _Signature:
         self._keys = [decode_secret(secret, spec.secret_format) for secret in secrets] if is_keyed else None
 
     def make(self, values: Values, slot: int) -> str | None:
-        """The signature with the secret in ``slot``; None if it would prove a delivery, or there is no secret."""
+        """Sign with the secret in ``slot``. Return None without a secret, or if the signature would prove an event."""
         text = _fill(self._pieces, values)
         if self._keys is None:
             digest = hashlib.new(self._spec.algorithm, text.encode()).digest()
@@ -266,7 +274,7 @@ def _host_pattern(host: str) -> str:
 
 
 def _read(body: bytes, content: str, *, is_whole: bool) -> object:
-    """The payload of a handshake that is not signed; None when it is none."""
+    """Parse the body of an unsigned handshake. Return None if that is impossible."""
     if content == "form":
         try:
             pairs = read_pairs(body, MAX_PARAMETERS)
@@ -281,7 +289,7 @@ def _read(body: bytes, content: str, *, is_whole: bool) -> object:
 
 
 def _is_json(text: str) -> bool:
-    """Whether anybody could read it as JSON: by the more lenient reader, with integers of any size and Infinity."""
+    """Return whether any reader could take a text for JSON; json is more lenient than orjson (NaN, big integers)."""
     try:
         json.loads(text)
     except RecursionError:
@@ -300,7 +308,7 @@ def _fill(pieces: list[str], values: Values) -> str:
 
 
 def _filled(value: object, values: Values) -> object:
-    """A value of JSON with all its texts filled in."""
+    """Return a JSON value with the fields in all its strings filled in."""
     match value:
         case str():
             return _fill(split_fields(value), values)
@@ -312,7 +320,7 @@ def _filled(value: object, values: Values) -> object:
 
 
 def _reply(
-    spec: ReplySpec, values: Values, confirm: str | None, told: str | None, *, is_proven: bool
+    spec: ReplySpec, values: Values, confirm: str | None, offered: str | None, *, is_proven: bool
 ) -> HandshakeReply:
     fields = {
         name.lower().encode(): _fill(split_fields(text), values).encode("latin-1")
@@ -327,4 +335,4 @@ def _reply(
             fields[b"content-type"] = spec.content_type.encode()
     if body:
         fields[b"x-content-type-options"] = b"nosniff"
-    return HandshakeReply(spec.status, tuple(fields.items()), body, confirm, told, is_proven)
+    return HandshakeReply(spec.status, tuple(fields.items()), body, confirm, offered, is_proven)

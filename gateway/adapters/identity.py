@@ -1,7 +1,7 @@
-"""What a provider tells about a verified delivery, and the bounds that all of it is held to.
+"""The identity of a verified event, and the limits of its fields.
 
-Identities become AMQP properties, a Redis key and CloudEvents attributes, so every field leaves here as
-short printable text or not at all.
+Identities become AMQP properties, a Redis key and CloudEvents attributes, so that every field is short printable text or
+absent.
 """
 
 from __future__ import annotations
@@ -15,32 +15,37 @@ from gateway.signatures.extractors import INTEGER_LIMIT, text_of
 from gateway.signatures.times import rfc3339_milliseconds, rfc3339_seconds
 
 UNKNOWN_TYPE = "unknown"
-"""The event type of a delivery that does not say its type, or says what is no line of text."""
+"""The event type of an event that has none, or whose type is not a line of text."""
 
 MAX_ATTRIBUTE = 255
+"""Maximum bytes of an attribute, as of a short string in AMQP 0-9-1."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _UNIX_TIME = re.compile(r"[0-9]{10,13}")
-_LATEST_SECONDS = 253_402_300_800  # the year 10000, beyond which datetime ends
-_LATEST_PLAUSIBLE_SECONDS = 100_000_000_000  # the year 5138; larger numbers count milliseconds
+_END_OF_DATETIME = 253_402_300_800
+"""Unix seconds of the year 10000, where datetime ends."""
+
+_MAX_SECONDS = 100_000_000_000
+"""Unix seconds of the year 5138. Larger numbers count milliseconds."""
 
 
 @dataclass(slots=True)
 class Identity:
-    """What a delivery is, in the provider's own terms.
+    """The identity of an event, in the provider's own terms.
 
     Attributes:
-        event_id: the provider's id of the event; None when it gives none that can be carried, and a digest serves.
+        event_id: the provider's id of the event; None if there is none, so that a digest identifies the event.
         event_type: the provider's word, such as ``pull_request.opened``.
-        is_typed: False when the delivery should have told its type and did not.
-        delivery_id: the id of the delivery, where the provider tells it in a header.
-        source: a URI for the CloudEvents ``source``, where the provider's own convention has one.
-        time: RFC 3339, when it happened.
+        is_typed: whether the event has the type that its provider should send.
+        delivery_id: the id of the attempt, if the provider sends one.
+        source: a URI for the CloudEvents ``source``, if the provider's own convention has one.
+        time: when it happened, in RFC 3339.
         subject: the resource that the event is about.
         account: the customer's account at the provider.
-        actor: who caused it.
+        actor: who caused the event.
         summary: one line that says what happened.
-        within: the values that the id is only unique within, as one text; empty when there are none.
-        is_test: whether it is a test event, which its provider sends under one id every time.
+        within: the values within which the id is unique, as one text; empty if the id is unique by itself.
+        is_test: whether it is a test event, which its provider always sends under the same id.
     """
 
     event_id: str | None
@@ -58,10 +63,10 @@ class Identity:
 
 
 def clean_event_id(value: object) -> str | None:
-    """Return an event id as text that CloudEvents and AMQP can carry; None where there is none.
+    """Return an event id as text that CloudEvents and AMQP can carry, or None if there is no id.
 
-    They carry 1 to 255 bytes of UTF-8 without control characters; of any other text, the SHA-256 is the id. Numbers
-    become text. Truth values, lists and objects name nothing.
+    They carry 1 to 255 bytes of UTF-8 without control characters; any other text is replaced by its SHA-256. Numbers become
+    text. Booleans, lists and objects are no ids.
     """
     text = value if type(value) is str else None if type(value) is bool else text_of(value)
     if not text:
@@ -75,7 +80,7 @@ def clean_event_id(value: object) -> str | None:
 
 
 def clean_event_type(value: object) -> str | None:
-    """An event type in any alphabet as one line of at most 255 bytes of UTF-8, or None when it cannot be one."""
+    """Return an event type as one line of at most 255 bytes of UTF-8, or None if that is impossible."""
     text = _text(value)
     if type(text) is not str:
         return None
@@ -85,7 +90,7 @@ def clean_event_type(value: object) -> str | None:
 
 
 def clean_attribute(value: object) -> str | None:
-    """A string or integer as one line of at most 255 bytes of UTF-8; None for anything else."""
+    """Return a string or integer as one line of at most 255 bytes of UTF-8; None for anything else."""
     if type(value) is int:
         return str(value) if abs(value) < 10**18 else None
     if type(value) is not str or not value:
@@ -96,9 +101,10 @@ def clean_attribute(value: object) -> str | None:
 
 
 def clean_time(value: object) -> str | None:
-    """Unix seconds, Unix milliseconds or an ISO 8601 time with an offset, as RFC 3339 in UTC; None for others.
+    """Return a time as RFC 3339 in UTC; None for anything that is not a time.
 
-    Unix time may be written as a text of ten to thirteen digits, as in WhatsApp's messages.
+    Accepted are Unix seconds and milliseconds, also as a string of ten to thirteen digits (WhatsApp), and ISO 8601 with an
+    offset.
     """
     if type(value) is str and _UNIX_TIME.fullmatch(value):
         value = int(value)
@@ -108,8 +114,8 @@ def clean_time(value: object) -> str | None:
             moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
             return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
-            seconds = value / 1000 if value > _LATEST_PLAUSIBLE_SECONDS else value
-            if not 0 < seconds < _LATEST_SECONDS:
+            seconds = value / 1000 if value > _MAX_SECONDS else value
+            if not 0 < seconds < _END_OF_DATETIME:
                 return None
             return rfc3339_seconds(seconds) if type(seconds) is int else rfc3339_milliseconds(seconds)
     except (ValueError, OverflowError, OSError):

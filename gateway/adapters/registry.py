@@ -1,4 +1,4 @@
-"""The adapters that come with the gateway: one YAML file each, read when it is asked for."""
+"""The bundled adapters: one YAML file each, read on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.adapters.bundled import bundled
 from gateway.adapters.spec import AdapterSpec
 
 GENERIC = "hmac"
-"""The adapter whose description stands in the configuration itself."""
+"""The adapter whose description is in the configuration itself."""
 
 _FOLDER = bundled("providers")
 _SAMPLES = _FOLDER / "samples"
@@ -25,17 +25,17 @@ _SAMPLE_SUFFIXES = ("json", "txt", "xml")
 
 @cache
 def names() -> tuple[str, ...]:
-    """The adapters that there are, sorted; :data:`GENERIC` is among them."""
+    """Return the names of all adapters, sorted, including :data:`GENERIC`."""
     described = (file.name.removesuffix(".yaml") for file in _FOLDER.iterdir() if file.name.endswith(".yaml"))
     return tuple(sorted({GENERIC, *described}))
 
 
 @cache
 def load(name: str) -> Adapter:
-    """The adapter called ``name``.
+    """Return the adapter ``name``.
 
     Raises:
-        KeyError: there is none of that name that is described here.
+        KeyError: No bundled file describes such an adapter.
     """
     if name not in names() or name == GENERIC:
         raise KeyError(name)
@@ -57,7 +57,7 @@ def sample_files(family: str) -> dict[str, Traversable]:
 
 
 def note_on(name: str) -> str:
-    """The comment at the head of an adapter's file: what its signature covers and does not, and what is peculiar."""
+    """Return the comment at the head of an adapter's file: what its signature covers, and its peculiarities."""
     lines = (_FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
     return " ".join(
         line.removeprefix("#").strip() for line in takewhile(lambda line: line.startswith("#"), lines)
@@ -65,9 +65,9 @@ def note_on(name: str) -> str:
 
 
 def _describe(name: str) -> tuple[dict[str, Any], str]:
-    """What the file of an adapter says, on top of what the one says that it extends; and its family.
+    """Return the description of an adapter, merged over the one that it extends, and its family.
 
-    The family is the adapter whose samples and schemas it has: itself, or that of the one it extends if it has none.
+    The family is the adapter whose samples and schemas it uses: itself, or that of the extended one if it has none.
     """
     text = (_FOLDER / f"{name}.yaml").read_text("utf-8")
     description: dict[str, Any] = yaml.load(text, _Loader)  # noqa: S506
@@ -79,4 +79,4 @@ def _describe(name: str) -> tuple[dict[str, Any], str]:
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Six times as fast where libyaml is there, and as safe."""
+"""The loader of libyaml if it is installed: six times as fast, and as safe."""

@@ -1,4 +1,7 @@
-"""The grammar in which a provider is described, in ``providers/<name>.yaml`` and under ``adapter: hmac`` alike."""
+"""The grammar of provider descriptions, in ``providers/<name>.yaml`` and under ``adapter: hmac`` alike.
+
+This module has more than 200 lines because most of them are the documented fields of one grammar.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from gateway.signatures.units import Duration, Size
 
 MediaType = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+*-]+/[a-z0-9.+*-]+$")]
 BodyFormat = Literal["json", "json_list", "form", "xml", "jwt", "text"]
-"""How a body is read; ``json_list`` is one of events, whatever ``batch`` says; the claims of a ``jwt`` are its data."""
+"""The format of a body. ``json_list`` is a list of events, whatever ``batch`` says; a ``jwt`` has its claims as data."""
 
 BatchPlace = Annotated[str, StringConstraints(pattern=r"^body:(/[^\s{}]{0,255})?$")]
 BatchPlaces = BatchPlace | Annotated[list[BatchPlace], Field(min_length=1, max_length=16)]
@@ -32,7 +35,7 @@ JSON_CONTENT: dict[MediaType, BodyFormat] = {
     "application/json": "json",
     "application/cloudevents+json": "json",
 }
-"""What nearly all senders send."""
+"""The media types that nearly all senders use."""
 
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -40,22 +43,22 @@ EventPattern = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,128}$")]
 
 
 class EqualEventsSpec(BaseModel):
-    """Events without an id of which two may be equal byte for byte: repetitions, or different events."""
+    """Events without an id, two of which may be equal byte for byte: repetitions, or different events."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     window: Duration = Field(
-        description="How long an equal one is a repetition: at least as long as the provider repeats."
+        description="How long an equal event is a repetition: at least as long as the provider retries."
     )
     meant: list[EventPattern] = Field(
         [],
-        description="Patterns of the event types of which equal ones are different events; each is published, and "
-        "marked `replaysuspected` within the window.",
+        description="Patterns of the event types whose equal events are different events; each is published, and marked "
+        "`replaysuspected` within the window.",
     )
 
 
 class IdentitySpec(BaseModel):
-    """Where a delivery tells what it is. Places are written ``header:NAME`` or ``body:/json/pointer``.
+    """The places of an event's identity, written ``header:NAME`` or ``body:/json/pointer``.
 
     Of one event of a `batch`, ``item:/json/pointer`` is in that event, ``parent:/json/pointer`` in the innermost object
     around its list that has such a member, and ``list:`` the name of its list. A step ``*`` is the only element of a list.
@@ -65,22 +68,22 @@ class IdentitySpec(BaseModel):
 
     event_id: Sources | None = Field(
         None,
-        description="The id by which repetitions are recognised, or places of it in order; without one, a digest of "
-        "what is signed.",
+        description="The id that repetitions share, or several places in order; without one, a digest of the signed "
+        "content is used.",
     )
     unique_within: dict[Source, Reason] = Field(
         {},
-        description="What else tells two events apart, since an id is unique only within it: places, and why each.",
+        description="What else distinguishes two events, since an id is unique only within it: places, each with a reason.",
     )
     event_type: Sources | None = Field(None, description="What happened; part of the routing key.")
     event_action: Source | None = Field(
         None, description="A finer type, joined to event_type with a dot if present."
     )
     delivery_id: Sources | None = Field(
-        None, description="The id of the delivery, where it differs from the event's."
+        None, description="The id of the delivery, if it differs from that of the event."
     )
     source: Sources | None = Field(
-        None, description="A URI for the CloudEvents source, where the sender has one."
+        None, description="A URI for the CloudEvents source, if the sender has one."
     )
     time: SourcesByType | None = Field(
         None, description="When it happened: ISO 8601, or Unix seconds or milliseconds."
@@ -98,106 +101,102 @@ class IdentitySpec(BaseModel):
 
 
 class DeliverySpec(IdentitySpec):
-    """What a delivery carries, and how its sender is answered."""
+    """The content of a delivery, and the responses that its sender expects."""
 
     content: dict[MediaType, BodyFormat] = Field(
         JSON_CONTENT,
         min_length=1,
-        description="The media types of bodies, and how each is read; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
+        description="The media types of bodies and their formats; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
     )
-    form_json: str | None = Field(None, max_length=64, description="The field of a form that holds JSON.")
+    form_json: str | None = Field(None, max_length=64, description="The field of a form that contains JSON.")
     form_begins: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]] = Field(
         [],
         max_length=16,
-        description="The fields of which a form has one first; a form that begins otherwise is none of its sender's.",
+        description="Fields, one of which every form begins with; other forms are refused.",
     )
     form_xml: str | None = Field(
         None,
         max_length=64,
-        description="The field of a form that holds XML in base64, which is added to the fields under the name of its root.",
+        description="The field of a form that contains XML in base64, which becomes a field under the name of its root.",
     )
     is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
     batch: BatchPlaces | None = Field(
         None,
-        description="The list of events, where a delivery carries several, or several lists: `body:` for the whole body, "
-        "`body:/entry/*/changes` for lists within a list, `body:/*_events` for those whose names fit.",
+        description="The list of events, or several lists, if a delivery carries several events: `body:` for the whole body, "
+        "`body:/entry/*/changes` for lists within a list, `body:/*_events` for all with a matching name.",
     )
     attempt_members: list[Pointer] = Field(
         [],
-        description="Members of an event that differ between the attempts at it; the digest of an event is without "
-        "them.",
+        description="Members of an event that differ between attempts; they are not part of the digest of an event.",
     )
     equal_events: EqualEventsSpec | None = Field(
         None,
-        description="How long an event without an id is known by its digest, where different events may be equal.",
+        description="How long a digest identifies an event without an id, if different events may be equal.",
     )
     test_events: dict[Source, str] = Field(
         {},
-        description="How the provider's test events look, all of which have one id or no other content: places and "
-        "their values, in which `*` stands for anything; each is published.",
+        description="The marks of the provider's test events, which all have the same id or content: places and their values, "
+        "in which `*` matches anything; each test event is published.",
     )
     success: SuccessSpec | dict[str, SuccessSpec] | None = Field(
         None,
-        description="The answer to a delivery, where the sender demands one; may be by event type, `*` for the rest.",
+        description="The response to a delivery, if the sender demands a special one; may be by event type, `*` for the rest.",
     )
     refusal: RefusalSpec | None = Field(
-        None, description="The answer to a request that is not proven, where the sender demands one."
+        None, description="The response to an unproven request, if the sender demands a special one."
     )
-    handshakes: list[HandshakeSpec] = Field([], description="What the sender asks beyond deliveries.")
+    handshakes: list[HandshakeSpec] = Field([], description="The requests of the sender besides deliveries.")
 
     @property
     def enrols(self) -> bool:
-        """Whether its sender tells the secret that it will sign with."""
+        """Whether the sender sends the secret that it is going to sign with."""
         return any(handshake.enrol for handshake in self.handshakes)
 
 
 class ParameterSpec(BaseModel):
-    """Something that an adapter has to be told besides its secrets."""
+    """A parameter that an adapter needs besides its secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    description: str = Field(description="What it is, and where the operator finds it.")
-    required: bool = Field(default=False, description="Whether nothing can be verified without it.")
+    description: str = Field(description="What the parameter is, and where the operator finds it.")
+    required: bool = Field(default=False, description="Whether verifying needs it.")
     pattern: str | None = Field(
-        None, max_length=256, description="A regular expression that it matches as a whole."
+        None, max_length=256, description="A regular expression that has to match the whole value."
     )
     example: str = Field("example", max_length=256, description="A value to try the adapter with.")
 
 
 class AdapterSpec(DeliverySpec):
-    """A provider: how it signs, what its deliveries are, and how patient it is."""
+    """A provider: its signature, its deliveries, and its patience."""
 
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")
     status: Literal["verified", "unverified"] = Field(
-        "verified", description="Whether the way of signing is confirmed by the provider or by its own code."
+        "verified",
+        description="Whether the provider's documentation or its own code confirms the way of signing.",
     )
     signature: SignatureSpec = Field(description="How the sender signs.")
     parameters: dict[ParameterName, ParameterSpec] = Field(
-        {}, description="What the operator has to say besides the secrets."
+        {}, description="What the operator has to configure besides the secrets."
     )
     any_2xx: bool = Field(
         default=False,
-        description="Whether the sender's documentation says that any 2xx is a success, so that an accepted event "
-        "is answered 202; else it is answered 200.",
+        description="Whether the sender's documentation accepts any 2xx as success, so that the response to an accepted "
+        "event is 202 instead of 200.",
     )
     redact: list[Pointer] = Field(
-        [], description="Values in an event that are masked before it is published, since they are secrets."
+        [], description="Secret values in an event, which are masked before it is published."
     )
-    sample: str | None = Field(
-        None, description="The event type that the simulator sends when none is named."
-    )
-    patience: Duration | None = Field(None, description="How long the sender waits for an answer.")
-    retry_horizon: Duration | None = Field(
-        None, description="How long the sender goes on repeating a delivery."
-    )
+    sample: str | None = Field(None, description="The event type that the simulator sends by default.")
+    patience: Duration | None = Field(None, description="How long the sender waits for a response.")
+    retry_horizon: Duration | None = Field(None, description="How long the sender retries a delivery.")
     repeats_timestamp: bool = Field(
         default=False,
-        description="Whether a repetition carries the signed moment of the first attempt, so that the tolerance has to be "
-        "as long as it goes on.",
+        description="Whether a retry carries the signed timestamp of the first attempt, so that the tolerance has to be as "
+        "long as the retries.",
     )
     max_body: Size | None = Field(
-        None, description="The largest body that the sender documents, where that is more than most send."
+        None, description="The largest body that the sender documents, if that is more than usual."
     )
 
     @model_validator(mode="after")
@@ -234,7 +233,7 @@ class AdapterSpec(DeliverySpec):
 
     @model_validator(mode="after")
     def _repetitions_come_in(self) -> AdapterSpec:
-        tolerance = self.signature.moment_tolerance
+        tolerance = self.signature.timestamp_tolerance
         if self.repeats_timestamp and (tolerance is None or tolerance < (self.retry_horizon or 0)):
             raise ValueError(
                 "the tolerance must be at least the retry_horizon, since repeats_timestamp is true"
@@ -250,12 +249,12 @@ class AdapterSpec(DeliverySpec):
 
     @property
     def rewrites_json(self) -> bool:
-        """Whether a signature covers not the bytes of a body but its JSON as it is written anew."""
+        """Whether the signature covers the rewritten JSON of a body instead of its bytes."""
         return rewrites_json(self.signature.template)
 
     @property
     def ambiguity(self) -> tuple[str, str] | None:
-        """Two fields of the signed template whose bytes can be divided in several ways, if there are any."""
+        """Two fields of the signed template whose boundary is ambiguous; None if there are none."""
         if not isinstance(self.signature, HmacSpec | PublicKeySpec):
             return None
         signature = self.signature
@@ -274,7 +273,7 @@ class AdapterSpec(DeliverySpec):
 
     @property
     def signs_event_id(self) -> bool:
-        """Whether the signature covers all by which the event is known; True where that is a digest alone."""
+        """Whether the signature covers everything that identifies the event; True if only a digest does."""
         sources = [self.event_id] if isinstance(self.event_id, str) else self.event_id or []
         within = [place for source in self.unique_within for place in places_of(source)]
         alone = [name for name in map(header_name, sources) if name]
@@ -287,7 +286,7 @@ class AdapterSpec(DeliverySpec):
         )
 
     def _signs_all(self, places: Iterable[str]) -> bool:
-        """Whether those of the places that are in the query or the body are signed."""
+        """Return whether the signature covers those of the places that are in the query or the body."""
         signature = self.signature
         return all(
             signature.is_body_bound or place in signature.signed_places
@@ -297,9 +296,9 @@ class AdapterSpec(DeliverySpec):
 
     @property
     def needs_url(self) -> bool:
-        """Whether a delivery or a handshake can be judged only by the address that the sender called."""
+        """Whether a delivery or a handshake can be judged only with the URL that the sender called."""
         return self.signature.needs_url or any(handshake.needs_url for handshake in self.handshakes)
 
     def scheme(self) -> Scheme:
-        """The scheme that this describes."""
+        """Return the scheme of the described signature."""
         return self.signature.scheme_for(Layout(self._id_header, self.content, self.form_json, self.batch))

@@ -1,24 +1,26 @@
-"""One line that says what happened, for people and for agents, made by a template.
+"""Summaries: one line that says what happened, for people and for agents, made from a template.
 
     {actor} {action} issue #{body:/issue/number} in {body:/repository/full_name}[ as {body:/issue/state_reason|words}]
 
-In braces stands a place in the delivery, or ``actor``, ``subject``, ``account``, ``type``, or ``action``: the last
-part of the type, in words. Behind bars stand filters:
+A field in braces is a place in the request, or ``actor``, ``subject``, ``account``, ``type`` or ``action`` (the last part
+of the type, in words). After a bar follow filters:
 
-    money:currency   an amount in minor units as 20.00 usd; the currency stands beside it, or at the place named
-    count            the number of items of a list: 2
-    count:commit:commits  the same with a noun, in the singular and the plural: 1 commit, 2 commits
-    date             the day of a moment
-    ref              a Git reference as branch main or tag v1
-    short            the first eight characters, for ids of commits
-    words            snake_case as words
-    if:TEXT          this text where the value is there and neither false nor empty
+    money:currency        an amount in minor units as 20.00 usd; the currency is beside it, or at the named place
+    count                 the number of items of a list: 2
+    count:commit:commits  the same with a noun in the singular and the plural: 1 commit, 2 commits
+    date                  the day of a time
+    ref                   a Git reference as branch main or tag v1
+    short                 the first eight characters, for commit ids
+    words                 snake_case as words
+    if:TEXT               this text if the value is present and neither false nor empty
 
-What stands in square brackets is left out when a value in it is absent. A template whose other values are not all
-there does not count; the next one of its type does, else those of the shorter types, else those of ``*``.
+A part in square brackets is left out if a value in it is absent. A template with another absent value is skipped: the next
+one of its type is tried, then those of the shorter types, then those of ``*``.
 
-An agent reads the line, and a stranger may have written the delivery. So a value is one line of a few words and
-64 characters: names, numbers and enumerations pass, prose is as good as absent, whatever the template says.
+An agent reads the line, and a stranger may have written the event. So a value is one line of at most three words and 64
+characters: names, numbers and enumerations pass, but prose counts as absent, whatever the template says.
+
+This module has more than 200 lines because the grammar above and its compilation are one definition.
 """
 
 from __future__ import annotations
@@ -35,35 +37,37 @@ from gateway.adapters.identity import Identity, clean_time
 from gateway.signatures.extractors import SourceContext, check_source, compile_sources, text_of
 
 MAX_SUMMARY = 200
-"""Characters of a summary."""
+"""Maximum characters of a summary, which is one line of a terminal or a log."""
 
 MAX_VALUE = 64
-"""Characters of one value in it."""
+"""Maximum characters of one value in a summary."""
 
 MAX_WORDS = 3
-"""Words of one value; what has more is prose."""
+"""Maximum words of one value. A value with more words is prose."""
 
 MAX_TEMPLATE = 512
+"""Maximum characters of a template."""
 
-_REMEMBERED_TYPES = 1024  # senders have a few event types, but could make up any number
+_CACHED_TYPES = 1024
+"""Event types whose templates are cached. Senders have a few, but could make up any number."""
 
-_LOOKED_AT = 1024
-"""Characters of a value from which its words are taken; it may be the largest that a body holds."""
+_MAX_SPLIT = 1024
+"""Characters of a value that are split into words; a value may be as large as a body."""
 
 _DECIMALS = dict.fromkeys(
     ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"),
     0,
 ) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
-"""Of the currencies that have not two, as Stripe counts: ISK and UGX lost theirs, but are still sent with two."""
+"""The decimals of the currencies that do not have two, by Stripe's list: ISK and UGX are still sent with two."""
 
 Summariser = Callable[[SourceContext, Identity], str | None]
-"""Makes the line of an event; None when no template fits it."""
+"""A function that makes the summary of an event; None if no template fits."""
 
 _Filter = Callable[[object, SourceContext], object]
 
 _PART = re.compile(r"\[((?:[^\[\]{}]|\{[^\[\]{}]*\})*)\]")
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_OWN: dict[str, Callable[[Identity], object]] = {
+_IDENTITY_FIELDS: dict[str, Callable[[Identity], object]] = {
     "actor": attrgetter("actor"),
     "subject": attrgetter("subject"),
     "account": attrgetter("account"),
@@ -73,10 +77,10 @@ _OWN: dict[str, Callable[[Identity], object]] = {
 
 
 def check_template(text: str) -> str:
-    """Refuse what is no template.
+    """Return a valid template unchanged.
 
     Raises:
-        ValueError: why.
+        ValueError: The text is not a template.
     """
     if len(text) > MAX_TEMPLATE or not text.isprintable():
         raise ValueError(f"must be one line of at most {MAX_TEMPLATE} characters")
@@ -85,16 +89,16 @@ def check_template(text: str) -> str:
 
 
 SummaryTemplate = Annotated[str, AfterValidator(check_template)]
-"""What a line is made of."""
+"""The template of a summary."""
 
 Templates = SummaryTemplate | list[SummaryTemplate]
-"""One template, or several of which the first that fits counts."""
+"""One template, or several, of which the first that fits counts."""
 
 
 def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
-    """A function that makes the line of an event from the templates of its type, compiled for its first event."""
+    """Return a function that makes summaries. It compiles the templates of a type at its first event."""
 
-    @lru_cache(_REMEMBERED_TYPES)
+    @lru_cache(_CACHED_TYPES)
     def candidates(event_type: str) -> list[Summariser]:
         texts: list[str] = []
         while event_type:
@@ -142,7 +146,7 @@ def _compile_template(text: str) -> Summariser:
 
 
 def _compile_part(text: str) -> tuple[str, list[tuple[Summariser, str]]]:
-    """What stands before the first value, and each value with what stands behind it."""
+    """Return the literal before the first field, and each field with the literal after it."""
     pieces = _FIELD.split(text)
     literals = pieces[::2]
     if any(set("[]{}") & set(literal) for literal in literals):
@@ -154,7 +158,7 @@ def _compile_field(text: str) -> Summariser:
     place, *names = text.split("|")
     if place == "action":
         names.insert(0, "words")
-    own = _OWN.get(place)
+    own = _IDENTITY_FIELDS.get(place)
     if own and not names:
         return lambda _, identity: _text(own(identity))
     read = None if own else compile_sources(check_source(place))
@@ -174,12 +178,12 @@ def _compile_field(text: str) -> Summariser:
 
 
 def _text(value: object) -> str | None:
-    """A value as it stands in a line; None for prose, and for what is no value."""
+    """Return a value as text for a summary; None for prose and for values without a text."""
     return value if type(value) is str and _is_plain(value) else text_of(_clean(value))
 
 
 def _clean(value: object) -> object:
-    """A value without what has no place in a line; None for prose."""
+    """Return a value that is fit for a summary; None for prose."""
     if type(value) is str:
         return value if _is_plain(value) else _as_name(value)
     if type(value) is float and value.is_integer():
@@ -193,7 +197,7 @@ _is_plain = re.compile(f"[!-~]{{1,{MAX_VALUE}}}").fullmatch
 
 
 def _as_name(text: str) -> str | None:
-    words = text[:_LOOKED_AT].split()
+    words = text[:_MAX_SPLIT].split()
     if len(words) > MAX_WORDS:
         return None
     name = "".join(filter(str.isprintable, " ".join(words)))

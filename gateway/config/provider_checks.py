@@ -104,7 +104,7 @@ def _check_signed(
             ("max_body",),
             f"must not be larger than {format_size(MAX_REWRITTEN_BODY)}, because the body is rewritten before it is verified",
         )
-    tolerance = adapter.spec.signature.moment_tolerance
+    tolerance = adapter.spec.signature.timestamp_tolerance
     if tolerance and tolerance > config.dedupe.retention:
         yield (
             ("tolerance",) if provider.tolerance is not None else (),

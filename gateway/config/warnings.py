@@ -83,7 +83,7 @@ def _low_limits(config: Config) -> Iterator[str]:
             )
         if provider.tolerance is None:
             continue
-        usual = registry.load(provider.adapter).spec.signature.moment_tolerance or 0
+        usual = registry.load(provider.adapter).spec.signature.timestamp_tolerance or 0
         if provider.tolerance < usual:
             yield (
                 f"providers.{name}.tolerance: is {format_duration(provider.tolerance)}, but the default of adapter "

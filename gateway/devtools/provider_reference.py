@@ -55,7 +55,7 @@ def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
     spec = registry.load(name).spec
     covered, not_covered = _coverage(spec)
     proofs = evidence.get(name, {})
-    tolerance = spec.signature.moment_tolerance if spec.signature.has_moment else None
+    tolerance = spec.signature.timestamp_tolerance if spec.signature.has_timestamp else None
     rows = [
         ("signs", _signature(spec)),
         ("covered", ", ".join(covered) or "nothing: whoever has seen one delivery can send any other"),
@@ -159,7 +159,7 @@ def _coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
     signature = spec.signature
     parts = {
         **_body_coverage(signature),
-        "the time of sending": signature.has_moment,
+        "the time of sending": signature.has_timestamp,
         "the event id": spec.signs_event_id,
     }
     if spec.event_id is None:

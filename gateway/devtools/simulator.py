@@ -132,7 +132,7 @@ class Simulator:
             case "signature":
                 return self._make(now, signature.make_secret().sender)
             case "timestamp":
-                if not signature.has_moment:
+                if not signature.has_timestamp:
                     raise self._cannot("the time")
                 return self.make(now - STALE_BY)
             case "replay":
@@ -169,7 +169,7 @@ class Simulator:
 
     def _cannot(self, part: str) -> OperatorError:
         signature = self._adapter.spec.signature
-        others = {"body": signature.signed_places, "timestamp": signature.has_moment}
+        others = {"body": signature.signed_places, "timestamp": signature.has_timestamp}
         possible = [*(name for name, is_possible in others.items() if is_possible), "signature", "replay"]
         return OperatorError(
             f"{self._adapter.name} does not sign {part}; try --tamper {' or '.join(possible)}"

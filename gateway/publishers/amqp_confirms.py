@@ -25,7 +25,7 @@ class UnconfirmedMessage:
     late: asyncio.Future[None] | None = None
 
     def settle(self, *, is_ack: bool) -> None:
-        """Report the broker's ack or nack to the caller, or to the spool if the caller no longer waits."""
+        """Report the broker's ack or nack to the caller, or to the spool if nobody waits."""
         if self.late is not None:
             if is_ack and not self.late.done():
                 self.late.set_result(None)

@@ -1,4 +1,4 @@
-"""Open a publishing connection: reach the broker, log in, declare the topology, enable confirms."""
+"""Open a publishing connection: connect, log in, declare the topology, enable confirms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from gateway.publishers.amqp_connection import PublishConnection
-from gateway.publishers.topology import Part
+from gateway.publishers.declaration import Part
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_url import BrokerUrl

@@ -3,10 +3,10 @@
 Goal: publish thousands of persistent, mandatory messages a second from one process, know for each whether the
 broker took it over, and never report one as confirmed that was not.
 
-Plan: publishes of one turn of the event loop are collected, and leave in one write for every eight of them
-(:data:`_BATCH_SIZE`). Confirms are recognised by their size and settled by delivery tag without being decoded. Every other frame is rare and goes through pamqp. Declarations have a
-channel of their own, because a refused one closes its channel. One timer looks after everything that can be
-overdue, ten times a second, so that no message needs a timer.
+Plan: publishes of one turn of the event loop are collected and leave in one write for every :data:`_BATCH_SIZE`.
+Confirms are recognised by their size, and settled by delivery tag without a decoder. Other frames are rare and go
+through pamqp. Declarations have a channel of their own, because a refused one closes its channel. One timer checks
+for everything that can be overdue, ten times a second, so that no message needs a timer.
 
 Measured (2026-11): aio-pika, which serves everything else in this program, takes eight times the CPU for a message on
 this path, at ten messages at a time. It can also raise a CancelledError that nobody asked for when heartbeats fail.
@@ -31,7 +31,7 @@ from typing_extensions import override
 from gateway.events.message import APP_ID, Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_confirms import UnconfirmedMessage
-from gateway.publishers.amqp_declaring import DECLARING_CHANNEL, DeclaringChannel
+from gateway.publishers.amqp_declaring import DECLARING_CHANNEL, TopologyChannel
 from gateway.publishers.amqp_frames import (
     ACK,
     BASIC,
@@ -47,7 +47,7 @@ from gateway.publishers.amqp_frames import (
     encode_publish,
 )
 from gateway.publishers.circuit_breaker import PublishBreaker
-from gateway.publishers.topology import Part
+from gateway.publishers.declaration import Part
 from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
@@ -82,7 +82,7 @@ _CAPABILITIES: FieldTable = {
 
 
 class PublishConnection(asyncio.Protocol):
-    """An open connection with one channel in confirm mode; made by :func:`~gateway.publishers.amqp_connect.connect`.
+    """An open connection with one channel in confirm mode; see ``amqp_connect.connect``.
 
     Args:
         timeout: Seconds that a confirm may take.
@@ -122,7 +122,7 @@ class PublishConnection(asyncio.Protocol):
         self._max_content = _MAX_FRAME - FRAME_OVERHEAD
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
-        self._declaring = DeclaringChannel(self.call, self._write, self.fail, declare_every, self._now)
+        self._declaring = TopologyChannel(self.call, self._write, self.fail, declare_every, self._now)
         self._is_flush_due = False
         self._is_paused = False
         self._heard_at = self._spoke_at = self._confirmed_at = self._now()
@@ -136,7 +136,7 @@ class PublishConnection(asyncio.Protocol):
 
     @property
     def unavailable_reason(self) -> str:
-        """Return why nothing, or only a probe, is sent to the broker at the moment; empty when messages are sent."""
+        """Return why nothing, or only a probe, is sent at the moment; empty if messages are."""
         if self.lost.done():
             return "the connection is lost"
         if self.blocked or self._is_paused:
@@ -154,7 +154,7 @@ class PublishConnection(asyncio.Protocol):
         return is_open and (not self._breaker.is_open or self._breaker.is_probe_due)
 
     def publish(self, message: Message) -> asyncio.Future[None]:
-        """Send ``message``; the future is done when the broker confirms, and fails with PublishUnavailable if not.
+        """Send ``message``; the future is done once confirmed, or fails with PublishUnavailable.
 
         Raises:
             ValueError: The message cannot be encoded. Nothing was sent.

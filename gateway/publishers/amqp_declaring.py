@@ -9,7 +9,7 @@ from typing import Any
 from pamqp import base, commands, frame, header
 from typing_extensions import override
 
-from gateway.publishers.topology import Channel, Part, declare, expect_write
+from gateway.publishers.declaration import Channel, Part, declare, expect_write
 
 DECLARING_CHANNEL = 2
 """The number of the channel for declarations. A refused one closes its channel, which must not end publishes."""
@@ -18,8 +18,8 @@ _MIN_INTERVAL = 1.0
 """Seconds between two declarations of the topology, however many messages are returned meanwhile."""
 
 
-class DeclaringChannel(Channel):
-    """Declares on a channel of its own, which is opened when it is needed, and again after each refusal.
+class TopologyChannel(Channel):
+    """Declares on a channel of its own, opened when needed, and again after each refusal.
 
     Args:
         call: Sends a synchronous method on a channel of the connection and returns its reply.
@@ -60,7 +60,10 @@ class DeclaringChannel(Channel):
         await self.call(commands.Basic.Qos())  # its reply comes after the broker has read the message
 
     async def declare(self, topology: Sequence[Part], targets: Sequence[str], user: str) -> list[str]:
-        """Declare ``topology``, check that ``user`` may publish to ``targets``, and return warnings, one line each.
+        """Declare ``topology`` and check that ``user`` may publish to ``targets``.
+
+        Returns:
+            Warnings for the operator, one line each.
 
         Raises:
             BrokerRefusal: The broker refuses one of these.
@@ -71,7 +74,7 @@ class DeclaringChannel(Channel):
         return declared.warnings
 
     def redeclare(self) -> None:
-        """Declare the topology again, at most once a second: a part of it was removed, or may have been."""
+        """Declare the topology again, at most once a second: a part of it may be missing."""
         if self._task is None and self._now() - self._declared_at > _MIN_INTERVAL:
             self._task = asyncio.get_running_loop().create_task(
                 self._redeclare(), name="redeclare the topology"

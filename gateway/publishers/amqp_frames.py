@@ -1,4 +1,4 @@
-"""The AMQP 0-9-1 frames of the publish path: their constants, and how one publish is encoded.
+"""The AMQP 0-9-1 frames of the publish path: constants, and the encoding of a publish.
 
 Goal: a publish costs little more than its own bytes, and a reference decoder reads back what was sent.
 

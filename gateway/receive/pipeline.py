@@ -94,7 +94,9 @@ class Pipeline:
             Rejection: the request is refused.
         """
         route, request = context.route, context.request
-        if route.adapter.greeter is not None and (reply := route.answer_unsigned(request, context.client)):
+        if route.adapter.handshake_responder is not None and (
+            reply := route.answer_unsigned(request, context.client)
+        ):
             return self._reply(reply)
         if len(request.body) > LARGE and not at_once and route.adapter.verifies_aside:
             return ExamineAside(partial(self._examine_aside, context))
@@ -132,7 +134,9 @@ class Pipeline:
             Rejection: the request is refused.
         """
         route, payload, items = context.route, content.payload, content.items
-        if route.adapter.greeter is not None and (reply := route.answer_signed(verified, payload)):
+        if route.adapter.handshake_responder is not None and (
+            reply := route.answer_signed(verified, payload)
+        ):
             return self._reply(reply)
         if items is not None:
             context.event_id = route.adapter.delivery_id(verified, payload) or _digest(verified.body)

@@ -67,7 +67,7 @@ class EventPublisher:
         """
         route, span = context.route, context.span
         claim = await self._dedupe.acquire(
-            route.name, event.key, event.data, route.metrics, longest_wait=route.longest_wait
+            route.name, event.key, event.data, route.metrics, max_wait=route.longest_wait
         )
         if claim is None:
             route.metrics.count_event(Outcome.DUPLICATE)

@@ -187,7 +187,7 @@ class Receiver:
 
 
 def _check_method(method: str, route: Route) -> None:
-    responder = route.adapter.greeter
+    responder = route.adapter.handshake_responder
     allowed = responder.methods if responder else frozenset[str]()
     if method not in allowed:
         raise MethodNotAllowed(*sorted(allowed))

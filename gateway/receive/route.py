@@ -69,7 +69,7 @@ class Route:
             HandshakeRefused: the handshake is not as the provider makes it, or carries a secret while none is expected.
             MalformedRequest: a part that the answer depends on occurs twice.
         """
-        responder = self.adapter.greeter
+        responder = self.adapter.handshake_responder
         try:
             reply = responder.answer_unsigned(request) if responder else None
         except Rejection:
@@ -91,7 +91,7 @@ class Route:
             HandshakeRefused: the handshake is not as the provider makes it, or carries a secret while none is expected.
             MalformedRequest: a part that the answer depends on occurs twice.
         """
-        responder = self.adapter.greeter
+        responder = self.adapter.handshake_responder
         reply = responder.answer_signed(request, payload) if responder else None
         if reply is None:
             return None

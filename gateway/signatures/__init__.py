@@ -1,5 +1,5 @@
-"""Prove who sent a request: pure functions of bytes and headers.
+"""Signatures: prove who sent a request, with pure functions of bytes and headers.
 
-Nothing here opens a socket, reads the clock (``now`` is an argument) or looks at the environment, and nothing
-here imports another room of the gateway.
+Nothing here opens a socket, reads the clock (``now`` is an argument) or reads the environment, and nothing imports another
+package of the gateway.
 """

@@ -1,12 +1,12 @@
-"""Where in a body its events stand: the elements of a list, of several lists, or of lists within lists.
+"""Batches: find the events in a body, which are the elements of one list, of several lists, or of nested lists.
 
     body:                    the body itself is the list
     body:/events             the list under that name
     body:/entry/*/changes    the lists under ``changes`` in each element of the list ``entry``
-    body:/*_events           each list of objects whose name ends so
+    body:/*_events           each list of objects whose name has this ending
 
-Several such places hold beside each other. An element of an outer list that has none of the inner ones, or nothing
-in them, is an event itself, so that nothing in the lists is left out.
+A sender may have several such places. An element of an outer list that has no inner list, or only empty ones, is an event
+itself, so that no element is lost.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _Path = tuple[_Step, ...]
 
 
 class Found(NamedTuple):
-    """One event of several.
+    """One event of a batch.
 
     Attributes:
         value: the event.
-        parent: the object that its list stands in; None where the body is the list.
-        path: the names and indexes that lead to it.
+        parent: the place of its list; None if the body is the list.
+        path: the names and indexes that lead to the event.
     """
 
     value: Any
@@ -42,9 +42,9 @@ class Batch:
         places: ``body:/json/pointer``, one or several.
 
     Attributes:
-        is_nested: whether there may be several lists, so that equal events in them are different ones.
-        is_whole: whether a body may itself be the list.
-        steps: those to the list, where there is only one; else None.
+        is_nested: whether there may be several lists, so that equal events in them are different events.
+        is_whole: whether the body itself may be the list.
+        steps: the steps to the list; None if there may be several.
     """
 
     def __init__(self, places: str | list[str]) -> None:
@@ -55,15 +55,15 @@ class Batch:
         self.steps = None if self.is_nested else steps[0]
 
     def events(self, payload: object) -> Iterator[Found]:
-        """Find the events in a body, in their order; none where their lists are empty or absent."""
+        """Yield the events of a body in their order; none if their lists are empty or absent."""
         return _walk(payload, self._paths, None, ())
 
     def is_in(self, payload: object) -> bool:
-        """Tell whether a body has one of the lists, be it an empty one."""
+        """Return whether a body has one of the lists, even an empty one."""
         return _has_list(payload, self._paths)
 
     def values(self, payload: object) -> list[Any]:
-        """Return the events in a body, or the body itself where it has none of the lists."""
+        """Return the events of a body, or the body itself if it has none of the lists."""
         if self.steps is not None:
             items = resolve(payload, self.steps)
             return items if type(items) is list else [payload]
@@ -105,7 +105,7 @@ def _walk(
 
 
 def _below(paths: list[_Path], name: str, member: object) -> list[_Path]:
-    """The rest of the paths that lead to a member; one that only a ``*`` names must be a list of objects at the end."""
+    """Return the rest of the paths to a member. A last step with ``*`` matches only lists of objects."""
     return [
         path[1:]
         for path in paths

@@ -1,19 +1,22 @@
-"""Where in a delivery a value stands.
+"""Sources: the places in a request from which values are read.
 
     header:X-GitHub-Delivery     a header field
-    query:token                  a parameter of the address
-    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into texts in it that are JSON
-    item:/id                     the same into one event of a batch; the payload where there is no batch
-    parent:/id                   the same into the innermost of the objects around that event that has such a member
-    list:                        the name of the member that holds the list in which that event stands
-    text:push                    that very text, for senders that have one type of event and do not say it
-    member:                      the name of the first member, of the object there, that is an object or a list
-    "{item:/id}:{item:/state}"   several of them as one text, absent when one of them is
+    query:token                  a query parameter
+    body:/data/object/id         a JSON Pointer (RFC 6901) into the payload, and into strings in it that are JSON
+    item:/id                     the same into one event of a batch; into the payload if there is no batch
+    parent:/id                   the same into the innermost object around that event that has such a member
+    list:                        the name of the member that holds the list of that event
+    text:push                    this text, for senders that have one type of event and do not name it
+    member:                      the name of the first member of the item that is an object or a list
+    "{item:/id}:{item:/state}"   several of them as one text, absent if one of them is absent
 
-In a pointer, ``*`` is the only element of a list: of several none is meant, so that no event is known by its first.
+In a pointer, ``*`` is the only element of a list. If the list has several it matches none, so that no event is known by
+its first element.
 
-Written in YAML, compiled once; a value may also be a list (the first that is present and not empty) or a mapping from
-event types to sources (the most specific that matches, ``*`` for the rest).
+Sources are written in YAML and compiled once. A value may also be a list of sources (the first that is present and not
+empty counts) or a mapping from event types to sources (the most specific match counts, ``*`` for the rest).
+
+This module has more than 200 lines because grammar, compilation and lookup are one definition.
 """
 
 from __future__ import annotations
@@ -40,21 +43,21 @@ _POINTER = re.compile(r"(?:/(?:[^/~]|~[01])*)+")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 EXACT_LIMIT = 2**53
-"""From here on a double stands for several integers, and two ids would have one text."""
+"""The first number at which a double stands for several integers, so that two ids would have one text."""
 
 INTEGER_LIMIT = 10**255
-"""Larger ones are no text: nothing that is published is as long, and str() of one of 4300 digits raises."""
+"""Integers from here on become no text: no attribute is as long, and str() raises from 4300 digits on."""
 
 V = TypeVar("V")
 
 
 class Enclosing:
-    """An object that has lists of events in it.
+    """An object that contains lists of events.
 
     Attributes:
         value: the object.
-        bare: it without the events in it.
-        outer: how it stands in the next object around it; None where it is the outermost.
+        bare: the object without the events.
+        outer: its place in the next object around it; None if it is the outermost.
     """
 
     __slots__ = ("_digest", "bare", "outer", "value")
@@ -67,7 +70,7 @@ class Enclosing:
 
     @property
     def digest(self) -> bytes:
-        """A digest of the object and of all that is around it, without events; made once for all its lists."""
+        """A digest of the object and of everything around it, without events; computed once for all its lists."""
         if self._digest is None:
             outer = self.outer.context if self.outer else b""
             self._digest = sha256(outer + orjson.dumps(self.bare)).digest()
@@ -75,10 +78,10 @@ class Enclosing:
 
 
 class Parent:
-    """What a list of events stands in.
+    """The place of a list of events.
 
     Attributes:
-        enclosing: the object.
+        enclosing: the object around the list.
         member: the name of its member that leads to the list.
     """
 
@@ -90,7 +93,7 @@ class Parent:
         self._context: bytes | None = None
 
     def find(self, steps: list[str]) -> object:
-        """Return the value at a JSON Pointer in the innermost object that has it; None when none has."""
+        """Return the value at a JSON Pointer in the innermost object that has it; None if none has."""
         parent: Parent | None = self
         while parent is not None:
             if (found := resolve(parent.enclosing.value, steps)) is not None:
@@ -99,33 +102,33 @@ class Parent:
         return None
 
     def hidden(self) -> Parent:
-        """Return the same without any event, for readers that must not see those that are not masked."""
+        """Return a copy without events, for readers that must not see unmasked ones."""
         bare, outer = self.enclosing.bare, self.enclosing.outer
         return Parent(Enclosing(bare, bare, outer.hidden() if outer else None), self.member)
 
     @property
     def outermost(self) -> dict[str, Any]:
-        """The object that is within no other."""
+        """The outermost object."""
         outer = self.enclosing.outer
         return outer.outermost if outer else self.enclosing.value
 
     @property
     def context(self) -> bytes:
-        """A digest of all that is around the list: what tells equal events of different lists apart."""
+        """A digest of everything around the list: it distinguishes equal events of different lists."""
         if self._context is None:
             self._context = sha256(self.enclosing.digest + self.member.encode()).digest()
         return self._context
 
 
 class SourceContext:
-    """What values are read from.
+    """The request and the event that sources are read from.
 
     Attributes:
         headers: the header fields of the request.
         query: its query, as sent.
         payload: its parsed body.
-        item: the event within the payload that is meant; the payload itself where it is one event.
-        parent: what the list stands in that the event is of; None where there is no such object.
+        item: the event within the payload; the payload itself if it is a single event.
+        parent: the place of the list that contains the event; None if there is none.
     """
 
     __slots__ = ("headers", "item", "parent", "payload", "query")
@@ -145,10 +148,10 @@ TypedGetter = Callable[[SourceContext, str], object]
 
 
 def check_source(text: str) -> str:
-    """Refuse what names no place.
+    """Return a valid source unchanged.
 
     Raises:
-        ValueError: why.
+        ValueError: The text is not a source.
     """
     fields = _FIELD.findall(text)
     literal = _FIELD.sub("", text)
@@ -166,10 +169,10 @@ def _is_plain(literal: str) -> bool:
 
 
 Source = Annotated[str, AfterValidator(check_source)]
-"""One place in a delivery, or a text of several."""
+"""One place in a request, or a text made of several."""
 
 Sources = Source | list[Source]
-"""One place, or several of which the first that is present and not empty counts."""
+"""One source, or several, of which the first that is present and not empty counts."""
 
 
 def _check_pointer(text: str) -> str:
@@ -179,31 +182,31 @@ def _check_pointer(text: str) -> str:
 
 
 Pointer = Annotated[str, StringConstraints(max_length=256), AfterValidator(_check_pointer)]
-"""A JSON Pointer (RFC 6901) below the whole value, in which a step may be ``*``."""
+"""A JSON Pointer (RFC 6901) to a part of a value, in which a step may be ``*``."""
 
 SourcesByType = Sources | dict[str, Sources]
-"""Places, or places by event type."""
+"""Sources, or sources by event type."""
 
 
 def header_name(source: str) -> bytes | None:
-    """The lower-case name of the header field that ``source`` names; None when it is elsewhere."""
+    """Return the lower-case name of the header field that ``source`` names; None for other sources."""
     match = _SOURCE.fullmatch(source)
     return match["header"].lower().encode() if match and match["header"] else None
 
 
 def pointer_steps(source: str) -> list[str]:
-    """The unescaped steps of the JSON Pointer in ``body:/json/pointer`` and the like."""
+    """Return the unescaped steps of the JSON Pointer in ``body:/json/pointer`` and similar sources."""
     return [step.replace("~1", "/").replace("~0", "~") for step in source.partition(":")[2].split("/")[1:]]
 
 
 def places_of(sources: Sources | None) -> list[str]:
-    """All places that are named, those within a text one by one."""
+    """Return all places that the sources name, including those inside a text."""
     named = [sources] if isinstance(sources, str) else sources or []
     return [place for source in named for place in _FIELD.findall(source) or [source]]
 
 
 def compile_sources(sources: Sources) -> Getter:
-    """A function that reads the value; None when it is absent."""
+    """Return a function that reads the value, or None if it is absent."""
     getters = [_compile_source(source) for source in ([sources] if isinstance(sources, str) else sources)]
     if len(getters) == 1:
         return getters[0]
@@ -219,7 +222,7 @@ def compile_sources(sources: Sources) -> Getter:
 
 
 def compile_by_type(sources: SourcesByType) -> TypedGetter:
-    """A function that reads the value that an event of the given type has; None when it is absent."""
+    """Return a function that reads the value for an event type, or None if it is absent."""
     if not isinstance(sources, dict):
         getter = compile_sources(sources)
         return lambda delivery, _: getter(delivery)
@@ -234,7 +237,7 @@ def compile_by_type(sources: SourcesByType) -> TypedGetter:
 
 
 def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
-    """The entry for ``event_type``, else for the longest of its dotted prefixes, else None."""
+    """Return the entry for ``event_type``, or for the longest of its dotted prefixes, or None."""
     while event_type:
         if (found := by_type.get(event_type)) is not None:
             return found
@@ -243,10 +246,10 @@ def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
 
 
 def query_value(query: bytes, name: str) -> str | None:
-    """The value of a parameter of an address, None when it is absent.
+    """Return the value of a query parameter, or None if it is absent.
 
     Raises:
-        MalformedRequest: the parameter stands there more than once, or there are more than addresses have.
+        MalformedRequest: The parameter is repeated, or the query has too many parameters.
     """
     key = name.encode()
     values = [value for parameter, value in read_query(query) if parameter == key]
@@ -256,14 +259,13 @@ def query_value(query: bytes, name: str) -> str | None:
 
 
 def text_of(value: object) -> str | None:
-    """A text, number or truth value as the text that JSON has for it; None for anything else."""
+    """Return a string, number or boolean as text, as JSON writes it; None for anything else."""
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is str:
         return value
-    if (
-        type(value) is float
-    ):  # an integer of more than 64 bits is one as well, and has lost digits that may matter
+    if type(value) is float:
+        # orjson reads integers of more than 64 bits as floats: their lost digits could distinguish two ids.
         return str(value) if abs(value) < EXACT_LIMIT else None
     if type(value) is int:
         return str(value) if abs(value) < INTEGER_LIMIT else None
@@ -321,7 +323,7 @@ def _first_container(value: object) -> str | None:
 
 
 def _decode(value: bytes | None) -> str | None:
-    """Read a field in UTF-8, as most write what is not ASCII, else in Latin-1, as HTTP has it."""
+    """Decode a header value from UTF-8, which most senders use, or from Latin-1, the encoding of HTTP/1."""
     if value is None:
         return None
     try:
@@ -331,7 +333,7 @@ def _decode(value: bytes | None) -> str | None:
 
 
 def resolve(document: object, steps: list[str]) -> object:
-    """The value at a JSON Pointer, given as its unescaped steps; None when there is none."""
+    """Return the value at a JSON Pointer, given as unescaped steps; None if it is absent."""
     for step in steps:
         if type(document) is dict:
             document = document.get(step)
@@ -347,7 +349,7 @@ def resolve(document: object, steps: list[str]) -> object:
 
 
 def _read_object(text: str) -> dict[str, object]:
-    """The object that a text is in JSON; an empty one when it is none."""
+    """Parse a text as a JSON object. Return an empty one if it is not an object."""
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What a request says that its body is."""
+"""The media type that a request declares."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ _CONTENT_TYPE = b"content-type"
 
 
 def content_type_of(headers: Headers) -> bytes | None:
-    """Return the content type of a request, None when it says none; proxies that repeat an equal one are borne with.
+    """Return the content type of a request, or None if it declares none.
+
+    Some proxies repeat the header: repeated fields with equal media types are accepted.
 
     Raises:
-        MalformedRequest: It says two, of which a proxy and we could believe different ones.
+        MalformedRequest: The request declares two different types; a proxy could have believed the other one.
     """
     is_repeated = headers.is_repeated(_CONTENT_TYPE)
     stated = None if is_repeated else headers.get(_CONTENT_TYPE)
@@ -23,4 +25,4 @@ def content_type_of(headers: Headers) -> bytes | None:
         return values[0].strip()
     if is_repeated:
         raise MalformedRequest("two content types")
-    return stated  # the comma stands in a parameter, or nobody knows the type
+    return stated  # the comma is in a parameter, or the type is unknown anyway

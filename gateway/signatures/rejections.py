@@ -1,11 +1,11 @@
-"""Why a request is refused: the root of the one tree of rejections, and the leaves that a provider can raise.
+"""Reasons to refuse a request: the root of the tree of rejections, and the leaves that an adapter can raise.
 
     Rejection
     ├── MalformedRequest     400 malformed_request
     └── SignatureRejected    401 invalid_signature   (the precise reason only for log and metric)
         └── HandshakeRefused     401, or 403 or 404 where the sender demands it
 
-The gateway's own leaves are in :mod:`gateway.errors`. ``reason`` is one word in the answer, the log line,
+The gateway's own leaves are in :mod:`gateway.errors`. ``reason`` is the same word in the response, the log line,
 the metric label and the documentation.
 """
 
@@ -31,18 +31,18 @@ SignatureFault = Literal[
     "handshake_token_mismatch",
     "enrolment_closed",
 ]
-"""Every precise way in which a signature can fail; a closed set, because it labels a metric."""
+"""The precise reasons why a signature fails: a closed set, because they label a metric."""
 
 SIGNATURE_FAULTS: tuple[SignatureFault, ...] = get_args(SignatureFault)
 
 
 class Rejection(Exception):
-    """A request that is refused, with the answer that its sender gets.
+    """Raised to refuse a request.
 
     Attributes:
-        status: the HTTP status of the answer.
+        status: the HTTP status of the response.
         reason: a stable snake_case word.
-        retryable: whether the same request can succeed later; answered with ``Retry-After``.
+        retryable: whether the same request can succeed later; the response then has ``Retry-After``.
     """
 
     status: int
@@ -51,19 +51,19 @@ class Rejection(Exception):
 
     @property
     def detail(self) -> str:
-        """What the log may say beyond the reason; never sent to the client."""
+        """The detail for the log. It is never sent to the client."""
         return str(self.args[0]) if self.args else ""
 
 
 class MalformedRequest(Rejection):
-    """The request as HTTP carries something that no well-behaved sender sends."""
+    """Raised for a request that no well-behaved sender makes."""
 
     status = 400
     reason = "malformed_request"
 
 
 class SignatureRejected(Rejection):
-    """The sender is not proven. Every fault gets the same answer, so that nothing can be probed."""
+    """Raised when the sender is not proven. Every fault gets the same response, so that nothing can be probed."""
 
     status = 401
     reason = "invalid_signature"
@@ -74,7 +74,7 @@ class SignatureRejected(Rejection):
 
 
 class HandshakeRefused(SignatureRejected):
-    """A greeting that is not as its sender makes them, or that tells a secret which nobody waits for."""
+    """Raised for a handshake that its sender does not make, or that offers a secret nobody waits for."""
 
     def __init__(self, fault: SignatureFault, status: int = 401) -> None:
         super().__init__(fault)

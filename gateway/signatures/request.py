@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from gateway.signatures.rejections import MalformedRequest
 
 PROOF = object()
-"""What makes a VerifiedRequest; for the adapter alone."""
+"""The token that makes a VerifiedRequest. Only the adapter uses it."""
 
 _NOTHING: frozenset[bytes] = frozenset()
 
@@ -20,11 +20,10 @@ _NOTHING: frozenset[bytes] = frozenset()
 class Headers:
     """The header fields of one request; names are lower-case bytes, as ASGI gives them.
 
-    A field that is asked for must stand alone: two of them mean that a proxy and we could read different
-    ones, so asking raises instead of choosing.
+    Reading a repeated field raises instead of choosing one: a proxy may have read the other.
 
     Attributes:
-        fields: all of them, in their order.
+        fields: all fields, in their order.
     """
 
     __slots__ = ("_by_name", "_repeated", "fields")
@@ -38,48 +37,48 @@ class Headers:
             self._repeated = frozenset(name for name, count in counts.items() if count > 1)
 
     def get(self, name: bytes) -> bytes | None:
-        """The value of the field ``name`` (lower case), or None when it is absent.
+        """Return the value of the field ``name`` (lower case), or None if it is absent.
 
         Raises:
-            MalformedRequest: the field stands there more than once.
+            MalformedRequest: The field is repeated.
         """
         if name in self._repeated:
             raise MalformedRequest(f"header {name.decode('latin-1')} is repeated")
         return self._by_name.get(name)
 
     def all(self, name: bytes) -> list[bytes]:
-        """The values of all fields ``name`` (lower case), in their order."""
+        """Return the values of all fields ``name`` (lower case), in their order."""
         return [value for field, value in self.fields if field == name]
 
     def __contains__(self, name: bytes) -> bool:
-        """Whether the field ``name`` (lower case) stands there at all."""
+        """Return whether the field ``name`` (lower case) is present."""
         return name in self._by_name
 
     def is_repeated(self, name: bytes) -> bool:
-        """Whether the field ``name`` (lower case) stands there more than once."""
+        """Return whether the field ``name`` (lower case) is repeated."""
         return name in self._repeated
 
 
 class RawRequest:
-    """One request as it came, its sender not proven.
+    """One request as received. Its sender is not proven.
 
     Attributes:
         method: the HTTP method, upper case.
-        url: the address that the sender called, as far as it is known, with the query.
-        path: the path as sent, percent-encoding kept.
-        query: what stands behind the question mark, as sent.
+        url: the URL that the sender called, with the query, as far as it is known.
+        path: the path as sent, with its percent-encoding.
+        query: the query string as sent.
         headers: the header fields.
         body: the bytes of the body.
-        signed: what of the event the signature was found to cover, in canonical form, told by a verifier whose
-            signature covers something else than the body as it came. None where the raw body is what is signed
-            (with or without a moment, an id or an address beside it), and where a proof says nothing of one event
-            (tokens, HTTP Basic). Equal signed content gives equal bytes, whatever differs that nobody signed:
-            members and fields beside it, their order, percent escapes, white space, spelling of a name. What tells
-            events apart is in it. What only tells attempts apart is not, such as the moment of sending and a nonce,
-            unless the sender signs nothing else: then that is all by which another use of a signature is noticed.
-        signed_items: the same for each event of a batch, in the order of the batch, where each is signed by itself.
-            Where a batch is signed as a whole, the bytes of its items are as canonical as that.
-        rewritten: its JSON as senders write it anew to sign it, by style, once that has been worked out.
+        signed: the signed content of the event in canonical form. Verifiers set it if the signature covers anything but
+            the received body. It is None if the raw body is signed (with or without a timestamp, an id or a URL), and
+            if the proof covers no event at all (tokens, HTTP Basic). Equal signed content gives equal bytes, whatever
+            unsigned parts differ: other members and fields, their order, percent escapes, white space, the spelling of
+            a name. It contains what distinguishes events. It does not contain what only distinguishes attempts, such as
+            the time of sending or a nonce, unless the sender signs nothing else: then only that reveals a second use
+            of a signature.
+        signed_items: the same for each event of a batch, in the order of the batch, if each is signed by itself. If a
+            batch is signed as a whole, the bytes of its items are canonical already.
+        rewritten: the JSON of the body as senders write it before they sign it, by style; a cache.
     """
 
     __slots__ = (
@@ -112,12 +111,12 @@ class VerifiedRequest:
 
     Attributes:
         headers: the header fields; the signature covers only those that the scheme names.
-        query: what stands behind the question mark, as sent.
+        query: the query string as sent.
         body: the verified bytes.
         secret_slot: the position, from 0, of the configured secret that matched.
-        signed: what the signature covers, where that is not the body as it came (:attr:`RawRequest.signed`): anybody
-            who has seen the request can send it with another body, or with the same in another spelling.
-        signed_items: the same for each event of a batch, where each is signed by itself.
+        signed: the signed content, if that is not the received body (:attr:`RawRequest.signed`): anybody who has seen
+            the request can send it with another body, or with the same body in another spelling.
+        signed_items: the same for each event of a batch, if each is signed by itself.
     """
 
     __slots__ = ("body", "headers", "query", "secret_slot", "signed", "signed_items")

@@ -1,4 +1,4 @@
-"""How the text of a configured secret becomes the bytes of a key."""
+"""Secrets: the formats in which senders give them out, and the keys that they stand for."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ class SecretPair(NamedTuple):
 
 
 class SecretFormatError(ValueError):
-    """A secret is not in the format that its adapter expects. Never says what the secret is.
+    """Raised when a secret is not in the format that its adapter expects. The message never contains the secret.
 
-    It is raised without a cause, because a UnicodeError holds the whole text that it is about.
+    It is raised without a cause, because a UnicodeError holds the whole text.
     """
 
 
 def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
-    """The bytes of the key.
+    """Decode the text of a secret into the bytes of a key.
 
     Raises:
-        SecretFormatError: the text is not in the format, or the key would be empty: an empty key makes
-            valid signatures that anybody can compute.
+        SecretFormatError: The text is not in the format, or the key would be empty. Anybody can compute the signatures
+            of an empty key.
     """
     match secret_format:
         case "raw":
@@ -62,10 +62,10 @@ def decode_secret(secret: str, secret_format: SecretFormat) -> bytes:
 
 
 def decode_base64(text: str) -> bytes:
-    """The bytes of standard base64, with or without its padding.
+    """Decode standard base64, with or without padding.
 
     Raises:
-        SecretFormatError: the text is not base64.
+        SecretFormatError: The text is not base64.
     """
     with suppress(ValueError):
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

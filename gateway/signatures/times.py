@@ -1,4 +1,4 @@
-"""Moments as RFC 3339 text. Events of one second come together, so the last seconds are remembered."""
+"""Timestamps as RFC 3339 text. Many events share a second, so the texts of recent seconds are cached."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def _second(seconds: int) -> str:
 
 
 def rfc3339_seconds(seconds: int) -> str:
-    """Whole Unix seconds as ``2026-01-31T12:00:00Z``."""
+    """Format whole Unix seconds as ``2026-01-31T12:00:00Z``."""
     return _second(seconds) + "Z"
 
 
 def rfc3339_milliseconds(seconds: float) -> str:
-    """Unix seconds as ``2026-01-31T12:00:00.123Z``."""
+    """Format Unix seconds as ``2026-01-31T12:00:00.123Z``."""
     whole, milliseconds = divmod(int(seconds * 1000), 1000)
     return _second(whole) + _MILLISECONDS[milliseconds]

@@ -15,10 +15,10 @@ _RATE = re.compile(r"(\d{1,7})/(s|m|h)", re.ASCII)
 
 
 def parse_duration(text: object) -> float:
-    """Seconds in a duration such as ``300s``, ``1.5s``, ``250ms`` or ``4d``.
+    """Parse a duration such as ``300s``, ``1.5s``, ``250ms`` or ``4d`` into seconds.
 
     Raises:
-        ValueError: the text is no such duration, or it is zero.
+        ValueError: The text is no duration, or zero.
     """
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
@@ -28,10 +28,10 @@ def parse_duration(text: object) -> float:
 
 
 def parse_size(text: object) -> int:
-    """Bytes in a size such as ``512KiB``, ``1MiB`` or ``2GB``.
+    """Parse a size such as ``512KiB``, ``1MiB`` or ``2GB`` into bytes.
 
     Raises:
-        ValueError: the text is no such size, or it is zero.
+        ValueError: The text is no size, or zero.
     """
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     size = int(match[1]) * _BYTES[match[2]] if match else 0
@@ -41,17 +41,17 @@ def parse_size(text: object) -> int:
 
 
 class EventRate(NamedTuple):
-    """So many events in so many seconds."""
+    """A number of events in a number of seconds."""
 
     events: int
     seconds: float
 
 
 def parse_rate(text: object) -> EventRate:
-    """A rate such as ``100/s``, ``600/m`` or ``5000/h``.
+    """Parse a rate such as ``100/s``, ``600/m`` or ``5000/h``.
 
     Raises:
-        ValueError: the text is no such rate, or it is zero.
+        ValueError: The text is no rate, or zero.
     """
     match = _RATE.fullmatch(text) if isinstance(text, str) else None
     rate = EventRate(int(match[1]), _SECONDS[match[2]]) if match else None
@@ -61,13 +61,13 @@ def parse_rate(text: object) -> EventRate:
 
 
 def format_rate(rate: EventRate) -> str:
-    """How a rate is written: ``100/s``."""
+    """Format a rate: ``100/s``."""
     unit = next(unit for unit, seconds in _SECONDS.items() if seconds == rate.seconds)
     return f"{rate.events}/{unit}"
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest way to write a duration: 300.0 gives ``5m``."""
+    """Format seconds in the largest unit that fits: 300.0 gives ``5m``."""
     for unit in ("d", "h", "m", "s"):
         if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
@@ -75,7 +75,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """The shortest way to write a size: 1048576 gives ``1MiB``."""
+    """Format bytes in the largest unit that fits: 1048576 gives ``1MiB``."""
     for unit in ("GiB", "MiB", "KiB"):
         if size >= _BYTES[unit] and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
@@ -88,7 +88,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["300s", "4d"]}),
 ]
-"""Seconds, written with a unit."""
+"""Seconds, written with a unit in the configuration."""
 
 Size = Annotated[
     int,
@@ -96,7 +96,7 @@ Size = Annotated[
     PlainSerializer(format_size, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64KiB", "1MiB"]}),
 ]
-"""Bytes, written with a unit."""
+"""Bytes, written with a unit in the configuration."""
 
 Rate = Annotated[
     EventRate,
@@ -104,4 +104,4 @@ Rate = Annotated[
     PlainSerializer(format_rate, return_type=str),
     WithJsonSchema({"type": "string", "pattern": f"^{_RATE.pattern}$", "examples": ["100/s", "600/m"]}),
 ]
-"""Events in a time, written ``100/s``."""
+"""An :class:`EventRate`, written ``100/s`` in the configuration."""

@@ -57,7 +57,7 @@ def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
 
 
 class DeclaringChannel:
-    """A :class:`gateway.publishers.topology.Channel` that is opened anew after each refusal."""
+    """A :class:`gateway.publishers.declaration.Channel` that is opened anew after each refusal."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection

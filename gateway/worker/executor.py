@@ -111,9 +111,11 @@ class Executor:
                 return refusal
             if self._spans is None:
                 return await self._call_handler(handler, event, delivery, lease)
-            with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as tell:
+            with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as set_outcome:
                 settlement = await self._call_handler(handler, event, delivery, lease)
-                tell(settlement.name, qualified_name(settlement.failure) if settlement.failure else None)
+                set_outcome(
+                    settlement.name, qualified_name(settlement.failure) if settlement.failure else None
+                )
                 return settlement
         finally:
             self._running -= 1

@@ -28,7 +28,7 @@ from pamqp import commands
 from typing_extensions import override
 
 from gateway.events.message import ATTEMPTS, FIRST_FAILED_AT, FORCE_HEADER, ROUTING_KEY_HEADER
-from gateway.publishers.topology import Unusable, declare, expect_write
+from gateway.publishers.declaration import Unusable, declare, expect_write
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of

@@ -7,7 +7,8 @@ from pamqp.common import FieldTable
 
 from gateway.events.message import DEAD_SUFFIX
 from gateway.publishers import UNROUTED_SUFFIX
-from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
+from gateway.publishers.declaration import Part, Settings
+from gateway.publishers.topology import breaks_routing, loses_events
 from gateway.worker.backoff import Backoff
 from gateway.worker.worker import Worker
 

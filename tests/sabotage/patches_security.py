@@ -148,7 +148,7 @@ SECURITY = (
     Patch(
         "escapes are undone one by one",
         "gateway/signatures/forms.py::_unquote_piece",
-        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_FOR_AN_ESCAPE:\n",
+        "    if escapes <= _FEW_ESCAPES + len(piece) // _BYTES_PER_ESCAPE:\n",
         "    if escapes:\n",
         "tests/hostile/test_unproven.py::test_a_forgery_of_any_sender_costs_little_more_than_its_digest[mandrill]",
     ),
@@ -182,7 +182,7 @@ SECURITY = (
     ),
     Patch(
         "a form is read before its signature is looked at",
-        "gateway/signatures/schemes/custom_hmac.py::ClaimVerifier.verify",
+        "gateway/signatures/schemes/custom_hmac.py::FieldVerifier.verify",
         "        if not candidates:\n",
         "        if candidates is None:\n",
         "tests/gateway/signatures/test_shape_first.py::test_a_form_is_not_looked_at_without_a_signature",
@@ -364,7 +364,7 @@ SECURITY = (
     ),
     Patch(
         "equal events are not marked",
-        "gateway/claims/event_key.py::EventKeys._made_up",
+        "gateway/claims/event_key.py::EventKeys._derived_key",
         '            return EventKey(own, own, "", mark, window)\n',
         '            return EventKey(own, own, "", "", window)\n',
         "tests/gateway/claims/test_event_key.py::test_equal_events_that_are_meant_are_each_published",
@@ -560,7 +560,7 @@ SECURITY = (
     ),
     Patch(
         "a topology that breaks a promise is used",
-        "gateway/publishers/topology.py::_adapt",
+        "gateway/publishers/declaration.py::_adapt",
         "    if broken := part.breaks(settings):",
         "    if broken := part.breaks({}) if False else '':",
         "tests/gateway/publishers/test_topology.py::test_what_would_break_a_promise_is_refused_and_told",

@@ -37,7 +37,7 @@ WORKERS = (
         "gateway/worker/idempotency.py::Idempotency._queue_commit",
         "            self._pending_commits.add(key)\n",
         "            self._is_unavailable = True\n",
-        f"{_RUNNER}::test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back",
+        f"{_RUNNER}::test_an_event_done_without_redis_is_remembered_once_it_is_back",
     ),
     Patch(
         "a step that failed counts as done",
@@ -65,14 +65,14 @@ WORKERS = (
         "gateway/worker/retry_policy.py::RetryPolicy.failed",
         "ATTEMPTS: attempts, FIRST",
         "ATTEMPTS: 1, FIRST",
-        f"{_RUNNER}::test_what_keeps_failing_is_dead_with_its_story",
+        f"{_RUNNER}::test_an_event_that_keeps_failing_is_dead_lettered_with_its_history",
     ),
     Patch(
         "the text of an exception goes into the dead queue",
         "gateway/worker/retry_policy.py::RetryPolicy.dead_lettered",
         "            EXCEPTION: qualified_name(error),\n",
         "            EXCEPTION: repr(error),\n",
-        f"{_RUNNER}::test_what_keeps_failing_is_dead_with_its_story",
+        f"{_RUNNER}::test_an_event_that_keeps_failing_is_dead_lettered_with_its_history",
     ),
     Patch(
         "what ends every process that gets it comes for ever",
@@ -86,7 +86,7 @@ WORKERS = (
         "gateway/worker/runner.py::Runner._settle",
         'case "handled" | "unhandled" | "duplicate":',
         'case "handled" | "unhandled" | "duplicate" | "requeued":',
-        f"{_RUNNER}::test_the_end_waits_for_handlers_and_hands_the_rest_back",
+        f"{_RUNNER}::test_the_end_waits_for_handlers_and_requeues_the_rest",
     ),
     Patch(
         "a changed declaration is taken over in silence",
@@ -149,7 +149,7 @@ WORKERS = (
         "gateway/worker/store/redis.py::_TAKE_TURN",
         "due + ARGV[3] >= mine and",
         "due >= mine and",
-        f"{_STORE}::test_who_never_comes_back_is_passed_by",
+        f"{_STORE}::test_a_head_that_never_comes_back_is_skipped",
     ),
     Patch(
         "a limit holds for the last event alone",
@@ -163,7 +163,7 @@ WORKERS = (
         "gateway/worker/executor.py::Executor._wait_for_rate_limit",
         "        if wait > max_wait:\n",
         "        if wait > 1e9:\n",
-        f"{_RATE_LIMIT}::test_what_has_to_wait_for_long_waits_in_the_queue",
+        f"{_RATE_LIMIT}::test_events_with_a_long_wait_stay_in_the_queue",
     ),
     Patch(
         "one busy account keeps the places of all others",
@@ -184,7 +184,7 @@ WORKERS = (
         "gateway/worker/executor.py::Executor.fail",
         "if not isinstance(error, Dead) and (pause",
         "if (pause",
-        f"{_BREAKER}::test_what_is_hopeless_pauses_nobody",
+        f"{_BREAKER}::test_dead_events_do_not_open_the_breaker",
     ),
     Patch(
         "a worker goes on while its handlers fail",
@@ -196,8 +196,8 @@ WORKERS = (
     Patch(
         "the text of an exception goes into a span",
         "gateway/worker/executor.py::Executor.run",
-        "tell(settlement.name, qualified_name(settlement.failure)",
-        "tell(settlement.name, repr(settlement.failure)",
+        "settlement.name, qualified_name(settlement.failure)",
+        "settlement.name, repr(settlement.failure)",
         "tests/gateway/observability/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),
 )

@@ -1,7 +1,6 @@
-"""The ways in which senders sign: a module for each family, and the one list of them.
+"""The ways in which senders sign: one module for each family, and the list of all of them.
 
-A scheme is described by its spec, in YAML; the spec makes the scheme, the scheme signs, and bound to its
-secrets it verifies.
+A description in YAML (``…Spec``) makes a scheme. The scheme signs, and bound to its secrets it makes a verifier.
 """
 
 from __future__ import annotations
@@ -52,4 +51,4 @@ SignatureSpec = Annotated[
     | Annotated[TwilioSpec, Tag("twilio")],
     Discriminator(_scheme_of),
 ]
-"""How a sender signs; ``scheme`` tells which family, HMAC when it is left out."""
+"""The description of a way of signing. ``scheme`` names the family; the default is HMAC."""

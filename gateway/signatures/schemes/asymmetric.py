@@ -1,7 +1,7 @@
-"""Public keys: how their texts are read, and how signatures are checked and made with them.
+"""Asymmetric keys: load them, check signatures with them and sign with them.
 
-The cryptography package is imported within the functions that use it: it adds some 10 MB of resident memory,
-and most gateways have no sender that needs it.
+The cryptography package is imported inside the functions that use it: it adds about 10 MB of resident memory, and most
+gateways have no sender that needs it.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ if TYPE_CHECKING:
     PrivateKey = Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey
 
 KeyFormat = Literal["hex", "base64", "der", "pem"]
-"""``hex`` and ``base64``: the 32 bytes of an Ed25519 key; ``der``: base64 of DER; ``pem``: a key or a certificate."""
+"""``hex`` and ``base64``: 32 bytes of an Ed25519 key; ``der``: base64 of DER; ``pem``: a key or a certificate."""
 
 Check = Callable[[bytes, bytes], bool]
-"""Whether a signature, decoded, is one of a message."""
+"""A function of (decoded signature, message) that returns whether they belong together."""
 
 MIN_RSA_BITS = 2048
+"""Bits of the shortest RSA key that is accepted: NIST SP 800-131A disallows shorter ones."""
 
 
 class KeyAlgorithm(NamedTuple):
     """A way of signing with a private key.
 
     Attributes:
-        family: PKCS#1 v1.5 where it is ``rsa``, and a signature in DER where it is ``ecdsa``.
-        digest: what of the message is signed; Ed25519 has its own.
-        curve: of an ECDSA key.
+        family: the kind of key; ``rsa`` signs with PKCS#1 v1.5, ``ecdsa`` signatures are in DER.
+        digest: the hash function; empty for Ed25519, which has its own.
+        curve: the curve of an ECDSA key.
     """
 
     family: Literal["ed25519", "rsa", "ecdsa"]
@@ -46,10 +47,10 @@ class KeyAlgorithm(NamedTuple):
 
 
 def load_public_key(text: str, key_format: KeyFormat) -> PublicKey:
-    """The key in ``text``.
+    """Load the public key in ``text``.
 
     Raises:
-        SecretFormatError: there is none, or it is one that nobody should trust.
+        SecretFormatError: The text is not a key in this format, or the key is too weak.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
@@ -73,10 +74,10 @@ def load_public_key(text: str, key_format: KeyFormat) -> PublicKey:
 
 
 def load_private_key(text: str) -> PrivateKey:
-    """The private key of a sender, in PEM without a passphrase.
+    """Load the private key of a sender, in PEM without a passphrase.
 
     Raises:
-        SecretFormatError: there is none.
+        SecretFormatError: The text is not such a key.
     """
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
@@ -85,14 +86,14 @@ def load_private_key(text: str) -> PrivateKey:
     except (ValueError, TypeError):
         raise SecretFormatError("is not a private key in PEM, which this sender signs with") from None
     checked_key(key.public_key())
-    return key  # type: ignore[return-value]  # its public key is of a kind that we know
+    return key  # type: ignore[return-value]  # checked_key() accepted its public half
 
 
 def checked_key(key: object) -> PublicKey:
-    """``key``, if it is of a kind that senders sign with.
+    """Return ``key`` if it is of a kind that senders sign with.
 
     Raises:
-        SecretFormatError: it is of another kind, or so short that it can be broken.
+        SecretFormatError: The key is of another kind, or so short that it can be broken.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
 
@@ -104,10 +105,10 @@ def checked_key(key: object) -> PublicKey:
 
 
 def check_with(key: PublicKey, algorithm: KeyAlgorithm) -> Check:
-    """How signatures of the owner of ``key`` are checked.
+    """Return a check of signatures that are made with the private half of ``key``.
 
     Raises:
-        SecretFormatError: the algorithm takes other keys.
+        SecretFormatError: The algorithm needs another kind of key.
     """
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415
@@ -133,10 +134,10 @@ def check_with(key: PublicKey, algorithm: KeyAlgorithm) -> Check:
 
 
 def sign_with(key: PrivateKey, algorithm: KeyAlgorithm, message: bytes) -> bytes:
-    """The signature of ``message``.
+    """Sign ``message``.
 
     Raises:
-        SecretFormatError: the algorithm takes other keys.
+        SecretFormatError: The algorithm needs another kind of key.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, rsa  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
@@ -150,7 +151,7 @@ def sign_with(key: PrivateKey, algorithm: KeyAlgorithm, message: bytes) -> bytes
 
 
 def make_key_pair(algorithm: KeyAlgorithm, key_format: KeyFormat = "pem") -> SecretPair:
-    """A new private key in PEM, and its public key in the format that receivers are given."""
+    """Make a private key in PEM, and its public key in the format that receivers are given."""
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
         Encoding,
@@ -218,7 +219,7 @@ def _digest(algorithm: KeyAlgorithm) -> HashAlgorithm:
 
     match algorithm.digest:
         case "sha1":
-            return hashes.SHA1()  # noqa: S303  # what the sender signs with is not our choice
+            return hashes.SHA1()  # noqa: S303  # the sender chooses the digest
         case "sha256":
             return hashes.SHA256()
         case "sha384":

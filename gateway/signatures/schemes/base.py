@@ -1,7 +1,7 @@
-"""What all signature schemes share: how they are described and bound to secrets, and strict reading of their fields.
+"""The contracts of all signature schemes: description, scheme and verifier.
 
-A candidate signature is never decoded. Ours is encoded and compared in constant time, so that junk, other
-alphabets, missing padding and non-canonical last characters fail without a rule for each of them.
+A description (:class:`SchemeSpec`, from YAML) makes a :class:`Scheme`. The scheme signs, and bound to secrets it makes a
+:class:`Verifier`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
@@ -21,39 +21,39 @@ from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.secrets import SecretPair
 
 LARGE = 256 * 1024
-"""Bytes of a body from which on it is not copied to be digested, and digested while others are answered."""
+"""Bytes from which on a body is digested without a copy, and in another thread than the event loop's."""
 
 WHOLE_BODY = "body:"
-"""The place that is the body itself."""
+"""The place that means the whole body."""
 
 
 class Verifier(Protocol):
     """A scheme bound to its secrets.
 
     Attributes:
-        fetched: its keys where they are fetched; None where they are configured.
+        fetched: the cache of fetched keys; None if the keys are configured.
     """
 
     fetched: FetchedKeys | None
 
     def verify(self, request: RawRequest, now: float) -> int:
-        """The slot, from 0, of the secret that signed ``request``; ``now`` is in Unix seconds.
+        """Return the slot, from 0, of the secret that signed ``request``. ``now`` is in Unix seconds.
 
         Raises:
-            SignatureRejected: none did, or not within the tolerance.
-            KeyNeeded: a key has to be fetched first, and given to :meth:`learn`.
+            SignatureRejected: No secret signed the request, or its timestamp is outside the tolerance.
+            KeyNeeded: A key has to be fetched first and passed to :meth:`learn`.
         """
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember what a key request was answered with, at ``now`` in Unix seconds.
+        """Store the answer to a key request, received at ``now`` in Unix seconds.
 
         Raises:
-            ValueError: it is not the key that was asked for.
+            ValueError: The answer is not the key that was requested.
         """
 
 
 class StaticVerifier(Verifier):
-    """The part of a verifier whose keys are all configured."""
+    """A verifier whose keys are all configured. It keeps no state, so that any thread may call it."""
 
     fetched: FetchedKeys | None = None
 
@@ -63,19 +63,26 @@ class StaticVerifier(Verifier):
 
 
 class Scheme(Protocol):
-    """How one family of senders signs."""
+    """The way in which one family of senders signs."""
 
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = ...) -> Verifier:
-        """A verifier for the given active secrets, and the parameters that the adapter declares.
+        """Return a verifier for the active secrets and the parameters that the adapter declares.
 
         Raises:
-            SecretFormatError: a secret is not in the format of the scheme.
+            SecretFormatError: A secret is not in the format of the scheme.
         """
 
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = ...
     ) -> Signed:
-        """``request`` as a sender who knows ``secret`` sends it at ``now``, in Unix seconds."""
+        """Sign ``request`` as a sender who knows ``secret`` does at ``now``, in Unix seconds.
+
+        For public keys ``secret`` is the private key in PEM.
+
+        Raises:
+            SecretFormatError: The secret is not in the format of the scheme.
+            ValueError: The body has no room for a signature that belongs into it.
+        """
 
 
 NO_PARAMETERS: Mapping[str, str] = {}
@@ -88,88 +95,105 @@ def is_sandbox(parameters: Mapping[str, str]) -> bool:
 
 
 class SchemeSpec(BaseModel, ABC):
-    """How a sender signs: what every family tells of itself."""
+    """The description of a way of signing, and the properties that all families have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @property
     def needs_url(self) -> bool:
-        """Whether the address that the sender called is signed."""
+        """Whether the signature covers the URL that the sender called."""
         return False
 
     @property
     def is_body_bound(self) -> bool:
-        """Whether the body is signed; else a captured signature proves any body."""
+        """Whether the signature covers the body. If not, a captured signature proves any body."""
         return True
 
     @property
     def signed_places(self) -> Sequence[str]:
-        """The places in the body that are signed, :data:`WHOLE_BODY` for all of it."""
+        """The places in the body that the signature covers; :data:`WHOLE_BODY` for all of it."""
         return (WHOLE_BODY,) if self.is_body_bound else ()
 
     @property
     def is_body_partly_signed(self) -> bool:
-        """Whether a body may hold data that nobody has signed beside data that is signed."""
+        """Whether a body may contain unsigned data beside the signed data."""
         return bool(self.signed_places) and WHOLE_BODY not in self.signed_places
 
     @property
     def template(self) -> str:
-        """What is signed, with fields in braces; a challenge of that form must not be signed for anybody."""
+        """The template of the signed bytes. A challenge of that form must never be signed for a stranger."""
         return "{body}"
 
     @property
-    def has_moment(self) -> bool:
-        """Whether it is signed when the request was sent; else replays pass."""
+    def has_timestamp(self) -> bool:
+        """Whether the signature covers a timestamp. If not, replays pass."""
         return False
 
     @property
-    def moment_tolerance(self) -> float | None:
-        """Seconds that the signed moment may be from our clock; None where nothing says so."""
-        return getattr(self, "tolerance", None) or getattr(
-            getattr(self, "timestamp", None), "tolerance", None
-        )
+    def timestamp_tolerance(self) -> float | None:
+        """The maximum seconds between the signed timestamp and the clock; None if that is not configurable."""
+        return None
 
     def with_tolerance(self, seconds: float) -> Self:
-        """Return the same scheme with another :attr:`moment_tolerance`.
+        """Return a copy with another :attr:`timestamp_tolerance`.
 
         Raises:
-            ValueError: nothing of that kind is signed.
+            ValueError: The scheme has no configurable tolerance.
         """
-        if self.moment_tolerance is None:
-            raise ValueError("tolerance is for senders that sign when they send")
-        if "tolerance" in type(self).model_fields:
-            return self.model_copy(update={"tolerance": seconds})
-        timestamp = getattr(self, "timestamp", None)
-        return self.model_copy(update={"timestamp": timestamp.model_copy(update={"tolerance": seconds})})  # type: ignore[union-attr]
+        raise ValueError("tolerance is for senders that sign when they send")
 
     @property
     def needs_secret(self) -> bool:
-        """Whether nothing can be verified without a configured secret; else the keys are fetched."""
+        """Whether verifying needs a configured secret. If not, the keys are fetched."""
         return True
 
     @property
     def fetches_keys(self) -> bool:
-        """Whether the sender's keys are fetched, unless they are configured."""
+        """Whether the keys of the sender are fetched unless they are pinned."""
         return not self.needs_secret
 
     @property
     def needed_parameters(self) -> Sequence[str]:
-        """The parameters without which nothing can be verified; the adapter has to declare them."""
+        """The parameters that verifying needs. The adapter has to declare them as required."""
         return ()
 
     def make_secret(self) -> SecretPair:
-        """A new secret to try the scheme with; this one is text, hexadecimal and base64 at once."""
+        """Make a secret to try the scheme with. The default is valid as text, hexadecimal and base64."""
         secret = secrets.token_hex(32)
         return SecretPair(secret, secret)
 
     @abstractmethod
     def scheme_for(self, layout: Layout) -> Scheme:
-        """The scheme, for bodies that are laid out as told."""
+        """Return the scheme for bodies with the given layout."""
 
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """Whether the first of these fields (lower case) that is present is signed."""
+        """Return whether the signature covers the first of these header fields (lower case) that is present."""
         return not names
 
     @abstractmethod
     def describe(self) -> str:
-        """How it signs, in a few words for people."""
+        """Describe in a few words how the sender signs."""
+
+
+class TimedSchemeSpec(SchemeSpec):
+    """The description of a signature that covers a timestamp, with a ``tolerance`` of its own.
+
+    Subclasses declare the field, so that each has it in its own place in the reference.
+    """
+
+    if TYPE_CHECKING:
+        tolerance: float
+
+    @property
+    @override
+    def has_timestamp(self) -> bool:
+        return True
+
+    @property
+    @override
+    def timestamp_tolerance(self) -> float:
+        return self.tolerance
+
+    @override
+    def with_tolerance(self, seconds: float) -> Self:
+        return self.model_copy(update={"tolerance": seconds})

@@ -1,10 +1,11 @@
-"""Whether the bytes that a template makes can be divided into its fields in one way only.
+"""Ambiguity of templates: can the signed bytes be divided into fields in more than one way?
 
-If not, somebody who has seen a delivery can move bytes from one field to the next, and the signature still fits:
+If so, anybody who has seen a request can move bytes from one field to the next, and the signature still matches:
 ``{id}{timestamp}`` is the same for ``evt-1`` and ``01790000000`` as for ``evt-10`` and ``1790000000``.
 
-Fields are told apart from both ends. From the left a field is known where it ends by itself (JSON, a moment) or has
-no character that what follows can begin with; from the right likewise. One field may remain in the middle.
+Fields are delimited from both ends. From the left the end of a field is known if it is self-delimiting (JSON, a
+timestamp) or if none of its characters can begin the text after it; from the right likewise. One field may remain in the
+middle.
 """
 
 from __future__ import annotations
@@ -39,22 +40,22 @@ _FIRST: Mapping[str, AbstractSet[int]] = {
     "url:decoded": frozenset(b"h"),
 }
 _SHAPED: AbstractSet[Unit] = {"rfc3339", "http_date"}
-"""Moments of which no beginning and no end is another one."""
+"""Units in which no proper prefix or suffix of a timestamp is a timestamp."""
 
 _COUNTED: AbstractSet[Unit] = {"s", "ms", "us", "ns"}
-"""Moments that have as many digits today as any other; with more or fewer they are out of tolerance."""
+"""Units in which all current timestamps have the same number of digits; others are outside any tolerance."""
 
 
 def ambiguity(
     template: str, unit: Unit | None, *, is_json: bool, alphabets: Mapping[str, str]
 ) -> tuple[str, str] | None:
-    """Find two fields of a template of which nobody can say where one ends and the other begins.
+    """Return two adjacent fields of a template whose boundary is ambiguous; None if there are none.
 
     Args:
         template: the template.
         unit: how its timestamp is written.
-        is_json: whether every body is JSON, of which no proper beginning and no proper end is JSON.
-        alphabets: fields, and the characters that their values are made of, as a character class.
+        is_json: whether every body is JSON, no proper prefix or suffix of which is JSON.
+        alphabets: fields, and the characters that their values consist of, as a character class.
     """
     pieces = split_template(template)
     fields = [_Field(text, unit, is_json, alphabets.get(text)) for text in pieces[1::2]]
@@ -74,19 +75,19 @@ class _Field:
     """A field of a template.
 
     Attributes:
-        alphabet: the bytes that its values are made of.
-        first: those that they begin with.
-        last: those that they end with.
+        alphabet: the bytes that its values consist of.
+        first: the bytes that they can begin with.
+        last: the bytes that they can end with.
         is_optional: whether they may be empty.
     """
 
     def __init__(self, text: str, unit: Unit | None, is_json: bool, alphabet: str | None) -> None:
         self._is_json = (text == "body" and is_json) or text.startswith(("json:", REWRITTEN))
         self._is_counted = text == "timestamp" and unit in _COUNTED
-        # The secret is known here, and to nobody who could move bytes into it or out of it.
-        self._is_told = self._is_json or text == "secret" or (text == "timestamp" and unit in _SHAPED)
+        # Nobody who knows only signed requests can move bytes into the secret or out of it.
+        self._is_delimited = self._is_json or text == "secret" or (text == "timestamp" and unit in _SHAPED)
         self._is_iso = text == "timestamp" and unit == "iso8601"
-        self._starts_itself = self._is_told or self._is_iso
+        self._starts_itself = self._is_delimited or self._is_iso
         self.alphabet = _alphabet_of(text, unit, alphabet)
         self.first = _JSON_FIRST if self._is_json else _FIRST.get(text, self.alphabet)
         self.last = _JSON_LAST if self._is_json else self.alphabet
@@ -95,11 +96,11 @@ class _Field:
         self.is_optional = text.startswith(("body:", "item:")) or text in {"query", "form"}
 
     def ends_before(self, following: AbstractSet[int]) -> bool:
-        """Whether it is known where it ends, once it is known where it begins."""
-        return self._is_told or self._is_counted or self.alphabet.isdisjoint(following)
+        """Return whether the end of the field is known if its beginning is."""
+        return self._is_delimited or self._is_counted or self.alphabet.isdisjoint(following)
 
     def ends_at(self, literal: bytes, following: _Field) -> bool:
-        """Tell whether it is a moment that ends at a dot: one that no digit follows begins no fraction."""
+        """Return whether the field is a timestamp that a dot ends: without a digit after it no fraction begins."""
         return (
             self._is_iso
             and literal == b"."
@@ -108,7 +109,7 @@ class _Field:
         )
 
     def begins_after(self, preceding: AbstractSet[int]) -> bool:
-        """Whether it is known where it begins, once it is known where it ends."""
+        """Return whether the beginning of the field is known if its end is."""
         return self._starts_itself or self.alphabet.isdisjoint(preceding)
 
 
@@ -124,7 +125,7 @@ def _alphabet_of(text: str, unit: Unit | None, alphabet: str | None) -> Abstract
 
 
 def _first_of(fields: list[_Field], literals: list[bytes], position: int) -> AbstractSet[int]:
-    """What the text can begin with that stands from the literal before a field on."""
+    """Return the bytes that can begin the text from the literal before a field on."""
     if literals[position]:
         return {literals[position][0]}
     if position == len(fields):
@@ -134,7 +135,7 @@ def _first_of(fields: list[_Field], literals: list[bytes], position: int) -> Abs
 
 
 def _last_of(fields: list[_Field], literals: list[bytes], position: int) -> AbstractSet[int]:
-    """What the text can end with that stands up to the literal behind a field."""
+    """Return the bytes that can end the text up to the literal after a field."""
     if literals[position + 1]:
         return {literals[position + 1][-1]}
     if position < 0:

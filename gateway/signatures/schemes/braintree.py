@@ -1,10 +1,10 @@
 """Braintree: HMAC-SHA1 over a field of a form, the signature in another field of it.
 
 Source: https://developer.paypal.com/braintree/docs/guides/webhooks/parse
-Covered: ``bt_payload``, an XML document in base64. Not covered: other fields, headers and the moment, which
-stands in the document. ``bt_signature`` lists pairs of a public key and a signature; which key a pair names is not
-looked at, since only ours can have made a signature that matches. The same key answers challenges when an address
-is set up, so what looks like a challenge is never taken for a payload.
+Covered: ``bt_payload``, an XML document in base64, which contains the timestamp. Not covered: other fields, and headers.
+``bt_signature`` lists pairs of a public key and a signature. The names of the keys are ignored, since only our key makes
+a signature that matches. The same key signs challenges when a URL is registered, so that a payload in the form of a
+challenge is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing_extensions import override
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
-from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
+from gateway.signatures.schemes.custom_hmac import Content, FieldVerifier, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only, read_form
@@ -53,11 +53,11 @@ class BraintreeSpec(SchemeSpec):
 
 
 class BraintreeScheme(Scheme):
-    """The scheme of a :class:`BraintreeSpec`."""
+    """The scheme of a :class:`BraintreeSpec`. The secrets are the private keys of the merchant account."""
 
     @override
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        return ClaimVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
+        return FieldVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
 
     @override
     def sign(

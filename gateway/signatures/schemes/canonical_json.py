@@ -1,12 +1,14 @@
-"""JSON written anew, for senders that sign not the bytes of a body but what a program of theirs makes of its value.
+"""Rewritten JSON, for senders that sign a serialization of the body's value instead of the bytes that they send.
 
-``sorted``          what Python's ``json.dumps(body, sort_keys=True)`` writes
+``sorted``          the output of Python's ``json.dumps(body, sort_keys=True)``
 ``sorted_compact``  the same with ``separators=(",", ":")``
 ``canonical``       RFC 8785, the JSON Canonicalization Scheme
 
-The body is read before it is proven, so what that costs is bounded by its size and by what is counted in its bytes.
-A body is refused where reading and writing it again would hide a difference: names that stand twice, however they are
-escaped, and numbers that a double does not hold.
+The body is parsed before its sender is proven, so the cost is bounded by its size and by counts of its bytes. A body is
+refused if parsing and rewriting would hide a difference: repeated names, however they are escaped, and numbers that a
+double cannot represent.
+
+This module has slightly more than 200 lines because the number formats of both styles need the same limits.
 """
 
 from __future__ import annotations
@@ -21,45 +23,45 @@ from gateway.signatures.rejections import SignatureRejected
 Style = Literal["sorted", "sorted_compact", "canonical"]
 
 MAX_BODY = 1024**2
-"""Bytes of a body that is written anew; a larger one is refused unread."""
+"""Maximum bytes of a body that is rewritten. A larger one is refused unread."""
 
 MAX_MARKS = 40_000
-"""Commas, colons and opening brackets of such a body, in texts too; each member or item costs some 0.5 µs."""
+"""Maximum commas, colons and opening brackets, including those in strings. Each member or item costs about 0.5 µs."""
 
 _MAX_CANONICAL_MARKS = 20_000
-"""The same for RFC 8785, which is written in Python."""
+"""The same for RFC 8785, whose writer is in Python and slower."""
 
 _EXACT = 2**53
-"""From here on a double does not hold every integer."""
+"""The first integer from which a double cannot represent every integer."""
 
 _DIGITS_OF_DOUBLE = 17
-"""Significant digits with which every double can be told from its neighbours; more are lost."""
+"""Significant digits that distinguish every double from its neighbours. Further digits are lost."""
 
 _DIGITS_OF_DECIMAL = 15
-"""Characters up to which a number without an exponent comes back from a double as it was."""
+"""Characters up to which a number without an exponent survives the conversion to a double."""
 
 _LONG_INTEGER = 1000
-"""Digits from which an integer counts as long: to read it takes the square of its length."""
+"""Digits from which an integer counts as long: parsing takes time proportional to the square of its length."""
 
 _MAX_LONG_INTEGERS = 20
-"""Long integers in one body."""
+"""Maximum long integers in one body."""
 
 _MAX_NUMBER = 400
-"""Characters of a number that is read as a double; the longest one that is written out has some 330."""
+"""Maximum characters of a number that is read as a double. The longest plain spelling has about 330."""
 
 _SCIENTIFIC = 21
-"""Digits before the point from which ECMAScript writes an exponent."""
+"""Digits before the decimal point above which ECMAScript writes an exponent."""
 
 _SMALLEST_POINT = -6
-"""Zeros behind the point, as a negative number, from which it writes one too."""
+"""Position of the decimal point below which ECMAScript writes an exponent, too."""
 
 
 def rewrite(body: bytes, style: Style) -> bytes:
-    """Write the value of ``body`` as ``style`` says.
+    """Rewrite ``body`` in a style.
 
     Raises:
-        SignatureRejected: it is too large or not strict JSON in UTF-8 (``signature_malformed``), or there is another
-            body that would be written alike and that somebody could read differently (``signature_ambiguous``).
+        SignatureRejected: The body is too large or not strict JSON in UTF-8 (``signature_malformed``), or another body
+            with a different meaning would give the same text (``signature_ambiguous``).
     """
     marks = body.count(b",") + body.count(b":") + body.count(b"{") + body.count(b"[")
     is_canonical = style == "canonical"
@@ -80,7 +82,7 @@ def rewrite(body: bytes, style: Style) -> bytes:
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    raise SignatureRejected("signature_malformed")  # NaN and Infinity, which are not JSON
+    raise SignatureRejected("signature_malformed")  # NaN and Infinity are not JSON
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -91,12 +93,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Reader:
-    """Reads one body as Python does, and refuses numbers that do not come back as they were."""
+    """A parser of one body with Python's numbers. It refuses numbers that do not survive the conversion."""
 
     def __init__(self) -> None:
         self._long_integers = 0
 
     def read(self, text: str) -> Any:
+        """Parse a body."""
         return json.JSONDecoder(
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
@@ -114,7 +117,7 @@ class _Reader:
         return int(text)
 
     def _double(self, text: str) -> float:
-        """Read a number with a fraction or an exponent; refuse one of which a double loses something."""
+        """Parse a number with a fraction or an exponent. Refuse one that a double cannot represent."""
         number = float(text)
         if len(text) <= _DIGITS_OF_DECIMAL and "e" not in text and "E" not in text:
             return number
@@ -129,10 +132,10 @@ class _Reader:
 
 
 class _CanonicalReader(_Reader):
-    """Reads one body as RFC 8785 has it: every number is a double, and there is one zero."""
+    """A parser of one body by RFC 8785: every number is a double, and zero has no sign."""
 
     def _integer(self, text: str) -> float:
-        """Read an integer as a double; refuse one that it does not hold, unless that is how the double is written."""
+        """Parse an integer as a double. Refuse one that is not exact, unless it is the canonical text of its double."""
         if text == "-0" or len(text) > _MAX_NUMBER:
             raise SignatureRejected("signature_ambiguous")
         number = float(text)
@@ -154,10 +157,10 @@ _WRITERS = {
 
 
 def _write(value: Any, pieces: list[str]) -> None:
-    """Add a value as RFC 8785 writes it.
+    """Append the text of a value by RFC 8785.
 
     Raises:
-        UnicodeEncodeError: a text has half a surrogate pair, which RFC 8785 excludes.
+        UnicodeEncodeError: A string has half a surrogate pair, which RFC 8785 excludes.
     """
     kind = type(value)
     if kind is str:
@@ -186,12 +189,12 @@ def _utf16(name: str) -> bytes:
 
 
 def _write_number(number: float) -> str:
-    """Write a double as ECMAScript does (ECMA-262, Number::toString)."""
+    """Format a double like ECMAScript (ECMA-262, Number::toString)."""
     if number.is_integer() and abs(number) < _EXACT:
         return str(int(number))
     sign, shortest, power = Decimal(repr(number)).as_tuple()
     digits = "".join(map(str, shortest)).rstrip("0")
-    point = len(shortest) + int(power)  # where the point stands, from the first digit
+    point = len(shortest) + int(power)  # digits before the decimal point
     minus = "-" if sign else ""
     if len(digits) <= point <= _SCIENTIFIC:
         return f"{minus}{digits:0<{point}}"

@@ -1,9 +1,8 @@
-"""Coinbase Developer Platform: HMAC-SHA256 over the moment, the headers that the sender lists, and the body.
+"""Coinbase Developer Platform: HMAC-SHA256 over the timestamp, the headers that the sender lists, and the body.
 
 Source: https://docs.cdp.coinbase.com/webhooks/verify-signatures
-Covered: these (the ``v1`` signature), the list among them. Not covered: the headers outside the list, and where
-the value of one of them ends and that of the next begins. The ``v0`` signature, of the moment and the body
-alone, is not looked at.
+Covered by the ``v1`` signature: these, and the list itself. Not covered: other headers, and where one header value ends
+and the next begins. The ``v0`` signature, over the timestamp and the body alone, is ignored.
 """
 
 from __future__ import annotations

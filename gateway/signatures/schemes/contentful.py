@@ -1,9 +1,8 @@
 """Contentful: HMAC-SHA256 over method, path, the headers that the sender lists, and the body.
 
 Source: https://www.contentful.com/developers/docs/webhooks/request-verification/
-Covered: these, the list itself and the moment of sending. Not covered: the host, and the headers outside the
-list. The query is signed in the sender's own escaping, twice over; one with a second question mark is refused,
-since what comes after it would not be signed.
+Covered: these, the list itself and the time of sending. Not covered: the host, and other headers. The sender escapes
+the query twice before it signs. A query with a second question mark is refused, since the rest would not be signed.
 """
 
 from __future__ import annotations
@@ -36,7 +35,9 @@ _SIGNATURE = "x-contentful-signature"
 _SIGNED_HEADERS = "x-contentful-signed-headers"
 _TIMESTAMP = "x-contentful-timestamp"
 _MOMENT = Timestamp(TimestampSpec(header=_TIMESTAMP, unit="ms"))
-_LONGEST_QUERY = 1024  # it is escaped twice, byte by byte
+_MAX_QUERY_BYTES = 1024
+"""Bytes of a query: it is escaped twice, byte by byte, before the sender is proven."""
+
 _SAFE_IN_COMPONENT = "!*'()"
 _SAFE_IN_ADDRESS = "!*'();,/?:@&=+$#"
 
@@ -56,7 +57,7 @@ class ContentfulSpec(TimedSpec):
 
 
 class ContentfulScheme(TimedScheme):
-    """The scheme of a :class:`ContentfulSpec`."""
+    """The scheme of a :class:`ContentfulSpec`. It also signs the headers that begin with ``x-contentful-``."""
 
     @override
     def sign(
@@ -88,7 +89,7 @@ def _message(request: RawRequest) -> bytes:
 
 
 def _path(request: RawRequest) -> bytes:
-    if b"?" in request.query or len(request.query) > _LONGEST_QUERY:
+    if b"?" in request.query or len(request.query) > _MAX_QUERY_BYTES:
         raise SignatureRejected("signature_malformed")
     path = request.path.encode("latin-1")
     if request.query:

@@ -1,6 +1,6 @@
-"""What the schemes of single senders share: a request claims to be signed, and HMAC tells whether it is.
+"""The common part of the HMAC schemes of single senders.
 
-Such a scheme says what was signed and where the signature stands; keys, comparison and moment are dealt with here.
+Such a scheme says what is signed and where the signature is. This module handles keys, comparison and timestamp.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding
 from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, check_tolerance, split_elements
 from gateway.signatures.secrets import decode_secret
@@ -23,11 +23,11 @@ from gateway.signatures.units import Duration
 
 
 class Content(NamedTuple):
-    """What a request has to be signed.
+    """The signed content of a request.
 
     Attributes:
-        messages: what may have been signed; more than one where the sender leaves a doubt.
-        signed: what of it tells of the event (:attr:`gateway.signatures.request.RawRequest.signed`).
+        messages: the bytes that may be signed; more than one if the documentation of the sender is ambiguous.
+        signed: the part that belongs to the event (:attr:`gateway.signatures.request.RawRequest.signed`).
     """
 
     messages: list[bytes]
@@ -35,13 +35,13 @@ class Content(NamedTuple):
 
 
 class SignedField(NamedTuple):
-    """What a request says of its signature.
+    """The signatures that a request carries.
 
     Attributes:
-        candidates: the signatures that are shown.
-        compose: finds what may have been signed; it is not called for what cannot be a signature.
+        candidates: the signatures.
+        compose: makes the signed content; it is called only if a candidate has the form of a signature.
         algorithm: the digest.
-        moment: when it was signed, in Unix seconds, where that is signed.
+        moment: the signed timestamp in Unix seconds; None if no timestamp is signed.
     """
 
     candidates: list[bytes]
@@ -50,8 +50,8 @@ class SignedField(NamedTuple):
     moment: float | None = None
 
 
-class ClaimVerifier(StaticVerifier):
-    """A verifier for requests whose claim ``read`` tells; it raises SignatureRejected where there is none."""
+class FieldVerifier(StaticVerifier):
+    """A verifier of the signatures that ``read`` finds. ``read`` raises SignatureRejected if there is none."""
 
     def __init__(
         self,
@@ -67,59 +67,54 @@ class ClaimVerifier(StaticVerifier):
 
     @override
     def verify(self, request: RawRequest, now: float) -> int:
-        claim = self._read(request)
-        if len(claim.candidates) > MAX_CANDIDATES:
+        field = self._read(request)
+        if len(field.candidates) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
-        length = _length(claim.algorithm, self._encoding)
-        candidates = [candidate for candidate in claim.candidates if len(candidate) == length]
+        length = _length(field.algorithm, self._encoding)
+        candidates = [candidate for candidate in field.candidates if len(candidate) == length]
         if not candidates:
             raise SignatureRejected("signature_malformed")
         if self._encoding == "hex":
             candidates = [candidate.lower() for candidate in candidates]
-        messages, signed = claim.compose()
+        messages, signed = field.compose()
         matched = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             for message in messages:
-                expected = write_hmac(self._keys[slot], message, claim.algorithm, self._encoding)
+                expected = write_hmac(self._keys[slot], message, field.algorithm, self._encoding)
                 for candidate in candidates:
                     if hmac.compare_digest(expected, candidate):
                         matched = slot
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
-        if claim.moment is not None:
-            check_tolerance(claim.moment, now, self._tolerance)
+        if field.moment is not None:
+            check_tolerance(field.moment, now, self._tolerance)
         request.signed = signed
         return matched
 
 
-class TimedSpec(SchemeSpec):
-    """A sender that signs with the text of the secret, in hexadecimal, and a moment that is among what it signs."""
+class TimedSpec(TimedSchemeSpec):
+    """The description of a sender that signs a timestamp, with the text of the secret as key, in hexadecimal."""
 
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return True
 
 
 class TimedScheme(Scheme):
-    """The scheme of a :class:`TimedSpec`; ``read`` tells what a request claims."""
+    """The scheme of a :class:`TimedSpec`. ``read`` finds the signatures of a request."""
 
     def __init__(self, spec: TimedSpec, read: Callable[[RawRequest], SignedField]) -> None:
         self._tolerance = spec.tolerance
         self._read = read
 
     @override
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
         keys = [decode_secret(secret, "raw") for secret in secrets]
-        return ClaimVerifier(keys, self._read, "hex", self._tolerance)
+        return FieldVerifier(keys, self._read, "hex", self._tolerance)
 
 
 def write_hmac(key: bytes, message: bytes, algorithm: str, encoding: Encoding) -> bytes:
-    """An HMAC as it stands in a request."""
+    """Return an HMAC in the encoding of the request."""
     return ENCODERS[encoding](hmac.digest(key, message, algorithm))
 
 
@@ -129,10 +124,10 @@ def _length(algorithm: str, encoding: Encoding) -> int:
 
 
 def read_elements(value: bytes, names: Sequence[bytes]) -> list[bytes]:
-    """The values of the elements ``name=value`` of a list with commas, each of which must stand there once.
+    """Return the values of the elements ``name=value`` in a list with commas, each of which must occur once.
 
     Raises:
-        SignatureRejected: one is missing or stands there twice, or there are too many.
+        SignatureRejected: An element is missing or repeated, or there are too many.
     """
     pairs = [element.strip(b" \t").partition(b"=") for element in split_elements(value, b",")]
     values = []
@@ -145,7 +140,7 @@ def read_elements(value: bytes, names: Sequence[bytes]) -> list[bytes]:
 
 
 def with_headers(request: RawRequest, added: dict[str, str]) -> RawRequest:
-    """The same request with header fields added, or put in the stead of those that are there."""
+    """Return a copy of the request with header fields added or replaced."""
     new = [(name.lower().encode(), value.encode("latin-1")) for name, value in added.items()]
     names = {name for name, _ in new}
     kept = [field for field in request.headers.fields if field[0] not in names]

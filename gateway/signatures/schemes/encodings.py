@@ -1,4 +1,4 @@
-"""How the bytes of a digest or a signature are written as text, and read from it."""
+"""Text encodings of digests and signatures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Literal
 
 from gateway.signatures.rejections import SignatureRejected
 
-_LONGEST = 4096  # bytes of a signature as text; one with an RSA key of 8192 bits has 1368
+_MAX_SIGNATURE_BYTES = 4096
+"""Bytes of an encoded signature. One with an RSA key of 8192 bits has 1368."""
+
 Encoding = Literal["hex", "base64", "base64url", "base64url-unpadded"]
 
 ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
@@ -27,12 +29,12 @@ _DECODERS: dict[Encoding, Callable[[bytes], bytes]] = {
 
 
 def decode_signature(text: bytes, encoding: Encoding = "base64") -> bytes:
-    """The bytes of a signature; of the spellings that a decoder takes for the same only one is let in.
+    """Decode a signature. Of the spellings that a decoder accepts for the same bytes only the canonical one passes.
 
     Raises:
-        SignatureRejected: the text is another, or none.
+        SignatureRejected: The text is empty, too long, or not the canonical spelling.
     """
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_SIGNATURE_BYTES:
         raise SignatureRejected("signature_malformed")
     text = text.lower() if encoding == "hex" else text
     try:

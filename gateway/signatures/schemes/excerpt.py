@@ -1,8 +1,9 @@
-"""What a signature is made of in a body of JSON: the texts at a few places, and nothing else of it.
+"""Excerpts of JSON bodies: the values at the few places that a signature covers, and nothing else.
 
-A body whose sender is not proven is read by types that know these places alone. All else is skipped without making an
-object of it, and the first thing that is not as it should be ends the reading, so that junk costs about as much as a
-digest of it would.
+A body whose sender is not proven is decoded by msgspec types that know only these places. Everything else is skipped
+without creating objects, and the first unexpected value ends the decoding, so that junk costs about as much as a digest.
+
+This module has more than 200 lines because an excerpt and the check for repeated names walk the same tree of places.
 """
 
 from __future__ import annotations
@@ -21,26 +22,31 @@ import orjson
 from gateway.signatures.extractors import pointer_steps, resolve
 from gateway.signatures.rejections import SignatureRejected
 
-_SMALL = 4 * 1024  # bytes of JSON of which all is read: no more than any request costs
-_LARGEST = 8 * 1024 * 1024  # bytes of JSON that has its signature in it; senders of such have some KiB
-_MOST_OBJECTS = 10_000  # in a batch whose items are signed one by one; senders have some hundred items
-_MOST_VALUES = (
-    20_000  # objects, and lists; all values where places cannot be told by their names, and all is read
-)
+_SMALL_BYTES = 4 * 1024
+"""Bytes up to which a whole body is decoded: that costs no more than the rest of any request."""
+
+_MAX_BYTES = 8 * 1024 * 1024
+"""Bytes of a body that contains its signature. Senders of such bodies send a few KiB."""
+
+_MAX_OBJECTS = 10_000
+"""Objects in a batch whose items are signed one by one. Senders send a few hundred items."""
+
+_MAX_VALUES = 20_000
+"""Objects, and lists, in a body. If all of it has to be decoded, all of its values."""
 
 _PLAIN = re.compile("[A-Za-z0-9_-]+")
 _ALIKE = ("\N{KELVIN SIGN}".encode(), "\N{LATIN SMALL LETTER LONG S}".encode())
-"""Letters beyond ASCII that are k and s to readers who do not look at case."""
+"""Letters beyond ASCII that case-insensitive readers take for k and s."""
 
 _Scalar = str | int | float | bool | None
 
 
 class Excerpt:
-    """Reads the values at some places of a JSON.
+    """A reader of the values at some places of a JSON body.
 
     Args:
-        places: ``body:/json/pointer``, and ``item:/json/pointer`` into each event of a batch.
-        batch: the steps to the list of the events; None without one.
+        places: ``body:/json/pointer``, or ``item:/json/pointer`` in each event of a batch.
+        batch: the steps to the list of events; None without a batch.
 
     Attributes:
         members: the names of the members of the outermost object that are read.
@@ -52,14 +58,14 @@ class Excerpt:
         self._root, self._item = _Node(), _Node()
         for place in named:
             steps = pointer_steps(place)
-            self._root.add(steps)  # an item's place as well, since a body without the list is an item itself
+            self._root.add(steps)  # places of items too, since a body without the list is an item itself
             if place.startswith("item:"):
                 self._item.add(steps)
         self._names = frozenset(chain(self._root.names(), self._item.names(), self._batch or ()))
         self._is_typed = not any(name == "*" or name.isdigit() for name in self._names)
         lowered = {name.lower().encode() for name in self._names}
         self._quoted = [b'"%b"' % name for name in lowered]
-        self._quoted_in_texts = [b'\\"%b\\' % name for name in lowered]  # in a text within one as well
+        self._quoted_in_texts = [b'\\"%b\\' % name for name in lowered]  # also in a string inside a string
         self._folded = frozenset(name.casefold() for name in self._names)
         self._has_plain_names = all(map(_PLAIN.fullmatch, self._names))
         if self._batch is not None:
@@ -67,13 +73,13 @@ class Excerpt:
         self.members = frozenset(self._root.members)
 
     def read(self, text: bytes) -> Iterator[tuple[object, object]]:
-        """Yield the payload and each of its items, with no more in them than is at the places.
+        """Yield the payload with each of its items, reduced to the values at the places.
 
         Raises:
-            SignatureRejected: It is no JSON, is much more than its sender sends, or something else stands where a
-                text should.
+            SignatureRejected: The text is not JSON, is much larger than what the sender sends, or has another kind of
+                value where a string should be.
         """
-        is_small = len(text) <= _SMALL
+        is_small = len(text) <= _SMALL_BYTES
         if not is_small:
             self._check_size(text)
         if is_small or not self._is_typed:
@@ -86,17 +92,17 @@ class Excerpt:
         if items is None:
             yield payload, payload
             return
-        for item in items:  # one by one: the first that is not signed is the last that is looked at
+        for item in items:  # one by one: the first unsigned item ends the work
             yield payload, self._item.plain(item)
 
     def check_unrepeated(self, content: bytes | Mapping[str, object]) -> None:
-        """Refuse a name that stands twice in one object on the way to a place, in whatever case.
+        """Refuse a body with a repeated name, in any case, in an object on the way to a place.
 
-        Of two members of one name some readers take the first and some the last, some look at no case, and only one
-        of them is signed. A form has lists where a field is repeated, so that only the JSON in its fields is looked at.
+        Of two members of the same name only one is signed; some readers use the first, some the last, and some ignore
+        case. In a form a repeated field has a list already, so that only JSON in its fields is checked.
 
         Raises:
-            SignatureRejected: There is one.
+            SignatureRejected: A name is repeated.
         """
         if not isinstance(content, bytes):
             document: object = _Members(content.items(), is_form=True)
@@ -109,10 +115,10 @@ class Excerpt:
             raise SignatureRejected("signature_ambiguous")
 
     def _is_plainly_unrepeated(self, text: bytes) -> bool:
-        """Tell cheaply that no name is repeated: orjson drops what is when it reads a text and writes it again."""
+        """Return True if a cheap check proves that no name is repeated: orjson drops repeated names when it reads."""
         text = text.lower()
         if not self._has_plain_names or b"\\u" in text or any(letter in text for letter in _ALIKE):
-            return False  # else a name has one spelling
+            return False  # without these every name has one spelling
         if b"\\" in text and any(map(text.count, self._quoted_in_texts)):
             return False
         counts = [*map(text.count, self._quoted)]
@@ -124,12 +130,12 @@ class Excerpt:
             return False
 
     def _check_size(self, text: bytes) -> None:
-        is_too_much = len(text) > _LARGEST
+        is_too_much = len(text) > _MAX_BYTES
         if not self._is_typed:
-            is_too_much |= sum(map(text.count, (b",", b"{", b"["))) > _MOST_VALUES
+            is_too_much |= sum(map(text.count, (b",", b"{", b"["))) > _MAX_VALUES
         else:
-            most = _MOST_VALUES if self._batch is None else _MOST_OBJECTS
-            is_too_much |= text.count(b"{") > most or text.count(b"[") > _MOST_VALUES
+            limit = _MAX_VALUES if self._batch is None else _MAX_OBJECTS
+            is_too_much |= text.count(b"{") > limit or text.count(b"[") > _MAX_VALUES
         if is_too_much:
             raise SignatureRejected("signature_malformed")
 
@@ -143,11 +149,11 @@ class Excerpt:
 
 
 class _Node:
-    """A place on the way to texts, or that of one.
+    """A node in the tree of places.
 
     Attributes:
-        members: the places below it, by the names of their members.
-        every: the place that each element is, where it is the list of the events.
+        members: the nodes below, by member name.
+        every: the node of each element, if this is the list of events.
     """
 
     def __init__(self) -> None:
@@ -159,14 +165,14 @@ class _Node:
         return frozenset(name.casefold() for name in self.members)
 
     def add(self, steps: Sequence[str]) -> _Node:
-        """Return the place that these steps lead to."""
+        """Add the nodes along these steps. Return the last one."""
         node = self
         for step in steps:
             node = node.members.setdefault(step, _Node())
         return node
 
     def names(self) -> Iterator[str]:
-        """Yield the names of all members below it."""
+        """Yield the names of all members below this node."""
         for name, node in self.members.items():
             yield name
             yield from node.names()
@@ -187,21 +193,21 @@ class _Node:
 
     @cached_property
     def kind(self) -> Any:
-        """What may stand here; lists nowhere but where the events are."""
+        """The type of the values here. Only the node of the events may be a list."""
         found: Any = _Scalar | self._object
         if self.every is None:
             return found
-        return found | list[self.every.kind]  # type: ignore[name-defined]  # made at run time
+        return found | list[self.every.kind]  # type: ignore[name-defined]  # a type that is made at run time
 
     @cached_property
     def _decoder(self) -> msgspec.json.Decoder[Any]:
         return msgspec.json.Decoder(self.kind)
 
     def decode(self, text: bytes) -> Any:
-        """Read what stands here.
+        """Decode a value of this node.
 
         Raises:
-            SignatureRejected: It is no JSON, or not of the type.
+            SignatureRejected: The text is not JSON, or not of the type.
         """
         try:
             return self._decoder.decode(text)
@@ -211,20 +217,20 @@ class _Node:
             raise SignatureRejected("signature_malformed") from None
 
     def member(self, value: object, name: str) -> object:
-        """Return a member of what was read here, which has to be one of :attr:`members`; None if absent."""
+        """Return a member, one of :attr:`members`, of a decoded value; None if it is absent."""
         if not isinstance(value, self._object):
             return None
         attribute = next(attribute for attribute, (known, _) in self._attributes if known == name)
         return getattr(value, attribute)
 
     def plain(self, value: object) -> object:
-        """Return what was read here as dictionaries and texts, without the events."""
+        """Return a decoded value as dictionaries and strings, without the events."""
         if isinstance(value, msgspec.Struct):
             members = (
                 (name, node, getattr(value, attribute)) for attribute, (name, node) in self._attributes
             )
             return {name: node.plain(member) for name, node, member in members if member is not msgspec.UNSET}
-        if type(value) is str and self.members and value[:1] == "{":  # JSON within a text
+        if type(value) is str and self.members and value[:1] == "{":  # JSON inside a string
             try:
                 return self.plain(self.decode(value.encode()))
             except SignatureRejected:
@@ -232,7 +238,7 @@ class _Node:
         return None if type(value) is list else value
 
     def is_repeated(self, value: object) -> bool:
-        """Tell whether a name on the way to a text stands twice in an object of the whole document."""
+        """Return whether a name on the way to a place is repeated in an object of the whole document."""
         if isinstance(value, _Members):
             return not value.repeated.isdisjoint(self._folded) or any(
                 node.is_repeated(value[name]) for name, node in self.members.items() if name in value
@@ -245,7 +251,7 @@ class _Node:
 
 
 class _Members(dict[str, Any]):
-    """An object of JSON that knows which of its names, in one case, stood there more than once."""
+    """A JSON object that knows its repeated names, regardless of case."""
 
     def __init__(self, pairs: Iterable[tuple[str, Any]], *, is_form: bool = False) -> None:
         pairs = list(pairs)
@@ -255,7 +261,7 @@ class _Members(dict[str, Any]):
 
 
 def _members_of(text: bytes | str) -> object:
-    """Read a JSON so that its objects know what is repeated in them; None where it is none."""
+    """Parse JSON into objects that know their repeated names. Return None for invalid JSON."""
     try:
         return json.loads(text, object_pairs_hook=_Members, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
@@ -263,7 +269,7 @@ def _members_of(text: bytes | str) -> object:
 
 
 def _repeats(value: object, names: Collection[str]) -> bool:
-    """Tell whether one of the names stands twice in any object, in texts that are JSON as well."""
+    """Return whether one of the names is repeated in any object, also in strings that are JSON."""
     if isinstance(value, _Members):
         return not value.repeated.isdisjoint(names) or any(
             _repeats(member, names) for member in value.values()

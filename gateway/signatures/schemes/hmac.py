@@ -1,9 +1,9 @@
-"""HMAC over a template of the request: the scheme of most senders, described wholly in YAML.
+"""HMAC over a template of the request: the scheme of most senders, described entirely in YAML.
 
-Covers the plain ``sha256=<hex of the body>`` of GitHub, the ``t=…,v1=…`` list of Stripe, signatures that stand
-in the query or the body, digests of a text with the secret in it, and nearly all in between. The signature
-covers what its ``signed`` template names and nothing else: the headers that are not in the template can be
-changed by whoever relays the request.
+It covers the plain ``sha256=<hex of the body>`` of GitHub, the ``t=…,v1=…`` list of Stripe, signatures in the query or
+the body, digests of a text that contains the secret, and nearly everything in between. The signature covers what its
+``signed`` template names and nothing else: a relay can change any header that is not in the template.
+Sources: https://www.rfc-editor.org/rfc/rfc2104 and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class HmacSpec(HmacDescription):
 
 
 class HmacScheme(Scheme):
-    """The scheme of an :class:`HmacSpec`, for bodies that are laid out as told."""
+    """The scheme of an :class:`HmacSpec`, for bodies of one layout."""
 
     def __init__(self, spec: HmacSpec, layout: Layout = PLAIN) -> None:
         self._rule = HmacRule(spec, layout)
@@ -62,7 +62,7 @@ class HmacScheme(Scheme):
         rule = self._rule
         spec, key = rule.spec, rule.key_of(secret)
         moment = ""
-        draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_moment_in_body)
+        draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_timestamp_in_body)
         if spec.timestamp and rule.timestamp:
             moment = rule.timestamp.write(now)
             for delivery in draft.deliveries(is_itemwise=rule.is_itemwise):

@@ -8,17 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from gateway.signatures.schemes.base import SchemeSpec
 from gateway.signatures.schemes.encodings import Encoding
 from gateway.signatures.schemes.layout import Places, is_in_body
 from gateway.signatures.schemes.template import (
     Alphabets,
-    covers_body,
-    covers_headers,
-    covers_url,
     places_in,
     template_fields,
 )
+from gateway.signatures.schemes.templated import TemplatedSpec
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, TimestampSpec
 from gateway.signatures.secrets import SecretFormat
 
@@ -26,76 +23,73 @@ HmacAlgorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Separator = Literal[",", ", ", " ", ";", "&"]
 
 
-class HmacDescription(SchemeSpec):
+class HmacDescription(TemplatedSpec):
     """The fields of an HMAC signature, checked against each other."""
 
     scheme: Literal["hmac"] = Field("hmac", description="The family of the scheme.")
     header: HeaderName | Annotated[list[HeaderName], Field(min_length=1, max_length=10)] | None = Field(
-        None, description="The header that carries the signature, or several of which any may."
+        None, description="The header that carries the signature, or several headers, any of which may."
     )
     place: Places | None = Field(
         None,
         description=(
-            "Where the signature stands when it is in no header: `query:NAME`, `body:/json/pointer`, "
-            "or `item:/json/pointer` in every event of a batch; of several the first where there is one."
+            "The place of a signature that is not in a header: `query:NAME`, `body:/json/pointer`, "
+            "or `item:/json/pointer` in every event of a batch; of several places the first that holds a value counts."
         ),
     )
     construction: Literal["hmac", "hash"] = Field(
-        "hmac", description="HMAC with the secret, or the digest alone of a text that contains {secret}."
+        "hmac", description="An HMAC with the secret, or a plain digest of a text that contains {secret}."
     )
     algorithm: HmacAlgorithm = Field("sha256", description="The digest.")
-    encoding: Encoding = Field("hex", description="How the digest is written.")
-    prefix: Affix = Field("", description="What stands before each signature, such as `sha256=` or `v1=`.")
+    encoding: Encoding = Field("hex", description="The encoding of the digest.")
+    prefix: Affix = Field("", description="The text before each signature, such as `sha256=` or `v1=`.")
     separator: Separator | None = Field(
         None,
-        description="What separates the elements, when the header is a list; those without the prefix are skipped.",
+        description="The separator of the elements if the header is a list; elements without the prefix are skipped.",
     )
     group_separator: Separator | None = Field(
-        None, description="What separates several such lists, each with a timestamp of its own."
+        None, description="The separator of several such lists, each with its own timestamp."
     )
     signed: str = Field(
         "{body}",
         max_length=1024,
         description=(
-            "What is signed, from {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
+            "The signed bytes, made of {body} {timestamp} {id} {method} {url} {url:decoded} {path} {query} {form} "
             "{json:NAME} {json_sorted} {json_sorted_compact} {json_canonical} {secret} {header:NAME} {query:NAME} "
             "{body:/json/pointer} {item:/json/pointer} and literal text."
         ),
     )
     alphabets: Alphabets = Field(
         {},
-        description="Fields of signed whose end could be mistaken for the next one's beginning, and the characters that "
-        "they are made of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
+        description="Fields of signed whose end could be mistaken for the beginning of the next one, and the characters "
+        "that they consist of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
     )
     binds_body: bool = Field(
         default=True,
-        description="Said to be false where the sender does not sign the body: whoever saw one delivery can forge others.",
+        description="Must be false if the sender does not sign the body: anybody who has seen one delivery can forge others.",
     )
-    secret_format: SecretFormat = Field("raw", description="How the secret's text becomes the key.")
-    secret_suffix: Affix = Field("", description="What the sender appends to the key.")
+    secret_format: SecretFormat = Field("raw", description="The format of the secret.")
+    secret_suffix: Affix = Field("", description="The text that the sender appends to the key.")
     timestamp: TimestampSpec | None = Field(
-        None, description="Where the signed timestamp is; without it, replays pass."
+        None, description="The signed timestamp; without one, replays pass."
     )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> HmacDescription:
-        fields = template_fields(self.signed)
+        fields = self.check_template()
         if (self.header is None) == (self.place is None):
             raise ValueError("needs either header or place, to say where the signature is")
-        signs_body = covers_body(self.signed)
-        if self.binds_body and not signs_body:
+        if self.binds_body and not self.signs_body:
             raise ValueError(
                 "signed must contain {body}, or the signature would prove nothing about the event; "
                 "where that is so, say binds_body: false"
             )
-        if not self.binds_body and signs_body:
+        if not self.binds_body and self.signs_body:
             raise ValueError("binds_body is false although signed contains the body")
         if self.construction == "hash" and not self.signs_secret:
             raise ValueError("construction: hash needs {secret} in signed, or anybody could make the digest")
         if is_in_body(self.place) and self.binds_body:
             raise ValueError("place cannot be in the body that is signed")
-        if unknown := sorted(self.alphabets.keys() - set(fields)):
-            raise ValueError(f"alphabets has {unknown[0]}, which is no field of signed")
         self._check_timestamp(fields)
         return self
 
@@ -120,33 +114,24 @@ class HmacDescription(SchemeSpec):
 
     @property
     def signs_secret(self) -> bool:
-        """Whether the secret is part of what is signed."""
+        """Whether the signed bytes contain the secret."""
         return "{secret}" in self.signed
 
     @property
     def signs_id(self) -> bool:
-        """Whether the event id is among what is signed."""
+        """Whether the signed bytes contain the event id."""
         return "{id}" in self.signed
 
     @property
     def signs_body_as_it_came(self) -> bool:
-        """Whether the bytes of the body are signed, and not values or fields that were read from it."""
+        """Whether the received bytes of the body are signed, not values or fields that are read from it."""
         return "body" in template_fields(self.signed)
 
     @property
     def signs_attempts_alone(self) -> bool:
-        """Whether nothing is signed that tells one event from another but the moment."""
+        """Whether only the timestamp distinguishes the signed bytes of two events."""
         constant = {"timestamp", "secret", "method", "path", "url", "url:decoded"}
         return constant.issuperset(template_fields(self.signed))
-
-    @override
-    def signs_headers(self, names: Sequence[bytes]) -> bool:
-        return covers_headers(self.signed, names)
-
-    @property
-    @override
-    def needs_url(self) -> bool:
-        return covers_url(self.signed)
 
     @property
     @override
@@ -159,13 +144,3 @@ class HmacDescription(SchemeSpec):
         if self.binds_body:
             return super().signed_places
         return places_in(self.signed)
-
-    @property
-    @override
-    def template(self) -> str:
-        return self.signed
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return self.timestamp is not None

@@ -20,7 +20,7 @@ MAX_GROUPS = 2
 
 
 class GeneralHmacVerifier(HmacVerifier):
-    """The same for the others: signatures elsewhere or in several headers or groups, of parts of the body, or no HMAC."""
+    """A verifier of signatures in other places, in several headers or groups, over parts of the body, or without HMAC."""
 
     def __init__(self, rule: HmacRule, keys: list[bytes]) -> None:
         super().__init__(rule, keys)
@@ -30,15 +30,15 @@ class GeneralHmacVerifier(HmacVerifier):
         self._layout = rule.layout
         self._excerpt = rule.layout.excerpt(rule.places)
         self._signs_parts = bool(spec.signed_places) and not spec.binds_body
-        self._is_shown_in_body = is_in_body(spec.place)
+        self._is_signature_in_body = is_in_body(spec.place)
         self._needs_payload = rule.needs_payload
         self._is_itemwise = rule.is_itemwise
-        self._tells_signed = not spec.signs_body_as_it_came
-        # A moment in the body is one of the event; one beside it is of the attempt.
-        self._keeps_moment = rule.has_moment_in_body or spec.signs_attempts_alone
-        is_told_as_rendered = self._keeps_moment or "{timestamp}" not in spec.signed
-        self._tells_message = is_told_as_rendered and not spec.signs_secret
-        self._is_moment_late = rule.has_moment_in_body and not rule.needs_payload
+        self._reports_signed = not spec.signs_body_as_it_came
+        # A timestamp in the body belongs to the event; one beside it belongs to the attempt.
+        self._keeps_moment = rule.has_timestamp_in_body or spec.signs_attempts_alone
+        is_reported_as_rendered = self._keeps_moment or "{timestamp}" not in spec.signed
+        self._reports_message = is_reported_as_rendered and not spec.signs_secret
+        self._is_moment_late = rule.has_timestamp_in_body and not rule.needs_payload
         self._group_separator = spec.group_separator.encode() if spec.group_separator else None
         self._read_place = place_reader(spec.place, "signature_missing") if spec.place else None
         self._read_moment: Callable[[RawRequest, SourceContext | None], bytes] = lambda *_: b""
@@ -53,8 +53,8 @@ class GeneralHmacVerifier(HmacVerifier):
     @override
     def verify(self, request: RawRequest, now: float) -> int:
         if self._needs_payload:
-            if not self._is_shown_in_body:
-                self._readings(request, None, b"")  # junk is refused before the body is looked at
+            if not self._is_signature_in_body:
+                self._readings(request, None, b"")  # refuse junk before reading the body
             content = self._layout.content_of(request, self._excerpt)
             found = self._layout.deliveries(request, self._excerpt, content)
             proofs = [self._prove(request, delivery, now) for delivery in found]
@@ -62,23 +62,23 @@ class GeneralHmacVerifier(HmacVerifier):
                 raise SignatureRejected("signature_missing")
             if self._signs_parts:
                 self._excerpt.check_unrepeated(content)
-            self._tell_signed(request, [signed for _, signed in proofs])
+            self._report_signed(request, [signed for _, signed in proofs])
             return proofs[0][0]
         matched, signed = self._prove(request, None, now)
-        self._tell_signed(request, [signed])
+        self._report_signed(request, [signed])
         if self._timestamp and self._is_moment_late:
-            # The body is proven by now, so that nothing forged is parsed for the moment in it.
+            # The body is proven now, so that no forged body is parsed for its timestamp.
             for delivery in self._layout.deliveries(request, self._excerpt):
                 self._timestamp.check(self._timestamp.read(self._read_moment(request, delivery)), now)
         return matched
 
-    def _tell_signed(self, request: RawRequest, parts: list[bytes]) -> None:
-        if self._tells_signed:
+    def _report_signed(self, request: RawRequest, parts: list[bytes]) -> None:
+        if self._reports_signed:
             request.signed = join_signed(parts)
             request.signed_items = parts if self._is_itemwise else None
 
     def _prove(self, request: RawRequest, delivery: SourceContext | None, now: float) -> tuple[int, bytes]:
-        """Return the slot of the secret that matched, and what it has signed but for the moment."""
+        """Return the slot of the secret that matched, and the signed content without the timestamp."""
         timestamp = None if self._is_moment_late else self._timestamp
         matched, matched_at, signed = -1, 0.0, b""
         beside = b"" if self._is_moment_late else self._read_moment(request, delivery)
@@ -87,9 +87,9 @@ class GeneralHmacVerifier(HmacVerifier):
             slot, message = self._match(request, delivery, candidates, moment)
             if slot >= 0:
                 matched, matched_at = slot, seconds
-                if self._tells_message:
+                if self._reports_message:
                     signed = message
-                elif self._tells_signed:  # without the secret
+                elif self._reports_signed:  # rendered without the secret
                     kept = moment if self._keeps_moment else b""
                     signed = self._render(request, kept, b"", delivery)
         if matched < 0:
@@ -101,7 +101,7 @@ class GeneralHmacVerifier(HmacVerifier):
     def _match(
         self, request: RawRequest, delivery: SourceContext | None, candidates: list[bytes], moment: bytes
     ) -> tuple[int, bytes]:
-        """Return the slot of the secret that fits, -1 for none, and what is signed, where no secret is in it."""
+        """Return the slot of the matching secret (-1 for none) and the signed bytes, unless they contain the secret."""
         message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
         found = -1
         for slot in range(len(self._keys) - 1, -1, -1):
@@ -116,9 +116,9 @@ class GeneralHmacVerifier(HmacVerifier):
     def _readings(
         self, request: RawRequest, delivery: SourceContext | None, moment: bytes
     ) -> list[tuple[list[bytes], bytes]]:
-        """Candidate signatures and the timestamp that they belong to, once for each group of them.
+        """Return each group of candidate signatures with its timestamp.
 
-        The timestamp is ``moment`` where it is in none of them.
+        The timestamp is ``moment`` if the groups contain none.
         """
         if self._read_place:
             return [self._read(self._read_place(request, delivery), moment)]
@@ -136,7 +136,7 @@ class GeneralHmacVerifier(HmacVerifier):
 
 
 def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
-    """Read a moment from the body, or from a header where there is none; only the first of them is signed."""
+    """Read a timestamp from the body, or from a header if the body has none. Only the one in the body is signed."""
     name = header.lower().encode()
 
     def read(request: RawRequest, delivery: SourceContext | None) -> bytes:

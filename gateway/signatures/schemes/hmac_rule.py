@@ -17,9 +17,9 @@ class HmacRule:
 
     Attributes:
         spec: the description.
-        layout: how the bodies of the sender are laid out.
+        layout: the layout of the bodies.
         template: the bytes that are signed.
-        timestamp: how the timestamp is read and written; None if nothing is signed that tells when.
+        timestamp: how the timestamp is read and written; None if no timestamp is signed.
     """
 
     def __init__(self, spec: HmacDescription, layout: Layout = PLAIN) -> None:
@@ -30,22 +30,22 @@ class HmacRule:
 
     @property
     def places(self) -> list[str]:
-        """The places in the body, or in the events of its batch, that a verdict depends on."""
+        """The places in the body, or in the events of its batch, that the verdict depends on."""
         timestamp = listed(self.spec.timestamp.place) if self.spec.timestamp else []
         named = [*places_in(self.spec.signed), *listed(self.spec.place), *timestamp]
         return [place for place in named if is_in_body(place)]
 
     @property
     def is_itemwise(self) -> bool:
-        """Whether every event of a batch is signed by itself."""
+        """Whether each event of a batch is signed by itself."""
         return any(place.startswith("item:") for place in self.places)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is as nearly all are: an HMAC, in one header, of what need not be parsed."""
+        """Whether the rule is as simple as nearly all are: an HMAC in one header, over bytes that need no parsing."""
         spec = self.spec
         is_elsewhere = spec.place or spec.group_separator or (spec.timestamp and spec.timestamp.place)
-        is_parsed = self.needs_payload or self.has_moment_in_body
+        is_parsed = self.needs_payload or self.has_timestamp_in_body
         return isinstance(spec.header, str) and not (
             spec.signs_secret or is_elsewhere or is_parsed or not spec.signs_body_as_it_came
         )
@@ -56,16 +56,16 @@ class HmacRule:
         return (
             self.template.needs_payload
             or is_in_body(self.spec.place)
-            or (self.has_moment_in_body and "{timestamp}" in self.spec.signed)
+            or (self.has_timestamp_in_body and "{timestamp}" in self.spec.signed)
         )
 
     @property
-    def has_moment_in_body(self) -> bool:
-        """Whether the timestamp stands in the body."""
+    def has_timestamp_in_body(self) -> bool:
+        """Whether the timestamp is in the body."""
         return self.spec.timestamp is not None and is_in_body(self.spec.timestamp.place)
 
     def digest(self, key: bytes, message: bytes) -> bytes:
-        """What is signed, digested; the key is in the message already where it is no HMAC."""
+        """Return the digest of the signed bytes. If it is not an HMAC, the message contains the key already."""
         if self.spec.construction == "hash":
             return hashlib.new(self.spec.algorithm, message).digest()
         return hmac.digest(key, message, self.spec.algorithm)

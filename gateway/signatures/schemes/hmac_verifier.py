@@ -15,10 +15,7 @@ from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, single, spl
 
 
 class HmacVerifier(StaticVerifier):
-    """A scheme bound to its keys, with all that a request does not change worked out.
-
-    For the plain ones, which nearly all are: HMAC, in one header, of what need not be parsed.
-    """
+    """A verifier of plain HMACs, with everything computed in advance that does not depend on the request."""
 
     def __init__(self, rule: HmacRule, keys: list[bytes]) -> None:
         spec = rule.spec
@@ -27,7 +24,7 @@ class HmacVerifier(StaticVerifier):
         self._pieces = rule.template.pieces
         self._names = [header.lower().encode() for header in spec.headers]
         self._prefix = spec.prefix.encode()
-        # Elements are stripped, so that a sender may put a space behind its commas or not.
+        # Elements are stripped: a sender may put a space after its commas or not.
         self._separator = (spec.separator.strip() or " ").encode() if spec.separator else None
         self._algorithm = spec.algorithm
         self._encode = ENCODERS[spec.encoding]
@@ -52,8 +49,8 @@ class HmacVerifier(StaticVerifier):
         pieces = self._pieces(request, moment) if len(request.body) > LARGE else None
         message = self._render(request, moment) if pieces is None else b""
         matched = -1
-        # All keys against all candidates, without an early end: neither how many were tried nor which one
-        # matched can be seen from the time that it takes.
+        # All keys are compared with all candidates, without an early end, so that the time reveals neither how many
+        # were tried nor which one matched.
         for slot in range(len(self._keys) - 1, -1, -1):
             expected = self._encode(
                 hmac.digest(self._keys[slot], message, self._algorithm)
@@ -70,7 +67,7 @@ class HmacVerifier(StaticVerifier):
         return matched
 
     def _read(self, value: bytes, moment: bytes) -> tuple[list[bytes], bytes]:
-        """The candidate signatures, and the text of the timestamp, which may stand beside them."""
+        """Return the candidate signatures and the text of the timestamp, which may be an element beside them."""
         if self._separator is None:
             return self._candidates([value]), moment
         elements = split_elements(value, self._separator)

@@ -1,6 +1,7 @@
-"""A token (JWT, RFC 7519) beside the body, or as the body: its claims are signed, and one may be a digest of the body.
+"""Tokens (JWT, RFC 7519) in a header, or as the body. The claims are signed; one of them may be a digest of the body.
 
-Where none is, a captured token proves any body for as long as it is valid; ``binds_body: false`` admits it.
+Without such a claim a captured token proves any body for as long as it is valid; ``binds_body: false`` says so.
+Sources: https://www.rfc-editor.org/rfc/rfc7519 and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ from gateway.signatures.units import Duration
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
 
-_LIFETIME = 300
-_MOMENTS = ("exp", "nbf", "iat")
+_TOKEN_LIFETIME = 300
+"""Seconds for which a token that is made here is valid."""
+
+_TIMESTAMP_CLAIMS = ("exp", "nbf", "iat")
 _FIELD = re.compile(r"\{(url|parameter:[a-z][a-z0-9_]{0,31})\}")
 
 _BODY_DIGESTS: dict[str, Callable[[bytes], str]] = {
@@ -63,35 +66,35 @@ class JwtSpec(SchemeSpec):
     scheme: Literal["jwt"] = Field(description="The family of the scheme.")
     header: HeaderName | None = Field(None, description="The header that carries the token.")
     place: Literal["body"] | None = Field(None, description="`body`: the body is the token.")
-    prefix: Affix = Field("", description="What stands before the token, such as `Bearer `.")
+    prefix: Affix = Field("", description="The text before the token, such as `Bearer `.")
     algorithms: list[TokenAlgorithm] = Field(
         min_length=1, description="The algorithms that the sender may use."
     )
     key_format: Literal["raw", "pem"] = Field(
-        "raw", description="What a secret is: the text that both sides share, or a public key."
+        "raw", description="The kind of secret: a text that both sides share, or a public key."
     )
     keys: PublishedKeysSpec | None = Field(
-        None, description="Where the keys are fetched, when they are not configured."
+        None, description="Where the keys are fetched if they are not configured."
     )
     body_claim: ClaimName | None = Field(None, description="The claim that is a digest of the body.")
     body_hash: Literal["sha256-hex", "sha256-base64"] = Field("sha256-hex", description="Which digest.")
-    binds_body: bool = Field(default=True, description="Must be false where the body is not covered.")
+    binds_body: bool = Field(default=True, description="Must be false if no claim covers the body.")
     url_claim: ClaimName | None = Field(
-        None, description="The claim that is a digest of the address that the sender called."
+        None, description="The claim that is a digest of the URL that the sender called."
     )
     url_hash: Literal["sha256-hex", "qsh"] = Field(
         "sha256-hex", description="Which digest; `qsh` is Atlassian's, of method, path and query."
     )
     claims: dict[ClaimName, str | bool] = Field(
-        {}, description="Claims and what they must be; texts may contain {parameter:NAME} and {url}."
+        {}, description="Claims and their required values; texts may contain {parameter:NAME} and {url}."
     )
-    required: list[ClaimName] = Field([], description="Claims that must be there.")
+    required: list[ClaimName] = Field([], description="Claims that must be present.")
     simulated: dict[ClaimName, str] = Field(
         {},
-        description="Claims that the sender's tokens have and that are not compared, for those that are made here.",
+        description="Claims of the sender's tokens that are not checked; only tokens that are made here get them.",
     )
     max_age: Duration | None = Field(None, description="How long after `iat` a token is valid.")
-    leeway: Duration = Field(60.0, description="How far our clock may be from the sender's.")
+    leeway: Duration = Field(60.0, description="The tolerated difference between the clocks.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> JwtSpec:
@@ -126,12 +129,12 @@ class JwtSpec(SchemeSpec):
 
     @property
     @override
-    def has_moment(self) -> bool:
+    def has_timestamp(self) -> bool:
         return self.max_age is not None or "exp" in self.required
 
     @property
     @override
-    def moment_tolerance(self) -> float:
+    def timestamp_tolerance(self) -> float:
         return self.leeway
 
     @override
@@ -165,7 +168,7 @@ class JwtSpec(SchemeSpec):
 
 
 class JwtScheme(Scheme):
-    """The scheme of a :class:`JwtSpec`."""
+    """The scheme of a :class:`JwtSpec`. Configured secrets replace the published keys."""
 
     def __init__(self, spec: JwtSpec) -> None:
         self.spec = spec
@@ -182,7 +185,7 @@ class JwtScheme(Scheme):
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
         spec = self.spec
-        known = {"iat": int(now), "nbf": int(now), "exp": int(now) + _LIFETIME}
+        known = {"iat": int(now), "nbf": int(now), "exp": int(now) + _TOKEN_LIFETIME}
         names = {*spec.required, "iat"} if spec.max_age else {*spec.required}
         claims: dict[str, Any] = orjson.loads(request.body) if spec.place else {}
         digest = hashlib.sha256(request.body).hexdigest()
@@ -218,17 +221,17 @@ class JwtVerifier(FetchingVerifier):
         token = read_token(text[len(self._prefix) :], self._spec.algorithms)
         slot = self._keys.match(token, now)
         claims = token.claims()
-        self._check_moments(claims, now)
+        self._check_timestamps(claims, now)
         self._check_claims(claims, request)
         if self._header is None:
-            said = {name: claim for name, claim in claims.items() if name not in _MOMENTS}
+            said = {name: claim for name, claim in claims.items() if name not in _TIMESTAMP_CLAIMS}
             request.signed = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
         return slot
 
-    def _check_moments(self, claims: Mapping[str, Any], now: float) -> None:
+    def _check_timestamps(self, claims: Mapping[str, Any], now: float) -> None:
         spec = self._spec
-        expiry, start, issue = (_moment(claims, name) for name in _MOMENTS)
-        for name, moment in zip(_MOMENTS, (expiry, start, issue), strict=True):
+        expiry, start, issue = (_timestamp(claims, name) for name in _TIMESTAMP_CLAIMS)
+        for name, moment in zip(_TIMESTAMP_CLAIMS, (expiry, start, issue), strict=True):
             if moment is None and (name in spec.required or (name == "iat" and spec.max_age)):
                 raise SignatureRejected("timestamp_missing")
         ends = [expiry] if expiry is not None else []
@@ -248,7 +251,7 @@ class JwtVerifier(FetchingVerifier):
             is_listed = name == "aud" and type(actual) is list and expected in actual
             if not is_listed and (type(actual) is not type(expected) or actual != expected):
                 raise SignatureRejected("claim_mismatch")
-        # A body of nothing has no digest at some senders, and nothing that could be altered.
+        # Some senders make no digest of an empty body, which could not be altered anyway.
         if spec.body_claim and (request.body or spec.body_claim in claims):
             _check_digest(claims.get(spec.body_claim), _BODY_DIGESTS[spec.body_hash](request.body))
         if spec.url_claim:
@@ -258,7 +261,7 @@ class JwtVerifier(FetchingVerifier):
 def _expected_claims(
     spec: JwtSpec, parameters: Mapping[str, str], request: RawRequest
 ) -> dict[str, str | bool]:
-    """What the claims must be that are the same for all deliveries to one address."""
+    """Return the expected values of the claims that do not depend on the body."""
 
     def fill(match: re.Match[str]) -> str:
         return request.url if match[1] == "url" else parameters[match[1].removeprefix("parameter:")]
@@ -269,7 +272,7 @@ def _expected_claims(
     }
 
 
-def _moment(claims: Mapping[str, Any], name: str) -> float | None:
+def _timestamp(claims: Mapping[str, Any], name: str) -> float | None:
     moment = claims.get(name)
     if moment is None:
         return None

@@ -47,9 +47,7 @@ class SecretKeys(TokenKeys):
     @override
     def match(self, token: Token, now: float) -> int:
         matched = -1
-        for slot in range(
-            len(self._slots) - 1, -1, -1
-        ):  # all of them, so that the time does not tell which one matched
+        for slot in range(len(self._slots) - 1, -1, -1):  # without an early end, as HMAC
             matches = self._slots[slot].get(token.algorithm)
             if matches and matches(token.signature, token.signed):
                 matched = slot

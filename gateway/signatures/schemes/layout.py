@@ -1,7 +1,9 @@
-"""What a scheme may have to read of a request before it is proven: the little that its description tells of the body.
+"""The layout of a sender's bodies, as far as a scheme has to read them before the sender is proven.
 
-Only signatures that stand in the body, or cover parts of it alone, need this. No more is read than what they are made
-of, and what cannot be read is refused like a signature that does not match.
+Only signatures in the body, or over parts of it, need this. A scheme reads no more than the signature and the signed
+parts. What cannot be read is refused like a signature that does not match.
+
+This module has more than 200 lines because reading a place and writing to it are two halves of one definition.
 """
 
 from __future__ import annotations
@@ -26,19 +28,19 @@ from gateway.signatures.schemes.signed_forms import media_type, only, read_query
 Place = Annotated[
     str, StringConstraints(pattern=r"^(query:[A-Za-z0-9_.-]{1,64}|(body|item):/[^\s{}]{1,255})$")
 ]
-"""Where a signature, a token or a moment stands that is in no header."""
+"""The place of a signature, a token or a timestamp that is not in a header."""
 
 Places = Place | Annotated[list[Place], Field(min_length=1, max_length=3)]
-"""One such place, or several of which the first counts where something stands."""
+"""One such place, or several, of which the first that holds a value counts."""
 
 _DEFAULT_CONTENT: Mapping[str, str] = {"application/json": "json"}
 
 
 class Layout:
-    """How the bodies of a sender are laid out.
+    """The layout of a sender's bodies.
 
     Attributes:
-        id_header: the header field (lower case) that carries the event id, where one does.
+        id_header: the header field (lower case) that carries the event id; None if no header does.
     """
 
     def __init__(
@@ -54,10 +56,10 @@ class Layout:
         self._batch = Batch(batch) if batch else None
 
     def excerpt(self, places: Iterable[str]) -> Excerpt:
-        """Return what reads no more than these places of a body.
+        """Return a reader of these places of a body alone.
 
         Raises:
-            ValueError: Events are signed one by one that stand in several lists.
+            ValueError: Events are signed one by one, but are in several lists.
         """
         named = list(places)
         if self._batch and self._batch.is_nested and any(place.startswith("item:") for place in named):
@@ -65,10 +67,10 @@ class Layout:
         return Excerpt(named, self._batch.steps if self._batch else None)
 
     def content_of(self, request: RawRequest, excerpt: Excerpt) -> bytes | Fields:
-        """Return the JSON that a body is or has in a field, or else the fields of a form that an excerpt is of.
+        """Return the JSON of a body (the body itself, or a field of a form), or the form fields of an excerpt.
 
         Raises:
-            SignatureRejected: It cannot be read, or its type is not one that the sender uses.
+            SignatureRejected: The body cannot be read, or its media type is not one that the sender uses.
         """
         if not self._is_form(request):
             return request.body
@@ -84,10 +86,10 @@ class Layout:
     def deliveries(
         self, request: RawRequest, excerpt: Excerpt, content: bytes | Fields | None = None
     ) -> Iterator[SourceContext]:
-        """Yield what an excerpt has of the body of a request, once, or for each event of a batch.
+        """Yield the excerpt of a body once, or for each event of a batch.
 
         Raises:
-            SignatureRejected: It cannot be read.
+            SignatureRejected: The body cannot be read.
         """
         content = self.content_of(request, excerpt) if content is None else content
         found = [(content, content)] if isinstance(content, dict) else excerpt.read(content)
@@ -95,10 +97,10 @@ class Layout:
             yield SourceContext(request.headers, request.query, payload, item)
 
     def read(self, request: RawRequest) -> object:
-        """The body parsed as its media type says; for senders, since nothing bounds the work.
+        """Parse the body by its media type. Only for signing: nothing bounds the work.
 
         Raises:
-            SignatureRejected: it cannot be, or its type is not one that the sender uses.
+            SignatureRejected: The body cannot be parsed, or its media type is not one that the sender uses.
         """
         if not self._is_form(request):
             return _parse_json(request.body)
@@ -111,11 +113,11 @@ class Layout:
         return _parse_json(text)
 
     def items(self, payload: object) -> list[object]:
-        """The events in a body: those of its batch, else the body itself."""
+        """Return the events of a body: those of its batch, or the body itself."""
         return self._batch.values(payload) if self._batch else [payload]
 
     def write(self, request: RawRequest, payload: Any) -> bytes:
-        """The body of ``request`` with ``payload`` in place of its own."""
+        """Return the body of ``request`` with another payload."""
         if not self._is_form(request):
             return orjson.dumps(payload)
         fields = _fields(request)
@@ -132,16 +134,16 @@ class Layout:
 
 
 PLAIN = Layout()
-"""One event in a body of JSON."""
+"""The layout of a JSON body with one event."""
 
 PlaceReader = Callable[[RawRequest, SourceContext | None], bytes]
 
 
 def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReader:
-    """A function that reads the text at a place; the delivery may be None when the place is in the query.
+    """Return a function that reads the text at a place. Its context may be None if the place is in the query.
 
     The function raises:
-        SignatureRejected: there is none (``missing``), there are two, or it is no text.
+        SignatureRejected: The place is empty (``missing``), is repeated, or holds no text.
     """
     readers = [_place_reader(place, missing) for place in listed(places)]
 
@@ -158,7 +160,7 @@ def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReade
 
 
 def listed(places: str | list[str] | None) -> list[str]:
-    """One place, several or none, as a list."""
+    """Return one place, several or none as a list."""
     return [places] if isinstance(places, str) else places or []
 
 
@@ -179,10 +181,10 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
 
 
 def read_text(delivery: SourceContext | None, kind: str, steps: list[str]) -> bytes:
-    """The text at a JSON Pointer in the ``body`` or the ``item``, as ``kind`` says; empty when it is absent.
+    """Return the text at a JSON Pointer in the ``body`` or the ``item`` (``kind``); empty if it is absent.
 
     Raises:
-        SignatureRejected: it is a list, as a repeated field of a form is, or an object.
+        SignatureRejected: The value is an object, or a list, as a repeated form field is.
     """
     value = resolve((delivery.item if kind == "item" else delivery.payload) if delivery else None, steps)
     if value is None:
@@ -194,7 +196,7 @@ def read_text(delivery: SourceContext | None, kind: str, steps: list[str]) -> by
 
 
 def is_in_body(places: str | list[str] | None) -> bool:
-    """Whether a place is in the body, which then has to be parsed."""
+    """Return whether a place is in the body, which then has to be parsed."""
     return any(not place.startswith("query:") for place in listed(places))
 
 
@@ -203,8 +205,8 @@ class Draft:
 
     Args:
         request: the request without its signature.
-        layout: how its body is laid out.
-        needs_payload: whether something in the body is signed by itself, or written into it.
+        layout: the layout of its body.
+        needs_payload: whether parts of the body are signed, or the signature is written into it.
     """
 
     def __init__(self, request: RawRequest, layout: Layout, *, needs_payload: bool) -> None:
@@ -216,17 +218,17 @@ class Draft:
         self._query = request.query
 
     def deliveries(self, *, is_itemwise: bool) -> list[SourceContext]:
-        """The parsed body, or one for each event of its batch."""
+        """Return a context for the body, or one for each event of its batch."""
         items = self._layout.items(self._payload) if is_itemwise else [self._payload]
         return [SourceContext(self._request.headers, self._query, self._payload, item) for item in items]
 
     def write(
         self, header: str | None, places: str | list[str] | None, text: str, delivery: SourceContext
     ) -> None:
-        """Put a text into a header or at a place, of several the first that is in use; nowhere when both are None.
+        """Write a text to a header or to a place (of several: the first in use); nowhere if both are None.
 
         Raises:
-            ValueError: something else is in its way in the body.
+            ValueError: Another value in the body is in the way.
         """
         candidates = listed(places)
         used = (place for place in candidates if compile_sources(place)(delivery) is not None)
@@ -242,7 +244,7 @@ class Draft:
             self._has_new_payload = True
 
     def request(self) -> RawRequest:
-        """The request as it is by now, without the headers that were added."""
+        """Return the request in its current state, without the added headers."""
         signed, base = self.signed(), self._request
         return RawRequest(
             body=signed.body,
@@ -254,7 +256,7 @@ class Draft:
         )
 
     def signed(self) -> Signed:
-        """All that there is to send."""
+        """Return the signed request."""
         body = self._request.body
         if self._has_new_payload:
             body = self._layout.write(self._request, self._payload)
@@ -262,12 +264,12 @@ class Draft:
 
 
 def _put(document: Any, place: str, text: str) -> None:
-    """Write a text at a JSON Pointer, making the objects on the way to it."""
+    """Write a text at a JSON Pointer. Create missing objects on the way."""
     *steps, last = pointer_steps(place)
     for step in steps:
         document = document.setdefault(step, {}) if isinstance(document, dict) else resolve(document, [step])
     if not isinstance(document, dict):
-        raise ValueError(f"the body has no room for {place}")  # noqa: TRY004 - a wrong value, for the caller
+        raise ValueError(f"the body has no room for {place}")  # noqa: TRY004 - the value is wrong, not its type
     is_number = type(document.get(last)) is int and text.isdigit()
     document[last] = int(text) if is_number else text
 

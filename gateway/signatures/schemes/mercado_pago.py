@@ -1,8 +1,8 @@
-"""Mercado Pago: HMAC-SHA256 over the id of the resource, the id of the request and the moment.
+"""Mercado Pago: HMAC-SHA256 over the id of the resource, the id of the request and the timestamp.
 
 Source: https://www.mercadopago.com.ar/developers/en/docs/your-integrations/notifications/webhooks
-Covered: ``data.id`` in the query, the header ``x-request-id`` and the timestamp. Not covered: the body, so that
-whoever saw one delivery can send another body under its id until the timestamp is too old.
+Covered: ``data.id`` in the query, the header ``x-request-id`` and the timestamp. Not covered: the body. Anybody who has
+seen a request can send another body under its id until the timestamp is too old.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def _read(request: RawRequest) -> SignedField:
 def _content(request: RawRequest, moment: bytes) -> Content:
     manifests = _manifests(request, moment)
     signed = manifests[0]
-    if b"x-request-id" in request.headers:  # else the moment is all that tells one notification from another
+    if b"x-request-id" in request.headers:  # otherwise only the timestamp distinguishes two notifications
         signed = signed.removesuffix(b"ts:%b;" % moment)
     return Content(manifests, signed)
 
 
 def _manifests(request: RawRequest, moment: bytes) -> list[bytes]:
-    """What is signed. A part whose source is absent is left out, so that no other may look like one.
+    """Return the texts that may be signed. A part whose source is absent is left out.
 
-    The id is in lower case according to the documentation, and as it came according to the sender's own library.
+    By the documentation the id is in lower case; by the sender's own library it is as received.
     """
     manifest = b"ts:%b;" % moment
     if b"x-request-id" in request.headers:

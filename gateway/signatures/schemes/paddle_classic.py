@@ -1,4 +1,7 @@
-"""Paddle Classic: a signature in the form, of all its other fields as PHP writes an array of texts."""
+"""Paddle Classic: an RSA signature in the form, over all its other fields as PHP serializes an array of strings.
+
+Source: https://developer.paddle.com/classic/reference/ad7bfb8c0cc5c-verifying-webhooks
+"""
 
 from __future__ import annotations
 
@@ -33,11 +36,12 @@ if TYPE_CHECKING:
 
 _FIELD = b"p_signature"
 _ALGORITHM = KeyAlgorithm("rsa", "sha1")
-_MOST_FIELDS = 500
+_MAX_FIELDS = 500
+"""Fields of a form. Paddle sends about fifty."""
 
 
 class PaddleClassicSpec(SchemeSpec):
-    """Paddle Classic; the secret is the public key of the vendor's account, in PEM."""
+    """How Paddle Classic signs. The secret is the public key of the vendor account, in PEM."""
 
     scheme: Literal["paddle_classic"] = Field(description="The family of the scheme.")
 
@@ -97,7 +101,7 @@ class PaddleClassicVerifier(StaticVerifier):
 
 
 def serialize(fields: Mapping[bytes, bytes]) -> bytes:
-    """Fields, sorted by name, as PHP's ``serialize`` writes them; lengths are of bytes."""
+    """Serialize fields, sorted by name, as PHP's ``serialize`` does; lengths are in bytes."""
     parts = [
         b's:%d:"%b";s:%d:"%b";' % (len(name), name, len(fields[name]), fields[name])
         for name in sorted(fields)
@@ -107,7 +111,7 @@ def serialize(fields: Mapping[bytes, bytes]) -> bytes:
 
 def _read_pairs(body: bytes, *names: bytes) -> list[Pair]:
     try:
-        return read_pairs(body, _MOST_FIELDS, names or None)
+        return read_pairs(body, _MAX_FIELDS, names or None)
     except MalformedRequest:
         raise SignatureRejected("signature_malformed") from None
 

@@ -1,7 +1,7 @@
-"""PayPal: a signature in headers, by a certificate whose address stands in another.
+"""PayPal: a signature in a header, by a certificate whose URL is in another header.
 
-Signed are the id and the moment of the transmission, the webhook's id, and of the body only its CRC-32, for which
-anybody can make another body: who saw one delivery can forge others.
+The signature covers the id and the time of the transmission, the id of the webhook, and only a CRC-32 of the body.
+Anybody can make another body with the same CRC-32: whoever has seen one request can forge others.
 Source: https://developer.paypal.com/api/rest/webhooks/rest
 """
 
@@ -50,7 +50,7 @@ _NAME = "messageverificationcerts"
 
 
 class PaypalSpec(SchemeSpec):
-    """PayPal; the parameter ``environment`` is ``sandbox`` for its sandbox."""
+    """How PayPal signs. The parameter ``environment`` may be ``sandbox``."""
 
     scheme: Literal["paypal"] = Field(description="The family of the scheme.")
 
@@ -76,7 +76,7 @@ class PaypalSpec(SchemeSpec):
     @property
     @override
     def signed_places(self) -> Sequence[str]:
-        return (WHOLE_BODY,)  # by a checksum: enough for accidents, and not for forgers
+        return (WHOLE_BODY,)  # by a checksum, which stops accidents but not forgers
 
     @override
     def make_secret(self) -> SecretPair:
@@ -92,7 +92,11 @@ class PaypalSpec(SchemeSpec):
 
 
 class PaypalScheme(Scheme):
-    """The scheme of a :class:`PaypalSpec`; ``roots`` may issue its certificates, the usual ones when None."""
+    """The scheme of a :class:`PaypalSpec`. A secret is a certificate in PEM, which then is not fetched.
+
+    Args:
+        roots: the authorities that may issue the certificates; those of certifi if None.
+    """
 
     def __init__(self, roots: Sequence[Certificate] | None = None) -> None:
         self._given_roots = roots
@@ -120,7 +124,7 @@ class PaypalScheme(Scheme):
 
     @cached_property
     def roots(self) -> Sequence[Certificate]:
-        """Who may issue the certificates."""
+        """The authorities that may issue the certificates."""
         return usual_roots() if self._given_roots is None else self._given_roots
 
 
@@ -144,13 +148,13 @@ class PaypalVerifier(NamedKeyVerifier):
             raise SignatureRejected("signature_malformed")
         message = _message(given, moment, self._webhook_id, request.body)
         slot = self.slot_of(url, _ALGORITHM, signature, message, now)
-        # Other bodies have the same checksum; the id and the moment are those of the transmission.
+        # The id and the time belong to the attempt, not to the event.
         request.signed = message[len(given) + len(moment) + 1 :]
         return slot
 
 
 class PaypalCertificates(NamedKeys):
-    """The certificates of PayPal or of its sandbox, by their addresses; ``scope`` is the host."""
+    """The certificates of PayPal or of its sandbox, by their URLs. ``scope`` is the host."""
 
     def __init__(self, scheme: PaypalScheme, host: str) -> None:
         super().__init__(host)

@@ -1,4 +1,4 @@
-"""Plaid: a token beside the body, signed with keys that are asked for one by one with the operator's credentials.
+"""Plaid: a token in a header, signed with keys that are fetched one by one with the operator's credentials.
 
 Source: https://plaid.com/docs/api/webhooks/webhook-verification/
 """
@@ -41,13 +41,13 @@ _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class PlaidSpec(SchemeSpec):
-    """Plaid; the secret is ``client_id:secret``, and the parameter ``environment`` is ``sandbox`` for its sandbox."""
+    """How Plaid signs. The secret is ``client_id:secret``; the parameter ``environment`` may be ``sandbox``."""
 
     scheme: Literal["plaid"] = Field(description="The family of the scheme.")
 
     @property
     @override
-    def has_moment(self) -> bool:
+    def has_timestamp(self) -> bool:
         return True
 
     @property
@@ -69,7 +69,7 @@ class PlaidSpec(SchemeSpec):
 
 
 class PlaidScheme(Scheme):
-    """The scheme of a :class:`PlaidSpec`."""
+    """The scheme of a :class:`PlaidSpec`. Public keys in PEM as secrets are not fetched."""
 
     @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> JwtVerifier:
@@ -101,7 +101,7 @@ class PlaidTokenKeys(TokenKeys):
 
 
 class PlaidKeys(NamedKeys):
-    """The keys that Plaid gives away by their names; ``scope`` is where."""
+    """The keys of Plaid by their names. ``scope`` is the URL to fetch them from."""
 
     def __init__(self, environment: str, client_id: str, secret: str) -> None:
         super().__init__(f"https://{environment}.plaid.com/webhook_verification_key/get")
@@ -118,7 +118,7 @@ class PlaidKeys(NamedKeys):
         document = orjson.loads(content)
         jwk = document.get("key") if isinstance(document, dict) else None
         if not isinstance(jwk, dict) or jwk.get("kid") != name:
-            raise ValueError("is not the key that was asked for")
+            raise ValueError("the answer is not the key that was requested")
         if jwk.get("expired_at") is not None:
             raise ValueError("the key is withdrawn")
         return CachedKey(read_jwk(jwk))

@@ -1,8 +1,8 @@
-"""Plivo: HMAC-SHA256 over the address, what was sent to it and a nonce.
+"""Plivo: HMAC-SHA256 over the URL, the form and a nonce.
 
 Source: https://www.plivo.com/docs/voice/concepts/signature-validation
-Version 3 covers the address, its parameters and the fields of a form, each sorted by name; version 2 the
-address without its query and nothing that was sent to it. Neither covers the moment or other headers.
+Version 3 covers the URL, its parameters and the fields of a form, each sorted by name. Version 2 covers the URL without
+its query, and no body. Neither covers a timestamp or other headers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import (
-    ClaimVerifier,
     Content,
+    FieldVerifier,
     SignedField,
     with_headers,
     write_hmac,
@@ -49,7 +49,7 @@ class PlivoSpec(SchemeSpec):
 
     @property
     def header(self) -> str:
-        """The header that carries the signature; that of the nonce begins with it."""
+        """The header that carries the signature. The header of the nonce begins with the same name."""
         return f"X-Plivo-Signature-{self.version.upper()}"
 
     @override
@@ -66,7 +66,7 @@ class PlivoSpec(SchemeSpec):
 
 
 class PlivoScheme(Scheme):
-    """The scheme of a :class:`PlivoSpec`."""
+    """The scheme of a :class:`PlivoSpec`. Signing keeps a nonce that the request already has."""
 
     def __init__(self, spec: PlivoSpec) -> None:
         self.spec = spec
@@ -74,8 +74,8 @@ class PlivoScheme(Scheme):
         self._nonce = f"{spec.header}-nonce".lower().encode()
 
     @override
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
+        return FieldVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
 
     @override
     def sign(
@@ -97,26 +97,26 @@ class PlivoScheme(Scheme):
     def _compose(self, request: RawRequest) -> Content:
         nonce = self._read_nonce(request)
         content = self._content(request)
-        # In version 2 the nonce is all that tells one callback from another.
+        # In version 2 only the nonce distinguishes two callbacks.
         return Content([content + nonce], content if self.spec.is_body_bound else content + nonce)
 
     def _message(self, request: RawRequest) -> bytes:
         return self._content(request) + self._read_nonce(request)
 
     def _read_nonce(self, request: RawRequest) -> bytes:
-        """Read the nonce; it has no dots, or the end of what is signed could be taken for a part of it."""
+        """Read the nonce. It must not contain dots, or the end of the signed content could be moved into it."""
         nonce = single(request.headers, self._nonce, "signed_header_missing")
         if b"." in nonce:
             raise SignatureRejected("signature_malformed")
         return nonce
 
     def _content(self, request: RawRequest) -> bytes:
-        """All that is signed but the nonce, which follows."""
+        """Return the signed bytes before the nonce."""
         address, _, query = request.url.encode("latin-1").partition(b"?")
         if self.spec.version == "v2":
             return address
         parameters = b"&".join([name + b"=" + value for name, value in sorted(read_query(query))])
-        fields = sorted(read_form(request, most_bytes=MAX_SIGNED_FORM)) if request.body else []
+        fields = sorted(read_form(request, max_bytes=MAX_SIGNED_FORM)) if request.body else []
         if parameters or fields:
             address += b"?" + parameters
         if parameters and fields:

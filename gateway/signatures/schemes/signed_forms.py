@@ -1,4 +1,4 @@
-"""Parameters of addresses and fields of forms, as the bytes that a signature is about."""
+"""Query parameters and form fields, as the bytes that a signature covers."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from gateway.signatures.rejections import MalformedRequest, SignatureFault, Sign
 from gateway.signatures.request import Headers, RawRequest
 
 FORM = "application/x-www-form-urlencoded"
+"""The media type of the forms that senders sign."""
+
 MAX_SIGNED_FIELDS = 250
-"""Fields of a form of which each is signed; senders of such have some thirty, and strangers can send any number."""
+"""Maximum fields of a form whose fields are all signed. Senders use about thirty, strangers could send any number."""
 
 MAX_SIGNED_FORM = 256 * 1024
-"""Bytes of a form of which each field is signed, but for senders that have whole documents in one."""
+"""Maximum bytes of a form whose fields are all signed. Senders with whole documents in a field have no such limit."""
 
 
 def read_query(query: bytes) -> Sequence[Pair]:
-    """Read the parameters of an address, decoded, in their order; empty values count.
+    """Read the parameters of a query, decoded, in their order; empty values count.
 
     Raises:
-        SignatureRejected: there are more than addresses have.
+        SignatureRejected: The query has too many parameters.
     """
     try:
         return forms.read_query(query)
@@ -30,14 +32,14 @@ def read_query(query: bytes) -> Sequence[Pair]:
         raise SignatureRejected("signature_malformed") from None
 
 
-def read_form(request: RawRequest, *names: bytes, most_bytes: int | None = None) -> list[Pair]:
-    """Read the fields of a request that says it is a form; only those called ``names`` where some are given.
+def read_form(request: RawRequest, *names: bytes, max_bytes: int | None = None) -> list[Pair]:
+    """Read the fields of a form, or only the fields ``names`` if some are given.
 
     Raises:
-        SignatureRejected: It does not, and a reader that goes by its type would read something else; or it has more
-            than forms have, or more than ``most_bytes``.
+        SignatureRejected: The request declares another media type, so that a reader that trusts it would read something
+            else; or the form has too many fields, or more than ``max_bytes``.
     """
-    if media_type(request.headers) != FORM or (most_bytes is not None and len(request.body) > most_bytes):
+    if media_type(request.headers) != FORM or (max_bytes is not None and len(request.body) > max_bytes):
         raise SignatureRejected("signature_malformed")
     try:
         if names:
@@ -48,10 +50,10 @@ def read_form(request: RawRequest, *names: bytes, most_bytes: int | None = None)
 
 
 def media_type(headers: Headers) -> str:
-    """What a request says that its body is, lower case and without parameters; empty when it does not say.
+    """Return the declared media type, lower case and without parameters; empty if none is declared.
 
     Raises:
-        SignatureRejected: it says two things.
+        SignatureRejected: The request declares two different types.
     """
     try:
         stated = content_type_of(headers)
@@ -61,10 +63,10 @@ def media_type(headers: Headers) -> str:
 
 
 def only(pairs: Sequence[Pair], name: bytes, missing: SignatureFault) -> bytes:
-    """The value of a parameter or field that the verdict depends on.
+    """Return the value of a parameter or field that must be present exactly once.
 
     Raises:
-        SignatureRejected: it is absent or empty (``missing``), or stands there twice.
+        SignatureRejected: It is absent or empty (``missing``), or it is repeated.
     """
     values = [value for key, value in pairs if key == name]
     if len(values) > 1:

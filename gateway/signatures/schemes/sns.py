@@ -1,8 +1,8 @@
-"""Amazon SNS: a signature in the body, by a certificate whose address stands there too.
+"""Amazon SNS: a signature in the body, by a certificate whose URL is in the body too.
 
-Signed are the fields that :data:`_SIGNED` names, not ``MessageAttributes`` nor ``UnsubscribeURL``. Everybody with an
-account can have SNS sign messages, so it is the topic that proves the sender. With raw message delivery nothing is
-signed, and nothing passes.
+The signature covers the fields in :data:`_SIGNED`, but neither ``MessageAttributes`` nor ``UnsubscribeURL``. Anybody with
+an AWS account can have SNS sign messages, so that only the topic proves the sender. With raw message delivery nothing
+is signed, and every request is refused.
 Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 """
 
@@ -49,7 +49,9 @@ _SIGNED = {
 _OPTIONAL = "Subject"
 _NAMES = {*_NOTIFICATION, *_CONFIRMATION, "SignatureVersion", "Signature", "SigningCertURL"}
 _EXCERPT = Excerpt(f"body:/{name}" for name in sorted(_NAMES))
-_SEARCHED = 64 * 1024  # bytes
+_SEARCHED_BYTES = 64 * 1024
+"""Bytes of an unreadable body that are searched for a signature, so that the search is cheap."""
+
 _ALGORITHMS = {"1": KeyAlgorithm("rsa", "sha1"), "2": KeyAlgorithm("rsa", "sha256")}
 
 _TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,32}):[0-9]{6,20}:[A-Za-z0-9_.-]{1,256}")
@@ -90,7 +92,7 @@ class SnsSpec(SchemeSpec):
 
 
 class SnsScheme(Scheme):
-    """The scheme of an :class:`SnsSpec`."""
+    """The scheme of an :class:`SnsSpec`. A secret is a certificate in PEM, which then is not fetched."""
 
     @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> SnsVerifier:
@@ -140,7 +142,7 @@ class SnsVerifier(NamedKeyVerifier):
 
 
 class SnsCertificates(NamedKeys):
-    """The certificates of one region, by their addresses."""
+    """The certificates of one region, by their URLs."""
 
     @override
     def request(self, name: str, now: float) -> KeyRequest:
@@ -155,7 +157,7 @@ class SnsCertificates(NamedKeys):
 
 
 def _origin(topic: str) -> str:
-    """Where the certificates are that sign for a topic: in its region."""
+    """Return the origin of the certificates of a topic, which is in its region."""
     match = _TOPIC.fullmatch(topic)
     partition, region = match.groups() if match else ("aws", "unknown")
     return f"https://sns.{region}.amazonaws.com" + (".cn" if partition == "aws-cn" else "")
@@ -165,8 +167,8 @@ def _read(body: bytes) -> dict[str, Any]:
     try:
         message, _ = next(_EXCERPT.read(body))
     except SignatureRejected:
-        # Else it may be a raw message, of which the operator has to hear; what a stranger sends may be slow to search.
-        is_signed = body.find(b'"Signature"', 0, _SEARCHED) >= 0
+        # Without a signature it may be a raw message: that reason tells the operator to switch raw delivery off.
+        is_signed = body.find(b'"Signature"', 0, _SEARCHED_BYTES) >= 0
         raise SignatureRejected("signature_malformed" if is_signed else "signature_missing") from None
     if type(message) is not dict or "Signature" not in message:
         raise SignatureRejected("signature_missing")

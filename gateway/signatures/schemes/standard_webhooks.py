@@ -1,7 +1,9 @@
 """Standard Webhooks: ``v1`` (HMAC-SHA256) and ``v1a`` (Ed25519) over ``{id}.{timestamp}.{body}``.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-The signature covers the id, the moment of the attempt and the body; of the headers nothing else.
+The signature covers the id, the time of the attempt and the body, but no other header.
+
+This module has more than 200 lines because it holds both versions, each with secrets of its own format.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
 from gateway.signatures.schemes.hmac_verifier import digest_pieces
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
@@ -32,41 +34,38 @@ from gateway.signatures.schemes.strict_fields import (
 from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_base64, decode_secret
 from gateway.signatures.units import Duration
 
-_LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)
+_MAX_TIMESTAMP_DIGITS = longest_timestamp(units_per_second=1)
 _PUBLIC_KEY_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
 
 
-class StandardWebhooksSpec(SchemeSpec):
+class StandardWebhooksSpec(TimedSchemeSpec):
     """A sender that follows Standard Webhooks."""
 
     scheme: Literal["standard_webhooks"] = Field(description="The family of the scheme.")
     header_prefixes: list[Literal["webhook-", "svix-"]] = Field(
-        ["webhook-"], min_length=1, description="How the three headers begin; the first that is there counts."
+        ["webhook-"],
+        min_length=1,
+        description="The prefix of the three headers; the first one present counts.",
     )
     secret_format: Literal["whsec_", "raw", "whsec_or_raw"] = Field(
         "whsec_",
-        description="How the secret's text becomes the key: as the standard says, the text itself, or either, where only "
-        "a text that begins with `whsec_` may be meant as the standard says.",
+        description="The format of the secret: that of the standard, plain text, or either; then only a text that begins with "
+        "`whsec_` may be in the format of the standard.",
     )
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """Whether the first of these fields that is present is signed: they are looked for in the verifier's order."""
         signed = [f"{prefix}id".encode() for prefix in self.header_prefixes]
         return all(name == own for name, own in zip(names, signed, strict=False))
 
     @property
     def is_secret_text(self) -> bool:
-        """Whether the text of the secret is or may be the key, whatever it begins with."""
+        """Whether the text of the secret may be the key, whatever its prefix."""
         return self.secret_format != "whsec_"  # noqa: S105 - no secret, but how one is written
-
-    @property
-    @override
-    def has_moment(self) -> bool:
-        return True
 
     @override
     def make_secret(self) -> SecretPair:
@@ -86,8 +85,8 @@ class StandardWebhooksSpec(SchemeSpec):
 class StandardWebhooksScheme(Scheme):
     """The scheme of a :class:`StandardWebhooksSpec`.
 
-    A secret that begins with ``whpk_`` is an Ed25519 public key and is only ever tried on ``v1a`` signatures;
-    any other is an HMAC key and only ever tried on ``v1``: a public key must not become a shared secret.
+    A secret that begins with ``whpk_`` is an Ed25519 public key and is tried only on ``v1a`` signatures. Any other is an
+    HMAC key and is tried only on ``v1``: a public key must not become a shared secret. ``whsk_`` secrets sign ``v1a``.
     """
 
     def __init__(self, spec: StandardWebhooksSpec) -> None:
@@ -100,16 +99,16 @@ class StandardWebhooksScheme(Scheme):
         return StandardWebhooksVerifier(self.spec, [self._checks(secret) for secret in secrets])
 
     def _checks(self, secret: str) -> list[Check]:
-        """Make the check of each key that a secret may stand for.
+        """Make a check for each key that a secret may stand for.
 
         Raises:
-            SecretFormatError: it can stand for none.
+            SecretFormatError: The secret is not in the format of the scheme.
         """
         if not self.spec.is_secret_text:
             return [_check(secret)]
         checks = [_check_text(secret)]
         if self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_"):  # noqa: S105 - as above
-            with suppress(SecretFormatError):  # then it is a text of somebody's own that begins so
+            with suppress(SecretFormatError):  # then it is a text that happens to have this prefix
                 checks.append(_check(secret))
         return checks
 
@@ -165,7 +164,7 @@ class StandardWebhooksVerifier(StaticVerifier):
         if b"." in message_id:  # "a.b" + "1" and "a" + "b.1" would be the same signed bytes
             raise SignatureRejected("signature_malformed")
         moment = single(headers, names[1], "timestamp_missing")
-        timestamp = read_timestamp(moment, _LONGEST_TIMESTAMP)
+        timestamp = read_timestamp(moment, _MAX_TIMESTAMP_DIGITS)
         pieces = [b"%b.%b." % (message_id, moment), request.body]
         matched = self._match(signatures, pieces if len(request.body) > LARGE else [b"".join(pieces)])
         check_tolerance(timestamp, now, self._tolerance)
@@ -220,7 +219,7 @@ def _hmac_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
 
 
 def _ed25519_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
-    # Imported only for those who use it: it adds some 10 MB of resident memory.
+    # Imported here, since it adds about 10 MB of resident memory that only v1a needs.
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
 

@@ -1,17 +1,19 @@
-"""What is signed, written as a template: literal text, and fields in braces that stand for parts of the request.
+"""Templates of the signed bytes: literal text, and fields in braces for parts of the request.
 
 {body} {timestamp} {id} {method} {path} {query} {header:NAME}
-{url}                  the address that the sender called, with its query
+{url}                  the URL that the sender called, with its query
 {url:decoded}          the same with : / ? @ ! $ ' ( ) * , ; in clear
 {query:NAME}           a parameter of the query, decoded
-{form}                 all fields of a form, sorted by name: names and values with nothing in between
-{json:NAME}            the JSON: the body or, of a form, what its field of that name holds
-{json_sorted}          the JSON of the body written anew, as Python's json.dumps(body, sort_keys=True) writes it
+{form}                 all fields of a form, sorted by name: names and values without separators
+{json:NAME}            the JSON: the body or, in a form, the field of that name
+{json_sorted}          the JSON of the body, rewritten as Python's json.dumps(body, sort_keys=True) does
 {json_sorted_compact}  the same with separators=(",", ":")
-{json_canonical}       the same as RFC 8785 has it
-{body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty when it is absent; of several
-                       places, divided by |, the first where something stands
-{secret}               the key itself, for a digest that is no HMAC
+{json_canonical}       the same by RFC 8785 (JSON Canonicalization Scheme)
+{body:/json/pointer}   a value in the body, or in the event of a batch (item:/…); empty if it is absent; of several
+                       places, separated by |, the first that holds a value
+{secret}               the key itself, for a digest that is not an HMAC
+
+This module has more than 200 lines because it holds the grammar and, for each field, the function that fills it in.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ _FIELD = re.compile(
     r"|header:[A-Za-z0-9-]{1,64}|(?:query|json):[A-Za-z0-9_.-]{1,64}|(?:body|item):/[^\s{}]{1,255})\}"
 )
 REWRITTEN = "json_"
-"""How the fields begin that stand for JSON that is written anew."""
+"""The prefix of the fields that stand for rewritten JSON."""
 
-_CLEAR = [
+_UNESCAPED = [
     (spelling, bytes([byte])) for byte in b":/?@!$'()*,;" for spelling in (b"%%%02X" % byte, b"%%%02x" % byte)
 ]
 
@@ -46,7 +48,7 @@ def _check_class(text: str) -> str:
     try:
         re.compile(f"[{text}]")
     except re.error:
-        raise ValueError("is no class of characters; write it like A-Za-z0-9_- or ^.") from None
+        raise ValueError("is not a class of characters; write it like A-Za-z0-9_- or ^.") from None
     return text
 
 
@@ -55,16 +57,16 @@ _Part = Callable[[RawRequest, bytes, bytes, SourceContext | None], bytes]
 CharacterClass = Annotated[
     str, StringConstraints(pattern=r"^\^?[ !#-Z_a-z|~-]{1,64}$"), AfterValidator(_check_class)
 ]
-"""What stands between the brackets of a character class of a regular expression."""
+"""The text between the brackets of a character class in a regular expression."""
 
 Alphabets = dict[Annotated[str, StringConstraints(max_length=255)], CharacterClass]
-"""Fields of a template, and the characters that their values are made of."""
+"""Fields of a template, and the characters that their values consist of."""
 
 _NO_ALPHABETS: Mapping[str, str] = {}
 
 
 class Render(Protocol):
-    """What makes the bytes that are signed."""
+    """A function that makes the signed bytes."""
 
     def __call__(
         self,
@@ -74,25 +76,24 @@ class Render(Protocol):
         delivery: SourceContext | None = ...,
         /,
     ) -> bytes:
-        """The bytes that are signed.
+        """Return the signed bytes.
 
         Args:
             request: the request.
             moment: the text of its timestamp.
             secret: the key.
-            delivery: its parsed body, where the template needs it.
+            delivery: the parsed body, if the template needs it.
 
         Raises:
-            SignatureRejected: a part that is signed is missing, stands there twice, or is not of the kind that
-                can be signed.
+            SignatureRejected: A signed part is missing, is repeated, or has a value that cannot be signed.
         """
 
 
 def template_fields(text: str) -> list[str]:
-    """The fields of a template, without their braces.
+    """Return the fields of a template, without their braces.
 
     Raises:
-        ValueError: there is an unknown one, or a brace that belongs to none.
+        ValueError: The template has an unknown field, or a single brace.
     """
     if re.search(r"[{}]", _FIELD.sub("", text)):
         raise ValueError(
@@ -104,38 +105,38 @@ def template_fields(text: str) -> list[str]:
 
 
 def split_template(text: str) -> list[str]:
-    """Split a template into literal texts and, at the odd positions, the fields that stand between them."""
+    """Split a template into literal texts and, at the odd positions, the fields between them."""
     return _FIELD.split(text)
 
 
 def covers_body(text: str) -> bool:
-    """Whether a template contains the body, as it came or written anew."""
+    """Return whether a template contains the body, as received or rewritten."""
     return any(
         field in {"body", "form"} or field.startswith(("json:", REWRITTEN)) for field in template_fields(text)
     )
 
 
 def rewrites_json(text: str) -> bool:
-    """Whether a template contains JSON that has to be read and written again before a signature can be checked."""
+    """Return whether a template contains JSON that has to be rewritten before the signature can be checked."""
     return any(field.startswith(REWRITTEN) for field in template_fields(text))
 
 
 def places_in(text: str) -> list[str]:
-    """List the places in the body that a template names."""
+    """Return the places in the body that a template names."""
     named = (field.partition(":") for field in template_fields(text) if field.startswith(("body:", "item:")))
     return [f"{kind}:{pointer}" for kind, _, pointers in named for pointer in pointers.split("|")]
 
 
 def covers_url(text: str) -> bool:
-    """Whether a template contains the address that the sender called."""
+    """Return whether a template contains the URL that the sender called."""
     return not {"url", "url:decoded"}.isdisjoint(template_fields(text))
 
 
 def covers_headers(text: str, names: Sequence[bytes]) -> bool:
-    """Whether a template contains the first of these fields (lower case) that is present.
+    """Return whether a template contains the first of these header fields (lower case) that is present.
 
-    ``{id}`` stands for the first of them. Nothing verifies without the fields that are signed, so no other can
-    stand in for a signed first one.
+    ``{id}`` stands for the first of them. No request verifies without all signed fields, so that another field cannot
+    replace a signed first one.
     """
     fields = template_fields(text)
     signed = {
@@ -145,17 +146,17 @@ def covers_headers(text: str, names: Sequence[bytes]) -> bool:
 
 
 class SignedTemplate:
-    """A template, split once into literal pieces and the functions that fill in the others.
+    """A template, compiled into literal pieces and functions that fill in the fields.
 
     Args:
         text: the template.
         id_header: the header field (lower case) that ``{id}`` stands for.
-        alphabets: fields, and the characters that their values are made of, as a character class.
+        alphabets: fields, and the characters that their values consist of, as a character class.
 
     Attributes:
-        render: makes the bytes that are signed.
-        needs_payload: whether the parsed body is needed to render it.
-        is_itemwise: whether it differs from event to event of a batch.
+        render: makes the signed bytes.
+        needs_payload: whether rendering needs the parsed body.
+        is_itemwise: whether the signed bytes differ between the events of a batch.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class SignedTemplate:
     def pieces(
         self, request: RawRequest, moment: bytes, secret: bytes = b"", delivery: SourceContext | None = None
     ) -> list[bytes]:
-        """Return what is signed without joining it, as :meth:`Render.__call__` does; large bodies are not copied."""
+        """Return the signed bytes in pieces, so that a large body is not copied. See :meth:`Render.__call__`."""
         return [
             piece if isinstance(piece, bytes) else piece(request, moment, secret, delivery)
             for piece in self._pieces
@@ -211,7 +212,7 @@ def _moment_and_body(
 
 
 _COMMON: dict[str, Render] = {"{body}": _body, "{timestamp}.{body}": _moment_and_body}
-"""What most senders sign, without the detour over pieces."""
+"""The templates of most senders, rendered without the list of pieces."""
 
 _PARTS: dict[str, _Part] = {
     "body": lambda request, *_: request.body,
@@ -251,7 +252,7 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
 
 
 def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
-    """Refuse values with other characters, which the next field may begin with."""
+    """Refuse values with other characters, which the next field could begin with."""
 
     def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
         value = part(request, moment, secret, delivery)
@@ -263,7 +264,7 @@ def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
 
 
 def _without(part: _Part, literal: bytes) -> _Part:
-    """Refuse values that contain the text that follows: "a.b" + "1" and "a" + "b.1" would be the same signed bytes."""
+    """Refuse values that contain the literal after them: "a.b" + "1" and "a" + "b.1" give the same signed bytes."""
 
     def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
         value = part(request, moment, secret, delivery)
@@ -282,7 +283,7 @@ def _first_text(delivery: SourceContext | None, kind: str, places: Sequence[list
 
 
 def _rewritten(request: RawRequest, style: Style) -> bytes:
-    """Write the JSON of a body anew; that text, and not the bytes of the body, is what the signature covers."""
+    """Rewrite the JSON of a body. The signature covers that text instead of the received bytes."""
     request.rewritten = request.rewritten or {}
     if style not in request.rewritten:
         request.rewritten[style] = rewrite(request.body, style)
@@ -295,7 +296,7 @@ def _url(request: RawRequest) -> bytes:
 
 def _decoded_url(request: RawRequest) -> bytes:
     url = _url(request)
-    for escape, byte in _CLEAR:
+    for escape, byte in _UNESCAPED:
         url = url.replace(escape, byte)
     return url
 
@@ -307,7 +308,7 @@ def _json(request: RawRequest, name: bytes) -> bytes:
 
 
 def _sorted_form(request: RawRequest) -> bytes:
-    """All fields of a form; a repeated one is refused, since nobody says in which order its values are signed."""
+    """Join all fields of a form. A repeated one is refused: in which order its values are signed is undocumented."""
     fields = sorted(read_form(request))
     if len({name for name, _ in fields}) != len(fields):
         raise SignatureRejected("signature_ambiguous")

@@ -1,4 +1,4 @@
-"""The signed moment: where it stands, how it is written, and how far from now it may be."""
+"""Signed timestamps: their place in a request, their format, and their tolerance."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ Unit = Literal["s", "ms", "us", "ns", "auto", "decimal", "iso8601", "rfc3339", "
 _PER_SECOND = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}
 
 _MAX_TEXT = 64
-"""Characters of a time that is written out; ISO 8601 with nanoseconds and an offset has 35."""
+"""Maximum characters of a date. ISO 8601 with nanoseconds and an offset has 35."""
 
-_LONGEST_SECONDS = 11
+_MAX_SECONDS_DIGITS = 11
+"""Digits up to which an ``auto`` timestamp counts seconds: with 12 they would be in the year 5138 or later."""
+
 _DECIMAL = re.compile(rb"[1-9][0-9]{0,11}(?:\.[0-9]{1,20})?")
 _ISO = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[T ](?P<time>[01]\d:[0-5]\d:[0-5]\d|2[0-3]:[0-5]\d:[0-5]\d)"
@@ -44,39 +46,39 @@ _HTTP_DATE = re.compile(
 
 
 class TimestampSpec(BaseModel):
-    """The signed moment: in a header of its own, in an element of the signature header, in the query or the body."""
+    """The signed timestamp: in a header of its own, in an element of the signature header, in the query or the body."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     header: HeaderName | None = Field(
         None,
-        description="The header that carries the timestamp; beside a place in the body, where nothing stands there.",
+        description="The header that carries the timestamp; beside a place in the body, the fallback if that is empty.",
     )
     element: Affix | None = Field(
         None,
         min_length=1,
-        description="How the element of the signature header that is the timestamp begins, such as `t=`.",
+        description="The beginning of the element of the signature header that is the timestamp, such as `t=`.",
     )
     position: int | None = Field(
         None,
         ge=0,
         le=9,
-        description="Which element of the signature header it is, when it has no name; 0 is the first.",
+        description="The position of that element if it has no name; 0 is the first.",
     )
     place: Places | None = Field(
         None,
         description=(
-            "Where it stands elsewhere: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`; of several the "
-            "first where there is one."
+            "Another place: `query:NAME`, `body:/json/pointer` or `item:/json/pointer`; of several the first that "
+            "holds a value counts."
         ),
     )
     unit: Unit = Field(
         "s",
-        description="What the timestamp counts since 1970: seconds, `ms`, `us` or `ns` (`auto`: seconds or ms; `decimal`: "
-        "seconds with a fraction); or a date: `iso8601`, UTC where it has no offset, `rfc3339`, which always has one, or `http_date`.",
+        description="The unit since 1970: seconds, `ms`, `us` or `ns` (`auto`: seconds or ms; `decimal`: "
+        "seconds with a fraction); or a date: `iso8601`, UTC without an offset, `rfc3339`, which always has an offset, or `http_date`.",
     )
     tolerance: Duration = Field(
-        300.0, description="How far the timestamp may be from our clock, before or after."
+        300.0, description="The tolerated difference between the timestamp and the clock, before or after."
     )
 
     @model_validator(mode="after")
@@ -90,16 +92,16 @@ class TimestampSpec(BaseModel):
 
     @property
     def is_in_signature(self) -> bool:
-        """Whether it is an element of the signature itself."""
+        """Whether the timestamp is an element of the signature header."""
         return self.element is not None or self.position is not None
 
 
 class Timestamp:
-    """The moments of one sender.
+    """The timestamps of one sender: reading, checking and writing.
 
     Attributes:
-        read: the Unix seconds in a text; refuses what is not strictly in the unit with ``timestamp_malformed``,
-            an empty text with ``timestamp_missing``.
+        read: parses a text into Unix seconds. It raises SignatureRejected for an empty text (``timestamp_missing``) and
+            for one that is not strictly in the unit (``timestamp_malformed``).
     """
 
     def __init__(self, spec: TimestampSpec) -> None:
@@ -108,15 +110,15 @@ class Timestamp:
         self.read: Callable[[bytes], float] = _READERS[spec.unit]
 
     def check(self, seconds: float, now: float) -> None:
-        """Refuse a moment that is further from ``now`` than is tolerated; both in Unix seconds.
+        """Refuse a timestamp that is too far from ``now``; both in Unix seconds.
 
         Raises:
-            SignatureRejected: it is too old, or in the future.
+            SignatureRejected: The timestamp is too old, or too far in the future.
         """
         check_tolerance(seconds, now, self._tolerance)
 
     def write(self, now: float) -> str:
-        """Write ``now``, in Unix seconds, as the sender writes it."""
+        """Format ``now``, in Unix seconds, as the sender does."""
         match self._unit:
             case "iso8601" | "rfc3339":
                 return rfc3339_seconds(int(now))
@@ -140,11 +142,11 @@ _read_milliseconds = _counter("ms")
 
 
 def _read_either(text: bytes) -> float:
-    return _read_seconds(text) if len(text) <= _LONGEST_SECONDS else _read_milliseconds(text)
+    return _read_seconds(text) if len(text) <= _MAX_SECONDS_DIGITS else _read_milliseconds(text)
 
 
 def _read_decimal(text: bytes) -> float:
-    """Read seconds with a fraction, as Python's clock writes them."""
+    """Parse seconds with a fraction, as ``time.time()`` gives them."""
     if not text:
         raise SignatureRejected("timestamp_missing")
     if not _DECIMAL.fullmatch(text):
@@ -153,7 +155,7 @@ def _read_decimal(text: bytes) -> float:
 
 
 def _read_iso(text: bytes) -> float:
-    """Read a date with a time of ISO 8601 (RFC 3339 and its neighbours); one without an offset is UTC."""
+    """Parse an ISO 8601 date with a time (RFC 3339 and similar). Without an offset it is UTC."""
     if match := _match(_ISO, text):
         fraction = (match["fraction"] or "")[:6]
         offset = (match["offset"] or "Z").upper()
@@ -162,14 +164,14 @@ def _read_iso(text: bytes) -> float:
 
 
 def _read_rfc3339(text: bytes) -> float:
-    """Read a moment whose end cannot be mistaken, since it always has an offset of hours and minutes."""
+    """Parse a date that always has an offset of hours and minutes, so that its end is unambiguous."""
     if text and not _OFFSET.search(text):
         raise SignatureRejected("timestamp_malformed")
     return _read_iso(text)
 
 
 def _read_http_date(text: bytes) -> float:
-    """Read a date as HTTP (RFC 9110) and mail (RFC 5322) write it; the day of the week has to be right."""
+    """Parse a date of HTTP (RFC 9110) or mail (RFC 5322). The day of the week has to be right."""
     if match := _match(_HTTP_DATE, text):
         month, zone = _MONTHS.index(match["month"]) + 1, match["zone"]
         offset = "Z" if zone in ("GMT", "UTC") else zone
@@ -189,7 +191,7 @@ def _match(form: re.Pattern[str], text: bytes) -> re.Match[str] | None:
 def _seconds_of(text: str) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):  # there is no such day
+    except (ValueError, OverflowError):  # a day that does not exist
         raise SignatureRejected("timestamp_malformed") from None
 
 

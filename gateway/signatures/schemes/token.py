@@ -1,7 +1,8 @@
-"""A shared token that every delivery shows, or HTTP Basic: all that many senders offer.
+"""A shared token in every request, or HTTP Basic: the only protection that many senders offer.
 
-Nothing is signed: whoever has seen one delivery can forge any other, so such an address is as safe as TLS and
-the logs on its way keep the token.
+Nothing is signed. Anybody who has seen one request can forge any other, so that security depends on TLS and on every log
+along the way that may contain the token.
+Sources: https://www.rfc-editor.org/rfc/rfc7617 (Basic) and the page of each sender (``docs`` in ``providers/*.yaml``).
 """
 
 from __future__ import annotations
@@ -26,24 +27,23 @@ from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
 from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_secret
 
-_LONGEST = 64 * 1024  # bytes of a token that is shown; a header field has at most half of it
+_MAX_TOKEN_BYTES = 64 * 1024
+"""Bytes of a token in a request. A header field has at most half of it."""
 
 
 class TokenSpec(SchemeSpec):
-    """A sender that shows the secret itself."""
+    """A sender that sends the secret itself."""
 
     scheme: Literal["token"] = Field(description="The family of the scheme.")
     header: HeaderName | None = Field(None, description="The header that carries the token.")
     place: Place | None = Field(
         None,
         description=(
-            "Where the token stands when it is in no header: `query:NAME`, `body:/json/pointer`, or "
+            "The place of a token that is not in a header: `query:NAME`, `body:/json/pointer`, or "
             "`item:/json/pointer` in every event of a batch."
         ),
     )
-    prefix: Affix = Field(
-        "", description="What stands before the token, such as `Bearer ` with a space behind it."
-    )
+    prefix: Affix = Field("", description="The text before the token, such as `Bearer ` with its space.")
 
     @model_validator(mode="after")
     def _one_place(self) -> TokenSpec:
@@ -66,7 +66,7 @@ class TokenSpec(SchemeSpec):
 
 
 class BasicSpec(SchemeSpec):
-    """A sender that shows a user and a password. The secret is ``user:password``."""
+    """A sender that sends a user and a password. The secret is ``user:password``."""
 
     scheme: Literal["basic"] = Field(description="The family of the scheme.")
 
@@ -90,7 +90,7 @@ class BasicSpec(SchemeSpec):
 
 
 class TokenScheme(Scheme):
-    """The scheme of a :class:`TokenSpec` or a :class:`BasicSpec`, for bodies that are laid out as told."""
+    """The scheme of a :class:`TokenSpec` or a :class:`BasicSpec`, for bodies of one layout."""
 
     def __init__(self, spec: TokenSpec | BasicSpec, layout: Layout) -> None:
         self.layout = layout
@@ -115,10 +115,10 @@ class TokenScheme(Scheme):
         return draft.signed()
 
     def _expected(self, secret: str) -> list[bytes]:
-        """All that a sender with the secret may show: browsers and .NET write Basic credentials in Latin-1 (RFC 7617).
+        """Return the texts that a sender with the secret may send. .NET and some browsers write Basic in Latin-1.
 
         Raises:
-            SecretFormatError: it is no secret of the kind.
+            SecretFormatError: The secret is not in the format of the scheme.
         """
         token = decode_secret(secret, "raw")
         if not self.is_basic:
@@ -127,7 +127,7 @@ class TokenScheme(Scheme):
             raise SecretFormatError("is not user:password")
         tokens = [token]
         if not secret.isascii():
-            with suppress(UnicodeEncodeError):  # then only UTF-8 can be meant
+            with suppress(UnicodeEncodeError):  # then the sender can only use UTF-8
                 tokens.append(secret.encode("latin-1"))
         return [self.prefix.encode() + base64.b64encode(each) for each in tokens]
 
@@ -136,7 +136,7 @@ class TokenVerifier(StaticVerifier):
     """A :class:`TokenScheme` bound to its secrets."""
 
     def __init__(self, scheme: TokenScheme, expected: list[list[bytes]]) -> None:
-        # Digests are compared, all of one length, since a comparison of the texts would tell the length of ours.
+        # Digests are compared: they have one length, while comparing the texts would reveal the length of the token.
         self._digests = [(slot, _digest(text)) for slot, texts in enumerate(expected) for text in texts]
         self._layout = scheme.layout
         self._excerpt = scheme.layout.excerpt(filter(is_in_body, listed(scheme.place)))
@@ -162,10 +162,12 @@ class TokenVerifier(StaticVerifier):
             shown = self._read_place(request, delivery)
         else:
             shown = single(request.headers, self._header, "signature_missing")
-        if len(shown) > _LONGEST:
+        if len(shown) > _MAX_TOKEN_BYTES:
             raise SignatureRejected("signature_mismatch")
         start = len(self._folded)
-        if start and shown[:start].lower() == self._folded:  # the scheme in Authorization has no case
+        if (
+            start and shown[:start].lower() == self._folded
+        ):  # the scheme name in Authorization is case-insensitive
             shown = self._prefix + shown[start:]
         digest = _digest(shown)
         matched = -1

@@ -1,9 +1,9 @@
-"""Twilio: HMAC-SHA1 (or SHA-256 with a shared key) over the address and what was sent to it.
+"""Twilio: HMAC-SHA1 (or SHA-256 with a shared key) over the URL and the form.
 
 Source: https://www.twilio.com/docs/usage/webhooks/webhooks-security
-Covered: the address with its query, and the fields of a form or, through ``bodySHA256`` in the query, any other
-body. Not covered: headers, when it was sent, how often a field with the same value is repeated, and where a
-name ends and its value begins. Twilio signs now with the port and now without, so either is accepted.
+Covered: the URL with its query, and the fields of a form or, through ``bodySHA256`` in the query, any other body. Not
+covered: headers, the time of sending, how often a field with the same value is repeated, and where a name ends and its
+value begins. Twilio signs sometimes with the port and sometimes without, so that both are accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing_extensions import override
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
-from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
+from gateway.signatures.schemes.custom_hmac import Content, FieldVerifier, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import FORM, MAX_SIGNED_FORM, media_type, read_form, read_query
@@ -58,8 +58,8 @@ class TwilioScheme(Scheme):
     """The scheme of a :class:`TwilioSpec`."""
 
     @override
-    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], _read, "base64")
+    def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> FieldVerifier:
+        return FieldVerifier([decode_secret(secret, "raw") for secret in secrets], _read, "base64")
 
     @override
     def sign(
@@ -87,7 +87,7 @@ def _content(request: RawRequest) -> Content:
 
 
 def _form(request: RawRequest, query: bytes) -> bytes | None:
-    """What is signed after the address: the fields of a form; None when the address has the body's digest."""
+    """Return the signed form fields, which follow the URL; None if the URL contains the digest of the body."""
     digests = [value for name, value in read_query(query) if name == b"bodySHA256"]
     if len(digests) > 1:
         raise SignatureRejected("signature_ambiguous")
@@ -98,12 +98,12 @@ def _form(request: RawRequest, query: bytes) -> bytes | None:
     if not request.body:
         return b""
     return b"".join(
-        [name + value for name, value in sorted(set(read_form(request, most_bytes=MAX_SIGNED_FORM)))]
+        [name + value for name, value in sorted(set(read_form(request, max_bytes=MAX_SIGNED_FORM)))]
     )
 
 
 def _spellings(url: str) -> list[bytes]:
-    """The address without its port and with it."""
+    """Return the URL without its port and with it."""
     match = _URL.fullmatch(url)
     if match is None:
         raise SignatureRejected("signature_malformed")

@@ -31,12 +31,12 @@ HMAC = {"header": "X-Signature"}
 
 
 def bind(name: str, secrets: tuple[str, ...] = (SECRET,)) -> HandshakeResponder:
-    """The sender, as far as it greets."""
+    """Return the responder of a sender."""
     spec = registry.load(name).spec
     return HandshakeResponder(spec.handshakes, spec.signature.template, secrets, PARAMETERS, TOKEN)
 
 
-def greet(
+def shake_hands(
     name: str,
     method: str,
     query: dict[str, str] | None = None,
@@ -45,7 +45,7 @@ def greet(
     secrets: tuple[str, ...] = (SECRET,),
     slot: int = 0,
 ) -> HandshakeReply | None:
-    """What a request is answered, before it is verified or after, whichever comes first."""
+    """Return the reply to a request, before or after it is verified, whichever comes first."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     text = urlencode(query or {})
     request = RawRequest(
@@ -57,11 +57,11 @@ def greet(
         ),
         url=f"{URL}?{text}" if text else URL,
     )
-    greeter = bind(name, secrets)
-    greeting = greeter.answer_unsigned(request)
-    if greeting is None and not isinstance(body, bytes):
-        greeting = greeter.answer_signed(VerifiedRequest(request, slot, proof=PROOF), body)
-    return greeting
+    responder = bind(name, secrets)
+    reply = responder.answer_unsigned(request)
+    if reply is None and not isinstance(body, bytes):
+        reply = responder.answer_signed(VerifiedRequest(request, slot, proof=PROOF), body)
+    return reply
 
 
 def _hmac(text: str, secret: str = SECRET) -> bytes:
@@ -170,22 +170,22 @@ def test_a_handshake_is_answered_as_its_sender_expects(
     name: str, request_: tuple[Any, ...], status: int, fields: dict[str, str], body: object
 ) -> None:
     """Status, header and body, to the letter."""
-    greeting = greet(name, *request_)
+    reply = shake_hands(name, *request_)
 
-    assert greeting is not None
-    assert greeting.status == status
-    assert {key.decode(): value.decode().partition(";")[0] for key, value in greeting.fields} == fields
-    assert (json.loads(greeting.body) if isinstance(body, dict) else greeting.body.decode()) == body
-    assert len(greeting.fields) == len(fields)
+    assert reply is not None
+    assert reply.status == status
+    assert {key.decode(): value.decode().partition(";")[0] for key, value in reply.fields} == fields
+    assert (json.loads(reply.body) if isinstance(body, dict) else reply.body.decode()) == body
+    assert len(reply.fields) == len(fields)
 
 
 def test_published_vectors_are_answered_as_published() -> None:
     """X and Braintree publish a challenge with its answer."""
     crc = "9b4507b3-9040-4669-9ca3-6b94edb50553"
     consumer = ("z3ZX4v7mAAUGykl3EcmkqbartmuW8VFOOzCloLx9Q45P0hLrFu",)
-    by_x = greet("x_twitter", "GET", {"crc_token": crc}, secrets=consumer)
+    by_x = shake_hands("x_twitter", "GET", {"crc_token": crc}, secrets=consumer)
     challenge = "20f9f8ed05f77439fe955c977e4c8a53"
-    by_braintree = greet(
+    by_braintree = shake_hands(
         "braintree", "GET", {"bt_challenge": challenge}, secrets=("integration_private_key",)
     )
 
@@ -197,8 +197,10 @@ def test_published_vectors_are_answered_as_published() -> None:
 
 def test_what_is_left_to_the_gateway_is_said() -> None:
     """An address to fetch, a secret to keep; the secret is not in what a log would print of it."""
-    confirmed = greet("aws_sns", "POST", body={"Type": "SubscriptionConfirmation", "SubscribeURL": SUBSCRIBE})
-    told = greet("asana", "POST", headers={"X-Hook-Secret": HOOK_SECRET})
+    confirmed = shake_hands(
+        "aws_sns", "POST", body={"Type": "SubscriptionConfirmation", "SubscribeURL": SUBSCRIBE}
+    )
+    told = shake_hands("asana", "POST", headers={"X-Hook-Secret": HOOK_SECRET})
 
     assert confirmed is not None
     assert told is not None
@@ -225,7 +227,7 @@ def test_what_is_left_to_the_gateway_is_said() -> None:
 )
 def test_a_delivery_is_no_handshake(name: str, request_: tuple[Any, ...]) -> None:
     """It goes the way of all deliveries."""
-    assert greet(name, *request_) is None
+    assert shake_hands(name, *request_) is None
 
 
 @pytest.mark.parametrize(
@@ -303,7 +305,7 @@ def test_a_delivery_is_no_handshake(name: str, request_: tuple[Any, ...]) -> Non
 def test_what_does_not_fit_is_refused(name: str, request_: tuple[Any, ...], status: int, fault: str) -> None:
     """As an unproven sender is, or with the status that the sender demands."""
     with pytest.raises(HandshakeRefused) as refused:
-        greet(name, *request_)
+        shake_hands(name, *request_)
 
     assert (refused.value.status, refused.value.reason) == (status, "invalid_signature")
     assert refused.value.fault == refused.value.detail == fault
@@ -311,14 +313,14 @@ def test_what_does_not_fit_is_refused(name: str, request_: tuple[Any, ...], stat
 
 def _zoom(challenge: str) -> HandshakeReply | None:
     payload = {"event": "endpoint.url_validation", "payload": {"plainToken": challenge}}
-    return greet("zoom", "POST", body=payload)
+    return shake_hands("zoom", "POST", body=payload)
 
 
 SIGNERS: dict[str, tuple[Callable[[str], HandshakeReply | None], Callable[[bytes], bytes]]] = {
     "zoom": (_zoom, lambda body: b"v0:1736942400:" + body),
-    "x_twitter": (lambda text: greet("x_twitter", "GET", {"crc_token": text}), lambda body: body),
+    "x_twitter": (lambda text: shake_hands("x_twitter", "GET", {"crc_token": text}), lambda body: body),
     "linkedin": (
-        lambda text: greet("linkedin", "GET", {"challengeCode": text, "applicationId": "1"}),
+        lambda text: shake_hands("linkedin", "GET", {"challengeCode": text, "applicationId": "1"}),
         lambda body: b"hmacsha256=" + body,
     ),
 }
@@ -357,9 +359,9 @@ def test_no_delivery_is_signed_as_a_challenge(name: str, payload: Any) -> None:
 ECHOES: dict[str, tuple[Callable[[str], HandshakeReply | None], str]] = {
     name: (give, registry.load(name).spec.handshakes[0].pattern)
     for name, give in {
-        "dropbox": lambda text: greet("dropbox", "GET", {"challenge": text}),
-        "microsoft_graph": lambda text: greet("microsoft_graph", "POST", {"validationToken": text}),
-        "monday": lambda text: greet("monday", "POST", body=orjson.dumps({"challenge": text})),
+        "dropbox": lambda text: shake_hands("dropbox", "GET", {"challenge": text}),
+        "microsoft_graph": lambda text: shake_hands("microsoft_graph", "POST", {"validationToken": text}),
+        "monday": lambda text: shake_hands("monday", "POST", body=orjson.dumps({"challenge": text})),
         "zoom": _zoom,
     }.items()
 }
@@ -374,22 +376,22 @@ def test_nothing_outside_of_the_pattern_is_echoed(name: str, text: str) -> None:
     """Either the whole of a text fits, or nothing of it comes back."""
     give, pattern = ECHOES[name]
     try:
-        greeting = give(text)
+        reply = give(text)
     except HandshakeRefused:
         return
 
     assert re.fullmatch(pattern, text)
-    assert greeting is not None
-    assert text.encode() in greeting.body
+    assert reply is not None
+    assert text.encode() in reply.body
 
 
 def test_a_challenge_is_signed_with_the_secret_that_proved_the_sender() -> None:
     """While the secret is rotated, the sender knows only one of the two."""
     payload = {"event": "endpoint.url_validation", "payload": {"plainToken": "abc"}}
-    greeting = greet("zoom", "POST", body=payload, secrets=("the other secret, long", SECRET), slot=1)
+    reply = shake_hands("zoom", "POST", body=payload, secrets=("the other secret, long", SECRET), slot=1)
 
-    assert greeting is not None
-    assert json.loads(greeting.body)["encryptedToken"] == _hmac("abc").hex()
+    assert reply is not None
+    assert json.loads(reply.body)["encryptedToken"] == _hmac("abc").hex()
 
 
 def test_without_a_secret_nobody_is_proven() -> None:
@@ -402,10 +404,10 @@ def test_without_a_secret_nobody_is_proven() -> None:
         registry.load("asana").bind(()).verify(request, 0.0)
 
 
-def test_an_adapter_without_handshakes_has_no_greeter() -> None:
+def test_an_adapter_without_handshakes_has_no_responder() -> None:
     """So that it costs nothing to ask."""
     adapter = Adapter("acme", AdapterSpec.model_validate({"signature": HMAC}))
-    assert adapter.bind([SECRET]).greeter is None
+    assert adapter.bind([SECRET]).handshake_responder is None
 
 
 @pytest.mark.parametrize(

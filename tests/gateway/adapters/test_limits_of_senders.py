@@ -116,7 +116,7 @@ def test_the_signed_moment_of_linear_goes_before_the_one_in_the_header() -> None
 def test_a_sender_that_repeats_its_moment_is_let_in_for_as_long(name: str) -> None:
     """And for no longer than an event is remembered."""
     spec = registry.load(name).spec
-    tolerance = spec.signature.moment_tolerance
+    tolerance = spec.signature.timestamp_tolerance
     if spec.repeats_timestamp:
         assert tolerance is not None
         assert tolerance >= (spec.retry_horizon or 0)
@@ -209,12 +209,12 @@ def test_slack_may_check_a_certificate_without_a_signature(
     body: bytes, headers: dict[str, str], *, is_answered: bool
 ) -> None:
     """With that form and nothing beside it; all else is verified as a delivery."""
-    greeter = registry.load("slack").bind([SECRET]).greeter
-    assert greeter is not None
-    greeting = greeter.answer_unsigned(request(body, headers))
-    assert (greeting is not None) == is_answered
-    if greeting:
-        assert (greeting.status, greeting.body) == (200, b"")
+    responder = registry.load("slack").bind([SECRET]).handshake_responder
+    assert responder is not None
+    reply = responder.answer_unsigned(request(body, headers))
+    assert (reply is not None) == is_answered
+    if reply:
+        assert (reply.status, reply.body) == (200, b"")
 
 
 def test_a_signed_check_of_a_certificate_is_no_command() -> None:
@@ -223,13 +223,13 @@ def test_a_signed_check_of_a_certificate_is_no_command() -> None:
     body = b"ssl_check=1&token=abc&team_id=T1"
     digest = hmac.digest(SECRET.encode(), f"v0:{NOW}:".encode() + body, "sha256").hex()
     sent = request(body, FORM | {"X-Slack-Request-Timestamp": str(NOW), "X-Slack-Signature": f"v0={digest}"})
-    assert bound.greeter is not None
-    assert bound.greeter.answer_unsigned(sent) is None
+    assert bound.handshake_responder is not None
+    assert bound.handshake_responder.answer_unsigned(sent) is None
     fields = {"ssl_check": "1", "token": "abc", "team_id": "T1"}
-    greeting = bound.greeter.answer_signed(bound.verify(sent, NOW), fields)
-    assert greeting is not None
-    assert greeting.status == 200
-    assert bound.greeter.answer_signed(bound.verify(sent, NOW), {"command": "/deploy"}) is None
+    reply = bound.handshake_responder.answer_signed(bound.verify(sent, NOW), fields)
+    assert reply is not None
+    assert reply.status == 200
+    assert bound.handshake_responder.answer_signed(bound.verify(sent, NOW), {"command": "/deploy"}) is None
 
 
 def test_a_body_that_cannot_be_a_handshake_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,17 +237,19 @@ def test_a_body_that_cannot_be_a_handshake_is_not_parsed(monkeypatch: pytest.Mon
     read: list[bytes] = []
     monkeypatch.setattr(handshake_replies, "_read", lambda body, _, **__: read.append(body))
     for name in NAMES:
-        greeter = (
-            registry.load(name).bind([], handshake_token=SECRET).greeter
+        responder = (
+            registry.load(name).bind([], handshake_token=SECRET).handshake_responder
             if registry.load(name).spec.enrols
             else None
         )
-        greeter = greeter or (
-            registry.load(name).bind([SECRET]).greeter if name in ("slack", "woocommerce", "monday") else None
+        responder = responder or (
+            registry.load(name).bind([SECRET]).handshake_responder
+            if name in ("slack", "woocommerce", "monday")
+            else None
         )
-        if greeter:
+        if responder:
             for body, headers in ((b'{"a":1}', {}), (b"a=1&b=2", FORM), (b"x" * 4096, {})):
-                assert greeter.answer_unsigned(request(body, headers)) is None
+                assert responder.answer_unsigned(request(body, headers)) is None
     assert read == []
 
 

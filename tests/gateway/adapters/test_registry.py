@@ -51,7 +51,7 @@ def signing(name: str) -> set[str]:
 SIGNED_BODIES = [
     name for name in NAMES if registry.load(name).spec.signature.is_body_bound and name not in VALUES_ALONE
 ]
-WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_moment]
+WITH_MOMENTS = [name for name in NAMES if registry.load(name).spec.signature.has_timestamp]
 WITH_IDS = [name for name in NAMES if registry.load(name).spec.event_id]
 IN_HEADERS = [name for name in NAMES if signing(name)]
 ELSEWHERE = [name for name in NAMES if not signing(name)]

@@ -99,7 +99,7 @@ def test_a_tolerance_of_ones_own_holds_and_is_warned_of_where_it_is_lower(tmp_pa
     ):
         config = load(tmp_path, text % (adapter, tolerance))
         spec = adapter_of(config.providers["x"]).spec
-        assert spec.signature.moment_tolerance == config.providers["x"].tolerance
+        assert spec.signature.timestamp_tolerance == config.providers["x"].tolerance
         assert any("tolerance: is" in warning for warning in config_warnings(config)) == is_low
 
 

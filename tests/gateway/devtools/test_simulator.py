@@ -111,7 +111,7 @@ def test_a_wrong_secret_is_refused(name: str) -> None:
 def test_a_stale_request_is_refused(name: str) -> None:
     """Where its moment is signed; else that is told."""
     spec = registry.load(name).spec.signature
-    if spec.has_moment:
+    if spec.has_timestamp:
         request = simulator(name).tampered("timestamp", NOW)
         with pytest.raises(SignatureRejected, match="timestamp_too_old"):
             _bound(name).verify(raw(request), NOW)

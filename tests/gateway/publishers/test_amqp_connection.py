@@ -15,7 +15,6 @@ from pamqp import commands, frame, header, heartbeat
 from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_connection import PublishConnection
-from gateway.transport.amqp_url import BrokerUrl
 
 SETTLED = "confirmed"
 OPEN = "open"
@@ -222,12 +221,6 @@ def test_the_first_answer_to_a_publish_counts(answers: list[tuple[bool, int, boo
     assert expected == asyncio.run(outcome(10, [received]))[:10]
 
 
-def short_texts(least: int = 0) -> st.SearchStrategy[str]:
-    """Texts of up to 255 bytes of UTF-8."""
-    anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=255)
-    return anything.filter(lambda text: len(text.encode()) <= 255)
-
-
 def frames_of(data: bytes) -> list[Any]:
     """What a reference implementation reads in ``data``."""
     frames = []
@@ -245,46 +238,6 @@ async def written_for(messages: Sequence[Message]) -> bytes:
         connection.publish(each)
     await asyncio.sleep(0)
     return transport.written
-
-
-@given(
-    exchange=short_texts(),
-    routing_key=short_texts(),
-    message_id=short_texts(1),
-    kind=short_texts(1),
-    headers=st.dictionaries(short_texts(1), short_texts(), max_size=6),
-    body=st.binary(max_size=300),
-)
-@settings(max_examples=150, deadline=None)
-def test_any_event_is_encoded_as_the_specification_has_it(
-    exchange: str, routing_key: str, message_id: str, kind: str, headers: dict[str, str], body: bytes
-) -> None:
-    """A reference implementation reads every text back as it was: no event can break the connection."""
-    sent = Message(exchange, routing_key, message_id, kind, headers, body)
-    publish, head, *parts = frames_of(asyncio.run(written_for([sent])))
-
-    assert isinstance(publish, commands.Basic.Publish)
-    assert (publish.exchange, publish.routing_key) == (exchange, routing_key)
-    assert (publish.mandatory, publish.immediate) == (True, False)
-    properties = head.properties
-    assert (properties.message_id, properties.message_type, properties.headers) == (message_id, kind, headers)
-    assert (properties.content_type, properties.app_id) == ("application/cloudevents+json", "webhook-gateway")
-    assert properties.delivery_mode == 2
-    assert head.body_size == len(body)
-    assert b"".join(part.value for part in parts) == body
-
-
-@pytest.mark.parametrize(
-    ("size", "frames"), [(0, 0), (1, 1), (131_064, 1), (131_065, 2), (262_128, 2), (262_129, 3)]
-)
-async def test_a_body_is_split_at_the_largest_frame(size: int, frames: int) -> None:
-    """131,072 bytes a frame, of which eight are the frame's own; an empty body has no frame at all."""
-    body = bytes(range(251)) * (size // 251) + bytes(size % 251)
-    _, head, *parts = frames_of(await written_for([message(body=body)]))
-
-    assert head.body_size == size
-    assert len(parts) == frames
-    assert b"".join(part.value for part in parts) == body
 
 
 async def test_publishes_of_one_turn_leave_in_one_piece_and_in_order() -> None:
@@ -495,32 +448,6 @@ async def test_a_connection_that_takes_no_more_bytes_takes_no_more_events() -> N
 
     assert state_of(confirm) == SETTLED
     assert b"refused" not in transport.written
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("amqp://h", BrokerUrl("h", 5672, "guest", "guest", "/", is_tls=False)),
-        ("amqps://h", BrokerUrl("h", 5671, "guest", "guest", "/", is_tls=True)),
-        ("amqp://u:p@h:1/v", BrokerUrl("h", 1, "u", "p", "v", is_tls=False)),
-        ("amqp://u%40x:p%2F%3A@h/a%2Fb", BrokerUrl("h", 5672, "u@x", "p/:", "a/b", is_tls=False)),
-        ("amqp://u:p@[::1]:2/", BrokerUrl("::1", 2, "u", "p", "/", is_tls=False)),
-    ],
-)
-def test_the_parts_of_an_address(url: str, expected: BrokerUrl) -> None:
-    """With the usual defaults, and percent-encoding undone."""
-    assert expected == BrokerUrl.parse(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "h", "http://h", "amqp://", "amqp:///v", "redis://h", "amqp://u:hunter2/x@h", "amqp://h:70000"],
-)
-def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
-    """A slash in a password that is not percent-encoded must not put the password into the error text."""
-    with pytest.raises(ValueError, match=r"is not an address of RabbitMQ|percent-encode it") as caught:
-        BrokerUrl.parse(url)
-    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_call_that_the_broker_refuses_raises_its_reason() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.signatures import forms
+from gateway.signatures import forms, multipart
 from gateway.signatures.forms import Fields, parse_form, read_pairs, read_query, unquote, write_form
 from gateway.signatures.rejections import MalformedRequest
 
@@ -29,6 +29,7 @@ PROPER = st.binary(max_size=200).map(
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forms are taken apart as if they were large."""
     monkeypatch.setattr(forms, "_PIECE", 64)
+    monkeypatch.setattr(multipart, "SEARCH_BYTES", 64)
     monkeypatch.setattr(forms, "_FEW_ESCAPES", -100)
 
 

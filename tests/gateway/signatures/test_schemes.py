@@ -249,7 +249,7 @@ def some(cases: list[Case]) -> pytest.MarkDecorator:
 
 
 each = some(CASES)
-each_dated = some([case for case in CASES if case.adapter.spec.signature.has_moment])
+each_dated = some([case for case in CASES if case.adapter.spec.signature.has_timestamp])
 each_bound = some([case for case in CASES if case.is_body_bound])
 
 

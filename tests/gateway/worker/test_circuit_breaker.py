@@ -11,7 +11,6 @@ import pytest
 
 from gateway.worker import Dead, Event, Worker, circuit_breaker
 from gateway.worker.circuit_breaker import HandlerBreaker
-from gateway.worker.runner import Runner
 from support.agents import Place
 from support.waiting import PATIENCE, wait_until_async
 
@@ -23,7 +22,7 @@ def failing(**options: Any) -> Worker:
 
 
 def test_the_breaker_opens_after_failures_in_a_row() -> None:
-    """Each further failure pauses for twice as long, up to a bound; a success ends it all."""
+    """Each further failure doubles the pause, up to a bound; a success closes the breaker."""
     now = 0.0
     breaker = HandlerBreaker(3, lambda: now)
     breaker.note_failure()
@@ -45,7 +44,7 @@ def test_the_breaker_opens_after_failures_in_a_row() -> None:
 
 
 def test_a_worker_can_do_without_a_breaker() -> None:
-    """Whoever counts failures elsewhere."""
+    """For users who count failures elsewhere."""
     breaker = HandlerBreaker(None, lambda: 0.0)
 
     assert not any(breaker.note_failure() for _ in range(1000))
@@ -55,7 +54,7 @@ def test_a_worker_can_do_without_a_breaker() -> None:
 async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone(
     place: Place, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    """One event at a time finds out whether it works again, and then all are handled."""
+    """It tries one event at a time until one succeeds, and then handles all of them."""
     monkeypatch.setattr(circuit_breaker, "_FIRST_PAUSE", 0.5)
     worker = failing(pause_after=5, concurrency=5, attempts=8, **options)
     begun: list[tuple[float, int]] = []
@@ -85,8 +84,8 @@ async def test_a_worker_whose_handlers_keep_failing_leaves_its_events_alone(
     assert beside == 1
 
 
-async def test_what_is_hopeless_pauses_nobody(place: Place) -> None:
-    """It says something of the event, not of the handler."""
+async def test_dead_events_do_not_open_the_breaker(place: Place) -> None:
+    """Dead is about the event, not about the handler."""
     worker = failing(pause_after=2)
 
     @worker.on("#")
@@ -97,5 +96,4 @@ async def test_what_is_hopeless_pauses_nobody(place: Place) -> None:
         await place.publish(*(f"evt_{number}" for number in range(6)))
         await wait_until_async(lambda: runner.counts["dead"] == 6, PATIENCE)
 
-    assert isinstance(runner, Runner)
     assert not runner.is_paused

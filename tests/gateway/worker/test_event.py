@@ -15,7 +15,7 @@ from support.agents import envelope
 
 
 def test_an_event_has_what_its_envelope_has() -> None:
-    """Extensions that are not known are left out."""
+    """Unknown extensions are ignored."""
     body = envelope(
         "evt_1",
         data={"amount": 1.5},
@@ -37,7 +37,7 @@ def test_an_event_has_what_its_envelope_has() -> None:
 
 
 def test_data_that_is_not_json_is_bytes() -> None:
-    """And where there is none, it is None."""
+    """Without data it is None."""
     encoded = Event.parse(envelope("evt_1", data_base64=b64encode(b"<a/>\xff").decode()))
 
     assert encoded.data == b"<a/>\xff"
@@ -56,8 +56,8 @@ def test_data_that_is_not_json_is_bytes() -> None:
         {"replaysuspected": "private"},
     ],
 )
-def test_what_is_no_event_is_told_without_its_values(fields: dict[str, Any]) -> None:
-    """They could be anybody's."""
+def test_a_message_that_is_not_an_event_is_refused_without_its_values(fields: dict[str, Any]) -> None:
+    """They may be confidential."""
     body = orjson.loads(envelope("evt_1")) | fields
 
     with pytest.raises(NotAnEvent) as caught:
@@ -67,14 +67,14 @@ def test_what_is_no_event_is_told_without_its_values(fields: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"null", b"[" * 100_000])
-def test_what_is_no_json_object_is_no_event(body: bytes) -> None:
-    """Whatever it is."""
+def test_a_body_that_is_not_a_json_object_is_not_an_event(body: bytes) -> None:
+    """Whatever else it is."""
     with pytest.raises(NotAnEvent):
         Event.parse(body)
 
 
 def test_a_step_needs_a_guard() -> None:
-    """Rather than being done twice in silence."""
+    """Rather than run twice in silence."""
     event = Event.parse(envelope("evt_1"))
 
     with pytest.raises(RuntimeError, match="not guarded"):

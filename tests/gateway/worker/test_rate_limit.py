@@ -17,7 +17,7 @@ from support.waiting import PATIENCE, wait_until_async
 
 
 def limited(**options: Any) -> Worker:
-    """A worker with delays of less than a second."""
+    """Return a worker with delays of less than a second."""
     settings = {"attempts": 4, "retry_from": 0.2, "retry_most": 0.8, **options}
     return Worker("agent", ["stripe.#"], **settings)
 
@@ -31,14 +31,14 @@ def limited(**options: Any) -> Worker:
         ("1/hour", RateLimit(1, 3600.0)),
     ],
 )
-def test_a_limit_is_written_as_people_say_it(text: str, limit: RateLimit) -> None:
-    """Long and short."""
+def test_a_limit_has_a_number_and_a_unit(text: str, limit: RateLimit) -> None:
+    """With units in full or abbreviated."""
     assert RateLimit.parse(text) == limit
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_no_more_begin_than_the_limit_lets(place: Place, processes: int) -> None:
-    """In all processes together; the others wait for their moment, and all are handled."""
+async def test_no_more_events_begin_than_the_limit_allows(place: Place, processes: int) -> None:
+    """In all processes together; the other events wait for their moment, and all are handled."""
     worker = limited(limit="4/s")
     begun: list[float] = []
 
@@ -51,15 +51,14 @@ async def test_no_more_begin_than_the_limit_lets(place: Place, processes: int) -
         await place.publish(*(f"evt_{number}" for number in range(12)))
         await wait_until_async(lambda: len(begun) == 12, PATIENCE)
 
-    assert (
-        begun[-1] - begun[0] > 0.8
-    )  # three lots of four: two seconds, of which the first may have lost some
+    # Three windows of four events are at least two seconds apart, less what the first window had used up.
+    assert begun[-1] - begun[0] > 0.8
     assert sum(runner.counts["handled"] for runner in runners) == 12
     assert sum(runner.counts.total() for runner in runners) == 12
 
 
 async def test_one_account_over_its_limit_does_not_hold_up_another(place: Place) -> None:
-    """Its events wait in the delays, without an attempt being counted."""
+    """Its events wait in the delay queues, and no attempt is counted."""
     worker = limited(limit="2/s", by="account", concurrency=2)
     begun: list[tuple[str | None, str, int]] = []
 
@@ -78,8 +77,8 @@ async def test_one_account_over_its_limit_does_not_hold_up_another(place: Place)
     assert {attempts for _, _, attempts in begun} == {1}
 
 
-async def test_what_has_to_wait_for_long_waits_in_the_queue(place: Place) -> None:
-    """Not in memory: a few go to the delays, nothing else is received, and the end does not wait for them."""
+async def test_events_with_a_long_wait_stay_in_the_queue(place: Place) -> None:
+    """Not in memory: a few events go to the delay queues, no others are received, and the end waits for none."""
     worker = limited(limit="2/hour", concurrency=3, retry_most=3600)
     worker.on("#")(lambda event: None)
 
@@ -93,7 +92,7 @@ async def test_what_has_to_wait_for_long_waits_in_the_queue(place: Place) -> Non
 
 
 async def test_an_end_does_not_wait_for_the_limit(place: Place) -> None:
-    """What waits for its moment is handed back at once."""
+    """An event that waits for its moment is requeued at once."""
     worker = limited(limit="1/minute", concurrency=2)
     worker.on("#")(lambda event: None)
 
@@ -108,7 +107,7 @@ async def test_an_end_does_not_wait_for_the_limit(place: Place) -> None:
 async def test_without_redis_a_strict_worker_keeps_its_limit_and_a_lenient_one_does_not(
     rabbitmq_url: str, tmp_path: Path, guard: str, handled: int
 ) -> None:
-    """The cost of an outage is for its owner to choose."""
+    """The owner of the worker chooses what an outage costs."""
     place = Place(tmp_path, rabbitmq_url, f"redis://127.0.0.1:{free_port()}")
     worker = limited(limit="1/hour", guard=guard, grace=0.1)
     worker.on("#")(lambda event: None)
@@ -120,8 +119,8 @@ async def test_without_redis_a_strict_worker_keeps_its_limit_and_a_lenient_one_d
     assert runner.counts["handled"] == handled
 
 
-async def test_a_value_that_cannot_be_found_is_a_failure_of_its_event(place: Place) -> None:
-    """The function is the user's, as the handler is."""
+async def test_a_function_that_raises_fails_its_event(place: Place) -> None:
+    """The function is the user's code, as the handler is."""
     worker = limited(limit="1/s", by=lambda event: event.data["customer"], attempts=1)
     worker.on("#")(lambda event: None)
 

@@ -10,7 +10,7 @@ from gateway.worker import Event, Worker
 
 
 def named(worker: Worker, name: str) -> None:
-    """Give the worker a handler that is found by its name."""
+    """Register a handler with the name of its pattern."""
 
     @worker.on(name)
     async def handle(event: Event) -> None: ...
@@ -31,7 +31,7 @@ def named(worker: Worker, name: str) -> None:
     ],
 )
 def test_the_most_specific_pattern_wins(key: str, winner: str) -> None:
-    """Whatever the order in which they were given."""
+    """In any order of registration."""
     worker = Worker("agent", ["#"])
     for pattern in (
         "#",
@@ -49,7 +49,7 @@ def test_the_most_specific_pattern_wins(key: str, winner: str) -> None:
 
 
 def test_an_event_that_no_pattern_matches_has_no_handler() -> None:
-    """Also after another handler was added."""
+    """Registering another handler is noticed."""
     worker = Worker("agent", ["#"])
     before = worker.handler_for("stripe.invoice.paid")
     named(worker, "stripe.#")
@@ -85,14 +85,14 @@ def test_an_event_that_no_pattern_matches_has_no_handler() -> None:
         lambda: Worker("agent", ["#"]).on("#", "#")(print),
     ],
 )
-def test_what_makes_no_sense_is_refused_when_it_is_declared(make: Callable[[], object]) -> None:
-    """Not when the first event comes."""
+def test_an_invalid_declaration_is_refused_when_it_is_made(make: Callable[[], object]) -> None:
+    """Rather than when the first event arrives."""
     with pytest.raises(ValueError, match=r"\w"):
         make()
 
 
 def test_an_event_type_may_be_as_its_sender_spells_it() -> None:
-    """What is bound and what is compared is the spelling of routing keys."""
+    """Both bindings and handlers use the spelling of routing keys."""
     worker = Worker(
         "agent", ["shopify.orders/create", "stripe.v2.core.account[configuration.merchant].*", "acme.订单"]
     )

@@ -1,4 +1,4 @@
-"""Lines and limits: every store keeps the same promises."""
+"""Sequences and rate limits: one contract for all stores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEASE = 30.0
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Each of them, connected."""
+    """Return each store, connected."""
     found: Store
     if request.param == "memory":
         found = MemoryStore(LEASE)
@@ -40,8 +40,8 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await found.stop()
 
 
-async def test_who_comes_first_goes_first(store: Store) -> None:
-    """And keeps its place for as long as it does not leave."""
+async def test_the_first_member_has_the_turn(store: Store) -> None:
+    """It keeps its turn until it completes."""
     assert await store.take_turn("sequence", "one") == 0
     assert 0 < await store.take_turn("sequence", "two") <= LEASE
     assert 0 < await store.take_turn("sequence", "three") <= LEASE
@@ -54,8 +54,8 @@ async def test_who_comes_first_goes_first(store: Store) -> None:
     assert await store.take_turn("another sequence", "three") == 0
 
 
-async def test_who_is_put_off_keeps_its_place(store: Store) -> None:
-    """Those behind are told how long it is."""
+async def test_a_deferred_member_keeps_its_place(store: Store) -> None:
+    """The members behind it learn how long that takes."""
     await store.take_turn("sequence", "one")
     await store.defer("sequence", "one", 500)
 
@@ -63,8 +63,8 @@ async def test_who_is_put_off_keeps_its_place(store: Store) -> None:
     assert await store.take_turn("sequence", "one") == 0
 
 
-async def test_who_is_about_to_leave_is_passed_by_if_it_does_not(store: Store) -> None:
-    """Its process was killed; but not by a newcomer, for it may be delivered again at once."""
+async def test_a_member_that_released_its_turn_is_skipped(store: Store) -> None:
+    """Its process was killed. A new member may not pass it, because it may be delivered again at once."""
     for member in ("one", "two"):
         await store.take_turn("sequence", member)
     await store.defer("sequence", "one", None)
@@ -73,16 +73,16 @@ async def test_who_is_about_to_leave_is_passed_by_if_it_does_not(store: Store) -
     assert await store.take_turn("sequence", "two") == 0
 
 
-async def test_who_is_overdue_is_looked_for_less_and_less_often(store: Store) -> None:
-    """It may wait in a queue for hours."""
+async def test_an_overdue_head_is_awaited_longer_and_longer(store: Store) -> None:
+    """It may be waiting in a queue for hours."""
     await store.take_turn("sequence", "one")
     await store.defer("sequence", "one", -500)
 
     assert 490 < await store.take_turn("sequence", "two") <= 510
 
 
-async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
-    """By a word that comes after it has left."""
+async def test_deferring_does_not_add_a_member(store: Store) -> None:
+    """Not even by a request that arrives after it completed."""
     await store.take_turn("sequence", "one")
     store.complete("sequence", "one")
     await store.defer("sequence", "one", 500)
@@ -90,8 +90,8 @@ async def test_who_is_not_in_the_line_is_not_put_into_it(store: Store) -> None:
     assert await store.take_turn("sequence", "two") == 0
 
 
-async def test_who_is_done_is_not_waited_for(store: Store) -> None:
-    """It was killed before it could leave."""
+async def test_a_member_that_is_done_does_not_block(store: Store) -> None:
+    """Its process was killed before it could complete."""
     for member in ("one", "two", "three"):
         await store.take_turn("sequence", member)
     await store.claim("two", "token")
@@ -101,8 +101,8 @@ async def test_who_is_done_is_not_waited_for(store: Store) -> None:
     assert await store.take_turn("sequence", "two") == 0
 
 
-async def test_who_left_stands_at_the_end_again(store: Store) -> None:
-    """It is another event to the line."""
+async def test_a_completed_member_joins_at_the_end_again(store: Store) -> None:
+    """To the sequence it is another event."""
     await store.take_turn("sequence", "one")
     await store.take_turn("sequence", "two")
     store.complete("sequence", "one")
@@ -110,8 +110,8 @@ async def test_who_left_stands_at_the_end_again(store: Store) -> None:
     assert await store.take_turn("sequence", "one") > 0
 
 
-async def test_who_never_comes_back_is_passed_by(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By one that was due so much later and is here; not by one that was due soon after, nor by a newcomer."""
+async def test_a_head_that_never_comes_back_is_skipped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a member that was due much later and is back; not by one due soon after it, nor by a new member."""
     for module in (sequences, redis_store):
         monkeypatch.setattr(module, "HEAD_OF_LINE_GRACE", 2.0)
     for member in ("gone", "early", "late"):
@@ -129,8 +129,8 @@ async def test_who_never_comes_back_is_passed_by(store: Store, monkeypatch: pyte
     assert await store.take_turn("sequence", "late") == 0
 
 
-async def test_a_limit_lets_so_many_begin_in_any_period(store: Store) -> None:
-    """The others get their moment, if it is not too far; each bucket has its own."""
+async def test_a_limit_allows_its_count_in_any_period(store: Store) -> None:
+    """Others reserve a later moment, if it is near enough; each bucket is separate."""
     now = [await store.reserve("bucket", 3, 100, 0) for _ in range(3)]
     refused = [await store.reserve("bucket", 3, 100, 50) for _ in range(3)]
     next_period = [await store.reserve("bucket", 3, 100, 150) for _ in range(3)]
@@ -143,7 +143,7 @@ async def test_a_limit_lets_so_many_begin_in_any_period(store: Store) -> None:
 
 
 async def test_a_limit_is_free_again_after_its_period(store: Store) -> None:
-    """And not before."""
+    """Not before."""
     assert await store.reserve("bucket", 1, 0.3, 0) == 0
     assert await store.reserve("bucket", 1, 0.3, 0) > 0
 
@@ -159,7 +159,7 @@ async def test_a_limit_is_free_again_after_its_period(store: Store) -> None:
     max_wait=st.sampled_from([0.0, 5.0, 100.0]),
 )
 def test_no_window_has_more_than_the_limit(arrivals: list[float], count: int, max_wait: float) -> None:
-    """Wherever it begins; and who waited long enough was refused only while it was full."""
+    """Whatever moment the window begins at."""
     starts: list[float] = []
     begun: list[float] = []
     now = 0.0
@@ -175,8 +175,8 @@ def test_no_window_has_more_than_the_limit(arrivals: list[float], count: int, ma
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take_turn", "complete", "defer"]), st.sampled_from("abc"))))
-def test_a_line_has_one_first(steps: list[tuple[str, str]]) -> None:
-    """Whatever is done to it: its order is that in which its members came, and the first alone may go."""
+def test_a_sequence_has_one_head(steps: list[tuple[str, str]]) -> None:
+    """In any order of operations, members keep the order in which they came, and only the head has its turn."""
     sequence: sequences.Sequence = {}
     model: list[str] = []
     for now, (what, member) in enumerate(steps):
