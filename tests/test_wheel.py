@@ -114,11 +114,10 @@ def test_it_works_beside_packages_of_the_same_names_as_its_data(tmp_path: Path) 
     (tmp_path / "config.yaml").write_text(
         "providers: {stripe: {adapter: stripe, secrets: ['whsec_0123456789abcdef0123456789abcdef']}}\n"
     )
-    program = str(Path(sys.executable).parent / "gateway")
     outputs = {}
     for words in (["check"], ["providers"], ["schemas", "show", "stripe", "invoice.paid"]):
         done = subprocess.run(
-            [program, *words],
+            [sys.executable, "-m", "gateway", *words],  # which puts the working directory on the path as well
             cwd=tmp_path,
             env=environment({"PYTHONPATH": str(tmp_path)}),
             capture_output=True,
