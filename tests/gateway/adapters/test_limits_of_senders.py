@@ -1,4 +1,4 @@
-"""What single senders do and a stricter receiver would refuse: their keys, repetitions, credentials, and checks of the address."""
+"""Habits of single senders that a stricter receiver would refuse: keys, retries, credentials, and checks of the URL."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gateway.adapters import registry
+from gateway.adapters import handshake_replies, registry
 from gateway.adapters.spec import AdapterSpec
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
@@ -235,7 +235,7 @@ def test_a_signed_check_of_a_certificate_is_no_command() -> None:
 def test_a_body_that_cannot_be_a_handshake_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A delivery is not read before it is proven only since its sender has handshakes, too."""
     read: list[bytes] = []
-    monkeypatch.setattr("gateway.adapters.handshake_replies._read", lambda body, _, **__: read.append(body))
+    monkeypatch.setattr(handshake_replies, "_read", lambda body, _, **__: read.append(body))
     for name in NAMES:
         responder = (
             registry.load(name).bind([], handshake_token=SECRET).handshake_responder

@@ -1,4 +1,4 @@
-"""Senders of one's own, as people write them in plain Python, described under ``adapter: hmac``."""
+"""Senders in plain Python, as people write them, described under ``adapter: hmac``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import AdapterSpec
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest, VerifiedRequest
+from gateway.signatures.schemes import template
 
 SECRET = "the secret of a sender of our own"
 NOW = 1_790_000_000.25
@@ -128,7 +129,7 @@ def test_the_shape_of_a_signature_is_looked_at_before_a_body_is_read(monkeypatch
         read.append(body)
         return body
 
-    monkeypatch.setattr("gateway.signatures.schemes.template.rewrite", rewrite)
+    monkeypatch.setattr(template, "rewrite", rewrite)
     adapter = bound(
         {
             "header": "X-Signature",

@@ -1,4 +1,4 @@
-"""JSON that is written anew before its signature is checked: to the byte what the sender's program writes, and bounded."""
+"""Rewritten JSON equals the sender's own output byte by byte, and its cost is bounded."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_rfc_8785_has_no_number_that_a_double_does_not_hold() -> None:
 
 def test_what_is_too_large_or_has_too_many_members_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes are counted first; that costs no more than the digest that every forgery costs."""
-    monkeypatch.setattr("json.JSONDecoder.decode", lambda *_: pytest.fail("it was parsed"))
+    monkeypatch.setattr(json.JSONDecoder, "decode", lambda *_: pytest.fail("it was parsed"))
     for body in (
         b"[" + b"[]," * 100_000 + b"0]",
         b'{"a":' * 20_001,

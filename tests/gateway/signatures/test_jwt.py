@@ -1,4 +1,4 @@
-"""Tokens beside the body: an independent library makes them, and every way to get one past us is tried."""
+"""Tokens: PyJWT makes them independently, and every known attack on a verifier is tried."""
 
 from __future__ import annotations
 

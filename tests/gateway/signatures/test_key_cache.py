@@ -1,4 +1,4 @@
-"""Senders whose keys are fetched: what is asked for, what is learned of the answer, and what is never believed."""
+"""Fetched keys: what is requested, which answers are learned, and which are never trusted."""
 
 from __future__ import annotations
 

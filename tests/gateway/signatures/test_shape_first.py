@@ -1,4 +1,4 @@
-"""What cannot be a signature is refused before anything else of a request is looked at."""
+"""A request that cannot have a signature is refused before anything else of it is read."""
 
 from __future__ import annotations
 
