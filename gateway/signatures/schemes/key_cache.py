@@ -1,6 +1,8 @@
 """Caches of the public keys that senders publish.
 
 A cached key is fetched again long before it expires, so that requests never wait for a key that was good before.
+
+This module has more than 200 lines because both caches, of named keys and of key sets, share the rules of renewal.
 """
 
 from __future__ import annotations
