@@ -1,4 +1,7 @@
-"""Adapters answer two questions about a request: who sent it, and what is it?"""
+"""Adapters answer two questions about a request: who sent it, and what is it?
+
+This module has more than 200 lines because an adapter and its bound form are documented together.
+"""
 
 from __future__ import annotations
 
@@ -152,8 +155,8 @@ class BoundAdapter:
         Raises:
             MalformedRequest: The header or parameter with the id is repeated.
         """
-        delivery = SourceContext(request.headers, request.query, payload, None)
-        return clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None
+        context = SourceContext(request.headers, request.query, payload, None)
+        return clean_attribute(self._delivery_id(context)) if self._delivery_id else None
 
     def identify(
         self,
@@ -173,58 +176,58 @@ class BoundAdapter:
         Raises:
             MalformedRequest: A header or parameter that identifies the event is repeated.
         """
-        delivery = SourceContext(
+        context = SourceContext(
             request.headers, request.query, payload, payload if item is _WHOLE else item, parent
         )
-        event_type, is_typed = self._type_of(delivery)
-        event_id = self._id_of(delivery)
-        within = self._within_of(delivery) if self._within else ""
-        is_test = any(fnmatchcase(text_of(place(delivery)) or "", value) for place, value in self._tests)
+        event_type, is_typed = self._type_of(context)
+        event_id = self._id_of(context)
+        within = self._within_of(context) if self._within else ""
+        is_test = any(fnmatchcase(text_of(place(context)) or "", value) for place, value in self._tests)
         if self._mask:
-            masked = self._mask(delivery.item)
+            masked = self._mask(context.item)
             hidden = parent.hidden() if parent else None
             # Other events of the batch are hidden, since only this one is masked.
             around = hidden.outermost if hidden and isinstance(payload, dict) else None
             shown = masked if item is _WHOLE else around
-            delivery = SourceContext(request.headers, request.query, shown, masked, hidden)
+            context = SourceContext(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
             event_type,
             is_typed,
-            clean_attribute(self._delivery_id(delivery)) if self._delivery_id else None,
-            clean_attribute(self._source(delivery)) if self._source else None,
-            clean_time(self._time(delivery, event_type)) if self._time else None,
-            clean_attribute(self._subject(delivery, event_type)) if self._subject else None,
-            clean_attribute(self._account(delivery)) if self._account else None,
-            clean_attribute(self._actor(delivery)) if self._actor else None,
+            clean_attribute(self._delivery_id(context)) if self._delivery_id else None,
+            clean_attribute(self._source(context)) if self._source else None,
+            clean_time(self._time(context, event_type)) if self._time else None,
+            clean_attribute(self._subject(context, event_type)) if self._subject else None,
+            clean_attribute(self._account(context)) if self._account else None,
+            clean_attribute(self._actor(context)) if self._actor else None,
             within=within,
             is_test=is_test,
         )
         if self._summary:
-            identity.summary = self._summary(delivery, identity)
+            identity.summary = self._summary(context, identity)
         return identity
 
-    def _id_of(self, delivery: SourceContext) -> str | None:
+    def _id_of(self, context: SourceContext) -> str | None:
         """Return the first id that is present."""
         for place in self._event_ids:
-            if (event_id := clean_event_id(place(delivery))) is not None:
+            if (event_id := clean_event_id(place(context))) is not None:
                 return event_id
         return None
 
-    def _within_of(self, delivery: SourceContext) -> str:
+    def _within_of(self, context: SourceContext) -> str:
         """Join the values within which the id is unique, unambiguously. Return "" if all are absent."""
-        values = [text_of(place(delivery)) for place in self._within]
+        values = [text_of(place(context)) for place in self._within]
         if not any(values):
             return ""
         return "".join(f"{len(value)}:{value}" if value else "-" for value in values)
 
-    def _type_of(self, delivery: SourceContext) -> tuple[str, bool]:
+    def _type_of(self, context: SourceContext) -> tuple[str, bool]:
         if self._event_type is None:
             return UNKNOWN_TYPE, True
-        word = clean_event_type(self._event_type(delivery))
+        word = clean_event_type(self._event_type(context))
         if word is None:
             return UNKNOWN_TYPE, False
-        action = self._event_action(delivery) if self._event_action else None
+        action = self._event_action(context) if self._event_action else None
         if action is None or action == "":
             return word, True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)

@@ -101,11 +101,11 @@ class HandshakeResponder:
             HandshakeRefused: The request is not a handshake of this sender.
             MalformedRequest: A header or parameter that matters is repeated.
         """
-        delivery = SourceContext(request.headers, request.query, None, None)
+        context = SourceContext(request.headers, request.query, None, None)
         for handshake in self._unsigned.get(request.method, ()):
-            if not handshake.fits_head(delivery):
+            if not handshake.fits_head(context):
                 continue
-            read = delivery
+            read = context
             if handshake.needs_body:
                 if not handshake.may_be(request):
                     continue
@@ -126,10 +126,10 @@ class HandshakeResponder:
         """
         if not self._signed:
             return None
-        delivery = SourceContext(request.headers, request.query, payload, payload)
+        context = SourceContext(request.headers, request.query, payload, payload)
         for handshake in self._signed:
-            if handshake.fits_head(delivery) and handshake.fits_body(delivery):
-                return handshake.answer(delivery, request.secret_slot, "")
+            if handshake.fits_head(context) and handshake.fits_body(context):
+                return handshake.answer(context, request.secret_slot, "")
         return None
 
 
@@ -175,19 +175,19 @@ class _Handshake:
             name.encode() in request.body for name in self._names
         )
 
-    def fits_head(self, delivery: SourceContext) -> bool:
+    def fits_head(self, context: SourceContext) -> bool:
         """Return whether the request has all that the handshake requires outside its body."""
-        return all(_is_there(getter(delivery), text) for getter, text in self._of_head)
+        return all(_is_there(getter(context), text) for getter, text in self._of_head)
 
-    def fits_body(self, delivery: SourceContext) -> bool:
+    def fits_body(self, context: SourceContext) -> bool:
         """Return whether the body has all that the handshake requires in it."""
         if self.spec.is_whole and not (
-            isinstance(delivery.payload, dict) and self._names == frozenset(delivery.payload)
+            isinstance(context.payload, dict) and self._names == frozenset(context.payload)
         ):
             return False
-        return all(_is_there(getter(delivery), text) for getter, text in self._of_body)
+        return all(_is_there(getter(context), text) for getter, text in self._of_body)
 
-    def answer(self, delivery: SourceContext, slot: int, url: str) -> HandshakeReply:
+    def answer(self, context: SourceContext, slot: int, url: str) -> HandshakeReply:
         """Make the reply, signed with the secret in ``slot``. ``url`` is the called URL without its query.
 
         Raises:
@@ -195,26 +195,26 @@ class _Handshake:
         """
         values = dict(self._parameters)
         if self.spec.needs_token:
-            values["token"] = self._check_token(delivery)
+            values["token"] = self._check_token(context)
         if self._challenge:
-            values["challenge"] = self._read(self._challenge, delivery, self._pattern)
+            values["challenge"] = self._read(self._challenge, context, self._pattern)
         if self._sign:
             values["url"] = url
             signature = self._sign.make(values, slot)
             if signature is None:
                 raise HandshakeRefused("handshake_refused", self.spec.refuse)
             values["signature"] = signature
-        confirm = self._read(self._confirm, delivery, _URL) if self._confirm else None
+        confirm = self._read(self._confirm, context, _URL) if self._confirm else None
         if confirm and not self._hosts.fullmatch(confirm.split("/")[2]):
             raise HandshakeRefused("handshake_refused", self.spec.refuse)
-        offered = self._read(self._enrol, delivery, _OFFERED_SECRET) if self._enrol else None
+        offered = self._read(self._enrol, context, _OFFERED_SECRET) if self._enrol else None
         is_proven = self.spec.is_signed or self._token is not None
         return _reply(self.spec.respond, values, confirm, offered, is_proven=is_proven)
 
-    def _check_token(self, delivery: SourceContext) -> str:
+    def _check_token(self, context: SourceContext) -> str:
         """Return the configured token, after checking the one in the request."""
         expected = self._expected_token
-        shown = self._token(delivery) if self._token else expected
+        shown = self._token(context) if self._token else expected
         if (
             expected is None
             or type(shown) is not str
@@ -223,9 +223,9 @@ class _Handshake:
             raise HandshakeRefused("handshake_token_mismatch", self.spec.refuse)
         return expected
 
-    def _read(self, getter: Getter, delivery: SourceContext, pattern: re.Pattern[str]) -> str:
+    def _read(self, getter: Getter, context: SourceContext, pattern: re.Pattern[str]) -> str:
         """Read a text at a place, which has to be printable ASCII and match the whole ``pattern``."""
-        text = getter(delivery)
+        text = getter(context)
         is_plain = type(text) is str and len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()
         if not is_plain or not pattern.fullmatch(str(text)):
             raise HandshakeRefused("handshake_refused", self.spec.refuse)

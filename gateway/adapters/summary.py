@@ -106,9 +106,9 @@ def compile_summaries(by_type: Mapping[str, str | list[str]]) -> Summariser:
             event_type = event_type.rpartition(".")[0]
         return [_compile_template(text) for text in texts + _listed(by_type.get("*", []))]
 
-    def summarise(delivery: SourceContext, identity: Identity) -> str | None:
+    def summarise(context: SourceContext, identity: Identity) -> str | None:
         for template in candidates(identity.event_type):
-            if line := template(delivery, identity):
+            if line := template(context, identity):
                 return line if len(line) <= MAX_SUMMARY else line[: MAX_SUMMARY - 1] + "…"
         return None
 
@@ -126,12 +126,12 @@ def _compile_template(text: str) -> Summariser:
         if piece
     ]
 
-    def fill(delivery: SourceContext, identity: Identity) -> str | None:
+    def fill(context: SourceContext, identity: Identity) -> str | None:
         line = ""
         for literal, fields, is_optional in parts:
             filled = literal
             for field, following in fields:
-                value = field(delivery, identity)
+                value = field(context, identity)
                 if not value:
                     break
                 filled += value + following
@@ -163,15 +163,15 @@ def _compile_field(text: str) -> Summariser:
         return lambda _, identity: _text(own(identity))
     read = None if own else compile_sources(check_source(place))
     if read and not names:
-        return lambda delivery, _: _text(read(delivery))
+        return lambda context, _: _text(read(context))
     filters = [_compile_filter(name, place) for name in names]
 
-    def value(delivery: SourceContext, identity: Identity) -> str | None:
-        found = _clean(read(delivery) if read else own(identity) if own else None)
+    def value(context: SourceContext, identity: Identity) -> str | None:
+        found = _clean(read(context) if read else own(identity) if own else None)
         for apply in filters:
             if found is None:
                 return None
-            found = apply(found, delivery)
+            found = apply(found, context)
         return found if type(found) is str else text_of(found)
 
     return value
@@ -229,8 +229,8 @@ def _compile_filter(text: str, place: str) -> _Filter:
 def _money(currency_place: str) -> _Filter:
     read = compile_sources(check_source(currency_place))
 
-    def money(amount: object, delivery: SourceContext) -> str | None:
-        currency = read(delivery)
+    def money(amount: object, context: SourceContext) -> str | None:
+        currency = read(context)
         if type(amount) is str and amount.isascii() and amount.isdigit():
             amount = int(amount)
         if type(amount) is not int or type(currency) is not str or not _CURRENCY.fullmatch(currency):

@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from gateway.signatures.schemes.fetched_keys import KeptKey
-from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS
+from gateway.signatures.schemes.key_cache import MAX_KEYS, REFRESH_DELAY
 
 FOLDER = "keys"
 """The folder below ``data_dir``."""
@@ -140,7 +140,7 @@ def _parse_key(entry: Any, now: float) -> KeptKey | None:
         answer = content.encode("latin-1")
     except UnicodeEncodeError:
         return None
-    return KeptKey(name, answer, float(fetched_at) if fetched_at <= now else now - FRESHNESS)
+    return KeptKey(name, answer, float(fetched_at) if fetched_at <= now else now - REFRESH_DELAY)
 
 
 @contextmanager

@@ -211,9 +211,9 @@ def compile_sources(sources: Sources) -> Getter:
     if len(getters) == 1:
         return getters[0]
 
-    def first(delivery: SourceContext) -> object:
+    def first(context: SourceContext) -> object:
         for getter in getters:
-            value = getter(delivery)
+            value = getter(context)
             if value is not None and value != "":
                 return value
         return None
@@ -225,13 +225,13 @@ def compile_by_type(sources: SourcesByType) -> TypedGetter:
     """Return a function that reads the value for an event type, or None if it is absent."""
     if not isinstance(sources, dict):
         getter = compile_sources(sources)
-        return lambda delivery, _: getter(delivery)
+        return lambda context, _: getter(context)
     getters = {event_type: compile_sources(source) for event_type, source in sources.items()}
     default = getters.pop("*", None)
 
-    def by_type(delivery: SourceContext, event_type: str) -> object:
+    def by_type(context: SourceContext, event_type: str) -> object:
         found = most_specific(getters, event_type) or default
-        return found(delivery) if found else None
+        return found(context) if found else None
 
     return by_type
 
@@ -278,36 +278,36 @@ def _compile_source(source: str) -> Getter:
     match = _SOURCE.fullmatch(source)
     if match and match["header"]:
         name = match["header"].lower().encode()
-        return lambda delivery: _decode(delivery.headers.get(name))
+        return lambda context: _decode(context.headers.get(name))
     if match and match["query"]:
         parameter = match["query"]
-        return lambda delivery: query_value(delivery.query, parameter)
+        return lambda context: query_value(context.query, parameter)
     if match and match["text"]:
         text = match["text"]
         return lambda _: text
     if source == "list:":
-        return lambda delivery: delivery.parent.member if delivery.parent else None
+        return lambda context: context.parent.member if context.parent else None
     steps = pointer_steps(source)
     if source.startswith("parent:"):
-        return lambda delivery: delivery.parent.find(steps) if delivery.parent else None
+        return lambda context: context.parent.find(steps) if context.parent else None
     if source.startswith("member:"):
-        return lambda delivery: _first_container(resolve(delivery.item, steps))
+        return lambda context: _first_container(resolve(context.item, steps))
     if source.startswith("item:"):
-        return lambda delivery: resolve(delivery.item, steps)
+        return lambda context: resolve(context.item, steps)
     if len(steps) == 1:
         key = steps[0]
-        return lambda delivery: delivery.payload.get(key) if isinstance(delivery.payload, dict) else None
-    return lambda delivery: resolve(delivery.payload, steps)
+        return lambda context: context.payload.get(key) if isinstance(context.payload, dict) else None
+    return lambda context: resolve(context.payload, steps)
 
 
 def _compile_template(template: str) -> Getter:
     pieces = _FIELD.split(template)
     literals, getters = pieces[::2], [_compile_source(field) for field in pieces[1::2]]
 
-    def fill(delivery: SourceContext) -> str | None:
+    def fill(context: SourceContext) -> str | None:
         text = literals[0]
         for getter, literal in zip(getters, literals[1:], strict=True):
-            value = text_of(getter(delivery))
+            value = text_of(getter(context))
             if value is None:
                 return None
             text += value + literal

@@ -21,10 +21,10 @@ _MAX_PADDING = 64
 """Bytes of blanks after a boundary, which RFC 2046 allows without a limit."""
 
 _MAX_PART_HEAD_BYTES = 8 * 1024
-"""Bytes of the header of a part. Senders use about two hundred."""
+"""Bytes of the header of a part, within which its end is searched."""
 
 _MAX_PART_LINES = 10
-"""Header fields of a part. Senders use three."""
+"""Header fields of a part, each of which is split and compared."""
 
 _MAX_FALSE_ENDS = 1000
 """Lines in a form that begin with its boundary, but go on."""

@@ -1,1 +1,1 @@
-"""The senders' own libraries, asked whether what we sign is theirs, and made to sign what we then verify."""
+"""The senders' own libraries as oracles: they judge the gateway's signatures, and the gateway verifies theirs."""

@@ -1,8 +1,8 @@
-"""``make oracles``: let the senders' own libraries judge what we sign, and verify what they sign.
+"""``make oracles``: let the senders' own libraries judge our signatures, and verify theirs.
 
-Installs them into environments of their own below the folder that is named, asks them, and writes
-``recorded.json``: each request that both sides accept, and who that was. The tests replay that file, so that
-the libraries themselves are needed only to record.
+It installs the libraries into separate environments below the given folder, calls them, and writes ``recorded.json``: each
+request that both sides accept, with the names of the libraries. The tests replay that file, so that only recording needs
+the libraries.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RECORD = Path(__file__).resolve().parent / "recorded.json"
 
 
 class Record:
-    """What is found out.
+    """The verdicts of both sides.
 
     Attributes:
-        entries: requests that are signed on one side and accepted on the other.
-        disagreements: how often the two do not agree.
+        entries: the requests that one side signed and the other accepted.
+        disagreements: the number of different verdicts.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Record:
         self.disagreements = 0
 
     def judge(self, programs: list[Program]) -> None:
-        """What we sign, before their verifiers; and what is tampered with, before both."""
+        """Pass our signatures to the verifiers of the programs, and tampered requests to both sides."""
         for name in sorted({name for program in programs for name in program.verifies}):
             pair, other = _secrets(name), _secrets(name)
             good = Asked(signed(name, pair, time.time()), extras(pair))
@@ -53,7 +53,7 @@ class Record:
                 self._add(good.case, "us", accepted_by)
 
     def sign(self, program: Program) -> None:
-        """What they sign, before our verifier."""
+        """Pass the signatures of a program to our verifier."""
         for name in program.signs:
             pair = _secrets(name)
             by, case = program.sign(Asked(unsigned(name, pair, time.time()), extras(pair)))

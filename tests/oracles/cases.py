@@ -1,4 +1,4 @@
-"""The requests that the libraries are asked about, and what some of them need that a made-up one does not give."""
+"""The requests that the libraries judge, and the special needs of some of them."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ from support.certificates import issue
 from support.deliveries import URL, parameters_of
 
 ADDRESS = f"{URL}?site=eu&data.id=123456"
-"""Where all go; many senders sign it, one of them nothing but the id in it."""
+"""The URL of all requests. Many senders sign it; one signs only the id in it."""
 
 NOTE = {"note": "naïve ☃"}
-"""Is put into each body that is a JSON object, so that its bytes count and not its characters."""
+"""A member of each JSON body, so that bytes and characters differ."""
 
-LONGEST_MEMBER = 200
-"""Characters of a member that the record keeps; what is longer is left out of the body before it is signed."""
+MAX_MEMBER = 200
+"""Maximum characters of a member in the record. Longer members are removed before signing."""
 
 
 class Change(NamedTuple):
-    """A part of a body, and what stands there instead."""
+    """A part of a body, and its replacement."""
 
     old: str
     new: str
 
 
 SPOILED: Mapping[str, Change] = {}
-"""What is changed in bodies of which not everything is signed."""
+"""The changed member in bodies that are signed in part."""
 
 ASCII = frozenset({"airtable"})
-"""Adapters whose libraries can read nothing else."""
+"""Adapters whose libraries read only ASCII."""
 
 THEIRS: Mapping[str, Callable[[str], str]] = {
     "bigcommerce": lambda secret: base64.b64encode(secret.encode()).decode(),
 }
-"""What a secret of ours is to the libraries, where that is something else."""
+"""The form of a secret for the libraries that expect another one."""
 
 WHOLE = frozenset({"adyen", "gocardless", "workos"})
-"""Adapters whose libraries want the body as it is."""
+"""Adapters whose libraries need the unchanged body."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def _sample(adapter: Adapter) -> Sample:
     payload: Any = json.loads(sample.body)
     if isinstance(payload, dict):
         if adapter.name not in WHOLE:
-            payload = {
-                name: value for name, value in payload.items() if len(json.dumps(value)) <= LONGEST_MEMBER
-            }
+            payload = {name: value for name, value in payload.items() if len(json.dumps(value)) <= MAX_MEMBER}
         if adapter.name not in ASCII:
             payload |= NOTE
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))

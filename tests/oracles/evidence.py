@@ -1,4 +1,4 @@
-"""What proves each adapter, gathered from what the tests are made of; `make evidence` writes evidence.yaml anew."""
+"""The evidence for each adapter, gathered from the test data; `make evidence` writes evidence.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs that ask the libraries of one language, and the environments that those are installed in."""
+"""The programs that call the libraries of one language, and the environments of these libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the senders' Python libraries say of requests; run in an environment of their own.
+"""The senders' Python libraries as judges of requests. It runs in an environment of its own.
 
 Reads requests as JSON and writes verdicts: null where the library accepts, else why not; and signs as told.
 Nothing of the gateway is imported here: its requirements and theirs do not fit together.
@@ -706,7 +706,7 @@ VERIFIERS: dict[str, tuple[str, Callable[[Request], None]]] = {
     "wix": ("PyJWT", wix),
     "workos": ("workos", workos),
 }
-"""What each adapter's sender gives its customers, or the library that its documentation names."""
+"""The library that each adapter's sender publishes or recommends."""
 
 
 Signed = tuple[dict[str, str], bytes]
@@ -855,7 +855,7 @@ SIGNERS: dict[str, tuple[str, Callable[[Request], Signed]]] = {
     "svix": ("svix", _sign_svix),
     "twilio": ("twilio", _sign_twilio),
 }
-"""The libraries that can sign as well."""
+"""The libraries that can also sign."""
 
 
 def _request(job: Mapping[str, Any]) -> Request:

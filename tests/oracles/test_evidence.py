@@ -1,4 +1,4 @@
-"""evidence.yaml is what the tests are made of."""
+"""evidence.yaml agrees with the test data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the senders' own libraries said, as `make oracles` wrote it down, still holds."""
+"""The recorded verdicts of the senders' own libraries still hold."""
 
 from __future__ import annotations
 

@@ -169,8 +169,8 @@ GATEWAY = (
     Patch(
         "of several signed places only the first is checked",
         "gateway/signatures/schemes/hmac_general_verifier.py::GeneralHmacVerifier.verify",
-        "proofs = [self._prove(request, delivery, now) for delivery in found]",
-        "proofs = [self._prove(request, delivery, now) for delivery in [next(found)]]",
+        "proofs = [self._prove(request, context, now) for context in found]",
+        "proofs = [self._prove(request, context, now) for context in [next(found)]]",
         f"{_SCHEMES}::test_every_event_of_a_batch_must_be_signed",
     ),
     Patch(

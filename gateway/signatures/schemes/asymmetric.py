@@ -2,6 +2,8 @@
 
 The cryptography package is imported inside the functions that use it: it adds about 10 MB of resident memory, and most
 gateways have no sender that needs it.
+
+This module has more than 200 lines because all four operations depend on the same kinds of keys.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 _MAX_CHAIN = 6
-"""Certificates from the sender's own to a root. Senders use three or four."""
+"""Certificates of a chain that are read and verified, so that a long chain costs nothing more."""
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 

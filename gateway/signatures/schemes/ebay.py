@@ -40,7 +40,7 @@ _ALGORITHM = KeyAlgorithm("ecdsa", "sha1", "secp256r1")
 _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ARMOUR = re.compile(r"-----(BEGIN|END) PUBLIC KEY-----")
 _FORM = ("content-type", "application/x-www-form-urlencoded")
-_LONGEST_TOKEN_USE = 300.0
+_MAX_TOKEN_AGE = 300.0
 """Maximum seconds for which a token is used. It is needed for a moment only, and a revoked one must not be used for long."""
 
 
@@ -140,7 +140,7 @@ class EbayKeys(NamedKeys):
             or type(lifetime) is not int
         ):
             raise ValueError("the answer contains no token")
-        self._token, self._token_made, self._token_lasts = token, now, min(lifetime, _LONGEST_TOKEN_USE)
+        self._token, self._token_made, self._token_lasts = token, now, min(lifetime, _MAX_TOKEN_AGE)
 
     @override
     def read(self, name: str, content: bytes, now: float) -> CachedKey:

@@ -65,16 +65,16 @@ class HmacScheme(Scheme):
         draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_timestamp_in_body)
         if spec.timestamp and rule.timestamp:
             moment = rule.timestamp.write(now)
-            for delivery in draft.deliveries(is_itemwise=rule.is_itemwise):
+            for context in draft.contexts(is_itemwise=rule.is_itemwise):
                 header = None if spec.timestamp.place else spec.timestamp.header
-                draft.write(header, spec.timestamp.place, moment, delivery)
+                draft.write(header, spec.timestamp.place, moment, context)
         unsigned = draft.request()
-        for delivery in draft.deliveries(is_itemwise=rule.is_itemwise):
-            message = rule.template.render(unsigned, moment.encode(), key, delivery)
+        for context in draft.contexts(is_itemwise=rule.is_itemwise):
+            message = rule.template.render(unsigned, moment.encode(), key, context)
             signature = spec.prefix + ENCODERS[spec.encoding](rule.digest(key, message)).decode()
             elements = [signature]
             if spec.timestamp and spec.timestamp.is_in_signature:
                 elements.insert(spec.timestamp.position or 0, f"{spec.timestamp.element or ''}{moment}")
             text = (spec.separator or "").join(elements)
-            draft.write(spec.headers[0] if spec.headers else None, spec.place, text, delivery)
+            draft.write(spec.headers[0] if spec.headers else None, spec.place, text, context)
         return draft.signed()

@@ -56,8 +56,8 @@ class GeneralHmacVerifier(HmacVerifier):
             if not self._is_signature_in_body:
                 self._readings(request, None, b"")  # refuse junk before reading the body
             content = self._layout.content_of(request, self._excerpt)
-            found = self._layout.deliveries(request, self._excerpt, content)
-            proofs = [self._prove(request, delivery, now) for delivery in found]
+            found = self._layout.contexts(request, self._excerpt, content)
+            proofs = [self._prove(request, context, now) for context in found]
             if not proofs:
                 raise SignatureRejected("signature_missing")
             if self._signs_parts:
@@ -68,8 +68,8 @@ class GeneralHmacVerifier(HmacVerifier):
         self._report_signed(request, [signed])
         if self._timestamp and self._is_moment_late:
             # The body is proven now, so that no forged body is parsed for its timestamp.
-            for delivery in self._layout.deliveries(request, self._excerpt):
-                self._timestamp.check(self._timestamp.read(self._read_moment(request, delivery)), now)
+            for context in self._layout.contexts(request, self._excerpt):
+                self._timestamp.check(self._timestamp.read(self._read_moment(request, context)), now)
         return matched
 
     def _report_signed(self, request: RawRequest, parts: list[bytes]) -> None:
@@ -77,21 +77,21 @@ class GeneralHmacVerifier(HmacVerifier):
             request.signed = join_signed(parts)
             request.signed_items = parts if self._is_itemwise else None
 
-    def _prove(self, request: RawRequest, delivery: SourceContext | None, now: float) -> tuple[int, bytes]:
+    def _prove(self, request: RawRequest, context: SourceContext | None, now: float) -> tuple[int, bytes]:
         """Return the slot of the secret that matched, and the signed content without the timestamp."""
         timestamp = None if self._is_moment_late else self._timestamp
         matched, matched_at, signed = -1, 0.0, b""
-        beside = b"" if self._is_moment_late else self._read_moment(request, delivery)
-        for candidates, moment in self._readings(request, delivery, beside):
+        beside = b"" if self._is_moment_late else self._read_moment(request, context)
+        for candidates, moment in self._readings(request, context, beside):
             seconds = timestamp.read(moment) if timestamp else 0.0
-            slot, message = self._match(request, delivery, candidates, moment)
+            slot, message = self._match(request, context, candidates, moment)
             if slot >= 0:
                 matched, matched_at = slot, seconds
                 if self._reports_message:
                     signed = message
                 elif self._reports_signed:  # rendered without the secret
                     kept = moment if self._keeps_moment else b""
-                    signed = self._render(request, kept, b"", delivery)
+                    signed = self._render(request, kept, b"", context)
         if matched < 0:
             raise SignatureRejected("signature_mismatch")
         if timestamp:
@@ -99,14 +99,14 @@ class GeneralHmacVerifier(HmacVerifier):
         return matched, signed
 
     def _match(
-        self, request: RawRequest, delivery: SourceContext | None, candidates: list[bytes], moment: bytes
+        self, request: RawRequest, context: SourceContext | None, candidates: list[bytes], moment: bytes
     ) -> tuple[int, bytes]:
         """Return the slot of the matching secret (-1 for none) and the signed bytes, unless they contain the secret."""
-        message = b"" if self._signs_secret else self._render(request, moment, b"", delivery)
+        message = b"" if self._signs_secret else self._render(request, moment, b"", context)
         found = -1
         for slot in range(len(self._keys) - 1, -1, -1):
             key = self._keys[slot]
-            text = self._render(request, moment, key, delivery) if self._signs_secret else message
+            text = self._render(request, moment, key, context) if self._signs_secret else message
             expected = self._encode(self._digest(key, text))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
@@ -114,14 +114,14 @@ class GeneralHmacVerifier(HmacVerifier):
         return found, message
 
     def _readings(
-        self, request: RawRequest, delivery: SourceContext | None, moment: bytes
+        self, request: RawRequest, context: SourceContext | None, moment: bytes
     ) -> list[tuple[list[bytes], bytes]]:
         """Return each group of candidate signatures with its timestamp.
 
         The timestamp is ``moment`` if the groups contain none.
         """
         if self._read_place:
-            return [self._read(self._read_place(request, delivery), moment)]
+            return [self._read(self._read_place(request, context), moment)]
         names = [name for name in self._names if name in request.headers] or self._names[:1]
         values = [single(request.headers, name, "signature_missing") for name in names]
         if self._separator is None:
@@ -139,9 +139,9 @@ def _with_header(read_place: PlaceReader, header: str) -> PlaceReader:
     """Read a timestamp from the body, or from a header if the body has none. Only the one in the body is signed."""
     name = header.lower().encode()
 
-    def read(request: RawRequest, delivery: SourceContext | None) -> bytes:
+    def read(request: RawRequest, context: SourceContext | None) -> bytes:
         try:
-            return read_place(request, delivery)
+            return read_place(request, context)
         except SignatureRejected as rejection:
             if rejection.fault != "timestamp_missing":
                 raise

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
 
 MAX_KEYS_IN_SET = 16
-"""Keys of a JWK Set that are read. Senders publish two while they change one."""
+"""Keys of a JWK Set that are read. A sender has two while it changes one."""
 
 
 def read_jwk(jwk: Mapping[str, Any]) -> PublicKey:

@@ -1,6 +1,8 @@
 """Caches of the public keys that senders publish.
 
 A cached key is fetched again long before it expires, so that requests never wait for a key that was good before.
+
+This module has more than 200 lines because both caches, of named keys and of key sets, share the rules of renewal.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ MAX_KEYS = 16
 MAX_UNPROVEN_KEYS = 8
 """Keys of one sender that are cached because a request named them, but that have verified nothing yet."""
 
-LONGEST_TRUST = 24 * 3600.0
+MAX_KEY_AGE = 24 * 3600.0
 """Seconds after which a key is not used without being fetched again: a day bounds the use of a withdrawn key."""
 
-LONGEST_MEMORY = 30 * LONGEST_TRUST
+MAX_REMEMBERED_AGE = 30 * MAX_KEY_AGE
 """Seconds for which a key that cannot be fetched is remembered as one that was good, and is still requested."""
 
-FRESHNESS = 3600.0
+REFRESH_DELAY = 3600.0
 """Seconds after which a key is fetched again. While that fails, the cached key is used."""
 
 REFETCH_INTERVAL = 60.0
@@ -70,14 +72,14 @@ class _Fetch:
     def age(self, now: float) -> float:
         """Return the age in seconds. If the clock has gone back, make it old enough to be fetched again soon."""
         if now < self.fetched_at:
-            self.fetched_at = now - FRESHNESS
+            self.fetched_at = now - REFRESH_DELAY
         return now - self.fetched_at
 
     def is_due(self, now: float) -> bool:
         """Return whether to fetch again now. If so, record the attempt."""
         age = self.age(now)
-        pause = REFETCH_INTERVAL if age < LONGEST_TRUST else FRESHNESS
-        if age < FRESHNESS or abs(now - self.tried_at) < pause:
+        pause = REFETCH_INTERVAL if age < MAX_KEY_AGE else REFRESH_DELAY
+        if age < REFRESH_DELAY or abs(now - self.tried_at) < pause:
             return False
         self.tried_at = now
         return True
@@ -124,7 +126,7 @@ class NamedKeys(FetchedKeys, ABC):
         if entry is None:
             raise KeyNeeded(self.request(name, now))
         self._entries[name] = entry
-        if entry.fetch.age(now) >= LONGEST_TRUST:
+        if entry.fetch.age(now) >= MAX_KEY_AGE:
             raise KeyNeeded(self.request(name, now)._replace(is_known=entry.is_proven))
         return entry.key.at(now)
 
@@ -144,7 +146,9 @@ class NamedKeys(FetchedKeys, ABC):
 
     @override
     def due(self, now: float) -> list[str]:
-        for name in [name for name, entry in self._entries.items() if entry.fetch.age(now) > LONGEST_MEMORY]:
+        for name in [
+            name for name, entry in self._entries.items() if entry.fetch.age(now) > MAX_REMEMBERED_AGE
+        ]:
             del self._entries[name]
         return [name for name, entry in self._entries.items() if entry.is_proven and entry.fetch.is_due(now)]
 
@@ -199,8 +203,8 @@ class KeySet(FetchedKeys):
             KeyNeeded: The set has to be fetched first.
         """
         key = self._keys.get(key_id)
-        age = self._fetch.age(now) if self._fetch else LONGEST_TRUST
-        if key is not None and age < LONGEST_TRUST:
+        age = self._fetch.age(now) if self._fetch else MAX_KEY_AGE
+        if key is not None and age < MAX_KEY_AGE:
             return key
         if age < REFETCH_INTERVAL or not _KEY_ID.fullmatch(key_id):
             raise SignatureRejected("unknown_key")

@@ -83,7 +83,7 @@ class Layout:
             raise SignatureRejected("signature_ambiguous")
         return text.encode()
 
-    def deliveries(
+    def contexts(
         self, request: RawRequest, excerpt: Excerpt, content: bytes | Fields | None = None
     ) -> Iterator[SourceContext]:
         """Yield the excerpt of a body once, or for each event of a batch.
@@ -147,14 +147,14 @@ def place_reader(places: str | list[str], missing: SignatureFault) -> PlaceReade
     """
     readers = [_place_reader(place, missing) for place in listed(places)]
 
-    def read(request: RawRequest, delivery: SourceContext | None) -> bytes:
+    def read(request: RawRequest, context: SourceContext | None) -> bytes:
         for reader in readers[:-1]:
             try:
-                return reader(request, delivery)
+                return reader(request, context)
             except SignatureRejected as rejection:
                 if rejection.fault != missing:
                     raise
-        return readers[-1](request, delivery)
+        return readers[-1](request, context)
 
     return read
 
@@ -171,8 +171,8 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
         return lambda request, _: only(read_query(request.query), parameter, missing)
     steps = pointer_steps(place)
 
-    def read(_: RawRequest, delivery: SourceContext | None) -> bytes:
-        text = read_text(delivery, kind, steps)
+    def read(_: RawRequest, context: SourceContext | None) -> bytes:
+        text = read_text(context, kind, steps)
         if not text:
             raise SignatureRejected(missing)
         return text
@@ -180,13 +180,13 @@ def _place_reader(place: str, missing: SignatureFault) -> PlaceReader:
     return read
 
 
-def read_text(delivery: SourceContext | None, kind: str, steps: list[str]) -> bytes:
+def read_text(context: SourceContext | None, kind: str, steps: list[str]) -> bytes:
     """Return the text at a JSON Pointer in the ``body`` or the ``item`` (``kind``); empty if it is absent.
 
     Raises:
         SignatureRejected: The value is an object, or a list, as a repeated form field is.
     """
-    value = resolve((delivery.item if kind == "item" else delivery.payload) if delivery else None, steps)
+    value = resolve((context.item if kind == "item" else context.payload) if context else None, steps)
     if value is None:
         return b""
     text = text_of(value)
@@ -217,13 +217,13 @@ class Draft:
         self._headers: dict[str, str] = {}
         self._query = request.query
 
-    def deliveries(self, *, is_itemwise: bool) -> list[SourceContext]:
+    def contexts(self, *, is_itemwise: bool) -> list[SourceContext]:
         """Return a context for the body, or one for each event of its batch."""
         items = self._layout.items(self._payload) if is_itemwise else [self._payload]
         return [SourceContext(self._request.headers, self._query, self._payload, item) for item in items]
 
     def write(
-        self, header: str | None, places: str | list[str] | None, text: str, delivery: SourceContext
+        self, header: str | None, places: str | list[str] | None, text: str, context: SourceContext
     ) -> None:
         """Write a text to a header or to a place (of several: the first in use); nowhere if both are None.
 
@@ -231,7 +231,7 @@ class Draft:
             ValueError: Another value in the body is in the way.
         """
         candidates = listed(places)
-        used = (place for place in candidates if compile_sources(place)(delivery) is not None)
+        used = (place for place in candidates if compile_sources(place)(context) is not None)
         place = next(used, candidates[0] if candidates else None)
         if header:
             self._headers[header] = text
@@ -240,7 +240,7 @@ class Draft:
             kept = [pair for pair in read_query(self._query) if pair[0] != name]
             self._query = urlencode([*kept, (name, text)]).encode()
         elif place:
-            _put(delivery.item if place.startswith("item:") else delivery.payload, place, text)
+            _put(context.item if place.startswith("item:") else context.payload, place, text)
             self._has_new_payload = True
 
     def request(self) -> RawRequest:

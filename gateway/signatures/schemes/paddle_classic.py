@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _FIELD = b"p_signature"
 _ALGORITHM = KeyAlgorithm("rsa", "sha1")
 _MAX_FIELDS = 500
-"""Fields of a form. Paddle sends about fifty."""
+"""Fields of a form, all of which are sorted and serialized before the sender is proven."""
 
 
 class PaddleClassicSpec(SchemeSpec):

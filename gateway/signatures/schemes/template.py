@@ -73,7 +73,7 @@ class Render(Protocol):
         request: RawRequest,
         moment: bytes = ...,
         secret: bytes = ...,
-        delivery: SourceContext | None = ...,
+        context: SourceContext | None = ...,
         /,
     ) -> bytes:
         """Return the signed bytes.
@@ -82,7 +82,7 @@ class Render(Protocol):
             request: the request.
             moment: the text of its timestamp.
             secret: the key.
-            delivery: the parsed body, if the template needs it.
+            context: the parsed body, if the template needs it.
 
         Raises:
             SignatureRejected: A signed part is missing, is repeated, or has a value that cannot be signed.
@@ -184,17 +184,17 @@ class SignedTemplate:
         request: RawRequest,
         moment: bytes = b"",
         secret: bytes = b"",
-        delivery: SourceContext | None = None,
+        context: SourceContext | None = None,
         /,
     ) -> bytes:
-        return b"".join(self.pieces(request, moment, secret, delivery))
+        return b"".join(self.pieces(request, moment, secret, context))
 
     def pieces(
-        self, request: RawRequest, moment: bytes, secret: bytes = b"", delivery: SourceContext | None = None
+        self, request: RawRequest, moment: bytes, secret: bytes = b"", context: SourceContext | None = None
     ) -> list[bytes]:
         """Return the signed bytes in pieces, so that a large body is not copied. See :meth:`Render.__call__`."""
         return [
-            piece if isinstance(piece, bytes) else piece(request, moment, secret, delivery)
+            piece if isinstance(piece, bytes) else piece(request, moment, secret, context)
             for piece in self._pieces
         ]
 
@@ -242,7 +242,7 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
         return lambda request, *_: _rewritten(request, style)
     if kind in ("body", "item"):
         places = [pointer_steps(place) for place in places_in(f"{{{field}}}")]
-        return lambda _, __, ___, delivery: _first_text(delivery, kind, places)
+        return lambda _, __, ___, context: _first_text(context, kind, places)
     header = name.lower().encode() if kind == "header" else id_header
     if header is None:
         raise ValueError(
@@ -254,8 +254,8 @@ def _filler(field: str, id_header: bytes | None) -> _Part:
 def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
     """Refuse values with other characters, which the next field could begin with."""
 
-    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
-        value = part(request, moment, secret, delivery)
+    def fill(request: RawRequest, moment: bytes, secret: bytes, context: SourceContext | None) -> bytes:
+        value = part(request, moment, secret, context)
         if not alphabet.fullmatch(value):
             raise SignatureRejected("signature_malformed")
         return value
@@ -266,8 +266,8 @@ def _held_to(part: _Part, alphabet: re.Pattern[bytes]) -> _Part:
 def _without(part: _Part, literal: bytes) -> _Part:
     """Refuse values that contain the literal after them: "a.b" + "1" and "a" + "b.1" give the same signed bytes."""
 
-    def fill(request: RawRequest, moment: bytes, secret: bytes, delivery: SourceContext | None) -> bytes:
-        value = part(request, moment, secret, delivery)
+    def fill(request: RawRequest, moment: bytes, secret: bytes, context: SourceContext | None) -> bytes:
+        value = part(request, moment, secret, context)
         if literal in value:
             raise SignatureRejected("signature_malformed")
         return value
@@ -275,9 +275,9 @@ def _without(part: _Part, literal: bytes) -> _Part:
     return fill
 
 
-def _first_text(delivery: SourceContext | None, kind: str, places: Sequence[list[str]]) -> bytes:
+def _first_text(context: SourceContext | None, kind: str, places: Sequence[list[str]]) -> bytes:
     for steps in places:
-        if text := read_text(delivery, kind, steps):
+        if text := read_text(context, kind, steps):
             return text
     return b""
 

@@ -1,4 +1,7 @@
-"""Signed timestamps: their place in a request, their format, and their tolerance."""
+"""Signed timestamps: their place in a request, their format, and their tolerance.
+
+This module has slightly more than 200 lines because of the regular expressions of the date formats.
+"""
 
 from __future__ import annotations
 

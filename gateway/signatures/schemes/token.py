@@ -110,8 +110,8 @@ class TokenScheme(Scheme):
     ) -> Signed:
         draft = Draft(request, self.layout, needs_payload=is_in_body(self.place))
         text = self._expected(secret)[0].decode()
-        for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
-            draft.write(self.header, self.place, text, delivery)
+        for context in draft.contexts(is_itemwise=self.is_itemwise):
+            draft.write(self.header, self.place, text, context)
         return draft.signed()
 
     def _expected(self, secret: str) -> list[bytes]:
@@ -150,16 +150,14 @@ class TokenVerifier(StaticVerifier):
     def verify(self, request: RawRequest, now: float) -> int:
         if not self._is_in_body:
             return self._prove(request, None)
-        slots = [
-            self._prove(request, delivery) for delivery in self._layout.deliveries(request, self._excerpt)
-        ]
+        slots = [self._prove(request, context) for context in self._layout.contexts(request, self._excerpt)]
         if not slots:
             raise SignatureRejected("signature_missing")
         return slots[0]
 
-    def _prove(self, request: RawRequest, delivery: SourceContext | None) -> int:
+    def _prove(self, request: RawRequest, context: SourceContext | None) -> int:
         if self._read_place:
-            shown = self._read_place(request, delivery)
+            shown = self._read_place(request, context)
         else:
             shown = single(request.headers, self._header, "signature_missing")
         if len(shown) > _MAX_TOKEN_BYTES:

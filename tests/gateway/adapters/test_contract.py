@@ -1,4 +1,4 @@
-"""What every way of signing must refuse and must accept, for some of the providers and for generic ones.
+"""The contract of every way of signing, for some of the providers and for generic ones.
 
 The signatures come from an oracle in this module, which shares no code with what it tests.
 """

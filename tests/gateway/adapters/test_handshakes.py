@@ -1,4 +1,4 @@
-"""Each sender's handshake is answered as it expects, and no answer serves anybody else."""
+"""Each sender's handshake gets the expected reply, and no reply helps a stranger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verified delivery is said to be, and the bounds that all of it is held to."""
+"""The identity of a verified event, and the limits of its fields."""
 
 from __future__ import annotations
 

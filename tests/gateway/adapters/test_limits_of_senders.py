@@ -1,4 +1,4 @@
-"""What single senders do and a stricter receiver would refuse: their keys, repetitions, credentials, and checks of the address."""
+"""Habits of single senders that a stricter receiver would refuse: keys, retries, credentials, and checks of the URL."""
 
 from __future__ import annotations
 

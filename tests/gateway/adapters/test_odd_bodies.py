@@ -1,4 +1,4 @@
-"""Senders whose signature covers, or stands in, another part of the body than others have it."""
+"""Senders whose signature is in an unusual part of the body, or covers one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The providers' own libraries and ours agree: each accepts what the other signs, both refuse what is spoiled."""
+"""The providers' own libraries agree with the gateway: each accepts the other's signatures, both refuse tampering."""
 
 from __future__ import annotations
 

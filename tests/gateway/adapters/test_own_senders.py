@@ -1,4 +1,4 @@
-"""Senders of one's own, as people write them in plain Python, described under ``adapter: hmac``."""
+"""Senders in plain Python, as people write them, described under ``adapter: hmac``."""
 
 from __future__ import annotations
 

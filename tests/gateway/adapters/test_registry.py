@@ -1,4 +1,4 @@
-"""What every adapter must refuse and must accept. One that is added is tested by being there.
+"""The contract of every bundled adapter. A new adapter is tested as soon as its file exists.
 
 Requests are signed by the adapter's own scheme and then damaged. That its signatures are the sender's is for the
 vectors and for the senders' own libraries to prove.

@@ -1,4 +1,4 @@
-"""Where members alone are signed, a name that stands twice on the way to one of them is no proof."""
+"""If only members are signed, a repeated name on the way to one of them is refused."""
 
 from __future__ import annotations
 

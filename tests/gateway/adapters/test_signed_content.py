@@ -1,4 +1,4 @@
-"""What of a delivery is signed has one form, however the rest of it is written."""
+"""Signed content has one canonical form, however the rest of the request is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The grammar in which providers are described, and the descriptions that come with the gateway."""
+"""The grammar of provider descriptions, and the bundled descriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The line that says what happened: made of names, numbers and enumerations, and never of prose."""
+"""Summaries: made of names, numbers and enumerations, and never of prose."""
 
 from __future__ import annotations
 

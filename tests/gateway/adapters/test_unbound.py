@@ -1,4 +1,4 @@
-"""Signatures that do not cover the body: what they do cover is told, so that another event under them is noticed."""
+"""Signatures that do not cover the body: the signed content reveals another event under the same signature."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from gateway.config import Config
 from gateway.receive.key_files import FOLDER
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.fetched_keys import KeyRequest
-from gateway.signatures.schemes.key_cache import LONGEST_TRUST
+from gateway.signatures.schemes.key_cache import MAX_KEY_AGE
 from gateway.transport.embedded import Database
 from support.certificates import issue, private_pem, rsa_key
 from support.door import Door
@@ -156,4 +156,4 @@ async def test_keys_that_were_fetched_by_a_wrong_clock_are_used_and_end(machine:
     assert endpoint.adapter.fetched is not None
     assert endpoint.adapter.fetched.due(NOW) == [CERTIFICATE]
     assert all(key.fetched_at <= NOW for key in endpoint.adapter.fetched.kept())
-    assert all(key.fetched_at > NOW - LONGEST_TRUST for key in endpoint.adapter.fetched.kept())
+    assert all(key.fetched_at > NOW - MAX_KEY_AGE for key in endpoint.adapter.fetched.kept())

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from gateway.receive.key_files import FOLDER, KeyFile
 from gateway.signatures.schemes.fetched_keys import KeptKey
-from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS
+from gateway.signatures.schemes.key_cache import MAX_KEYS, REFRESH_DELAY
 
 NOW = 1_736_942_400.0
 SCOPE = "plaid https://production.plaid.com"
@@ -128,7 +128,7 @@ def test_a_key_from_the_future_is_of_an_age_that_nobody_knows(tmp_path: Path) ->
     """The clock was wrong when it was fetched: it is renewed at once, and gives way to one that is."""
     file_in(tmp_path).write([KEY._replace(fetched_at=NOW + 10**6)], NOW + 10**6)
     (key,) = file_in(tmp_path).read_new(NOW)
-    assert key.fetched_at == NOW - FRESHNESS
+    assert key.fetched_at == NOW - REFRESH_DELAY
     file_in(tmp_path).write([KEY._replace(fetched_at=NOW)], NOW)
     assert file_in(tmp_path).read_new(NOW) == [KEY._replace(fetched_at=NOW)]
 

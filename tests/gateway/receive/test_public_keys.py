@@ -28,7 +28,7 @@ from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.fetched_keys import KeyNeeded, KeyRequest
-from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, REFETCH_INTERVAL
+from gateway.signatures.schemes.key_cache import MAX_KEY_AGE, REFETCH_INTERVAL, REFRESH_DELAY
 from gateway.transport import https as fetching
 from support.certificates import ec_key, issue, private_pem, rsa_key
 from support.door import Door
@@ -388,7 +388,7 @@ async def test_keys_are_renewed_while_events_come_in(bench: Bench) -> None:
     await bench.store.fetch(adapter, CERTS, CLIENT)
 
     bench.answers(500)
-    bench.now = FRESHNESS
+    bench.now = REFRESH_DELAY
     for _ in range(3):
         await bench.store.renew()
     assert len(bench.endpoint.heads) == 2
@@ -398,7 +398,7 @@ async def test_keys_are_renewed_while_events_come_in(bench: Bench) -> None:
     bench.now += REFETCH_INTERVAL
     await bench.store.renew()
     assert len(bench.endpoint.heads) == 3
-    assert adapter.verify(push(), NOW + LONGEST_TRUST + FRESHNESS).secret_slot == 0
+    assert adapter.verify(push(), NOW + MAX_KEY_AGE + REFRESH_DELAY).secret_slot == 0
 
 
 async def test_renewing_goes_on_by_itself(bench: Bench) -> None:
@@ -406,7 +406,7 @@ async def test_renewing_goes_on_by_itself(bench: Bench) -> None:
     adapter = google()
     bench.store.attach({"google": adapter})
     await bench.store.fetch(adapter, CERTS, CLIENT)
-    bench.now = FRESHNESS
+    bench.now = REFRESH_DELAY
     await bench.store.start()
     await wait_until_async(lambda: len(bench.endpoint.heads) == 2, 60)
     await bench.store.aclose()
@@ -537,7 +537,7 @@ async def test_a_key_that_was_good_before_is_had_again_beside_a_crowd(tmp_path: 
     crowd = Crowd(tmp_path)
     assert await crowd.send(CERTIFICATE) == "accepted"
     await crowd.store.aclose()
-    crowd.now += 3 * LONGEST_TRUST
+    crowd.now += 3 * MAX_KEY_AGE
     crowd.begin()
     await crowd.press(50)
     assert await crowd.send(CERTIFICATE) == "accepted"
@@ -610,7 +610,7 @@ async def test_processes_share_what_they_have_fetched(tmp_path: Path) -> None:
     assert await second.send(CERTIFICATE) == "accepted"
     assert second.asked == []
 
-    first.now = second.now = FRESHNESS
+    first.now = second.now = REFRESH_DELAY
     await first.store.renew()
     await second.store.renew()
     assert (len(first.asked), len(second.asked)) == (2, 0)

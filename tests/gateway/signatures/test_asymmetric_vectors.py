@@ -1,4 +1,4 @@
-"""Signatures with private keys, and tokens, that the senders' own libraries and documentation publish."""
+"""Published test vectors of signatures with private keys, and of tokens."""
 
 from __future__ import annotations
 

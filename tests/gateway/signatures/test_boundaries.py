@@ -1,4 +1,4 @@
-"""The bytes that are signed can be divided into the fields of their template in one way only."""
+"""Templates whose signed bytes can be divided into fields in exactly one way, and templates that are ambiguous."""
 
 from __future__ import annotations
 

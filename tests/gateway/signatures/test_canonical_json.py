@@ -1,4 +1,4 @@
-"""JSON that is written anew before its signature is checked: to the byte what the sender's program writes, and bounded."""
+"""Rewritten JSON equals the sender's own output byte by byte, and its cost is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a delivery a value stands: headers, JSON pointers, lists of places and places by event type."""
+"""Sources: headers, JSON Pointers, lists of places, and places by event type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures that the senders have published, against descriptions in the grammar; see vectors.yaml."""
+"""Signatures that senders have published, against descriptions in the grammar; see vectors.yaml."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms are read as the standard library reads them, piece by piece and without a loop over their bytes."""
+"""Forms are read like the standard library reads them, but in pieces and without a loop over bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens beside the body: an independent library makes them, and every way to get one past us is tried."""
+"""Tokens: PyJWT makes them independently, and every known attack on a verifier is tried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.base import Verifier
 from gateway.signatures.schemes.fetched_keys import KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.schemes.jwt import JwtScheme, JwtSpec
-from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, MAX_KEYS, REFETCH_INTERVAL
+from gateway.signatures.schemes.key_cache import MAX_KEY_AGE, MAX_KEYS, REFETCH_INTERVAL, REFRESH_DELAY
 from gateway.signatures.secrets import SecretFormatError
 from support.certificates import ec_key, private_pem, public_pem, rsa_key
 
@@ -438,15 +438,15 @@ def test_old_keys_are_refreshed_and_used_while_that_fails() -> None:
     verifier, request = learned(), token_of("one")
     keys = verifier.fetched
     assert keys is not None
-    assert keys.due(NOW + FRESHNESS - 1) == []
+    assert keys.due(NOW + REFRESH_DELAY - 1) == []
 
-    for later in (FRESHNESS, FRESHNESS + REFETCH_INTERVAL, LONGEST_TRUST - 1):
+    for later in (REFRESH_DELAY, REFRESH_DELAY + REFETCH_INTERVAL, MAX_KEY_AGE - 1):
         assert keys.due(NOW + later) == [JWKS]
         assert keys.due(NOW + later) == []
         assert verifier.verify(request, NOW + later) == 0
 
     with pytest.raises(KeyNeeded):
-        verifier.verify(request, NOW + LONGEST_TRUST)
+        verifier.verify(request, NOW + MAX_KEY_AGE)
 
 
 def test_a_set_is_used_on_though_the_clock_goes_back() -> None:
@@ -471,7 +471,7 @@ def test_a_kept_set_is_as_good_as_a_fetched_one() -> None:
     verifier.fetched.restore(KeptKey(JWKS, key_set(jwk_of(rsa_key("old"), "old")), NOW - 1), NOW)
     assert verifier.verify(token_of("one"), NOW) == 0
     with pytest.raises(KeyNeeded):
-        verifier.verify(token_of("one"), NOW + LONGEST_TRUST)
+        verifier.verify(token_of("one"), NOW + MAX_KEY_AGE)
 
 
 def test_a_refreshed_set_takes_the_place_of_the_old_one() -> None:

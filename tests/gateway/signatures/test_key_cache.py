@@ -1,4 +1,4 @@
-"""Senders whose keys are fetched: what is asked for, what is learned of the answer, and what is never believed."""
+"""Fetched keys: what is requested, which answers are learned, and which are never trusted."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from gateway.signatures.schemes.base import Verifier
 from gateway.signatures.schemes.ebay import EbayScheme
 from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import (
-    FRESHNESS,
-    LONGEST_MEMORY,
-    LONGEST_TRUST,
+    MAX_KEY_AGE,
     MAX_KEYS,
+    MAX_REMEMBERED_AGE,
     MAX_UNPROVEN_KEYS,
     REFETCH_INTERVAL,
+    REFRESH_DELAY,
 )
 from gateway.signatures.schemes.paddle_classic import serialize
 from gateway.signatures.schemes.paypal import PaypalScheme
@@ -269,7 +269,7 @@ def test_a_certificate_that_is_not_valid_proves_nothing() -> None:
     verifier.learn(KeyRequest(CERTIFICATE), ending.pem, NOW)
     assert verifier.verify(sns(NOTIFICATION), NOW + DAY / 2 - 1) == 0
     assert fault(verifier, sns(NOTIFICATION), NOW + DAY / 2 + 1) == "unknown_key"
-    assert needed(verifier, sns(NOTIFICATION), NOW + LONGEST_TRUST).url == CERTIFICATE
+    assert needed(verifier, sns(NOTIFICATION), NOW + MAX_KEY_AGE).url == CERTIFICATE
 
 
 @pytest.mark.parametrize(
@@ -770,7 +770,7 @@ def test_a_key_that_was_good_before_is_told_from_one_that_anybody_can_name(name:
     """So that it is asked for whatever else is asked."""
     verifier, key = proven(name)
     keys = keys_of(verifier)
-    later = NOW + LONGEST_TRUST
+    later = NOW + MAX_KEY_AGE
     if name != "ebay":  # which needs a token first
         assert needed(verifier, SIGNERS[name][1](), later).is_known
     else:
@@ -786,7 +786,7 @@ def test_a_key_that_verified_nothing_is_not_kept(name: str) -> None:
     learn(name, verifier)
     keys = keys_of(verifier)
     assert keys.kept() == []
-    assert keys.due(NOW + FRESHNESS) == []
+    assert keys.due(NOW + REFRESH_DELAY) == []
 
 
 @pytest.mark.parametrize("name", FETCHERS)
@@ -794,17 +794,17 @@ def test_a_key_is_due_long_before_it_ends(name: str) -> None:
     """Once a minute, while it is used on; and not too often when its trust has ended."""
     verifier, key = proven(name)
     keys, request = keys_of(verifier), SIGNERS[name][1]()
-    assert keys.due(NOW + FRESHNESS - 1) == []
-    for later in (FRESHNESS, FRESHNESS + REFETCH_INTERVAL):
+    assert keys.due(NOW + REFRESH_DELAY - 1) == []
+    for later in (REFRESH_DELAY, REFRESH_DELAY + REFETCH_INTERVAL):
         assert keys.due(NOW + later) == [key]
         assert keys.due(NOW + later + REFETCH_INTERVAL - 1) == []
         if name != "plaid":  # whose tokens last for minutes
             assert verifier.verify(request, NOW + later) == 0
 
-    assert keys.due(NOW + LONGEST_TRUST) == [key]
-    assert keys.due(NOW + LONGEST_TRUST + FRESHNESS - 1) == []
-    assert keys.due(NOW + LONGEST_TRUST + FRESHNESS) == [key]
-    assert keys.due(NOW + LONGEST_MEMORY + 1) == []
+    assert keys.due(NOW + MAX_KEY_AGE) == [key]
+    assert keys.due(NOW + MAX_KEY_AGE + REFRESH_DELAY - 1) == []
+    assert keys.due(NOW + MAX_KEY_AGE + REFRESH_DELAY) == [key]
+    assert keys.due(NOW + MAX_REMEMBERED_AGE + 1) == []
     assert keys.kept() == []
 
 
@@ -818,7 +818,7 @@ def test_a_key_is_used_on_though_the_clock_goes_back(name: str) -> None:
         assert verifier.verify(SIGNERS[name][1](), earlier) == 0
     assert keys.due(earlier) == [key]
     if name == "aws_sns":
-        needed(verifier, sns(NOTIFICATION), earlier + LONGEST_TRUST - FRESHNESS)
+        needed(verifier, sns(NOTIFICATION), earlier + MAX_KEY_AGE - REFRESH_DELAY)
 
 
 @pytest.mark.parametrize("name", FETCHERS)
@@ -830,7 +830,7 @@ def test_kept_keys_are_as_good_as_fetched_ones(name: str) -> None:
     keys_of(restored).restore(kept, NOW + 60)
     assert restored.verify(SIGNERS[name][1](), NOW + 60) == 0
     assert keys_of(restored).kept() == [kept]
-    needed(restored, SIGNERS[name][1](), NOW + LONGEST_TRUST)
+    needed(restored, SIGNERS[name][1](), NOW + MAX_KEY_AGE)
 
     keys_of(verifier).restore(
         kept._replace(content=b"", fetched_at=NOW - 1), NOW

@@ -1,4 +1,4 @@
-"""What is peculiar to the senders whose way of signing is written in Python, and to tokens.
+"""Peculiarities of the schemes that are written in Python, and of tokens.
 
 The signatures here are made by hand, from what the senders' pages say.
 """

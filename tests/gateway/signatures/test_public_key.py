@@ -1,4 +1,4 @@
-"""Signatures with private keys: which keys are taken, and which signatures are refused."""
+"""Signatures with private keys: which keys are accepted, and which signatures are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every scheme owes, wherever its signature stands: what it signs it accepts, all else it refuses, and nothing else.
+"""The contract of every scheme, wherever its signature is: it accepts what it signs, and refuses everything else.
 
 Whether signatures are those of the senders is told by the vectors and by the senders' own packages.
 """

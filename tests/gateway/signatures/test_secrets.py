@@ -1,4 +1,4 @@
-"""How the text of a configured secret becomes the bytes of a key, and what is refused."""
+"""Formats of secrets: the keys that they give, and the texts that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be a signature is refused before anything else of a request is looked at."""
+"""A request that cannot have a signature is refused before anything else of it is read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def untouched(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(*_: object, **__: object) -> Any:
         raise Looked
 
-    for module, function in [(forms, "read_pairs"), (forms, "_split"), (forms, "_split_multipart")]:
+    for module, function in [(forms, "read_pairs"), (forms, "_split"), (forms, "split_multipart")]:
         monkeypatch.setattr(module, function, look)
     monkeypatch.setattr(excerpt.Excerpt, "read", look)
     monkeypatch.setattr(excerpt, "_load", look)

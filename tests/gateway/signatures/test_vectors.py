@@ -1,4 +1,4 @@
-"""Signatures that others computed: the published test vectors, and those of other projects' test suites."""
+"""Published test vectors, and signatures from the test suites of other projects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only a verifier makes a verified request, and no secret shows in what may be logged."""
+"""Only a verifier makes a verified request, and no secret appears in anything that may be logged."""
 
 from __future__ import annotations
 
