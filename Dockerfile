@@ -13,7 +13,7 @@ COPY requirements/build.txt requirements/runtime.txt requirements/
 RUN pip install --require-hashes --requirement requirements/build.txt \
  && pip --python /opt/venv/bin/python install --require-hashes --requirement requirements/runtime.txt
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE config.yaml ./
 COPY gateway gateway
 COPY providers providers
 COPY schemas schemas

@@ -8,7 +8,7 @@ import orjson
 
 from bench import samples
 from gateway.events.envelope import Envelope
-from gateway.publishers import Message
+from gateway.events.message import Message
 from support.agents import EXCHANGE
 from support.deliveries import NOW, delivered
 

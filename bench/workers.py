@@ -23,8 +23,8 @@ from bench.consumers import IDS, MARKS
 from bench.contenders import ROOT, gateway_command
 from bench.envelopes import messages
 from bench.handling import CONSUMERS, Consumer, Handling, Turn
+from gateway.events.message import Message
 from gateway.observability.logs import silence_logs
-from gateway.publishers import Message
 from gateway.transport.embedded import FILE_NAME
 from support.agents import EXCHANGE, Place
 from support.process import Child

@@ -5,8 +5,8 @@
     gateway send stripe invoice.payment_failed        # from another terminal, to try it
     gateway send stripe invoice.paid
 
-A reminder that comes twice makes customers angry, one that never comes costs money. So the e-mail is a guarded step,
-and whatever fails after it is tried again without it.
+A reminder that is sent twice makes customers angry; one that is never sent costs money. So the e-mail is a guarded
+step: if something fails after it, the next attempt does not send it again.
 """
 
 import os
@@ -18,7 +18,7 @@ from gateway.worker import Dead, Event, Worker
 MAIL, MAIL_KEY = os.environ["MAIL_URL"], os.environ["MAIL_API_KEY"]
 CRM = os.environ["CRM_URL"]
 
-# Of one invoice after another: a payment must not be settled between the look at the CRM and the word to it.
+# Events of one invoice one after another: a payment must not arrive between reading the CRM and updating it.
 worker = Worker(
     queue="dunning-agent",
     events=["stripe.invoice.payment_failed", "stripe.invoice.paid"],
@@ -29,10 +29,10 @@ worker = Worker(
 
 @worker.on("stripe.invoice.payment_failed")
 async def remind(event: Event) -> None:
-    """Write to the customer, then say so in the CRM."""
+    """Write to the customer, then record that in the CRM."""
     invoice = event.data["data"]["object"]
     if not invoice.get("customer_email"):
-        raise Dead("the invoice has no e-mail address")  # trying again will not find one
+        raise Dead("the invoice has no e-mail address")  # another attempt will not find one
     async with httpx.AsyncClient(timeout=30) as http:
         # Events come in any order, and this one may have waited for an hour between two attempts.
         if await state_of(http, invoice["id"]) == "paid":
@@ -40,20 +40,20 @@ async def remind(event: Event) -> None:
         async with event.once("mail") as first:
             if first:
                 await send_reminder(http, invoice, event.key_of("mail"))
-        # If this fails, the next attempt comes here without a second e-mail. It needs no guard itself: a PUT
-        # says how things shall be, and may be said twice.
+        # If this fails, the next attempt comes here without a second e-mail. It needs no guard itself: a PUT is
+        # idempotent.
         await set_state(http, invoice["id"], "reminded")
 
 
 @worker.on("stripe.invoice.paid")
 async def settle(event: Event) -> None:
-    """Cancel the dunning: no event about this invoice leads to an e-mail any more."""
+    """Cancel the dunning: later events of this invoice send no e-mail."""
     async with httpx.AsyncClient(timeout=30) as http:
         await set_state(http, event.data["data"]["object"]["id"], "paid")
 
 
 async def send_reminder(http: httpx.AsyncClient, invoice: dict[str, object], key: str) -> None:
-    """Have the mail API send it, once for each ``key``: the same at every attempt, another for the next event."""
+    """Send the reminder, once per ``key``, which is the same at every attempt and different for every event."""
     mail = {
         "to": invoice["customer_email"],
         "template": "payment-failed",
@@ -65,11 +65,11 @@ async def send_reminder(http: httpx.AsyncClient, invoice: dict[str, object], key
 
 
 async def state_of(http: httpx.AsyncClient, invoice_id: str) -> str:
-    """How far the dunning of an invoice is, by the CRM."""
+    """Return the state of the dunning of an invoice, from the CRM."""
     answer = await http.get(f"{CRM}/invoices/{invoice_id}")
     return str(answer.raise_for_status().json()["state"])
 
 
 async def set_state(http: httpx.AsyncClient, invoice_id: str, state: str) -> None:
-    """Tell the CRM."""
+    """Set the state of the dunning of an invoice in the CRM."""
     (await http.put(f"{CRM}/invoices/{invoice_id}", json={"state": state})).raise_for_status()

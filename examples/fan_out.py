@@ -1,13 +1,13 @@
-"""One event, several agents: each has a queue of its own, gets every event, and fails on its own.
+"""One event, several agents: each has its own queue, gets every event, and fails independently.
 
     gateway worker examples.fan_out:ledger            # each in a terminal of its own; as many of each as you like
     gateway worker examples.fan_out:shipping
     gateway worker examples.fan_out:screening
     gateway send stripe payment_intent.succeeded
 
-A payment is booked, shipped and screened. Nobody calls anybody: RabbitMQ puts a copy of the event into each queue.
-So the warehouse may be away while the books go on, and a new agent needs no change of any other. Processes of the
-same worker share its queue: of these, one gets the event.
+A payment is booked, shipped and screened. The agents do not call each other: RabbitMQ puts a copy of the event into
+each queue. So booking continues while the warehouse is down, and a new agent needs no change to any other. Processes
+of the same worker share its queue: one of them gets the event.
 """
 
 from gateway.worker import Dead, Event, Worker
@@ -15,19 +15,19 @@ from gateway.worker import Dead, Event, Worker
 PAYMENTS = ["stripe.payment_intent.succeeded"]
 
 ledger = Worker("ledger-agent", PAYMENTS)
-shipping = Worker("shipping-agent", PAYMENTS, attempts=20)  # a warehouse may be away for long
+shipping = Worker("shipping-agent", PAYMENTS, attempts=20)  # a warehouse may be down for hours
 screening = Worker("screening-agent", [*PAYMENTS, "stripe.charge.dispute.*"])  # each chooses its own events
 
 
 @ledger.on("stripe.payment_intent.succeeded")
 def book(event: Event) -> None:
-    """Without `async` it runs in a thread, where a driver of a database may block."""
+    """Book the payment. Without `async` this runs in a thread, where a database driver may block."""
     print(f"ledger: booked {event.subject} ({event.summary})", flush=True)
 
 
 @shipping.on("stripe.payment_intent.succeeded")
 async def ship(event: Event) -> None:
-    """The warehouse is away at the first attempt; only this worker knows, and tries again."""
+    """Ship the goods. The warehouse is down at the first attempt, which only this worker notices and retries."""
     if event.attempts == 1:
         raise ConnectionError("the warehouse does not answer")
     print(f"shipping: sent what {event.subject} has paid, at attempt {event.attempts}", flush=True)
@@ -35,11 +35,11 @@ async def ship(event: Event) -> None:
 
 @screening.on("stripe.payment_intent.succeeded")
 async def screen(event: Event) -> None:
-    """No rule for it, and none by trying again: it waits in screening-agent.dead, for `gateway dead list`."""
+    """Give the event up, since no retry will find a rule: it waits in screening-agent.dead for `gateway dead list`."""
     raise Dead(f"no rule for payments in {event.data['data']['object']['currency']}")
 
 
 @screening.on("stripe.charge.dispute.*")
 async def object_to(event: Event) -> None:
-    """The more specific pattern wins, so every kind of event has its function."""
+    """Contest a dispute. The most specific pattern wins, so that each event type can have its own function."""
     print(f"screening: {event.summary}", flush=True)

@@ -1,11 +1,11 @@
-"""The worker of worker.py, for those who have FastStream.
+"""The worker of worker.py, with FastStream.
 
     pip install 'faststream[rabbit]'
     RABBITMQ_URL=amqp://guest:guest@localhost:5672/ python examples/faststream_worker.py
 
-What becomes of an event whose handler raises is for `ack_policy` to say. The default rejects it, and RabbitMQ drops what
-is rejected if its queue has no dead queue. NACK_ON_ERROR gives it back, for ever: since 4.3 RabbitMQ does not count
-that. So here there is a dead queue, and an attempt that failed gives the event back by a rejection, which counts.
+`ack_policy` decides what happens to an event whose handler raises. The default rejects it, and RabbitMQ drops rejected
+messages of a queue without a dead-letter queue. NACK_ON_ERROR requeues it for ever: since 4.3 RabbitMQ does not count
+that. So this worker has a dead-letter queue, and requeues a failed event by rejecting it, which is counted.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ DEAD = Queue(f"{QUEUE}.dead", queue_type=QueueType.QUORUM)
 url = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost:5672/")
 broker = RabbitBroker(url, default_channel=Channel(prefetch_count=10))
 app = FastStream(broker)
-seen: deque[tuple[str, str]] = deque(maxlen=10_000)  # kept where the effect is kept, if it has to survive
+seen: deque[tuple[str, str]] = deque(maxlen=10_000)  # stored with the effect, if it has to survive
 
 
 async def handle(event: dict[str, Any]) -> None:
@@ -36,9 +36,9 @@ async def handle(event: dict[str, Any]) -> None:
 
 @app.on_startup
 async def declare() -> None:
-    """Declare the queues: a subscriber can bind its own by one pattern only."""
+    """Declare the queues here, because a subscriber can bind its queue by one pattern only."""
     await broker.connect()
-    # The same declaration as the gateway's, so that it does not matter which of the two comes first.
+    # The same declaration as the gateway's, so that either of them may come first.
     exchange = await broker.declare_exchange(
         RabbitExchange(
             "webhooks",
@@ -57,7 +57,7 @@ async def declare() -> None:
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": DEAD.name,
                 "x-dead-letter-strategy": "at-least-once",
-                "x-overflow": "reject-publish",  # which that strategy asks for
+                "x-overflow": "reject-publish",  # required by that strategy
             },
         )
     )
@@ -66,23 +66,23 @@ async def declare() -> None:
 
 
 async def decode(message: RabbitMessage) -> Any:
-    """FastStream reads application/json by itself, but not application/cloudevents+json."""
+    """Decode application/cloudevents+json, which FastStream does not do by itself."""
     return json.loads(message.body)
 
 
-# What is no event raises before the handler does, is rejected, and goes to the dead queue at once.
+# A message that is not JSON raises before the handler runs; it is rejected into the dead-letter queue at once.
 @broker.subscriber(Queue(QUEUE, declare=False), decoder=decode, ack_policy=AckPolicy.REJECT_ON_ERROR)
 async def receive(event: dict[str, Any]) -> None:
     """Handle each event once, by its source and id: the gateway delivers at least once."""
     name = event["source"], event["id"]
     if name in seen:
         return
-    seen.append(name)  # now, for there are ten at a time, and its copy may be among them
+    seen.append(name)  # before the work: up to ten run at a time, and its duplicate may be one of them
     try:
         await handle(event)
     except Exception as error:
         seen.remove(name)
-        raise RejectMessage(requeue=True) from error  # comes back at once; after five times it is dead
+        raise RejectMessage(requeue=True) from error  # comes back at once; dead-lettered after five times
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""A worker with nothing but aio-pika: takes events from its own queue, and each event once.
+"""A worker with nothing but aio-pika: it consumes its own queue, and handles each event once.
 
     RABBITMQ_URL=amqp://guest:guest@localhost:5672/ python examples/worker.py
 
 The gateway delivers at least once: after a crash or a lost connection an event may come again, with the same
-source and id. What must not happen twice checks them, as `seen` does here; a real worker keeps them where it
-keeps the effect, in the same transaction if there is one.
+source and id. To do nothing twice, compare them, as `seen` does here. A real worker stores them together with the
+effect, in the same transaction if there is one.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ async def handle(event: dict[str, Any]) -> None:
 
 
 async def declare_exchange(connection: aio_pika.abc.AbstractConnection) -> None:
-    """Make the exchange, unless that is left to the gateway: a worker's user need not be able to, nor to write to it."""
+    """Declare the exchange, if this user may: otherwise the gateway has to declare it first."""
     channel = await connection.channel()
-    with suppress(ChannelAccessRefused):  # which ends the channel
-        # The same declaration as the gateway's, so that it does not matter which of the two comes first.
+    with suppress(ChannelAccessRefused):  # which closes the channel
+        # The same declaration as the gateway's, so that either of them may come first.
         await channel.declare_exchange(
             "webhooks",
             aio_pika.ExchangeType.TOPIC,
@@ -45,20 +45,20 @@ async def declare_exchange(connection: aio_pika.abc.AbstractConnection) -> None:
 
 
 async def declare(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.AbstractQueue:
-    """The queue of this worker, bound to the events, and the one for what it cannot handle."""
+    """Declare the queue of this worker, bound to its events, and the dead-letter queue for those that it cannot handle."""
     await channel.declare_queue(f"{QUEUE}.dead", durable=True, arguments={"x-queue-type": "quorum"})
     queue = await channel.declare_queue(
         QUEUE,
         durable=True,
         arguments={
             "x-queue-type": "quorum",
-            # An event that fails every time would come back for ever, and keep the others waiting. After five
-            # returns it goes to the dead queue; left to itself, RabbitMQ 4 would drop it after twenty.
+            # An event that fails every time would come back for ever and hold up the others. After five returns
+            # it goes to the dead-letter queue; by default, RabbitMQ 4 would drop it after twenty.
             "x-delivery-limit": 5,
             "x-dead-letter-exchange": "",
             "x-dead-letter-routing-key": f"{QUEUE}.dead",
             "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",  # which that strategy asks for
+            "x-overflow": "reject-publish",  # required by that strategy
         },
     )
     for pattern in EVENTS:
@@ -67,7 +67,7 @@ async def declare(channel: aio_pika.abc.AbstractChannel) -> aio_pika.abc.Abstrac
 
 
 async def main() -> None:
-    """Consume until the process is ended."""
+    """Consume until the process ends."""
     async with await aio_pika.connect(URL) as once:
         await declare_exchange(once)
     connection = await aio_pika.connect_robust(URL)
@@ -79,8 +79,8 @@ async def main() -> None:
     async with queue.iterator() as messages:
         async for message in messages:
             try:
-                # Acknowledged when the block ends well, given back to the queue when it raises: at once, for to
-                # wait between attempts it takes a queue for each delay, as gateway.worker has them.
+                # Acknowledges the message when the block succeeds, and requeues it when the block raises. It comes
+                # back at once: to wait between attempts takes a queue for each delay, as in gateway.worker.
                 async with message.process(requeue=True):
                     event = json.loads(message.body)
                     if (event["source"], event["id"]) not in seen:

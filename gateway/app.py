@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows which implementation stands behind each port."""
+"""The composition root: build a gateway from its configuration and connect its parts."""
 
 from __future__ import annotations
 
@@ -8,28 +8,37 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.adapters.adapter import Adapter, BoundAdapter
+from gateway.adapters.adapter import BoundAdapter
 from gateway.backends import open_claims, open_publisher
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
-from gateway.claims.dedupe import LONGEST_WAIT, Dedupe
+from gateway.claims.dedupe import MAX_WAIT, Dedupe
 from gateway.claims.event_key import EventKeys
 from gateway.config import Config, ProviderConfig
-from gateway.config.loader import adapter_of, deadline_of, max_body_of, retention_of
+from gateway.config.resolve import (
+    adapter_of,
+    deadline_of,
+    enrolled_folder,
+    max_body_of,
+    retention_of,
+    schemas_of,
+)
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
-from gateway.events.schemas import AdapterSchemas, Catalogue, load_file
+from gateway.events.schemas import Catalogue
+from gateway.http.apps import Health, admin_app, public_app
 from gateway.observability import logs
-from gateway.observability.counters import shared_tallies
+from gateway.observability.counters import shared_counters
 from gateway.observability.metrics import Metrics
 from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher
-from gateway.receive.access import AccessControl, TrustedProxies
-from gateway.receive.asgi import Health, admin_app, public_app
-from gateway.receive.enrolment import Enrolment
+from gateway.receive.access import AccessControl
+from gateway.receive.handshakes import Enrolment
 from gateway.receive.pipeline import Pipeline
+from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.public_keys import PublicKeyFetcher
+from gateway.receive.publishing import EventPublisher
 from gateway.receive.receiver import Receiver
 from gateway.receive.responses import Success
 from gateway.receive.route import Route
@@ -42,7 +51,7 @@ if TYPE_CHECKING:
 _FIXED = (
     "server.bind",
     "server.admin_bind",
-    "server.workers",
+    "server.processes",
     "server.max_connections",
     "server.max_connections_per_client",
     "server.keep_alive",
@@ -56,28 +65,28 @@ _FIXED = (
     "spool",
     "archive",
 )
-"""What a running gateway cannot change."""
+"""The settings that a running gateway cannot change."""
 
 
 class Gateway:
     """A gateway, ready to be started.
 
     Args:
-        config: what is configured.
+        config: the configuration.
         folder: the folder that schema files are relative to.
         claims: the claim store; by default the configured one.
         publisher: the way to the broker; by default the configured one.
         clock: Unix seconds.
-        slot: which of the workers this is, from 0.
-        slots: how many workers there are.
-        tallies: where all workers count; by default a place of its own.
-        spans: makes spans, where there are any.
+        slot: the number of this process, from 0.
+        slots: the number of processes.
+        counters: the counters that all processes share; by default this process has its own.
+        spans: makes spans if tracing is on.
 
     Attributes:
-        webhooks: what becomes of webhooks.
-        public: the ASGI application for senders.
-        admin: the ASGI application for the operator.
-        metrics: what is counted.
+        receiver: receives webhooks.
+        public: the ASGI application of the public listener.
+        admin: the ASGI application of the operator's listener.
+        metrics: the metrics.
     """
 
     def __init__(
@@ -90,7 +99,7 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         slot: int = 0,
         slots: int = 1,
-        tallies: SharedCounters | None = None,
+        counters: SharedCounters | None = None,
         spans: Spans | None = None,
     ) -> None:
         database = Database(config.data_dir)
@@ -98,7 +107,7 @@ class Gateway:
         self._publisher = publisher or open_publisher(config, database, slot, slots)
         self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self._claims, clock)
-        self.metrics = Metrics(tallies or shared_tallies(slots), slot)
+        self.metrics = Metrics(counters or shared_counters(slots), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
         self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)
@@ -109,17 +118,18 @@ class Gateway:
         self._config = config
         self._folder = folder
         self._is_ending = False
-        pipeline = Pipeline(self._dedupe, self._publisher, config.rabbitmq.exchange, clock, spans)
-        health = Health(self.troubles, self.is_ready)
         self._keys = PublicKeyFetcher(config.data_dir, clock=clock)
-        endpoints = self._endpoints(config)
-        self._keys.attach(_adapters(endpoints))
-        self.webhooks = Receiver(endpoints, _proxies(config), pipeline, self.metrics, self._keys)
-        self.public = public_app(self.webhooks, health)
+        routes = self._routes(config)
+        self._keys.attach(_adapters(routes))
+        publishing = EventPublisher(self._dedupe, self._publisher, config.rabbitmq.exchange)
+        pipeline = Pipeline(publishing, self._keys, clock, spans)
+        self.receiver = Receiver(routes, _proxies(config), pipeline, self.metrics)
+        health = Health(self.unavailable_reasons, self.is_ready)
+        self.public = public_app(health)
         self.admin = admin_app(self.metrics, health)
 
     async def start(self) -> None:
-        """Open the stores and begin to connect to the servers.
+        """Open the stores, and start connecting to the servers.
 
         Raises:
             OSError: an embedded store cannot be opened.
@@ -131,7 +141,7 @@ class Gateway:
         await self._keys.start()
 
     async def stop(self) -> None:
-        """Finish what was accepted and close everything."""
+        """Finish what was accepted, then close everything."""
         await self.metrics.stop()
         await self._keys.aclose()
         await self._clock_watch.stop()
@@ -142,33 +152,34 @@ class Gateway:
         """Use the providers of ``config`` for all requests from now on.
 
         Returns:
-            The settings that differ and cannot change while the gateway runs.
+            The settings that differ but cannot change while the gateway runs.
 
         Raises:
-            ValueError: a schema cannot be used; nothing has changed then.
+            ValueError: a schema cannot be used; nothing has changed.
         """
-        endpoints = self._endpoints(config)
-        self._keys.attach(_adapters(endpoints))
-        self.webhooks.replace(endpoints, _proxies(config))
+        routes = self._routes(config)
+        self._keys.attach(_adapters(routes))
+        self.receiver.replace(routes, _proxies(config))
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:
-        """Say on /readyz that nothing more should be sent here."""
+        """Report on /readyz that this process takes no more traffic."""
         self._is_ending = True
 
-    def troubles(self) -> dict[str, str]:
-        """What is wrong with each part; empty texts where nothing is."""
-        troubles = {
+    def unavailable_reasons(self) -> dict[str, str]:
+        """Return why each part is unavailable; an empty text for a part that is not."""
+        reasons = {
             "publisher": self._publisher.unavailable_reason,
             "claims": self._claims.unavailable_reason,
             "clock": self._clock_watch.unavailable_reason,
         }
-        return {**troubles, "process": "is ending"} if self._is_ending else troubles
+        return {**reasons, "process": "is ending"} if self._is_ending else reasons
 
     def is_ready(self) -> bool:
-        """Whether events can be accepted.
+        """Return whether events are accepted.
 
-        The claim store is waited for at the start; later, events go out unchecked while it is away, if they may.
+        At the start the claim store has to answer once. Later, if the policy allows it, events are published
+        unchecked while the store is away.
         """
         can_dedupe = not self._claims.unavailable_reason or (
             self._dedupe.accepts_unchecked and self._claims.has_been_ready
@@ -176,15 +187,15 @@ class Gateway:
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well
 
-    def _endpoints(self, config: Config) -> dict[str, Route]:
+    def _routes(self, config: Config) -> dict[str, Route]:
         return {
-            name: _endpoint(name, provider, config, self._folder, self._catalogue, self.metrics)
+            name: _route(name, provider, config, self._folder, self._catalogue, self.metrics)
             for name, provider in config.providers.items()
         }
 
 
-def _adapters(endpoints: Mapping[str, Route]) -> dict[str, BoundAdapter]:
-    return {name: endpoint.adapter for name, endpoint in endpoints.items()}
+def _adapters(routes: Mapping[str, Route]) -> dict[str, BoundAdapter]:
+    return {name: route.adapter for name, route in routes.items()}
 
 
 def _proxies(config: Config) -> TrustedProxies:
@@ -195,27 +206,14 @@ def _get(config: Config, setting: str) -> object:
     return attrgetter(setting)(config)
 
 
-def schemas_of(
-    provider: ProviderConfig, adapter: Adapter, folder: Path, catalogue: Catalogue
-) -> AdapterSchemas:
-    """What the events of a provider with this adapter are held to; ``folder`` is that of the configuration.
-
-    Raises:
-        SchemaError: its own schema cannot be used.
-    """
-    if provider.schema_file:
-        return load_file(folder / provider.schema_file)
-    return catalogue.of_adapter(adapter.family)
-
-
-def _endpoint(
+def _route(
     name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
 ) -> Route:
     adapter = adapter_of(provider)
     spec = adapter.spec
     hidden = [*spec.redact, *provider.redact]
     if provider.redact and spec.form_xml:
-        hidden.append(f"/{spec.form_xml}")  # what is masked in the document stands there in base64
+        hidden.append(f"/{spec.form_xml}")  # the document holds what is masked, in base64
     redaction = Redaction(hidden, provider.redact, name) if hidden else None
     deadline = deadline_of(config, adapter)
     bound = adapter.bind(
@@ -238,11 +236,11 @@ def _endpoint(
         rejects_invalid=provider.on_invalid == "reject",
         max_body=max_body_of(config, provider, adapter),
         deadline=deadline,
-        # What is left suffices for the servers to answer, if it can at all.
+        # The rest suffices for Redis and RabbitMQ to answer, if the deadline is long enough at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
-        longest_wait=min(LONGEST_WAIT, deadline / 2),
+        longest_wait=min(MAX_WAIT, deadline / 2),
         admission=AccessControl(provider.allow_ips, provider.rate_limit),
         public_url=provider.public_url,
-        enrolment=Enrolment(config.data_dir, name) if provider.enrol else None,
+        enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
     )

@@ -37,6 +37,11 @@ def has_embedded_queue(config: Config) -> bool:
     return config.rabbitmq.url == EMBEDDED
 
 
+def messaging_system_of(config: Config) -> str:
+    """Return the name of the broker in traces (``messaging.system`` of the semantic conventions)."""
+    return EMBEDDED if has_embedded_queue(config) else "rabbitmq"
+
+
 def open_claims(config: Config, database: Database | None = None) -> Claims:
     """Return the configured claim store."""
     lease, retention = config.dedupe.lease, config.dedupe.retention

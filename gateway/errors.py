@@ -1,4 +1,4 @@
-"""The gateway's part of the one tree of rejections, and the faults of its operator.
+"""The outcomes of requests, the gateway's part of the one tree of rejections, and the errors for operators.
 
     Rejection                        (gateway.signatures.rejections)
     ├── MalformedRequest             400 malformed_request
@@ -24,37 +24,43 @@
         ├── Overloaded                   overloaded
         └── ShuttingDown                 shutting_down
 
-Raised where the reason is known, turned into HTTP in one place (:mod:`gateway.receive.responses`).
+A rejection is raised where the reason is known, and turned into HTTP in one place (:mod:`gateway.receive.responses`).
 """
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 
 
 class MalformedJson(Rejection):
-    """The verified body is not JSON as RFC 8259 has it, or nests deeper than any event does."""
+    """Raised when the verified body is not JSON (RFC 8259), or is nested deeper than any event."""
 
     status = 400
     reason = "malformed_json"
 
 
 class IpNotAllowed(Rejection):
-    """The provider has ``allow_ips``, and the request comes from elsewhere."""
+    """Raised when a request comes from an address outside the provider's ``allow_ips``."""
 
     status = 403
     reason = "ip_not_allowed"
 
 
 class UnknownProvider(Rejection):
-    """The path names no configured provider."""
+    """Raised when the path names no configured provider."""
 
     status = 404
     reason = "unknown_provider"
 
 
 class MethodNotAllowed(Rejection):
-    """Webhooks are POSTed, and few senders greet by another method; ``allowed`` are those of the provider."""
+    """Raised when the method is neither POST nor used by a handshake of the provider.
+
+    Attributes:
+        allowed: The methods that the provider may use.
+    """
 
     status = 405
     reason = "method_not_allowed"
@@ -65,35 +71,35 @@ class MethodNotAllowed(Rejection):
 
 
 class RequestTimeout(Rejection):
-    """The body did not arrive within the deadline."""
+    """Raised when the body did not arrive within the deadline."""
 
     status = 408
     reason = "request_timeout"
 
 
 class BodyTooLarge(Rejection):
-    """The body is larger than the limit, or says that it will be."""
+    """Raised when the body, or its stated length, exceeds the limit."""
 
     status = 413
     reason = "body_too_large"
 
 
 class UnsupportedMediaType(Rejection):
-    """The body is in a media type, charset or encoding that the adapter does not read."""
+    """Raised when the adapter does not read the body's media type, charset or encoding."""
 
     status = 415
     reason = "unsupported_media_type"
 
 
 class SchemaMismatch(Rejection):
-    """The event is genuine but against its schema, and its provider is set to reject such events."""
+    """Raised when a genuine event violates its schema and the provider's setting is to reject."""
 
     status = 422
     reason = "schema_mismatch"
 
 
 class RateLimited(Rejection):
-    """The provider has sent more verified events than its ``rate_limit``, or more handshakes than any has reason for."""
+    """Raised when a provider exceeds its ``rate_limit``, or repeats handshakes too often."""
 
     status = 429
     reason = "rate_limited"
@@ -101,14 +107,14 @@ class RateLimited(Rejection):
 
 
 class HeadersTooLarge(Rejection):
-    """There are more header fields, or larger ones, than any sender has reason for."""
+    """Raised when there are more header fields, or larger ones, than any provider sends."""
 
     status = 431
     reason = "headers_too_large"
 
 
 class Internal(Rejection):
-    """A bug of ours."""
+    """Raised for a bug in the gateway."""
 
     status = 500
     reason = "internal"
@@ -116,50 +122,50 @@ class Internal(Rejection):
 
 
 class Unavailable(Rejection):
-    """A transient cause of ours; the sender shall repeat the delivery."""
+    """Raised for a transient fault on our side; the provider should retry."""
 
     status = 503
     retryable = True
 
 
 class InFlight(Unavailable):
-    """The same event is being handled right now and did not end within the time that we wait."""
+    """Raised when another attempt at the same event is still under way after the wait for it."""
 
     reason = "in_flight"
 
 
 class BrokerUnavailable(Unavailable):
-    """The broker did not confirm the event."""
+    """Raised when the broker did not confirm the event."""
 
     reason = "broker_unavailable"
 
 
 class DedupeUnavailable(Unavailable):
-    """The claim store does not answer."""
+    """Raised when the claim store does not answer."""
 
     reason = "dedupe_unavailable"
 
 
 class KeyUnavailable(Unavailable):
-    """The key that the sender signs with could not be fetched; neither a proof nor a reason to refuse."""
+    """Raised when the provider's public key could not be fetched, which proves nothing."""
 
     reason = "key_unavailable"
 
 
 class ConfirmationFailed(Unavailable):
-    """The address by which a subscription is confirmed did not answer as it should."""
+    """Raised when the URL that confirms a subscription did not respond as it should."""
 
     reason = "confirmation_failed"
 
 
 class Overloaded(Unavailable):
-    """There are more connections, requests or bytes than we are to hold, or a request took too long here."""
+    """Raised for too many connections, requests or buffered bytes, or a missed deadline."""
 
     reason = "overloaded"
 
 
 class ShuttingDown(Unavailable):
-    """The gateway is ending, and this request came after the signal."""
+    """Raised when a request arrives after the gateway has begun to shut down."""
 
     reason = "shutting_down"
 
@@ -186,17 +192,34 @@ REJECTIONS: tuple[type[Rejection], ...] = (
     Overloaded,
     ShuttingDown,
 )
-"""Every way to be refused, in the order of the documentation."""
+"""Every rejection, in the order of the documentation."""
+
+
+class Outcome(StrEnum):
+    """The outcomes of a request that are not rejections."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    HANDSHAKE = "handshake"
+
+
+CLIENT_DISCONNECTED = "client_disconnected"
+"""The outcome of a request whose client left before the body was complete; no response is sent."""
+
+OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
+"""Every outcome of a request: the closed set of values of a label of the metrics."""
 
 
 class OperatorError(Exception):
-    """A mistake that whoever runs the program can mend; its text says where it is and what to do."""
+    """Raised for a mistake that the operator can correct; the text says where, and how."""
 
     exit_code = 1
 
 
 class ConfigurationError(OperatorError):
-    """The configuration cannot be used; each argument is one problem, with its place."""
+    """Raised when the configuration cannot be used; each argument is a problem and its place."""
 
     exit_code = 3
 

@@ -1,6 +1,7 @@
-"""Fixtures for pytest, of what is in :mod:`gateway.testing`.
+"""Fixtures for pytest, made from :mod:`gateway.testing`.
 
-Every pytest on a machine loads this: it imports nothing of the gateway before a fixture is asked for.
+Every run of pytest in an environment with the gateway loads this module: it imports the gateway only when a fixture is
+used.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ _CONFIG = "webhook_config"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Have the ini option."""
+    """Add the ini option that names a configuration file."""
     parser.addini(
         _CONFIG,
-        "The gateway's configuration, whose providers the fixtures know; every adapter when left out.",
+        "The gateway's configuration file with the providers for the fixtures; without it, every adapter is a provider.",
         type="string",
         default="",
     )
@@ -29,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def webhook_gateway(pytestconfig: pytest.Config) -> MemoryGateway:
-    """A gateway in memory, with the providers of ``webhook_config`` or else with every adapter."""
+    """Return a gateway in memory with the providers of ``webhook_config``, or else with every adapter."""
     from gateway.testing import MemoryGateway
 
     config = str(pytestconfig.getini(_CONFIG))
@@ -38,13 +39,13 @@ def webhook_gateway(pytestconfig: pytest.Config) -> MemoryGateway:
 
 @pytest.fixture
 def webhook_sample(webhook_gateway: MemoryGateway) -> Callable[..., Event]:
-    """Makes the events that a worker gets: ``webhook_sample("stripe", "invoice.paid")``."""
+    """Return a function that makes events as a worker gets them: ``webhook_sample("stripe", "invoice.paid")``."""
     return webhook_gateway.sample
 
 
 @pytest.fixture
 def webhook_worker(webhook_gateway: MemoryGateway) -> Callable[[Worker], MemoryWorker]:
-    """Makes workers in memory, which get the events of ``webhook_gateway`` within their ``async with`` block."""
+    """Return a function that makes a worker in memory, which gets the events of ``webhook_gateway``."""
     from gateway.testing import MemoryWorker
 
     return lambda worker: MemoryWorker(worker, webhook_gateway)

@@ -1,4 +1,4 @@
-"""Running a gateway: two listeners on one event loop, from the first socket to the last confirm."""
+"""Run one gateway process: two listeners on one event loop, from the first socket to the last confirm."""
 
 from __future__ import annotations
 
@@ -19,33 +19,42 @@ from gateway.app import Gateway
 from gateway.config import config_warnings
 from gateway.config.models import Config
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.http.listener import Limits, Listener
+from gateway.http.apps import HEALTH_PATHS
+from gateway.http.listener import Listener
 from gateway.http.sockets import address_of, open_sockets
+from gateway.http.state import Limits
 from gateway.publishers.spool.files import SpoolInUse
-from gateway.receive.asgi import HEALTH_PATHS
 from gateway.supervisor import ProcessContext
 
-_OTHER_FILES = 48  # that the process has open: listeners, servers, stores, logs
-_YOUNG_OBJECTS = 20_000  # allocations between collections of the youngest objects
-_PATIENCE = 2.0  # seconds for a worker to reach its servers
-_POLL_EVERY = 0.01
+_OTHER_FILES = 48
+"""Open files of the process that are no connections of clients: listeners, servers, stores, logs."""
+
+_GC_THRESHOLD = 20_000
+"""Allocations between two collections of the youngest objects. The default, 700, would run one in every few requests."""
+
+_READY_TIMEOUT = 2.0
+"""Seconds that a process of several waits for its servers, while the others take the connections."""
+
+_POLL_INTERVAL = 0.01
+"""Seconds between two looks at the readiness."""
+
 Listeners = tuple[list[socket.socket], list[socket.socket]]
 
 log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to us: there are two of it on one loop."""
+    """A uvicorn server that leaves signals to the gateway, which runs two servers on one loop."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing to capture."""
+        """Capture no signals."""
         yield
 
 
 @contextmanager
 def listening(config: Config) -> Iterator[Listeners]:
-    """The sockets of the public and of the admin listener, open within the block.
+    """Open the sockets of the public and of the admin listener for the block.
 
     Raises:
         OperatorError: an address is taken.
@@ -61,7 +70,7 @@ def listening(config: Config) -> Iterator[Listeners]:
 async def running(
     gateway: Gateway, config: Config, listeners: Listeners | None = None
 ) -> AsyncIterator[tuple[str, str]]:
-    """A gateway that serves within the block; gives an address of the public and of the admin listener.
+    """Serve a gateway within the block; yield an address of the public and of the admin listener.
 
     Raises:
         OperatorError: an address is taken, or a store cannot be opened.
@@ -76,7 +85,7 @@ async def running(
         if listeners:
             await _wait_ready(gateway)
         limits = _limits(config)
-        listener = Listener(gateway.webhooks, gateway.public, limits, HEALTH_PATHS)
+        listener = Listener(gateway.receiver, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
         gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
         servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
@@ -99,11 +108,11 @@ async def running(
 
 
 async def _wait_ready(gateway: Gateway) -> None:
-    """Leave connections to the other workers until this one has its servers, or they are away anyhow."""
+    """Leave connections to the other processes until this one is ready, or the servers turn out to be away."""
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + _PATIENCE
+    give_up_at = loop.time() + _READY_TIMEOUT
     while not gateway.is_ready() and loop.time() < give_up_at:
-        await asyncio.sleep(_POLL_EVERY)
+        await asyncio.sleep(_POLL_INTERVAL)
 
 
 async def serve(
@@ -111,35 +120,35 @@ async def serve(
     config: Config,
     read_again: Callable[[], Config],
     listeners: Listeners | None = None,
-    worker: ProcessContext | None = None,
+    process: ProcessContext | None = None,
 ) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the process at once, SIGHUP reads the configuration again.
+    """Serve until SIGTERM or SIGINT. A second one ends the process at once; SIGHUP reloads the configuration.
 
     Args:
-        gateway: what is served.
-        config: what it was made of.
-        read_again: reads the configuration, and raises ConfigurationError when it is wrong.
-        listeners: sockets that other workers serve as well; by default it opens its own.
-        worker: tells the parent, where this is one of several workers.
+        gateway: the gateway.
+        config: its configuration.
+        read_again: reads the configuration, and raises ConfigurationError if it is wrong.
+        listeners: sockets that other processes serve as well; by default the gateway opens its own.
+        process: the connection to the parent, if this is one of several processes.
 
     Raises:
         OperatorError: see :func:`running`.
     """
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
-    if worker:
-        worker.watch(stop.set)
+    if process:
+        process.watch(stop.set)
     else:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _on_signal, loop, stop)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    if worker is None or worker.slot == 0:
+    if process is None or process.slot == 0:
         log_config_warnings(config)
     reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
     async with running(gateway, config, listeners):
-        if worker:
-            worker.note_started()
+        if process:
+            process.note_started()
         await stop.wait()
         reloading.cancel()
         gateway.announce_end()
@@ -166,7 +175,7 @@ async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], re
 
 
 def log_config_warnings(config: Config) -> None:
-    """Log what in the configuration is most likely a mistake."""
+    """Log the parts of the configuration that are probably mistakes."""
     for warning in config_warnings(config):
         log.warning("configuration", warning=warning)
 
@@ -179,48 +188,53 @@ def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 def _end_at_once(number: int, _: object) -> None:
-    # Not the default action: the kernel keeps that from a process that is the first of its container.
+    # Not the default action: the kernel does not apply it to the first process of a container.
     os._exit(128 + number)
 
 
 def _settle_memory() -> None:
-    """Keep the garbage collector away from what lives as long as the process.
+    """Exclude what lives as long as the process from garbage collection.
 
-    A full collection walks hundreds of thousands of such objects, and every request waits for it.
+    A full collection would walk hundreds of thousands of such objects while every request waits.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _server(listener: Listener, config: Config) -> _Server:
     return _Server(
         uvicorn.Config(
             listener.app,
-            http=listener,  # type: ignore[arg-type]  # it asks for a class and calls it
+            http=listener,  # type: ignore[arg-type]  # uvicorn asks for a class, and only calls it
             ws="none",
             interface="asgi3",
             lifespan="off",
             log_config=None,
-            # Every request ends by its deadline; what is under way then is cancelled, and its claim given back.
+            # Every request ends by its deadline. What is still under way then is cancelled, and its claim released.
             timeout_graceful_shutdown=ceil(config.server.deadline),
         )
     )
 
 
 def _limits(config: Config) -> Limits:
-    """What is configured, as far as the system lets us open as many files."""
+    """Return the configured limits, lowered if the system does not allow as many open files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # macOS has a lower limit than it tells
+    with suppress(ValueError, OSError):  # macOS reports a higher limit than it allows
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = config.server.max_connections
-    if (
-        files != resource.RLIM_INFINITY and (files - _OTHER_FILES) // 2 < most
-    ):  # as many more while they are refused
-        most = max((files - _OTHER_FILES) // 2, 1)
-        log.warning("fewer connections than server.max_connections, for want of open files", connections=most)
+    connections = config.server.max_connections
+    # Half of the files: as many connections again may be open while they are being refused.
+    if files != resource.RLIM_INFINITY and (files - _OTHER_FILES) // 2 < connections:
+        connections = max((files - _OTHER_FILES) // 2, 1)
+        log.warning(
+            "fewer connections than server.max_connections, for want of open files", connections=connections
+        )
     server = config.server
     return Limits(
-        most, server.max_in_flight, server.max_buffered, server.keep_alive, server.max_connections_per_client
+        connections,
+        server.max_in_flight,
+        server.max_buffered,
+        server.keep_alive,
+        server.max_connections_per_client,
     )

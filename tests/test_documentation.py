@@ -20,8 +20,8 @@ from gateway.config import load_config, reference
 from gateway.config.reference import config_schema
 from gateway.devtools.provider_reference import EVIDENCE, Evidence, adapter_names, config_block
 from gateway.devtools.provider_reference import reference as providers_page
-from gateway.errors import REJECTIONS
-from gateway.receive.responses import _STATUS, Outcome
+from gateway.errors import REJECTIONS, Outcome
+from gateway.receive.responses import _STATUS
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker.retry_policy import SettlementName
 from support.deliveries import parameters_of, secrets_of
@@ -212,7 +212,9 @@ def test_the_parts_of_the_readiness_are_listed(tmp_path: Path) -> None:
     gateway = Gateway(config.model_copy(update={"data_dir": tmp_path}), ROOT)
     gateway.announce_end()
 
-    assert [f"`{part}`" for part in gateway.troubles()] == [row[0] for row in _table("readiness", GUARANTEES)]
+    assert [f"`{part}`" for part in gateway.unavailable_reasons()] == [
+        row[0] for row in _table("readiness", GUARANTEES)
+    ]
 
 
 def test_the_limits_are_those_of_the_program() -> None:

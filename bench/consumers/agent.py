@@ -7,7 +7,7 @@ from typing import cast
 
 from bench.consumers.notes import note
 from gateway.worker import Event, Worker
-from gateway.worker.worker import Guarding
+from gateway.worker.worker import GuardMode
 
 _QUEUE = os.environ["QUEUE"]
 
@@ -15,7 +15,7 @@ worker = Worker(
     queue=_QUEUE,
     events=[f"{_QUEUE}.#"],
     concurrency=int(os.environ["PREFETCH"]),
-    guard=cast("Guarding", os.environ["GUARD"]),
+    guard=cast("GuardMode", os.environ["GUARD"]),
 )
 
 

@@ -28,8 +28,8 @@ from gateway.signatures.extractors import (
 )
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest, VerifiedRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, KeyRequest, StaticVerifier, Verifier
-from gateway.signatures.schemes.key_cache import FetchedKeys
+from gateway.signatures.schemes.base import NO_PARAMETERS, StaticVerifier, Verifier
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
 
 Mask = Callable[[object], object]
 """Gives an event without the values that nobody may see."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources.abc import Traversable
 from itertools import takewhile
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 
@@ -16,6 +18,9 @@ GENERIC = "hmac"
 """The adapter whose description stands in the configuration itself."""
 
 _FOLDER = bundled("providers")
+_SAMPLES = _FOLDER / "samples"
+_SAMPLE_SUFFIXES = ("json", "txt", "xml")
+"""The suffixes of sample bodies; a folder of samples may hold other files, such as evidence of where they come from."""
 
 
 @cache
@@ -38,6 +43,19 @@ def load(name: str) -> Adapter:
     return Adapter(name, AdapterSpec.model_validate(description), family)
 
 
+def sample_files(family: str) -> dict[str, Traversable]:
+    """Return the bundled sample bodies of a family of adapters by event type.
+
+    A file is named after its event type. Types such as ``pr:opened`` or a path are percent-encoded, because not every
+    file system can hold them.
+    """
+    folder = _SAMPLES / family
+    if not folder.is_dir():
+        return {}
+    named = [(file.name.rpartition("."), file) for file in folder.iterdir() if not file.name.startswith("_")]
+    return {unquote(stem): file for (stem, _, suffix), file in named if suffix in _SAMPLE_SUFFIXES}
+
+
 def note_on(name: str) -> str:
     """The comment at the head of an adapter's file: what its signature covers and does not, and what is peculiar."""
     lines = (_FOLDER / f"{name}.yaml").read_text("utf-8").splitlines()
@@ -57,7 +75,7 @@ def _describe(name: str) -> tuple[dict[str, Any], str]:
     if not base:
         return description, name
     inherited, family = _describe(base)
-    return {**inherited, **description}, name if (_FOLDER / "samples" / name).is_dir() else family
+    return {**inherited, **description}, name if (_SAMPLES / name).is_dir() else family
 
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -6,9 +6,9 @@ In braces stands a place in the delivery, or ``actor``, ``subject``, ``account``
 part of the type, in words. Behind bars stand filters:
 
     money:currency   an amount in minor units as 20.00 usd; the currency stands beside it, or at the place named
-    count, count:commit   how many items a list has: 2, 2 commits
+    count            the number of items of a list: 2
+    count:commit:commits  the same with a noun, in the singular and the plural: 1 commit, 2 commits
     date             the day of a moment
-    past             a verb in the past tense: open becomes opened
     ref              a Git reference as branch main or tag v1
     short            the first eight characters, for ids of commits
     words            snake_case as words
@@ -210,14 +210,15 @@ def _compile_filter(text: str, place: str) -> _Filter:
             return _money(currency if ":" in currency else beside)
         case "if", str(then) if then:
             return lambda value, _: then if value else None
-        case "count", str(noun):
-            return lambda value, _: _count(value, noun)
+        case "count", str(nouns) if not nouns or all(nouns.partition(":")):
+            one, _, many = nouns.partition(":")
+            return lambda value, _: _count(value, one, many)
         case str(name), "" if name in _OF_TEXT:
             of_text = _OF_TEXT[name]
             return lambda value, _: of_text(value) if type(value) is str else None
         case "date", "":
             return lambda value, _: (clean_time(value) or "")[:10]
-    known = ", ".join(["money:CURRENCY", "if:TEXT", "count", "count:NOUN", "date", *_OF_TEXT])
+    known = ", ".join(["money:CURRENCY", "if:TEXT", "count", "count:ONE:MANY", "date", *_OF_TEXT])
     raise ValueError(f"has a filter {text!r}, which there is not; there are {known}")
 
 
@@ -242,41 +243,10 @@ def _money(currency_place: str) -> _Filter:
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
 
 
-def _count(value: object, noun: str) -> str | None:
+def _count(value: object, one: str, many: str) -> str | None:
     if type(value) is not list:
         return None
-    return f"{len(value)} {noun if len(value) == 1 else _plural(noun)}".rstrip()
-
-
-def _plural(noun: str) -> str:
-    if noun.endswith("y") and noun[-2:-1] not in _VOWELS:
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s" if noun else ""
-
-
-_VOWELS = frozenset("aeiou")
-_IRREGULAR = {
-    "approval": "approved", "begin": "began", "build": "built", "lose": "lost", "pay": "paid", "read": "read",
-    "resend": "resent", "send": "sent", "set": "set", "submit": "submitted", "transfer": "transferred",
-    "unapproval": "unapproved", "unpin": "unpinned", "win": "won",
-}  # fmt: skip
-_DOUBLED = re.compile(r"[^aeiou]*[aeiou][^aeiouwxy]")
-"""A verb of one syllable whose last letter is written twice: ship, pin."""
-
-
-def _past(text: str) -> str:
-    verb, space, rest = text.partition(" ")
-    if any(word.endswith("ed") or word in _IRREGULAR.values() for word in text.split()):
-        return text
-    if verb in _IRREGULAR:
-        past = _IRREGULAR[verb]
-    elif verb.endswith("e"):
-        past = f"{verb}d"
-    elif verb.endswith("y") and verb[-2:-1] not in _VOWELS:
-        past = f"{verb[:-1]}ied"
-    else:
-        past = f"{verb}{verb[-1] if _DOUBLED.fullmatch(verb) else ''}ed"
-    return past + space + rest
+    return f"{len(value)} {one if len(value) == 1 else many}".rstrip()
 
 
 def _ref(text: str) -> str:
@@ -287,7 +257,6 @@ def _ref(text: str) -> str:
 
 
 _OF_TEXT: dict[str, Callable[[str], str]] = {
-    "past": _past,
     "ref": _ref,
     "short": lambda text: text[:8],
     "words": lambda text: text.replace("_", " "),

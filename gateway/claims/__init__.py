@@ -1,9 +1,11 @@
-"""Claims: who handles an event, and which events are done.
+"""Claims: who publishes an event, and which events are published.
 
-A claim is a lease with an owner, not a mark: ``pending:<token>`` for the time of the lease, made ``done``
-only after the broker's confirm, released when the publish failed. A claim that is lost costs a duplicate,
-never an event. Where the key alone does not name an event, the claim says of which content it is:
-``pending:<content>/<token>``, and then ``done:<content>``.
+A claim is a lease with an owner, not a mark: its value is ``pending:<token>`` for the time of the lease, becomes
+``done`` only after the broker's confirm, and is removed if the publish failed. A lost claim costs a duplicate, never
+an event. If the key alone does not identify an event, the value names the content too: ``pending:<content>/<token>``,
+later ``done:<content>``.
+
+This module holds the port (:class:`Claims`), the keys and the values; it is read first.
 """
 
 from __future__ import annotations
@@ -17,40 +19,47 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 KEY_PREFIX = "whgw:1"
+"""The start of every key, with the version of the format."""
+
 PROBE_KEY = f"{KEY_PREFIX}:"
-"""Nothing is ever stored under it: whoever may remove it, may write."""
+"""A key that no event has, to find out whether this user may write and delete."""
 
 DONE = b"done"
+"""The value, or its start, under the key of a published event."""
+
 PENDING = b"pending:"
-_DIGEST_LENGTH = 40  # hexadecimal digits, 160 bits
+"""The start of the value while an attempt holds the lease."""
+
+_DIGEST_LENGTH = 40
+"""The hexadecimal digits of a digest in a key: 160 bits, so that nobody finds two ids with one digest."""
 
 
 class Standing(Enum):
-    """What the store says to a claim."""
+    """The store's answer to a claim."""
 
     CLAIMED = "claimed"
     IN_FLIGHT = "in_flight"
     DONE = "done"
     OTHER_IN_FLIGHT = "other_in_flight"
     OTHER_DONE = "other_done"
-    """It is of other content: another event has the key."""
+    """The key belongs to another event: its content differs."""
 
 
 class ClaimsUnavailable(Exception):
-    """The store did not answer, or answered with an error."""
+    """Raised when the store does not answer, or answers with an error."""
 
 
 class ForeignValue(ClaimsUnavailable):
-    """What stands under the key is of no gateway. It must never look like a duplicate."""
+    """Raised when the key holds a value that no gateway wrote. Never treat it as a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreReport:
-    """What a store tells of itself.
+    """What a store reports about itself.
 
     Attributes:
-        clock_offset: seconds that our clock is ahead of the store's; None when it has no other clock than ours.
-        warnings: what an operator should change, one sentence each, the same words every time.
+        clock_offset: Seconds by which our clock is ahead of the store's; None if the store has no clock of its own.
+        warnings: What an operator should change, one sentence each. The same fact always has the same words.
     """
 
     clock_offset: float | None = None
@@ -58,33 +67,37 @@ class StoreReport:
 
 
 class Claims(Protocol):
-    """A store of claims.
+    """A store of claims, shared by all gateways that must not publish an event twice.
 
-    ``commit`` and ``release`` are asked for, not waited for: the event is safe, or will be sent again, whatever
-    becomes of them. A claim asked for after them on the same store sees them done.
+    ``commit``, ``release``, ``renew`` and ``mark`` return at once: the event is safe, or will be sent again, whether
+    they succeed or not. A ``claim`` that follows them on the same object sees them done. No method guarantees that a
+    claim survives: a store may lose its data, which costs duplicates.
     """
 
     @property
     def unavailable_reason(self) -> str:
-        """Why the store cannot be used at the moment; empty when it can."""
+        """Return why the store cannot be used at the moment; empty if it can."""
 
     @property
     def has_been_ready(self) -> bool:
-        """Whether the store has been usable since the start."""
+        """Return whether the store has been usable since the start."""
 
     async def start(self) -> None:
-        """Begin to connect. Does not wait for a server that is not there."""
+        """Start connecting in the background. A server that is away is no error."""
 
     async def stop(self) -> None:
-        """Let go of all resources."""
+        """Carry out what was asked for, and release all resources."""
 
     async def claim(self, key: str, token: str) -> Standing:
-        """Take ``key`` for the time of the lease; ``token`` is unique to this attempt.
+        """Take ``key`` for the time of the lease, if it is free.
 
-        It begins with ``<content>/`` where the key alone does not name the event.
+        Args:
+            key: From :func:`claim_key`.
+            token: Unique to this attempt. It begins with ``<content>/`` if the key alone does not identify the event.
 
         Raises:
-            ClaimsUnavailable: the store did not answer; the claim may have been taken all the same.
+            ClaimsUnavailable: The store did not answer. The key may have been taken all the same.
+            ForeignValue: The key holds a value that no gateway wrote.
         """
 
     def commit(
@@ -95,79 +108,88 @@ class Claims(Protocol):
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """Mark ``key`` as done, whoever holds it: the event, of this ``content``, is published.
+        """Mark the event as published, even if another attempt holds ``key`` by now.
 
-        It stays so for ``retention`` seconds, by default for as long as the store remembers by itself.
+        Args:
+            key: The key of the event.
+            on_failure: Called if the store did not carry it out, or did not answer.
+            content: Identifies the event together with the key, if the key alone does not.
+            retention: Seconds that the event is remembered; by default those of the store.
         """
 
     def release(self, key: str, token: str) -> None:
-        """Give ``key`` back if it is still held under ``token``; if that fails, the lease ends by itself."""
+        """Free ``key`` if ``token`` still holds it. If that fails, the lease ends by itself."""
 
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
-        """Hold ``key`` under ``token`` for another lease, taking it again if the store has forgotten it.
+        """Extend the lease of ``token`` on ``key``, and take the key again if it was forgotten.
 
-        Asked for, not waited for; ``on_loss`` is called if somebody else holds it by now, or it is done.
+        ``on_loss`` is called if another attempt holds it by now, or the event is published; not if the store fails.
         """
 
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
     ) -> None:
-        """Put ``value`` under ``key`` for the retention if nothing is there; ``on_other`` if something else is.
+        """Put ``value`` under ``key`` for the retention, unless the key has a value.
 
-        Asked for, not waited for. It travels with the claim that is asked for directly after it, and
-        ``on_other`` is called before that is answered; not at all when the store fails.
+        ``on_other`` is called if it has another value; not if the store fails. The command travels with the ``claim``
+        that directly follows, and ``on_other`` is called before that claim is answered.
         """
 
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
-        """Compare the store's clock with ``clock`` (Unix seconds) and see whether it is set up to keep claims.
+        """Compare the store's clock with ``clock`` (Unix seconds), and check its configuration.
 
         Raises:
-            ClaimsUnavailable: the store did not answer.
+            ClaimsUnavailable: The store did not answer.
         """
 
     async def forget(self, key: str) -> bool:
-        """Remove ``key`` in any state, so that the event is accepted again; tells whether it was there.
+        """Remove ``key`` in any state and return whether it existed; the event is accepted again.
 
         Raises:
-            ClaimsUnavailable: the store did not answer.
+            ClaimsUnavailable: The store did not answer.
         """
 
 
 def claim_key(provider: str, event_id: str) -> str:
-    """The key of an event: of fixed form and length, whatever the sender calls its events."""
+    """Return the key of an event. Its form and length do not depend on the provider's id."""
     return f"{KEY_PREFIX}:{provider}:{digest(event_id.encode())}"
 
 
 def claim_keys(provider: str, name: str) -> list[str]:
-    """Return the keys that an event may have which is called ``name``, an id or a ``dedupekey``."""
+    """Return every key that an event may have whose id or ``dedupekey`` is ``name``."""
     keys = [claim_key(provider, name)]
     if re.fullmatch(rf"[0-9a-f]{{{_DIGEST_LENGTH}}}", name):
         keys.append(f"{KEY_PREFIX}:{provider}:{name}")
-    if made_up := re.fullmatch(r"([0-9a-f]{64})\.\d+", name):  # which is known for a window
-        keys.append(claim_key(provider, made_up[1]))
+    if derived := re.fullmatch(r"([0-9a-f]{64})\.\d+", name):  # a digest with the number of its time window
+        keys.append(claim_key(provider, derived[1]))
     return keys
 
 
 def content_key(provider: str, content_digest: str) -> str:
-    """Return the key of the mark that content leaves under which other ids may come; its digest is in hexadecimal."""
+    """Return the key of the mark by which the same content is recognised under another id.
+
+    Args:
+        provider: The provider's name.
+        content_digest: The hexadecimal digest of the content.
+    """
     return f"{KEY_PREFIX}:{provider}:body:{content_digest[:_DIGEST_LENGTH]}"
 
 
 def done_value(content: str) -> bytes:
-    """Return what stands under the key of an event that is published."""
+    """Return the value under the key of a published event."""
     return b"%b:%b" % (DONE, content.encode()) if content else DONE
 
 
 def digest(content: bytes) -> str:
-    """What a key has in place of something of any length."""
+    """Return the digest that represents ``content`` in a key."""
     return sha256(content).hexdigest()[:_DIGEST_LENGTH]
 
 
 def standing_of(value: bytes | None, holder: bytes) -> Standing:
-    """What the value found under a key means to the claimer who would store ``holder`` there.
+    """Interpret the value found under a key, for an attempt that would store ``holder`` there.
 
     Raises:
-        ForeignValue: the value is not of this program.
+        ForeignValue: No gateway wrote the value.
     """
     if value is None or value == holder:
         return Standing.CLAIMED
@@ -176,7 +198,7 @@ def standing_of(value: bytes | None, holder: bytes) -> Standing:
     elif value.startswith(PENDING):
         content, standing = _content_of(value), Standing.IN_FLIGHT
     else:
-        raise ForeignValue("a foreign value stands under the key")
+        raise ForeignValue("the key holds a value that no gateway wrote")
     own = _content_of(holder)
     if own and content and own != content:
         return Standing.OTHER_DONE if standing is Standing.DONE else Standing.OTHER_IN_FLIGHT
@@ -189,14 +211,14 @@ def _content_of(pending: bytes) -> bytes:
 
 
 def call_on_failure(result: asyncio.Future[Any], on_failure: Callable[[], None]) -> None:
-    """Call ``on_failure`` if ``result`` fails; its exception counts as seen."""
+    """Call ``on_failure`` if ``result`` fails, and mark its exception as retrieved."""
 
-    def judge(done: asyncio.Future[Any]) -> None:
+    def check(done: asyncio.Future[Any]) -> None:
         if done.cancelled() or done.exception() is not None:
             on_failure()
 
-    result.add_done_callback(judge)
+    result.add_done_callback(check)
 
 
 def ignore_failure() -> None:
-    """What is called when it does not matter."""
+    """Do nothing: the callback for a failure that does not matter."""

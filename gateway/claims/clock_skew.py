@@ -1,7 +1,7 @@
-"""Watches our clock against the claim store's, and what the store says of itself.
+"""Compares our clock with the claim store's, and reports what is wrong with the store.
 
-Verification needs the right time: with a wrong clock every delivery whose signature covers a moment is refused, and
-the answers are all 401, which tells a sender that it is its own fault.
+Verification needs the right time. With a wrong clock every request whose signature covers a timestamp is refused with
+401, which tells the provider that the fault is its own.
 """
 
 from __future__ import annotations
@@ -15,54 +15,62 @@ import structlog
 
 from gateway.claims import Claims, ClaimsUnavailable, StoreReport
 
-_CHECK_EVERY = 60.0
-_ASK_AGAIN_AFTER = 1.0  # when the store is not there
-_NOTABLE = 5.0  # seconds; more than a network and a busy machine explain
-_UNUSABLE = 60.0  # seconds; a sender's clock may be as wrong the other way, and the tolerance is 300
+_CHECK_INTERVAL = 60.0
+"""Seconds between two comparisons."""
+
+_RETRY_DELAY = 1.0
+"""Seconds until the next comparison when the store is away."""
+
+_WARNING_SKEW = 5.0
+"""Seconds of difference that are logged: more than a network and a busy machine explain."""
+
+_MAX_SKEW = 60.0
+"""Seconds of difference that make us not ready. A provider's clock may be as wrong the other way, and the usual
+tolerance of a signed timestamp is 300 s."""
 
 log = structlog.get_logger()
 
 
 class ClockWatch:
-    """Asks the store as soon as it is there, and every minute from then on.
+    """Inspects the store as soon as it is there, and every minute from then on.
 
     Args:
-        claims: the store.
-        clock: our clock, in Unix seconds.
+        claims: The store.
+        clock: Our clock, in Unix seconds.
 
     Attributes:
-        offset: seconds that our clock is ahead of the store's, when they were last compared; None when they never were.
+        offset: Seconds by which our clock was ahead of the store's at the last comparison; None before the first.
     """
 
     def __init__(self, claims: Claims, clock: Callable[[], float] = time.time) -> None:
         self.offset: float | None = None
         self._claims = claims
         self._clock = clock
-        self._said: set[str] = set()
-        self._was_notable = False
+        self._logged: set[str] = set()
+        self._was_skewed = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def unavailable_reason(self) -> str:
-        """Why signatures cannot be judged at the moment; empty when they can."""
-        return self._difference() if self._is_off_by(_UNUSABLE) else ""
+        """Return why signatures cannot be verified at the moment; empty if they can."""
+        return self._difference() if self._is_off_by(_MAX_SKEW) else ""
 
     async def start(self) -> None:
-        """Begin to watch."""
+        """Start comparing in the background."""
         self._task = asyncio.create_task(self._watch(), name="clock watch")
 
     async def stop(self) -> None:
-        """Watch no more."""
+        """Stop comparing."""
         if self._task:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
 
     async def check(self) -> None:
-        """Ask now.
+        """Inspect the store now.
 
         Raises:
-            ClaimsUnavailable: the store did not answer; what was known is still held to be true.
+            ClaimsUnavailable: The store did not answer. The last known offset stays valid.
         """
         self._note(await self._claims.inspect(self._clock))
 
@@ -70,22 +78,23 @@ class ClockWatch:
         while True:
             try:
                 await self.check()
-                pause = _CHECK_EVERY
+                delay = _CHECK_INTERVAL
             except ClaimsUnavailable:
-                pause = _ASK_AGAIN_AFTER
-            except Exception:  # a watch that ended would believe the last answer for ever
+                delay = _RETRY_DELAY
+            except Exception:  # if this task ended, the last offset would be believed for ever
                 log.exception("cannot compare the clocks")
-                pause = _CHECK_EVERY
-            await asyncio.sleep(pause)
+                delay = _CHECK_INTERVAL
+            await asyncio.sleep(delay)
 
     def _note(self, report: StoreReport) -> None:
         self.offset = report.clock_offset
-        if self._is_off_by(_NOTABLE) and not self._was_notable:
+        is_skewed = self._is_off_by(_WARNING_SKEW)
+        if is_skewed and not self._was_skewed:
             log.warning("clocks differ", cause=self._difference())
-        self._was_notable = self._is_off_by(_NOTABLE)
+        self._was_skewed = is_skewed
         for warning in report.warnings:
-            if warning not in self._said:
-                self._said.add(warning)
+            if warning not in self._logged:
+                self._logged.add(warning)
                 log.warning("claim store", cause=warning)
 
     def _is_off_by(self, seconds: float) -> bool:

@@ -1,8 +1,8 @@
-"""What an event is known by: which two deliveries are one event, and which only look alike.
+"""The key of an event: which two requests bring the same event, and which only look alike.
 
-The id is the provider's own, together with what it is unique within. Where the signature does not cover those, anybody
-who saw a delivery can send it under any id, so the content counts too. An event without an id is known by a digest of
-what is signed, without what changes from one attempt to the next.
+The id is the provider's own, together with what it is unique within. If the signature does not cover those, anyone who
+saw one request can resend it under any id, so the content is part of the key. An event without an id is identified by a
+digest of what is signed, without the members that change from one attempt to the next.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from gateway.signatures.request import VerifiedRequest
 from gateway.transport.topic_patterns import matches
 
 _CONTENT_BYTES = 11
-"""Bytes of a digest that stand in a claim: too many to be met by trying, and the claim stays below 20 bytes."""
+"""The bytes of a content digest in a claim: 88 bits, too many to find a collision by trial. The claim stays small."""
 
 
 class EventKey(NamedTuple):
-    """How one event is told from others.
+    """What identifies an event.
 
     Attributes:
-        event_id: the CloudEvents id.
-        text: what the claim is made on.
-        content: a digest of what has to be the same as well, since the signature does not cover the id; empty where it
-            does.
-        mark: a digest of what a replay under another id has in common with the first; empty where there can be none.
-        retention: seconds that the event is remembered; None for as long as the store remembers by itself.
-        is_id_enough: whether the id alone names the event.
+        event_id: The CloudEvents id.
+        text: The text that the claim is made on.
+        content: A digest of the content, which has to be the same too because the signature does not cover the id;
+            empty if it does.
+        mark: A digest of what a replay under another id has in common with the original; empty if there can be none.
+        retention: Seconds that the event is remembered; None for the default of the store.
+        is_id_enough: Whether the id alone identifies the event.
     """
 
     event_id: str
@@ -47,12 +47,12 @@ class EventKey(NamedTuple):
 
 
 class Part(NamedTuple):
-    """An event in a request that brought several.
+    """One event of a request that brought several.
 
     Attributes:
-        data: its bytes.
-        place: its position among them.
-        context: what has to be told of the lists that it is in, where there may be several.
+        data: The bytes of the event.
+        place: Its position in the request, from 0.
+        context: What the lists around it add to its meaning, if there may be several lists.
     """
 
     data: bytes
@@ -61,18 +61,18 @@ class Part(NamedTuple):
 
 
 class EventKeys:
-    """Tells the events of one provider apart.
+    """Makes the keys of one provider's events.
 
     Args:
-        adapter: the provider's adapter.
-        retention: seconds that its events are remembered; None for as long as the store remembers by itself.
+        adapter: The provider's adapter.
+        retention: Seconds that its events are remembered; None for the default of the store.
     """
 
     def __init__(self, adapter: BoundAdapter, retention: float | None = None) -> None:
         spec = adapter.spec
         self._adapter = adapter
         self._retention = retention
-        # Else what is signed is no event, or a part of one.
+        # If not, what is signed is no event, or only a part of one.
         self._is_content_signed = spec.signature.is_body_bound
         self._is_type_in_body = adapter.has_type_in_body
         self._attempt_members = [_steps(pointer) for pointer in spec.attempt_members]
@@ -90,19 +90,19 @@ class EventKeys:
         """Return the key of an event.
 
         Args:
-            identity: what it is.
-            request: the request that brought it.
-            payload: its parsed JSON.
-            received_at: when it came, in Unix seconds.
-            part: which of several in the request it is.
+            identity: The id and the type that the adapter found.
+            request: The request that brought the event.
+            payload: The parsed JSON of the event.
+            received_at: When the request came, in Unix seconds.
+            part: The event's part of the request, if that brought several.
         """
         if identity.is_test:
-            # Its provider means each of them, under one id.
+            # Providers send each test event under the same id, and expect each to be handled.
             event_id = identity.event_id or str(uuid4())
             mark = sha256(self._captured(request, part)).hexdigest()
             return EventKey(event_id, f"{event_id}\n{uuid4().hex}", "", mark, self._retention, False)
         if identity.event_id is None:
-            return self._made_up(identity, request, payload, received_at, part)
+            return self._derived_key(identity, request, payload, received_at, part)
         event_id, within = identity.event_id, identity.within
         text = f"{event_id}\n{within}" if within else event_id
         if self._adapter.signs_event_id:
@@ -120,7 +120,7 @@ class EventKeys:
             not within,
         )
 
-    def _made_up(
+    def _derived_key(
         self,
         identity: Identity,
         request: VerifiedRequest,
@@ -128,7 +128,7 @@ class EventKeys:
         received_at: float,
         part: Part | None,
     ) -> EventKey:
-        """Return the key of an event that has no id."""
+        """Return the key of an event without an id, derived from its content."""
         window = self._window
         if window is not None and any(matches(pattern, identity.event_type) for pattern in self._meant):
             mark = sha256(self._captured(request, part)).hexdigest()
@@ -146,11 +146,11 @@ class EventKeys:
             mark = sha256(self._captured(request, part)).hexdigest()
         if window is None:
             return EventKey(text, text, "", mark, self._retention)
-        # Equal events that are more than a window apart are different ones, and need different ids.
+        # Equal events that are more than a window apart are different events, and need different ids.
         return EventKey(f"{text}.{int(received_at // window)}", text, "", mark, window)
 
     def _content_of(self, request: VerifiedRequest, payload: object, part: Part | None) -> bytes:
-        """Return what all attempts at the event have in common: what is signed of it, else all of it."""
+        """Return what all attempts at the event have in common: what is signed of it, or all of it."""
         rest = payload
         for steps in self._attempt_members:
             rest = without(rest, steps)
@@ -162,19 +162,22 @@ class EventKeys:
         return request.body if request.signed is None or not self._is_content_signed else request.signed
 
     def _captured(self, request: VerifiedRequest, part: Part | None) -> bytes:
-        """Return what one captured delivery has in common with all that can be made of it."""
+        """Return what a captured request shares with every request that can be forged from it."""
         if part is None:
             return request.body if request.signed is None else request.signed
         if request.signed_items is not None:
             return request.signed_items[part.place]
         if request.signed is None:
             return part.data + part.context
-        # With the place in it: else all events under one signature would look like replays of the first.
+        # With the place: otherwise all events under one signature would look like replays of the first.
         return b"%b:%d" % (request.signed, part.place)
 
 
 def without(value: object, steps: list[str]) -> object:
-    """Return a JSON value without the members that the steps lead to; the value itself where there are none."""
+    """Return a JSON value without the members that ``steps`` lead to.
+
+    Without such members the same object is returned, so that identity tells whether anything changed.
+    """
     step, rest = steps[0], steps[1:]
     if isinstance(value, list) and step == "*":
         members = [without(member, rest) for member in value] if rest else []

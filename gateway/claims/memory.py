@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from gateway.claims import PENDING, Standing, StoreReport, done_value, standing_of
+from typing_extensions import override
+
+from gateway.claims import PENDING, Claims, Standing, StoreReport, done_value, standing_of
 
 
-class MemoryClaims:
+class MemoryClaims(Claims):
     """Claims that last as long as the process.
 
     Args:
-        lease: seconds that a claim is held at most.
-        retention: seconds that a done event is remembered.
-        clock: seconds on any steady scale.
+        lease: Seconds that a claim is held at most.
+        retention: Seconds that a published event is remembered.
+        clock: Monotonic seconds.
     """
 
     unavailable_reason = ""
@@ -28,17 +30,20 @@ class MemoryClaims:
         self._clock = clock
         self._values: dict[str, tuple[bytes, float]] = {}
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
+        pass
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
+        pass
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         return standing_of(self._take(key, holder, self._lease), holder)
 
+    @override
     def commit(
         self,
         key: str,
@@ -47,39 +52,38 @@ class MemoryClaims:
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
         self._values[key] = done_value(content), self._clock() + (retention or self._retention)
 
+    @override
     def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
         if self._get(key) == PENDING + token.encode():
             del self._values[key]
 
+    @override
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         if self._take(key, holder, self._lease) in {None, holder}:
             self._values[key] = holder, self._clock() + self._lease
         else:
             on_loss()
 
+    @override
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
         if self._take(key, value, retention or self._retention) not in (None, value):
             on_other()
 
+    @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
-        """See :class:`gateway.claims.Claims`."""
         return StoreReport()
 
+    @override
     async def forget(self, key: str) -> bool:
-        """See :class:`gateway.claims.Claims`."""
         return self._values.pop(key, None) is not None
 
     def _take(self, key: str, value: bytes, duration: float) -> bytes | None:
-        """Put ``value`` under a free ``key``; tell what stood there."""
+        """Put ``value`` under ``key`` if it is free, and return the value that it had."""
         found = self._get(key)
         if found is None:
             self._values[key] = value, self._clock() + duration

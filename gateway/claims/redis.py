@@ -1,8 +1,13 @@
-"""Claims in Redis: ``SET <key> pending:<token> NX PX <lease> GET``, then ``SET <key> done EX <retention>``.
+"""Claims in Redis.
 
-With ``NX GET`` and a token of its own per attempt, a claim that is asked for again recognises itself. So it is
-asked for again, once, when the connection died before the reply came; nothing else ever is. Needs Redis 7 (or
-Valkey), the first that takes NX and GET together.
+A claim is ``SET <key> pending:<token> NX PX <lease> GET``, a commit ``SET <key> done EX <retention>``.
+
+Each attempt has a token of its own, and ``NX GET`` returns the value that was there: so a claim that is sent twice
+recognises itself. It is sent a second time if the connection was lost before the reply; no other command is. Needs
+Redis 7, the first that accepts NX and GET together, or Valkey.
+
+Scripts compare and write in one step. Where the server or the user may not run them, release and renewal take two
+steps. This module and :mod:`gateway.claims.redis_connection` are long because they handle every refusal of Redis.
 """
 
 from __future__ import annotations
@@ -15,10 +20,12 @@ from contextlib import contextmanager
 
 import hiredis
 import structlog
+from typing_extensions import override
 
 from gateway.claims import (
     PENDING,
     PROBE_KEY,
+    Claims,
     ClaimsUnavailable,
     Standing,
     StoreReport,
@@ -35,21 +42,24 @@ _RENEW = (
     "if held and held ~= ARGV[1] then return 0 end "
     "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return 1"
 )
-_FIRST_VERSION = 7
-_ASK_AGAIN_AFTER = 1.0  # seconds, while claims are refused
+_MIN_VERSION = 7
+"""The first major version of Redis with SET … NX GET."""
+
+_PROBE_DELAY = 1.0
+"""Seconds between a refused claim and a trial that finds out whether claims are accepted again."""
 
 log = structlog.get_logger()
 
 
-class RedisClaims:
+class RedisClaims(Claims):
     """Claims that all gateways on one Redis share.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
-        lease: seconds that a claim is held at most.
-        retention: seconds that a done event is remembered.
-        timeout: seconds that Redis may take to answer.
-        needs_scripts: whether scripts have to run, which claims can do without.
+        lease: Seconds that a claim is held at most.
+        retention: Seconds that a published event is remembered.
+        timeout: Seconds that Redis may take to answer.
+        needs_scripts: Whether scripts have to run. Claims can do without; limits and order of workers cannot.
     """
 
     def __init__(
@@ -65,40 +75,40 @@ class RedisClaims:
         self._needs_scripts = needs_scripts
         self._refusal = ""
         self._script_refusal = ""
-        self._asking: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
         self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection("redis", self._connect)
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.claims.Claims`."""
         return self._link.unavailable_reason or self._refusal
 
     @property
+    @override
     def has_been_ready(self) -> bool:
-        """See :class:`gateway.claims.Claims`."""
-        return self._link.was_connected
+        return self._link.has_been_connected
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
         await self._link.start()
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
-        if self._asking:
-            self._asking.cancel()
+        if self._probe_timer:
+            self._probe_timer.cancel()
         await self._link.stop()
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"
         asked_at = time.monotonic()
         try:
             try:
-                value = await self._connection().execute(*command)
+                value = await self.connection().execute(*command)
             except ConnectionError:
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
@@ -109,6 +119,7 @@ class RedisClaims:
         self._refusal = ""
         return standing_of(value, holder)
 
+    @override
     def commit(
         self,
         key: str,
@@ -117,11 +128,10 @@ class RedisClaims:
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
-        self._ask(on_failure, "SET", key, done_value(content), "EX", self._seconds(retention))
+        self.ask(on_failure, "SET", key, done_value(content), "EX", self._seconds(retention))
 
+    @override
     def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         if (connection := self._link.current) is None:
             return
@@ -134,66 +144,65 @@ class RedisClaims:
             if found == holder:
                 connection.tell(ignore_failure, "DEL", key)
 
-        connection.overhear(remove, "GET", key)
+        connection.execute_then(remove, "GET", key)
 
+    @override
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
         if (connection := self._link.current) is None:
             return
 
-        def judge(is_held: int) -> None:
+        def check(is_held: int) -> None:
             if not is_held:
                 on_loss()
 
         def extend(found: bytes | None) -> None:
             if found is None:
                 connection.tell(ignore_failure, "SET", key, holder, "NX", "PX", self._lease_ms)
-            elif found == holder:  # GT: should it be done by now, it stays done for as long as it was to be
+            elif found == holder:  # GT: if the event is published by now, its retention is not shortened
                 connection.tell(ignore_failure, "PEXPIRE", key, self._lease_ms, "GT")
             else:
                 on_loss()
 
         if connection.script_refusal:
-            connection.overhear(extend, "GET", key)
+            connection.execute_then(extend, "GET", key)
         else:
-            connection.overhear(judge, "EVAL", _RENEW, 1, key, holder, self._lease_ms)
+            connection.execute_then(check, "EVAL", _RENEW, 1, key, holder, self._lease_ms)
 
+    @override
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
 
-        def judge(found: bytes | None) -> None:
+        def check(found: bytes | None) -> None:
             if found not in (None, value):
                 on_other()
 
         if connection := self._link.current:
-            connection.overhear(judge, "SET", key, value, "NX", "EX", self._seconds(retention), "GET")
+            connection.execute_then(check, "SET", key, value, "NX", "EX", self._seconds(retention), "GET")
 
+    @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
-        """See :class:`gateway.claims.Claims`."""
-        connection = self._connection()
+        connection = self.connection()
         offset = None
         warnings: list[str] = []
         try:
-            with _untold(
-                warnings, "TIME", "clocks are not compared"
-            ):  # who may claim need not be one who may ask
+            # A user who may claim need not have the permission for TIME or INFO.
+            with _refusal_as_warning(warnings, "TIME", "clocks are not compared"):
                 asked_at = clock()
                 seconds, microseconds = await connection.execute("TIME")
                 offset = (asked_at + clock()) / 2 - (int(seconds) + int(microseconds) / 1e6)
-            with _untold(warnings, "INFO", "nobody sees whether Redis drops claims"):
+            with _refusal_as_warning(warnings, "INFO", "nobody sees whether Redis drops claims"):
                 info: bytes = await connection.execute("INFO")
                 warnings += _warnings(info.decode("latin-1"))
         except OSError as error:
             raise unavailable(error) from error
         return StoreReport(offset, tuple(warnings))
 
+    @override
     async def forget(self, key: str) -> bool:
-        """See :class:`gateway.claims.Claims`."""
         try:
-            return bool(await self._connection().execute("DEL", key))
+            return bool(await self.connection().execute("DEL", key))
         except (hiredis.ReplyError, OSError) as error:
             raise unavailable(error) from error
 
@@ -206,44 +215,50 @@ class RedisClaims:
         if connection.script_refusal and connection.script_refusal != self._script_refusal:
             log.warning(
                 "claim store",
-                cause=f"{connection.script_refusal}; until then a claim is given back or renewed in two steps",
+                cause=f"{connection.script_refusal}; until then claims are released and renewed in two steps",
             )
         self._script_refusal = connection.script_refusal
         return connection
 
     def _refused(self, error: hiredis.ReplyError) -> ClaimsUnavailable:
-        """Remember that the server is there and takes no claims, which readiness tells."""
+        """Remember that the server is there and refuses claims, for the readiness check."""
         refusal = explain(error, "SET")
-        if refusal != self._refusal:  # said once, not for each event
-            log.warning("claims are refused", cause=refusal)
+        if refusal != self._refusal:  # logged once, not for each event
+            log.warning("claims refused", cause=refusal)
         self._refusal = refusal
-        if self._asking is None:
-            self._asking = asyncio.get_running_loop().call_later(_ASK_AGAIN_AFTER, self._ask_again)
+        if self._probe_timer is None:
+            self._probe_timer = asyncio.get_running_loop().call_later(_PROBE_DELAY, self._probe)
         return ClaimsUnavailable(refusal)
 
-    def _ask_again(self) -> None:
-        """Find out whether claims are taken again: no event may come to do that while this is not ready."""
-        self._asking = None
+    def _probe(self) -> None:
+        """Find out whether claims are accepted again: meanwhile no event may come to do so."""
+        self._probe_timer = None
         if self._refusal and (connection := self._link.current):
-            asked = connection.execute("SET", PROBE_KEY, b"", "NX", "PX", self._lease_ms, "GET")
-            asked.add_done_callback(self._note_answer)
+            reply = connection.execute("SET", PROBE_KEY, b"", "NX", "PX", self._lease_ms, "GET")
+            reply.add_done_callback(self._on_probe_reply)
 
-    def _note_answer(self, asked: asyncio.Future[object]) -> None:
-        if asked.cancelled():
+    def _on_probe_reply(self, reply: asyncio.Future[object]) -> None:
+        if reply.cancelled():
             return
-        error = asked.exception()
+        error = reply.exception()
         if isinstance(error, hiredis.ReplyError):
             self._refused(error)
         elif error is None:
             self._refusal = ""
 
-    def _connection(self) -> RedisConnection:
+    def connection(self) -> RedisConnection:
+        """Return the current connection, for the methods of subclasses.
+
+        Raises:
+            ClaimsUnavailable: There is none at the moment.
+        """
         connection = self._link.current
         if connection is None:
             raise ClaimsUnavailable(self._link.unavailable_reason)
         return connection
 
-    def _ask(self, on_failure: Callable[[], None], *command: Value) -> None:
+    def ask(self, on_failure: Callable[[], None], *command: Value) -> None:
+        """Send a command without waiting for its reply, for the methods of subclasses; call ``on_failure`` if it fails."""
         connection = self._link.current
         if connection is None:
             on_failure()
@@ -252,13 +267,13 @@ class RedisClaims:
 
 
 def unavailable(error: Exception) -> ClaimsUnavailable:
-    """Return what went wrong with a command, for who asked."""
+    """Return the error for a command that Redis refused or did not answer."""
     return ClaimsUnavailable(explain(error, "") or "no reply in time")
 
 
 @contextmanager
-def _untold(warnings: list[str], command: str, loss: str) -> Iterator[None]:
-    """Make a warning of the refusal of a question that need not be answered, with what is lost by that."""
+def _refusal_as_warning(warnings: list[str], command: str, loss: str) -> Iterator[None]:
+    """Turn the refusal of a command that is not essential into a warning."""
     try:
         yield
     except hiredis.ReplyError as error:
@@ -266,14 +281,14 @@ def _untold(warnings: list[str], command: str, loss: str) -> Iterator[None]:
 
 
 def _warnings(info: str) -> Iterator[str]:
-    """What the reply to INFO says against keeping claims in this server."""
+    """Yield the reasons, found in the reply to INFO, why this server may lose claims."""
     facts = dict(re.findall(r"^(\w+):(.*?)\r?$", info, re.MULTILINE))
     version = facts.get("redis_version", "")
     major = version.partition(".")[0]
-    if major.isdecimal() and int(major) < _FIRST_VERSION:
-        yield f"Redis {version} cannot keep claims; it takes Redis {_FIRST_VERSION} or newer"
+    if major.isdecimal() and int(major) < _MIN_VERSION:
+        yield f"Redis {version} cannot keep claims; use Redis {_MIN_VERSION} or newer"
     policy = facts.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":  # the volatile- ones too: a claim has an expiry, so it is what they evict
+    if policy != "noeviction":  # the volatile- ones too: they evict keys with an expiry, as claims have
         yield f"Redis drops claims when its memory is full (maxmemory-policy {policy}); set it to noeviction"
     if facts.get("evicted_keys", "0") != "0":
-        yield "Redis has dropped keys to free memory; repetitions of events whose claims it dropped pass"
+        yield "Redis has dropped keys to free memory; retries of events whose claims it dropped are published again"

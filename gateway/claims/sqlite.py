@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from typing_extensions import override
+
 from gateway.claims import (
     PENDING,
+    Claims,
     ClaimsUnavailable,
     Standing,
     StoreReport,
@@ -22,18 +25,21 @@ from gateway.transport.embedded import Database, SteadyClock
 
 T = TypeVar("T")
 
-_SWEEP_EVERY = 60.0
-_SWEPT_AT_ONCE = 1000
+_SWEEP_INTERVAL = 60.0
+"""Seconds between two removals of expired claims."""
+
+_SWEEP_BATCH_SIZE = 1000
+"""Claims that one removal deletes at most, because the claim of an event waits for it."""
 
 
-class SqliteClaims:
+class SqliteClaims(Claims):
     """Claims that all processes on one ``data_dir`` share.
 
     Args:
-        database: the embedded database.
-        lease: seconds that a claim is held at most.
-        retention: seconds that a done event is remembered.
-        clock: Unix seconds; claims outlive the process, so a steady clock would not do.
+        database: The embedded database.
+        lease: Seconds that a claim is held at most.
+        retention: Seconds that a published event is remembered.
+        clock: Unix seconds. A monotonic clock would not do, because claims outlive the process.
     """
 
     has_been_ready = True
@@ -52,20 +58,20 @@ class SqliteClaims:
         self._swept_at = 0.0
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.claims.Claims`."""
         return self._database.unavailable_reason
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
         await self._database.start()
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.claims.Claims`."""
         await self._database.stop()
 
+    @override
     async def claim(self, key: str, token: str) -> Standing:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
 
         def claim(connection: sqlite3.Connection) -> bytes | None:
@@ -74,6 +80,7 @@ class SqliteClaims:
 
         return standing_of(await self._run(claim), holder)
 
+    @override
     def commit(
         self,
         key: str,
@@ -82,15 +89,14 @@ class SqliteClaims:
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
         value, duration = done_value(content), retention or self._retention
         done = self._database.run(
             lambda connection: self._put(connection, key, value, self._clock.now(connection) + duration)
         )
         call_on_failure(done, on_failure)
 
+    @override
     def release(self, key: str, token: str) -> None:
-        """See :class:`gateway.claims.Claims`."""
         parameters = key, PENDING + token.encode()
         released = self._database.run(
             lambda connection: connection.execute(
@@ -99,8 +105,8 @@ class SqliteClaims:
         )
         call_on_failure(released, ignore_failure)
 
+    @override
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
-        """See :class:`gateway.claims.Claims`."""
         holder = PENDING + token.encode()
 
         def renew(connection: sqlite3.Connection) -> bool:
@@ -109,38 +115,38 @@ class SqliteClaims:
                 self._put(connection, key, holder, self._clock.now(connection) + self._lease)
             return found in {None, holder}
 
-        def judge(renewed: asyncio.Future[bool]) -> None:
+        def check(renewed: asyncio.Future[bool]) -> None:
             if not renewed.cancelled() and renewed.exception() is None and not renewed.result():
                 on_loss()
 
-        self._database.run(renew).add_done_callback(judge)
+        self._database.run(renew).add_done_callback(check)
 
+    @override
     def mark(
         self, key: str, value: bytes, on_other: Callable[[], None], *, retention: float | None = None
     ) -> None:
-        """See :class:`gateway.claims.Claims`."""
 
-        def judge(marked: asyncio.Future[bytes | None]) -> None:
+        def check(marked: asyncio.Future[bytes | None]) -> None:
             is_known = not marked.cancelled() and marked.exception() is None
             if is_known and marked.result() not in (None, value):
                 on_other()
 
         duration = retention or self._retention
         marked = self._database.run(lambda connection: self._take(connection, key, value, duration))
-        marked.add_done_callback(judge)
+        marked.add_done_callback(check)
 
+    @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
-        """See :class:`gateway.claims.Claims`."""
         return StoreReport()
 
+    @override
     async def forget(self, key: str) -> bool:
-        """See :class:`gateway.claims.Claims`."""
         return await self._run(
             lambda connection: connection.execute("DELETE FROM claims WHERE key = ?", (key,)).rowcount > 0
         )
 
     def _take(self, connection: sqlite3.Connection, key: str, value: bytes, duration: float) -> bytes | None:
-        """Put ``value`` under a free ``key``; tell what stood there."""
+        """Put ``value`` under ``key`` if it is free, and return the value that it had."""
         now = self._clock.now(connection)
         found = self._get(connection, key, now)
         if found is None:
@@ -158,13 +164,13 @@ class SqliteClaims:
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         now = self._clock.now(connection)
-        if now - self._swept_at < _SWEEP_EVERY:
+        if now - self._swept_at < _SWEEP_INTERVAL:
             return
         swept = connection.execute(
             "DELETE FROM claims WHERE key IN (SELECT key FROM claims WHERE expires_at <= ? LIMIT ?)",
-            (now, _SWEPT_AT_ONCE),
+            (now, _SWEEP_BATCH_SIZE),
         )
-        if swept.rowcount < _SWEPT_AT_ONCE:  # else there is more: go on with the next claim
+        if swept.rowcount < _SWEEP_BATCH_SIZE:  # else there is more: go on with the next claim
             self._swept_at = now
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:

@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from gateway.config import config_warnings, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.formatting import format_count
 from gateway.events.schemas import Catalogue
 

@@ -14,7 +14,7 @@ import uvloop
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat

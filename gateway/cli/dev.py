@@ -16,14 +16,14 @@ import httpx
 import typer
 
 from gateway.app import Gateway
-from gateway.backends import has_embedded_claims, has_embedded_queue, open_tail
+from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
 from gateway.cli.common import BUNDLED_CONFIG, dev_secrets_path, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
 from gateway.observability.logs import configure_logs
@@ -54,7 +54,7 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
         send += f" --config {shlex.quote(str(path))}"
     if bind:
         send += " --url {address}/webhooks/{provider}"
-    with tracing(config) as spans:
+    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         gateway = Gateway(config, path.parent, spans=spans)
         run(_dev(gateway, config, secrets, send, send_samples=send_samples))
 

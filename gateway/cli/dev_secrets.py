@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from gateway.adapters.adapter import Adapter
 from gateway.config import Config, ProviderConfig
 from gateway.config.document import Document
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.signatures.secrets import SecretFormatError
 from gateway.transport.private_files import make_private, make_private_folder
 

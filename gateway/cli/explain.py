@@ -12,11 +12,11 @@ import typer
 from gateway.cli.common import find_provider, load_with_dev_secrets
 from gateway.cli.timestamps import parse_time
 from gateway.config import Config, ProviderConfig
-from gateway.config.loader import adapter_of, max_body_of
+from gateway.config.resolve import adapter_of, max_body_of
 from gateway.devtools.explain import Capture, Case, explain, read_capture
 from gateway.errors import OperatorError
 from gateway.observability.terminal import printable
-from gateway.receive.receiver import signed_address
+from gateway.receive.called_address import signed_address
 from gateway.signatures.request import RawRequest
 from gateway.transport.files import FileTooLarge, read_file, read_stream
 

@@ -10,7 +10,7 @@ from gateway.backends import open_claims
 from gateway.claims import ClaimsUnavailable, claim_keys
 from gateway.cli.common import find_provider, load_without_secrets, run, wait_until_available
 from gateway.config import Config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from gateway import __version__
 from gateway.cli.groups.dead import dead
 from gateway.cli.groups.events import events
 from gateway.cli.groups.quarantine import quarantine
@@ -31,7 +31,7 @@ app = typer.Typer(
 
 def _show_version(value: bool) -> None:
     if value:
-        typer.echo(version("webhook-gateway"))
+        typer.echo(__version__)
         raise typer.Exit
 
 

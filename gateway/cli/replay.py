@@ -20,7 +20,7 @@ from gateway.cli.tail import describe
 from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
 from gateway.queues.filter import EventFilter
 

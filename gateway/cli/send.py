@@ -19,8 +19,8 @@ from gateway.adapters.spec import AdapterSpec
 from gateway.cli.common import find_provider, load_with_dev_secrets, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.send_many import TIMEOUT, explain_failure, send_many
-from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig, ServerConfig
+from gateway.config.resolve import adapter_of
 from gateway.devtools.handshakes import HandshakeRequest, make_handshake
 from gateway.devtools.samples import Sample, load_sample, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering

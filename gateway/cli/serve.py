@@ -9,11 +9,12 @@ import structlog
 from pydantic import ValidationError
 
 from gateway.app import Gateway
+from gateway.backends import messaging_system_of
 from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
 from gateway.config.cross_checks import conflicts
 from gateway.errors import ConfigurationError, OperatorError
-from gateway.observability.counters import shared_tallies
+from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
@@ -30,13 +31,13 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
-    if config.server.workers == 1:
+    if config.server.processes == 1:
         configure_logs(logs)
-        with tracing(config) as spans:
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
-    slots = config.server.workers
-    tallies = shared_tallies(slots)
+    slots = config.server.processes
+    counters = shared_counters(slots)
 
     def reload() -> None:
         nonlocal config
@@ -48,9 +49,9 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
         try:
             if process.predecessor:
                 log.warning("process replaced", predecessor=process.predecessor)
-            with tracing(config) as spans:
+            with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=process.slot, slots=slots, tallies=tallies, spans=spans
+                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
                 )
                 run(serve(gateway, config, read, listeners, process))
         finally:

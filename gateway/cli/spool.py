@@ -33,12 +33,12 @@ _POLL_INTERVAL = 0.05
 def run_show(path: Path) -> None:
     """Show the spool of each process."""
     config = load_without_secrets(path)
-    limit = config.spool.max_size // config.server.workers
+    limit = config.spool.max_size // config.server.processes
     for slot, file in find_spools(config).items():
         with reporting_errors(file):
             summary, owned = summarize(file), is_owned(file)
         state = "in use by a gateway" if owned else "not in use"
-        if not owned and slot >= config.server.workers:
+        if not owned and slot >= config.server.processes:
             state += "; no process has this number any more, the next start drains it"
         typer.echo(f"{file}: {state}")
         typer.echo(f"  spooled  {count_events(summary.events)}{_age_of_oldest(summary)}")

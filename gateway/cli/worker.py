@@ -15,15 +15,15 @@ import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
-from gateway.backends import open_queue, open_runner
+from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import load_without_secrets, parse_log_format, run
 from gateway.config import Config
-from gateway.config.models import check_bind, split_bind
+from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.errors import OperatorError
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.worker import Worker
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.runner import Runner
 
@@ -44,7 +44,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
         run(_check(config, worker))
         return
     configure_logs(logs)
-    with tracing(config) as spans:
+    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
         close_logs()
@@ -83,10 +83,10 @@ async def _check(config: Config, worker: Worker) -> None:
         await open_queue(config, worker).check()
     except OSError as error:
         raise OperatorError(f"the broker is unreachable: {error}") from error
-    rungs = Ladder(worker.retry_from, worker.retry_most).rungs
+    delays = Backoff(worker.retry_from, worker.retry_most).delays
     typer.echo(
         f"queue {worker.queue} is declared: {', '.join(worker.events)} to {len(worker.handled)} handlers, "
-        f"{worker.attempts} attempts, {len(rungs)} delays of {rungs[0]:g} s to {rungs[-1]:g} s"
+        f"{worker.attempts} attempts, {len(delays)} delays of {delays[0]:g} s to {delays[-1]:g} s"
     )
 
 

@@ -1,4 +1,4 @@
-"""The configuration: one file, one tree of models, every mistake in it found before anything starts."""
+"""The configuration: one file and one tree of models. Every mistake is reported before anything starts."""
 
 from gateway.config.loader import load_config
 from gateway.config.models import EMBEDDED, Config, ProviderConfig

@@ -1,11 +1,12 @@
-"""Settings that are right by themselves and do not fit together."""
+"""Checks across settings: each is valid by itself, but they contradict each other."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gateway.config.bind_addresses import do_clash
 from gateway.config.document import FieldPath
-from gateway.config.models import EMBEDDED, Config, do_clash
+from gateway.config.models import EMBEDDED, Config
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
@@ -13,7 +14,7 @@ from gateway.transport.tls import TlsFiles
 
 
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
-    """What makes a configuration unusable: the setting to change, and why."""
+    """Yield what makes a configuration unusable: the path of the setting to change, and the reason."""
     server, dedupe = config.server, config.dedupe
     yield from _tls_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
@@ -21,22 +22,17 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
             ("dedupe", "lease"),
             (
                 f"{format_duration(dedupe.lease)} must be at least twice server.deadline "
-                f"({format_duration(server.deadline)}), or a slow event is handled twice"
+                f"({format_duration(server.deadline)}), or a slow event is published twice"
             ),
         )
+    too_short = f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})"
     if dedupe.retention < dedupe.lease:
-        yield (
-            ("dedupe", "retention"),
-            f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
-        )
+        yield ("dedupe", "retention"), too_short
     for name, provider in config.providers.items():
         if (own := provider.dedupe.retention) is not None and own < dedupe.lease:
-            yield (
-                ("providers", name, "dedupe", "retention"),
-                f"must not be shorter than dedupe.lease ({format_duration(dedupe.lease)})",
-            )
+            yield ("providers", name, "dedupe", "retention"), too_short
     if any(do_clash(bind, admin) for bind in server.bind for admin in server.admin_bind):
-        yield ("server", "admin_bind"), "must differ from server.bind: metrics are not for the public"
+        yield ("server", "admin_bind"), "must differ from server.bind: metrics must not be public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]
     limits += [(("providers", name, "max_body"), each.max_body) for name, each in config.providers.items()]
     for place, limit in limits:
@@ -46,17 +42,19 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for name, section, scheme in (("redis", config.redis, "rediss"), ("rabbitmq", config.rabbitmq, "amqps")):
-        stated, url = section.tls.files, section.url
+        in_file, url = section.tls.files, section.url
         if url == EMBEDDED:
             in_url, is_encrypted = TlsFiles(), False
         else:
             parts = RedisUrl.parse(url) if name == "redis" else BrokerUrl.parse(url)
             in_url, is_encrypted = parts.tls, parts.is_tls
-        if stated and not is_encrypted:
-            yield (name, "tls"), f"is of an encrypted connection; write {name}.url as {scheme}://"
-        elif stated and in_url:
+        if in_file and not is_encrypted:
+            yield (name, "tls"), f"needs an encrypted connection; write {name}.url as {scheme}://"
+        elif in_file and in_url:
             yield (name, "tls"), f"and {name}.url both name files; name all of them here"
+        elif in_file:
+            for field, problem in in_file.problems():
+                yield (name, "tls", field), problem
         else:
-            files, place = (stated, (name, "tls")) if stated else (in_url, (name, "url"))
-            for field, problem in files.problems():
-                yield (*place, field) if stated else place, problem if stated else f"{field}: {problem}"
+            for field, problem in in_url.problems():
+                yield (name, "url"), f"{field}: {problem}"

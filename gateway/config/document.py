@@ -1,4 +1,4 @@
-"""The YAML file: plain values with the line of each, and the variables in them replaced."""
+"""The configuration file as plain values: the line of each is known, and variables are expanded."""
 
 from __future__ import annotations
 
@@ -13,27 +13,37 @@ from gateway.errors import ConfigurationError
 from gateway.transport.files import FileTooLarge, read_file
 
 FieldPath = tuple[str | int, ...]
+"""The keys and positions that lead to a value."""
 
-_STOOD_IN_FOR = "providers"
-"""The section whose unset variables a command may do without; all others decide where data are, for all commands alike."""
+_PLACEHOLDER_SECTION = "providers"
+"""The section in which a command may replace unset variables. All other sections say where data are, so that every
+command must read them alike."""
 
 _MAX_ALIASES = 20
+"""Aliases in a file. Aliases of aliases grow exponentially when they are expanded."""
+
 _MAX_DEPTH = 10
-_MAX_FILE = 1024**2
+"""Levels of nesting, more than any setting needs. Composing recurses, so deep nesting would end in a RecursionError."""
+
+_MAX_FILE_SIZE = 1024**2
+"""Bytes of a configuration file, so that a wrong path does not fill the memory."""
 
 
 class Document:
-    """A YAML file as plain values, with the line of each of them.
+    """A YAML file as plain values that know their lines.
 
     Args:
-        path: where it is.
-        environment: the variables.
-        missing: supplies a value for an unset variable of a provider, given its name, or None for a problem.
-        supplies_all: whether it does so for unset variables of other sections, too.
+        path: The path of the file.
+        environment: The environment variables.
+        missing: Returns a value for an unset variable of a provider, given its name, or None to report a problem.
+        supplies_all: Whether ``missing`` is also asked for variables of other sections.
 
     Attributes:
-        content: the values, variables replaced.
-        problems: what is wrong with the file as YAML, or with its variables.
+        content: The values, with variables expanded.
+        problems: What is wrong with the file as YAML or with its variables, one line each.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or is not YAML.
     """
 
     def __init__(
@@ -51,11 +61,13 @@ class Document:
         self._supplies_all = supplies_all
         self._lines: dict[FieldPath, int] = {(): 1}
         try:
-            text = read_file(path, _MAX_FILE).decode()
+            text = read_file(path, _MAX_FILE_SIZE).decode()
             _check_bounds(text, path)
             node = yaml.compose(text, yaml.SafeLoader)
         except FileTooLarge:
-            raise ConfigurationError(f"{path}: is larger than 1MiB") from None
+            raise ConfigurationError(
+                f"{path}: is larger than 1MiB; name a configuration file with --config"
+            ) from None
         except FileNotFoundError:
             raise ConfigurationError(f"{path}: there is no such file; name one with --config") from None
         except OSError as error:
@@ -64,7 +76,7 @@ class Document:
             raise ConfigurationError(f"{path}: cannot be read: it is not UTF-8") from None
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            # An alias is quoted by name; it may be a secret that begins with an asterisk.
+            # The message quotes the alias, which may be a secret that begins with an asterisk.
             problem = str(error.problem).partition("alias '")[0].replace("undefined ", "an undefined alias")
             raise ConfigurationError(f"{path}:{line}: is not YAML: {problem}") from None
         except yaml.YAMLError as error:
@@ -74,7 +86,7 @@ class Document:
         self.content = self._build(node, ()) if node else {}
 
     def locate(self, place: FieldPath, text: str) -> str:
-        """One problem as a line: where in the file, which field, what."""
+        """Format a problem as one line: file and line, path of the field, text."""
         known = place
         while known not in self._lines:
             known = known[:-1]
@@ -83,7 +95,7 @@ class Document:
     def _build(self, node: yaml.Node, place: FieldPath) -> Any:
         self._lines.setdefault(place, node.start_mark.line + 1)
         if any(node is outer for outer in self._open):
-            self.problems.append(self.locate(place, "is an alias within what it stands for"))
+            self.problems.append(self.locate(place, "refers to itself"))
             return None
         self._open.append(node)
         content = self._content(node, place)
@@ -95,14 +107,14 @@ class Document:
             case yaml.MappingNode():
                 return self._mapping(node, place)
             case yaml.SequenceNode():
-                kept = [item for item in node.value if not self._is_left_out(item, place)]
+                kept = [item for item in node.value if not self._is_omitted(item, place)]
                 return [self._build(item, (*place, position)) for position, item in enumerate(kept)]
             case yaml.ScalarNode(tag="tag:yaml.org,2002:str"):
                 return self._expand(node.value, place)
             case _:
                 try:
                     return self._constructor.construct_object(node)
-                except (yaml.YAMLError, ValueError):  # their texts quote the file, secrets included
+                except (yaml.YAMLError, ValueError):  # the error quotes the value, which may be a secret
                     self.problems.append(
                         self.locate(place, "cannot be read; if it is text, put it in quotes")
                     )
@@ -114,23 +126,23 @@ class Document:
             inner = (*place, key)
             self._lines[inner] = key_node.start_mark.line + 1
             if key == "<<":
-                self.problems.append(self.locate(inner, "merge keys are not read; write the keys out"))
+                self.problems.append(self.locate(inner, "merge keys are not supported; write the keys out"))
                 continue
             if key in content:
-                self.problems.append(self.locate(inner, "stands here for the second time"))
+                self.problems.append(self.locate(inner, "is defined twice"))
             content[key] = self._build(value_node, inner)
         return content
 
-    def _is_left_out(self, node: yaml.Node, place: FieldPath) -> bool:
+    def _is_omitted(self, node: yaml.Node, place: FieldPath) -> bool:
         if not isinstance(node, yaml.ScalarNode) or not is_optional(node.value):
             return False
         try:
             return not self._try_expand(node.value, place)
-        except ValueError:  # told when its value is made
+        except ValueError:  # reported when the value is built
             return False
 
     def _try_expand(self, text: str, place: FieldPath) -> str:
-        is_supplied = self._supplies_all or place[:1] == (_STOOD_IN_FOR,)
+        is_supplied = self._supplies_all or place[:1] == (_PLACEHOLDER_SECTION,)
         return expand(text, self._environment, self._missing if is_supplied else _none)
 
     def _expand(self, text: str, place: FieldPath) -> str:
@@ -144,11 +156,15 @@ class Document:
 
 
 def _none(_: str) -> None:
-    """Supply nothing."""
+    """Supply no value."""
 
 
 def _check_bounds(text: str, path: Path) -> None:
-    """Refuse what would take long to compose, or to write out."""
+    """Refuse a document that would take long to compose or expand, before it is composed.
+
+    Raises:
+        ConfigurationError: It has too many aliases, or nests too deeply.
+    """
     aliases = depth = 0
     for event in yaml.parse(text):
         aliases += isinstance(event, yaml.AliasEvent)
@@ -157,4 +173,4 @@ def _check_bounds(text: str, path: Path) -> None:
             raise ConfigurationError(f"{path}: more than {_MAX_ALIASES} aliases; write the values out")
         if depth > _MAX_DEPTH:
             line = event.start_mark.line + 1 if event.start_mark else 1
-            raise ConfigurationError(f"{path}:{line}: is nested too deeply")
+            raise ConfigurationError(f"{path}:{line}: is nested more than {_MAX_DEPTH} levels deep")

@@ -1,4 +1,4 @@
-"""The mistakes that the models find, as lines for people."""
+"""Turn the errors of the models into lines for people."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.config.document import FieldPath
 from gateway.config.models import Config
 
 ALWAYS_VERIFIED = "verification cannot be switched off"
+"""The hint for a setting that looks like an attempt to accept unsigned requests."""
 
 _SWITCHES_OFF = re.compile(
     r"verif|insecure|unsafe|unsigned|^(none|off|false|no|null|disabled)$", re.IGNORECASE
@@ -21,7 +22,10 @@ _SWITCHES_OFF = re.compile(
 
 
 def describe(error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
-    """The place and the text of each problem; of the branches of a union only what helps."""
+    """Yield the path and the text of each problem.
+
+    For a union, pydantic reports a problem of every branch; only the deepest ones help, and the others are left out.
+    """
     found: dict[FieldPath, str] = {}
     for detail in error.errors():
         place, text = _describe(detail)
@@ -34,7 +38,7 @@ def describe(error: ValidationError) -> Iterator[tuple[FieldPath, str]]:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """What was probably meant by ``word``, or that there is no such thing on purpose."""
+    """Return a hint to append to a message: the known word closest to ``word``, or why it does not exist."""
     if _SWITCHES_OFF.search(word):
         return f"; {ALWAYS_VERIFIED}"
     close = get_close_matches(word, list(known), n=1)
@@ -42,7 +46,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
-    # The branches of a union and the keys of a mapping stand in pydantic's path, but not in the file.
+    # Pydantic's path contains the branches of a union and a mark for the keys of a mapping; the file does not.
     path = detail["loc"]
     place = tuple(
         step
@@ -64,9 +68,9 @@ def _describe(detail: ErrorDetails) -> tuple[FieldPath, str]:
             tags = detail["ctx"]
             return (*place, "scheme"), f"must be one of {tags['expected_tags']}{suggest(tags['tag'], ())}"
         case "union_tag_not_found":
-            return place, f"must say how the sender signs; {ALWAYS_VERIFIED}"
+            return place, f"must say how the provider signs; {ALWAYS_VERIFIED}"
         case "string_pattern_mismatch":
-            return place, f"has characters that it cannot have; it must match {detail['ctx']['pattern']}"
+            return place, f"has characters that are not allowed; it must match {detail['ctx']['pattern']}"
         case "too_short":
             return place, "is empty"
         case "too_long":
@@ -89,11 +93,12 @@ _KINDS = {
     "bool_type": "true or false",
     "bool_parsing": "true or false",
 }
+"""What a value must be, by the type of pydantic's error."""
 
 
 @cache
 def _known_keys() -> list[str]:
-    """All settings that there are."""
+    """Return the names of all settings."""
     schema = Config.model_json_schema(by_alias=True)
     keys: list[str] = []
     for definition in [schema, *schema["$defs"].values()]:

@@ -1,7 +1,7 @@
-"""``${VAR}`` and ``${VAR:-fallback}`` in the values of the configuration.
+"""Environment variables in the configuration: ``${NAME}`` and ``${NAME:-fallback}``.
 
-A dollar sign is otherwise itself, values are not expanded again, and braces do not nest. Where NAME is unset and
-NAME_FILE is set, the value is what stands in that file, which is how containers are given secrets.
+Any other dollar sign is itself. Values are not expanded again, and braces do not nest. If NAME is unset and NAME_FILE is
+set, the value is the content of that file: this is how Docker and Kubernetes provide secrets.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from gateway.transport.files import FileTooLarge, read_file
 _EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-[^${]*)?")
 
-
-_MAX_FILE = 64 * 1024
+_MAX_FILE_SIZE = 64 * 1024
+"""Bytes of a file that NAME_FILE names; a secret or a key is far smaller."""
 
 
 class UnsetVariable(ValueError):
-    """A variable without a fallback is not set, or is set to nothing."""
+    """Raised when a variable without a fallback is unset or empty."""
 
 
-def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[str], str | None]) -> str:
-    """``text`` with its variables replaced.
+def expand(text: str, environment: Mapping[str, str], missing: Callable[[str], str | None]) -> str:
+    """Return ``text`` with its variables replaced by their values.
 
     Args:
-        text: a value of the configuration.
-        environment: where variables are looked up; an empty one counts as unset, as in a shell with ``:-``.
-        note_missing: may supply a value for an unset variable, given its name.
+        text: A value of the configuration.
+        environment: The variables; an empty one counts as unset, as with ``:-`` in a shell.
+        missing: Returns a value for an unset variable, given its name, or None.
 
     Raises:
-        UnsetVariable: a variable is unset, with the name and what to do.
-        ValueError: what stands in the braces is no name of a variable, or its file cannot be read.
+        UnsetVariable: A variable is unset; the message names it.
+        ValueError: The braces do not contain the name of a variable, or its file cannot be read.
     """
 
     def replace(expression: re.Match[str]) -> str:
@@ -44,12 +44,12 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
             )
         name, fallback = match["name"], match["fallback"]
         value = (
-            look_up(name, environment) or note_missing(name)
+            look_up(name, environment) or missing(name)
             if fallback is None
             else look_up(name, environment) or fallback[2:]
         )
         if value is None:
-            state = "set to nothing" if name in environment else "not set"
+            state = "empty" if name in environment else "not set"
             raise UnsetVariable(f"needs the environment variable {name}, which is {state}")
         return value
 
@@ -57,16 +57,16 @@ def expand(text: str, environment: Mapping[str, str], note_missing: Callable[[st
 
 
 def look_up(name: str, environment: Mapping[str, str]) -> str | None:
-    """The value of a variable, or of the file that NAME_FILE names, less one line feed at its end.
+    """Return the value of a variable, or the content of the file that NAME_FILE names, without a final line feed.
 
     Raises:
-        ValueError: the file cannot be read; with its path, never with what stands in it.
+        ValueError: The file cannot be read; the message has its path, and never its content.
     """
     path = environment.get(f"{name}_FILE")
     if environment.get(name) or not path:
         return environment.get(name)
     try:
-        return read_file(Path(path), _MAX_FILE).decode().removesuffix("\n")
+        return read_file(Path(path), _MAX_FILE_SIZE).decode().removesuffix("\n")
     except FileTooLarge:
         raise ValueError(f"needs the file {path} of {name}_FILE, which is larger than 64KiB") from None
     except OSError as error:
@@ -78,5 +78,5 @@ def look_up(name: str, environment: Mapping[str, str]) -> str | None:
 
 
 def is_optional(text: str) -> bool:
-    """Whether ``text`` is one variable with an empty fallback: nothing at all when it is unset."""
+    """Return whether ``text`` is one variable with an empty fallback: a list omits it while the variable is unset."""
     return bool(re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*:-\}", text))

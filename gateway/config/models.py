@@ -1,10 +1,13 @@
-"""What can be configured. The reference and the editors' JSON Schema are generated from these models."""
+"""The models of the configuration, one field a setting.
+
+The reference page and the JSON Schema for editors are generated from them, descriptions included. The module is longer
+than 200 lines because it is one table of declarations, in the order of the file.
+"""
 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from itertools import combinations
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,106 +24,20 @@ from pydantic import (
 )
 
 from gateway.adapters.spec import DeliverySpec, ParameterName
+from gateway.config.bind_addresses import Binds
 from gateway.signatures.extractors import Pointer
 from gateway.signatures.schemes import SignatureSpec
+from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
-from gateway.transport.address import is_host_name
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
 
-EVERYWHERE_4, EVERYWHERE_6 = "0.0.0.0", "::"  # noqa: S104
-"""All addresses of IPv4; and all of both families, of IPv6 alone where the others are listened at beside it."""
-
 EMBEDDED = "embedded"
-"""In place of an address: the store that comes with the gateway."""
+"""The value of a ``url`` that selects the store in SQLite, which comes with the gateway."""
 
-MAX_SECRETS = 5
-"""Secrets that a provider can have at a time."""
-
-_BIND = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):(?P<port>[0-9]{1,5})")
-_DIGITS = re.compile(r"[0-9.]+")
-_NO_BIND = "is not an address to listen at; write HOST:PORT, such as 127.0.0.1:8080"
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
-_HIGHEST_PORT = 65_535
-
-
-def split_bind(bind: str) -> tuple[str, int]:
-    """Host and port of an address to listen at."""
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def check_bind(text: str) -> str:
-    """An address to listen at, as it is.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = _BIND.fullmatch(text)
-    if not match or int(match["port"]) > _HIGHEST_PORT or not _is_host(match["host"]):
-        raise ValueError(_NO_BIND)
-    address = _address_of(match["host"].strip("[]"))
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        raise ValueError(f"is an address of IPv4 in brackets; write {address.ipv4_mapped}:{match['port']}")
-    return text
-
-
-def _is_host(host: str) -> bool:
-    """Whether this can be a host: in brackets an address of IPv6, of digits and dots alone one of IPv4."""
-    if host.startswith("["):
-        return ":" in host and _address_of(host.strip("[]")) is not None
-    return _address_of(host) is not None if _DIGITS.fullmatch(host) else is_host_name(host)
-
-
-def _address_of(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(host)
-    except ValueError:
-        return None
-
-
-def _place_of(bind: str) -> tuple[str, int]:
-    """Host and port in their one spelling."""
-    host, port = split_bind(bind)
-    return str(_address_of(host) or host.lower()), port
-
-
-def do_clash(one: str, other: str) -> bool:
-    """Whether one of two addresses to listen at is, or includes, the other."""
-    (host, port), (other_host, other_port) = _place_of(one), _place_of(other)
-    if port != other_port or port == 0:
-        return False
-    if host == other_host or EVERYWHERE_6 in {host, other_host}:
-        return True
-    return EVERYWHERE_4 in {host, other_host} and ":" not in host + other_host
-
-
-def _as_list(value: object) -> object:
-    if not isinstance(value, str | list | None):  # such as a port alone
-        raise ValueError(_NO_BIND)  # noqa: TRY004 -- what pydantic tells of
-    return [value] if isinstance(value, str) else value
-
-
-def _check_binds(binds: list[str]) -> list[str]:
-    for bind in binds:
-        try:
-            check_bind(bind)
-        except ValueError as error:
-            raise ValueError(f"has {bind!r}, which {error}" if len(binds) > 1 else str(error)) from None
-    if len(binds) > 1 and any(split_bind(bind)[1] == 0 for bind in binds):
-        raise ValueError("has port 0, any that is free, among several addresses; give each a port of its own")
-    for one, other in combinations(binds, 2):
-        hosts = {_place_of(one)[0], _place_of(other)[0]}
-        if do_clash(one, other) and hosts != {EVERYWHERE_4, EVERYWHERE_6}:
-            same = (
-                "twice"
-                if len(hosts) == 1
-                else f"and {other}, of which one includes the other; leave that out"
-            )
-            raise ValueError(f"has {one} {same}")
-    return binds
 
 
 def _check_redis_url(text: str) -> str:
@@ -138,14 +55,14 @@ def _check_amqp_url(text: str) -> str:
 def _check_public_url(text: str) -> str:
     if not _PUBLIC_URL.fullmatch(text) or not urlsplit(text).hostname:
         raise ValueError(
-            "is not an address; write it as the sender has it, such as https://hooks.example.com/webhooks/acme"
+            "is not a URL; write it as the provider calls it, such as https://hooks.example.com/webhooks/acme"
         )
     return text
 
 
 def _check_exchange(text: str) -> str:
     if text.startswith("amq."):
-        raise ValueError("must not begin with amq., which RabbitMQ keeps to itself")
+        raise ValueError("must not begin with amq., which RabbitMQ reserves")
     return text
 
 
@@ -159,142 +76,137 @@ def _parse_network(text: object) -> IPv4Network | IPv6Network:
     return network
 
 
-NetworkSetting = Annotated[
-    IPv4Network | IPv6Network,
-    BeforeValidator(_parse_network),
-    WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
-]
-Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-Binds = Annotated[
-    list[str],
-    Field(min_length=1, max_length=16),
-    BeforeValidator(_as_list),
-    AfterValidator(_check_binds),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 16},
-            ]
-        }
-    ),
-]
-ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ServerConfig(Section):
-    """The two listeners."""
-
-    bind: Binds = Field(
-        ["127.0.0.1:8080"],
-        description="Where senders call, one address or a list; `[::]:8080` is IPv6 and IPv4. Put a TLS proxy before it.",
-    )
-    admin_bind: Binds = Field(
-        ["127.0.0.1:8081"],
-        description="Metrics and health for the operator, one address or a list; never public.",
-    )
-    trusted_proxies: list[NetworkSetting] = Field(
-        [],
-        description="Networks of proxies that are believed where a request comes from (for `allow_ips`), and which "
-        "address its sender called.",
-    )
-    forwarded: Literal["x-forwarded", "forwarded"] = Field(
-        "x-forwarded",
-        description="What those proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). The other "
-        "is not read, since a sender can write it.",
-    )
-    workers: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
-    max_body: Size = Field(
-        1024**2,
-        description="The largest body of a request; where it is not set, an adapter may let larger ones in.",
-    )
-    deadline: Duration = Field(
-        8.0, description="For a whole request, from its head to its answer; less for an impatient sender."
-    )
-    max_connections: Count = Field(
-        2000,
-        description="Open connections of a worker. Beyond it the one that has waited longest for a request is closed "
-        "for a new one, which is answered 503 where all have a request under way.",
-    )
-    max_connections_per_client: Count | None = Field(
-        None,
-        description="Of them, of one address (of IPv6, a network of 64 bits) that is not in `trusted_proxies`; all, "
-        "where it is not set.",
-    )
-    keep_alive: Duration = Field(
-        75.0,
-        description="How long a connection may be idle between requests: longer than a load balancer keeps its own "
-        "(most often 60s), or that sends a request into a connection that ends.",
-    )
-    max_in_flight: Count = Field(
-        1000, description="Requests that a worker handles at a time, beyond which they are answered 503."
-    )
-    max_buffered: Size = Field(
-        256 * 1024**2,
-        description="Bytes of requests in a worker's memory beyond which requests are answered 503.",
-    )
-    shutdown_delay: Duration | None = Field(
-        None,
-        description="How long /readyz says no before the listener closes, for a load balancer to notice.",
-    )
-
-
-def _check_named(path: object) -> object:
+def _check_path(path: object) -> object:
     if path == "":
         raise ValueError("is empty; leave it out, or name a file")
     return path
 
 
-_PemFile = Annotated[Path, BeforeValidator(_check_named)]
+NetworkSetting = Annotated[
+    IPv4Network | IPv6Network,
+    BeforeValidator(_parse_network),
+    WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
+]
+"""An IP network, or a single address."""
+
+Count = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+"""A positive number of things, such as connections."""
+
+ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+"""The key of a provider: a segment of its path, and the first word of its routing keys; at most 63 characters."""
+
+EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
+"""A pattern of event types, without control characters."""
+
+_PemFile = Annotated[Path, BeforeValidator(_check_path)]
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ServerConfig(Section):
+    """The two listeners and their limits."""
+
+    bind: Binds = Field(
+        ["127.0.0.1:8080"],
+        description="Where providers call: one address or a list; `[::]:8080` is IPv6 and IPv4. Put a TLS proxy before it.",
+    )
+    admin_bind: Binds = Field(
+        ["127.0.0.1:8081"],
+        description="Metrics and health for the operator: one address or a list; never public.",
+    )
+    trusted_proxies: list[NetworkSetting] = Field(
+        [],
+        description="Networks of proxies whose headers are believed: for the client's address (see `allow_ips`) and the "
+        "URL that the provider called.",
+    )
+    forwarded: Literal["x-forwarded", "forwarded"] = Field(
+        "x-forwarded",
+        description="The headers that those proxies write: X-Forwarded-For, -Proto and -Host, or Forwarded (RFC 7239). "
+        "The other kind is ignored, because a client could write it.",
+    )
+    processes: int = Field(1, ge=1, le=64, strict=True, description="Processes that share the two addresses.")
+    max_body: Size = Field(
+        1024**2,
+        description="The largest body of a request. Unless it is set, an adapter may raise it for its provider.",
+    )
+    deadline: Duration = Field(
+        8.0,
+        description="Time for a whole request, from its head to the response; less for a provider that times out earlier.",
+    )
+    max_connections: Count = Field(
+        2000,
+        description="Open connections of a process. Beyond it, a new connection replaces the one that has waited longest "
+        "for a request, or is answered 503 if all have a request under way.",
+    )
+    max_connections_per_client: Count | None = Field(
+        None,
+        description="Open connections of one address (for IPv6, of a network of 64 bits) that is not in "
+        "`trusted_proxies`; by default no limit of its own.",
+    )
+    keep_alive: Duration = Field(
+        75.0,
+        description="How long a connection may be idle between requests. Set it longer than your load balancer's own "
+        "timeout (most often 60s), or the balancer will send requests into connections that are closing.",
+    )
+    max_in_flight: Count = Field(
+        1000, description="Requests that a process handles at a time; further ones are answered 503."
+    )
+    max_buffered: Size = Field(
+        256 * 1024**2,
+        description="Bytes of requests in the memory of a process, beyond which requests are answered 503.",
+    )
+    shutdown_delay: Duration | None = Field(
+        None,
+        description="How long /readyz answers 503 before the listener closes, for a load balancer to notice.",
+    )
 
 
 class TlsConfig(Section):
-    """What an encrypted connection to one of our servers is made with; PEM files, relative to the working directory."""
+    """The files for an encrypted connection to a server: PEM, relative to the working directory."""
 
     ca: _PemFile | None = Field(
-        None, description="The authorities that are believed, in place of those of the system."
+        None, description="The certificate authorities to trust, in place of those of the system."
     )
-    cert: _PemFile | None = Field(None, description="The certificate that is shown to the server.")
+    cert: _PemFile | None = Field(None, description="The client certificate.")
     key: _PemFile | None = Field(
-        None, description="The private key of the certificate, where it is not in the same file."
+        None, description="The private key of the client certificate, if it is not in the same file."
     )
 
     @property
     def files(self) -> TlsFiles:
-        """The paths as texts, empty for those that are not given."""
+        """The paths as texts; empty for files that are not set."""
         return TlsFiles(*(str(path or "") for path in (self.ca, self.cert, self.key)))
 
 
 class RedisConfig(Section):
-    """Where claims are kept."""
+    """The store of claims."""
 
     url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
         EMBEDDED,
-        repr=False,  # there may be a password in it
+        repr=False,  # it may contain a password
         description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
     )
-    timeout: Duration = Field(0.25, description="For Redis to answer; there is one attempt.")
-    tls: TlsConfig = Field(TlsConfig(), description="Of a rediss:// address with a private authority.")
+    timeout: Duration = Field(0.25, description="Time for Redis to answer; a command is never repeated.")
+    tls: TlsConfig = Field(
+        TlsConfig(), description="Files for a rediss:// connection, such as those of a private authority."
+    )
 
     @property
     def address(self) -> str:
-        """The address with all that is said of TLS: what everything that connects to Redis takes."""
+        """The URL with all TLS settings in its query, as every client of Redis here takes it."""
         return redis_url.with_tls(self.url, self.tls.files)
 
 
 class RabbitConfig(Section):
-    """Where events go."""
+    """The broker that events are published to."""
 
     url: Annotated[str, AfterValidator(_check_amqp_url)] = Field(
         EMBEDDED,
-        repr=False,  # there may be a password in it
+        repr=False,  # it may contain a password
         description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir.",
     )
     exchange: Annotated[
@@ -303,101 +215,110 @@ class RabbitConfig(Section):
         "webhooks",
         description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
     )
-    confirm_timeout: Duration = Field(2.0, description="For the broker to confirm an event.")
-    tls: TlsConfig = Field(TlsConfig(), description="Of an amqps:// address with a private authority.")
+    confirm_timeout: Duration = Field(2.0, description="Time for the broker to confirm an event.")
+    tls: TlsConfig = Field(
+        TlsConfig(), description="Files for an amqps:// connection, such as those of a private authority."
+    )
 
     @property
     def address(self) -> str:
-        """The address with all that is said of TLS: what everything that connects to RabbitMQ takes."""
+        """The URL with all TLS settings in its query, as every client of RabbitMQ here takes it."""
         return amqp_url.with_tls(self.url, self.tls.files)
 
 
 class DedupeConfig(Section):
-    """How repetitions are recognised."""
+    """How duplicates are recognised."""
 
-    lease: Duration = Field(30.0, description="How long an event that is being handled is held.")
-    retention: Duration = Field(345_600.0, description="How long an event that is done is remembered.")
+    lease: Duration = Field(30.0, description="How long one attempt to publish an event holds its claim.")
+    retention: Duration = Field(345_600.0, description="How long a published event is remembered.")
     on_unavailable: Literal["accept", "reject"] = Field(
-        "accept", description="Without claims, publish events marked `dedupe: unchecked`, or answer 503."
+        "accept",
+        description="Without the claim store, publish events marked `dedupe: unchecked`, or answer 503.",
     )
 
 
 class ProviderDedupeConfig(Section):
-    """How the repetitions of one provider are recognised."""
+    """How the duplicates of one provider are recognised."""
 
     retention: Duration | None = Field(
         None,
-        description="How long its events are remembered; by default `dedupe.retention`, or longer where the provider "
-        "repeats a delivery for longer.",
+        description="How long its events are remembered; by default `dedupe.retention`, or longer if the provider "
+        "retries for longer.",
     )
 
 
 class SpoolConfig(Section):
-    """Where events wait on disk while RabbitMQ is away."""
+    """The spool, in which events wait on disk while RabbitMQ is unavailable."""
 
-    enabled: bool = Field(default=True, description="Whether they do; else they are answered 503.")
+    enabled: bool = Field(
+        default=True, description="Whether events are spooled; otherwise they are answered 503."
+    )
     max_size: Size = Field(
-        1024**3, description="Bytes of events beyond which they are answered 503 all the same."
+        1024**3, description="Bytes of spooled events, beyond which events are answered 503."
     )
 
 
 class ArchiveConfig(Section):
-    """Where published events are kept for `gateway replay`."""
+    """The archive of published events, for `gateway replay`."""
 
     enabled: bool = Field(
         default=False,
-        description="Whether they are: in the stream EXCHANGE.archive, or embedded in SQLite in data_dir.",
+        description="Whether events are archived: in the stream EXCHANGE.archive, or in SQLite in data_dir.",
     )
     max_age: Duration = Field(
         604_800.0, description="How long an event is kept; a stream may keep it longer."
     )
-    max_size: Size = Field(10 * 1024**3, description="Bytes of events beyond which the oldest go.")
+    max_size: Size = Field(10 * 1024**3, description="Bytes of events, beyond which the oldest are deleted.")
 
 
 class ProviderConfig(DeliverySpec):
-    """One sender. The keys on its deliveries override what its adapter says; adapter hmac needs them."""
+    """One provider. Keys that describe its requests override those of its adapter; adapter hmac needs them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    adapter: str = Field(description="What kind of sender this is; `gateway providers` lists them.")
+    adapter: str = Field(description="The adapter for this kind of provider; `gateway providers` lists them.")
     secrets: list[SecretStr] = Field(
         max_length=MAX_SECRETS,
-        description="The secrets in use; several while rotating. None only where `enrol` waits for the first.",
+        description="The secrets in use; several while rotating. Empty only if `enrol` waits for the first.",
     )
-    signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the sender signs.")
+    signature: SignatureSpec | None = Field(None, description="For adapter hmac: how the provider signs.")
     parameters: dict[ParameterName, str] = Field(
-        {}, description="What the adapter has to be told besides; `gateway providers NAME` lists it."
+        {}, description="Further values that the adapter needs; `gateway providers NAME` lists them."
     )
     handshake_token: SecretStr | None = Field(
-        None, description="The token that the sender shows in its handshake, where it has one."
+        None, description="The token that the provider sends in its handshake, if it has one."
     )
     enrol: bool = Field(
-        default=False, description="Whether a sender that tells its secret in a handshake may do so now."
+        default=False,
+        description="Whether to accept a secret that the provider sends in a handshake, if it sends one.",
     )
     events: list[EventPattern] = Field(
         [],
-        description="Event types to publish, as the sender or as routing keys spell them: `*` stands for one word, "
-        "`#` for any number; empty for all.",
+        description="Event types to publish, spelled as by the provider or as in routing keys: `*` is one word, `#` any "
+        "number of words; empty for all.",
     )
-    allow_ips: list[NetworkSetting] = Field([], description="Networks from which it sends; empty for all.")
+    allow_ips: list[NetworkSetting] = Field(
+        [], description="Networks from which the provider sends; empty for all."
+    )
     rate_limit: Rate | None = Field(
-        None, description="Verified events, such as `100/s`, beyond which a worker answers 429."
+        None,
+        description="Verified events that a process accepts, such as `100/s`; further ones are answered 429.",
     )
     max_body: Size | None = Field(
         None,
-        description="The largest body; otherwise `server.max_body` where that is set, or what the sender documents.",
+        description="The largest body; by default `server.max_body` if that is set, or what the provider documents.",
     )
     tolerance: Duration | None = Field(
         None,
-        description="How far a signed moment may be from our clock, where it is not as `gateway providers NAME` says.",
+        description="How far a signed timestamp may be from our clock, if not as `gateway providers NAME` says.",
     )
     dedupe: ProviderDedupeConfig = Field(
         ProviderDedupeConfig(),
         description="`{retention: 10d}` is how long its events are remembered; by default `dedupe.retention`, or longer "
-        "where the provider repeats a delivery for longer.",
+        "if the provider retries for longer.",
     )
     on_invalid: Literal["quarantine", "reject"] = Field(
-        "quarantine", description="What happens to a genuine event that is against its schema."
+        "quarantine", description="What to do with a genuine event that does not match its schema."
     )
     schema_file: Path | None = Field(
         None,
@@ -407,26 +328,26 @@ class ProviderConfig(DeliverySpec):
     redact: list[Pointer] = Field(
         [],
         max_length=64,
-        description="JSON Pointers, such as `/customer/*/email`, to values in an event that nobody behind the "
-        "gateway may see; they become `***`.",
+        description="JSON Pointers, such as `/customer/*/email`, to values that nobody behind the gateway may see; they "
+        "become `***`.",
     )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None,
-        description="The address as the sender has it, with its query if it has one. Needed where its signature covers "
-        "the address, unless `server.trusted_proxies` tell that.",
+        description="The URL as the provider calls it, with its query if it has one. Needed if the signature covers the "
+        "URL, unless `server.trusted_proxies` forward it.",
     )
 
     def handshake_token_text(self) -> str | None:
-        """The ``handshake_token`` in clear, for the adapter alone."""
+        """Return the ``handshake_token`` in clear text, for the adapter alone."""
         return None if self.handshake_token is None else self.handshake_token.get_secret_value()
 
     def secret_texts(self) -> list[str]:
-        """The secrets in clear, for the adapter alone."""
+        """Return the secrets in clear text, for the adapter alone."""
         return [secret.get_secret_value() for secret in self.secrets]
 
 
 class Config(Section):
-    """The whole file."""
+    """The whole configuration file."""
 
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
     redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
@@ -439,5 +360,5 @@ class Config(Section):
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
     providers: dict[ProviderName, ProviderConfig] = Field(
-        min_length=1, description="The senders, by the last part of their path."
+        min_length=1, description="The providers, by the last segment of their path."
     )

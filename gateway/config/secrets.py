@@ -1,7 +1,7 @@
-"""What a secret looks like when it was not copied as it is: found at the start, and never told itself.
+"""Detect secrets that were not copied exactly, at the start and without ever printing them.
 
-Quotes of an env file, a byte order mark of an editor, a character of no width from a web page: the gateway would start,
-and refuse every delivery.
+A secret can pick up the quotes of an env file, the byte order mark of an editor, or a zero-width character of a web page.
+The gateway would start with it, and refuse every request.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-SHORTEST = 8
-"""Characters below which a secret is refused; somebody who has one signed delivery tries them all."""
+MIN_LENGTH = 8
+"""The fewest characters of a secret. Anyone who has one signed request can try out all shorter ones."""
 
-SHORT = 16
-"""Characters below which a secret is warned of; some senders give no longer ones."""
+RECOMMENDED_LENGTH = 16
+"""Characters below which a secret causes a warning. It is no error, because some providers issue shorter ones."""
 
 _PLACEHOLDER = re.compile(
     r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
     re.IGNORECASE,
 )
-"""A variable that something forgot to replace, one character, or nothing but such words."""
+"""Matches a variable that was not replaced, one repeated character, or a text of nothing but such words."""
 
 _GUESSABLE = re.compile(
     r"(whsec_|the|your|my|webhook|signing|shared|key|secret|token|password|change|me|test|example|default|dummy|sample"
@@ -37,7 +37,7 @@ _PUBLISHED = frozenset(
         "8f742231b10e8888abcd99yyyzzz85a5",
     }
 )
-"""Secrets in the documentation of GitHub, Standard Webhooks, Svix and Slack."""
+"""Example secrets in the documentation of GitHub, Standard Webhooks, Svix and Slack."""
 
 _QUOTES = {
     '"': '"',
@@ -48,6 +48,8 @@ _QUOTES = {
     "\N{DOUBLE LOW-9 QUOTATION MARK}": "\N{LEFT DOUBLE QUOTATION MARK}",
     "«": "»",
 }
+"""Opening quotes and their closing ones."""
+
 _ASSIGNMENT = re.compile(
     r"(export\s+|set\s+|setx\s+|\$env:)?[A-Za-z_][A-Za-z0-9_]*\s*=\s*(?=[^=\s])", re.IGNORECASE
 )
@@ -58,43 +60,43 @@ _BLANK = " "
 
 
 def problem_of(secret: str) -> str | None:
-    """Say what makes a text no secret, whatever it is for; None if it may be one."""
+    """Return why a text cannot be a secret of any kind, or None if it can."""
     if not secret.strip():
-        return "is empty; everybody could sign with an empty secret"
+        return "is empty; anybody could sign with an empty secret"
     if secret != secret.strip():
         return "has white space around it"
     if _PLACEHOLDER.fullmatch(secret):
-        return "looks like a placeholder; use the secret that the sender shows you"
+        return "looks like a placeholder; use the secret that the provider shows you"
     return None
 
 
 def length_of(secret: str) -> int:
-    """The number of characters that are secret: without ``whsec_``, which everybody knows."""
+    """Return the number of characters that are secret: without the public prefix ``whsec_``."""
     return len(secret) - (match.end() if (match := _PREFIXES.match(secret)) else 0)
 
 
-def doubts_about(secret: str) -> Iterator[str]:
-    """Say what in a secret most likely does not belong to it, a line each, and nothing of the secret itself."""
+def warnings_about(secret: str) -> Iterator[str]:
+    """Yield what in a secret most likely does not belong to it, one line each, without any part of the secret."""
     if len(secret) > 1 and _QUOTES.get(secret[0]) == secret[-1]:
-        yield "is in quotes, which count; an env file of Docker keeps them: leave them out"
+        yield "is in quotes, which are part of it; Docker keeps the quotes of an env file: remove them"
     elif secret[0] in _QUOTES or secret[-1] in {*_QUOTES, *_QUOTES.values()}:
-        yield "has a quote at one end, which counts; leave it out if the sender does not show it"
+        yield "has a quote at one end, which is part of it; remove it if the provider does not show it"
     if "\ufeff" in secret:
-        yield "has a byte order mark in it, which counts; save the file as UTF-8 without one"
+        yield "has a byte order mark in it, which is part of it; save the file as UTF-8 without one"
     elif invisible := _invisible(secret):
-        yield f"has {invisible} in it, which counts; copy it again, or type it"
+        yield f"has {invisible} in it, which is part of it; copy it again, or type it"
     if (match := _ASSIGNMENT.match(secret)) and (
         match[1] or _NAME.fullmatch(secret.partition("=")[0].strip())
     ):
-        yield "begins like an assignment (NAME=); leave in only what stands behind the equals sign"
+        yield "begins like an assignment (NAME=); keep only what follows the equals sign"
     if secret in _PUBLISHED:
-        yield "is the example of a sender's documentation, which everybody knows; use your own"
+        yield "is an example from a provider's documentation, which is public; use your own"
     elif _GUESSABLE.fullmatch(secret):
-        yield "is made of words that anybody would try; use the secret that the sender shows you"
+        yield "is made of words that anybody would try; use the secret that the provider shows you"
 
 
 def _invisible(secret: str) -> str | None:
-    """Name the first character that nobody sees; a key in PEM has lines."""
+    """Name the first invisible character, or return None. Line breaks of a PEM key are not counted."""
     is_pem = secret.lstrip().startswith(_PEM)
     for character in secret:
         kind = unicodedata.category(character)

@@ -6,13 +6,12 @@ The name of a file is its event type, percent-encoded where a file system would 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.resources.abc import Traversable
-from urllib.parse import unquote
 
 import orjson
 
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.bundled import bundled
+from gateway.adapters.registry import sample_files
 from gateway.adapters.spec import BodyFormat
 from gateway.errors import OperatorError
 from gateway.signatures.forms import write_form
@@ -48,8 +47,8 @@ class Sample:
 
 
 def sample_names(adapter: Adapter) -> list[str]:
-    """The event types that there is a built-in sample of, sorted."""
-    return sorted(name for name, _ in _files(adapter))
+    """Return the event types of the built-in samples of an adapter, sorted."""
+    return sorted(sample_files(adapter.family))
 
 
 def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
@@ -58,7 +57,7 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
     Raises:
         OperatorError: The adapter has no sample, or none of this type.
     """
-    known = dict(_files(adapter))
+    known = sample_files(adapter.family)
     if not known:
         raise OperatorError(f"there is no sample for adapter {adapter.name}; pass a body with --file")
     event_type = event_type or adapter.spec.sample or min(known)
@@ -103,12 +102,3 @@ def _content(adapter: Adapter, suffix: str) -> tuple[str, BodyFormat]:
             if body_format == wanted:
                 return content_type_of(media_type), body_format
     return next(iter(content.items()))
-
-
-def _files(adapter: Adapter) -> list[tuple[str, Traversable]]:
-    folder = _FOLDER / adapter.family
-    if not folder.is_dir():
-        return []
-    named = [(file.name.rpartition("."), file) for file in folder.iterdir() if not file.name.startswith("_")]
-    # Types such as pr:opened or a path are no names that every file system can hold, and are quoted in them.
-    return [(unquote(stem), file) for (stem, _, suffix), file in named if f".{suffix}" in _FORMATS_BY_SUFFIX]

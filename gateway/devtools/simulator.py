@@ -36,8 +36,9 @@ from gateway.signatures.extractors import (
 from gateway.signatures.forms import Fields, parse_form, write_form
 from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, WHOLE_BODY, Signed
+from gateway.signatures.schemes.base import NO_PARAMETERS, WHOLE_BODY
 from gateway.signatures.schemes.layout import listed
+from gateway.signatures.schemes.signed import Signed
 
 Tampering = Literal["body", "signature", "timestamp", "replay"]
 

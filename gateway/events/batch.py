@@ -1,4 +1,4 @@
-"""Deliveries of several events: the elements of their lists, each with the bytes that it came in."""
+"""Split the body of a request into its events, each with its own bytes as they came."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.signatures.batches import Batch
 from gateway.signatures.extractors import Parent
 
 MAX_ITEMS = 10_000
-"""Events in a delivery; senders have up to 5000."""
+"""Events in one request, to bound what it can start. Providers send up to 5000."""
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -22,10 +22,10 @@ class Item(NamedTuple):
     """One event of several.
 
     Attributes:
-        payload: its value.
-        data: its bytes, without the white space around it.
-        parent: the object that its list stands in; None where the body is the list.
-        context: a digest of all that is around its list, where there may be several; else empty.
+        payload: The parsed value.
+        data: The bytes of the value, without the white space around it.
+        parent: The object that holds the list; None if the body is the list.
+        context: A digest of everything around the list, if a body may have several lists; else empty.
     """
 
     payload: Any
@@ -35,11 +35,16 @@ class Item(NamedTuple):
 
 
 def split(payload: object, data: bytes, batch: Batch) -> list[Item] | None:
-    """Return the events in a payload, whose JSON is ``data``; None where it has none of the lists of ``batch``.
+    """Return the events in ``payload``; None if it has none of the lists of ``batch``.
+
+    Args:
+        payload: The value of the body.
+        data: The JSON of the payload.
+        batch: Where the lists of events are.
 
     Raises:
-        BodyTooLarge: there are more than 10,000.
-        MalformedJson: the two readers that it takes do not agree on it.
+        BodyTooLarge: There are more than 10,000 events.
+        MalformedJson: msgspec, which finds the bytes, disagrees with orjson, which parsed the payload.
     """
     found = list(islice(batch.events(payload), MAX_ITEMS + 1))
     if len(found) > MAX_ITEMS:
@@ -62,15 +67,18 @@ def split(payload: object, data: bytes, batch: Batch) -> list[Item] | None:
 
 
 class _Document:
-    """The bytes of a JSON document, taken apart along paths; each level once, as the paths come in its order."""
+    """The bytes of a JSON document, split along paths.
+
+    Paths come in the order of the document, so that each level is split once: the time is linear in its size.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._names: list[str | int] = []  # that lead to the innermost level
-        self._levels: list[Any] = []  # the members of the document, of one of them, of one of those …
+        self._names: list[str | int] = []  # the path to the innermost level
+        self._levels: list[Any] = []  # the members at each level of that path, outermost first
 
     def at(self, path: tuple[str | int, ...]) -> msgspec.Raw:
-        """Return the bytes of the value that ``path`` leads to, by one step or more."""
+        """Return the bytes of the value at ``path``, which has at least one step."""
         depth = 0
         for known, name in zip(self._names, path[:-1], strict=False):
             if known != name:

@@ -1,8 +1,10 @@
-"""What a verified delivery carries: which media types are read, and how.
+"""Read the body of a verified request by its media type.
 
-The media type stands in a header that hardly any signature covers, so that whoever saw a delivery can send its body
-again under another one. Therefore no body has two readings: what is JSON, XML, a token or a form in parts is none of
-the others, whatever it is declared, and a text is none of those that the sender has besides.
+Hardly any signature covers the Content-Type header, so that an attacker who has seen a request can send its body again
+under another media type. Therefore no body has two readings. A body that is JSON, XML, a token or a multipart form is
+none of the others, whatever its media type says, and a text is none of the formats that the provider also sends.
+
+The module is over 200 lines: the formats are separate functions, and the rule above holds only for all of them.
 """
 
 from __future__ import annotations
@@ -26,20 +28,25 @@ from gateway.signatures.media import content_type_of
 from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers
 
-_UNNAMED = "application/octet-stream"
-_JSON_READINGS = frozenset({"json", "json_list"})
-_NO_CODINGS = frozenset({b"", b"identity"})
+_DEFAULT_TYPE = "application/octet-stream"
+"""The media type of an event whose provider names none and has patterns only."""
+
+_JSON_FORMATS = frozenset({"json", "json_list"})
+"""The formats in which a body is JSON."""
+
+_IDENTITY_CODINGS = frozenset({b"", b"identity"})
+"""Content codings that leave a body as it is."""
 
 
 class Content(NamedTuple):
-    """What a body is.
+    """The content of a body.
 
     Attributes:
-        payload: what its event is identified by; None for a text, and where there is no body.
-        data: the bytes that become the event's data; empty where there is no body.
-        media_type: theirs; None for JSON, empty where there is no body.
-        items: the events in it, where it is a list of them.
-        is_readable: False where it has a number that most readers of JSON refuse.
+        payload: The value that identifies the event; None for a text and for an empty body.
+        data: The bytes that become the event's data; empty for an empty body.
+        media_type: The media type of ``data``; None for JSON, empty for an empty body.
+        items: The events, if the body is a list of them.
+        is_readable: False if the body has a number that most JSON parsers refuse.
     """
 
     payload: Any
@@ -50,68 +57,75 @@ class Content(NamedTuple):
 
 
 _EMPTY = Content(None, b"", "")
+"""The content of an empty body."""
 
 _WHOLE = Batch("body:")
+"""Where events are if the body itself is the list."""
 
 
 class Reader:
     """Reads the bodies of one provider.
 
     Args:
-        spec: what they may be.
-        is_body_signed: whether the signature covers the body; else what is declared is worth as much as what is sent.
+        spec: The formats that the provider sends, by media type.
+        is_body_signed: Whether the signature covers the body. Otherwise an attacker could change body and media type
+            alike, and a text is not compared with the other formats.
     """
 
     def __init__(self, spec: DeliverySpec, *, is_body_signed: bool = True) -> None:
         first = next(iter(spec.content))
-        self._default_type = _UNNAMED if "*" in first else first
+        self._default_type = _DEFAULT_TYPE if "*" in first else first
         self._form_json = spec.form_json
         self._form_begins = tuple(f"{name}=".encode() for name in spec.form_begins)
         self._form_xml = spec.form_xml
         self._is_empty_allowed = spec.is_empty_allowed
         self._batch = Batch(spec.batch) if spec.batch else None
-        readings = frozenset(spec.content.values()) if is_body_signed else frozenset[BodyFormat]()
-        self._beside_text = readings & _LOOKS_LIKE.keys()
-        self._tells_lists = {"json", "json_list"} <= readings and not (self._batch and self._batch.is_whole)
-        self._readings: dict[bytes | None, BodyFormat] = {None: spec.content[first]}
+        formats = frozenset(spec.content.values()) if is_body_signed else frozenset[BodyFormat]()
+        self._beside_text = formats & _LOOKS_LIKE.keys()
+        self._distinguishes_lists = {"json", "json_list"} <= formats and not (
+            self._batch and self._batch.is_whole
+        )
+        self._formats: dict[bytes | None, BodyFormat] = {None: spec.content[first]}
         self._patterns: list[tuple[re.Pattern[bytes], BodyFormat]] = []
-        for media_type, reading in spec.content.items():
+        for media_type, body_format in spec.content.items():
             if "*" in media_type:
                 pattern = re.escape(media_type).replace(r"\*", "[^/]*").encode()
-                self._patterns.append((re.compile(pattern), reading))
+                self._patterns.append((re.compile(pattern), body_format))
             else:
                 name = media_type.encode()
-                self._readings |= {name: reading, name + b"; charset=utf-8": reading}
+                self._formats |= {name: body_format, name + b"; charset=utf-8": body_format}
 
     def read(self, headers: Headers, body: bytes) -> Content:
-        """Return what is in a body; compressed ones are never inflated.
+        """Return the content of a body.
+
+        A compressed body is refused: inflating it could exhaust memory.
 
         Raises:
-            UnsupportedMediaType: It is compressed, in a type that is not read, or in another charset than UTF-8.
-            MalformedRequest: Two headers describe it in two ways, it is a broken form or broken XML, or it is of
-                another kind than it is declared.
-            MalformedJson: It is broken JSON.
-            BodyTooLarge: It is a list of too many events.
+            UnsupportedMediaType: The body is compressed, its media type is not accepted, or its charset is not UTF-8.
+            MalformedRequest: Two headers contradict each other, the form or the XML is broken, or the body is of another
+                format than its media type says.
+            MalformedJson: The JSON is broken.
+            BodyTooLarge: The list has too many events.
         """
         if self._is_empty_allowed and not body:
             return _EMPTY
         if b"content-encoding" in headers:
             _check_codings(headers.all(b"content-encoding"))
-        try:  # what nearly all senders say is known as it stands
+        try:  # nearly all requests have one Content-Type, spelled as in the table
             content_type = headers.get(b"content-type")
-            reading = self._readings[content_type]
+            body_format = self._formats[content_type]
         except (KeyError, MalformedRequest):
             content_type = content_type_of(headers)
-            reading = self._reading_of(content_type or b"")
-        if reading in _JSON_READINGS:
-            return self._read_json(body, reading, content_type)
-        if reading == "form":
+            body_format = self._format_of(content_type or b"")
+        if body_format in _JSON_FORMATS:
+            return self._read_json(body, body_format, content_type)
+        if body_format == "form":
             return self._read_form(body, content_type or b"")
-        if reading == "jwt":
+        if body_format == "jwt":
             return self._of_json(_claims_of(body), self._batch)
-        if reading == "xml":
+        if body_format == "xml":
             stated = content_type or b""
-            if _names_other_charset(stated):  # which is not looked at: a document says its own
+            if _names_other_charset(stated):  # ignored: an XML document declares its own encoding
                 stated = stated.partition(b";")[0]
             return Content(parse_xml(body), body, self._named(stated))
         if self._beside_text:
@@ -121,11 +135,14 @@ class Reader:
     def _named(self, content_type: bytes) -> str:
         return clean_attribute(content_type.decode("latin-1")) or self._default_type
 
-    def _read_json(self, body: bytes, reading: BodyFormat, content_type: bytes | None) -> Content:
-        """Read it as UTF-8, whatever is declared, unless it is in the other charset that is declared."""
-        batch = self._batch if reading == "json" else _WHOLE
+    def _read_json(self, body: bytes, body_format: BodyFormat, content_type: bytes | None) -> Content:
+        """Read a body as UTF-8.
+
+        If that fails and another charset is declared, that charset is to blame.
+        """
+        batch = self._batch if body_format == "json" else _WHOLE
         try:
-            if batch is None and not self._tells_lists:
+            if batch is None and not self._distinguishes_lists:
                 return Content(parse_json(body), body)
             content = self._of_json(body, batch)
         except UnreadableNumber as error:
@@ -134,7 +151,7 @@ class Reader:
             if content_type is not None and _names_other_charset(content_type):
                 raise UnsupportedMediaType from error
             raise
-        if self._tells_lists and _may_be_events(content.payload) is not (reading == "json_list"):
+        if self._distinguishes_lists and _may_be_events(content.payload) is not (body_format == "json_list"):
             raise MalformedRequest("a list of events is declared one event, or one event a list")
         return content
 
@@ -162,19 +179,19 @@ class Reader:
             raise MalformedRequest("the field that holds JSON is not the first")
         return self._of_json(text.encode(), self._batch)
 
-    def _reading_of(self, content_type: bytes) -> BodyFormat:
-        """Find how a body of a type is read that is written in another way, or matches a pattern.
+    def _format_of(self, content_type: bytes) -> BodyFormat:
+        """Return the format for a media type that is spelled unusually, or matches a pattern.
 
         Raises:
-            UnsupportedMediaType: It is not.
+            UnsupportedMediaType: The provider does not send this media type.
         """
         media_type = content_type.partition(b";")[0].strip().lower()
-        reading = self._readings.get(media_type) or next(
-            (reading for pattern, reading in self._patterns if pattern.fullmatch(media_type)), None
+        body_format = self._formats.get(media_type) or next(
+            (body_format for pattern, body_format in self._patterns if pattern.fullmatch(media_type)), None
         )
-        if reading is None:
+        if body_format is None:
             raise UnsupportedMediaType
-        return reading
+        return body_format
 
 
 def _may_be_events(payload: object) -> bool:
@@ -182,22 +199,24 @@ def _may_be_events(payload: object) -> bool:
 
 
 def _check_codings(values: Collection[bytes]) -> None:
-    """Refuse what would have to be inflated; no coding is one as well, in each way in which it is written.
+    """Refuse a body with a content coding. ``identity`` and an empty header are none.
 
     Raises:
-        UnsupportedMediaType: It is compressed, or something unknown was done to it.
+        UnsupportedMediaType: The body has a content coding.
     """
-    if any(coding.strip().lower() not in _NO_CODINGS for value in values for coding in value.split(b",")):
+    if any(
+        coding.strip().lower() not in _IDENTITY_CODINGS for value in values for coding in value.split(b",")
+    ):
         raise UnsupportedMediaType
 
 
-def _check_text(body: bytes, readings: Collection[BodyFormat]) -> None:
-    """Refuse a text that has a meaning under another of its sender's media types.
+def _check_text(body: bytes, formats: Collection[BodyFormat]) -> None:
+    """Refuse a text that could be read in another format of its provider.
 
     Raises:
-        MalformedRequest: It has one.
+        MalformedRequest: The text could be read in one of ``formats``.
     """
-    if any(_LOOKS_LIKE[reading].match(body) for reading in readings):
+    if any(_LOOKS_LIKE[body_format].match(body) for body_format in formats):
         raise MalformedRequest("the body is declared a text, and is none")
 
 
@@ -212,14 +231,17 @@ _LOOKS_LIKE: Mapping[BodyFormat, re.Pattern[bytes]] = {
 
 
 def _names_other_charset(content_type: bytes) -> bool:
-    """Whether a charset is declared that is not UTF-8."""
+    """Return whether a charset is declared that is not UTF-8."""
     parameters = content_type.lower().replace(b'"', b"").split(b";")[1:]
     pairs = (parameter.strip().partition(b"=") for parameter in parameters)
     return any(name == b"charset" and value not in {b"utf-8", b"utf8"} for name, _, value in pairs)
 
 
 def _xml_in(text: object) -> dict[str, Any]:
-    """The XML in a field; broken XML gives nothing, so that its event has no type, and is kept for people to see."""
+    """Return the XML in a field.
+
+    Broken XML gives an empty object: its event has no type, and is quarantined.
+    """
     try:
         return parse_xml(base64.b64decode(text)) if isinstance(text, str) else {}
     except (MalformedRequest, ValueError):
@@ -227,10 +249,10 @@ def _xml_in(text: object) -> dict[str, Any]:
 
 
 def _claims_of(token: bytes) -> bytes:
-    """Return the claims in a token whose signature is verified.
+    """Return the claims of a JSON Web Token whose signature was verified.
 
     Raises:
-        MalformedRequest: It is no token.
+        MalformedRequest: The body is not a token.
     """
     match = _TOKEN.match(token)
     if match is None:

@@ -1,4 +1,4 @@
-"""The envelope: one CloudEvents 1.0 event in JSON, around the sender's bytes as they came.
+"""The envelope: a CloudEvents 1.0 event in JSON around the provider's unchanged bytes.
 
 Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
 """
@@ -15,19 +15,20 @@ from gateway.events.redaction import Redaction
 from gateway.transport.topic_patterns import key_segment
 
 MAX_ROUTING_KEY = 255
-"""Bytes of a routing key, and of a CloudEvents ``type``: both are short strings of AMQP."""
+"""Bytes of a routing key and of a CloudEvents ``type``: both are short strings in AMQP, of at most 255 bytes."""
 
-_REMEMBERED_TYPES = 1024  # senders have a few event types, but could make up any number
+_MAX_CACHED_TYPES = 1024
+"""Event types whose names are cached. A provider has far fewer; the limit bounds memory if one makes them up."""
 
 
 class Envelope:
-    """Makes the events of one provider.
+    """Encodes the events of one provider.
 
     Args:
-        provider: its key in the configuration.
-        adapter: the name of its adapter.
-        redaction: what is masked in them, if anything.
-        is_partly_signed: whether their data may hold members that nobody has signed beside those that are signed.
+        provider: The provider's key in the configuration.
+        adapter: The name of its adapter.
+        redaction: Masks values in the data; None to mask nothing.
+        is_partly_signed: Whether the data may have unsigned members beside signed ones.
     """
 
     def __init__(
@@ -48,23 +49,23 @@ class Envelope:
             self._constant["partlysigned"] = True
 
     def names_of(self, event_type: str) -> tuple[str, str]:
-        """The routing key, ``<provider>.<event type>`` in at most 255 bytes, and the CloudEvents ``type``."""
+        """Return the routing key and the CloudEvents ``type``, of at most 255 bytes each."""
         names = self._names.get(event_type)
         if names is None:
             segment = key_segment(event_type)
             names = _cut(f"{self.provider}.{segment}"), _cut(f"com.{self._adapter}.{segment}")
-            if len(self._names) >= _REMEMBERED_TYPES:
+            if len(self._names) >= _MAX_CACHED_TYPES:
                 self._names.clear()
             self._names[event_type] = names
         return names
 
     def word_of(self, event_type: str) -> str:
-        """The event type as it is spelt in routing keys and in all that people read."""
+        """Return the event type as routing keys, logs and metrics spell it."""
         routing_key, _ = self.names_of(event_type)
         return routing_key[len(self.provider) + 1 :]
 
     def source_of(self, identity: Identity) -> str:
-        """The CloudEvents ``source``: the provider's own convention, else its key and the account."""
+        """Return the CloudEvents ``source``: the provider's own, or else its key and the account."""
         if identity.source:
             return quote(identity.source, safe=_URI_SAFE)
         if identity.account:
@@ -88,11 +89,23 @@ class Envelope:
         traceparent: str | None,
         media_type: str | None = None,
     ) -> bytes:
-        """The event, of CloudEvents type ``kind``.
+        """Encode one event as JSON.
 
-        ``data`` is verified JSON and goes in byte for byte, unless values in it are masked; with a ``media_type`` it
-        is anything else and goes in as base64; with an empty one there is none. ``dedupe_key`` tells the event from
-        others of its id, where there can be some.
+        Args:
+            identity: What the adapter found in the request.
+            event_id: The CloudEvents ``id``.
+            source: The CloudEvents ``source``, as of :meth:`source_of`.
+            kind: The CloudEvents ``type``, as of :meth:`names_of`.
+            data: Verified JSON, which is embedded byte for byte unless values are masked. With a ``media_type`` it is
+                anything else, and is embedded as base64.
+            received_at: When the request was received, in RFC 3339.
+            secret_slot: The position of the secret that verified the request, from 0.
+            is_claimed: Whether the event was claimed before it is published; False if the claim store was unavailable.
+            is_replay_suspected: Whether the signed bytes were seen before under another id.
+            dedupe_key: Distinguishes events that share an id; None if the id is enough.
+            schema_id: The schema that the event passed, if any.
+            traceparent: The W3C trace context, if any.
+            media_type: None for JSON, or the media type of ``data``; empty if there is no data.
         """
         is_redacted = False
         if self._redaction and media_type is None:

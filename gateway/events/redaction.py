@@ -1,8 +1,8 @@
-"""Values that are masked before an event leaves the gateway, whether it is published or held in quarantine.
+"""Mask values of an event before it leaves the gateway, for a worker or for quarantine.
 
-What a pointer leads to becomes ``***``, whatever it was, also where it leads into a text that is JSON itself. The
-event then goes out as it was understood, and no longer as the sender's bytes: what a parser skips over, such as the
-first of two members of one name, could still have a value in it that nobody may see.
+The value at a pointer becomes ``***``, whatever its type. A pointer also leads into strings that are JSON themselves.
+A masked event is written anew from what was parsed. The provider's bytes could still hold the value where a parser
+skips it, such as in the first of two members with the same name.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from gateway.signatures.extractors import pointer_steps
 MASK = "***"
 
 ANY = "*"
-"""A step of a pointer that leads to all members of an object or all items of a list."""
+"""The step of a pointer that leads to all members of an object, or to all items of a list."""
 
 WARN_AFTER = 100
-"""Events after which a pointer is warned of that has led nowhere in any of them: most likely it is a mistake."""
+"""Events after which a warning names the pointers that have matched none of them: most likely a mistake."""
 
-# Numbers keep all their digits: a value of more than 64 bits, or of more digits than a double has, is often an id.
+# Numbers keep all their digits: one of more than 64 bits, or with more digits than a double has, is often an id.
 _read: Callable[[bytes | str], Any] = msgspec.json.Decoder(float_hook=Decimal).decode
 _write: Callable[[object], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -37,12 +37,12 @@ log = structlog.get_logger()
 
 
 class Redaction:
-    """What is masked in the events of a provider.
+    """Masks values in the events of one provider.
 
     Args:
-        pointers: where the values stand within an event.
-        watched: those of them that are warned of while they lead nowhere.
-        provider: whose events these are, for the warning.
+        pointers: JSON Pointers to the values within an event.
+        watched: Those of the pointers that a warning names if they match nothing.
+        provider: The provider's key in the configuration, for the warning.
     """
 
     def __init__(self, pointers: Iterable[str], watched: Iterable[str] = (), provider: str = "") -> None:
@@ -52,15 +52,21 @@ class Redaction:
         self._events = 0
 
     def mask(self, event: object) -> object:
-        """Return a copy of ``event`` with the values masked; what is not touched is shared with it."""
+        """Return a copy of ``event`` with the values masked.
+
+        Untouched parts are shared with the original.
+        """
         masked, _ = self._mask(event)
         return masked
 
     def encode(self, data: bytes) -> tuple[bytes, bool]:
-        """Return the JSON in ``data`` with the values masked, and whether there were any."""
+        """Mask the values in ``data``, which is JSON.
+
+        Return the result, and whether any pointer matched.
+        """
         try:
             event, write = _read(data), _write
-        except (msgspec.MsgspecError, ValueError):  # an integer of thousands of digits
+        except (msgspec.MsgspecError, ValueError):  # such as an integer of thousands of digits
             event, write = _rounded(data), orjson.dumps
         masked, met = self._mask(event)
         if self._unmet:
@@ -94,7 +100,7 @@ def _rounded(data: bytes) -> object:
 
 
 def _masked(value: Any, steps: list[str]) -> tuple[Any, bool]:
-    """The value with what the steps lead to masked, and whether they led to anything."""
+    """Return the value with everything at ``steps`` masked, and whether anything was there."""
     if not steps:
         return MASK, True
     step, rest = steps[0], steps[1:]
@@ -117,9 +123,11 @@ def _masked(value: Any, steps: list[str]) -> tuple[Any, bool]:
 
 
 def _masked_text(text: str, steps: list[str]) -> tuple[str, bool]:
-    """A text that is JSON, written anew with what the steps lead to masked; all of it where it cannot be read.
+    """Mask within a string that is JSON, and write it anew.
 
-    Source: pointers of adapters lead into such texts as well, see :func:`gateway.signatures.extractors.resolve`.
+    Mask all of a string that looks like JSON and is not.
+
+    Adapters' pointers lead into such strings, too: see :func:`gateway.signatures.extractors.resolve`.
     """
     if not _BEGINS_AS_JSON.match(text):
         return text, False

@@ -1,4 +1,4 @@
-"""JSON to the letter, and the trace context of a request."""
+"""Parse JSON strictly, as RFC 8259 has it, and read the trace context of a request."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers
 
 MAX_DEPTH = 100
-"""Levels of nesting. Rich text with lists in lists has some forty; what consumers recurse with ends at several hundred."""
+"""Levels of nesting. Rich text with lists in lists has about forty; consumers that recurse fail at several hundred."""
 
 MAX_NAMES = 10_000
-"""Names in one object: consumers whose hash tables can be made to collide need time with the square of it."""
+"""Names in one object: a consumer whose hash table an attacker can make collide needs quadratic time."""
 
 MAX_NAME = 4096
 """Characters of a name in a large body: consumers make columns, indexes and labels of names."""
 
 _LARGE = 64 * 1024
-"""Bytes of a body up to which its size alone is bound enough for the names in it; nearly all are smaller."""
+"""Bytes of a body up to which its size bounds the names well enough. Nearly all bodies are smaller."""
 
 _WRITABLE_DEPTH = 254
-"""Levels that orjson writes; at one more it raises. (It reads 1024.)"""
+"""Levels that orjson writes; it raises at one more. (It reads 1024.)"""
 
 _TRACEPARENT_LENGTH = 55
+"""Characters of a ``traceparent`` of version 00."""
+
 _TRACEPARENT_ALPHABET = frozenset("0123456789abcdef-")
+"""The characters of a ``traceparent``: fields in lower-case hex, joined by hyphens."""
 
 
 class UnreadableNumber(MalformedJson):
-    """The body is JSON, but has a number beyond a double: most readers refuse all of it for that.
+    """Raised when the body is JSON with a number beyond a double.
+
+    Most parsers reject all of the body for it.
 
     Attributes:
-        payload: its value with the largest double in place of such numbers, to identify the event by.
+        payload: The value of the body with the largest double in place of such numbers, to identify the event.
     """
 
     def __init__(self, payload: Any) -> None:
@@ -44,19 +49,19 @@ class UnreadableNumber(MalformedJson):
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a body, by RFC 8259 to the letter, as each consumer reads it.
+    """Return the value of a body by the letter of RFC 8259: every consumer reads the same.
 
-    Duplicate names are accepted, since real senders have them, and the last one counts; NaN, invalid UTF-8, lone
-    surrogates, a byte order mark and anything after the value are not. Integers beyond 64 bits are read as the
-    nearest double; the bytes go out as they came.
+    Duplicate names are accepted, because real providers send them, and the last one counts. NaN, invalid UTF-8, lone
+    surrogates, a byte order mark and anything after the value are refused. Integers beyond 64 bits are read as the
+    nearest double; this concerns the payload alone, as the event's data are the bytes.
 
     Raises:
-        UnreadableNumber: It has a number that no double holds.
-        MalformedJson: It is not JSON, nested deeper than 100 levels, or large with an object of more than 10,000
-            names or a name of more than 4096 characters.
+        UnreadableNumber: A number exceeds every double.
+        MalformedJson: The body is not JSON, is nested deeper than 100 levels, or is large and has an object of more than
+            10,000 names or a name of more than 4096 characters.
     """
     payload = load_json(body)
-    # Counting is an upper bound that costs next to nothing; only what exceeds it is looked at.
+    # The counts are upper bounds and cost next to nothing. Only a body that exceeds one is walked.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")
     if len(body) > _LARGE and (body.count(b":") > MAX_NAMES or _has_long_text(body)):
@@ -65,11 +70,11 @@ def parse_json(body: bytes) -> Any:
 
 
 def load_json(body: bytes) -> Any:
-    """Return the value of a body, without the bounds that :func:`parse_json` has for what strangers send.
+    """Return the value of a body, without the bounds of :func:`parse_json` on names and depth.
 
     Raises:
-        UnreadableNumber: It has a number that no double holds.
-        MalformedJson: It is not JSON.
+        UnreadableNumber: A number exceeds every double.
+        MalformedJson: The body is not JSON.
     """
     try:
         return orjson.loads(body)
@@ -78,7 +83,7 @@ def load_json(body: bytes) -> Any:
 
 
 def is_readable_json(body: bytes) -> bool:
-    """Whether each consumer can read a piece of JSON."""
+    """Return whether every consumer can read a piece of JSON."""
     try:
         load_json(body)
     except MalformedJson:
@@ -87,7 +92,7 @@ def is_readable_json(body: bytes) -> bool:
 
 
 def load_event(body: bytes) -> dict[str, Any]:
-    """Return the event in a message, as far as it can be read; an empty one when there is none, whoever put it there."""
+    """Return the event in a message as far as it is readable; empty if it is not an event."""
     try:
         event = load_json(body)
     except UnreadableNumber as error:
@@ -98,12 +103,12 @@ def load_event(body: bytes) -> dict[str, Any]:
 
 
 def is_deeper(value: object, levels: int) -> bool:
-    """Whether objects and lists are nested in more than ``levels`` levels."""
+    """Return whether objects and lists are nested in more than ``levels`` levels."""
     return any(level > levels for level, _ in enumerate(_layers(value), start=1))
 
 
 def _is_too_deep(payload: object) -> bool:
-    """Have orjson find out by writing it within lists: it takes a third of the time of reading, a walk all of it."""
+    """Have orjson find out by writing the payload within lists: a walk takes thrice as long."""
     for _ in range(_WRITABLE_DEPTH - MAX_DEPTH):
         payload = [payload]
     try:
@@ -114,9 +119,10 @@ def _is_too_deep(payload: object) -> bool:
 
 
 def _has_long_text(body: bytes) -> bool:
-    """Whether a text in a body could be longer than a name: looking for its quotes is cheaper than a walk.
+    """Return whether a body could have a string longer than a name may be.
 
-    A text of that length has all of one of these pieces in it, and no quote of its own but escaped ones.
+    This is cheaper than a walk.
+    A string of that length covers one of these pieces, and has no quotes inside but escaped ones.
     """
     body = body.replace(b'\\"', b"__")
     piece = MAX_NAME // 2
@@ -134,7 +140,7 @@ def _check_names(payload: object) -> None:
 
 
 def _layers(value: object) -> Iterator[list[dict[str, Any] | list[Any]]]:
-    """The objects and lists of each level of nesting, from the outermost on."""
+    """Yield the objects and lists of each level of nesting, outermost first."""
     layer: list[Any] = [value] if type(value) is dict or type(value) is list else []
     while layer:
         yield layer
@@ -147,7 +153,7 @@ def _layers(value: object) -> Iterator[list[dict[str, Any] | list[Any]]]:
 
 
 def _fault_of(body: bytes, error: orjson.JSONDecodeError) -> MalformedJson:
-    """What is wrong with a body that was refused: a number alone, or more than that."""
+    """Return why orjson refused a body: because of a number alone, or because it is not JSON."""
     if _MAY_BE_HUGE.search(body):
         clamped = _HUGE_NUMBER.sub(_clamp, body)
         if clamped != body:
@@ -159,21 +165,20 @@ def _fault_of(body: bytes, error: orjson.JSONDecodeError) -> MalformedJson:
 
 
 _MAY_BE_HUGE = re.compile(rb"(?<![0-9])[0-9]{309}|[0-9][eE]\+?[0-9]{2}")
-"""Without either, no number is beyond a double."""
+"""Finds what every number beyond a double has: 309 digits in a row, or an exponent of two digits."""
 
 _HUGE_NUMBER = re.compile(
     rb'"(?:[^"\\]++|\\.)*+"?'
     rb"|(?<![0-9.eE+-])-?+(0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE]\+?+([0-9]++))?+(?![0-9.eE+-])",
     re.DOTALL,
 )
-"""A text, which is left alone, or a number. The quantifiers give nothing back, so that the search is linear."""
+"""Matches a string, which is left alone, or a number. Possessive quantifiers keep the search linear."""
 
 
 def _clamp(token: re.Match[bytes]) -> bytes:
-    """The token, or the largest double where the number has more digits before its point than that.
+    """Return the token, or the largest double if the number exceeds it.
 
-    Leading zeros of a fraction are not looked at: nothing but an event that is kept from consumers anyway would be
-    identified by a wrong number then.
+    Leading zeros of a fraction are ignored: at worst, an event that is quarantined anyway gets a wrong number in its id.
     """
     digits, exponent = token.groups()
     if digits is None or len(digits) + int((exponent or b"").lstrip(b"0")[:9] or 0) < 309:
@@ -182,7 +187,7 @@ def _clamp(token: re.Match[bytes]) -> bytes:
 
 
 def traceparent_of(headers: Headers) -> str | None:
-    """The W3C trace context of the request, when it is well-formed; a repeated or odd one is left out."""
+    """Return the W3C trace context of the request; None if it is absent, repeated or malformed."""
     try:
         value = headers.get(b"traceparent")
     except MalformedRequest:

@@ -1,4 +1,7 @@
-"""XML as an object, for identification alone: names without their namespaces, no attributes, no comments."""
+"""Parse XML into an object, to identify an event.
+
+Namespaces, attributes and comments are dropped. The event's data stays the document itself.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from gateway.events.strict_json import MAX_DEPTH
 from gateway.signatures.rejections import MalformedRequest
 
 MAX_ELEMENTS = 10_000
-"""Elements of a document."""
+"""Elements of a document, to bound the memory that an object of small elements takes."""
 
 
 def parse_xml(body: bytes) -> dict[str, Any]:
-    """A document as ``{"root": {"child": "text", "repeated": ["a", "b"]}}``.
+    """Return a document as ``{"root": {"child": "text", "repeated": ["a", "b"]}}``.
 
     Raises:
-        MalformedRequest: it is not well-formed, has a document type or entities of its own, or is beyond the bounds.
+        MalformedRequest: The document is not well-formed, has a document type or entities of its own, or exceeds a bound.
     """
-    # Imported only for those who use it: it is slow, and brings a second XML parser into the process.
+    # Imported here: few providers send XML, and the import is slow and brings a second XML parser into the process.
     from defusedxml.ElementTree import DefusedXMLParser, ParseError  # noqa: PLC0415
 
     builder = _Builder()
@@ -25,16 +28,20 @@ def parse_xml(body: bytes) -> dict[str, Any]:
     try:
         parser.feed(body)
         parser.close()
-    except (ParseError, ValueError, LookupError) as error:  # the last two for entities, and odd encodings
+    except (
+        ParseError,
+        ValueError,
+        LookupError,
+    ) as error:  # ValueError: entities; LookupError: unknown encodings
         raise MalformedRequest("the body is not XML as it is read here") from error
     return builder.document
 
 
 class _Builder:
-    """What a parser calls.
+    """The target of the parser, which calls its methods.
 
     Attributes:
-        document: the root element by its name.
+        document: The root element by its name.
     """
 
     def __init__(self) -> None:
@@ -65,4 +72,4 @@ class _Builder:
             parent[name] = [known, value]
 
     def close(self) -> None:
-        """The parser asks for it."""
+        """End the document. The parser requires this method."""

@@ -1,4 +1,4 @@
-"""An ASGI application asked for one short answer to one short request."""
+"""Ask an ASGI application for one short response to one short request."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.receive.context import RequestHead
+from gateway.receive.request import RequestHead
 from gateway.receive.responses import Fields, Response
 
 log = structlog.get_logger()
 
 
 async def ask(app: ASGIApp, head: RequestHead, body: bytes) -> Response:
-    """What the application answers; 500 when it fails."""
+    """Return the response of the application; a 500 if it fails."""
     sent = _Sent()
 
     async def receive() -> Message:
@@ -29,7 +29,7 @@ async def ask(app: ASGIApp, head: RequestHead, body: bytes) -> Response:
 
 
 class _Sent:
-    """What an ASGI application sends."""
+    """Collects what an ASGI application sends."""
 
     def __init__(self) -> None:
         self.status = 500

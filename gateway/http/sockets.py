@@ -6,7 +6,7 @@ import errno
 import socket
 from contextlib import ExitStack
 
-from gateway.config.models import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.errors import OperatorError
 
 _BACKLOG = 2048
@@ -64,7 +64,7 @@ def _open_all(host: str, port: int, *, is_for_both: bool) -> list[socket.socket]
         for family, address in addresses:
             try:
                 sockets.append(
-                    failed.enter_context(_listener(family, address, port, is_for_both=is_for_both))
+                    failed.enter_context(open_socket(family, address, port, is_for_both=is_for_both))
                 )
             except OSError as error:
                 if error.errno not in _NO_SUCH_ADDRESS:
@@ -82,7 +82,7 @@ def _open_all(host: str, port: int, *, is_for_both: bool) -> list[socket.socket]
     return sockets
 
 
-def _listener(
+def open_socket(
     family: socket.AddressFamily, address: tuple[object, ...], port: int, *, is_for_both: bool
 ) -> socket.socket:
     """Open one socket. At all IPv6 addresses it accepts IPv4 as well, unless another socket does."""

@@ -1,7 +1,7 @@
-"""Writes lines from a thread of its own, so that whoever logs never waits for whoever reads.
+"""A writer of log lines on its own thread, so that the event loop never waits for the reader of the log.
 
-Lines are gathered for a few milliseconds. When nobody reads, so many wait; later ones are dropped and counted,
-and a line tells how many were lost once it flows again.
+Lines are collected for a few milliseconds and written together. If the reader stalls, lines wait in memory up to a limit;
+later ones are dropped and counted, and a line reports their number once the reader goes on.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-ROOM = 4 * 1024**2
-"""Bytes that wait at most."""
+MAX_WAITING = 4 * 1024**2
+"""Bytes of lines that wait for a stalled reader: some 15,000 lines of requests. Later lines are dropped."""
 
-_GATHERED_FOR = 0.005  # seconds
-_AT_ONCE = select.PIPE_BUF
-"""Bytes that a pipe takes whole: more would mix with what other workers write to the same one."""
+_COLLECT_DELAY = 0.005
+"""Seconds for which lines are collected before they are written together: one system call for many requests."""
+
+_CHUNK_SIZE = select.PIPE_BUF
+"""Bytes that a pipe takes atomically. A larger write could mix with those of other processes to the same pipe."""
 
 
 class LineWriter:
     """A file descriptor for lines.
 
     Args:
-        descriptor: where they go.
-        tell_lost: makes the line that tells how many were lost.
+        descriptor: The file descriptor.
+        report_lost: Makes the line that reports how many lines were dropped.
 
     Attributes:
-        dropped: lines that were lost so far.
+        dropped: The number of lines dropped so far.
     """
 
-    def __init__(self, descriptor: int, tell_lost: Callable[[int], bytes]) -> None:
+    def __init__(self, descriptor: int, report_lost: Callable[[int], bytes]) -> None:
         self.dropped = 0
         self._descriptor = descriptor
-        self._tell_lost = tell_lost
-        self._told = 0
+        self._report_lost = report_lost
+        self._reported = 0
         self._lines: list[bytes] = []
         self._waiting = 0
         self._lock = threading.Lock()
@@ -45,9 +47,9 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Have a line written, soon; it ends with a line feed."""
+        """Queue a line, which ends with a line feed, or drop it if too many bytes are waiting."""
         with self._lock:
-            if self._waiting + len(line) > ROOM:
+            if self._waiting + len(line) > MAX_WAITING:
                 self.dropped += 1
                 return
             self._waiting += len(line)
@@ -57,13 +59,13 @@ class LineWriter:
             self._wakes.put(True)
 
     def close(self, timeout: float) -> None:
-        """Write what waits, for so many seconds at most; nothing is to be written afterwards."""
+        """Write the lines that wait, for at most ``timeout`` seconds. Do not write to a closed writer."""
         self._wakes.put(False)
         self._thread.join(timeout)
 
     def _work(self) -> None:
         while self._wakes.get():
-            time.sleep(_GATHERED_FOR)
+            time.sleep(_COLLECT_DELAY)
             self._drain()
         self._drain()
 
@@ -75,18 +77,18 @@ class LineWriter:
             with self._lock:
                 self._waiting -= sum(map(len, chunk))
                 self.dropped += 0 if is_written else len(chunk)
-        lost = self.dropped - self._told
-        if lost and self._write_all(self._tell_lost(lost)):
-            self._told += lost
+        lost = self.dropped - self._reported
+        if lost and self._write_all(self._report_lost(lost)):
+            self._reported += lost
 
     def _write_all(self, text: bytes) -> bool:
-        """Whether that was possible, however long it took."""
+        """Write all of ``text``, however long it takes; return False if the descriptor fails."""
         while text:
             try:
                 text = text[os.write(self._descriptor, text) :]
-            except BlockingIOError:  # whoever gave it to us does not want to block either
+            except BlockingIOError:  # the parent process made the descriptor non-blocking
                 select.select([], [self._descriptor], [])
-            except OSError:  # a reader that is gone, a full disk
+            except OSError:  # the reader is gone, or the disk is full
                 return False
         return True
 
@@ -95,7 +97,7 @@ def _chunks(lines: list[bytes]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     size = 0
     for line in lines:
-        if chunk and size + len(line) > _AT_ONCE:
+        if chunk and size + len(line) > _CHUNK_SIZE:
             yield chunk
             chunk, size = [], 0
         chunk.append(line)

@@ -1,6 +1,6 @@
-"""Structured logs: JSON lines in production, readable ones on a terminal, one line a request.
+"""Structured logs: JSON lines in production, readable lines on a terminal, one line a request.
 
-JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`; those for a terminal may.
+JSON lines never make the event loop wait, see :mod:`gateway.observability.log_writer`. Lines for a terminal may.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ from gateway.observability.log_writer import LineWriter
 from gateway.observability.terminal import printable
 from gateway.signatures.times import rfc3339_milliseconds
 
-_LAST_LINES = 1.0  # seconds for them to be written when the process ends
+_FLUSH_TIMEOUT = 1.0
+"""Seconds that the end of a process waits for its last lines: a reader that stalls must not delay it further."""
 
 LogFormat = Literal["json", "console"]
 
 
 class _ToStructlog(logging.Handler):
-    """Passes on what libraries log."""
+    """Forwards the log records of libraries to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "warning" if record.levelno >= logging.WARNING else "info"
         getattr(structlog.get_logger(), level)(record.getMessage(), logger=record.name)
 
 
-class _ToSink:
-    """Gives structlog a sink as what its loggers write to."""
+class _LineWriterFactory:
+    """Makes structlog's loggers write to a :class:`LineWriter`."""
 
-    def __init__(self, sink: LineWriter) -> None:
-        self.sink = sink
+    def __init__(self, writer: LineWriter) -> None:
+        self.writer = writer
 
     def __call__(self, *_: object) -> LineWriter:
-        return self.sink
+        return self.writer
 
 
 class _JsonLogger(structlog.BoundLoggerBase):
-    """Renders at once: structlog's chain of processors costs more than the rendering, at every request."""
+    """Renders without processors: structlog's chain of them costs more than the rendering, at every request."""
 
     def info(self, event: str, **fields: Any) -> None:
         self._write("info", event, fields)
@@ -68,17 +69,17 @@ def _render(level: str, event: str, fields: dict[str, Any]) -> bytes:
     return orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
 
 
-def _tell_lost(common: dict[str, int]) -> Callable[[int], bytes]:
+def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
     return lambda lost: _render("warning", "log lines lost", {**common, "lines": lost})
 
 
 def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
-    """People need not read what is not there; programs like the same keys in every line."""
+    """Remove absent fields. Programs prefer the same keys in every line; for people they are noise."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
-    """What senders wrote must not move the cursor of whoever reads along; tracebacks keep their lines."""
+    """Escape control characters, because a client must not move the cursor of a terminal. Tracebacks keep their lines."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value
         for name, value in fields.items()
@@ -86,22 +87,25 @@ def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
 
 
 def silence_logs() -> None:
-    """For commands that say themselves what there is to say."""
+    """Switch logs off, for commands that report everything themselves."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
-    """Send all logs to standard output in ``log_format``, each line with the number of the worker if there is one."""
-    common = {} if worker is None else {"worker": worker}
+def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
+    """Send all logs to standard output in ``log_format``.
+
+    ``process`` is the number of this process if there are several; every line carries it.
+    """
+    common = {} if process is None else {"process": process}
     structlog.configure(
-        context_class=lambda fields: {**common, **fields},  # type: ignore[arg-type]  # it is only called
+        context_class=lambda fields: {**common, **fields},  # type: ignore[arg-type]  # structlog only calls it
         cache_logger_on_first_use=True,
     )
     if log_format == "json":
         structlog.configure(
             processors=[],
             wrapper_class=_JsonLogger,
-            logger_factory=_ToSink(LineWriter(sys.stdout.fileno(), _tell_lost(common))),
+            logger_factory=_LineWriterFactory(LineWriter(sys.stdout.fileno(), _report_lost(common))),
         )
         atexit.register(close_logs)
     else:
@@ -114,7 +118,7 @@ def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
                 structlog.dev.ConsoleRenderer(
                     colors=sys.stdout.isatty(),
                     sort_keys=False,
-                    exception_formatter=structlog.dev.plain_traceback,  # the other one shows local variables
+                    exception_formatter=structlog.dev.plain_traceback,  # the default one prints local variables, secrets included
                 ),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -124,18 +128,18 @@ def configure_logs(log_format: LogFormat, worker: int | None = None) -> None:
 
 
 def lines_dropped() -> int:
-    """How many lines were lost so far, because nobody read them in time."""
-    sink = _sink()
-    return sink.dropped if sink else 0
+    """Return how many lines were dropped so far because nobody read them in time."""
+    writer = _line_writer()
+    return writer.dropped if writer else 0
 
 
 def close_logs() -> None:
-    """Write what waits to be written, if that can be done in a moment; nothing is to be logged afterwards."""
-    sink = _sink()
-    if sink:
-        sink.close(_LAST_LINES)
+    """Write the last lines, for at most a second. Do not log anything afterwards."""
+    writer = _line_writer()
+    if writer:
+        writer.close(_FLUSH_TIMEOUT)
 
 
-def _sink() -> LineWriter | None:
+def _line_writer() -> LineWriter | None:
     factory = structlog.get_config()["logger_factory"]
-    return factory.sink if isinstance(factory, _ToSink) else None
+    return factory.writer if isinstance(factory, _LineWriterFactory) else None

@@ -1,102 +1,111 @@
-"""The metrics, all of them, by name. Labels come from closed sets only: the configuration and our own enums.
+"""The metrics by name. Labels come from closed sets only: the configuration and our own enums.
 
-The numbers of all workers become Prometheus' families when any of them is scraped.
+When any process is scraped, it turns the numbers of all processes into Prometheus' families.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
+from gateway.errors import OUTCOMES
 from gateway.observability.counters import (
-    AT,
+    COUNTER_INDEX,
     EVENT_OUTCOMES,
     EVENT_PREFIX,
+    GAUGE_INDEX,
+    GAUGES,
     INCIDENTS,
     LATENCY,
     LATENCY_BUCKETS,
     LATENCY_SUM,
     PER_PROVIDER,
-    PLACE,
-    READINGS,
-    REFRESHED_AT,
+    SAMPLED_AT,
     SECRET_COUNT,
     ProviderMetrics,
-    shared_tallies,
+    shared_counters,
 )
 from gateway.observability.shared_memory import SharedCounters
-from gateway.receive.responses import OUTCOMES
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 
 UNKNOWN_PROVIDER = ""
 """The label of requests to a path that names no configured provider."""
 
-_REFRESHED_EVERY = 1.0  # seconds
-_STALE_AFTER = 5.0  # seconds without a word from a worker: it is dead, or as good as
+_SAMPLE_DELAY = 1.0
+"""Seconds between two samples: another process that is scraped reads gauges that are at most this old."""
+
+_STALE_AFTER = 5.0
+"""Seconds without a sample after which a process counts as dead or stuck; five samples in a row are missing then."""
+
+_ByProvider = Mapping[str, list[float]]
 
 
 class Metrics(Collector):
-    """All metrics, as one worker sees them.
+    """All metrics, as one process sees them.
 
     Args:
-        tallies: the numbers of all workers; by default those of one that is alone.
-        slot: which of them are its own.
+        counters: The numbers of all processes; by default those of a single one.
+        slot: The number of this process, from 0.
     """
 
-    def __init__(self, tallies: SharedCounters | None = None, slot: int = 0) -> None:
-        self._tallies = tallies or shared_tallies(1)
-        self._region = self._tallies.regions[slot]
+    def __init__(self, counters: SharedCounters | None = None, slot: int = 0) -> None:
+        self._counters = counters or shared_counters(1)
+        self._region = self._counters.regions[slot]
         self._before = self._region.numbers.tolist()
         self._readers: dict[int, Callable[[], float]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        has_predecessor = self._before[REFRESHED_AT] > 0
-        self.sample("webhook_workers", lambda: 1)
-        self.sample("webhook_worker_restarts", lambda: has_predecessor)
+        has_predecessor = self._before[SAMPLED_AT] > 0
+        self.sample("webhook_processes", lambda: 1)
+        self.sample("webhook_process_restarts", lambda: has_predecessor)
         self.refresh()
 
     def of_provider(self, provider: str, secret_count: int) -> ProviderMetrics:
-        """The numbers of one provider, which has so many secrets.
+        """Return the numbers of a provider that has ``secret_count`` secrets.
 
         Raises:
-            OperatorError: there is no room for another provider.
+            OperatorError: There is no room for another provider.
         """
         numbers = self._region.of_provider(provider)
         numbers[SECRET_COUNT] = max(numbers[SECRET_COUNT], secret_count)
         return ProviderMetrics(numbers)
 
     def sample(self, name: str, read: Callable[[], float]) -> None:
-        """Have one of :data:`READINGS` read: at every scrape, and once a second for the scrapes of others."""
-        self._readers[PLACE[name]] = read
+        """Sample one of :data:`GAUGES` with ``read``.
+
+        It is called at each scrape of this process, and every second for scrapes of the other processes.
+        """
+        self._readers[GAUGE_INDEX[name]] = read
 
     async def start(self) -> None:
-        """Begin to read what is sampled."""
+        """Begin to sample every second."""
         self.refresh()
-        self._timer = asyncio.get_running_loop().call_later(_REFRESHED_EVERY, self._keep_fresh)
+        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
 
     async def stop(self) -> None:
-        """Stop reading."""
+        """Stop sampling."""
         if self._timer:
             self._timer.cancel()
 
     def refresh(self) -> None:
-        """Read all that is sampled."""
+        """Sample all gauges now."""
         numbers = self._region.numbers
-        for place, read in self._readers.items():
-            numbers[place] = read() + (self._before[place] if READINGS[place].kind == "counter" else 0)
-        numbers[REFRESHED_AT] = time.monotonic()
+        for index, read in self._readers.items():
+            numbers[index] = read() + (self._before[index] if GAUGES[index].kind == "counter" else 0)
+        numbers[SAMPLED_AT] = time.monotonic()
 
     def render(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """Render all metrics in Prometheus' text format."""
         return generate_latest(self)
 
+    @override
     def collect(self) -> Iterator[Metric]:
-        """All of them as Prometheus' client library has them."""
         self.refresh()
         providers = self._sums_by_provider()
         yield _counter(
@@ -104,7 +113,7 @@ class Metrics(Collector):
         )
         yield _counter(
             "webhook_events",
-            "Verified events by provider and what became of them; a delivery can carry several.",
+            "Verified events by provider and outcome; a request can carry several.",
             "outcome",
             EVENT_OUTCOMES,
             providers,
@@ -121,18 +130,18 @@ class Metrics(Collector):
         for incident, (name, documentation) in INCIDENTS.items():
             family = CounterMetricFamily(name, documentation, labels=["provider"])
             for provider, sums in providers.items():
-                family.add_metric([provider], sums[AT[incident]])
+                family.add_metric([provider], sums[COUNTER_INDEX[incident]])
             yield family
         yield _latency(providers)
-        yield from self._readings()
+        yield from self._gauges()
 
     def _keep_fresh(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_REFRESHED_EVERY, self._keep_fresh)
+        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
         self.refresh()
 
     def _sums_by_provider(self) -> dict[str, list[float]]:
         sums: dict[str, list[float]] = {}
-        for region in self._tallies.regions:
+        for region in self._counters.regions:
             for provider, numbers in region.records():
                 so_far = sums.setdefault(provider, [0.0] * PER_PROVIDER)
                 secret_count = max(so_far[SECRET_COUNT], numbers[SECRET_COUNT])
@@ -140,24 +149,37 @@ class Metrics(Collector):
                 sums[provider][SECRET_COUNT] = secret_count
         return sums
 
-    def _readings(self) -> Iterator[Metric]:
-        workers = [region.numbers.tolist() for region in self._tallies.regions]
+    def _gauges(self) -> Iterator[Metric]:
+        processes = [region.numbers.tolist() for region in self._counters.regions]
         oldest = time.monotonic() - _STALE_AFTER
-        fresh = [numbers for numbers in workers if numbers[REFRESHED_AT] >= oldest]
-        for place, (name, documentation, kind) in enumerate(READINGS):
-            if place not in self._readers:
+        fresh = [numbers for numbers in processes if numbers[SAMPLED_AT] >= oldest]
+        for index, (name, documentation, kind) in enumerate(GAUGES):
+            if index not in self._readers:
                 continue
             if kind == "counter":
-                yield CounterMetricFamily(name, documentation, sum(numbers[place] for numbers in workers))
+                yield CounterMetricFamily(name, documentation, sum(numbers[index] for numbers in processes))
             elif kind == "farthest":
                 yield GaugeMetricFamily(
-                    name, documentation, max((numbers[place] for numbers in fresh), key=abs)
+                    name, documentation, max((numbers[index] for numbers in fresh), key=abs)
                 )
             else:
-                yield GaugeMetricFamily(name, documentation, sum(numbers[place] for numbers in fresh))
+                yield GaugeMetricFamily(name, documentation, sum(numbers[index] for numbers in fresh))
 
 
-_ByProvider = Mapping[str, list[float]]
+def add_histogram(
+    family: HistogramMetricFamily, label: str, bounds: Sequence[float], counts: Iterable[float], total: float
+) -> None:
+    """Add a histogram to its family.
+
+    Args:
+        family: The family, which has one label.
+        label: The value of that label.
+        bounds: The upper bounds of all buckets but the last, which has none.
+        counts: How many observations each bucket has, without those of the buckets before it.
+        total: The sum of all observations.
+    """
+    upper_bounds = [*map(str, bounds), "+Inf"]
+    family.add_metric([label], list(zip(upper_bounds, accumulate(counts), strict=True)), total)
 
 
 def _counter(
@@ -171,7 +193,7 @@ def _counter(
     family = CounterMetricFamily(name, documentation, labels=["provider", label])
     for provider, sums in providers.items():
         for value in values:
-            family.add_metric([provider, value], sums[AT[prefix + value]])
+            family.add_metric([provider, value], sums[COUNTER_INDEX[prefix + value]])
     return family
 
 
@@ -183,18 +205,16 @@ def _secret_slots(providers: _ByProvider) -> Metric:
     )
     for provider, sums in providers.items():
         for slot in range(int(sums[SECRET_COUNT])):
-            family.add_metric([provider, str(slot)], sums[AT[slot]])
+            family.add_metric([provider, str(slot)], sums[COUNTER_INDEX[slot]])
     return family
 
 
 def _latency(providers: _ByProvider) -> Metric:
     family = HistogramMetricFamily(
         "webhook_request_duration_seconds",
-        "Time from the complete head of a request to its answer.",
+        "Time from the complete head of a request to its response.",
         labels=["provider"],
     )
-    bounds = [*map(str, LATENCY_BUCKETS), "+Inf"]
     for provider, sums in providers.items():
-        counts = accumulate(sums[LATENCY:LATENCY_SUM])
-        family.add_metric([provider], list(zip(bounds, counts, strict=True)), sums[LATENCY_SUM])
+        add_histogram(family, provider, LATENCY_BUCKETS, sums[LATENCY:LATENCY_SUM], sums[LATENCY_SUM])
     return family

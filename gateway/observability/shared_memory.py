@@ -1,7 +1,7 @@
-"""Numbers in memory that all workers share: they outlive whoever counted them, and each worker can read all.
+"""Numbers in memory that all processes share. They outlive the process that counted them.
 
-Made before the workers are forked. Each worker writes only to a region of its own, so that counting needs no
-lock, and a worker that takes the place of a dead one goes on where that one ended.
+The memory is allocated before the processes are forked. Each process writes only to its own region, so that counting
+needs no lock, and every process can read all regions. A process that replaces a dead one goes on with its region.
 """
 
 from __future__ import annotations
@@ -12,80 +12,86 @@ from typing import TypeAlias
 
 from gateway.errors import OperatorError
 
-MAX_RECORDS = 512
-"""Providers that a worker can count, those included that a reload has removed."""
+MAX_PROVIDERS = 512
+"""Providers that a process can count, including those that a reload removed: mapped memory cannot grow after a fork."""
 
-_NUMBER = 8  # bytes
-_NAME = 64  # bytes; names of providers have at most 63
+_NUMBER_SIZE = 8
+"""Bytes of a number, a C double."""
+
+_NAME_SIZE = 64
+"""Bytes of the name of a provider, which has at most 63; a multiple of 8, so that the numbers behind it are aligned."""
 
 Numbers: TypeAlias = "memoryview[float]"
 
 
 class SharedCounters:
-    """The regions of all workers, zero at first.
+    """The regions of all processes, zero at first.
 
     Args:
-        slots: how many workers there are.
-        per_worker: how many numbers each has.
-        per_provider: how many numbers each has of every provider.
+        slots: The number of processes.
+        per_process: How many numbers each process has.
+        per_provider: How many numbers each process has for every provider.
 
     Attributes:
-        regions: one for each worker, by its slot.
+        regions: The region of each process, by its slot.
     """
 
-    def __init__(self, slots: int, per_worker: int, per_provider: int) -> None:
-        record = _NAME + per_provider * _NUMBER
-        size = (1 + per_worker) * _NUMBER + MAX_RECORDS * record
+    def __init__(self, slots: int, per_process: int, per_provider: int) -> None:
+        record_size = _NAME_SIZE + per_provider * _NUMBER_SIZE
+        size = (1 + per_process) * _NUMBER_SIZE + MAX_PROVIDERS * record_size
         memory = memoryview(mmap.mmap(-1, slots * size))
         self.regions = [
-            Region(memory[start : start + size], per_worker, record) for start in range(0, slots * size, size)
+            Region(memory[start : start + size], per_process, record_size)
+            for start in range(0, slots * size, size)
         ]
 
 
 class Region:
-    """What one worker writes to.
+    """The memory that one process writes to.
 
     Args:
-        memory: how many records there are, the worker's numbers, the records.
-        per_worker: how many numbers the worker has.
-        record: bytes of a record: its name and its numbers.
+        memory: The number of records, the numbers of the process, and the records, one a provider.
+        per_process: How many numbers the process has.
+        record_size: Bytes of a record: its name and its numbers.
 
     Attributes:
-        numbers: those of the worker.
+        numbers: The numbers of the process.
     """
 
-    def __init__(self, memory: memoryview, per_worker: int, record: int) -> None:
-        first = (1 + per_worker) * _NUMBER
-        self._used = memory[:_NUMBER].cast("Q")
-        self.numbers: Numbers = memory[_NUMBER:first].cast("d")
+    def __init__(self, memory: memoryview, per_process: int, record_size: int) -> None:
+        first = (1 + per_process) * _NUMBER_SIZE
+        self._used = memory[:_NUMBER_SIZE].cast("Q")
+        self.numbers: Numbers = memory[_NUMBER_SIZE:first].cast("d")
         self._records = memory[first:]
-        self._size = record
+        self._record_size = record_size
 
     def of_provider(self, name: str) -> Numbers:
-        """The numbers of one provider: those that are there already, or new ones.
+        """Return the numbers of a provider, and add a record for it if there is none.
 
         Raises:
-            OperatorError: there is no room for another provider.
+            OperatorError: There is no room for another provider.
         """
         for known, numbers in self.records():
             if known == name:
                 return numbers
-        place = self._used[0]
-        if place == MAX_RECORDS:
+        used = self._used[0]
+        if used == MAX_PROVIDERS:
             raise OperatorError(
-                f"the metrics have room for {MAX_RECORDS} providers, those included that were removed since the "
-                "start; restart the gateway, or share the providers between two"
+                f"metrics have room for {MAX_PROVIDERS} providers, including those removed since the start; restart "
+                "the gateway, or divide the providers between two gateways"
             )
-        start = place * self._size
-        self._records[start : start + _NAME] = name.encode().ljust(_NAME, b"\0")
-        self._used[0] = place + 1  # not before the name is whole: others may read it at any moment
+        start = used * self._record_size
+        self._records[start : start + _NAME_SIZE] = name.encode().ljust(_NAME_SIZE, b"\0")
+        self._used[0] = (
+            used + 1
+        )  # after the name is complete, because other processes may read it at any moment
         return self._numbers_at(start)
 
     def records(self) -> Iterator[tuple[str, Numbers]]:
-        """The providers that were counted so far, with their numbers."""
-        for start in range(0, self._used[0] * self._size, self._size):
-            name = bytes(self._records[start : start + _NAME])
+        """Yield the name and the numbers of each provider that was ever counted."""
+        for start in range(0, self._used[0] * self._record_size, self._record_size):
+            name = bytes(self._records[start : start + _NAME_SIZE])
             yield name.rstrip(b"\0").decode(), self._numbers_at(start)
 
     def _numbers_at(self, start: int) -> Numbers:
-        return self._records[start + _NAME : start + self._size].cast("d")
+        return self._records[start + _NAME_SIZE : start + self._record_size].cast("d")

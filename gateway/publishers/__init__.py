@@ -1,4 +1,7 @@
-"""Publishing: an event is somebody else's care only once the broker has confirmed it."""
+"""Publishing: the port to the broker, and what its implementations share.
+
+The gateway is responsible for an event until the broker has confirmed it.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +10,40 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
-CONTENT_TYPE = "application/cloudevents+json"
-APP_ID = "webhook-gateway"
-FORCE_HEADER = "x-replay-force"
-"""Of an event that is to be handled though it is done: which replay of it this is, by which it is handled once."""
-
-ROUTING_KEY_HEADER = "x-routing-key"
-"""Of a message that went to a queue by the queue's name: the routing key that it was published with."""
+from gateway.events.message import Message
 
 UNROUTED_SUFFIX = ".unrouted"
+"""The end of the name of the queue for events that no other queue is bound for."""
+
 QUARANTINE_SUFFIX = ".quarantine"
+"""The end of the name of the exchange and queue for events that do not match their schema."""
+
 ARCHIVE_SUFFIX = ".archive"
+"""The end of the name of the exchange and stream that keep every event for replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long the archive keeps an event: until one of the two is exceeded.
+    """How long the archive keeps events: until one of the two is exceeded.
 
     Attributes:
-        max_age: seconds.
-        max_size: bytes of all events.
+        max_age: The age of an event in seconds.
+        max_size: The size of all events in bytes.
     """
 
     max_age: float
     max_size: int
 
 
-@dataclass(slots=True)
-class Message:
-    """One event on its way to an exchange. All texts are of at most 255 bytes, ``headers`` included.
-
-    Attributes:
-        exchange: where to.
-        routing_key: ``<provider>.<event type>``.
-        message_id: the CloudEvents id.
-        type: the CloudEvents type.
-        headers: what consumers and operators can filter by without reading the body.
-        body: the CloudEvent in JSON.
-    """
-
-    exchange: str
-    routing_key: str
-    message_id: str
-    type: str
-    headers: dict[str, str]
-    body: bytes
-
-
 class PublishUnavailable(Exception):
-    """The broker did not confirm. The message may have arrived all the same."""
+    """Raised when the broker did not confirm. The message may have arrived all the same."""
 
 
 class ConfirmOverdue(PublishUnavailable):
-    """The broker did not confirm in time, and still may.
+    """Raised when the broker did not confirm in time, and still may.
 
     Attributes:
-        late: done when it confirms all the same; cancelled when it no longer can.
+        late: Done when the broker confirms after all; cancelled when it no longer can.
     """
 
     def __init__(self, cause: str, late: asyncio.Future[None]) -> None:
@@ -71,41 +52,45 @@ class ConfirmOverdue(PublishUnavailable):
 
 
 class Publisher(Protocol):
-    """A way to RabbitMQ, or to what stands in for it."""
+    """Publishes messages to RabbitMQ, or to what replaces it.
+
+    A message goes to every queue whose binding matches, or else to the ``unrouted`` queue. A confirmed message is
+    durable. Neither the order of messages is guaranteed, nor that a message is published only once.
+    """
 
     @property
     def unavailable_reason(self) -> str:
-        """Why nothing can be published at the moment; empty when it can."""
+        """Return why nothing can be published at the moment; empty if messages can be."""
 
     @property
     def has_been_ready(self) -> bool:
-        """Whether the broker has been there since the start."""
+        """Return whether the broker has been available since the start."""
 
     @property
     def is_accepting(self) -> bool:
-        """Whether messages are taken at the moment, by the broker or by what stands in for it."""
+        """Return whether messages are accepted at the moment, by the broker or by the spool."""
 
     @property
     def unconfirmed(self) -> int:
-        """Messages that wait for their confirm."""
+        """Return the number of messages that wait for their confirm."""
 
     @property
     def spooled(self) -> int:
-        """Messages that wait on disk for the broker."""
+        """Return the number of messages that wait on disk for the broker."""
 
     @property
     def corrupt(self) -> int:
-        """Rows on disk that were damaged, or that cannot be published, and were set aside."""
+        """Return the number of rows on disk that were set aside: damaged, or impossible to publish."""
 
     async def start(self) -> None:
-        """Begin to connect. Does not wait for a server that is not there."""
+        """Start connecting in the background. A server that is away is no error."""
 
     async def stop(self) -> None:
-        """Wait for the confirms that are due, and let go of all resources."""
+        """Wait for the confirms that are due, and release all resources."""
 
     def publish(self, message: Message) -> Awaitable[None]:
-        """Done when the broker has taken ``message`` over for good.
+        """Publish ``message``, and return once the broker is responsible for it.
 
         Raises:
-            PublishUnavailable: it has not, or not in time.
+            PublishUnavailable: The broker did not confirm, or not in time.
         """

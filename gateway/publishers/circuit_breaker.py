@@ -1,23 +1,28 @@
-"""The breaker: a broker that confirms nothing is left alone for a while, and then asked with one message.
+"""The circuit breaker of a publishing connection.
 
-Without it every event waits for a confirm that does not come, and every message sent meanwhile may still be
-delivered later, beside its repetition.
+A broker that confirms nothing gets no messages for a while, then one as a probe. Otherwise every event would wait for a
+confirm that does not come, and every message sent meanwhile could still be delivered later, beside its retry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-_TIMEOUTS_THAT_OPEN = 3
+_MAX_TIMEOUTS = 3
+"""Confirms overdue in a row that open the breaker. One alone may be a slow queue."""
+
 _FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 5.0
+"""Seconds until the first probe; the pause doubles after each probe that fails."""
+
+_MAX_PAUSE = 5.0
+"""The longest pause in seconds: events wait in the spool for at most that long after the broker is back."""
 
 
 class PublishBreaker:
-    """Closed while confirms come; open after three in a row that did not.
+    """Closed while confirms come; open after three in a row that did not come in time.
 
     Args:
-        clock: seconds that only grow.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -29,18 +34,18 @@ class PublishBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether messages are held back, but for one at a time that finds out whether confirms come again."""
+        """Return whether messages are held back, except for one probe at a time."""
         return self._probe_due_at is not None
 
     @property
     def is_probe_due(self) -> bool:
-        """Whether the breaker is open and the next message would be the probe."""
+        """Return whether the breaker is open and the next message would be the probe."""
         return (
             self._probe_due_at is not None and self._probed_at is None and self._clock() >= self._probe_due_at
         )
 
     def permits(self) -> bool:
-        """Whether a message may be sent now. While the breaker is open that message is the probe."""
+        """Return whether a message may be sent now; if the breaker is open, that message is the probe."""
         if self._probe_due_at is None:
             return True
         if not self.is_probe_due:
@@ -49,26 +54,24 @@ class PublishBreaker:
         return True
 
     def note_confirm(self) -> None:
-        """A message was answered within its time."""
+        """Note that a message was confirmed or refused in time."""
         self._timeouts = 0
         if self._probe_due_at is not None:
             self._pause = _FIRST_PAUSE
             self._probe_due_at = self._probed_at = None
 
     def note_late_confirm(self) -> None:
-        """A message was answered, but too late: no proof that it works again, but a reason to look at once."""
+        """Note a confirm that came too late: it proves nothing, but makes the probe due at once."""
         if self._probe_due_at is not None:
             self._probe_due_at = self._clock()
 
     def note_timeout(self, sent_at: float) -> None:
-        """A message was not answered within its time."""
+        """Note that the confirm of a message sent at ``sent_at`` is overdue."""
         self._timeouts += 1
         if self._probe_due_at is None:
-            if self._timeouts >= _TIMEOUTS_THAT_OPEN:
+            if self._timeouts >= _MAX_TIMEOUTS:
                 self._probe_due_at = self._clock() + self._pause
-        elif (
-            self._probed_at is not None and sent_at >= self._probed_at
-        ):  # the probe, and nothing sent earlier
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        elif self._probed_at is not None and sent_at >= self._probed_at:  # the probe, not an earlier message
+            self._pause = min(2 * self._pause, _MAX_PAUSE)
             self._probe_due_at = self._clock() + self._pause
             self._probed_at = None

@@ -1,41 +1,46 @@
-"""A publisher that keeps the messages: for tests, of this program and of its users."""
+"""A publisher that keeps messages in memory: for tests, of this program and of its users."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from gateway.publishers import Message, PublishUnavailable
+from typing_extensions import override
+
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable
 
 
-class MemoryPublisher:
-    """Confirms at once, or fails as told.
+class MemoryPublisher(Publisher):
+    """A publisher that confirms at once, or fails on demand.
 
     Attributes:
-        messages: what was confirmed, in order.
-        trouble: set it to make every publish fail with this cause.
+        messages: The confirmed messages, in order.
+        unavailable_reason: Set it to make every publish fail with this cause.
     """
 
+    unavailable_reason = ""
     has_been_ready = True
     unconfirmed = 0
     spooled = corrupt = 0
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.unavailable_reason = ""
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return not self.unavailable_reason
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
+        pass
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
+        pass
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:

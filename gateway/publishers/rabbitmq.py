@@ -1,11 +1,6 @@
-"""Publishing to RabbitMQ: persistent, mandatory, confirmed; the topology declared at every connect.
+"""Publishing to RabbitMQ: persistent, mandatory, confirmed.
 
-An event that no queue is bound for goes, by the alternate exchange, into ``<exchange>.unrouted``: a routing
-mistake is a full queue, not a loss.
-
-Where there is an archive, events are published to a fanout exchange before the topic exchange, which feeds that
-and the stream. Bound to the topic exchange itself, the stream would be a queue for every event, and none would
-be unrouted any more.
+The topology (:mod:`gateway.publishers.topology`) is declared at every connect.
 """
 
 from __future__ import annotations
@@ -15,110 +10,38 @@ from collections.abc import Awaitable
 from dataclasses import replace
 
 import structlog
-from pamqp import commands
-from pamqp.common import FieldTable
+from typing_extensions import override
 
+from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
-    UNROUTED_SUFFIX,
-    Message,
+    Publisher,
     PublishUnavailable,
     Retention,
 )
-from gateway.publishers.amqp_connection import PublishConnection, connect
-from gateway.publishers.topology import Part, Settings, breaks_routing, loses_events
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.topology import archive_topology, topology
 from gateway.transport.reconnect import ReconnectingConnection
 
-_SEGMENT_SIZE = 64 * 1024**2
-"""Bytes. A stream forgets whole files; those of the usual 500 MB would keep a quiet gateway's events for years."""
+REDECLARE_INTERVAL = 5.0
+"""Seconds between two declarations of a topology with an archive.
 
-_DECLARE_EVERY = 5.0  # seconds
+What is in the archive is not returned, whatever other queue it misses: so a part may be deleted without a sign.
+"""
 
 log = structlog.get_logger()
 
 
-def topology(exchange: str, *, is_archiving: bool = False) -> list[Part]:
-    """Return what is declared: the topic exchange, and the quorum queues for what is unrouted or quarantined."""
-    unrouted, quarantine = exchange + UNROUTED_SUFFIX, exchange + QUARANTINE_SUFFIX
-    quorum: FieldTable = {"x-queue-type": "quorum"}
-    returned = "without it such events are returned by the broker, and wait in the spool"
-
-    def breaks_events(settings: Settings) -> str:
-        if is_archiving and settings.get("alternate-exchange") != unrouted:
-            # The archive takes every event, so none would be returned that no queue gets.
-            return "has no alternate exchange, so that an event without a queue would be in the archive alone"
-        return breaks_routing("topic")(settings)
-
-    return [
-        Part(
-            commands.Exchange.Declare(exchange=unrouted, exchange_type="fanout", durable=True),
-            breaks_routing("fanout"),
-        ),
-        Part(commands.Queue.Declare(queue=unrouted, durable=True, arguments={**quorum}), loses_events),
-        Part(commands.Queue.Bind(queue=unrouted, exchange=unrouted, routing_key=""), without=returned),
-        Part(
-            commands.Exchange.Declare(
-                exchange=exchange,
-                exchange_type="topic",
-                durable=True,
-                arguments={"alternate-exchange": unrouted},
-            ),
-            breaks_events,
-        ),
-        Part(
-            commands.Exchange.Declare(exchange=quarantine, exchange_type="topic", durable=True),
-            breaks_routing("topic"),
-        ),
-        Part(commands.Queue.Declare(queue=quarantine, durable=True, arguments={**quorum}), loses_events),
-        Part(commands.Queue.Bind(queue=quarantine, exchange=quarantine, routing_key="#"), without=returned),
-    ]
-
-
-def archive_topology(exchange: str, retention: Retention) -> list[Part]:
-    """Return what is declared besides: the fanout exchange in front of the topic exchange, and the stream."""
-    archive = exchange + ARCHIVE_SUFFIX
-    return [
-        Part(
-            commands.Queue.Declare(
-                queue=archive,
-                durable=True,
-                arguments={
-                    "x-queue-type": "stream",
-                    "x-max-age": f"{math.ceil(retention.max_age)}s",
-                    "x-max-length-bytes": retention.max_size,
-                    "x-stream-max-segment-size-bytes": _SEGMENT_SIZE,
-                },
-            ),
-            _is_no_stream,
-        ),
-        Part(
-            commands.Exchange.Declare(exchange=archive, exchange_type="fanout", durable=True),
-            breaks_routing("fanout"),
-        ),
-        Part(
-            commands.Queue.Bind(queue=archive, exchange=archive, routing_key=""),
-            without="without it no event is archived",
-        ),
-        Part(
-            commands.Exchange.Bind(destination=exchange, source=archive, routing_key=""),
-            without="without it events go to the archive alone, and to no worker",
-        ),
-    ]
-
-
-def _is_no_stream(settings: Settings) -> str:
-    return "" if settings.get("x-queue-type") == "stream" else "is no stream"
-
-
-class RabbitPublisher:
-    """Publishes to one broker.
+class RabbitPublisher(Publisher):
+    """Publishes to one broker over one connection.
 
     Args:
         url: ``amqp://`` or ``amqps://``.
-        exchange: the exchange for events.
-        timeout: seconds that a confirm may take.
-        archive: how long the archive keeps events; None when there is none.
+        exchange: The exchange for events.
+        timeout: Seconds that a confirm may take.
+        archive: How long the archive keeps events; None for no archive.
     """
 
     spooled = corrupt = 0
@@ -131,45 +54,45 @@ class RabbitPublisher:
         self._timeout = timeout
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
             "rabbitmq", self._connect
         )
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current.unavailable_reason if self._link.current else self._link.unavailable_reason
 
     @property
+    @override
     def has_been_ready(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
-        return self._link.was_connected
+        return self._link.has_been_connected
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current is not None and self._link.current.is_accepting
 
     @property
+    @override
     def unconfirmed(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._link.current.unconfirmed if self._link.current else 0
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._link.start()
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._link.stop()
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         if self._link.current is None:
             return _fail(self._link.unavailable_reason)
         if message.exchange not in self._exchanges:
-            # Spooled before the configuration changed. RabbitMQ would close the channel, on everybody.
+            # Spooled before the configuration changed. RabbitMQ would close the channel, and all publishes would fail.
             return _fail(f"this gateway does not publish to the exchange {message.exchange!r}")
         if self._archive and message.exchange == self._exchange:
             message = replace(message, exchange=self._exchange + ARCHIVE_SUFFIX)
@@ -182,19 +105,20 @@ class RabbitPublisher:
         if self._archive:
             parts += archive_topology(self._exchange, self._archive)
             targets[0] += ARCHIVE_SUFFIX
-            # Any of it may be taken away unnoticed: what is in the archive is not returned, whatever else it misses.
-            declare_every = _DECLARE_EVERY
+            declare_every = REDECLARE_INTERVAL
         connection = await connect(self._url, parts, self._timeout, declare_every, targets)
         for warning in connection.warnings:
-            if warning not in self._said:
-                self._said.add(warning)
-                self._tell(warning)
+            if warning not in self._logged:
+                self._logged.add(warning)
+                self._log(warning)
         return connection
 
-    def _tell(self, warning: str) -> None:
+    def _log(self, warning: str) -> None:
         if warning.startswith(f"queue {self._exchange + ARCHIVE_SUFFIX!r}"):
-            advice = "a stream keeps what it was made with: set a policy for it, or delete it with its events"
-            log.warning("the archive keeps its retention", cause=warning, advice=advice)
+            advice = (
+                "a stream keeps the retention it was made with: set a policy, or delete it with its events"
+            )
+            log.warning("archive retention unchanged", cause=warning, advice=advice)
         else:
             log.warning("broker differs from what is declared", server="rabbitmq", cause=warning)
 

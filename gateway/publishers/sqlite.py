@@ -1,7 +1,7 @@
 """The embedded queue: exchanges, bindings and queues in SQLite, durable on one machine.
 
-Keeps the promises that the RabbitMQ topology makes: a message goes to every queue whose binding matches,
-else to the exchange's ``unrouted`` queue; it is confirmed when it is on disk.
+It keeps the promises of the RabbitMQ topology: a message goes to every queue whose binding matches, or else to the
+exchange's ``unrouted`` queue, and is confirmed when it is on disk.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
+from typing_extensions import override
 
-from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Message, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Publisher, PublishUnavailable, Retention
 from gateway.transport.embedded import Database, SteadyClock
 from gateway.transport.topic_patterns import matches
 
-_REMOVED_AT_ONCE = 64  # events, so that none waits for all that grew old while the gateway did not run
+_REMOVAL_BATCH_SIZE = 64
+"""Old events that are removed with each new one at most. After a long stop of the gateway there may be many, and the
+first event must not wait for the removal of them all."""
 
 
-class SqlitePublisher:
+class SqlitePublisher(Publisher):
     """Publishes to the queues of one ``data_dir``.
 
     Args:
-        database: the embedded database.
-        exchange: the exchange for events; its ``.unrouted`` and ``.quarantine`` queues are made at start.
-        archive: how long the archive keeps events; None when there is none.
+        database: The embedded database.
+        exchange: The exchange for events; its ``.unrouted`` and ``.quarantine`` queues are made at start.
+        archive: How long the archive keeps events; None for no archive.
         clock: Unix seconds.
     """
 
@@ -47,28 +51,28 @@ class SqlitePublisher:
         self._steady = SteadyClock(clock)
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._database.unavailable_reason
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return not self._database.unavailable_reason
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._database.start()
         quarantine = self._exchange + QUARANTINE_SUFFIX
         await self._database.run(lambda connection: declare(connection, self._exchange + UNROUTED_SUFFIX, []))
         await self._database.run(lambda connection: declare(connection, quarantine, [(quarantine, "#")]))
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._database.stop()
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:
@@ -90,11 +94,12 @@ class SqlitePublisher:
         queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
         enqueue(connection, queues or {self._exchange + UNROUTED_SUFFIX}, message, self._steady.kept)
         if self._archive and message.exchange == self._exchange:
-            _keep(connection, message, self._clock(), self._archive)  # looked for by the time of day
+            # By the system's clock: a replay selects archived events by the time of day.
+            _archive(connection, message, self._clock(), self._archive)
 
 
 def enqueue(connection: sqlite3.Connection, queues: Iterable[str], message: Message, now: float) -> None:
-    """Put ``message`` into each of ``queues``, which are there, to be received from ``now`` on."""
+    """Put ``message`` into each of the existing ``queues``, to be received from ``now`` on."""
     headers = orjson.dumps(message.headers).decode()
     connection.executemany(
         "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) VALUES (?, ?, ?, ?, ?, ?)",
@@ -102,9 +107,9 @@ def enqueue(connection: sqlite3.Connection, queues: Iterable[str], message: Mess
     )
 
 
-def _keep(connection: sqlite3.Connection, message: Message, now: float, retention: Retention) -> None:
-    """Put ``message`` into the archive, and remove what has been there for too long."""
-    # Each row knows how many bytes were archived before it: no sum over what there is, however much.
+def _archive(connection: sqlite3.Connection, message: Message, now: float, retention: Retention) -> None:
+    """Put ``message`` into the archive, and remove events that exceed the retention."""
+    # Each row has the number of bytes archived before it, so that the size of a large archive needs no sum.
     last = connection.execute(
         "SELECT starts_at + length(body) FROM archive ORDER BY id DESC LIMIT 1"
     ).fetchone()
@@ -126,7 +131,7 @@ def _keep(connection: sqlite3.Connection, message: Message, now: float, retentio
     connection.execute(
         "DELETE FROM archive WHERE id IN (SELECT id FROM archive ORDER BY id LIMIT ?) "
         "AND (archived_at < ? OR starts_at < ?)",
-        (_REMOVED_AT_ONCE, now - retention.max_age, end - retention.max_size),
+        (_REMOVAL_BATCH_SIZE, now - retention.max_age, end - retention.max_size),
     )
 
 
@@ -136,7 +141,14 @@ def declare(
     bindings: list[tuple[str, str]],
     expires_at: float | None = None,
 ) -> None:
-    """Make ``queue`` with its (exchange, pattern) bindings; one with ``expires_at`` (Unix seconds) ends then."""
+    """Make a queue, unless it exists.
+
+    Args:
+        connection: The connection to the file.
+        queue: The name of the queue.
+        bindings: Exchanges and routing patterns.
+        expires_at: When the queue is deleted, in Unix seconds; None for a queue that stays.
+    """
     connection.execute(
         "INSERT INTO queues VALUES (?, ?) ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
         (queue, expires_at),

@@ -1,1 +1,1 @@
-"""Queues read by people: the archive, dead letters, the quarantine, and a tail of what is published."""
+"""Queues that operators read: the archive, dead letters, and a tail of published events."""

@@ -102,7 +102,10 @@ class SqliteConsumer:
         await self._database.stop()
 
     async def declare(self, lifetime: float | None) -> None:
-        """Declare the queue. It is deleted ``lifetime`` seconds from now unless it is declared again; None keeps it."""
+        """Declare the queue.
+
+        It is deleted ``lifetime`` seconds from now unless it is declared again; None keeps it.
+        """
 
         def declare_queue(connection: sqlite3.Connection) -> None:
             expires_at = None if lifetime is None else self._clock.now(connection) + lifetime
@@ -138,7 +141,10 @@ class SqliteConsumer:
         return await self._database.run(receive)
 
     async def acknowledge(self, *messages: QueuedMessage) -> bool:
-        """Delete messages. Return whether all of them were still ours, and not delivered to another consumer."""
+        """Delete messages.
+
+        Return whether all of them were still ours, and not delivered to another consumer.
+        """
         return await self._change("DELETE FROM messages", messages)
 
     async def requeue(self, *messages: QueuedMessage) -> bool:
@@ -171,7 +177,10 @@ class SqliteConsumer:
         )
 
     def _stay_active(self, connection: sqlite3.Connection, now: float) -> bool:
-        """Become or remain the active consumer for one visibility timeout. Return False while another one is active."""
+        """Become or remain the active consumer for one visibility timeout.
+
+        Return False while another one is active.
+        """
         row = connection.execute(
             "SELECT value, expires_at FROM claims WHERE key = ?", (self._active_key,)
         ).fetchone()
@@ -191,7 +200,10 @@ class SqliteConsumer:
     async def _change(
         self, change: str, messages: Sequence[QueuedMessage], *values: str, due: float | None = None
     ) -> bool:
-        """Run the statement ``change`` for each message; with ``due``, its last value is the time in ``due`` seconds."""
+        """Run the statement ``change`` for each message, unless it was delivered again meanwhile.
+
+        With ``due``, the last value of the statement is the time in ``due`` seconds.
+        """
 
         def carry_out(connection: sqlite3.Connection) -> int:
             moment = () if due is None else (self._clock.now(connection) + due,)
@@ -214,7 +226,7 @@ class SqliteConsumer:
 async def tail_database(
     database: Database, exchange: str, pattern: str
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the bodies of the events published from now on whose routing key matches ``pattern``.
+    """Yield the bodies of events published from now on whose routing key matches ``pattern``.
 
     They are read through a queue of its own, which is deleted a minute after this process died.
     """

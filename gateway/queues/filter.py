@@ -12,7 +12,10 @@ from gateway.transport.topic_patterns import key_pattern, matches
 
 
 class FilteredEvent(Protocol):
-    """What a filter reads of an event. A property that has to parse the body is read last, and only if needed."""
+    """What a filter reads of an event.
+
+    A property that has to parse the body is read last, and only if needed.
+    """
 
     @property
     def message_id(self) -> str:
@@ -42,7 +45,7 @@ class EventFilter:
     Attributes:
         provider: The provider's key in the configuration.
         pattern: A topic-exchange pattern over event types.
-        ids: CloudEvents ids, one of which the event has; any id if empty.
+        ids: Accepted CloudEvents ids; any id if empty.
         reason: Text that the reason contains, in upper or lower case.
         since: The earliest time of receipt, in Unix seconds.
         until: The latest time of receipt, in Unix seconds.
@@ -73,7 +76,7 @@ class EventFilter:
 
 
 def received_at_of(event: Mapping[str, Any]) -> float | None:
-    """Return when ``event`` was received, in Unix seconds; None if it is not one of this gateway's events."""
+    """Return when ``event`` was received, in Unix seconds; None if it is not an event."""
     try:
         return datetime.fromisoformat(event["receivedat"]).timestamp()
     except (ValueError, KeyError, TypeError):

@@ -16,7 +16,7 @@ from gateway.transport.amqp_url import BrokerUrl
 
 @asynccontextmanager
 async def tail_broker(url: str, exchange: str, pattern: str) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the bodies of the events published from now on whose routing key matches ``pattern``.
+    """Yield the bodies of events published from now on whose routing key matches ``pattern``.
 
     They are read through a queue of its own, which RabbitMQ deletes with the connection.
 

@@ -1,69 +1,71 @@
-"""How often the keys of one provider are asked for, so that strangers cannot use up what genuine events need."""
+"""How often the keys of one provider are fetched, so that forgeries cannot use up what genuine events need."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 
-from gateway.receive.access import TokenBucket
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.receive.addresses import network_of
+from gateway.receive.token_bucket import TokenBucket
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.units import EventRate
 
 NEW_NAMES = EventRate(5, 5.0)
-"""How many keys are asked for under names that have verified nothing yet."""
+"""Fetches of keys under names that have verified nothing yet: 5 in 5 seconds."""
 
 NEW_NAMES_OF_AN_ADDRESS = EventRate(2, 10.0)
-"""How many of them for requests from one address."""
+"""Such fetches for requests from one address: 2 in 10 seconds."""
 
 RETRY_PAUSE = 1.0
-"""Seconds between two questions for one key that was good before."""
+"""Seconds between two fetches of one key that was good before."""
 
 MAX_ADDRESSES = 1024
-"""Addresses whose questions are counted; when there are more, those that asked longest ago are forgotten."""
+"""Addresses whose fetches are counted; beyond that the least recent one is forgotten."""
 
-_IPV6_SITE = 64
-"""Bits that addresses of one owner share."""
-
-Name = tuple[str, str]
-"""An address and what is asked for there: all of a question but the credentials."""
+KeyName = tuple[str, str]
+"""The URL of a key, and its id there: a key request without its credentials."""
 
 
-def name_of(request: KeyRequest) -> Name:
-    """Name the key that is asked for, whichever credentials it is asked for with."""
+def name_of(request: KeyRequest) -> KeyName:
+    """Return the name of the requested key, which does not depend on the credentials."""
     return request.url, request.key_id
 
 
 class KeyBudget:
-    """The questions that one provider is good for.
+    """The fetches that one provider's keys may cost.
 
-    A key that was good before is asked for whatever else is asked, though not without end. Names that anybody can
-    make up share one budget, of which no address can use up more than a part.
+    A key that was good before is fetched whatever else is fetched, though not at any rate. Names that anyone can
+    make up share one budget, of which one address can use up only a part.
 
     Args:
-        clock: seconds that only grow.
+        clock: seconds on a monotonic clock.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._asked: dict[Name, float] = {}
+        self._fetched: dict[KeyName, float] = {}
         self._new = TokenBucket(NEW_NAMES, clock)
         self._by_address: OrderedDict[str, TokenBucket] = OrderedDict()
 
+    @property
+    def addresses(self) -> int:
+        """The number of addresses whose fetches are counted."""
+        return len(self._by_address)
+
     def take(self, request: KeyRequest, client: str) -> bool:
-        """Take a question from the budget that it belongs to; return whether there was one left."""
+        """Charge a fetch to the budget it belongs to; return whether there was any left."""
         return self._take_known(name_of(request)) if request.is_known else self._take_new(client)
 
-    def _take_known(self, name: Name) -> bool:
+    def _take_known(self, name: KeyName) -> bool:
         now = self._clock()
-        self._asked = {other: at for other, at in self._asked.items() if now - at < RETRY_PAUSE}
-        if name in self._asked:
+        self._fetched = {other: at for other, at in self._fetched.items() if now - at < RETRY_PAUSE}
+        if name in self._fetched:
             return False
-        self._asked[name] = now
+        self._fetched[name] = now
         return True
 
     def _take_new(self, client: str) -> bool:
-        address = _owner_of(client)
+        address = network_of(client)
         bucket = self._by_address.pop(address, None) or TokenBucket(NEW_NAMES_OF_AN_ADDRESS, self._clock)
         self._by_address[address] = bucket
         if len(self._by_address) > MAX_ADDRESSES:
@@ -73,12 +75,3 @@ class KeyBudget:
         bucket.take()
         self._new.take()
         return True
-
-
-def _owner_of(client: str) -> str:
-    """The address that counts: of IPv6 the network, since a single host has as many addresses as it likes."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return client
-    return client if address.version == 4 else str(ip_network((address, _IPV6_SITE), strict=False))

@@ -1,7 +1,7 @@
 """Public keys on disk, so that a start needs no fetch: one file for each provider, shared by all processes.
 
-Whoever can write these files decides which keys are believed. So they are 0600, in a folder that is 0700, and what
-others can write is not read; what is read is checked again, as if it had just been fetched.
+These files decide which keys are trusted. So they are 0600 in a folder that is 0700, and a file that another user
+can write is not read. What is read is checked as if it had just been fetched.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 import orjson
 import structlog
 
-from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS, KeptKey
+from gateway.signatures.schemes.fetched_keys import KeptKey
+from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS
 
 FOLDER = "keys"
-"""The folder in ``data_dir``."""
+"""The folder below ``data_dir``."""
 
 _MAX_FILE = 4 * 1024 * 1024
-"""Bytes of a file; sixteen answers of 64 KiB, each escaped, are less."""
+"""Bytes of a file. Sixteen responses of 64 KiB, escaped, are less."""
 
 _LOCK = ".lock"
 
@@ -36,17 +37,17 @@ class KeyFile:
     Args:
         data_dir: the folder of the gateway's data.
         provider: the provider's name.
-        scope: what they are keys of; those of another scope are not read, and are replaced.
+        scope: what the keys belong to; keys of another scope are ignored, and replaced.
     """
 
     def __init__(self, data_dir: Path, provider: str, scope: str) -> None:
         self._path = data_dir / FOLDER / f"{provider}.json"
         self._scope = scope
         self._seen: tuple[int, int, int] | None = None
-        self._trouble = ""
+        self._problem = ""
 
     def read_new(self, now: float) -> list[KeptKey]:
-        """Return what stands there, unless it is what was returned before; nothing where it cannot be used."""
+        """Return the keys in the file; none if it has not changed since the last call, or cannot be used."""
         try:
             found = self._path.stat()
             version = found.st_ino, found.st_mtime_ns, found.st_size
@@ -61,9 +62,9 @@ class KeyFile:
             return []
 
     def write(self, keys: list[KeptKey], now: float) -> None:
-        """Write ``keys`` down beside those that other processes have written; of one name the newer counts.
+        """Merge ``keys`` into what other processes have written; of two with one name the newer one stays.
 
-        What cannot be written is logged, and is no reason for anything else to fail.
+        A failure to write is logged and not raised: it must not fail anything else.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,12 +73,12 @@ class KeyFile:
         except OSError as error:
             self._warn(str(error))
         else:
-            self._trouble = ""
+            self._problem = ""
 
     def _merge(self, keys: list[KeptKey], now: float) -> list[KeptKey]:
         try:
             theirs = self._read(now)
-        except (OSError, ValueError):  # there is no file, or none that is worth keeping
+        except (OSError, ValueError):  # no file, or none worth keeping
             theirs = []
         newest = {key.name: key for key in sorted([*theirs, *keys], key=lambda key: key.fetched_at)}
         return sorted(newest.values(), key=lambda key: key.fetched_at)[-MAX_KEYS:]
@@ -88,19 +89,19 @@ class KeyFile:
             found = os.fstat(file)
             is_ours = found.st_uid in {0, os.geteuid()} and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
             if not stat.S_ISREG(found.st_mode) or not is_ours:
-                raise ValueError(f"{self._path} could have been written by somebody else")
+                raise ValueError(f"{self._path} could have been written by another user")
             if found.st_size > _MAX_FILE:
-                raise ValueError(f"{self._path} is larger than any that was written here")
+                raise ValueError(f"{self._path} is larger than any the gateway writes")
             return self._parse(orjson.loads(source.read(_MAX_FILE)), now)
 
     def _parse(self, document: Any, now: float) -> list[KeptKey]:
         if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-            raise ValueError(f"{self._path} is no file of keys")  # noqa: TRY004 -- of a file, not of a caller
+            raise ValueError(f"{self._path} is not a file of keys")  # noqa: TRY004 -- of a file, not of a caller
         if document.get("scope") != self._scope:
             return []
         keys = [_parse_key(entry, now) for entry in document["keys"][:MAX_KEYS]]
         if None in keys:
-            raise ValueError(f"{self._path} is no file of keys")
+            raise ValueError(f"{self._path} is not a file of keys")
         return [key for key in keys if key]
 
     def _replace(self, keys: list[KeptKey]) -> None:
@@ -111,7 +112,9 @@ class KeyFile:
                 for key in keys
             ],
         }
-        new = self._path.with_name(f".{self._path.name}.new")  # one at a time, by the lock
+        new = self._path.with_name(
+            f".{self._path.name}.new"
+        )  # only one exists at a time, because of the lock
         new.unlink(missing_ok=True)
         file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(file, "wb") as output:  # noqa: PTH123 -- of a descriptor
@@ -121,13 +124,13 @@ class KeyFile:
         new.replace(self._path)
 
     def _warn(self, problem: str) -> None:
-        if problem != self._trouble:
-            self._trouble = problem
+        if problem != self._problem:
+            self._problem = problem
             log.warning("keys on disk", problem=problem)
 
 
 def _parse_key(entry: Any, now: float) -> KeptKey | None:
-    """The key in an entry, None where there is none; one from the future was fetched at a time that nobody knows."""
+    """Return the key in an entry, or None. A fetch in the future happened at an unknown time, so it counts as stale."""
     if not isinstance(entry, dict):
         return None
     name, content, fetched_at = entry.get("name"), entry.get("content"), entry.get("fetched_at")
@@ -142,7 +145,7 @@ def _parse_key(entry: Any, now: float) -> KeptKey | None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Within the block no other process writes."""
+    """Hold the lock that every process takes to write."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,43 +1,29 @@
-"""What a sender is answered: the one place where outcomes and rejections become HTTP.
+"""Responses: the one place where outcomes and rejections become HTTP.
 
-Bodies are small JSON objects that echo nothing of the request but, once the sender is verified, the event id.
+Bodies are small JSON objects. They echo nothing of the request but the event id, once the request is verified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 
 from gateway.adapters.handshake import RefusalSpec, SuccessSpec
 from gateway.adapters.handshake_replies import HandshakeReply
-from gateway.errors import REJECTIONS, MethodNotAllowed, Unavailable
+from gateway.errors import MethodNotAllowed, Outcome, Unavailable
 from gateway.signatures.extractors import most_specific
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
 NO_CONTENT = 204
-"""The status of answers that have no body, and tell no length."""
+"""The status of responses that have no body and no content length."""
 
 RETRY_AFTER = 5
-"""Seconds after which a sender is asked to try again."""
+"""Seconds after which a provider is asked to retry."""
 
-
-class Outcome(StrEnum):
-    """The ways for a request to end that are not rejections."""
-
-    ACCEPTED = "accepted"
-    QUARANTINED = "quarantined"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
-    HANDSHAKE = "handshake"
-
-
-CLIENT_DISCONNECTED = "client_disconnected"
-"""The outcome of a request whose sender left before its body was complete; it gets no answer."""
 
 _STATUS = {
     Outcome.ACCEPTED: 202,
@@ -46,20 +32,17 @@ _STATUS = {
     Outcome.IGNORED: 200,
     Outcome.HANDSHAKE: 200,
 }
-"""The answers to senders of which any 2xx is known to count; to the others each of these is a 200."""
-
-OUTCOMES: tuple[str, ...] = (*Outcome, *(rejection.reason for rejection in REJECTIONS), CLIENT_DISCONNECTED)
-"""Every way in which a request can end: the closed set of the metric's label."""
+"""The status for providers that take any 2xx for a success; the others get a 200 for each of these."""
 
 
 class Response:
-    """An HTTP answer, ready to be sent.
+    """An HTTP response, ready to be sent.
 
     Attributes:
         status: the HTTP status.
-        outcome: one of :data:`OUTCOMES`.
-        body: its bytes, for webhooks a JSON object.
-        fields: the header fields, but for the length of the body.
+        outcome: one of :data:`gateway.errors.OUTCOMES`.
+        body: its bytes; a JSON object for webhooks.
+        fields: the header fields without the content length.
     """
 
     __slots__ = ("body", "fields", "outcome", "status")
@@ -77,13 +60,13 @@ _RETRY_AFTER = (b"retry-after", b"%d" % RETRY_AFTER)
 _HEAD = {outcome: b'{"status":"%b","id":' % outcome.encode() for outcome in Outcome}
 
 
-class _Demanded(NamedTuple):
-    """An answer that a sender demands for all that went well.
+class _Prescribed(NamedTuple):
+    """The response that a provider prescribes for success.
 
     Attributes:
         status: the HTTP status.
         body: its bytes.
-        fields: the header fields, but for the length of the body.
+        fields: the header fields without the content length.
     """
 
     status: int
@@ -92,19 +75,22 @@ class _Demanded(NamedTuple):
 
 
 class Success:
-    """The answers to the verified events of one sender: ours, or those that it demands.
+    """Makes the responses to verified events of one provider: ours, or those that it prescribes.
 
     Args:
-        demanded: what it demands, for all events or by event type.
-        accepts_any_2xx: whether its documentation says that any 2xx is a success; 202 may count as a failure elsewhere.
+        prescribed: what it prescribes, for all events or by event type.
+        accepts_any_2xx: whether its documentation says that any 2xx is a success; others may take a 202 for a failure.
     """
 
     def __init__(
-        self, demanded: SuccessSpec | Mapping[str, SuccessSpec] | None = None, *, accepts_any_2xx: bool = True
+        self,
+        prescribed: SuccessSpec | Mapping[str, SuccessSpec] | None = None,
+        *,
+        accepts_any_2xx: bool = True,
     ) -> None:
-        by_type = {"*": demanded} if isinstance(demanded, SuccessSpec) else demanded or {}
+        by_type = {"*": prescribed} if isinstance(prescribed, SuccessSpec) else prescribed or {}
         self._by_type = {
-            event_type: _Demanded(
+            event_type: _Prescribed(
                 spec.status, spec.body.encode(), ((b"content-type", spec.content_type.encode()),)
             )
             for event_type, spec in by_type.items()
@@ -112,33 +98,33 @@ class Success:
         self._default = self._by_type.pop("*", None)
         self._status = _STATUS if accepts_any_2xx else dict.fromkeys(_STATUS, 200)
 
-    def answer(self, outcome: Outcome, event_id: str, event_type: str | None) -> Response:
-        """Return the answer to an event, or to a delivery of several, which has no type."""
-        demanded = self._default
+    def respond(self, outcome: Outcome, event_id: str, event_type: str | None) -> Response:
+        """Return the response to an event, or to a batch, which has no type."""
+        prescribed = self._default
         if self._by_type and event_type:
-            demanded = most_specific(self._by_type, event_type) or demanded
-        if demanded:
-            return Response(demanded.status, outcome, demanded.body, demanded.fields)
+            prescribed = most_specific(self._by_type, event_type) or prescribed
+        if prescribed:
+            return Response(prescribed.status, outcome, prescribed.body, prescribed.fields)
         return Response(
             self._status[outcome], outcome, _HEAD[outcome] + orjson.dumps(event_id) + b"}", (_JSON,)
         )
 
 
-def greet(greeting: HandshakeReply) -> Response:
-    """The answer to a handshake, as its sender expects it."""
-    return Response(greeting.status, Outcome.HANDSHAKE, greeting.body, greeting.fields)
+def handshake_response(reply: HandshakeReply) -> Response:
+    """Return the response to a handshake, as the provider expects it."""
+    return Response(reply.status, Outcome.HANDSHAKE, reply.body, reply.fields)
 
 
-def refuse(
-    rejection: Rejection, event_id: str | None = None, unproven: RefusalSpec | None = None
+def rejection_response(
+    rejection: Rejection, event_id: str | None = None, refusal: RefusalSpec | None = None
 ) -> Response:
-    """The answer to a refused request; all of one reason are the same but for the id.
+    """Return the response to a refused request; for one reason it is always the same, except for the id.
 
-    ``unproven`` is what the sender wants to see where nobody is proven to be it.
+    ``refusal`` replaces the body of a 401 for providers that prescribe one.
     """
-    if unproven and isinstance(rejection, SignatureRejected):
-        content_type = ((b"content-type", unproven.content_type.encode()),) if unproven.body else ()
-        return Response(rejection.status, rejection.reason, unproven.body.encode(), content_type)
+    if refusal and isinstance(rejection, SignatureRejected):
+        content_type = ((b"content-type", refusal.content_type.encode()),) if refusal.body else ()
+        return Response(rejection.status, rejection.reason, refusal.body.encode(), content_type)
     body = {"status": _status_word(rejection), "reason": rejection.reason}
     if event_id is not None:
         body["id"] = event_id

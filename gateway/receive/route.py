@@ -1,4 +1,4 @@
-"""One configured provider: its adapter bound to its secrets, its schemas, and the choices of its operator."""
+"""A route: one configured provider, with its adapter bound to its secrets, its schemas and its limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.events.envelope import Envelope
 from gateway.events.schemas import AdapterSchemas
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.access import AccessControl
-from gateway.receive.enrolment import Enrolment
+from gateway.receive.handshakes import Enrolment
 from gateway.receive.responses import Success
 from gateway.signatures.rejections import HandshakeRefused, Rejection
 from gateway.signatures.request import RawRequest, VerifiedRequest
@@ -24,23 +24,23 @@ class Route:
     """What ``POST /webhooks/<name>`` leads to.
 
     Attributes:
-        name: its key in the configuration.
-        adapter: who may send here, and what they send.
+        name: the provider's name in the configuration.
+        adapter: verifies the provider's requests and identifies its events.
         reader: reads their bodies.
-        schemas: what its events are held to.
-        envelope: makes its events.
-        keys: tells its events apart.
+        schemas: validate its events.
+        envelope: makes CloudEvents of them.
+        keys: make the keys by which its events are deduplicated.
         metrics: its counters.
-        events: patterns of the event types to publish, as routing keys spell them; empty for all.
-        rejects_invalid: whether a genuine event that is against its schema is refused, not quarantined.
-        max_body: the largest body, in bytes.
-        deadline: seconds from the head of a request to its answer.
-        body_deadline: seconds of them for the body to arrive.
-        longest_wait: seconds of them for another attempt at the same event to end.
-        admission: who is let in, and how often.
-        public_url: its address as senders see it, where that differs from what arrives here.
-        enrolment: takes the secret that its sender tells; None while it is not to tell one.
-        success: the answers to what went well.
+        events: patterns of the event types to publish, spelled as in routing keys; empty for all.
+        rejects_invalid: whether a genuine event that breaks its schema is refused rather than quarantined.
+        max_body: bytes of the largest body.
+        deadline: seconds from the head of a request to its response.
+        body_deadline: seconds from the head of a request to the end of its body.
+        longest_wait: seconds to wait for another attempt at the same event.
+        admission: the provider's access control.
+        public_url: its address as the provider calls it, if that differs from what arrives here.
+        enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
+        success: makes the responses to verified requests.
     """
 
     name: str
@@ -62,49 +62,49 @@ class Route:
     success: Success
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
-        """Answer a handshake that is not signed; None if ``request`` is to be verified as a delivery.
+        """Answer a handshake that is not signed; return None if the request has to be verified.
 
         Raises:
-            RateLimited: ``client`` has sent too many that prove nothing.
-            HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
-            MalformedRequest: something that it depends on stands there twice.
+            RateLimited: ``client`` has sent too many handshakes that prove nothing.
+            HandshakeRefused: the handshake is not as the provider makes it, or carries a secret while none is expected.
+            MalformedRequest: a part that the answer depends on occurs twice.
         """
-        greeter = self.adapter.greeter
+        responder = self.adapter.greeter
         try:
-            greeting = greeter.answer_unsigned(request) if greeter else None
+            reply = responder.answer_unsigned(request) if responder else None
         except Rejection:
-            self.admission.note_handshake(client)
+            self.admission.count_handshake(client)
             raise
-        if greeting is None:
+        if reply is None:
             return None
-        if greeting.is_proven:
-            self.admission.note_proven_handshake()
+        if reply.is_proven:
+            self.admission.count_proven_handshake()
         else:
-            self.admission.note_handshake(client)
-        return self._welcome(greeting)
+            self.admission.count_handshake(client)
+        return self._accept_handshake(reply)
 
     def answer_signed(self, request: VerifiedRequest, payload: object) -> HandshakeReply | None:
-        """Answer a handshake that is signed; None if ``request`` is a delivery.
+        """Answer a handshake that is signed; return None if the request carries events.
 
         Raises:
-            RateLimited: there were too many.
-            HandshakeRefused: it is none as its sender makes them, or tells a secret that is not waited for.
-            MalformedRequest: something that it depends on stands there twice.
+            RateLimited: the provider has sent too many.
+            HandshakeRefused: the handshake is not as the provider makes it, or carries a secret while none is expected.
+            MalformedRequest: a part that the answer depends on occurs twice.
         """
-        greeter = self.adapter.greeter
-        greeting = greeter.answer_signed(request, payload) if greeter else None
-        if greeting is None:
+        responder = self.adapter.greeter
+        reply = responder.answer_signed(request, payload) if responder else None
+        if reply is None:
             return None
-        self.admission.note_proven_handshake()
-        return self._welcome(greeting)
+        self.admission.count_proven_handshake()
+        return self._accept_handshake(reply)
 
-    def _welcome(self, greeting: HandshakeReply) -> HandshakeReply:
-        if greeting.enrol is not None:
+    def _accept_handshake(self, reply: HandshakeReply) -> HandshakeReply:
+        if reply.enrol is not None:
             if self.enrolment is None:
                 raise HandshakeRefused("enrolment_closed")
-            self.enrolment.take(greeting.enrol)
-        return greeting
+            self.enrolment.keep(reply.enrol)
+        return reply
 
-    def wants(self, event_type: str) -> bool:
-        """Whether events of this type, spelt as in routing keys, are to be published."""
+    def accepts(self, event_type: str) -> bool:
+        """Return whether events of this type, spelled as in routing keys, are published."""
         return not self.events or any(matches(pattern, event_type) for pattern in self.events)

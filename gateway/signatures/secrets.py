@@ -7,11 +7,26 @@ import binascii
 import hashlib
 import unicodedata
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, NamedTuple
 
 SecretFormat = Literal["raw", "base64", "hex", "whsec_", "sha1", "nfkd"]
 """``raw``: the text itself; ``base64`` and ``hex``: decoded; ``whsec_``: base64 after that optional prefix, with or
 without a ``v1,`` before it; ``sha1``: the SHA-1 digest of the text; ``nfkd``: the text in that Unicode form."""
+
+MAX_SECRETS = 5
+"""The most secrets that one provider can have at a time: a request is checked against each of them."""
+
+
+class SecretPair(NamedTuple):
+    """A secret as its two sides hold it: equal, unless it is a key pair.
+
+    Attributes:
+        sender: the text that the sender signs with.
+        receiver: the text that is configured here.
+    """
+
+    sender: str
+    receiver: str
 
 
 class SecretFormatError(ValueError):

@@ -1,9 +1,8 @@
-"""A gateway in memory: the real pipeline, between senders that sign and a broker that keeps what it is given."""
+"""A gateway in memory: the real pipeline between simulated providers that sign and a broker that keeps all messages."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,31 +13,31 @@ from gateway.claims.memory import MemoryClaims
 from gateway.config.error_messages import suggest
 from gateway.devtools.provider_reference import adapter_names
 from gateway.devtools.simulator import SignedRequest, Tampering
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
-from gateway.receive.pipeline import Pipeline
+from gateway.receive.publishing import EventPublisher
 from gateway.receive.responses import Response
 from gateway.testing.senders import Body, Sender, config_of, read_config
-from gateway.testing.steps import bind_steps, run_aside
+from gateway.testing.steps import bind_steps, run_in_background
 from gateway.worker import Event
 
 _EVENTS = "webhooks"
 
-Listener = Callable[[Message], None]
+OnMessage = Callable[[Message], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a sender was answered, and what came of its request.
+    """The gateway's answer to one request.
 
     Attributes:
-        status: of HTTP.
-        outcome: such as ``accepted``, ``duplicate``, ``quarantined`` or ``invalid_signature``.
-        cause: what the gateway's log says of it, such as ``signature_mismatch``.
-        body: of the answer.
-        provider: who sent it.
-        events: what was published for it, as workers get it.
-        request: what was sent.
+        status: The HTTP status.
+        outcome: The outcome, such as ``accepted``, ``duplicate``, ``quarantined`` or ``invalid_signature``.
+        cause: The cause that the gateway's log gives, such as ``signature_mismatch``.
+        body: The body of the answer.
+        provider: The provider that sent the request.
+        events: The events that were published for the request, as workers get them.
+        request: The request.
     """
 
     status: int
@@ -51,20 +50,20 @@ class Answer:
 
 
 class MemoryGateway:
-    """A gateway without servers, and all that it has published.
+    """A gateway without servers.
 
-    Its senders sign with secrets that are made here, whatever is configured, and come from any address.
+    Its providers sign with secrets that are made here, whatever is configured, and may come from any address.
 
     Args:
-        config: the configuration file whose providers it has; without one, every adapter that comes with the gateway,
-            under the adapter's name.
+        config: The configuration file with the providers; without one, every adapter that comes with the gateway is a
+            provider of the same name.
 
     Attributes:
-        messages: what was published, quarantined events included.
-        listeners: are given every message that is published as an event from now on.
+        messages: All published messages, quarantined events included.
+        listeners: Functions to call with each message that is published as an event.
 
     Raises:
-        ConfigurationError: the file cannot be used.
+        ConfigurationError: The file cannot be used.
     """
 
     def __init__(self, config: str | Path | None = None) -> None:
@@ -74,13 +73,13 @@ class MemoryGateway:
         self._claims = MemoryClaims()
         self._publisher = MemoryPublisher()
         self._senders: dict[str, Sender] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self.messages = self._publisher.messages
-        self.listeners: list[Listener] = []
+        self.listeners: list[OnMessage] = []
 
     @property
     def events(self) -> list[Event]:
-        """The events that were published, as workers get them."""
+        """Return the published events, as workers get them."""
         return [Event.parse(message.body) for message in self._published()]
 
     async def send(
@@ -92,26 +91,26 @@ class MemoryGateway:
         body: Body | None = None,
         tamper: Tampering | None = None,
     ) -> Answer:
-        """Send a built-in sample as its provider does, with ids of its own.
+        """Send a built-in sample as its provider does, with new ids.
 
         Args:
-            provider: who sends.
-            event_type: which sample; the adapter's own choice when left out.
-            data: what is different in the event's data; objects are merged, all else is replaced.
-            body: what is sent instead of a sample, as it is.
-            tamper: what is spoiled: ``body``, ``signature`` or ``timestamp``.
+            provider: The provider that sends.
+            event_type: The sample to send; without it, the adapter's default.
+            data: Changes to the event's data. Objects are merged, other values are replaced.
+            body: The body to send instead of a sample, unchanged.
+            tamper: What to forge: ``body``, ``signature`` or ``timestamp``.
 
         Raises:
-            LookupError: there is no such provider, or no such sample.
-            OperatorError: the provider does not sign what is to be spoiled, or its body has no names for ``data``.
-            ValueError: the provider would never sign such a body.
+            LookupError: The provider or the sample does not exist.
+            OperatorError: The provider does not sign what ``tamper`` forges, or its body has no names for ``data``.
+            ValueError: The provider would never sign such a body.
         """
         if tamper and (tamper == "replay" or tamper not in get_args(Tampering)):
             raise ValueError(f"tamper is body, signature or timestamp, not {tamper!r}; repeat() sends again")
         return await self._deliver(provider, self._sender(provider).sign(event_type, data, body, tamper))
 
     async def repeat(self, answer: Answer) -> Answer:
-        """Send the request that was answered so once more, byte for byte."""
+        """Send the request of ``answer`` again, byte for byte."""
         return await self._deliver(answer.provider, answer.request)
 
     def sample(
@@ -123,27 +122,27 @@ class MemoryGateway:
         body: Body | None = None,
         **attributes: Any,
     ) -> Event:
-        """The event that a worker gets when ``provider`` sends a built-in sample; nothing is published.
+        """Return the event that a worker gets when ``provider`` sends a built-in sample; nothing is published.
 
-        It has an id of its own, and its steps are guarded in memory, so that a handler can simply be called with it.
+        It has a new id, and keeps its steps in memory, so that a test can simply call a handler with it.
 
         Args:
-            provider: as with :meth:`send`, as are ``event_type``, ``data`` and ``body``.
-            event_type: which sample.
-            data: what is different in it.
-            body: what is sent instead.
-            attributes: what is different in the event itself, such as ``attempts=3`` or ``account="acct_7"``.
+            provider: The provider that sends; this and the next three are as for :meth:`send`.
+            event_type: The sample to send.
+            data: Changes to the event's data.
+            body: The body to send instead of a sample.
+            attributes: Changes to the event itself, such as ``attempts=3`` or ``account="acct_7"``.
 
         Raises:
-            LookupError: there is no such provider, or no such sample.
-            OperatorError: the body has no names for ``data``.
-            TypeError: events have no such attribute.
-            ValueError: a worker would never get this; the text says why.
+            LookupError: The provider or the sample does not exist.
+            OperatorError: The body has no names for ``data``.
+            TypeError: Events have no such attribute.
+            ValueError: A worker would never get such an event; the text says why.
         """
         if unknown := attributes.keys() - Event.model_fields.keys():
             raise TypeError(f"events have no attribute {', '.join(sorted(unknown))}")
         sender = self._sender(provider)
-        message = run_aside(_first_event(sender, sender.sign(event_type, data, body)))
+        message = run_in_background(_first_event(sender, sender.sign(event_type, data, body)))
         event = Event.parse(message.body)
         if attributes:
             event = Event.model_validate(dict(event) | attributes)
@@ -152,20 +151,20 @@ class MemoryGateway:
 
     async def _deliver(self, provider: str, request: SignedRequest) -> Answer:
         sender = self._sender(provider)
-        async with self._one_at_a_time:  # so that what is new afterwards is of this request
+        async with self._lock:  # so that all new messages belong to this request
             before = len(self.messages)
-            exchange, work = sender.bring(request)
-            if work is not None:
-                await sender.webhooks.deliver(exchange, work)
+            record, job = sender.receive(request)
+            if job is not None:
+                await sender.receiver.run(record, job)
             new = self._published(before)
         for message in new:
             for listener in self.listeners:
                 listener(message)
-        answer = cast("Response", exchange.answer)
+        answer = cast("Response", record.response)
         return Answer(
             status=answer.status,
             outcome=answer.outcome,
-            cause=exchange.cause,
+            cause=record.cause,
             body=answer.body,
             provider=provider,
             events=tuple(Event.parse(message.body) for message in new),
@@ -179,7 +178,7 @@ class MemoryGateway:
         if name not in self._senders:
             if self._config is None and name not in adapter_names():
                 raise LookupError(
-                    f"there is no adapter {name!r}{suggest(name, adapter_names())}; a provider of your own has to be in the "
+                    f"there is no adapter {name!r}{suggest(name, adapter_names())}; for a provider of your own, pass the "
                     "configuration: MemoryGateway(config=...)"
                 )
             config = self._config or config_of(name)
@@ -190,16 +189,21 @@ class MemoryGateway:
 
 
 async def _first_event(sender: Sender, request: SignedRequest) -> Message:
-    """What is published first for a request, by a gateway that knows of no other."""
+    """Return the first message that a gateway without a history publishes for a request.
+
+    Raises:
+        ValueError: It publishes none, or quarantines it.
+    """
     publisher = MemoryPublisher()
     dedupe = Dedupe(MemoryClaims(), accepts_unchecked=False)
-    exchange, work = sender.bring(request)
-    if work is not None:
-        await Pipeline(dedupe, publisher, _EVENTS, time.time).deliver(exchange, work)
+    record, job = sender.receive(request)
+    if job is not None:
+        job.publisher = EventPublisher(dedupe, publisher, _EVENTS)
+        await job.run()
     published = next(iter(publisher.messages), None)
     if published is None:
-        outcome = exchange.answer.outcome if exchange.answer else "nothing in it"
-        raise ValueError(f"no worker gets this: {outcome}{f', {exchange.cause}' if exchange.cause else ''}")
+        outcome = record.response.outcome if record.response else "the request carries no event"
+        raise ValueError(f"no worker gets this: {outcome}{f', {record.cause}' if record.cause else ''}")
     if published.exchange != _EVENTS:
         raise ValueError(f"no worker gets this: it is quarantined, {published.headers['violations']}")
     return published

@@ -1,4 +1,4 @@
-"""The senders of a gateway in memory: each signs as the real one does, with a secret that is made here."""
+"""The simulated providers of a gateway in memory: each signs as the real one does, with a secret that is made here."""
 
 from __future__ import annotations
 
@@ -16,50 +16,54 @@ from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
-from gateway.receive.context import RequestContext, RequestHead
-from gateway.receive.pipeline import Batch, PendingEvent
+from gateway.receive.context import RequestContext, RequestRecord
+from gateway.receive.jobs import PublishBatch, PublishEvent
 from gateway.receive.receiver import PREFIX
+from gateway.receive.request import RequestHead
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 
 Body = bytes | Mapping[str, Any]
-"""Of a delivery: its bytes, or an object that is sent as JSON."""
+"""The body of a request: its bytes, or an object that is sent as JSON."""
 
 _HOST = "gateway.test"
-_STAND_IN = "embedded"
-"""For unset variables: none of the secrets is used, and this is a place for Redis and RabbitMQ, too."""
+_PLACEHOLDER = "embedded"
+"""The value of unset variables. No secret is used, and for ``redis.url`` and ``rabbitmq.url`` it is a valid value."""
 
-_pairs: dict[str, SecretPair] = {}
+_secrets_by_scheme: dict[str, SecretPair] = {}
 
 
 def read_config(path: Path) -> Config:
-    """The configuration in ``path``, whose secrets need not be set.
+    """Load the configuration in ``path``; the variables that it names need not be set.
 
     Raises:
-        ConfigurationError: with every problem in it.
+        ConfigurationError: The configuration is invalid; it names every problem.
     """
-    return load_config(path, missing=lambda _: _STAND_IN, has_secrets=False, supplies_all=True)
+    return load_config(path, missing=lambda _: _PLACEHOLDER, has_secrets=False, supplies_all=True)
 
 
 def config_of(adapter: str) -> Config:
-    """A configuration with one provider, which is called as its adapter is."""
+    """Return a configuration with one provider, which has the name of its adapter."""
     return Config.model_validate({"providers": {adapter: {"adapter": adapter, "secrets": []}}})
 
 
 class Sender:
-    """A provider of ``config``, and its part of a gateway.
+    """One provider of ``config``, together with a gateway that receives from it.
 
     Args:
-        name: of the provider.
-        config: what is configured.
-        folder: the folder that schema files are relative to.
-        claims: what the gateway knows to be done.
-        publisher: where it publishes.
+        name: The name of the provider.
+        config: The configuration.
+        folder: The folder that paths of schema files are relative to.
+        claims: The claims of the gateway.
+        publisher: The publisher of the gateway.
+
+    Attributes:
+        receiver: The receiver of that gateway.
     """
 
     def __init__(self, name: str, config: Config, folder: Path, claims: Claims, publisher: Publisher) -> None:
@@ -70,7 +74,7 @@ class Sender:
         self._provider = _reachable(name, config.providers[name], self._adapter, secrets.receiver)
         self._url = str(self._provider.public_url)
         alone = config.model_copy(update={"providers": {name: self._provider}})
-        self.webhooks = Gateway(alone, folder, claims=claims, publisher=publisher).webhooks
+        self.receiver = Gateway(alone, folder, claims=claims, publisher=publisher).receiver
 
     def sign(
         self,
@@ -79,12 +83,12 @@ class Sender:
         body: Body | None = None,
         tamper: Tampering | None = None,
     ) -> SignedRequest:
-        """A request of this sender; see :meth:`gateway.testing.MemoryGateway.send`.
+        """Make a signed request; the arguments are those of :meth:`gateway.testing.MemoryGateway.send`.
 
         Raises:
-            LookupError: there is no such sample.
-            OperatorError: this cannot be spoiled, or not be changed.
-            ValueError: the sender would never sign such a body.
+            LookupError: The sample does not exist.
+            OperatorError: The provider does not sign what ``tamper`` forges, or ``data`` cannot be changed.
+            ValueError: The provider would never sign such a body.
         """
         if body is None:
             sample = self._load(event_type)
@@ -102,11 +106,11 @@ class Sender:
         except Rejection as rejection:
             raise ValueError(f"{self._adapter.name} signs no such body: {rejection.detail}") from rejection
 
-    def bring(self, request: SignedRequest) -> tuple[RequestContext, PendingEvent | Batch | None]:
-        """Have the gateway take a request as far as it goes without waiting: what is left to do, or its answer.
+    def receive(self, request: SignedRequest) -> tuple[RequestRecord, PublishEvent | PublishBatch | None]:
+        """Pass a request to the gateway, up to the first step that waits. Return its record, and the job that is left.
 
         Raises:
-            ValueError: the gateway would have to call somebody.
+            ValueError: The gateway would have to call the provider.
         """
         fields = {"Host": _HOST, "Content-Length": str(len(request.body)), **request.headers}
         pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()]
@@ -118,11 +122,15 @@ class Sender:
             size=sum(len(name) + len(value) for name, value in pairs),
             peer="127.0.0.1",
         )
-        exchange = self.webhooks.open(head)
-        work = None if exchange.answer else self.webhooks.examine(exchange, request.body, at_once=True)
-        if work is None or isinstance(work, PendingEvent | Batch):
-            return exchange, work
-        raise ValueError("to answer this the gateway would call its sender, and there is none")
+        record = self.receiver.open(head)
+        if record.response or not isinstance(record, RequestContext):
+            return record, None
+        job = self.receiver.examine(record, request.body, at_once=True)
+        if job is None or isinstance(job, PublishEvent | PublishBatch):
+            return record, job
+        raise ValueError(
+            "the gateway would call the provider to answer this, and a simulated one cannot be called"
+        )
 
     def _load(self, event_type: str | None) -> Sample:
         names = sample_names(self._adapter)
@@ -131,20 +139,20 @@ class Sender:
         closest = get_close_matches(event_type, names, len(names), cutoff=0.0)
         raise LookupError(
             f"there is no sample {event_type!r} of {self._adapter.name}; there are {', '.join(closest)}. Change one of "
-            "them with data=, or give a whole body with body="
+            "them with data=, or pass a whole body with body="
         )
 
 
 def _reachable(name: str, provider: ProviderConfig, adapter: Adapter, secret: str) -> ProviderConfig:
-    """The provider as it is configured, but for what a sender from nowhere can neither know nor be."""
+    """Return the provider without the settings that a simulated one cannot meet: its secrets, addresses and limits."""
     known = adapter.spec.parameters
     examples = {each: spec.example for each, spec in known.items() if spec.required}
-    told = {each: value for each, value in provider.parameters.items() if value != _STAND_IN}
+    configured = {each: value for each, value in provider.parameters.items() if value != _PLACEHOLDER}
     unset = {each: known[each].example for each in known.keys() & provider.parameters.keys()}
     return provider.model_copy(
         update={
             "secrets": [SecretStr(secret)],
-            "parameters": examples | unset | told,
+            "parameters": examples | unset | configured,
             "enrol": False,
             "allow_ips": [],
             "rate_limit": None,
@@ -154,9 +162,9 @@ def _reachable(name: str, provider: ProviderConfig, adapter: Adapter, secret: st
 
 
 def _secrets_of(adapter: Adapter) -> SecretPair:
-    """Secrets for an adapter: the same ones for the same scheme, since key pairs take a while to make."""
+    """Return secrets for an adapter; those of one scheme are made once, since key pairs take a while to generate."""
     signature = adapter.spec.signature
     scheme = f"{type(signature).__name__} {signature.model_dump_json()}"
-    if scheme not in _pairs:
-        _pairs[scheme] = signature.make_secret()
-    return _pairs[scheme]
+    if scheme not in _secrets_by_scheme:
+        _secrets_by_scheme[scheme] = signature.make_secret()
+    return _secrets_by_scheme[scheme]

@@ -1,4 +1,4 @@
-"""The steps of events that come from no worker: guarded in memory, for functions that are called by themselves."""
+"""Steps in memory, for events that come from no worker: so that a test can simply call a handler with one."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from gateway.worker.store.memory import MemoryStore
 
 T = TypeVar("T")
 
-_LEASE = 30.0  # seconds; nobody else wants it
+_LEASE = 30.0
+"""Seconds of the lease on an event; no other worker ever competes for it."""
 
 
 def bind_steps(event: Event) -> None:
-    """Guard the steps of ``event``, of which none is done."""
+    """Give ``event`` fresh in-memory steps."""
 
-    async def hold() -> None:
-        event.bind(
-            Idempotency(MemoryStore(_LEASE), "sample", _LEASE, "strict").hold_of(event.source, event.key)
-        )
+    async def bind() -> None:
+        idempotency = Idempotency(MemoryStore(_LEASE), "sample", _LEASE, "strict")
+        event.bind(idempotency.lease_for(event.source, event.key))
 
-    run_aside(hold())
+    run_in_background(bind())
 
 
-def run_aside(work: Coroutine[Any, Any, T]) -> T:
-    """Run what never waits for long on a loop of its own, whether or not one is running here."""
+def run_in_background(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that does not wait for long on a loop of its own, and return its result.
+
+    So a function without ``async`` can use it, whether or not its caller has a running loop.
+    """
     return asyncio.run_coroutine_threadsafe(work, _loop(os.getpid())).result()
 
 
 @cache
 def _loop(_process: int) -> asyncio.AbstractEventLoop:
-    """The loop of this process; one that was forked from it has no thread to run it."""
+    """Return the background loop of this process: a forked one inherits the loop, but not the thread that runs it."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="gateway.testing", daemon=True).start()
     return loop

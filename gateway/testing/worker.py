@@ -1,4 +1,4 @@
-"""A worker in memory: the real runner and guard, on a queue whose time passes when the test says so."""
+"""A worker in memory: the real runner and leases, on a queue whose clock the test moves."""
 
 from __future__ import annotations
 
@@ -11,36 +11,37 @@ from types import TracebackType
 from typing import Self
 
 import orjson
+from typing_extensions import override
 
 from gateway.events.envelope import Envelope
-from gateway.events.message import REASON
-from gateway.publishers import Message
+from gateway.events.message import REASON, Message
 from gateway.testing.gateway import MemoryGateway
 from gateway.testing.queue import Clock, MemoryQueue
 from gateway.transport.topic_patterns import matches
 from gateway.worker import Event, Worker
-from gateway.worker import retry_policy as verdict
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Delivery
+from gateway.worker.retry_policy import Settlement
 from gateway.worker.runner import Runner
-from gateway.worker.stats import Report
+from gateway.worker.stats import Stats
 from gateway.worker.store.memory import MemoryStore
 
-_LEASE = 30.0  # seconds; while a handler runs, none of them pass
+_LEASE = 30.0
+"""Seconds of a lease. None of them pass while a handler runs, so that a lease never expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one delivery of an event.
+    """The outcome of one delivery of an event.
 
     Attributes:
         name: ``handled``, ``unhandled``, ``duplicate``, ``in_flight``, ``waiting``, ``limited``, ``retried``, ``dead`` or
-            ``handed_back``.
-        event: which event.
-        attempts: which attempt to handle it that was.
-        error: what the handler raised.
-        delay: seconds until it is delivered again.
-        reason: why it is dead.
+            ``requeued``.
+        event: The event.
+        attempts: The number of the attempt, beginning with 1.
+        error: What the handler raised.
+        delay: Seconds until the event is delivered again.
+        reason: Why the event is dead.
     """
 
     name: str
@@ -52,18 +53,18 @@ class Outcome:
 
 
 class MemoryWorker:
-    """Runs ``worker`` without servers, for as long as the ``async with`` block.
+    """Runs ``worker`` without servers, within an ``async with`` block.
 
-    Its time stands still but for :meth:`advance` and :meth:`drain`, so that nothing is waited for: it does not pause
-    after failures, and a limit holds only where it is one of each value (``by``). A second block is another process of
-    it: what waits and what is done is still there.
+    Time stands still except in :meth:`advance` and :meth:`drain`, so that a test never waits: the worker does not pause
+    after failures, and a rate limit holds only together with ``by``. A second block acts as another process of the
+    worker: events that wait and events that are done are still known.
 
     Args:
-        worker: what to run.
-        gateway: whose events it gets, as far as they are those of the worker; none when left out.
+        worker: The worker to run.
+        gateway: A gateway whose events the worker gets, as far as they match its patterns.
 
     Attributes:
-        outcomes: what became of every delivery, in order.
+        outcomes: The outcome of every delivery, in order.
     """
 
     def __init__(self, worker: Worker, gateway: MemoryGateway | None = None) -> None:
@@ -79,135 +80,133 @@ class MemoryWorker:
 
     @property
     def dead(self) -> list[Outcome]:
-        """Of the events that were given up, the last outcome."""
+        """Return the outcomes of the events that went to the dead-letter queue."""
         return [outcome for outcome in self.outcomes if outcome.name == "dead"]
 
     @property
     def waiting(self) -> list[Event]:
-        """The events that are delivered again, soonest first."""
+        """Return the events that are delayed, soonest first."""
         return [delivery.tag for _, delivery in self._queue.waiting]
 
     async def __aenter__(self) -> Self:
         worker = self._worker
-        guard = (
+        idempotency = (
             Idempotency(self._store, worker.queue, _LEASE, worker.guard) if worker.guard != "off" else None
         )
-        report = _Watched(worker.queue, self._note)
-        self._runner = Runner(worker, self._queue, guard, self._clock, report=report)
+        stats = _ObservedStats(worker.queue, self._on_settled)
+        self._runner = Runner(worker, self._queue, idempotency, self._clock, stats=stats)
         self._running = asyncio.create_task(self._runner.run(), name=f"worker {worker.queue}")
-        self._running.add_done_callback(self._give_up)
-        for delivery in self._queue.take_ready():  # handed back by the block before
+        self._running.add_done_callback(self._on_end)
+        for delivery in self._queue.take_ready():  # requeued when the block before ended
             self._begin(delivery)
         if self._gateway:
-            self._gateway.listeners.append(self._hear)
+            self._gateway.listeners.append(self._on_message)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._gateway:
-            self._gateway.listeners.remove(self._hear)
+            self._gateway.listeners.remove(self._on_message)
         if self._runner:
             self._runner.end()
         if self._running:
             await self._running
 
     async def deliver(self, event: Event) -> Outcome:
-        """Deliver an event, such as a sample, and tell what becomes of that delivery.
+        """Deliver an event, such as a sample, and return the outcome of that delivery.
 
-        What is delivered again is delivered by :meth:`advance` and :meth:`drain`.
+        Later deliveries of the event happen in :meth:`advance` and :meth:`drain`.
 
         Raises:
-            ValueError: the queue of the worker would never get this event.
-            RuntimeError: the worker does not run, or ended before it was handled.
+            ValueError: The event matches none of the worker's patterns.
+            RuntimeError: The worker is not running, or ended before the event was handled.
         """
         key, _ = Envelope(event.provider, event.adapter).names_of(event.eventtype)
-        if not self._wants(key):
+        if not self._accepts(key):
             patterns = ", ".join(self._worker.events)
-            raise ValueError(f"{key} never comes to queue {self._worker.queue}, which is for {patterns}")
-        begun = self._begin(Delivery(_encode(event), key, event.attempts - 1, "", "", 0, event))
+            raise ValueError(f"{key} never reaches queue {self._worker.queue}, whose events are {patterns}")
+        settled = self._begin(Delivery(_encode(event), key, event.attempts - 1, "", "", 0, event))
         try:
-            return await asyncio.shield(begun)  # whoever stops waiting for it does not stop it
+            return await asyncio.shield(settled)  # a caller that is cancelled does not cancel the delivery
         except asyncio.CancelledError:
-            if begun.cancelled():
+            if settled.cancelled():
                 raise RuntimeError(f"the worker ended before {event.id} was handled") from None
             raise
 
     async def advance(self, seconds: float) -> None:
-        """Let so much time pass, and have everything handled that is due until then."""
+        """Move the clock forward by ``seconds``, and handle every event that is due by then."""
         until = self._clock.now + seconds
-        await self._settle()
+        await self._until_settled()
         while self._queue.waiting and self._queue.waiting[0][0] <= until:
             self._clock.now = self._queue.waiting[0][0]
             for delivery in self._queue.take_due():
                 self._begin(delivery)
-            await self._settle()
+            await self._until_settled()
         self._clock.now = until
 
     async def drain(self) -> None:
-        """Let time pass until no event waits any more: each is done with, or dead."""
-        await self._settle()
+        """Move the clock forward until no event waits: each is done or dead."""
+        await self._until_settled()
         while self._queue.waiting:
             await self.advance(self._queue.waiting[-1][0] - self._clock.now)
 
-    async def _settle(self) -> None:
+    async def _until_settled(self) -> None:
         while self._open:
             await asyncio.wait(self._open.values())
 
     def _begin(self, delivery: Delivery) -> asyncio.Future[Outcome]:
         if self._runner is None:
-            raise RuntimeError("the worker does not run; use it within `async with MemoryWorker(worker)`")
+            raise RuntimeError("the worker is not running; use it within `async with MemoryWorker(worker)`")
         self._open[delivery] = asyncio.get_running_loop().create_future()
         self._queue.put(delivery)
         return self._open[delivery]
 
-    def _hear(self, message: Message) -> None:
-        if self._wants(message.routing_key):
+    def _on_message(self, message: Message) -> None:
+        if self._accepts(message.routing_key):
             event = Event.parse(message.body)
             self._begin(Delivery(message.body, message.routing_key, 0, "", "", 0, event))
 
-    def _wants(self, routing_key: str) -> bool:
+    def _accepts(self, routing_key: str) -> bool:
         return any(matches(pattern, routing_key) for pattern in self._worker.events)
 
-    def _note(self, delivery: Delivery, outcome: verdict.Settlement) -> None:
-        reason = (outcome.headers or {}).get(REASON)
-        told = Outcome(
-            name=outcome.name,
+    def _on_settled(self, delivery: Delivery, settlement: Settlement) -> None:
+        reason = (settlement.headers or {}).get(REASON)
+        outcome = Outcome(
+            name=settlement.name,
             event=delivery.tag,
             attempts=delivery.attempts + 1,
-            error=outcome.failure,
-            delay=outcome.delay,
+            error=settlement.failure,
+            delay=settlement.delay,
             reason=None if reason is None else str(reason),
         )
-        self.outcomes.append(told)
-        if begun := self._open.pop(delivery, None):
-            begun.set_result(told)
+        self.outcomes.append(outcome)
+        if settled := self._open.pop(delivery, None):
+            settled.set_result(outcome)
 
-    def _give_up(self, _: asyncio.Task[None]) -> None:
-        """Nothing is dealt with any more."""
+    def _on_end(self, _: asyncio.Task[None]) -> None:
+        """Cancel the deliveries that the runner, which has ended, did not settle."""
         self._runner = None
-        for begun in self._open.values():
-            begun.cancel()
+        for settled in self._open.values():
+            settled.cancel()
         self._open.clear()
 
 
-class _Watched(Report):
-    """Tells ``note`` what became of each delivery."""
+class _ObservedStats(Stats):
+    """Statistics that pass each settlement on to ``on_settled``."""
 
-    def __init__(self, queue: str, note: Callable[[Delivery, verdict.Settlement], None]) -> None:
+    def __init__(self, queue: str, on_settled: Callable[[Delivery, Settlement], None]) -> None:
         super().__init__(queue)
-        self._note = note
+        self._on_settled = on_settled
 
-    def tell(
-        self, event: Event | None, delivery: Delivery, outcome: verdict.Settlement, seconds: float
-    ) -> None:
-        """See :class:`gateway.worker.stats.Report`."""
-        super().tell(event, delivery, outcome, seconds)
-        self._note(delivery, outcome)
+    @override
+    def record(self, event: Event | None, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+        super().record(event, delivery, settlement, seconds)
+        self._on_settled(delivery, settlement)
 
 
 def _without_waits(worker: Worker) -> Worker:
-    """The worker, but that it never waits by itself."""
+    """Return a copy of the worker that never waits by the real clock."""
     worker = copy(worker)
     worker.pause_after = None
     if worker.limited_by is None:
@@ -216,7 +215,7 @@ def _without_waits(worker: Worker) -> Worker:
 
 
 def _encode(event: Event) -> bytes:
-    """The CloudEvent that is read as ``event``."""
+    """Encode ``event`` as a CloudEvent in JSON."""
     fields = event.model_dump(mode="json", exclude={"data", "attempts"}, exclude_defaults=True)
     data = {"data": event.data}
     if isinstance(event.data, bytes):

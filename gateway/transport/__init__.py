@@ -1,1 +1,1 @@
-"""How servers are reached: addresses, TLS, connections, files on disk."""
+"""How servers and files are reached: addresses, TLS, connections, HTTPS, SQLite."""

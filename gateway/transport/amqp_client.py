@@ -1,4 +1,4 @@
-"""Connections of aio-pika, opened in one way by workers and by commands."""
+"""Connections of aio-pika, with errors that name their cause, for workers and commands."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from gateway.transport.amqp_errors import CODES, BrokerRefusal, explain_login
 from gateway.transport.amqp_url import BrokerUrl, without_parameters
 from gateway.transport.tls import explain_loss, explain_tls
 
-_HEARTBEAT = 10  # seconds
+_HEARTBEAT = 10
+"""The interval of heartbeats in seconds; a broker that is silent for twice as long is lost."""
 
 
 async def open_amqp(url: str) -> AbstractConnection:
     """Open a connection to the broker at ``url``.
 
     Raises:
-        OSError: the broker cannot be reached, or refuses; the text is one line without a password.
+        OSError: The broker cannot be reached, or refuses; the text is one line without a password.
     """
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
@@ -37,7 +38,7 @@ async def open_amqp(url: str) -> AbstractConnection:
 
 
 def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
-    """Say in one line why there is no connection."""
+    """Explain in one line why there is no connection."""
     reason = error.__cause__
     if isinstance(reason, ConnectionError | EOFError) and not isinstance(reason, ConnectionRefusedError):
         ended = ConnectionError(str(error) or type(error).__name__)
@@ -47,7 +48,7 @@ def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
     if isinstance(reason, OSError):
         return explain_unreachable(reason, parts.server)
     cause = str(error) or type(error).__name__
-    if "Connection.OpenOk" in cause:  # what the broker says in place of that is not passed on
+    if "Connection.OpenOk" in cause:  # aio-pika drops what the broker answered instead
         return (
             f"the virtual host {parts.vhost!r} is not there, or user {parts.user!r} may not use it; create it, grant "
             "permissions, or correct the address"
@@ -56,22 +57,22 @@ def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
 
 
 class DeclaringChannel:
-    """A channel for declarations, opened anew after each refusal; see :mod:`gateway.publishers.topology`."""
+    """A :class:`gateway.publishers.declaration.Channel` that is opened anew after each refusal."""
 
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
         self._channel: AbstractChannel | None = None
 
     async def call(self, command: base.Frame) -> Any:
-        """Carry ``command`` out.
+        """Send a synchronous method and return its reply.
 
         Raises:
-            BrokerRefusal: the broker closed the channel.
+            BrokerRefusal: The broker closed the channel.
         """
         if self._channel is None:
             self._channel = await self._connection.channel(publisher_confirms=False)
         try:
-            # Its type leaves out the one method that takes any command.
+            # The public type lacks the one method that takes any command.
             underlay: Any = await self._channel.get_underlay_channel()
             return await underlay.rpc(command)
         except AMQPChannelError as error:
@@ -83,7 +84,7 @@ class DeclaringChannel:
         """Publish an empty message, and wait until the broker has read it.
 
         Raises:
-            BrokerRefusal: the broker closed the channel.
+            BrokerRefusal: The broker closed the channel.
         """
         if self._channel is None:
             self._channel = await self._connection.channel(publisher_confirms=False)
@@ -92,7 +93,7 @@ class DeclaringChannel:
         await self.call(commands.Basic.Qos(prefetch_count=1))
 
     async def close(self) -> None:
-        """Let go of the channel."""
+        """Close the channel."""
         if self._channel is not None:
             with suppress(AMQPError, RuntimeError):
                 await self._channel.close()

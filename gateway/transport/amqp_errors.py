@@ -1,8 +1,11 @@
-"""What a broker refuses."""
+"""Errors of RabbitMQ: reply codes, refusals, and what they mean to an operator."""
 
 from __future__ import annotations
 
 import re
+from typing import Self
+
+from pamqp import commands
 
 ACCESS_REFUSED = 403
 NOT_FOUND = 404
@@ -15,7 +18,7 @@ CODES = {
     "RESOURCE_LOCKED": RESOURCE_LOCKED,
     "PRECONDITION_FAILED": PRECONDITION_FAILED,
 }
-
+"""AMQP reply codes by their names, with which RabbitMQ begins a reply text."""
 
 _MEANINGS = {
     re.compile("ACCESS_REFUSED - Login was refused"): "user or password is wrong",
@@ -26,22 +29,30 @@ _MEANINGS = {
         "there is no such virtual host; create it, or correct the end of the address"
     ),
 }
-"""What a refusal of the connection means and what to do."""
+"""The meaning and the remedy of RabbitMQ's reply texts when it refuses a connection."""
 
 
 def explain_login(words: str) -> str:
-    """Say what a refusal of a connection means, with the broker's own words; others stay as they are."""
+    """Explain why the broker refused a connection, or return its words if they are unknown."""
     meaning = next((meaning for pattern, meaning in _MEANINGS.items() if pattern.search(words)), "")
     return f"{meaning} (RabbitMQ: {words})" if meaning else words
 
 
 class BrokerRefusal(ConnectionError):
-    """The broker closed the channel or the connection and said why.
+    """Raised when the broker closed the channel or the connection and said why.
 
     Attributes:
-        code: the AMQP reply code, such as 403; 0 where it is not known.
+        code: The AMQP reply code, such as 403; 0 if it is unknown.
     """
 
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
         self.code = code
+
+    @classmethod
+    def from_close(cls, close: commands.Connection.Close | commands.Channel.Close) -> Self:
+        """Make the error from the method with which the broker closes a channel or the connection."""
+        words = f"{close.reply_code} {close.reply_text}"
+        if isinstance(close, commands.Connection.Close):
+            words = explain_login(words)
+        return cls(words, close.reply_code or 0)

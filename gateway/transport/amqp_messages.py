@@ -1,4 +1,4 @@
-"""Messages of RabbitMQ that come again, and how one is published again."""
+"""Messages of RabbitMQ: how often one was redelivered, and how one is published again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, FieldValue
 
 RETURNS_HEADER = "x-delivery-count"
-"""Of a message that a quorum queue had back: how often."""
+"""The header in which a quorum queue counts redeliveries (https://www.rabbitmq.com/docs/quorum-queues)."""
 
 
 def returns_of(headers: Mapping[str, FieldValue]) -> int:
-    """How often a message with these headers was delivered before and not settled."""
+    """Return how often a message with these headers was delivered before without being settled."""
     count = headers.get(RETURNS_HEADER)
     return count if isinstance(count, int) else 0
 
 
 def copy_of(message: AbstractIncomingMessage, headers: Mapping[str, FieldValue]) -> aio_pika.Message:
-    """The message as a gateway published it, but with these headers."""
+    """Return a persistent copy of ``message`` with these headers in place of its own."""
     return aio_pika.Message(
         message.body,
         headers=dict(headers),

@@ -1,22 +1,23 @@
 """Addresses of RabbitMQ, read in one way by the gateway, by workers and by commands.
 
-The parameters are those of RabbitMQ's own clients (https://www.rabbitmq.com/docs/uri-query-parameters) and of
-aio-pika, as far as they are kept. One that would be ignored is refused: who writes it relies on it.
+The parameters are those of RabbitMQ's own clients (https://www.rabbitmq.com/docs/uri-query-parameters) and of aio-pika
+that name the files of TLS. aio-pika's reader is not used: it ignores parameters that it does not know.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from gateway.transport.address import check_address
+from gateway.transport.address import add_parameters, host_and_port, parse_parameters, split_url
 from gateway.transport.tls import NO_FILES, TlsFiles
 
 _FILES = {"cacertfile": "ca", "cafile": "ca", "certfile": "cert", "keyfile": "key"}
-_VERIFY = "verify"
-_VERIFIED = "verify_peer"
-_NAME = re.compile(r"[a-z_]{1,40}")
+"""The parameters that name a file, with their fields; ``cafile`` is aio-pika's name for ``cacertfile``."""
+
+_PARAMETERS = dict.fromkeys(_FILES, "") | {"verify": "verify_peer"}
+"""The supported parameters; ``verify`` may only say what is done anyway."""
+
 _FORM = "is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost"
 
 
@@ -34,17 +35,12 @@ class BrokerUrl:
 
     @classmethod
     def parse(cls, url: str) -> BrokerUrl:
-        """Read ``url``, with the usual defaults.
+        """Read ``url``, with the defaults of RabbitMQ's clients.
 
         Raises:
-            ValueError: it is no ``amqp://`` or ``amqps://`` address; the text has no part of it.
+            ValueError: It is no ``amqp://`` or ``amqps://`` address, or cannot be used; the text quotes no part of it.
         """
-        check_address(url)
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:  # its text can be a part of the password: no cause, and no word of it
-            raise ValueError(_FORM) from None
+        parts, port = split_url(url, _FORM)
         if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
             raise ValueError(_FORM)
         is_tls = parts.scheme == "amqps"
@@ -63,39 +59,25 @@ class BrokerUrl:
 
     @property
     def server(self) -> str:
-        """Host and port, for people."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """Return host and port, for log lines and error texts."""
+        return host_and_port(self.host, self.port)
 
 
 def without_parameters(url: str) -> str:
-    """Return the address alone, for a client that would read the parameters in another way."""
+    """Return the address without its parameters, for a client that reads them in another way."""
     return urlunsplit(urlsplit(url)._replace(query="", fragment=""))
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``tls:`` in the configuration as its parameters."""
-    if not files:
-        return url
-    given = {"cacertfile": files.ca, "certfile": files.cert, "keyfile": files.key}
-    query = "&".join(f"{name}={quote(file, safe='/')}" for name, file in given.items() if file)
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    """Return the address with the files of ``rabbitmq.tls`` as its parameters."""
+    return add_parameters(url, {"cacertfile": files.ca, "certfile": files.cert, "keyfile": files.key})
 
 
 def _files_of(query: str) -> TlsFiles:
-    files = NO_FILES
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == _VERIFY:
-            if value != _VERIFIED:
-                raise ValueError(
-                    f"has {_VERIFY} other than {_VERIFIED}; a certificate is always verified, by the authority "
-                    "that cacertfile names"
-                )
-            continue
-        if name not in _FILES:
-            known = ", ".join((*_FILES, _VERIFY))
-            shown = f"the parameter {name}" if _NAME.fullmatch(name) else "a parameter"
-            raise ValueError(f"has {shown}, which is not supported; there are {known}")
-        if not value or getattr(files, _FILES[name]):
-            raise ValueError(f"has {name} empty, or the same file twice")
-        files = replace(files, **{_FILES[name]: value})
-    return files
+    files: dict[str, str] = {}
+    for name, value in parse_parameters(query, _PARAMETERS, "cacertfile").items():
+        if field := _FILES.get(name):
+            if field in files:
+                raise ValueError(f"has {name}, and the same file under another name")
+            files[field] = value
+    return TlsFiles(**files)

@@ -1,4 +1,4 @@
-"""The embedded stores' database: claims, bindings, queues and the archive in one SQLite file in ``data_dir``.
+"""The database of the embedded stores: claims, queues and archive in one SQLite file.
 
 Several processes may open the file: the gateway, a worker, a ``tail``.
 """
@@ -9,6 +9,8 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+
+from typing_extensions import override
 
 from gateway.transport.sqlite import Job, SqliteFile
 
@@ -39,82 +41,84 @@ CREATE INDEX IF NOT EXISTS archive_by_time ON archive (archived_at);
 CREATE TABLE IF NOT EXISTS latest (id INTEGER PRIMARY KEY CHECK (id = 1), at REAL NOT NULL);
 """
 
-_TRY_AGAIN_AFTER = 1.0
-"""Seconds after a commit that failed, after which it is tried whether one succeeds."""
+_PROBE_DELAY = 1.0
+"""Seconds between a commit that failed and a trial write that finds out whether commits succeed again."""
 
-_TRIED_SIZE = 256 * 1024
-"""Bytes that have to be written for that: where less is left, most events fail again."""
+_PROBE_SIZE = 256 * 1024
+"""Bytes of a trial write. On a disk with less free space most events would fail again."""
 
-_KEEP_TIME_EVERY = 1.0
-"""Seconds after which the latest time is written down, and read what other processes have written."""
+_SYNC_INTERVAL = 1.0
+"""Seconds between two writes of the latest time to the file; also how old the time of other processes may be."""
 
 
 class Database(SqliteFile):
-    """The embedded database in ``folder``."""
+    """The embedded database in ``folder``, which knows whether it can be written."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder / FILE_NAME, SCHEMA)
         self._failure = ""
-        self._trying: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
 
     @property
     def unavailable_reason(self) -> str:
-        """Why nothing can be written at the moment, for people; empty when it can."""
+        """Return why nothing can be written at the moment; empty when it can."""
         return self._failure or self.misplaced
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.transport.sqlite.SqliteFile`."""
         await super().start()
         await self.run(_add_headers)
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.transport.sqlite.SqliteFile`."""
-        if self._trying and self._users == 1:
-            self._trying.cancel()
+        if self._probe_timer and self._users == 1:
+            self._probe_timer.cancel()
         await super().stop()
 
+    @override
     def _fail(self, batch: list[Job], error: Exception) -> None:
         super()._fail(batch, error)
-        # Those are mistakes of one operation, and say nothing of the file.
+        # A mistake of one operation says nothing about the file.
         is_mistake = isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.ProgrammingError)
         if isinstance(error, sqlite3.DatabaseError) and not is_mistake:
             self._failure = f"{self.path}: {error}"
-            if self._trying is None and self._users:
-                self._trying = self._loop.call_later(_TRY_AGAIN_AFTER, self._try_again)
+            if self._probe_timer is None and self._users:
+                self._probe_timer = self._loop.call_later(_PROBE_DELAY, self._probe)
 
-    def _try_again(self) -> None:
-        """Find out whether a commit succeeds: no event may come to do that while this is not ready."""
-        self._trying = None
-        self.run(self._fill).add_done_callback(self._on_filled)
+    def _probe(self) -> None:
+        """Find out whether commits succeed again: while they fail, no event may come to do so."""
+        self._probe_timer = None
+        self.run(self._write_probe).add_done_callback(self._on_probe_written)
 
-    def _on_filled(self, filled: asyncio.Future[None]) -> None:
-        # Not in one commit with that, which would have nothing to write. A failure has begun the next try already.
-        if not filled.cancelled() and filled.exception() is None and self._users:
-            self.run(_empty).add_done_callback(self._on_emptied)
+    def _on_probe_written(self, written: asyncio.Future[None]) -> None:
+        # In a commit of its own: together with the trial write, nothing would reach the disk. If the trial write
+        # failed, the next one is scheduled already.
+        if not written.cancelled() and written.exception() is None and self._users:
+            self.run(_remove_probe).add_done_callback(self._on_probe_removed)
 
-    def _on_emptied(self, emptied: asyncio.Future[None]) -> None:
-        if not emptied.cancelled() and emptied.exception() is None and self._trying is None:
+    def _on_probe_removed(self, removed: asyncio.Future[None]) -> None:
+        if not removed.cancelled() and removed.exception() is None and self._probe_timer is None:
             self._failure = ""
 
-    def _fill(self, connection: sqlite3.Connection) -> None:
+    def _write_probe(self, connection: sqlite3.Connection) -> None:
         self.expect_in_place()
         connection.execute("CREATE TABLE IF NOT EXISTS tried (filler BLOB)")
-        connection.execute("INSERT INTO tried VALUES (zeroblob(?))", (_TRIED_SIZE,))
+        connection.execute("INSERT INTO tried VALUES (zeroblob(?))", (_PROBE_SIZE,))
 
 
 class SteadyClock:
-    """The time by which rows become due and end: it never goes back, though the system's clock does.
+    """The time by which rows become due and expire, which never goes back.
 
-    The latest time that any process used is kept in the file. Where the clock is behind it, it goes on from there.
-    So what was published before is not invisible until the clock has caught up, and delays and leases last as long as
-    they were to.
+    The latest time that any process used is kept in the file. If the clock is behind it, time goes on from there.
+    Otherwise messages published before the clock went back would be invisible until it had caught up, and delays
+    and leases would last longer than they should.
 
     Args:
         clock: Unix seconds.
 
     Attributes:
-        kept: the time in the file when it was last compared. Nobody who compares is before it, so that it is the moment
-            of what is to be seen at once.
+        kept: The time in the file when it was last compared. No process that compares is before it, so a row with
+            this time is visible at once.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -127,11 +131,11 @@ class SteadyClock:
         """Return the time within an operation on the file, in Unix seconds or somewhat later.
 
         Args:
-            connection: to the file.
-            compares: whether it has to be as late as the time of any other process; else it may be a second behind.
+            connection: The connection to the file.
+            compares: Whether the time must be as late as that of any other process; if not, it may be a second behind.
         """
         wall = self._clock()
-        if compares or not self._compared_at <= wall < self._compared_at + _KEEP_TIME_EVERY:
+        if compares or not self._compared_at <= wall < self._compared_at + _SYNC_INTERVAL:
             self._compare(connection, wall)
         self._last = max(self._last, wall + self._ahead)
         return self._last
@@ -144,17 +148,17 @@ class SteadyClock:
             self._ahead = 0.0
         elif wall + self._ahead < latest:
             self._ahead = latest - wall
-        if wall + self._ahead >= self.kept + _KEEP_TIME_EVERY:
+        if wall + self._ahead >= self.kept + _SYNC_INTERVAL:
             self.kept = wall + self._ahead
             connection.execute("INSERT OR REPLACE INTO latest VALUES (1, ?)", (self.kept,))
         self._compared_at = wall
 
 
-def _empty(connection: sqlite3.Connection) -> None:
+def _remove_probe(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE IF EXISTS tried")
 
 
 def _add_headers(connection: sqlite3.Connection) -> None:
-    """To a file of a gateway whose messages had none."""
+    """Add the column for headers to a file whose table of messages was made without it."""
     if "headers" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(messages)")}:
         connection.execute("ALTER TABLE messages ADD COLUMN headers TEXT NOT NULL DEFAULT '{}'")

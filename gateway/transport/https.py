@@ -1,7 +1,7 @@
-"""The gateway's own requests, for a key to verify with or to confirm a subscription: HTTPS, and bounded in all ways.
+"""The gateway's own HTTPS requests, which fetch keys and confirm subscriptions.
 
-The address comes from what a sender says, so whoever asks has pinned its host before; a redirect is never followed,
-or it could lead anywhere else.
+The address comes out of a request, so its host has been checked against the provider's before. A redirect is never
+followed: it could lead to any other host.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import httpx
 
 TIMEOUT = 2.0
-"""Seconds for the whole of a request; a sender waits for what depends on it."""
+"""Seconds for a whole request: a provider's own request waits for it, and providers give up after a few seconds."""
 
 MAX_CONTENT = 64 * 1024
-"""Bytes of an answer; key sets and certificates have a few thousand."""
+"""The largest response in bytes; key sets and certificates have a few thousand."""
 
 _HEADERS = {
     "accept-encoding": "identity",
@@ -30,26 +30,29 @@ _HEADERS = {
 
 
 class FetchFailed(Exception):
-    """There is no answer that could be used; its text says why, and nothing of what came."""
+    """Raised when there is no usable response. The text says why, and does not quote it."""
 
 
 class Fetched(NamedTuple):
-    """An answer; it is for the caller to say which status is good enough."""
+    """A response. The caller decides which statuses it accepts."""
 
     status: int
     content: bytes
 
 
 def open_client(trust: ssl.SSLContext | None = None) -> httpx.AsyncClient:
-    """A client for :func:`fetch`, to be closed with ``aclose``; ``trust`` replaces the usual authorities."""
+    """Return a client for :func:`fetch`, to be closed with ``aclose``.
+
+    Args:
+        trust: Replaces the usual certificate authorities.
+    """
     import httpx  # noqa: PLC0415 -- slow, and most gateways never fetch anything
 
     return httpx.AsyncClient(
         verify=trust or httpx.create_ssl_context(trust_env=False),
         trust_env=False,
-        limits=httpx.Limits(
-            max_keepalive_connections=0
-        ),  # requests are rare, and one that was kept may be dead
+        # Requests are rare, so that a connection that was kept is likely to be dead.
+        limits=httpx.Limits(max_keepalive_connections=0),
     )
 
 
@@ -59,10 +62,16 @@ async def fetch(
     body: bytes | None = None,
     headers: Iterable[tuple[str, str]] = (),
 ) -> Fetched:
-    """What ``url`` answers to a GET, or to a POST of ``body``; it is JSON where ``headers`` do not say otherwise.
+    """Send a GET to ``url``, or POST ``body`` to it; return the response whatever its status.
+
+    Args:
+        client: From :func:`open_client`.
+        url: The address; anything but ``https://`` is refused.
+        body: What is POSTed; None for a GET.
+        headers: Added to ours, or in their place. The body is JSON unless they say otherwise.
 
     Raises:
-        FetchFailed: it is not HTTPS, does not answer in time, or with too much, or compressed.
+        FetchFailed: The address is not HTTPS, or the response is late, too large or compressed.
     """
     import httpx  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Files and folders that are for their owner alone: there are whole events in them, and sometimes secrets."""
+"""Files and folders that only their owner can read: they hold events and secrets."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 import structlog
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+"""The permission bits of everybody but the owner."""
 
 log = structlog.get_logger()
 
 
 def make_private_folder(path: Path) -> None:
-    """Make the folder at ``path`` if it is not there, and close it to others.
+    """Make the folder at ``path`` if it is missing, and take the permissions of others away.
 
-    One that is not ours, or in which others work, is left as it is, with a warning: the files in it are private anyhow.
+    A folder that belongs to somebody else, or that others use (one with the sticky bit, or above the home or current
+    folder), keeps its permissions and is logged: the files in it are private in any case.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: The folder cannot be made.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.stat()
@@ -32,20 +34,22 @@ def make_private_folder(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make the file at ``path`` if it is not there, and close it to others, with what SQLite keeps beside it.
+    """Make the file at ``path`` if it is missing, and take the permissions of others away.
+
+    SQLite's own files beside it are treated alike.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: The file cannot be made.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    for suffix in ("", "-wal", "-shm"):  # SQLite makes the latter two with the rights of the first
+    for suffix in ("", "-wal", "-shm"):  # SQLite gives the latter two the permissions of the first
         file = path.with_name(path.name + suffix)
         if file.exists() and file.stat().st_mode & _OTHERS and not _narrow(file):
             _warn(file, stat.filemode(file.stat().st_mode))
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file for :func:`open`, for its owner alone if it is made by that."""
+    """Open a file for :func:`open`; if it is made, only its owner can read it."""
     return os.open(path, flags, 0o600)
 
 
@@ -63,4 +67,9 @@ def _narrow(path: Path) -> bool:
 
 @cache  # once for each path
 def _warn(path: Path, mode: str) -> None:
-    log.warning("others can look into the data", path=str(path), mode=mode, advice="close it to them")
+    log.warning(
+        "data readable by others",
+        path=str(path),
+        mode=mode,
+        advice="remove the permissions of group and others",
+    )

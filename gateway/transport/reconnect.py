@@ -1,6 +1,6 @@
-"""Keeps one connection to a server open: connects, waits for its loss, connects again.
+"""A connection to a server that reconnects by itself.
 
-A server that is not there yet is waited for, so the order in which things start does not matter.
+A server that is not there yet is no error: the order in which programs start does not matter.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 1.0  # events wait, or are refused, until the server is found again
+_FIRST_DELAY = 0.1
+"""Seconds before the first attempt to reconnect; each further delay is twice as long."""
+
+_MAX_DELAY = 1.0
+"""The longest delay in seconds: events wait, or are refused, until the server is found again."""
 
 log = structlog.get_logger()
 
@@ -23,10 +26,10 @@ class Connectable(Protocol):
     """An open connection."""
 
     lost: asyncio.Future[None]
-    """Done when the connection is no longer usable, with the cause as its exception if there is one."""
+    """Done when the connection is no longer usable; fails with the cause if there is one."""
 
     async def close(self) -> None:
-        """End it in good order."""
+        """Finish what was begun, and close the connection."""
 
 
 C = TypeVar("C", bound=Connectable)
@@ -35,23 +38,28 @@ C = TypeVar("C", bound=Connectable)
 class ReconnectingConnection(Generic[C]):
     """At most one open connection, made by ``connect`` and made again whenever it is lost.
 
+    Args:
+        name: The server's name in log lines.
+        connect: Opens a connection; raises OSError if that is not possible now.
+
     Attributes:
-        current: the open connection, None while there is none.
-        trouble: why there is none, for people; empty while there is one.
+        current: The open connection; None if there is none.
+        unavailable_reason: Why there is no connection; empty if there is one.
+        has_been_connected: Whether there has been a connection since the start.
     """
 
     def __init__(self, name: str, connect: Callable[[], Awaitable[C]]) -> None:
         self.current: C | None = None
         self.unavailable_reason = "not connected yet"
-        self.was_connected = False
+        self.has_been_connected = False
         self._name = name
         self._connect = connect
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[C | None] | None = None
 
     async def start(self) -> None:
-        """Begin to connect, without waiting for it."""
-        self._task = asyncio.create_task(self._keep_connected(), name=f"link to {self._name}")
+        """Start connecting in the background."""
+        self._task = asyncio.create_task(self._keep_connected(), name=f"connection to {self._name}")
 
     async def stop(self) -> None:
         """Close the connection and stop connecting."""
@@ -64,10 +72,10 @@ class ReconnectingConnection(Generic[C]):
             self.current = None
 
     async def reconnected(self) -> C:
-        """The open connection, for one who found the last one lost: that of the next attempt to connect.
+        """Wait for the next attempt to connect, and return its connection.
 
         Raises:
-            ConnectionError: the attempt failed.
+            ConnectionError: The attempt failed.
         """
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
@@ -77,28 +85,26 @@ class ReconnectingConnection(Generic[C]):
         return connection
 
     async def _keep_connected(self) -> None:
-        pause = _FIRST_PAUSE
+        delay = _FIRST_DELAY
         while True:
             try:
                 self.current = await self._connect()
             except OSError as error:
                 self._note(str(error) or type(error).__name__)
                 self._announce(None)
-            except (
-                Exception
-            ) as error:  # a link that ended would leave the gateway without its server for ever
+            except Exception as error:  # if this task ended, the gateway would never find its server again
                 log.exception("cannot connect", server=self._name)
                 self._note(f"cannot connect: {error!r}")
                 self._announce(None)
             else:
-                pause = _FIRST_PAUSE
-                self.was_connected, self.unavailable_reason = True, ""
+                delay = _FIRST_DELAY
+                self.has_been_connected, self.unavailable_reason = True, ""
                 log.info("connected", server=self._name)
                 self._announce(self.current)
                 await self._wait_until_lost(self.current)
-            # Jitter, so that a fleet of gateways does not come back as one wave.
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            # Jitter, so that many gateways do not reconnect in one wave.
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+            delay = min(delay * 2, _MAX_DELAY)
 
     async def _wait_until_lost(self, connection: C) -> None:
         try:
@@ -116,6 +122,6 @@ class ReconnectingConnection(Generic[C]):
             self._next = None
 
     def _note(self, cause: str) -> None:
-        if cause != self.unavailable_reason:  # said once, not at every attempt
+        if cause != self.unavailable_reason:  # logged once, not at every attempt
             log.warning("not connected", server=self._name, cause=cause)
         self.unavailable_reason = cause

@@ -1,20 +1,35 @@
-"""Addresses of Redis, with the parameters of redis-py as far as they are kept; others are refused, not ignored."""
+"""Addresses of Redis, in the form of redis-py, with those of its parameters that apply.
+
+redis-py's own ``parse_url`` is not used. It accepts parameters that it does not know, takes a database that is no number
+for 0, drops empty parameters and takes the first of repeated ones; here each of these is an error at the start. Importing it
+takes 170 ms (2026-11), which every command would pay that reads a configuration.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
-from gateway.transport.address import check_address
+from gateway.transport.address import add_parameters, host_and_port, parse_parameters, split_url
 from gateway.transport.tls import NO_FILES, TlsFiles
 
 _FILES = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
-_ALWAYS = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"}
-_DATABASE = "db"
-_CREDENTIALS = ("username", "password")
-_NAME = re.compile(r"[a-z_]{1,40}")
+"""The parameters that name a file, with their fields."""
+
+_PARAMETERS = dict.fromkeys(_FILES, "") | {
+    "ssl_cert_reqs": "required",
+    "ssl_check_hostname": "true",
+    "db": "",
+}
+"""The supported parameters; ``ssl_cert_reqs`` and ``ssl_check_hostname`` may only say what is done anyway."""
+
+_SOCKET_PARAMETERS = _PARAMETERS | {"username": "", "password": ""}
+"""Those of a Unix socket, whose address has no place for a user."""
+
 _NUMBER = re.compile(r"[0-9]{1,4}")
+"""The number of a database; Redis has 16 by default, and nobody configures more than 9999."""
+
 _FORM = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
 
 
@@ -23,14 +38,14 @@ class RedisUrl:
     """The parts of an address.
 
     Attributes:
-        host: empty for a Unix socket.
-        port: of the host.
-        path: of the Unix socket; empty for a host.
-        username: empty for the default user.
-        password: empty for none.
-        database: its number.
-        is_tls: whether the connection is encrypted.
-        tls: the files for that.
+        host: Empty for a Unix socket.
+        port: The port of the host.
+        path: The path of the Unix socket; empty for a host.
+        username: Empty for the default user.
+        password: Empty for none.
+        database: The number of the database.
+        is_tls: Whether the connection is encrypted.
+        tls: The files of an encrypted connection.
     """
 
     host: str
@@ -44,17 +59,14 @@ class RedisUrl:
 
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
-        """Read ``url``.
+        """Read ``url``, with the defaults of redis-py.
 
         Raises:
-            ValueError: it is no ``redis://``, ``rediss://`` or ``unix://`` address; the text has no part of it.
+            ValueError: It is no ``redis://``, ``rediss://`` or ``unix://`` address, or cannot be used; the text
+                quotes no part of it.
         """
-        check_address(url)
-        try:
-            parts = urlsplit(url)
-            port = 6379 if parts.port is None else parts.port
-        except ValueError:  # its text can be a part of the password: no cause, and no word of it
-            raise ValueError(_FORM) from None
+        parts, stated_port = split_url(url, _FORM)
+        port = 6379 if stated_port is None else stated_port
         is_socket = parts.scheme == "unix"
         if (
             parts.scheme not in ("redis", "rediss", "unix")
@@ -72,44 +84,29 @@ class RedisUrl:
             unquote(parts.path) if is_socket else "",
             unquote(parts.username or "") or parameters.get("username", ""),
             unquote(parts.password or "") or parameters.get("password", ""),
-            int(database or parameters.get(_DATABASE, "0")),
+            int(database or parameters.get("db", "0")),
             parts.scheme == "rediss",
             TlsFiles(**{field: parameters.get(name, "") for name, field in _FILES.items()}),
         )
 
     @property
     def server(self) -> str:
-        """Host and port, or the socket, for people."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.path or f"{host}:{self.port}"
+        """Return host and port, or the socket, for log lines and error texts."""
+        return self.path or host_and_port(self.host, self.port)
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``tls:`` in the configuration as its parameters."""
-    if not files:
-        return url
-    given = {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
-    query = "&".join(f"{name}={quote(file, safe='/')}" for name, file in given.items() if file)
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    """Return the address with the files of ``redis.tls`` as its parameters."""
+    return add_parameters(
+        url, {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
+    )
 
 
 def _parameters_of(parts: SplitResult, *, is_socket: bool) -> dict[str, str]:
-    known = (*_FILES, *_ALWAYS, _DATABASE, *(_CREDENTIALS if is_socket else ()))
-    parameters: dict[str, str] = {}
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name not in known:
-            shown = f"the parameter {name}" if _NAME.fullmatch(name) else "a parameter"
-            raise ValueError(f"has {shown}, which is not supported; there are {', '.join(known)}")
-        if name in parameters or not value:
-            raise ValueError(f"has {name} twice or empty")
-        if name in _ALWAYS and value.lower() != _ALWAYS[name]:
-            raise ValueError(
-                f"has {name} other than {_ALWAYS[name]}; a certificate is always verified, with its name, by the "
-                "authority that ssl_ca_certs names"
-            )
-        if name.startswith("ssl_") and parts.scheme != "rediss":
-            raise ValueError("has parameters of TLS, and is not encrypted; write rediss://")
-        if name == _DATABASE and not _NUMBER.fullmatch(value):
-            raise ValueError(_FORM)
-        parameters[name] = value
+    known = _SOCKET_PARAMETERS if is_socket else _PARAMETERS
+    parameters = parse_parameters(parts.query, known, "ssl_ca_certs")
+    if parts.scheme != "rediss" and any(name.startswith("ssl_") for name in parameters):
+        raise ValueError("has parameters of TLS, and is not encrypted; write rediss://")
+    if not _NUMBER.fullmatch(parameters.get("db", "0")):
+        raise ValueError(_FORM)
     return parameters

@@ -1,7 +1,7 @@
-"""SQLite with group commit: one file, one thread that writes it, many operations a commit.
+"""SQLite with group commit: one file, one writer thread, many operations in each commit.
 
-Operations asked for while a commit is under way go together into the next, and each is done only when its
-commit is on disk (WAL, ``synchronous=FULL``).
+Operations that arrive during a commit go into the next one together. Each is done only when its commit is on disk
+(WAL, ``synchronous=FULL``), so that the cost of an fsync is shared and batches grow with the load.
 """
 
 from __future__ import annotations
@@ -19,21 +19,28 @@ from typing import Any, TypeVar
 from gateway.transport.private_files import make_private, make_private_folder
 
 PAGE_SIZE = 8192
-"""Bytes. Events of two kilobytes, of which the usual 4096 would hold but one, leave little of it unused."""
+"""The page size of a new file in bytes. Events have about 2 kB: SQLite's default of 4096 would hold only one."""
 
-_LOG_PAGES = 128
-"""Pages, a mebibyte, after which the log goes into the file: on a disk that is full now there is no room for more."""
+_CHECKPOINT_PAGES = 128
+"""The pages, one mebibyte, after which the WAL is checkpointed: a large WAL could not be on a disk that becomes full."""
 
 T = TypeVar("T")
+
 Job = tuple[Callable[[sqlite3.Connection], Any], "asyncio.Future[Any]"]
+"""An operation, and the future of its result."""
 
 
 class SqliteFile:
-    """A file, while it is open; :meth:`run` is for the event loop that called :meth:`start`.
+    """An open SQLite file and its writer thread.
+
+    Call :meth:`run` on the event loop that called :meth:`start`.
 
     Args:
-        path: where it is; made when it is not there, with its folder.
-        schema: the statements that make its tables where they are not.
+        path: The file; it is made, with its folder, if it is missing.
+        schema: The statements that make missing tables.
+
+    Attributes:
+        path: The file.
     """
 
     def __init__(self, path: Path, schema: str) -> None:
@@ -42,13 +49,13 @@ class SqliteFile:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._users = 0
-        self._place: tuple[int, int] | None = None
+        self._identity: tuple[int, int] | None = None
 
     async def start(self) -> None:
-        """Open the file, making it when it is not there; every start needs its own :meth:`stop`.
+        """Open the file, and make it if it is missing. Every start needs its own :meth:`stop`.
 
         Raises:
-            OSError: it cannot be opened or made.
+            OSError: The file cannot be opened or made.
         """
         if self._users:
             self._users += 1
@@ -59,7 +66,7 @@ class SqliteFile:
             connection = open_file(self.path, self._schema)
         except sqlite3.Error as error:
             raise OSError(f"{self.path}: {error}") from error
-        self._place = _place_of(self.path)
+        self._identity = _identity_of(self.path)
         self._thread = threading.Thread(
             target=self._work, args=(connection,), name=self.path.stem, daemon=True
         )
@@ -67,16 +74,16 @@ class SqliteFile:
         self._users = 1
 
     async def stop(self) -> None:
-        """Carry out what was asked for and close the file, when the last user stops."""
+        """Close the file when the last user stops, after the operations that are queued."""
         self._users -= 1
         if self._users == 0 and self._thread:
             self._jobs.put(None)
             await asyncio.to_thread(self._thread.join)
 
     def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Carry out ``operation`` on the file; done when it is committed.
+        """Queue ``operation``; the future has its result once it is committed.
 
-        The future raises sqlite3.Error when it is not; then nothing of its batch is.
+        The future fails with sqlite3.Error if the commit fails. Nothing of the whole batch was written then.
         """
         result: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((operation, result))
@@ -84,16 +91,19 @@ class SqliteFile:
 
     @property
     def misplaced(self) -> str:
-        """Why what is written would be lost with this process, for people; empty where it would not."""
-        if self._place is None or _place_of(self.path) == self._place:
+        """Return why writes would be lost with this process; empty if they would not.
+
+        A file that was removed or replaced can still be written, but no other process ever reads it.
+        """
+        if self._identity is None or _identity_of(self.path) == self._identity:
             return ""
         return f"{self.path} was removed or replaced; start again"
 
     def expect_in_place(self) -> None:
-        """Refuse, within an operation, to write what would be lost.
+        """Refuse, within an operation, to write to a file that was removed or replaced.
 
         Raises:
-            sqlite3.OperationalError: the file is not where it was.
+            sqlite3.OperationalError: The file is no longer at its path.
         """
         if misplaced := self.misplaced:
             raise sqlite3.OperationalError(misplaced)
@@ -121,7 +131,7 @@ class SqliteFile:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                _empty_log(connection)
+                _truncate_wal(connection)
             self._loop.call_soon_threadsafe(self._fail, batch, error)
         else:
             self._loop.call_soon_threadsafe(_resolve, batch, results)
@@ -132,25 +142,25 @@ class SqliteFile:
                 future.set_exception(error)
 
 
-def _empty_log(connection: sqlite3.Connection) -> None:
-    """On a full disk: what is in the log takes no new room in the file, and leaves that which it had in the log."""
+def _truncate_wal(connection: sqlite3.Connection) -> None:
+    """Free space on a full disk: write the pages of the WAL into the file and truncate the WAL."""
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_file(path: Path, schema: str) -> sqlite3.Connection:
-    """A connection to the file at ``path`` with the tables made, durable at every commit.
+    """Open the file at ``path``, make missing tables, and make every commit durable.
 
     Raises:
-        sqlite3.Error: it cannot be opened.
-        OSError: it cannot be made.
+        sqlite3.Error: The file cannot be opened.
+        OSError: The file cannot be made.
     """
     make_private(path)
     connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # of a new file; others stay as they are
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # takes effect in a new file only
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.executescript(schema)
     return connection
@@ -162,9 +172,9 @@ def _resolve(batch: list[Job], results: list[Any]) -> None:
             future.set_result(result)
 
 
-def _place_of(path: Path) -> tuple[int, int] | None:
+def _identity_of(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 -- for every event
+        found = os.stat(path)  # noqa: PTH116 -- called for every event, and Path.stat is slower
     except OSError:
         return None
     return found.st_dev, found.st_ino

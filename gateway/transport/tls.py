@@ -1,4 +1,4 @@
-"""TLS towards our own servers: a private authority, a client's certificate, and errors that name their cause."""
+"""TLS to RabbitMQ and Redis: private authorities, client certificates, and error texts."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 class TlsFileError(OSError):
-    """A file of the TLS settings cannot be used; the text names it."""
+    """Raised when a file of the TLS settings cannot be used; the text names both."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The PEM files of a connection; empty for what is not given.
+    """The PEM files of a connection; each is empty if it is not configured.
 
     Attributes:
-        ca: the authorities that are believed, in place of those of the system.
-        cert: the certificate that is shown to the server, with those that lead to its authority.
-        key: the private key of ``cert``; empty where it is in the same file.
+        ca: The certificate authorities that are trusted, in place of those of the system.
+        cert: The client certificate, with the intermediate certificates that lead to its authority.
+        key: The private key of ``cert``; empty if it is in the same file.
     """
 
     ca: str = ""
@@ -30,9 +30,9 @@ class TlsFiles:
         return bool(self.ca or self.cert or self.key)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what makes a file unusable, by the name of its field."""
+        """Yield the name of each field whose file cannot be used, and the reason."""
         if self.key and not self.cert:
-            yield "key", "is the key of no certificate; name that as well, in cert"
+            yield "key", "is a key without its certificate; name that as well, in cert"
             return
         for name in ("ca", "cert", "key"):
             if file := getattr(self, name):
@@ -57,10 +57,10 @@ class TlsFiles:
             yield "cert", f"{self.cert} holds no certificate in PEM, or {key} {cause}"
 
     def context(self) -> ssl.SSLContext:
-        """Make the context of a connection, which verifies the server's certificate and its name.
+        """Return the context of a connection, which verifies the server's certificate and its name.
 
         Raises:
-            TlsFileError: a file cannot be used.
+            TlsFileError: A file cannot be used.
         """
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
@@ -73,38 +73,38 @@ class TlsFiles:
 
     def _show_certificate(self, context: ssl.SSLContext) -> None:
         if self.cert:
-            # Without the function OpenSSL would ask on the terminal for the passphrase of a key.
+            # Without a password function OpenSSL would prompt on the terminal for the passphrase of the key.
             context.load_cert_chain(self.cert, self.key or None, password=lambda: "")
 
 
 NO_FILES = TlsFiles()
-"""The authorities of the system, and no certificate of ours."""
+"""The authorities of the system, and no client certificate."""
 
 
 def explain_tls(error: ssl.SSLError, server: str, files: TlsFiles) -> str:
-    """Say in one line why there is no TLS connection to ``server``, ``host:port``."""
+    """Explain in one line why there is no TLS connection to ``server`` (``host:port``)."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        believed = files.ca or "the authorities of the system"
-        return f"the certificate of {server} is not valid: {error.verify_message} (believed: {believed})"
+        trusted = files.ca or "the authorities of the system"
+        return f"the certificate of {server} is not valid: {error.verify_message} (trusted: {trusted})"
     reason = (error.reason or str(error)).replace("_", " ").lower()
     if "wrong version" in reason or "record layer" in reason or "http request" in reason:
         return f"{server} does not speak TLS"
     if "certificate required" in reason or ("handshake failure" in reason and not files.cert):
-        return f"{server} wants a certificate of its clients ({reason}); name it in tls.cert and tls.key"
+        return f"{server} requires a client certificate ({reason}); name it in tls.cert and tls.key"
     if "alert" in reason and files.cert:
         return f"{server} refuses the certificate {files.cert}: {reason}"
     return f"no TLS with {server}: {reason}"
 
 
 def explain_loss(error: OSError, server: str, files: TlsFiles) -> str:
-    """Say why a connection ended while we logged in over TLS, as far as that can be told.
+    """Explain why a connection ended during the login over TLS, as far as that is known.
 
-    A client believes the handshake to be over before the server has looked at its certificate, or missed it. What the
-    server then says is often lost with the connection.
+    In TLS 1.3 a client finishes the handshake before the server has checked the client's certificate. The alert that
+    the server then sends is often lost with the connection.
     """
     cause = str(error) or type(error).__name__
     if server in cause:  # it is explained already
         return cause
     if files.cert:
         return f"{server} ended the connection ({cause}); it may refuse the certificate {files.cert}"
-    return f"{server} ended the connection ({cause}); it may want a certificate of its clients, in tls.cert and tls.key"
+    return f"{server} ended the connection ({cause}); it may require a client certificate, in tls.cert and tls.key"

@@ -1,4 +1,4 @@
-"""Workers: handle the gateway's events, retry what failed, and do nothing twice.
+"""Workers: handle events of the gateway, retry failures, and do nothing twice.
 
     worker = Worker(queue="billing-agent", events=["stripe.invoice.*"])
 
@@ -6,7 +6,7 @@
     async def remind(event: Event) -> None:
         ...
 
-``gateway worker mymodule:worker`` runs it. A module with handlers imports nothing of the server by this.
+``gateway worker mymodule:worker`` runs it. Importing this package loads none of the gateway's server.
 """
 
 from gateway.worker.errors import Dead, Retry

@@ -1,6 +1,6 @@
-"""The delays of retries: a ladder of fixed rungs, each of which is a queue of its own in RabbitMQ.
+"""The delays between attempts: a fixed series, because each of them is a queue of its own in RabbitMQ.
 
-A queue can only hold all its messages equally long: they leave it at its head alone.
+A queue releases expired messages at its head only, so all messages in one queue have to wait equally long.
 """
 
 from __future__ import annotations
@@ -8,25 +8,29 @@ from __future__ import annotations
 import random
 
 
-class Ladder:
-    """Delays in seconds that double from ``first`` to ``most``.
+class Backoff:
+    """Delays in seconds that double from ``first`` up to ``longest``.
 
     Attributes:
-        rungs: the delays, shortest first.
+        delays: The delays, shortest first.
     """
 
-    def __init__(self, first: float, most: float) -> None:
-        rungs = []
-        while first < most:
-            rungs.append(first)
+    def __init__(self, first: float, longest: float) -> None:
+        delays = []
+        while first < longest:
+            delays.append(first)
             first *= 2
-        self.rungs: tuple[float, ...] = (*rungs, most)
+        self.delays: tuple[float, ...] = (*delays, longest)
 
     def after(self, attempts: int) -> float:
-        """The delay after so many attempts: their rung or the one below, so that what failed as one comes apart."""
-        highest = min(attempts, len(self.rungs)) - 1
-        return random.choice(self.rungs[max(highest - 1, 0) : highest + 1])  # noqa: S311 -- no secret
+        """Return the delay after this many failed attempts.
+
+        It is chosen at random between the delay of that attempt and the one before: events that failed together do
+        not come back together.
+        """
+        highest = min(attempts, len(self.delays)) - 1
+        return random.choice(self.delays[max(highest - 1, 0) : highest + 1])  # noqa: S311 -- no secret
 
     def at_least(self, seconds: float) -> float:
-        """The shortest delay that is as long; the longest of all when none is."""
-        return next((rung for rung in self.rungs if rung >= seconds), self.rungs[-1])
+        """Return the shortest delay of at least ``seconds``, or the longest delay if all are shorter."""
+        return next((delay for delay in self.delays if delay >= seconds), self.delays[-1])

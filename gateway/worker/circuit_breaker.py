@@ -1,7 +1,7 @@
-"""The breaker: a worker whose handlers keep failing leaves its events in the queue for a while.
+"""The circuit breaker around handlers: a worker whose handlers keep failing leaves its events in the queue for a while.
 
-Whatever they all call is down, or the handlers themselves are wrong: every event that is tried meanwhile costs one of
-its attempts, and perhaps money.
+Either the service that they call is down, or the handlers are broken. In both cases every event that is tried
+meanwhile uses up one of its attempts, and may cost money.
 """
 
 from __future__ import annotations
@@ -9,47 +9,50 @@ from __future__ import annotations
 from collections.abc import Callable
 
 _FIRST_PAUSE = 10.0
-_LONGEST_PAUSE = 300.0
+"""Seconds of the first pause: long enough for a service to restart."""
+
+_MAX_PAUSE = 300.0
+"""Seconds of the longest pause: how late a worker may notice that a service is back."""
 
 
 class HandlerBreaker:
-    """Closed while handlers succeed; open after ``failures`` in a row, until one that is tried alone succeeds.
+    """Opens after ``failures`` in a row; closes when an event that is tried alone after the pause succeeds.
 
     Args:
-        failures: how many in a row; None never opens it.
-        clock: seconds that only grow.
+        failures: Failures in a row that open it; None if it never opens.
+        clock: Returns monotonic seconds.
 
     Attributes:
-        is_open: whether events are tried one at a time, and not before :attr:`pause` is over.
+        is_open: Whether events are tried one at a time, and only after :attr:`pause`.
     """
 
     def __init__(self, failures: int | None, clock: Callable[[], float]) -> None:
-        self._failures = failures
+        self._max_failures = failures
         self._clock = clock
-        self._in_a_row = 0
-        self._length = _FIRST_PAUSE
-        self._until = 0.0
+        self._failures = 0
+        self._next_pause = _FIRST_PAUSE
+        self._paused_until = 0.0
         self.is_open = False
 
     @property
     def pause(self) -> float:
-        """Seconds during which nothing is to be tried, from now on."""
-        return max(self._until - self._clock(), 0.0)
+        """Return the seconds until an event may be tried again; 0 if one may be tried now."""
+        return max(self._paused_until - self._clock(), 0.0)
 
     def note_success(self) -> None:
-        """A handler returned."""
-        self._in_a_row = 0
-        self._length = _FIRST_PAUSE
-        self._until = 0.0
+        """Close the breaker: a handler returned."""
+        self._failures = 0
+        self._next_pause = _FIRST_PAUSE
+        self._paused_until = 0.0
         self.is_open = False
 
     def note_failure(self) -> float:
-        """A handler failed; the seconds of the pause that this begins, 0 when it begins none."""
-        self._in_a_row += 1
-        if self._failures is None or self._in_a_row < self._failures or self.pause:
+        """Count a failed attempt. Return the seconds of the pause that it begins, or 0 if it begins none."""
+        self._failures += 1
+        if self._max_failures is None or self._failures < self._max_failures or self.pause:
             return 0.0
-        length = self._length
+        pause = self._next_pause
         self.is_open = True
-        self._until = self._clock() + length
-        self._length = min(2 * length, _LONGEST_PAUSE)
-        return length
+        self._paused_until = self._clock() + pause
+        self._next_pause = min(2 * pause, _MAX_PAUSE)
+        return pause

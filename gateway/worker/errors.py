@@ -1,31 +1,32 @@
-"""What a handler raises to say what shall become of its event. Anything else that it raises is a failure, too."""
+"""Exceptions with which a handler decides what happens to its event. Any other exception is a failed attempt."""
 
 from __future__ import annotations
 
-_LONGEST_REASON = 500
+_MAX_REASON_LENGTH = 500
+"""Characters of a reason that are kept: it travels in a header of the message and in a line of the log."""
 
 
 class Retry(Exception):
-    """Try again later; an attempt like any other that failed.
+    """Raised by a handler to try its event again later. It counts as a failed attempt.
 
     Args:
-        after: seconds to wait at least, such as what a model's rate limit asks for; the longest delay of the worker
-            is the most that is waited. As long as the attempts say when left out.
+        after: The minimum delay in seconds, such as a model's rate limit asks for. The worker's longest delay caps it.
+            Without it, the delay follows from the number of attempts.
     """
 
     def __init__(self, after: float | None = None) -> None:
-        super().__init__("to be tried again" if after is None else f"to be tried again after {after:g} s")
+        super().__init__("retry later" if after is None else f"retry after {after:g} s")
         self.after = after
 
 
 class Dead(Exception):
-    """Trying again is hopeless: the event goes to the dead queue at once.
+    """Raised by a handler when another attempt is hopeless: the event goes to the dead-letter queue at once.
 
     Args:
-        reason: why, for people. It is kept with the event and logged; 500 characters of it.
+        reason: Why, in words for people. Its first 500 characters are kept with the event and logged.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
-        # What a model has written can have anything in it; what cannot be encoded could not be told to the broker.
-        self.reason = str(reason)[:_LONGEST_REASON].encode("utf-8", "replace").decode()
+        # A reason may quote a model, and so hold a lone surrogate, which no AMQP header can encode.
+        self.reason = str(reason)[:_MAX_REASON_LENGTH].encode("utf-8", "replace").decode()

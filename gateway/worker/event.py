@@ -1,4 +1,4 @@
-"""The event as a handler gets it: the gateway's envelope, and the guard of its steps."""
+"""The event as a handler gets it: the gateway's envelope, with steps that run once."""
 
 from __future__ import annotations
 
@@ -13,30 +13,36 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 
 class NotAnEvent(ValueError):
-    """A message is no CloudEvent; the text says why, without any of its values."""
+    """Raised when a message is not a CloudEvent; the text says why and quotes none of its values."""
 
 
 class Steps(Protocol):
-    """What is done already of one event.
+    """The memory of which steps of one event are done.
 
     Attributes:
-        loop: where it lives; a handler in a thread asks it from outside.
+        loop: The event loop that the other methods run on. A handler in a thread calls them through it.
     """
+
+    __slots__ = ()
 
     loop: asyncio.AbstractEventLoop
 
     async def begin(self, step: str) -> bool:
-        """Whether ``step`` is to be done now; False when it was done before."""
+        """Claim ``step``. Return whether to run it now; False if an earlier attempt completed it.
+
+        Raises:
+            Retry: The store is unavailable, or an attempt whose process died still holds the step.
+        """
 
     def end(self, step: str, *, is_done: bool) -> None:
-        """Remember that ``step`` is done; or that it is not, and may be begun again."""
+        """Mark ``step`` as done, or release it so that a later attempt runs it."""
 
     def key_of(self, step: str) -> str:
-        """What names ``step`` of this event, the same at every attempt."""
+        """Return an idempotency key for ``step`` of this event: the same key at every attempt."""
 
 
 class Once:
-    """A step of a handler that is skipped once it was done; ``async with``, or ``with`` in a thread."""
+    """A step of a handler that is skipped after it succeeded; use ``async with``, or ``with`` in a thread."""
 
     __slots__ = ("_is_first", "_step", "_steps")
 
@@ -49,52 +55,56 @@ class Once:
         self._is_first = await self._steps.begin(self._step)
         return self._is_first
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def __aexit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if self._is_first:
-            self._steps.end(self._step, is_done=kind is None)
+            self._steps.end(self._step, is_done=error_type is None)
 
     def __enter__(self) -> bool:
-        with suppress(RuntimeError):  # there is no loop in this thread, as it should be
+        with suppress(RuntimeError):  # a thread without a running loop, as intended
             asyncio.get_running_loop()
-            raise TypeError("in a coroutine, write `async with event.once(...)`")
+            raise TypeError(
+                "`with` would block the event loop; in a coroutine, write `async with event.once(...)`"
+            )
         self._is_first = asyncio.run_coroutine_threadsafe(
             self._steps.begin(self._step), self._steps.loop
         ).result()
         return self._is_first
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if self._is_first:
-            self._steps.loop.call_soon_threadsafe(lambda: self._steps.end(self._step, is_done=kind is None))
+            self._steps.loop.call_soon_threadsafe(
+                lambda: self._steps.end(self._step, is_done=error_type is None)
+            )
 
 
 class Event(BaseModel):
-    """One event of the gateway; what is not known of it is None or empty.
+    """One event. Attributes that the gateway does not know are None or empty.
 
     Attributes:
-        id: the provider's own; with ``source`` it names the event, unless there is a ``dedupekey``.
-        source: where it happened, a URI reference.
-        type: such as ``com.stripe.invoice.payment_failed``.
-        provider: the key of its sender in the gateway's configuration.
-        adapter: what kind of sender that is.
-        eventtype: the sender's own word.
-        subject: what it is about.
-        time: when it happened, by the sender's clock.
-        summary: what happened, in one line.
-        account: for whom, where a sender serves several.
-        actor: by whom.
-        deliveryid: of this delivery, where the sender tells it.
-        receivedat: when the gateway had it.
-        dataschema: the id of the schema that the data passed.
-        datacontenttype: the media type of the data.
-        replaysuspected: whether the same body came before under another id, or another body under this id.
-        partlysigned: whether the data may hold members that nobody has signed beside those that are signed.
-        dedupekey: what names the event where its provider gives one id to several.
-        redacted: whether values in it are masked.
-        replayed: whether `gateway replay` delivered it once more.
-        released: whether it was in quarantine before.
-        traceparent: the trace that it belongs to.
-        data: what was sent: the value of its JSON, bytes where it is not JSON, None where there is nothing.
-        attempts: which attempt to handle it this is; 1 is the first.
+        id: The provider's id. With ``source`` it identifies the event, unless there is a ``dedupekey``.
+        source: Where the event happened, as a URI reference.
+        type: The CloudEvents type, such as ``com.stripe.invoice.payment_failed``.
+        provider: The name of the provider in the gateway's configuration.
+        adapter: The adapter of that provider, such as ``stripe``.
+        eventtype: The event type in the provider's own words.
+        subject: What the event is about.
+        time: When it happened, by the provider's clock.
+        summary: What happened, in one line.
+        account: The customer account that the event belongs to, where a provider serves several.
+        actor: Who caused the event.
+        deliveryid: The provider's id of this delivery, where it sends one.
+        receivedat: When the gateway received the event.
+        dataschema: The id of the schema that the data passed.
+        datacontenttype: The media type of the data.
+        replaysuspected: Whether the same body came before under another id, or another body under this id.
+        partlysigned: Whether the data may hold members outside the provider's signature.
+        dedupekey: The key that identifies the event where its provider gives one id to several events.
+        redacted: Whether values in the data are masked.
+        replayed: Whether `gateway replay` delivered the event again.
+        released: Whether the event was in quarantine before.
+        traceparent: The W3C trace context that the event belongs to.
+        data: The parsed JSON, bytes if the data is not JSON, or None if there is none.
+        attempts: The number of this attempt to handle the event, beginning with 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -128,10 +138,10 @@ class Event(BaseModel):
 
     @classmethod
     def parse(cls, body: bytes, attempts: int = 1) -> Event:
-        """The event in ``body``, a CloudEvent in JSON.
+        """Parse a CloudEvent in JSON.
 
         Raises:
-            NotAnEvent: there is none in it.
+            NotAnEvent: The body is something else.
         """
         try:
             fields = orjson.loads(body)
@@ -153,38 +163,40 @@ class Event(BaseModel):
 
     @property
     def key(self) -> str:
-        """What names the event among those of its ``source``."""
+        """Return the key that identifies the event within its ``source``."""
         return self.dedupekey or self.id
 
     def bind(self, steps: Steps) -> None:
-        """Guard the steps of this event with ``steps``."""
+        """Keep track of the event's steps in ``steps``."""
         self._steps = steps
 
     def once(self, step: str) -> Once:
-        """Guard a step, so that a handler that is tried again skips what it did already.
+        """Return a context manager around a step that a later attempt skips if it succeeded.
 
             async with event.once("send-email") as first:
                 if first:
                     await send(...)
 
-        The step counts as done when the block ends without an exception. A process that dies within the block, or
-        between its end and the mark, does the step again: at least once, and once but for that. What must not
-        happen twice even then gets :meth:`key_of` as its idempotency key.
+        The step is done when the block ends without an exception. A process that dies inside the block, or before the
+        store has the mark, runs the step again: a step runs at least once, and almost always exactly once. Pass
+        :meth:`key_of` as an idempotency key to a service that must not see the step twice even then.
 
         Raises:
-            RuntimeError: no guard is there: the worker has ``guard="off"``, or the event comes from no worker.
+            RuntimeError: The worker has ``guard="off"``, or the event does not come from a worker.
         """
-        return Once(self._guarded(), step)
+        return Once(self._require_steps(), step)
 
     def key_of(self, step: str) -> str:
-        """An idempotency key for what ``step`` asks of others: the same at every attempt, and of no other event.
+        """Return an idempotency key for ``step``: the same at every attempt, different for every event.
 
         Raises:
-            RuntimeError: as :meth:`once`.
+            RuntimeError: As for :meth:`once`.
         """
-        return self._guarded().key_of(step)
+        return self._require_steps().key_of(step)
 
-    def _guarded(self) -> Steps:
+    def _require_steps(self) -> Steps:
         if self._steps is None:
-            raise RuntimeError("the steps of this event are not guarded; it takes a worker with a guard")
+            raise RuntimeError(
+                "the steps of this event are not guarded; take an event from a worker whose guard is not off"
+            )
         return self._steps

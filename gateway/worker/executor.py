@@ -1,16 +1,19 @@
-"""Attempts at events: when one may begin, what the handler makes of it, and what becomes of the event then."""
+"""Attempts at events: when one may begin, the call of the handler, and the settlement that follows.
+
+Every path of an attempt is in this one module, because each of them has to release what the path before it took: the
+place among the running attempts, then the lease, then the handler's thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextlib import suppress
+from contextvars import copy_context
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -18,255 +21,222 @@ from gateway.claims import Standing
 from gateway.worker.circuit_breaker import HandlerBreaker
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event
+from gateway.worker.handler_calls import TaskExited, call_in_thread, is_handling
 from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import RetryPolicy, Settlement, name_of
-from gateway.worker.stats import Report
+from gateway.worker.retry_policy import RetryPolicy, Settlement, qualified_name
+from gateway.worker.stats import Stats
 from gateway.worker.worker import Handler, Worker, is_coroutine_function
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
-MOST_RETURNS = 16
-"""Deliveries of a message that came back unsettled: more is no accident, it ends the processes that get it."""
+MAX_REDELIVERIES = 16
+"""Unsettled redeliveries after which a message is a poison message: it probably kills the process that handles it."""
 
-_LONGEST_WAIT = 60.0
-"""Seconds that an event which is over the limit waits here for its moment; beyond, it goes back into a queue."""
+_MAX_WAIT = 60.0
+"""Seconds that an event over the rate limit waits in the process. For a longer wait it returns to a queue."""
 
-_UNTOLD_MOST = 1000
-
-T = TypeVar("T")
-
-_is_handling: ContextVar[bool] = ContextVar("is_handling", default=False)
-"""Whether a handler runs, or what it began."""
+_MAX_UNREPORTED = 1000
+"""Failures that are kept while the broker cannot record them. Beyond that the oldest attempts are not counted."""
 
 log = structlog.get_logger()
 
 
 class Executor:
-    """The attempts of one process at the events of ``worker``.
+    """Makes the attempts of one process at the events of ``worker``.
 
     Args:
-        worker: the declaration.
-        guard: what its processes agree on; None when that does not matter.
-        verdicts: decides how an event comes again.
-        report: is told how long they took.
-        clock: Unix seconds.
-        spans: makes spans, where there are any.
+        worker: The declaration.
+        idempotency: The leases and limits that all processes of the worker share; None if it uses none.
+        retry_policy: Decides how a failure is settled.
+        stats: Receives the durations and lags.
+        clock: Returns Unix seconds.
+        spans: Makes a trace span for each attempt; None without tracing.
 
     Attributes:
-        ending: set once nothing more is to be begun.
-        abandoned: threads that did not finish within the grace, and go on until the process ends.
+        ending: Set when no further attempt may begin.
+        abandoned: The number of threads that did not finish within the grace. They run until the process ends.
     """
 
     def __init__(
         self,
         worker: Worker,
-        guard: Idempotency | None,
-        verdicts: RetryPolicy,
-        report: Report,
+        idempotency: Idempotency | None,
+        retry_policy: RetryPolicy,
+        stats: Stats,
         clock: Callable[[], float],
         spans: Spans | None,
     ) -> None:
         self._worker = worker
-        self._guard = guard
-        self._verdicts = verdicts
-        self._report = report
+        self._idempotency = idempotency
+        self._retry_policy = retry_policy
+        self._stats = stats
         self._clock = clock
         self._spans = spans
         self._breaker = HandlerBreaker(worker.pause_after, time.monotonic)
-        self._held_up_until = 0.0
-        self._under_way = 0
-        self._ended = asyncio.Event()
+        self._limited_until = 0.0
+        self._running = 0
+        self._finished = asyncio.Event()
         self.ending = asyncio.Event()
         self._threads = ThreadPoolExecutor(worker.concurrency, thread_name_prefix="handler")
-        # Failures that the broker could not be told of: told when the event is delivered again.
-        self._untold: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
+        # Failures that the broker could not record, by source and key: they count when the event is delivered again.
+        self._unreported: OrderedDict[tuple[str, str], BaseException] = OrderedDict()
         self.abandoned = 0
 
     @property
     def pause(self) -> float:
-        """Seconds during which nothing is to be tried, after failures or over the limit."""
-        return max(self._breaker.pause, self._held_up_until - time.monotonic(), 0.0)
+        """Return the seconds during which no attempt may begin, after failures or over the rate limit."""
+        return max(self._breaker.pause, self._limited_until - time.monotonic(), 0.0)
 
     def end(self) -> None:
-        """Begin nothing more."""
+        """Begin no further attempt."""
         self.ending.set()
-        self._ended.set()
+        self._finished.set()
 
     def close(self) -> None:
-        """Leave the threads that have not finished to their fate."""
+        """Abandon the threads that have not finished."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def make(
-        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
+    async def run(
+        self, handler: Handler, event: Event, delivery: Delivery, lease: Lease | None
     ) -> Settlement:
-        """Have the event handled as soon as that may be, unless it is done; what becomes of it."""
+        """Wait until an attempt may begin and make it, unless the event is done; return how to settle the delivery."""
         if not await self._may_begin():
-            return Settlement("handed_back")
-        self._under_way += 1
+            return Settlement("requeued")
+        self._running += 1
         try:
-            return await self._begin(handler, event, delivery, hold)
+            refusal = await self._acquire(event, delivery, lease)
+            if refusal is not None:
+                return refusal
+            if self._spans is None:
+                return await self._call_handler(handler, event, delivery, lease)
+            with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as set_outcome:
+                settlement = await self._call_handler(handler, event, delivery, lease)
+                set_outcome(
+                    settlement.name, qualified_name(settlement.failure) if settlement.failure else None
+                )
+                return settlement
         finally:
-            self._under_way -= 1
-            self._ended.set()
+            self._running -= 1
+            self._finished.set()
 
     def fail(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """What becomes of an event of which an attempt failed with ``error``."""
+        """Count a failed attempt; return how to settle the delivery."""
         if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
             log.warning("paused", queue=self._worker.queue, seconds=pause)
-        return self._verdicts.failed(delivery, error)
+        return self._retry_policy.failed(delivery, error)
 
-    def remember(self, event: Event, failure: BaseException) -> None:
-        """The broker could not be told of a failure; the event comes again, and then it is."""
-        self._untold[event.source, event.key] = failure.with_traceback(None)
-        if len(self._untold) > _UNTOLD_MOST:
-            self._untold.popitem(last=False)
+    def keep_failure(self, event: Event, failure: BaseException) -> None:
+        """Keep a failure that the broker could not record until the event is delivered again."""
+        # Without its traceback, whose frames would keep the handler's local variables in memory.
+        self._unreported[event.source, event.key] = failure.with_traceback(None)
+        if len(self._unreported) > _MAX_UNREPORTED:
+            self._unreported.popitem(last=False)
 
     async def _may_begin(self) -> bool:
-        """Wait until one more event may be tried; False when the worker ends before that."""
-        while (pause := self.pause) or (self._breaker.is_open and self._under_way):
+        """Wait until an attempt may begin; return False if the worker ends before."""
+        while (pause := self.pause) or (self._breaker.is_open and self._running):
             if self.ending.is_set():
                 return False
-            self._ended.clear()
+            self._finished.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause or None):
-                    await self._ended.wait()
+                    await self._finished.wait()
         return True
 
-    async def _begin(
-        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
-    ) -> Settlement:
-        untold = self._untold.pop((event.source, event.key), None)
-        if untold:
-            return self._verdicts.failed(delivery, untold)
-        if delivery.returns >= MOST_RETURNS:
-            reason = f"delivered {delivery.returns + 1} times and never settled"
-            return self._verdicts.buried(delivery, Dead(reason))
-        if self._guard and hold:
-            standing = await self._guard.take(hold)
-            if standing is Standing.DONE:
-                return Settlement("duplicate")
-            if standing is Standing.IN_FLIGHT:
-                return self._verdicts.in_flight()
-            event.bind(hold)
-            if self._worker.limit and (outcome := await self._hold_up(event, delivery, self._guard)):
-                self._let_go(hold)
-                return outcome
-        if self._spans is None:
-            return await self._handle(handler, event, delivery, hold)
-        with self._spans.attempt(event, self._worker.queue, delivery.routing_key) as tell:
-            outcome = await self._handle(handler, event, delivery, hold)
-            tell(outcome.name, name_of(outcome.failure) if outcome.failure else None)
-            return outcome
+    async def _acquire(self, event: Event, delivery: Delivery, lease: Lease | None) -> Settlement | None:
+        """Acquire the lease and a place within the rate limit; return a settlement if the handler must not run."""
+        unreported = self._unreported.pop((event.source, event.key), None)
+        if unreported:
+            return self._retry_policy.failed(delivery, unreported)
+        if delivery.redeliveries >= MAX_REDELIVERIES:
+            reason = f"delivered {delivery.redeliveries + 1} times and never settled"
+            return self._retry_policy.dead_lettered(delivery, Dead(reason))
+        if not (self._idempotency and lease):
+            return None
+        standing = await self._idempotency.acquire(lease)
+        if standing is Standing.DONE:
+            return Settlement("duplicate")
+        if standing is Standing.IN_FLIGHT:
+            return self._retry_policy.in_flight()
+        event.bind(lease)
+        refusal = None
+        if self._worker.limit:
+            refusal = await self._wait_for_rate_limit(event, delivery, self._idempotency)
+            if refusal is not None:
+                self._release(lease)
+        return refusal
 
-    async def _handle(
-        self, handler: Handler, event: Event, delivery: Delivery, hold: Lease | None
-    ) -> Settlement:
-        try:
-            failure = await self._call(handler, event)
-        except asyncio.CancelledError as error:
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr] # the handler's own affair
-                self._let_go(hold)
-                return self.fail(delivery, error)
-            if is_coroutine_function(handler):
-                self._let_go(hold)
-            else:
-                self.abandoned += 1  # its thread goes on: the event is held for the rest of the lease
-            return Settlement("handed_back")
-        except BaseException as error:  # noqa: BLE001 -- SystemExit too is a failure of that event alone
-            failure = error.__cause__ if isinstance(error, TaskExited) else error
-        if failure is not None:
-            self._let_go(hold)
-            return self.fail(delivery, failure)
-        self._breaker.note_success()
-        if self._guard and hold:
-            self._guard.finish(hold)
-        return Settlement("handled")
-
-    async def _hold_up(self, event: Event, delivery: Delivery, guard: Idempotency) -> Settlement | None:
-        """Wait until the limit lets the event begin; what becomes of it where that would take too long."""
+    async def _wait_for_rate_limit(
+        self, event: Event, delivery: Delivery, idempotency: Idempotency
+    ) -> Settlement | None:
+        """Wait until the rate limit lets the event begin; return a settlement if it cannot begin soon."""
         limit, by = self._worker.limit, self._worker.limited_by
         if limit is None:
             return None
         try:
             value = (by(event) or "") if by else ""
-        except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
+        except BaseException as error:  # noqa: BLE001 -- `by` is the user's code, as the handler is
             return self.fail(delivery, error)
-        longest_wait = 0.0 if by else _LONGEST_WAIT  # those of one value must not keep the places of others
-        wait = await guard.reserve(limit, value, longest_wait)
-        if wait > longest_wait:
+        # Events of one busy value must not wait in places that events of other values could use.
+        max_wait = 0.0 if by else _MAX_WAIT
+        wait = await idempotency.reserve(limit, value, max_wait)
+        if wait > max_wait:
             if not by:
-                self._held_up_until = time.monotonic() + longest_wait
-            return self._verdicts.defer("limited", wait)
+                self._limited_until = time.monotonic() + max_wait
+            return self._retry_policy.deferred("limited", wait)
         if wait:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self.ending.wait()
-                    return Settlement("handed_back")
+                    return Settlement("requeued")
         return None
 
-    async def _call(self, handler: Handler, event: Event) -> BaseException | None:
+    async def _call_handler(
+        self, handler: Handler, event: Event, delivery: Delivery, lease: Lease | None
+    ) -> Settlement:
+        """Call the handler; then commit or release the lease."""
+        try:
+            failure = await self._invoke(handler, event)
+        except asyncio.CancelledError as error:
+            if not asyncio.current_task().cancelling():  # type: ignore[union-attr] # the handler cancelled itself
+                self._release(lease)
+                return self.fail(delivery, error)
+            if is_coroutine_function(handler):
+                self._release(lease)
+            else:
+                self.abandoned += (
+                    1  # its thread still runs, so that the event keeps its lease until that expires
+                )
+            return Settlement("requeued")
+        except BaseException as error:  # noqa: BLE001 -- even SystemExit is a failure of this event alone
+            failure = error.__cause__ if isinstance(error, TaskExited) else error
+        if failure is not None:
+            self._release(lease)
+            return self.fail(delivery, failure)
+        self._breaker.note_success()
+        if self._idempotency and lease:
+            self._idempotency.commit(lease)
+        return Settlement("handled")
+
+    async def _invoke(self, handler: Handler, event: Event) -> BaseException | None:
         """Run the handler; return what it raised in a thread, and raise what it raised on the event loop."""
         if event.attempts == 1 and event.receivedat and not event.replayed:
-            self._report.lags.observe(max(self._clock() - event.receivedat.timestamp(), 0.0))
+            self._stats.lags.observe(max(self._clock() - event.receivedat.timestamp(), 0.0))
         started_at = time.perf_counter()
-        _is_handling.set(True)
+        is_handling.set(True)
         try:
             if is_coroutine_function(handler):
                 async with asyncio.timeout(self._worker.timeout):
                     await cast("Callable[[Event], Awaitable[None]]", handler)(event)
                 return None
             return await asyncio.get_running_loop().run_in_executor(
-                self._threads, copy_context().run, _call_in_thread, handler, event
+                self._threads, copy_context().run, call_in_thread, handler, event
             )
         finally:
-            self._report.durations.observe(time.perf_counter() - started_at)
+            self._stats.durations.observe(time.perf_counter() - started_at)
 
-    def _let_go(self, hold: Lease | None) -> None:
-        if self._guard and hold:
-            self._guard.let_go(hold)
-
-
-def _call_in_thread(handler: Handler, event: Event) -> BaseException | None:
-    """Run the handler; return what it raised, since a future takes no StopIteration and would never be done."""
-    try:
-        result: object = handler(event)
-    except BaseException as error:  # noqa: BLE001 -- as on the event loop
-        return error
-    if inspect.iscoroutine(result):
-        result.close()
-    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
-        return TypeError(
-            f"the handler returned a {type(result).__name__}, which nobody runs; declare it with async def"
-        )
-    return None
-
-
-class TaskExited(Exception):
-    """A task that a handler began raised SystemExit or KeyboardInterrupt, which is the cause of this."""
-
-
-@contextmanager
-def contained_tasks() -> Iterator[None]:
-    """Let no task that a handler begins end the process: asyncio passes SystemExit of a task on to its whole loop."""
-    loop = asyncio.get_running_loop()
-    before = loop.get_task_factory()
-
-    def make(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
-        if _is_handling.get():
-            coro = _contain(coro)
-        return before(loop, coro, **options) if before else asyncio.Task(coro, loop=loop, **options)
-
-    loop.set_task_factory(make)
-    try:
-        yield
-    finally:
-        loop.set_task_factory(before)
-
-
-async def _contain(coro: Awaitable[T]) -> T:
-    try:
-        return await coro
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise TaskExited(f"a task of the handler raised {type(error).__name__}") from error
+    def _release(self, lease: Lease | None) -> None:
+        if self._idempotency and lease:
+            self._idempotency.release(lease)

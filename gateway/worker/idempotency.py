@@ -1,7 +1,7 @@
-"""Not twice, in order and within limits: what the processes of a worker agree on, over the store that they share.
+"""Idempotency, order and rate limits across the processes of a worker, in the store that they share.
 
-The lease on an event, and its place in line, are renewed for as long as its handler runs; what dies with its process
-ends by itself.
+While a handler runs, the lease on its event and its turn in a sequence are renewed. If the process dies, both expire
+by themselves.
 """
 
 from __future__ import annotations
@@ -13,206 +13,217 @@ from contextlib import suppress
 from typing import TypeVar
 
 import structlog
+from typing_extensions import override
 
 from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
-from gateway.worker.rate_limit import Limit
+from gateway.worker.event import Steps
+from gateway.worker.rate_limit import RateLimit
 from gateway.worker.store import Store
-from gateway.worker.worker import Guarding
+from gateway.worker.worker import GuardMode
 
 T = TypeVar("T")
 
-_ASK_AGAIN_AFTER = 0.5  # seconds, while the store is away
-_OWED_MOST = 10_000
+_RETRY_DELAY = 0.5
+"""Seconds between requests to a store that is unavailable: short, because every event of the process waits for it."""
+
+_MAX_PENDING_COMMITS = 10_000
+"""Events done whose commit failed and is repeated. Beyond that an event may be handled twice, to bound the memory."""
 
 log = structlog.get_logger()
 
 
-class Lease:
-    """One event while a handler has it; the :class:`gateway.worker.event.Steps` of that event, too.
+class Lease(Steps):
+    """A lease on one event while its handler runs, which also keeps track of the event's steps.
 
     Attributes:
-        key: of the event in the store.
-        token: of this attempt.
-        line: the line that the event stands in, empty for none.
+        key: The key of the event in the store.
+        token: The token of this attempt, which owns the key.
+        sequence: The key of the sequence that the event belongs to; empty if it is not ordered.
     """
 
-    __slots__ = ("_guard", "key", "line", "loop", "token")
+    __slots__ = ("_idempotency", "key", "loop", "sequence", "token")
 
-    def __init__(self, guard: Idempotency, key: str, token: str, line: str) -> None:
-        self._guard = guard
+    def __init__(self, idempotency: Idempotency, key: str, token: str, sequence: str) -> None:
+        self._idempotency = idempotency
         self.key = key
         self.token = token
-        self.line = line
+        self.sequence = sequence
         self.loop = asyncio.get_running_loop()
 
+    @override
     async def begin(self, step: str) -> bool:
-        """See :class:`gateway.worker.event.Steps`.
-
-        Raises:
-            Retry: the store is away, or an attempt that died has the step still.
-        """
-        standing = await self._guard.claim(self.key_of(step), self.token)
-        # The step must not be held longer than its event, or the attempt after a crash would find it in flight.
-        self._guard.renew(self)
+        standing = await self._idempotency.claim_key(self.key_of(step), self.token)
+        # Renewed here so that the event outlives the step: else an attempt after a crash would find the step in flight.
+        self._idempotency.renew(self)
         if standing is Standing.IN_FLIGHT:
             raise Retry
         return standing is Standing.CLAIMED
 
+    @override
     def end(self, step: str, *, is_done: bool) -> None:
-        """See :class:`gateway.worker.event.Steps`."""
         if is_done:
-            self._guard.commit(self.key_of(step))
+            self._idempotency.commit_key(self.key_of(step))
         else:
-            self._guard.release(self.key_of(step), self.token)
+            self._idempotency.release_key(self.key_of(step), self.token)
 
+    @override
     def key_of(self, step: str) -> str:
-        """See :class:`gateway.worker.event.Steps`."""
         return f"{self.key}:{digest(step.encode())}"
 
 
 class Idempotency:
-    """What the processes of one queue agree on.
+    """The leases, turns and limits of one queue.
 
     Args:
-        store: where.
-        queue: the queue of the worker.
-        lease: seconds that the store holds an event for; they have to be the store's.
-        guarding: ``strict`` waits for a store that is away, ``lenient`` goes on without it.
+        store: The store that all processes of the worker share.
+        queue: The name of the worker's queue.
+        lease: Seconds after which a lease expires unless it is renewed. Must be the store's own value.
+        mode: ``strict`` waits for a store that is unavailable; ``lenient`` goes on without it.
     """
 
-    def __init__(self, store: Store, queue: str, lease: float, guarding: Guarding) -> None:
+    def __init__(self, store: Store, queue: str, lease: float, mode: GuardMode) -> None:
         self._store = store
         self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
-        self._lease = lease
-        self._waits = guarding == "strict"
+        self._lease_time = lease
+        self._is_strict = mode == "strict"
         self._process = os.urandom(8).hex()
         self._attempt = 0
-        self._held: set[Lease] = set()
-        self._owed: set[str] = set()
-        self._is_away = False
+        self._active: set[Lease] = set()
+        self._pending_commits: set[str] = set()
+        self._is_unavailable = False
         self._renewing: asyncio.Task[None] | None = None
 
+    @property
+    def unavailable_reason(self) -> str:
+        """Return why the store cannot be used at the moment; empty if it can."""
+        return self._store.unavailable_reason
+
     async def start(self) -> None:
-        """Begin to connect. Does not wait for a server that is not there."""
+        """Begin to connect. Does not wait for a server that cannot be reached."""
         await self._store.start()
         self._renewing = asyncio.create_task(self._keep_renewing(), name="renewing the leases")
 
     async def stop(self) -> None:
-        """Let go of the store; what is still held ends with its lease."""
+        """Disconnect. Leases that are still active expire."""
         if self._renewing:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        self._pay()
+        self._retry_commits()
         await self._store.stop()
 
-    def hold_of(self, source: str, event_id: str, replay: str = "", subject: str | None = None) -> Lease:
-        """A new attempt at an event, or at a forced replay of it; nothing is asked of the store yet.
+    def lease_for(
+        self, source: str, event_key: str, replay: str = "", ordering_key: str | None = None
+    ) -> Lease:
+        """Return a lease for a new attempt, which :meth:`acquire` takes; the store is not asked yet.
 
-        Events of one ``subject`` stand in line; of None, none does.
+        Args:
+            source: The source of the event.
+            event_key: The key that identifies the event within its source.
+            replay: The id of a forced replay, which is handled although the event is done.
+            ordering_key: Events with one key form a sequence; None if the event is not ordered.
         """
         self._attempt += 1
-        # The length keeps apart what ends in the one and begins in the other.
-        key = self._prefix + digest(f"{len(source)}:{source}{event_id}".encode()) + replay
-        line = "" if subject is None else f"{self._prefix}line:{digest(subject.encode())}"
-        return Lease(self, key, f"{self._process}.{self._attempt}", line)
+        # The length of the source separates it from the key, so that no two pairs have the same text.
+        key = self._prefix + digest(f"{len(source)}:{source}{event_key}".encode()) + replay
+        sequence = "" if ordering_key is None else f"{self._prefix}line:{digest(ordering_key.encode())}"
+        return Lease(self, key, f"{self._process}.{self._attempt}", sequence)
 
-    async def stand(self, hold: Lease) -> float:
-        """Stand in line; 0 when it is the event's turn, else seconds until it is worth another look."""
-        if not hold.line:
+    async def take_turn(self, lease: Lease) -> float:
+        """Join the sequence; return 0 if it is the event's turn, else the seconds until it is worth asking again."""
+        if not lease.sequence:
             return 0.0
-        return await self._ask(lambda: self._store.stand(hold.line, hold.key), 0.0)
+        return await self._ask_store(lambda: self._store.take_turn(lease.sequence, lease.key), 0.0)
 
-    async def defer(self, hold: Lease, seconds: float | None) -> None:
-        """The event keeps its place in line, and comes again in so many seconds."""
-        if hold.line:
-            with suppress(ClaimsUnavailable):  # then it is waited for as long as it was to be anyway
-                await self._store.defer(hold.line, hold.key, seconds)
+    async def defer(self, lease: Lease, seconds: float | None) -> None:
+        """Keep the event's place in its sequence for ``seconds``; None if nobody needs to wait for it."""
+        if lease.sequence:
+            with suppress(ClaimsUnavailable):  # the place is then kept for as long as was agreed before
+                await self._store.defer(lease.sequence, lease.key, seconds)
 
-    async def part(self, hold: Lease) -> None:
-        """The event is about to leave its line: if this process dies before that, nobody has to wait for it."""
-        await self.defer(hold, None)
+    async def release_turn(self, lease: Lease) -> None:
+        """Release the turn early: nobody waits for a lease if this process dies before it settles the event."""
+        await self.defer(lease, None)
 
-    async def stay(self, hold: Lease) -> None:
-        """The event has not left its line after all, and is delivered again."""
-        await self.defer(hold, self._lease)
+    async def keep_turn(self, lease: Lease) -> None:
+        """Take back a released turn: the event was not settled, and is delivered again."""
+        await self.defer(lease, self._lease_time)
 
-    def leave(self, hold: Lease) -> None:
-        """The event is done with, and the next one in line is first."""
-        if hold.line:
-            self._store.leave(hold.line, hold.key)
+    def complete(self, lease: Lease) -> None:
+        """Leave the sequence: the event is settled, and the next one has its turn."""
+        if lease.sequence:
+            self._store.complete(lease.sequence, lease.key)
 
-    async def reserve(self, limit: Limit, value: str, longest_wait: float) -> float:
-        """Seconds until one more may begin; see :meth:`gateway.worker.store.Store.reserve`."""
+    async def reserve(self, limit: RateLimit, value: str, max_wait: float) -> float:
+        """Return the seconds until one more handler may begin; see :meth:`gateway.worker.store.Store.reserve`."""
         bucket = f"{self._prefix}limit:{digest(value.encode())}"
-        return await self._ask(lambda: self._store.reserve(bucket, *limit, longest_wait), 0.0)
+        return await self._ask_store(lambda: self._store.reserve(bucket, *limit, max_wait), 0.0)
 
-    async def take(self, hold: Lease) -> Standing:
-        """Hold the event from now on, if nobody does and it is not done."""
-        standing = await self.claim(hold.key, hold.token)
+    async def acquire(self, lease: Lease) -> Standing:
+        """Take the lease unless the event is done or in flight, and renew it from now on."""
+        standing = await self.claim_key(lease.key, lease.token)
         if standing is Standing.CLAIMED:
-            self._held.add(hold)
+            self._active.add(lease)
         return standing
 
-    def finish(self, hold: Lease) -> None:
-        """The event is done, for as long as the store remembers."""
-        self._held.discard(hold)
-        self.commit(hold.key)
+    def commit(self, lease: Lease) -> None:
+        """End the lease of an event that is done. The store remembers that for its retention."""
+        self._active.discard(lease)
+        self.commit_key(lease.key)
 
-    def let_go(self, hold: Lease) -> None:
-        """The event is not done, and may be taken again."""
-        self._held.discard(hold)
-        self.release(hold.key, hold.token)
+    def release(self, lease: Lease) -> None:
+        """End the lease of an event that is not done, so that another attempt can acquire it."""
+        self._active.discard(lease)
+        self.release_key(lease.key, lease.token)
 
-    async def claim(self, key: str, token: str) -> Standing:
-        """What the store says to a claim; without a store it counts as taken."""
-        return await self._ask(lambda: self._store.claim(key, token), Standing.CLAIMED)
+    def renew(self, lease: Lease) -> None:
+        """Extend the lease by its full time."""
+        self._store.renew(lease.key, lease.token, lambda: log.warning("lease lost", key=lease.key))
 
-    def commit(self, key: str) -> None:
-        """Mark ``key`` as done."""
-        self._store.commit(key, lambda: self._owe(key))
+    async def claim_key(self, key: str, token: str) -> Standing:
+        """Claim the key of an event or a step. Without a store, in lenient mode, it counts as claimed."""
+        return await self._ask_store(lambda: self._store.claim(key, token), Standing.CLAIMED)
 
-    def release(self, key: str, token: str) -> None:
-        """Give ``key`` back."""
+    def commit_key(self, key: str) -> None:
+        """Mark ``key`` as done. If the store fails, this is repeated for as long as the process lives."""
+        self._store.commit(key, lambda: self._queue_commit(key))
+
+    def release_key(self, key: str, token: str) -> None:
+        """Give up the claim to ``key``."""
         self._store.release(key, token)
 
-    def renew(self, hold: Lease) -> None:
-        """Hold an event for another lease."""
-        self._store.renew(hold.key, hold.token, lambda: log.warning("lease lost", key=hold.key))
-
-    async def _ask(self, question: Callable[[], Awaitable[T]], otherwise: T) -> T:
-        """What the store says; a store that is away is waited for, or the answer is ``otherwise``."""
+    async def _ask_store(self, request: Callable[[], Awaitable[T]], default: T) -> T:
+        """Return the store's answer. While it is unavailable, ask again (strict) or return ``default`` (lenient)."""
         while True:
             try:
-                answer = await question()
+                answer = await request()
             except ClaimsUnavailable as error:
-                if not self._is_away:  # said once, not for every event
-                    log.warning("guard unavailable", cause=str(error), waits=self._waits)
-                self._is_away = True
-                if not self._waits:
-                    return otherwise
-                await asyncio.sleep(_ASK_AGAIN_AFTER)
+                if not self._is_unavailable:  # logged once, not for every event
+                    log.warning("guard unavailable", cause=str(error), waits=self._is_strict)
+                self._is_unavailable = True
+                if not self._is_strict:
+                    return default
+                await asyncio.sleep(_RETRY_DELAY)
             else:
-                self._is_away = False
+                self._is_unavailable = False
                 return answer
 
-    def _owe(self, key: str) -> None:
-        """The store does not know yet that ``key`` is done: it is told again, for as long as this process lives."""
-        if not self._owed:  # said once, as above
-            log.warning("not remembered as done", key=key)
-        if len(self._owed) < _OWED_MOST:
-            self._owed.add(key)
+    def _queue_commit(self, key: str) -> None:
+        if not self._pending_commits:  # logged once, not for every event
+            log.warning("commit failed", key=key)
+        if len(self._pending_commits) < _MAX_PENDING_COMMITS:
+            self._pending_commits.add(key)
 
-    def _pay(self) -> None:
-        owed, self._owed = self._owed, set()
-        for key in owed:
-            self.commit(key)
+    def _retry_commits(self) -> None:
+        pending, self._pending_commits = self._pending_commits, set()
+        for key in pending:
+            self.commit_key(key)
 
     async def _keep_renewing(self) -> None:
         while True:
-            await asyncio.sleep(self._lease / 3)
-            for hold in self._held:
-                self.renew(hold)
-            self._pay()
-            await asyncio.gather(*(self.defer(hold, self._lease) for hold in self._held))
+            await asyncio.sleep(self._lease_time / 3)
+            for lease in self._active:
+                self.renew(lease)
+            self._retry_commits()
+            await asyncio.gather(*(self.keep_turn(lease) for lease in self._active))

@@ -1,14 +1,15 @@
-"""A worker's numbers in Prometheus' terms."""
+"""The metrics of a worker's process, in the terms of Prometheus."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
 from typing import get_args
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
+from gateway.observability.metrics import add_histogram
 from gateway.worker.retry_policy import SettlementName
 from gateway.worker.runner import Runner
 from gateway.worker.stats import Histogram
@@ -17,32 +18,31 @@ _LABELS = ["queue"]
 
 
 class WorkerMetrics(Collector):
-    """The numbers of one process that runs a worker."""
+    """Collects the metrics of the ``runner`` of ``queue``."""
 
     def __init__(self, queue: str, runner: Runner) -> None:
         self._queue = queue
         self._runner = runner
 
+    @override
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client."""
-        report = self._runner.report
+        stats = self._runner.stats
         deliveries = CounterMetricFamily(
             "webhook_deliveries",
-            "Deliveries by queue and what became of them.",
+            "Deliveries by queue and outcome.",
             labels=[*_LABELS, "outcome"],
         )
-        for outcome in get_args(
-            SettlementName
-        ):  # all of them, so that there is a first one to see an increase from
-            deliveries.add_metric([self._queue, outcome], report.outcomes[outcome])
+        # Outcomes that have not occurred are there as zeros: otherwise increase() misses the first of each.
+        for outcome in get_args(SettlementName):
+            deliveries.add_metric([self._queue, outcome], stats.outcomes[outcome])
         yield deliveries
         yield self._histogram(
-            "webhook_handler_duration_seconds", "Time that a handler took.", report.durations
+            "webhook_handler_duration_seconds", "Time that a handler took.", stats.durations
         )
         yield self._histogram(
             "webhook_lag_seconds",
             "Time from an event's arrival at the gateway to its first attempt.",
-            report.lags,
+            stats.lags,
         )
         yield self._gauge(
             "webhook_deliveries_in_hand",
@@ -57,9 +57,7 @@ class WorkerMetrics(Collector):
 
     def _histogram(self, name: str, documentation: str, histogram: Histogram) -> Metric:
         family = HistogramMetricFamily(name, documentation, labels=_LABELS)
-        bounds = [*map(str, histogram.bounds), "+Inf"]
-        buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
-        family.add_metric([self._queue], buckets, histogram.sum)
+        add_histogram(family, self._queue, histogram.bounds, histogram.counts, histogram.sum)
         return family
 
     def _gauge(self, name: str, documentation: str, value: float) -> Metric:

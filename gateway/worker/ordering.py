@@ -1,4 +1,4 @@
-"""Lanes: what is of one subject goes one after another, first come first, while others go beside it."""
+"""Ordering within one process: events with one ordering key are handled first in, first out; others run beside them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Lanes:
-    """As many lanes as there are subjects at the moment, of which ``width`` at a time have somebody going."""
+class Ordering:
+    """One FIFO lock per ordering key; at most ``concurrency`` handlers run at once."""
 
-    def __init__(self, width: int) -> None:
-        self._places = asyncio.Semaphore(width)
-        self._lanes: dict[str, tuple[asyncio.Lock, int]] = {}
+    def __init__(self, concurrency: int) -> None:
+        self._handlers = asyncio.Semaphore(concurrency)
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
-    async def turn(self, subject: str | None) -> AsyncIterator[None]:
-        """The caller's turn in the lane of ``subject``; of None there is no lane, and all go at once."""
-        if subject is None:
-            async with self._places:
+    async def turn(self, key: str | None) -> AsyncIterator[None]:
+        """Wait until every earlier caller with ``key`` has left the block; None waits for nobody."""
+        if key is None:
+            async with self._handlers:
                 yield
             return
-        lock, users = self._lanes.get(subject) or (asyncio.Lock(), 0)
-        self._lanes[subject] = lock, users + 1
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = lock, users + 1
         try:
-            async with lock, self._places:
+            async with lock, self._handlers:
                 yield
         finally:
-            lock, users = self._lanes.pop(subject)
+            lock, users = self._locks.pop(key)
             if users > 1:
-                self._lanes[subject] = lock, users - 1
+                self._locks[key] = lock, users - 1

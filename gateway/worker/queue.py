@@ -1,7 +1,6 @@
-"""The port to a worker's queue: RabbitMQ, or the embedded one.
+"""The port to a worker's queue, in RabbitMQ or in the embedded database.
 
-A message that waits for its next attempt, or is dead, stays what it was; only headers of
-:mod:`gateway.events.message` are added.
+A message that waits for its next attempt, or is a dead letter, keeps its body and headers; headers are only added.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ MessageHeaders = dict[str, str | int]
 
 
 class DeliveryLost(Exception):
-    """What became of a message could not be told to the broker, which delivers it again."""
+    """Raised when the broker may not have learned how a delivery was settled. It delivers the message again."""
 
 
 class DeclarationChanged(OperatorError):
-    """The queue was declared otherwise than the worker says now; nothing was changed."""
+    """Raised when a queue exists with other arguments or patterns than the worker declares; nothing was changed."""
 
     exit_code = 3
 
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message that was received and is to be settled, in one of the ways that :class:`Queue` has.
+    """A message that was received and has to be settled, by one of the methods of :class:`Queue`.
 
     Attributes:
-        body: the CloudEvent in JSON.
-        routing_key: ``<provider>.<event type>``, as it was published.
-        attempts: how often handling it has failed.
-        first_failed_at: when that was first, empty when it has not.
-        replay: which forced replay of its event this is; empty when it is none.
-        returns: how often it was delivered before, since it was put where it is, and not settled.
-        tag: what the transport knows it by.
+        body: The CloudEvent in JSON.
+        routing_key: ``<provider>.<event type>``, as the event was published.
+        attempts: The number of attempts that failed so far.
+        first_failed_at: When the first attempt failed, in RFC 3339; empty if none has.
+        replay: The id of the forced replay that published the message; empty if none did.
+        redeliveries: How often the message was delivered before and came back unsettled, since it was last published.
+        tag: The queue's own handle for the message.
     """
 
     body: bytes
@@ -43,48 +42,50 @@ class Delivery:
     attempts: int
     first_failed_at: str
     replay: str
-    returns: int
+    redeliveries: int
     tag: Any
 
 
 class Queue(Protocol):
-    """A worker's queue with its delays and its dead queue.
+    """A worker's queue, with its delay queues and its dead-letter queue.
 
-    The ways to settle a delivery raise :class:`DeliveryLost` when they may not have.
+    A delivery is settled once, by :meth:`acknowledge`, :meth:`delay`, :meth:`dead_letter` or :meth:`requeue`. Each of
+    them raises :class:`DeliveryLost` if the broker may not have it, and then the message is delivered again. A message
+    that is delayed or dead-lettered is never lost, but a crash in between can leave two copies of it.
     """
 
     async def check(self) -> None:
-        """Declare everything once, or find it as it should be.
+        """Declare everything and disconnect. Nothing that exists already is changed.
 
         Raises:
-            OSError: the broker cannot be reached.
-            DeclarationChanged: it is not as it should be.
+            OSError: The broker cannot be reached.
+            DeclarationChanged: Something exists already and differs from the worker's declaration.
         """
 
     async def start(self) -> None:
-        """Begin to receive. Does not wait for a server that is not there."""
+        """Begin to receive. Does not wait for a server that cannot be reached."""
 
     async def stop(self) -> None:
-        """End the connection; what was not settled is delivered again, to whoever comes."""
+        """Disconnect. Unsettled messages are delivered again, to any process of the worker."""
 
     async def receive(self, limit: int) -> list[Delivery]:
-        """The next messages, one at least and ``limit`` at most; waits for them.
+        """Wait for messages; return at least one and at most ``limit`` of them.
 
         Raises:
-            DeclarationChanged: as :meth:`check`.
+            DeclarationChanged: As for :meth:`check`.
         """
 
     async def pause(self) -> None:
-        """Receive nothing any more, and give back what nobody has taken from :meth:`receive`."""
+        """Stop receiving, and return the messages that :meth:`receive` has not yet handed out."""
 
     async def acknowledge(self, delivery: Delivery) -> None:
-        """Done with it."""
+        """Remove the message: it is done."""
 
     async def delay(self, delivery: Delivery, seconds: float, headers: MessageHeaders) -> None:
-        """Have it delivered again after ``seconds``, a rung of the ladder, with these headers added."""
+        """Add ``headers`` and deliver the message again after ``seconds``, one of the delays of the worker's backoff."""
 
     async def dead_letter(self, delivery: Delivery, headers: MessageHeaders) -> None:
-        """Put it into the dead queue, with these headers added."""
+        """Add ``headers`` and move the message to the dead-letter queue."""
 
     async def requeue(self, delivery: Delivery) -> None:
-        """Have it delivered again at once."""
+        """Return the message to the queue, to be delivered again at once."""

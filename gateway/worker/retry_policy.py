@@ -1,4 +1,4 @@
-"""What becomes of a delivery, and what is written on it."""
+"""How a delivery is settled after an attempt, and the headers that record its failures."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from typing import Literal
 
 from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
 from gateway.signatures.times import rfc3339_milliseconds
-from gateway.worker.backoff import Ladder
+from gateway.worker.backoff import Backoff
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.queue import Delivery, MessageHeaders
 from gateway.worker.worker import Worker
 
 SettlementName = Literal[
-    "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "handed_back", "unsettled",
+    "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "requeued", "unsettled",
 ]  # fmt: skip
-"""See docs/workers.md; ``unsettled`` is what any becomes when the broker could not be told."""
+"""The outcomes of the log and the metrics, as docs/workers.md lists them. Any becomes ``unsettled`` if the broker
+may not have learned of it."""
 
-ENDS: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
-"""After which an event does not come again."""
+FINAL: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
+"""Final outcomes: the event is not delivered again."""
 
-_IN_FLIGHT_DELAY = 10.0  # seconds until an event is looked at again that another process handles
+_IN_FLIGHT_DELAY = 10.0
+"""Seconds until an event is tried again that another process is handling: a third of the default lease."""
 
 
 @dataclass(slots=True)
 class Settlement:
-    """What became of a delivery.
+    """How a delivery is settled.
 
     Attributes:
-        name: the word for it.
-        failure: what the handler raised, if it did.
-        delay: seconds until it is delivered again.
-        headers: what is added to it.
+        name: The outcome.
+        failure: What the handler raised, if it failed.
+        delay: Seconds until the event is delivered again.
+        headers: Headers to add to the message.
     """
 
     name: SettlementName
@@ -42,46 +44,46 @@ class Settlement:
 
 
 class RetryPolicy:
-    """Decides how an event comes again, or that it does not.
+    """Decides whether an event is tried again, and when.
 
     Args:
-        worker: how patient it is.
-        clock: Unix seconds.
+        worker: The declaration with the number of attempts and the delays.
+        clock: Returns Unix seconds.
     """
 
     def __init__(self, worker: Worker, clock: Callable[[], float]) -> None:
         self._worker = worker
         self._clock = clock
-        self._ladder = Ladder(worker.retry_from, worker.retry_most)
+        self._backoff = Backoff(worker.retry_from, worker.retry_most)
 
     def in_flight(self) -> Settlement:
-        """Another process handles the event."""
-        return self.defer("in_flight", _IN_FLIGHT_DELAY)
+        """Return the settlement of an event that another process is handling."""
+        return self.deferred("in_flight", _IN_FLIGHT_DELAY)
 
-    def defer(self, name: SettlementName, seconds: float) -> Settlement:
-        """The event comes again, and nothing was tried."""
-        return Settlement(name, None, self._ladder.at_least(seconds), {})
+    def deferred(self, name: SettlementName, seconds: float) -> Settlement:
+        """Return the settlement of an event that was not tried and comes again in ``seconds`` or a little later."""
+        return Settlement(name, None, self._backoff.at_least(seconds), {})
 
     def failed(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """An attempt failed with ``error``: another follows, unless it was the last."""
+        """Return the settlement after a failed attempt: a retry, or a dead letter if it was the last attempt."""
         attempts = delivery.attempts + 1
         if isinstance(error, Dead) or attempts >= self._worker.attempts:
-            return self.buried(delivery, error)
+            return self.dead_lettered(delivery, error)
         after = error.after if isinstance(error, Retry) else None
-        delay = self._ladder.after(attempts) if after is None else self._ladder.at_least(after)
+        delay = self._backoff.after(attempts) if after is None else self._backoff.at_least(after)
         headers: MessageHeaders = {
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or self._now(),
         }
         return Settlement("retried", error, delay, headers)
 
-    def buried(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """The event goes to the dead queue because of ``error``."""
+    def dead_lettered(self, delivery: Delivery, error: BaseException) -> Settlement:
+        """Return the settlement of an event that is given up because of ``error``."""
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
         headers: MessageHeaders = {
             REASON: reason,
-            EXCEPTION: name_of(error),
+            EXCEPTION: qualified_name(error),
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or now,
             LAST_FAILED_AT: now,
@@ -93,7 +95,7 @@ class RetryPolicy:
         return rfc3339_milliseconds(self._clock())
 
 
-def name_of(error: BaseException) -> str:
-    """The type of an exception, for people."""
+def qualified_name(error: BaseException) -> str:
+    """Return the name of the exception's type, with its module unless it is built in."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

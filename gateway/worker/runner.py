@@ -1,4 +1,8 @@
-"""Running a worker: receives events, has them handled, and settles each by what became of it."""
+"""The runner of a worker: receives deliveries, has the executor handle their events, and settles each delivery.
+
+A delivery passes through :meth:`Runner._on_delivery` (decode), ``_process`` (choose the handler), ``_when_in_order``
+(wait for its turn, if the worker is ordered), :meth:`gateway.worker.executor.Executor.run` and ``_settle``.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,20 @@ import structlog
 
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
-from gateway.worker.executor import Executor, contained_tasks
+from gateway.worker.executor import Executor
+from gateway.worker.handler_calls import contained_tasks
 from gateway.worker.idempotency import Idempotency, Lease
-from gateway.worker.ordering import Lanes
+from gateway.worker.ordering import Ordering
 from gateway.worker.queue import Delivery, DeliveryLost, Queue
-from gateway.worker.retry_policy import ENDS, RetryPolicy, Settlement
-from gateway.worker.stats import Report
+from gateway.worker.retry_policy import FINAL, RetryPolicy, Settlement
+from gateway.worker.stats import Stats
 from gateway.worker.worker import Handler, Worker
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
-_AFTER_A_BUG = 1.0  # seconds
+_BUG_DELAY = 1.0
+"""Seconds before a delivery is requeued that a bug of ours kept from being settled: it would fail again at once."""
 
 log = structlog.get_logger()
 
@@ -33,81 +39,86 @@ class Runner:
     """Runs ``worker`` in this process.
 
     Args:
-        worker: the declaration.
-        queue: where its events come from.
-        guard: what its processes agree on; None when that does not matter.
-        clock: Unix seconds.
-        spans: makes spans, where there are any.
-        report: is told what became of each delivery.
+        worker: The declaration.
+        queue: The worker's queue.
+        idempotency: The leases, turns and limits that all processes of the worker share; None if it uses none.
+        clock: Returns Unix seconds.
+        spans: Makes a trace span for each attempt; None without tracing.
+        stats: Counts and logs deliveries; by default a new object.
+
+    Attributes:
+        queue: As given.
+        idempotency: As given.
+        stats: What the process has done so far.
     """
 
     def __init__(
         self,
         worker: Worker,
         queue: Queue,
-        guard: Idempotency | None,
+        idempotency: Idempotency | None,
         clock: Callable[[], float] = time.time,
         *,
         spans: Spans | None = None,
-        report: Report | None = None,
+        stats: Stats | None = None,
     ) -> None:
         self._worker = worker
-        self._queue = queue
-        self._guard = guard
-        self.report = report or Report(worker.queue)
-        self._verdicts = RetryPolicy(worker, clock)
-        self._attempts = Executor(worker, guard, self._verdicts, self.report, clock, spans)
-        self._lanes = Lanes(worker.concurrency)
+        self.queue = queue
+        self.idempotency = idempotency
+        self.stats = stats or Stats(worker.queue)
+        self._retry_policy = RetryPolicy(worker, clock)
+        self._executor = Executor(worker, idempotency, self._retry_policy, self.stats, clock, spans)
+        self._ordering = Ordering(worker.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
 
     @property
     def counts(self) -> Counter[str]:
-        """How many deliveries had which outcome."""
-        return self.report.outcomes
+        """Return the number of deliveries by outcome."""
+        return self.stats.outcomes
 
     @property
     def in_hand(self) -> int:
-        """Events that were received and are not settled."""
+        """Return the number of events that were received and are not settled."""
         return len(self._running)
 
     @property
     def is_paused(self) -> bool:
-        """Whether events are left alone, after failures or over the limit."""
-        return self._attempts.pause > 0
+        """Return whether the worker leaves events in the queue, after failures or over the rate limit."""
+        return self._executor.pause > 0
 
     @property
     def abandoned(self) -> int:
-        """Threads that did not finish within the grace, and go on until the process ends."""
-        return self._attempts.abandoned
+        """Return the number of threads that did not finish within the grace. They run until the process ends."""
+        return self._executor.abandoned
 
     def end(self) -> None:
-        """Have :meth:`run` receive nothing more, let handlers finish, and return."""
-        self._attempts.end()
+        """Have :meth:`run` stop receiving, let running handlers finish, and return."""
+        self._executor.end()
 
     async def run(self) -> None:
-        """Handle events until :meth:`end`.
+        """Handle events until :meth:`end` is called.
 
         Raises:
-            DeclarationChanged: the queue is not as the worker declares it.
-            OSError: the embedded database cannot be opened.
+            DeclarationChanged: The queue exists and differs from the worker's declaration.
+            OSError: The embedded database cannot be opened.
         """
-        if self._guard:
-            await self._guard.start()
+        if self.idempotency:
+            await self.idempotency.start()
         try:
-            await self._queue.start()
+            await self.queue.start()
             try:
                 with contained_tasks():
-                    await self._work()
+                    await self._run_until_end()
             finally:
-                await self._queue.stop()
+                await self.queue.stop()
         finally:
-            if self._guard:
-                await self._guard.stop()
+            if self.idempotency:
+                await self.idempotency.stop()
 
-    async def _work(self) -> None:
+    async def _run_until_end(self) -> None:
         receiving = asyncio.create_task(self._receive(), name="receiving")
-        ending = asyncio.create_task(self._attempts.ending.wait(), name="waiting for the end")
+        ending = asyncio.create_task(self._executor.ending.wait(), name="waiting for the end")
         try:
             await asyncio.wait({receiving, ending}, return_when=asyncio.FIRST_COMPLETED)
             if receiving.done():
@@ -120,11 +131,11 @@ class Runner:
 
     async def _receive(self) -> None:
         while True:
-            while (room := self._worker.in_hand - len(self._running)) <= 0:
+            while (room := self._worker.prefetch - len(self._running)) <= 0:
                 self._freed.clear()
                 await self._freed.wait()
-            for delivery in await self._queue.receive(room):
-                task = asyncio.create_task(self._handle(delivery))
+            for delivery in await self.queue.receive(room):
+                task = asyncio.create_task(self._on_delivery(delivery))
                 self._running.add(task)
                 task.add_done_callback(self._on_done)
 
@@ -133,89 +144,89 @@ class Runner:
         self._freed.set()
 
     async def _finish(self) -> None:
-        """Let handlers finish within the grace; what is left then is delivered again."""
-        await self._queue.pause()
+        """Let running handlers finish within the grace, then cancel them: their events are delivered again."""
+        await self.queue.pause()
         if self._running:
             log.info("finishing", queue=self._worker.queue, running=len(self._running))
             await asyncio.wait(self._running, timeout=self._worker.grace)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        self._attempts.close()
+        self._executor.close()
 
-    async def _handle(self, delivery: Delivery) -> None:
-        try:
-            await self._deal_with(delivery)
-        except Exception:  # a bug of ours must not keep the place of an event for ever
-            log.exception("delivery not settled", queue=self._worker.queue)
-            await asyncio.sleep(_AFTER_A_BUG)
-            with suppress(DeliveryLost):
-                await self._queue.requeue(delivery)
-
-    async def _deal_with(self, delivery: Delivery) -> None:
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        """Decode the event, process it, and record what came of it."""
         started_at = time.perf_counter()
         event: Event | None = None
         try:
-            event = Event.parse(delivery.body, delivery.attempts + 1)
-        except NotAnEvent as error:
-            buried = self._verdicts.buried(delivery, Dead(f"not an event: {error}"))
-            outcome = await self._settle(delivery, buried)
-        else:
-            outcome = await self._see_to(event, delivery)
-        self.report.tell(event, delivery, outcome, time.perf_counter() - started_at)
-        if outcome.name == "unsettled" and event and outcome.failure:
-            self._attempts.remember(event, outcome.failure)
+            try:
+                event = Event.parse(delivery.body, delivery.attempts + 1)
+            except NotAnEvent as error:
+                dead_lettered = self._retry_policy.dead_lettered(delivery, Dead(f"not an event: {error}"))
+                settlement = await self._settle(delivery, dead_lettered)
+            else:
+                settlement = await self._process(event, delivery)
+            self.stats.record(event, delivery, settlement, time.perf_counter() - started_at)
+            if settlement.name == "unsettled" and event and settlement.failure:
+                self._executor.keep_failure(event, settlement.failure)
+        except Exception:  # a bug of ours; it must not keep the event's place for ever
+            log.exception("delivery not settled", queue=self._worker.queue)
+            await asyncio.sleep(_BUG_DELAY)
+            with suppress(DeliveryLost):
+                await self.queue.requeue(delivery)
 
-    async def _see_to(self, event: Event, delivery: Delivery) -> Settlement:
-        """What became of the event, which the broker has been told then."""
+    async def _process(self, event: Event, delivery: Delivery) -> Settlement:
+        """Have the event's handler called; settle the delivery and return the settlement."""
         handler = self._worker.handler_for(delivery.routing_key)
         if handler is None:
             return await self._settle(delivery, Settlement("unhandled"))
-        guard, ordered_by = self._guard, self._worker.ordered_by
-        if guard is None or ordered_by is None:
-            hold = guard.hold_of(event.source, event.key, delivery.replay) if guard else None
-            return await self._settle(delivery, await self._attempts.make(handler, event, delivery, hold))
+        idempotency, ordered_by = self.idempotency, self._worker.ordered_by
+        if idempotency is None or ordered_by is None:
+            lease = idempotency.lease_for(event.source, event.key, delivery.replay) if idempotency else None
+            return await self._settle(delivery, await self._executor.run(handler, event, delivery, lease))
         try:
-            subject = ordered_by(event)
-        except BaseException as error:  # noqa: BLE001 -- it is the user's, as the handler is
-            return await self._settle(delivery, self._attempts.fail(delivery, error))
-        hold = guard.hold_of(event.source, event.key, delivery.replay, subject)
-        async with self._lanes.turn(subject):
-            return await self._take_turn(handler, event, delivery, guard, hold)
+            ordering_key = ordered_by(event)
+        except BaseException as error:  # noqa: BLE001 -- `ordered_by` is the user's code, as the handler is
+            return await self._settle(delivery, self._executor.fail(delivery, error))
+        lease = idempotency.lease_for(event.source, event.key, delivery.replay, ordering_key)
+        async with self._ordering.turn(ordering_key):
+            return await self._when_in_order(handler, event, delivery, idempotency, lease)
 
-    async def _take_turn(
-        self, handler: Handler, event: Event, delivery: Delivery, guard: Idempotency, hold: Lease
+    async def _when_in_order(
+        self, handler: Handler, event: Event, delivery: Delivery, idempotency: Idempotency, lease: Lease
     ) -> Settlement:
-        if self._attempts.ending.is_set():
-            outcome = Settlement("handed_back")
-        elif wait := await guard.stand(hold):
-            outcome = self._verdicts.defer("waiting", wait)
+        """Process the event if it is its turn among all processes; else have it delivered again later."""
+        if self._executor.ending.is_set():
+            settlement = Settlement("requeued")
+        elif wait := await idempotency.take_turn(lease):
+            settlement = self._retry_policy.deferred("waiting", wait)
         else:
-            outcome = await self._attempts.make(handler, event, delivery, hold)
-        is_over = outcome.name in ENDS
-        if is_over:
-            await guard.part(hold)
-        elif outcome.delay:
-            await guard.defer(hold, outcome.delay)
-        await self._settle(delivery, outcome)
-        if outcome.name in ENDS:  # the broker knows: what it delivers again must still be the first
-            guard.leave(hold)
-        elif is_over:
-            await guard.stay(hold)
-        return outcome
+            settlement = await self._executor.run(handler, event, delivery, lease)
+        is_final = settlement.name in FINAL
+        if is_final:
+            await idempotency.release_turn(lease)
+        elif settlement.delay:
+            await idempotency.defer(lease, settlement.delay)
+        await self._settle(delivery, settlement)
+        # Only after the broker knows: a message that it delivers again must still be first in its sequence.
+        if settlement.name in FINAL:
+            idempotency.complete(lease)
+        elif is_final:
+            await idempotency.keep_turn(lease)
+        return settlement
 
-    async def _settle(self, delivery: Delivery, outcome: Settlement) -> Settlement:
-        """The outcome, of which the broker is told; ``unsettled`` where it cannot be."""
+    async def _settle(self, delivery: Delivery, settlement: Settlement) -> Settlement:
+        """Settle the delivery with the broker; return the settlement, renamed ``unsettled`` if that failed."""
         try:
-            match outcome.name:
+            match settlement.name:
                 case "handled" | "unhandled" | "duplicate":
-                    await self._queue.acknowledge(delivery)
-                case "handed_back":
-                    await self._queue.requeue(delivery)
+                    await self.queue.acknowledge(delivery)
+                case "requeued":
+                    await self.queue.requeue(delivery)
                 case "dead":
-                    await self._queue.dead_letter(delivery, outcome.headers or {})
+                    await self.queue.dead_letter(delivery, settlement.headers or {})
                 case _:
-                    await self._queue.delay(delivery, outcome.delay, outcome.headers or {})
+                    await self.queue.delay(delivery, settlement.delay, settlement.headers or {})
         except DeliveryLost:
-            outcome.name = "unsettled"
-        return outcome
+            settlement.name = "unsettled"
+        return settlement

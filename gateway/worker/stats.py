@@ -1,4 +1,4 @@
-"""What a worker tells of its deliveries: a log line for each, and numbers."""
+"""The statistics of a worker's process: a log line for each delivery, and the numbers for the metrics."""
 
 from __future__ import annotations
 
@@ -12,21 +12,26 @@ import structlog
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.event import Event
 from gateway.worker.queue import Delivery
-from gateway.worker.retry_policy import Settlement, name_of
+from gateway.worker.retry_policy import Settlement, qualified_name
 
-DURATIONS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)  # seconds
-LAGS = (0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
+DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Upper bounds in seconds for the time of an attempt: from a quick update to an agent that works for half an hour."""
+
+LAG_BUCKETS = (0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
+"""Upper bounds in seconds for the age of an event at its first attempt: from no backlog to one of a day."""
+
+_PACKAGE = __name__.rpartition(".")[0]
 
 log = structlog.get_logger()
 
 
 class Histogram:
-    """How many of the observed seconds were up to which bound.
+    """Counts of observed seconds by bucket.
 
     Attributes:
-        bounds: the bounds; there is none for the last count.
-        counts: how many were up to each and above the one before.
-        sum: all of them together.
+        bounds: The upper bounds of the buckets, ascending. The last bucket has none.
+        counts: The number of observations in each bucket, one more than there are bounds.
+        sum: The sum of all observations, in seconds.
     """
 
     __slots__ = ("bounds", "counts", "sum")
@@ -37,35 +42,38 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
+        """Count one observation."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
 
-class Report:
-    """What one process tells of the deliveries of ``queue``.
+class Stats:
+    """What one process has done with the deliveries of ``queue``.
 
     Attributes:
-        outcomes: how many deliveries had which.
-        durations: of attempts.
-        lags: from the arrival of events at the gateway to their first attempt.
+        outcomes: The number of deliveries by outcome.
+        durations: The time of attempts.
+        lags: The time from an event's arrival at the gateway to its first attempt.
     """
 
     def __init__(self, queue: str) -> None:
         self._queue = queue
         self.outcomes: Counter[str] = Counter()
-        self.durations = Histogram(DURATIONS)
-        self.lags = Histogram(LAGS)
+        self.durations = Histogram(DURATION_BUCKETS)
+        self.lags = Histogram(LAG_BUCKETS)
 
-    def tell(self, event: Event | None, delivery: Delivery, outcome: Settlement, seconds: float) -> None:
-        """One line; of a failure the exception's type and place, never its text or any value of the event."""
-        self.outcomes[outcome.name] += 1
-        failure = outcome.failure
+    def record(self, event: Event | None, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
+        """Count and log a settled delivery; ``event`` is None if the message is not an event.
+
+        Of a failure the line has the exception's type and place, but never its text, which may quote the event.
+        """
+        self.outcomes[settlement.name] += 1
+        failure = settlement.failure
         fields = {
             "queue": self._queue,
             "type": event.type if event else None,
             "id": event.id if event else None,
-            "outcome": outcome.name,
+            "outcome": settlement.name,
             "attempts": delivery.attempts + 1,
             "ms": round(seconds * 1000, 1),
         }
@@ -74,13 +82,13 @@ class Report:
             return
         if isinstance(failure, Dead):
             fields["reason"] = failure.reason
-        elif not isinstance(failure, Retry) and (trace := _without_ours(failure.__traceback__)):
+        elif not isinstance(failure, Retry) and (trace := _handler_trace(failure.__traceback__)):
             fields["trace"] = "".join(traceback.format_tb(trace))
-        log.warning("delivery", **fields, delay=outcome.delay, error=name_of(failure))
+        log.warning("delivery", **fields, delay=settlement.delay, error=qualified_name(failure))
 
 
-def _without_ours(trace: TracebackType | None) -> TracebackType | None:
-    """The trace from where the handler was called."""
-    while trace and trace.tb_frame.f_globals.get("__name__") == "gateway.worker.executor":
+def _handler_trace(trace: TracebackType | None) -> TracebackType | None:
+    """Return the part of a traceback that begins in the handler: the frames of this package before it are left out."""
+    while trace and trace.tb_frame.f_globals.get("__package__") == _PACKAGE:
         trace = trace.tb_next
     return trace

@@ -141,7 +141,7 @@ def test_a_secret_is_told_once(gateway: GatewayProcess) -> None:
     assert f"X-Hook-Secret: {told}" in first.stdout
     assert file.stat().st_mode & 0o777 == 0o600
     assert told not in gateway.stdout + gateway.stderr
-    assert "a secret was told" in gateway.stdout
+    assert "secret enrolled" in gateway.stdout
 
 
 def test_check_warns_of_an_open_window(gateway: GatewayProcess) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.publishers import Message, Retention
+from gateway.events.message import Message
+from gateway.publishers import Retention
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
 from gateway.signatures.times import rfc3339_milliseconds

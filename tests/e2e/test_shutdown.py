@@ -48,9 +48,9 @@ def test_a_body_that_never_comes_does_not_hold_it_up(tmp_path: Path, fresh_secre
         assert [line["outcome"] for line in gateway.request_lines()] == ["request_timeout"]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("processes", [1, 3])
 def test_new_connections_are_refused_while_requests_are_finished(
-    tmp_path: Path, fresh_secrets: Secrets, workers: int
+    tmp_path: Path, fresh_secrets: Secrets, processes: int
 ) -> None:
     """And not taken by a process that serves none, to be reset with what was sent on them."""
 
@@ -61,7 +61,7 @@ def test_new_connections_are_refused_while_requests_are_finished(
             return True
         return False
 
-    overrides = {**PATIENT, "server": {**PATIENT["server"], "workers": workers}}
+    overrides = {**PATIENT, "server": {**PATIENT["server"], "processes": processes}}
     with GatewayProcess(tmp_path, fresh_secrets, overrides=overrides) as gateway:
         with socket.create_connection(gateway.address, timeout=PATIENCE) as connection:
             request = senders.stripe(fresh_secrets.stripe, senders.stripe_event()).on_the_wire()

@@ -180,7 +180,7 @@ async def test_damage_is_logged_as_an_error_and_the_rest_is_published(
 
         (line,) = [line for line in process.log_lines() if line["level"] == "error"]
     assert (line["event"], line["spool"], line["row"], line["reason"]) == (
-        "a row of the spool was set aside",
+        "spool row set aside",
         "spool-0.db",
         2,
         "does not match its digest",

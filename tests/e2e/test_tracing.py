@@ -52,14 +52,14 @@ def agent(gateway: GatewayProcess, variables: dict[str, str], setup: str = "") -
 
 def traced(gateway: GatewayProcess, **variables: str) -> GatewayProcess:
     """The gateway with further variables."""
-    gateway._environment.update(variables)
+    gateway.environment.update(variables)
     return gateway
 
 
 def test_each_event_is_one_trace_from_its_request_to_what_its_handler_does(
     tmp_path: Path, fresh_secrets: Secrets, redis_url: str, rabbitmq_url: str
 ) -> None:
-    """Through two worker processes of the gateway, RabbitMQ and a thread; and all spans come before the end."""
+    """Through two processes of the gateway, RabbitMQ and a thread; and all spans come before the end."""
     with Collector() as collector:
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
         gateway = GatewayProcess(
@@ -67,7 +67,7 @@ def test_each_event_is_one_trace_from_its_request_to_what_its_handler_does(
             fresh_secrets,
             redis_url=redis_url,
             rabbitmq_url=rabbitmq_url,
-            overrides={"server": {"workers": 2}},
+            overrides={"server": {"processes": 2}},
         )
         deliveries = [senders.acme(fresh_secrets.acme, senders.order()) for _ in range(EVENTS)]
         own = agent(gateway, variables | {"OTEL_SERVICE_NAME": "agents"})
@@ -126,11 +126,11 @@ def test_a_collector_that_is_away_holds_up_nothing(
         for _ in range(3):
             assert post(gateway.url, senders.acme(fresh_secrets.acme, senders.order())).status_code == 202
             if is_told:
-                gateway.wait_for("spans cannot be sent")
+                gateway.wait_for("span export failed")
         assert gateway.stop() == 0
 
         warnings = [line["event"] for line in gateway.log_lines() if line["level"] != "info"]
-        assert warnings == ["spans cannot be sent"] * is_told
+        assert warnings == ["span export failed"] * is_told
         assert gateway.stderr == ""
     if silent:
         silent.close()
@@ -142,11 +142,11 @@ def test_missing_packages_are_told_in_one_line(tmp_path: Path, fresh_secrets: Se
     missing.mkdir(parents=True)
     (missing / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='opentelemetry')", "utf-8")
     variables = {"PYTHONPATH": str(missing.parent), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
-    for workers in (1, 2):
-        gateway = GatewayProcess(tmp_path, fresh_secrets, overrides={"server": {"workers": workers}})
+    for processes in (1, 2):
+        gateway = GatewayProcess(tmp_path, fresh_secrets, overrides={"server": {"processes": processes}})
         gateway.variables.update(variables)
         done = gateway.run("serve")
 
         assert done.returncode == 1
-        assert "there is no opentelemetry; install webhook-gateway[tracing]" in done.stderr
+        assert "opentelemetry is not installed; install webhook-gateway[tracing]" in done.stderr
         assert len(done.stderr.splitlines()) == 1

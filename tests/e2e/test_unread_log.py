@@ -29,8 +29,8 @@ _UNSIGNED = b"POST /webhooks/stripe HTTP/1.1\r\nHost: gateway.test\r\nContent-Le
 class Unread:
     """A gateway whose output nobody reads until :meth:`read` is called."""
 
-    def __init__(self, folder: Path, secrets: Secrets, workers: int) -> None:
-        self.gateway = GatewayProcess(folder, secrets, overrides={"server": {"workers": workers}})
+    def __init__(self, folder: Path, secrets: Secrets, processes: int) -> None:
+        self.gateway = GatewayProcess(folder, secrets, overrides={"server": {"processes": processes}})
         self.process = subprocess.Popen(
             [str(PROGRAM), "serve", "--config", str(self.gateway.config)],
             cwd=folder,
@@ -91,7 +91,7 @@ class Unread:
         self._reader.start()
 
     def close(self) -> None:
-        """Kill it with its workers if it still runs."""
+        """Kill it with its child processes if it still runs."""
         for pid in descendants(self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.process.kill()
@@ -103,11 +103,11 @@ class Unread:
 
 @pytest.fixture
 def start(tmp_path: Path, fresh_secrets: Secrets) -> Iterator[Callable[[int], Unread]]:
-    """Starts a gateway with so many workers."""
+    """Starts a gateway with a number of processes."""
     started: list[Unread] = []
 
-    def begin(workers: int) -> Unread:
-        started.append(Unread(tmp_path, fresh_secrets, workers))
+    def begin(processes: int) -> Unread:
+        started.append(Unread(tmp_path, fresh_secrets, processes))
         return started[-1]
 
     yield begin
@@ -140,7 +140,7 @@ def test_requests_are_answered_while_nobody_reads_the_log(start: Callable[[int],
 
 
 def test_it_ends_though_nobody_reads_the_log(start: Callable[[int], Unread]) -> None:
-    """And a worker that dies meanwhile is replaced."""
+    """And a process that dies meanwhile is replaced."""
     unread = start(2)
     for _ in range(4):
         unread.refuse(2000)

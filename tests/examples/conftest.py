@@ -1,4 +1,4 @@
-"""A gateway for the agents of the examples."""
+"""A gateway for the example agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agents of the examples, from the signed delivery to what the APIs are asked; each as a process of its own."""
+"""The example agents, from the signed request to the calls of the APIs; each in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEY = "sk-not-a-real-key"
 
 
 def response(response_id: str) -> dict[str, Any]:
-    """A response in the form of OpenAI's API, with more in it than the answer."""
+    """Return a response in the form of OpenAI's API, with more in it than the answer."""
     return {
         "id": response_id,
         "object": "response",
@@ -41,7 +41,7 @@ def response(response_id: str) -> dict[str, Any]:
 
 
 def research_agent(gateway: GatewayProcess, api: StandIn) -> Program:
-    """The agent, which takes the stand-in for OpenAI and for the notes."""
+    """Run the agent, with a stand-in for OpenAI and for the notes."""
     return agent(
         gateway,
         "research_agent:worker",
@@ -52,7 +52,7 @@ def research_agent(gateway: GatewayProcess, api: StandIn) -> Program:
 
 
 def test_the_research_agent_fetches_what_is_complete_and_files_it_once(gateway: GatewayProcess) -> None:
-    """Though it is rate limited, in which case it waits as long as it is told; a repetition changes nothing."""
+    """It waits as long as a rate limit asks; a duplicate changes nothing."""
     body = sample("openai", "response.completed")
     response_id = body["data"]["id"]
     fetch = f"GET /v1/responses/{response_id}"
@@ -83,7 +83,7 @@ def test_the_research_agent_fetches_what_is_complete_and_files_it_once(gateway: 
 
 @pytest.mark.parametrize("gateway", ["embedded"], indirect=True)
 def test_the_research_agent_gives_up_what_is_not_there(gateway: GatewayProcess) -> None:
-    """At once, and for people to look at: `gateway send` sends the id of a response that nobody has made."""
+    """At once: `gateway send` sends the id of a response that does not exist."""
     with (
         StandIn({}) as api,
         research_agent(gateway, api) as worker,
@@ -97,14 +97,14 @@ def test_the_research_agent_gives_up_what_is_not_there(gateway: GatewayProcess) 
 
 
 def stripe(gateway: GatewayProcess, event_type: str, **changes: Any) -> Delivery:
-    """An event about one and the same invoice; ``changes`` are to that."""
+    """Return a signed request about one invoice, with ``changes``."""
     body = sample("stripe", event_type)
     body["data"]["object"] |= {"id": "in_1"} | changes
     return senders.stripe(gateway.secrets.stripe, json.dumps(body).encode())
 
 
 def test_the_dunning_agent_writes_once_and_not_after_the_payment(gateway: GatewayProcess) -> None:
-    """Whatever fails before the e-mail or after it, whatever is repeated, and whatever comes too late."""
+    """Whatever fails before or after the e-mail, is repeated, or comes too late."""
     answers = {
         "GET /invoices/in_1": [Answer(200, {"state": "open"})],
         "PUT /invoices/in_1": [Answer(503), Answer(200)],
@@ -150,7 +150,7 @@ def test_the_dunning_agent_writes_once_and_not_after_the_payment(gateway: Gatewa
 
 
 def github(gateway: GatewayProcess, action: str, actor: str, label: str = "") -> Delivery:
-    """What happened to the issue of the sample, and who did it."""
+    """Return a signed request for ``action`` on the issue of the sample, done by ``actor``."""
     body = sample("github", "issues.opened") | {"action": action, "sender": {"login": actor, "id": 1}}
     if label:
         body["label"] = {"id": 1, "name": label}
@@ -160,7 +160,7 @@ def github(gateway: GatewayProcess, action: str, actor: str, label: str = "") ->
 
 @pytest.mark.parametrize("gateway", ["servers"], indirect=True)
 def test_the_triage_agent_labels_what_it_reads_and_does_not_answer_itself(gateway: GatewayProcess) -> None:
-    """It reads the issue as it is by now; a comment that was refused comes with the next attempt."""
+    """It reads the current issue; a comment that was refused is made by the next attempt."""
     issue = "/repos/acme-example/widgets/issues/11"
     read, label, comment = f"GET {issue}", f"POST {issue}/labels", f"POST {issue}/comments"
     edited = {"number": 11, "title": "Corners are sharp", "body": "They make box(4) crash."}
@@ -202,7 +202,7 @@ def test_the_triage_agent_labels_what_it_reads_and_does_not_answer_itself(gatewa
 
 @pytest.mark.parametrize("gateway", ["servers"], indirect=True)
 def test_each_agent_gets_every_event_and_fails_on_its_own(gateway: GatewayProcess) -> None:
-    """One is done, one tries again, one gives up; a repetition reaches none of them."""
+    """One succeeds, one retries, one gives up; a duplicate reaches none of them."""
     with (
         agent(gateway, "fan_out:ledger") as ledger,
         agent(gateway, "fan_out:shipping") as shipping,

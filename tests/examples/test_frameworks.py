@@ -73,7 +73,7 @@ BRIEF = "from examples.celery_worker import app, handle\nhandle.max_retries = 1\
 
 
 async def is_consumed(url: str, queue: str) -> bool:
-    """Whether somebody consumes it, and so has bound it."""
+    """Return whether the queue has a consumer, and so its bindings."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         found = await channel.declare_queue(queue, passive=True)
@@ -91,7 +91,7 @@ async def publish(place: Place) -> None:
 def test_events_are_handled_and_what_cannot_be_is_put_aside(
     consumer: Consumer, tmp_path: Path, rabbitmq_url: str
 ) -> None:
-    """Neither lost nor tried for ever; and an event that comes twice is known by its source and id."""
+    """Neither lost nor retried for ever; a duplicate is recognised by its source and id."""
     require_package(consumer.package)
     (tmp_path / "examples").symlink_to(EXAMPLES)
     (tmp_path / "brief.py").write_text(BRIEF, "utf-8")

@@ -73,7 +73,7 @@ ON_THE_WAY = {
     "before the confirm is known": Point(PublishConnection._settle, "before", {PENDING}, 2),
     "before it is committed": Point(RedisClaims.commit, "before", {PENDING}, 2),
     "while it is committed": Point(RedisClaims.commit, "during", {PENDING, DONE}, 2),
-    "before it is answered": Point(Success.answer, "before", {PENDING, DONE}, 2),
+    "before it is answered": Point(Success.respond, "before", {PENDING, DONE}, 2),
     "after it is answered": Point(ProviderMetrics.count_outcome, "during", {PENDING, DONE}, 2),
 }
 

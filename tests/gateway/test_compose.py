@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.worker import Worker

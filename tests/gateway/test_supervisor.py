@@ -1,4 +1,4 @@
-"""The supervisor: workers are replaced, and end with it; run in processes of their own, as it forks and takes signals."""
+"""The supervisor: processes are replaced, and end with it; run in processes of their own, as it forks and takes signals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from support.process import descendants, is_alive
 from support.waiting import PATIENCE, wait_until
 
-# What the two workers do is put in; lines tell what happens.
+# What the two processes do is put in; lines tell what happens.
 _PROGRAM = """
 import asyncio, os, signal, sys, time
 from gateway.errors import ConfigurationError, OperatorError
@@ -25,17 +25,17 @@ from gateway.supervisor import Supervisor
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 
-async def serve(worker):
+async def serve(process):
     stop = asyncio.Event()
-    worker.watch(stop.set)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, say, "hangup", worker.slot)
+    process.watch(stop.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, say, "hangup", process.slot)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-    worker.note_started()
-    say("started", worker.slot, worker.predecessor)
+    process.note_started()
+    say("started", process.slot, process.predecessor)
     await stop.wait()
-    say("stopped", worker.slot)
+    say("stopped", process.slot)
 
-def work(worker):
+def work(process):
     {work}
 
 try:
@@ -45,18 +45,18 @@ except OperatorError as error:
 say("ended")
 """
 
-SERVE = "asyncio.run(serve(worker))"
-STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say('started', worker.slot); time.sleep(600)"
-STARTING = "say('starting', worker.slot); time.sleep(600)"
-SHORT_LIVED = "worker.note_started(); say('started', worker.slot)"
+SERVE = "asyncio.run(serve(process))"
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN); say('started', process.slot); time.sleep(600)"
+STARTING = "say('starting', process.slot); time.sleep(600)"
+SHORT_LIVED = "process.note_started(); say('started', process.slot)"
 MISCONFIGURED = "raise ConfigurationError('one mistake', 'another')"
-WITHOUT_STORE = f"if worker.slot: raise OperatorError('no store')\n    {SERVE}"
+WITHOUT_STORE = f"if process.slot: raise OperatorError('no store')\n    {SERVE}"
 BROKEN = "raise RuntimeError('a bug')"
-BROKEN_LATER = f"{SERVE} if worker.predecessor else (worker.note_started(), 1 / 0)"
+BROKEN_LATER = f"{SERVE} if process.predecessor else (process.note_started(), 1 / 0)"
 
 
 class Family:
-    """A supervisor and its workers."""
+    """A supervisor and its processes."""
 
     def __init__(self, folder: Path, work: str) -> None:
         self._output = folder / "output"
@@ -73,8 +73,8 @@ class Family:
         """Wait until they have said all of this, in whatever order."""
         wait_until(lambda: set(lines) <= set(self.lines()), message=f"they said {lines}, not {self.lines()}")
 
-    def workers(self) -> list[int]:
-        """The workers that live."""
+    def children(self) -> list[int]:
+        """The processes that live."""
         return descendants(self.process.pid)
 
     def stop(self) -> int:
@@ -94,19 +94,19 @@ def family(tmp_path: Path) -> Iterator[Callable[[str], Family]]:
 
     yield start
     for one in started:
-        for pid in (one.process.pid, *one.workers()):
+        for pid in (one.process.pid, *one.children()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         one.process.wait(PATIENCE)
 
 
 def test_a_signal_ends_all_in_good_order(family: Callable[[str], Family]) -> None:
-    """Even when it comes to the workers as well, as from a terminal, and more than once."""
+    """Even when it comes to the processes as well, as from a terminal, and more than once."""
     parent = family(SERVE)
     parent.wait_for("started 0", "started 1")
-    workers = parent.workers()
+    processes = parent.children()
     os.killpg(parent.process.pid, signal.SIGINT)
-    for pid in 2 * workers:
+    for pid in 2 * processes:
         with suppress(ProcessLookupError):  # the first signal may have ended it
             os.kill(pid, signal.SIGINT)
 
@@ -124,14 +124,14 @@ def test_a_worker_that_ends_is_replaced_and_its_heir_is_told(
     """In the same slot; the other one is left alone."""
     parent = family(SERVE)
     parent.wait_for("started 0", "started 1")
-    first, second = parent.workers()
+    first, second = parent.children()
     os.kill(first, number)
 
     wait_until(lambda: any(how in line for line in parent.lines()), message="it was replaced")
     (line,) = (line for line in parent.lines() if how in line)
     assert line in {f"started 0 {how}", f"started 1 {how}"}
-    assert second in parent.workers()
-    assert len(parent.workers()) == 2
+    assert second in parent.children()
+    assert len(parent.children()) == 2
     assert parent.stop() == 0
 
 
@@ -139,11 +139,11 @@ def test_workers_end_when_their_parent_is_killed(family: Callable[[str], Family]
     """In good order, though nobody asks them to."""
     parent = family(SERVE)
     parent.wait_for("started 0", "started 1")
-    workers = parent.workers()
+    processes = parent.children()
     parent.process.kill()
 
     parent.wait_for("stopped 0", "stopped 1")
-    wait_until(lambda: not any(map(is_alive, workers)), message="they ended")
+    wait_until(lambda: not any(map(is_alive, processes)), message="they ended")
 
 
 def test_workers_that_live_shortly_are_replaced_ever_more_slowly(family: Callable[[str], Family]) -> None:
@@ -183,7 +183,7 @@ def test_a_worker_that_cannot_start_ends_all_with_what_it_said(
     text = "\n".join(parent.lines())
     assert text.count("failed") == 1
     assert text.endswith(f"{said}\nended")
-    assert parent.workers() == []
+    assert parent.children() == []
 
 
 def test_a_worker_that_fails_later_is_replaced(family: Callable[[str], Family]) -> None:
@@ -199,18 +199,18 @@ def test_a_second_signal_kills_those_that_do_not_end(family: Callable[[str], Fam
     """And the parent."""
     parent = family(STUBBORN)
     parent.wait_for("started 0", "started 1")
-    workers = parent.workers()
+    processes = parent.children()
     parent.process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         parent.process.wait(0.5)
     parent.process.send_signal(signal.SIGTERM)
 
     assert parent.process.wait(PATIENCE) == -signal.SIGTERM
-    wait_until(lambda: not any(map(is_alive, workers)), message="they were killed")
+    wait_until(lambda: not any(map(is_alive, processes)), message="they were killed")
 
 
 def test_a_hangup_is_passed_on_after_the_parent_has_reloaded(family: Callable[[str], Family]) -> None:
-    """So that a worker which is forked afterwards has what the others have."""
+    """So that a process which is forked afterwards has what the others have."""
     parent = family(SERVE)
     parent.wait_for("started 0", "started 1")
     parent.process.send_signal(signal.SIGHUP)

@@ -1,12 +1,16 @@
 """What a stranger sends costs about as much as a digest of it, whatever it is made of and whichever sender it claims to be.
 
-Processor time is compared with that of a forged delivery of Stripe of the same size, which is digested and no more.
+The work is measured as processor time, and only ever compared: with that of a forged delivery of Stripe of the same
+size, which is digested and no more. Busy neighbours make both dearer, by their caches and by what shares a core. So a
+request that seems dear is measured again, by turns with the other one, until the least of each agree on a verdict.
+Work in Python over each byte of a body exceeds the limit by far more than neighbours add.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,8 +29,11 @@ ALLOWED = 3.0
 ALLOWED_GREETING = 4.0
 """Times the processor time of a bare refusal."""
 
-ATTEMPTS = 6
-"""Measurements of which the least counts: what else the machine does can only add to one."""
+ENOUGH = 2
+"""Measurements of each side that a verdict takes: one alone could be of a moment at which the other would be dear."""
+
+ATTEMPTS = 30
+"""Measurements of each side after which a request is too dear."""
 
 ANSWERS = {400, 401, 403, 404, 415, 429}
 """None of which says that something was accepted; one probe of an address is answered 200."""
@@ -37,6 +44,10 @@ TOKEN = "what the sender shows"
 def filled(piece: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
     """A body of the size that is full of one thing."""
     return before + piece * ((SIZE - len(before) - len(after)) // len(piece)) + after
+
+
+DIGESTED = filled(b"x")
+"""The body of what the others are compared with."""
 
 
 def part(name: bytes, content: bytes) -> bytes:
@@ -110,11 +121,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 class Meter:
-    """Measures what requests cost a gateway.
-
-    Attributes:
-        forgery: milliseconds of processor time for a forged delivery of Stripe.
-    """
+    """Measures what requests cost a gateway, in milliseconds of processor time."""
 
     def __init__(self, gateway: GatewayProcess) -> None:
         self._gateway = gateway
@@ -122,10 +129,13 @@ class Meter:
         for name in REPRESENTATIVES:  # so that all is imported
             for media_type in (JSON, FORM, MULTIPART):
                 self.cost(name, media_type, b"--x--")
-        self.forgery = min(self.cost("stripe", JSON, filled(b"x")) for _ in range(5 * ATTEMPTS))
+
+    def forgery(self) -> float:
+        """Measure a forged delivery of Stripe."""
+        return self.cost("stripe", JSON, DIGESTED)
 
     def cost(self, name: str, media_type: bytes, body: bytes) -> float:
-        """Milliseconds of processor time for a delivery with the signature of another one."""
+        """Measure a delivery with the signature of another one."""
         made = delivered(name)
         fields = {**made.request.headers, "Content-Type": media_type.decode()}
         query = urlsplit(made.request.url).query.encode()
@@ -135,7 +145,7 @@ class Meter:
         return self._measure(b"\r\n".join([*head, b"", body]), ANSWERS)
 
     def greeting(self, name: str, query: bytes) -> float:
-        """Milliseconds of processor time for twenty GETs with a query."""
+        """Measure twenty GETs with a query."""
         request = b"GET /webhooks/%b?%b HTTP/1.1\r\nHost: gateway.test\r\n\r\n" % (name.encode(), query)
         return sum(self._measure(request, ANSWERS | {200}) for _ in range(20))
 
@@ -156,25 +166,28 @@ def meter(gateway: GatewayProcess) -> Meter:
     return Meter(gateway)
 
 
-def least(measure: Callable[[], float], allowed: float) -> float:
-    """The least of several measurements; the first that is allowed will do."""
-    best = float("inf")
-    for _ in range(ATTEMPTS):
-        best = min(best, measure())
-        if best <= allowed:
+def times_dearer(measure: Callable[[], float], reference: Callable[[], float], allowed: float) -> float:
+    """Return how many times ``reference`` something costs, as soon as that is ``allowed``.
+
+    Both are measured equally often and by turns, and the least of each counts: what else a machine does can only add.
+    """
+    best = best_reference = ratio = inf
+    for attempt in range(ATTEMPTS):
+        best, best_reference = min(best, measure()), min(best_reference, reference())
+        ratio = best / best_reference
+        if ratio <= allowed and attempt + 1 >= ENOUGH:
             break
-    return best
+    return ratio
 
 
 @pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_a_forgery_of_any_sender_costs_little_more_than_its_digest(meter: Meter, name: str) -> None:
     """Whatever fills it."""
-    allowed = ALLOWED * meter.forgery
     costs = {
-        kind: least(partial(meter.cost, name, media_type, body), allowed)
+        kind: times_dearer(partial(meter.cost, name, media_type, body), meter.forgery, ALLOWED)
         for kind, (media_type, body) in BODIES.items()
     }
-    assert {kind: cost / meter.forgery for kind, cost in costs.items() if cost > allowed} == {}
+    assert {kind: cost for kind, cost in costs.items() if cost > ALLOWED} == {}
 
 
 QUERIES = {
@@ -189,9 +202,9 @@ QUERIES = {
 @pytest.mark.parametrize("name", GREETERS)
 def test_a_long_query_costs_little_more_than_a_bare_refusal(meter: Meter, name: str) -> None:
     """Of whatever handshake."""
-    bare = min(meter.greeting(name, b"a=1") for _ in range(ATTEMPTS))
+    bare = partial(meter.greeting, name, b"a=1")
     costs = {
-        kind: least(partial(meter.greeting, name, query), ALLOWED_GREETING * bare) / bare
+        kind: times_dearer(partial(meter.greeting, name, query), bare, ALLOWED_GREETING)
         for kind, query in QUERIES.items()
     }
     assert {kind: cost for kind, cost in costs.items() if cost > ALLOWED_GREETING} == {}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.adapters import registry
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 from oracles.cases import Case, extras, signed, unsigned
 from oracles.programs import Asked, Program, install_npm, install_pypi
 

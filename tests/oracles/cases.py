@@ -21,7 +21,7 @@ from gateway.devtools.samples import Sample, load_sample
 from gateway.devtools.simulator import Simulator
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 from support.certificates import issue
 from support.deliveries import URL, parameters_of
 

@@ -90,9 +90,10 @@ def _run(patches: Sequence[Patch], copies: SimpleQueue[Path], jobs: int) -> int:
         finally:
             (root / patch.file).write_text(before, "utf-8")
             copies.put(root)
-        # Else no test ran, as when the product cannot be imported or started any more: that proves nothing.
+        # Else no test ran, as when it is skipped, or the product cannot be started any more: that proves nothing.
         is_caught = code == _FAILED and "\nFAILED " in output
-        verdict = "caught  " if is_caught else "SURVIVED" if code == _PASSED else "NO TEST "
+        has_passed = code == _PASSED and " skipped" not in output
+        verdict = "caught  " if is_caught else "SURVIVED" if has_passed else "NO TEST "
         print(f"{verdict} {time.monotonic() - began:5.1f} s  {patch.title}\n{' ' * 18}{patch.test}")
         if verdict == "NO TEST ":
             print(output)

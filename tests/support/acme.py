@@ -14,9 +14,11 @@ import httpx
 from gateway.app import Gateway
 from gateway.claims import claim_key
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.tracing.spans import Spans
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
+from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import wait_until_async
 
@@ -26,13 +28,21 @@ class PickyPublisher(SpyPublisher):
 
     Attributes:
         refused: their ids.
+        gates: by the ids of messages that reach the broker only once they are set.
+        bugs: by the ids of messages that end otherwise than by a refusal.
     """
 
     def __init__(self, events: list[str]) -> None:
         super().__init__(events)
         self.refused: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = {}
+        self.bugs: dict[str, BaseException] = {}
 
     async def _publish(self, message: Message) -> None:
+        if gate := self.gates.get(message.message_id):
+            await gate.wait()
+        if bug := self.bugs.get(message.message_id):
+            raise bug
         if message.message_id not in self.refused:
             await super()._publish(message)
             return
@@ -69,9 +79,7 @@ class Acme:
         config = Config.model_validate({"data_dir": str(folder), "providers": {"acme": acme}, **settings})
         with patch.object(Catalogue, "bundled", bundled_schemas):
             self.gateway = Gateway(config, folder, claims=self.claims, publisher=self.publisher, spans=spans)
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"
-        )
+        self.client = httpx.AsyncClient(transport=Door(self.gateway), base_url="http://gateway.test")
 
     async def __aenter__(self) -> Self:
         return self
@@ -116,7 +124,7 @@ class Acme:
 
     def claim(self, event_id: str) -> bytes | None:
         """What stands under the claim of an event."""
-        return self.claims._get(claim_key("acme", event_id))
+        return self.claims.stored(claim_key("acme", event_id))
 
     def metric(self, sample: str) -> float:
         """The number behind one line of /metrics."""

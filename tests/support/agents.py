@@ -1,4 +1,4 @@
-"""A place for workers: RabbitMQ with Redis, or the embedded database; with a way to publish to it and look into it."""
+"""Where workers run in tests: RabbitMQ with Redis, or the embedded database; with ways to publish and to look inside."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aio_pika
 import orjson
 
-from gateway.publishers import Message, Publisher
+from gateway.events.message import Message
+from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
+from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker import Worker
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
@@ -30,11 +32,16 @@ from support.waiting import wait_until_async
 
 LEASE = 3.0
 EXCHANGE = "webhooks"
-_AT_ONCE = 500  # events that wait for their confirm
+_BATCH_SIZE = 500  # events that wait for their confirm at a time
+
+
+def connection_of(runner: Runner) -> ReconnectingConnection[Any]:
+    """Return the connection of a runner's queue in RabbitMQ."""
+    return cast("RabbitQueue", runner.queue).connection
 
 
 def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) -> bytes:
-    """A CloudEvent as the gateway makes it."""
+    """Return a CloudEvent as the gateway makes it."""
     return orjson.dumps(
         {
             "specversion": "1.0",
@@ -51,13 +58,13 @@ def envelope(event_id: str, eventtype: str = "invoice.paid", **attributes: Any) 
 
 
 def message_of(body: bytes, routing_key: str = "stripe.invoice.paid", event_id: str = "evt") -> Message:
-    """A message to the exchange of the events."""
+    """Return a message to the exchange of the events."""
     return Message(EXCHANGE, routing_key, event_id, "com.stripe.invoice.paid", {"provider": "stripe"}, body)
 
 
 @dataclass(frozen=True)
 class Dead:
-    """A message in a dead queue."""
+    """A message in a dead-letter queue."""
 
     body: bytes
     headers: dict[str, Any]
@@ -65,34 +72,34 @@ class Dead:
 
 @dataclass(frozen=True)
 class Place:
-    """Where workers run; without addresses everything is in the embedded database in ``folder``."""
+    """The backends of workers; without addresses, the embedded database in ``folder``."""
 
     folder: Path
     rabbitmq_url: str = ""
     redis_url: str = ""
 
     def queue_of(self, worker: Worker) -> Queue:
-        """The worker's queue, not started."""
+        """Return the worker's queue, not started."""
         if self.rabbitmq_url:
             return RabbitQueue(self.rabbitmq_url, EXCHANGE, worker)
         return SqliteQueue(Database(self.folder), EXCHANGE, worker, visibility=LEASE)
 
     def store(self) -> Store:
-        """What the worker's processes share, not started."""
+        """Return the store that the worker's processes share, not started."""
         if self.redis_url:
             return RedisStore(self.redis_url, LEASE, 3600)
         return SqliteStore(Database(self.folder), LEASE, 3600)
 
     def runner_of(self, worker: Worker) -> Runner:
-        """What runs the worker."""
-        guard = (
+        """Return a runner of the worker."""
+        idempotency = (
             Idempotency(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
         )
-        return Runner(worker, self.queue_of(worker), guard)
+        return Runner(worker, self.queue_of(worker), idempotency)
 
     @asynccontextmanager
     async def running(self, worker: Worker) -> AsyncIterator[Runner]:
-        """The worker while it runs; it ends in good order."""
+        """Run the worker within the block, and end it gracefully."""
         await self.queue_of(worker).check()
         runner = self.runner_of(worker)
         task = asyncio.create_task(runner.run())
@@ -104,7 +111,7 @@ class Place:
 
     @asynccontextmanager
     async def publishing(self) -> AsyncIterator[Publisher]:
-        """A publisher that is connected."""
+        """Return a connected publisher, for the block."""
         publisher: Publisher = (
             RabbitPublisher(self.rabbitmq_url, EXCHANGE, 10)
             if self.rabbitmq_url
@@ -122,9 +129,9 @@ class Place:
     async def publish(
         self, *event_ids: str, eventtype: str = "invoice.paid", **attributes: Callable[[str], Any]
     ) -> None:
-        """Publish events of Stripe, in this order; ``attributes`` are made from the id of each."""
+        """Publish events of Stripe in this order; each of ``attributes`` makes a value from the id of an event."""
         async with self.publishing() as publisher:
-            for first in range(0, len(event_ids), _AT_ONCE):
+            for first in range(0, len(event_ids), _BATCH_SIZE):
                 await asyncio.gather(
                     *(
                         publisher.publish(
@@ -138,12 +145,12 @@ class Place:
                                 event_id,
                             )
                         )
-                        for event_id in event_ids[first : first + _AT_ONCE]
+                        for event_id in event_ids[first : first + _BATCH_SIZE]
                     )
                 )
 
     async def dead(self, queue: str) -> list[Dead]:
-        """What is in the dead queue of ``queue``; it is taken out."""
+        """Remove and return the messages in the dead-letter queue of ``queue``."""
         name = f"{queue}.dead"
         if not self.rabbitmq_url:
             consumer = SqliteConsumer(Database(self.folder), name)

@@ -21,8 +21,8 @@ import orjson
 
 from gateway.adapters.adapter import Adapter
 from gateway.claims.event_key import EventKeys
-from gateway.config.loader import adapter_of
 from gateway.config.models import ProviderConfig
+from gateway.config.resolve import adapter_of
 from gateway.events.body import Reader
 from gateway.signatures.request import Headers, RawRequest
 from support.deliveries import URL, parameters_of, secrets_of

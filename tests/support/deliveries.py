@@ -12,7 +12,7 @@ from gateway.adapters.adapter import Adapter, BoundAdapter
 from gateway.devtools.samples import Sample, load_sample
 from gateway.devtools.simulator import SignedRequest, Simulator
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import SecretPair
+from gateway.signatures.secrets import SecretPair
 
 NOW = 1_790_000_000.0
 URL = "https://hooks.example.com/webhooks/in"

@@ -66,7 +66,15 @@ class Secrets:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process: what any program needs, and ``extra``."""
-    return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC", "COLUMNS": "200"} | dict(extra or {})
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "COLUMNS": "200",
+        **measured,  # set by `make coverage` alone
+        **(extra or {}),
+    }
 
 
 def run_gateway(
@@ -105,7 +113,7 @@ class Program:
         self.directory = directory
         self.program: tuple[str, ...] = (str(PROGRAM),)
         self._arguments = arguments
-        self._environment = environment(extra)
+        self.environment = environment(extra)
         name = f"{arguments[0]}-{secrets.token_hex(3)}"
         self._stdout = directory / f"{name}.stdout"
         self._stderr = directory / f"{name}.stderr"
@@ -134,7 +142,7 @@ class Program:
     def start(self) -> None:
         """Start it, without waiting for anything."""
         argv = ["/bin/sh", "-c", _SPLIT, str(self._stderr), *self.program, *self._arguments]
-        self._child = Child(argv, env=self._environment, cwd=self.directory, log=self._stdout)
+        self._child = Child(argv, env=self.environment, cwd=self.directory, log=self._stdout)
 
     @property
     def child(self) -> Child:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from gateway.observability.counters import Incident, ProviderMetrics, shared_tallies
+from gateway.observability.counters import Incident, ProviderMetrics, shared_counters
 
 
 class Incidents(ProviderMetrics):
@@ -15,7 +15,7 @@ class Incidents(ProviderMetrics):
     """
 
     def __init__(self) -> None:
-        super().__init__(shared_tallies(1).regions[0].of_provider(""))
+        super().__init__(shared_counters(1).regions[0].of_provider(""))
         self.seen: Counter[Incident] = Counter()
 
     def count(self, incident: Incident) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 import standardwebhooks
 import svix
-from stripe._webhook import WebhookSignature
+from stripe import WebhookSignature
 
 from support.waiting import PATIENCE
 
@@ -204,7 +204,7 @@ class RetryingSender:
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
-        self._give_up = threading.Event()
+        self._giving_up = threading.Event()
         self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(self.senders)]
 
     def __enter__(self) -> Self:
@@ -216,8 +216,12 @@ class RetryingSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error:
-            self._give_up.set()
+            self.give_up()
         self.finish()
+
+    def give_up(self) -> None:
+        """Repeat nothing any more."""
+        self._giving_up.set()
 
     def finish(self, timeout: float = PATIENCE) -> None:
         """Begin no more events, and wait until those begun are accepted."""
@@ -225,7 +229,7 @@ class RetryingSender:
         give_up_at = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, give_up_at - time.monotonic()))
-        self._give_up.set()
+        self.give_up()
         for thread in self._threads:
             thread.join(25.0)
 
@@ -234,7 +238,7 @@ class RetryingSender:
             while not self._stop.is_set():
                 delivery = self.make()
                 answers = self.answers.setdefault(delivery.event_id, [])
-                while not self._give_up.is_set():
+                while not self._giving_up.is_set():
                     try:
                         answer = post(self.url, delivery, client)
                     except httpx.TransportError as error:
@@ -245,4 +249,4 @@ class RetryingSender:
                         if answer.is_success:
                             self.accepted[delivery.event_id] = delivery
                             break
-                    self._give_up.wait(0.02)
+                    self._giving_up.wait(0.02)

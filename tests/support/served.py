@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 from unittest.mock import patch
 
 from gateway import server
@@ -221,8 +221,13 @@ class Served:
     @property
     def connection(self) -> Connection:
         """The only connection."""
-        (connection,) = self.listener.connections
+        (connection,) = self.connections
         return connection
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The open connections."""
+        return [cast("Connection", connection) for connection in self.listener.connections]
 
     @property
     def published(self) -> list[str]:

@@ -8,8 +8,8 @@ from functools import cache
 
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message
 from gateway.publishers.memory import MemoryPublisher
 
 SECRET = "a secret of the sender"
@@ -56,9 +56,13 @@ class SpyClaims(MemoryClaims):
         self.events.append("release")
         super().release(key, token)
 
+    def stored(self, key: str) -> bytes | None:
+        """What stands under a key."""
+        return self._get(key)
+
     def value(self, event_id: str) -> bytes | None:
         """What stands under the key of an event, but for what tells its content."""
-        value = self._get(claim_key("github", event_id))
+        value = self.stored(claim_key("github", event_id))
         return DONE if value and value.startswith(DONE) else value
 
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.publishers.memory import MemoryPublisher
 from gateway.publishers.spool.publisher import SpoolingPublisher
 

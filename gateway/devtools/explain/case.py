@@ -11,7 +11,7 @@ from gateway.adapters.adapter import Adapter
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes import SignatureSpec
-from gateway.signatures.schemes.base import KeyNeeded
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 
 _TIMES = range(4 * 10**12)
 """Unix seconds in which to search for a signed timestamp, including one in milliseconds that is read as seconds."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.devtools.explain.case import Case, Proof, is_proven, verify
 from gateway.devtools.explain.hypotheses import hypotheses
 from gateway.devtools.formatting import format_time
-from gateway.signatures.schemes.base import KeyNeeded
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 
 _FAULTS = {
     "signature_missing": "the signature is missing",

@@ -1,4 +1,4 @@
-"""JSON Schemas: found by adapter and event type, checked at load, compiled once, never fetched."""
+"""JSON Schemas of events: checked at load, compiled once, never fetched."""
 
 from gateway.events.schemas.catalogue import ENVELOPE, AdapterSchemas, Catalogue, load_file, read_document
 from gateway.events.schemas.lint import SchemaError, check_document

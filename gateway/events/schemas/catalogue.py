@@ -1,11 +1,11 @@
-"""The catalogue of JSON Schemas: found by adapter and event type, read and compiled when they are needed.
+"""The catalogue of JSON Schemas, which are read and compiled on demand.
 
-A gateway has some adapters of very many, and a sender sends some event types of very many. So the schemas of an
-adapter are read when it is configured, and each is compiled for its first event, which takes less than a
-millisecond. That all of them are usable is for the tests and for ``gateway check``.
+A gateway uses a few adapters of nearly two hundred, and a provider sends a few of its event types. So the schemas of an
+adapter are read when a provider is configured, and each is compiled for its first event, which takes less than a
+millisecond. The tests and ``gateway check`` make sure that all of them are usable.
 
-``$ref`` is resolved only among the schemas of the adapter: a reference that leads out of them is refused, so that
-no schema can make the gateway call an address.
+``$ref`` is resolved among the schemas of the adapter only. A reference that leads out of them is refused, so that no
+schema can make the gateway call an address.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from gateway.signatures.extractors import most_specific
 from gateway.transport.files import FileTooLarge, read_file
 
 ENVELOPE = "_envelope"
-"""The schema of an adapter that holds for every event type that has none of its own."""
+"""The name of an adapter's schema for every event type without one of its own."""
 
-_MAX_FILE = 1024**2
-"""Bytes of a schema file."""
+_MAX_FILE_SIZE = 1024**2
+"""Bytes of a schema file, so that a wrong path cannot exhaust memory."""
 
 _SUFFIX = ".json"
 
@@ -36,7 +36,7 @@ class Catalogue:
     """All schemas, by adapter and event type.
 
     Args:
-        folder: has a folder for each adapter, with a file for each event type.
+        folder: A folder with a folder for each adapter, which has a file for each event type.
     """
 
     def __init__(self, folder: Traversable) -> None:
@@ -45,33 +45,33 @@ class Catalogue:
 
     @classmethod
     def bundled(cls) -> Catalogue:
-        """The schemas that come with the gateway."""
+        """Return the catalogue of the schemas in the package."""
         return cls(bundled("schemas"))
 
     def adapters(self) -> list[str]:
-        """The adapters that have schemas, sorted."""
+        """Return the adapters that have schemas, sorted."""
         return sorted(entry.name for entry in self._folder.iterdir() if _files(entry))
 
     def event_types(self, adapter: str) -> list[str]:
-        """The event types of ``adapter`` that have a schema, sorted; the envelope is among them."""
+        """Return the event types that have a schema, sorted; :data:`ENVELOPE` is one of them."""
         names = (file.name.removesuffix(_SUFFIX) for file in _files(self._folder / adapter))
         return sorted(name for name in names if name == ENVELOPE or not _is_part(name))
 
     def name_for(self, adapter: str, event_type: str) -> str | None:
-        """The event type whose schema holds for an event of this type, in the order of :meth:`find`."""
+        """Return the event type whose schema :meth:`find` returns for ``event_type``."""
         names = {name: name for name in self.event_types(adapter)}
         return most_specific(names, event_type) or names.get(ENVELOPE)
 
     def document(self, adapter: str, event_type: str) -> dict[str, Any]:
-        """The schema of exactly this event type, as it is written.
+        """Return the schema document of exactly this event type.
 
         Raises:
-            KeyError: there is none.
+            KeyError: The event type has no schema of its own.
         """
         return self.of_adapter(adapter).documents[event_type]
 
     def of_adapter(self, adapter: str) -> AdapterSchemas:
-        """The schemas of one adapter."""
+        """Return the schemas of one adapter, and read them first if needed."""
         if adapter not in self._read:
             self._read[adapter] = AdapterSchemas(
                 {
@@ -82,46 +82,48 @@ class Catalogue:
         return self._read[adapter]
 
     def find(self, adapter: str, event_type: str) -> Schema | None:
-        """The schema for an event: of its type, else of the longest dotted prefix, else the adapter's envelope."""
+        """Return the schema of an event type, of its longest dotted prefix, or the envelope."""
         return self.of_adapter(adapter).find(event_type)
 
 
 class AdapterSchemas:
-    """The schemas that the events of one provider are held to.
+    """The schemas against which the events of one provider are validated.
 
     Args:
-        documents: by event type; names that begin with ``_`` are no types, but the envelope and what others refer to.
+        documents: The schema documents by event type. A name that begins with ``_`` is not a type: it is the envelope,
+            or a part to which other schemas refer.
 
     Attributes:
-        documents: these.
+        documents: The same documents.
+        by_id: These documents by their ``$id``, by which they refer to each other.
     """
 
     def __init__(self, documents: Mapping[str, dict[str, Any]]) -> None:
         self.documents = documents
         self._of_types = {name: name for name in documents if not _is_part(name)}
-        self._by_id = {document["$id"]: document for document in documents.values()}
+        self.by_id = {document["$id"]: document for document in documents.values()}
         self._compiled: dict[str, Schema] = {}
 
     def find(self, event_type: str) -> Schema | None:
-        """The schema for an event of this type; see :meth:`Catalogue.find`."""
+        """Return the schema of an event type, or of its longest dotted prefix, or else the envelope."""
         return self.get(most_specific(self._of_types, event_type) or ENVELOPE)
 
     def get(self, name: str) -> Schema | None:
-        """The schema of that very name.
+        """Return the schema of exactly this name, and compile it first if needed.
 
         Raises:
-            SchemaError: it refers to something outside.
+            SchemaError: The schema refers to something outside the adapter's schemas.
         """
         schema = self._compiled.get(name)
         if schema is None and name in self.documents:
-            schema = self._compiled[name] = Schema(self.documents[name], self._by_id)
+            schema = self._compiled[name] = Schema(self.documents[name], self.by_id)
         return schema
 
     def check(self) -> None:
-        """Refuse what cannot be used, before an event comes.
+        """Check all schemas, before an event needs one.
 
         Raises:
-            SchemaError: with every problem of each schema.
+            SchemaError: A schema cannot be used. The error has every problem of every schema.
         """
         problems: list[str] = []
         for name, document in self.documents.items():
@@ -135,10 +137,10 @@ class AdapterSchemas:
 
 
 def load_file(path: Path) -> AdapterSchemas:
-    """The one schema in ``path``, for every event of a provider.
+    """Return the schema in the file ``path``, which serves every event of a provider.
 
     Raises:
-        SchemaError: the file cannot be read, or is no usable schema.
+        SchemaError: The file cannot be read, or is not a usable schema.
     """
     document = read_document(path)
     document.setdefault("$id", path.resolve().as_uri())
@@ -148,13 +150,13 @@ def load_file(path: Path) -> AdapterSchemas:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """The schema in ``path``, as it is written.
+    """Return the schema document in the file ``path``.
 
     Raises:
-        SchemaError: the file cannot be read, or what is in it does not pass the lint.
+        SchemaError: The file cannot be read, or the schema does not pass the lint.
     """
     try:
-        content = read_file(path, _MAX_FILE)
+        content = read_file(path, _MAX_FILE_SIZE)
     except FileTooLarge:
         raise SchemaError(f"{path}: is larger than 1MiB") from None
     except OSError as error:

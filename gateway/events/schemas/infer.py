@@ -1,7 +1,7 @@
-"""A schema proposed from sample bodies: what all of them have in common, in the style of those that come with us.
+"""Propose a schema from sample bodies, in the style of the schemas in the package.
 
-It is a first draft. A schema is a promise that workers rely on and senders are held to, so whoever takes it over
-removes what no worker needs.
+The proposal is a first draft. Workers rely on a schema, and providers are held to it, so its author should remove every
+rule that no worker needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from genson import SchemaBuilder  # type: ignore[import-untyped]
 from gateway.events.schemas.lint import DIALECT, check_document
 
 DEFAULT_DEPTH = 4
-"""Levels of objects and lists that are described; below them anything passes."""
+"""Levels of objects and lists that a proposal describes. Below them, anything passes."""
 
 
 def infer(
@@ -25,12 +25,19 @@ def infer(
     depth: int = DEFAULT_DEPTH,
     with_example: bool = False,
 ) -> dict[str, Any]:
-    """A schema that all ``samples`` fit.
+    """Return a schema that all ``samples`` fit.
 
-    Names that all samples have are required, others may come along, and what was only ever null may be anything.
+    Names that all samples have are required, and other names are allowed. A value that was always null may be anything.
+
+    Args:
+        samples: Bodies, one at least.
+        identifier: The ``$id`` of the schema.
+        title: The title of the schema.
+        depth: Levels of objects and lists to describe.
+        with_example: Whether the first sample becomes an example.
 
     Raises:
-        SchemaError: it would not pass the lint; less ``depth`` helps.
+        SchemaError: The proposal does not pass the lint; less ``depth`` helps.
     """
     builder = SchemaBuilder()
     for sample in samples:
@@ -49,7 +56,7 @@ def infer(
 
 
 def _lean(found: dict[str, Any], depth: int) -> dict[str, Any]:
-    """One schema of what genson has found, which makes an alternative for each type; it has one for each at most."""
+    """Merge the alternatives that genson makes, one for each JSON type, into one schema."""
     alternatives = found.get("anyOf", [found])
     types = sorted(
         {name for each in alternatives for name in _types(each)}, key=lambda name: (name == "null", name)

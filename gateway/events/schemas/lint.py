@@ -1,7 +1,7 @@
-"""What a schema must not have, found at load: rules that are not checked, that cost too much, that lead out.
+"""Refuse schemas at load that cost too much, or promise what nobody checks.
 
-The gateway itself would survive most of it. But a rule that nobody checks is a promise to workers that
-nobody keeps, and a worker that checks the same schema with a backtracking engine can be stopped by one event.
+The gateway itself would survive most of them. But workers rely on a rule that nobody checks, and a worker that checks
+the same schema with a backtracking engine can be stopped by one event.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import jsonschema_rs
 from gateway.events.strict_json import is_deeper
 
 MAX_UNIQUE_ITEMS = 256
-"""Items that are compared with each other."""
+"""Items of a list with ``uniqueItems``: each is compared with each other, in quadratic time."""
 
 MAX_BRANCHES = 100
-"""Schemas in one ``anyOf``, ``oneOf`` or ``allOf``."""
+"""Schemas in one ``anyOf``, ``oneOf`` or ``allOf``, each of which may be tried for every value."""
 
 MAX_SCHEMA_DEPTH = 64
-"""Levels of nesting of a schema, which are two for each level of what it describes."""
+"""Levels of nesting of a schema, which has two for each level of the body that it describes."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _KEYWORDS = frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
@@ -32,7 +32,7 @@ _KEYWORDS = frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "
     "contentEncoding", "contentMediaType", "contentSchema",
 }  # fmt: skip
 _NO_FORMATS = jsonschema.FormatChecker(())
-"""Patterns are for the engine that runs them; Python's has another grammar."""
+"""Checks no formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar."""
 
 _REFUSED_KEYWORDS = {
     "format": "is not checked by JSON Schema 2020-12; write a pattern, or say it in description",
@@ -45,21 +45,31 @@ SINGLE_SCHEMAS = (
     "not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames",
     "unevaluatedItems", "unevaluatedProperties", "contentSchema",
 )  # fmt: skip
-_LONGEST_QUOTE = 200
+_MAX_ERROR_LENGTH = 200
+"""Characters of jsonschema's own messages, which quote the schema."""
 
 
 class SchemaError(ValueError):
-    """A schema cannot be used; each argument is one problem: which schema, where in it, and why."""
+    """Raised when a schema cannot be used.
+
+    Each argument is one problem: the schema, the place in it, the reason.
+    """
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
 
 
 def check_document(document: object, place: str) -> None:
-    """Refuse what is no JSON Schema 2020-12, or has in it what this module is about.
+    """Check that a document is JSON Schema 2020-12, and that this module finds no problem.
+
+    A missing ``$schema`` is added.
+
+    Args:
+        document: The schema document.
+        place: Where it comes from, for error messages.
 
     Raises:
-        SchemaError: with ``place`` and the reason, for each problem.
+        SchemaError: The document cannot be used.
     """
     if not isinstance(document, dict):
         raise SchemaError(f"{place}: is not a JSON object")
@@ -71,7 +81,7 @@ def check_document(document: object, place: str) -> None:
         jsonschema.Draft202012Validator.check_schema(document, _NO_FORMATS)
     except jsonschema.SchemaError as error:
         text = f"{pointer(error.absolute_path)}: {error.message}"
-        raise SchemaError(f"{place}: {text[:_LONGEST_QUOTE]}") from error
+        raise SchemaError(f"{place}: {text[:_MAX_ERROR_LENGTH]}") from error
     problems = [
         f"{place}: {pointer([*path, keyword])}: {text}"
         for path, schema in subschemas(document)
@@ -84,7 +94,7 @@ def check_document(document: object, place: str) -> None:
 def subschemas(
     schema: object, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
-    """``schema`` and all schemas in it that are objects, each with its path."""
+    """Yield ``schema`` and all schemas in it that are objects, each with its path."""
     if not isinstance(schema, dict):
         return
     yield path, schema
@@ -99,12 +109,12 @@ def subschemas(
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """A JSON Pointer (RFC 6901)."""
+    """Return the JSON Pointer (RFC 6901) of a path."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
 
 
 def _problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The keyword and the text of what is wrong with one schema, those in it left aside."""
+    """Yield the keyword and the text of each problem of one schema, without the schemas in it."""
     for keyword in schema.keys() - _KEYWORDS:
         yield keyword, _REFUSED_KEYWORDS.get(keyword) or _unknown(keyword)
     reference = schema.get("$ref", "#")
@@ -148,14 +158,14 @@ _TOKEN = re.compile(
 
 
 def _nests_unbounded(pattern: str) -> bool:
-    """Whether a group that repeats without bound has in it what does so too, as in ``(a+)+``."""
-    groups = [False]  # for each open group, whether something in it repeats without bound
+    """Return whether an unbounded repetition contains another one, as in ``(a+)+``."""
+    groups = [False]  # for each open group, whether it contains an unbounded repetition
     closed_at, was_unbounded = -1, False
     for token in _TOKEN.finditer(pattern):
         match token.lastgroup:
             case "open":
                 groups.append(False)
-            case "close" if len(groups) > 1:  # else it stands in a class that was split in another way
+            case "close" if len(groups) > 1:  # otherwise the parenthesis is in a character class
                 closed_at, was_unbounded = token.end(), groups.pop()
                 groups[-1] |= was_unbounded
             case "unbounded":

@@ -1,7 +1,7 @@
-"""One compiled schema: whether a body fits it, and where it does not.
+"""One compiled schema: decide whether a body is valid, and explain where it is not.
 
-jsonschema-rs does both. Its patterns run in linear time, and an explanation is only ever asked for where the
-number of errors is bounded, because it finds all of them before it tells the first.
+jsonschema-rs does both. Its patterns run in linear time. It finds all errors before it returns the first, so that an
+explanation is requested only if their number is bounded.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ from jsonschema_rs import (
 from gateway.events.schemas.lint import SchemaError, pointer, subschemas
 
 MAX_VIOLATIONS = 10
+"""Violations in an explanation, which has to fit into a header."""
 
 _MAX_ERRORS = 5000
-"""How many there may be for all of them to be looked for, which takes some 10 microseconds each."""
+"""The most errors that a body can have for all of them to be found. Each takes about 10 microseconds."""
 
-_LONGEST_STEP = 64
+_MAX_STEP_LENGTH = 64
+"""Characters of a name in a path; longer names are cut, so that a path fits into a header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One rule that a body breaks. Never a value of the body: those may be personal.
+    """One rule that a body breaks. It has no value of the body, which could be personal data.
 
     Attributes:
-        path: a JSON Pointer to the offending part of the body; long names in it are cut, odd characters escaped.
-        rule: the JSON Pointer, within the schema, of the rule.
+        path: The JSON Pointer to the offending part of the body. Long names are cut, and unprintable characters escaped.
+        rule: The JSON Pointer to the rule within the schema.
     """
 
     path: str
@@ -46,11 +48,11 @@ class Schema:
     """One compiled schema.
 
     Args:
-        document: the schema, which has passed the lint.
-        by_id: the documents that it may refer to.
+        document: The schema document, which has passed the lint.
+        by_id: The documents to which it may refer, by their ``$id``.
 
     Raises:
-        SchemaError: it refers to something else.
+        SchemaError: The schema refers to another document.
     """
 
     def __init__(self, document: dict[str, Any], by_id: Mapping[str, Any]) -> None:
@@ -58,7 +60,7 @@ class Schema:
         self.title: str = document.get("title", "")
         self.description: str = document.get("description", "")
         self.examples: list[Any] = document.get("examples", [])
-        parts = list(_parts(document, by_id))
+        parts = list(all_parts(document, by_id))
         alternatives = sum(len(part.get(keyword, ())) for part in parts for keyword in ("anyOf", "oneOf"))
         errors_of_a_value = 1 + alternatives + max(len(part.get("required", ())) for part in parts)
         self._has_alternatives = alternatives > 0
@@ -73,13 +75,13 @@ class Schema:
         self.is_valid = self._compiled.is_valid
 
     def explain(self, payload: object) -> list[Violation]:
-        """The first ten rules that ``payload`` breaks, none when it is valid.
+        """Return the first ten rules that ``payload`` breaks; none if it is valid.
 
-        Of a large one the first rule, or the whole schema when it has alternatives.
+        For a large payload, return the first rule alone, or the whole schema if that has alternatives.
         """
         if _has_at_most(payload, self._most_explained):
             return _violations(self._compiled.iter_errors(payload))
-        if self._has_alternatives:  # the first error would have those of all alternatives in it
+        if self._has_alternatives:  # the first error would contain the errors of all alternatives
             return [] if self.is_valid(payload) else [Violation("", "")]
         try:
             self._compiled.validate(payload)
@@ -88,8 +90,8 @@ class Schema:
         return []
 
 
-def _parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """All schemas in a document and in those that it refers to."""
+def all_parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield all schemas in a document and in the documents to which it refers."""
     waiting, seen = [document], set()
     while waiting:
         for _, part in subschemas(waiting.pop()):
@@ -101,7 +103,7 @@ def _parts(document: dict[str, Any], by_id: Mapping[str, Any]) -> Iterator[dict[
 
 
 def _has_at_most(payload: object, count: int) -> bool:
-    """Whether there are so few values in ``payload``, itself included."""
+    """Return whether ``payload`` has at most ``count`` values, itself included."""
     waiting, seen = [payload], 1
     while waiting:
         value = waiting.pop()
@@ -114,13 +116,13 @@ def _has_at_most(payload: object, count: int) -> bool:
 
 
 def _violations(errors: Iterable[ValidationError]) -> list[Violation]:
-    """The first of them by their paths, so that what is wrong with the whole comes before its parts."""
+    """Return the first violations by path: a value comes before its parts."""
     causes = [_violation(cause) for error in errors for cause in _causes(error)]
     return sorted(causes, key=lambda violation: violation.path)[:MAX_VIOLATIONS]
 
 
 def _causes(error: ValidationError) -> Iterator[ValidationError]:
-    """The innermost failures: ``anyOf failed`` helps nobody."""
+    """Yield the innermost failures: ``anyOf failed`` helps nobody."""
     branches = getattr(error.kind, "context", ())
     if not any(branches):
         yield error
@@ -132,13 +134,13 @@ def _causes(error: ValidationError) -> Iterator[ValidationError]:
 def _violation(error: ValidationError) -> Violation:
     path = list(error.instance_path)
     if isinstance(error.kind, ValidationErrorKind.Required):
-        path.append(error.kind.property)  # the path is of the object; what matters is what it lacks
+        path.append(error.kind.property)  # the path names the object; the missing property says more
     return Violation(pointer(map(_step, path)), pointer(error.evaluation_path))
 
 
 def _step(name: str | int) -> str:
-    """A name from a body, fit for a header and a log line."""
-    text = str(name)[:_LONGEST_STEP]
+    """Return a name from a body such that it fits into a header and a log line."""
+    text = str(name)[:_MAX_STEP_LENGTH]
     if not text.isprintable():
         text = "".join(
             character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

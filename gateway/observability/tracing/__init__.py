@@ -1,7 +1,7 @@
-"""Tracing: OpenTelemetry's spans for those who want them.
+"""Tracing with OpenTelemetry, for operators who ask for it.
 
-Whether there are spans is decided once, at the start of a process. Where there are none, nothing of OpenTelemetry is
-imported here, and what would make them is None.
+Each process decides once, at its start, whether it makes spans. If it does not, nothing of OpenTelemetry is imported,
+and :func:`tracing` gives None.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gateway.config import EMBEDDED, Config
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -22,20 +21,26 @@ if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
 PROTOCOL = "http/protobuf"
-"""How spans are sent where we send them."""
+"""The only OTLP protocol that the gateway's own exporter speaks."""
 
-_LAST_SPANS = 2.0  # seconds for them to be sent when the process ends
+_FLUSH_TIMEOUT = 2.0
+"""Seconds that the end of a process waits for the last spans: a collector that is away must not delay it further."""
 
 
 @contextmanager
-def tracing(config: Config) -> Iterator[Spans | None]:
-    """What makes spans within the block, or None; what it made is sent at the end, if that can be done in a moment.
+def tracing(system: str, exchange: str) -> Iterator[Spans | None]:
+    """Give the block what makes its spans, or None; send the last spans when it ends.
 
-    A provider that is there already is used, such as that of ``opentelemetry-instrument`` or of a worker's own module;
-    else the standard variables decide. In several processes, each has to enter it for itself.
+    A tracer provider that is already set is used, such as that of ``opentelemetry-instrument`` or of a worker's own
+    module. Otherwise the standard environment variables decide. Each process enters this block for itself, because the
+    exporter's thread does not survive a fork.
+
+    Args:
+        system: The messaging system: ``rabbitmq`` or ``embedded``.
+        exchange: The exchange that events are published to.
 
     Raises:
-        OperatorError: spans are asked for, and cannot be sent.
+        OperatorError: The variables ask for spans, but spans cannot be sent.
     """
     provider = None if _setting("OTEL_SDK_DISABLED") == "true" else _find_provider() or _make_provider()
     if provider is None:
@@ -43,20 +48,19 @@ def tracing(config: Config) -> Iterator[Spans | None]:
         return
     from gateway.observability.tracing.spans import Spans
 
-    rabbitmq = config.rabbitmq
     try:
-        yield Spans(provider, EMBEDDED if rabbitmq.url == EMBEDDED else "rabbitmq", rabbitmq.exchange)
+        yield Spans(provider, system, exchange)
     finally:
-        _send_the_last(provider)
+        _send_last_spans(provider)
 
 
 def _setting(*names: str) -> str:
-    """The first of these variables that is set, in lower case."""
+    """Return the value of the first of these variables that is set, in lower case, or an empty text."""
     return next((value.strip().lower() for name in names if (value := os.environ.get(name))), "")
 
 
 def _find_provider() -> TracerProvider | None:
-    if "opentelemetry.trace" not in sys.modules:  # then nobody can have set one
+    if "opentelemetry.trace" not in sys.modules:  # then no provider can have been set
         return None
     from opentelemetry import trace
 
@@ -71,25 +75,25 @@ def _make_provider() -> TracerProvider | None:
     protocol = _setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
     if protocol != PROTOCOL:
         raise OperatorError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, but spans are sent by {PROTOCOL} alone"
+            f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol}, but the gateway sends spans by {PROTOCOL} only; unset it"
         )
     try:
         from gateway.observability.tracing.provider import make_provider
     except ImportError as error:
         raise OperatorError(
-            f"OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, and there is no {error.name}; install "
+            f"OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, but {error.name} is not installed; install "
             "webhook-gateway[tracing], or set OTEL_TRACES_EXPORTER=none"
         ) from error
     try:
         return make_provider()
     except ValueError as error:
-        raise OperatorError(f"the variables for tracing cannot be used: {error}") from error
+        raise OperatorError(f"an OTEL_ variable has a value that cannot be used: {error}") from error
 
 
-def _send_the_last(provider: TracerProvider) -> None:
+def _send_last_spans(provider: TracerProvider) -> None:
     flush = getattr(provider, "force_flush", None)  # part of the SDK, not of the interface
     if flush is not None:
-        # It tries again and again while the collector is away: a thread can be left to its fate.
+        # It retries for as long as the collector is away, and cannot be cancelled: a daemon thread can be abandoned.
         sending = threading.Thread(target=flush, name="last spans", daemon=True)
         sending.start()
-        sending.join(_LAST_SPANS)
+        sending.join(_FLUSH_TIMEOUT)

@@ -1,7 +1,7 @@
-"""The spans that there are: one for each request that verified, and one for each attempt to handle an event.
+"""Spans: one per verified request, and one per attempt of a handler.
 
-Names and attributes are those of the semantic conventions for HTTP and messaging; ours begin with ``webhook.``. What
-goes into them goes into the log, too: ids, types and outcomes, but nothing else of a request, nor the text of an
+Names and attributes follow OpenTelemetry's semantic conventions for HTTP and messaging; our own begin with ``webhook.``.
+Spans contain what the log contains: ids, types and outcomes. They contain nothing else of a request, and no text of an
 exception.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -27,25 +27,45 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-if TYPE_CHECKING:
-    from gateway.publishers import Message
-    from gateway.receive.context import RequestContext
-    from gateway.worker.event import Event
-
 _SCOPE = "webhook-gateway"
 _ROUTE = "/webhooks/{provider}"
 _FIRST_ERROR = 500
+"""The first HTTP status that marks a server span as an error, by the conventions for HTTP."""
 
 _propagator = TraceContextTextMapPropagator()
 
 
+class HandledEvent(Protocol):
+    """What a span says of an event that a worker handles."""
+
+    @property
+    def id(self) -> str:
+        """The provider's id of the event."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's name in the configuration."""
+
+    @property
+    def eventtype(self) -> str:
+        """The provider's own name of the event type."""
+
+    @property
+    def attempts(self) -> int:
+        """The number of this attempt, from 1."""
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace context that the event was published with."""
+
+
 class Spans:
-    """Makes spans.
+    """Begins the spans of a gateway and its workers.
 
     Args:
-        provider: where they go.
-        system: what carries the messages.
-        exchange: the exchange for events.
+        provider: Receives the spans.
+        system: The messaging system: ``rabbitmq`` or ``embedded``.
+        exchange: The exchange that events are published to.
     """
 
     def __init__(self, provider: TracerProvider, system: str, exchange: str) -> None:
@@ -53,15 +73,18 @@ class Spans:
         self._system = system
         self._exchange = exchange
 
-    def begin(self, exchange: RequestContext, sent: str | None) -> RequestSpan:
-        """The span of a request since its head was complete.
+    def begin(self, provider: str, method: str, started_at: float, sent: str | None) -> RequestSpan:
+        """Begin the span of a verified request.
+
+        Call it only once the signature is verified, so that nobody else can make spans or choose their trace.
 
         Args:
-            exchange: the request; its sender is proven by now, so that strangers cannot make spans or choose traces.
-            sent: the trace context that it came with.
+            provider: The provider's name.
+            method: The HTTP method.
+            started_at: When the head of the request was complete, in seconds of :func:`time.perf_counter`.
+            sent: The trace context in the request, if any.
         """
-        method = exchange.request.method
-        age = time.perf_counter() - exchange.started_at
+        age = time.perf_counter() - started_at
         span = self._tracer.start_span(
             f"{method} {_ROUTE}",
             _context_of(sent),
@@ -69,9 +92,9 @@ class Spans:
             {
                 "http.request.method": method,
                 "http.route": _ROUTE,
-                "url.path": f"/webhooks/{exchange.provider}",
+                "url.path": f"/webhooks/{provider}",
                 "url.scheme": "http",
-                "webhook.provider": exchange.provider or "",
+                "webhook.provider": provider,
             },
             start_time=time.time_ns() - int(age * 1e9),
         )
@@ -79,11 +102,12 @@ class Spans:
 
     @contextmanager
     def attempt(
-        self, event: Event, queue: str, routing_key: str
+        self, event: HandledEvent, queue: str, routing_key: str
     ) -> Iterator[Callable[[str, str | None], None]]:
-        """The span of an attempt, current within the block; a part of the trace that the event belongs to.
+        """Make the span of one attempt to handle an event the current span within the block.
 
-        Gives what has to be told the outcome, and the type of the exception where it failed.
+        It belongs to the trace of the event. The block is given a function that takes the outcome and, after a failure,
+        the type of the exception.
         """
         context = _context_of(event.traceparent)
         creation = get_current_span(context).get_span_context()
@@ -105,21 +129,21 @@ class Spans:
             [Link(creation)] if creation.is_valid else None,
         )
 
-        def tell(outcome: str, error: str | None) -> None:
+        def set_outcome(outcome: str, error: str | None) -> None:
             span.set_attribute("webhook.outcome", outcome)
             if error:
-                _fail(span, error)
+                _set_error(span, error)
 
-        # What was raised could have anything in its text.
+        # The text of an exception could hold anything, personal data included: only its type is recorded.
         with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            yield tell
+            yield set_outcome
 
 
 class RequestSpan:
     """The span of one request.
 
     Attributes:
-        traceparent: the trace context for what it brings.
+        traceparent: The trace context that its events are published with.
     """
 
     __slots__ = ("_destination", "_published", "_span", "_system", "traceparent")
@@ -136,13 +160,23 @@ class RequestSpan:
             else sent
         )
 
-    def note_published(self, message: Message) -> None:
-        """The broker has one more message of it."""
+    def note_published(self, exchange: str, routing_key: str) -> None:
+        """Record that one more event of the request was published."""
         self._published += 1
-        self._destination = f"{message.exchange}:{message.routing_key}"
+        self._destination = f"{exchange}:{routing_key}"
 
-    def end(self, exchange: RequestContext, outcome: str, status: int) -> None:
-        """The request has its answer."""
+    def end(
+        self, outcome: str, status: int, event_id: str | None, event_type: str | None, *, is_batch: bool
+    ) -> None:
+        """End the span with the response.
+
+        Args:
+            outcome: One of :data:`gateway.errors.OUTCOMES`.
+            status: The HTTP status of the response.
+            event_id: The id of the event, once it is known.
+            event_type: Its type, once it is known.
+            is_batch: Whether the request carries a list of events: their number is recorded, and no id or type.
+        """
         span = self._span
         if not span.is_recording():
             return
@@ -150,28 +184,28 @@ class RequestSpan:
             "http.response.status_code": status,
             "webhook.outcome": outcome,
         }
-        if exchange.events is not None:
+        if is_batch:
             attributes["messaging.batch.message_count"] = self._published
         else:
-            if exchange.event_type is not None:
-                attributes["webhook.event_type"] = exchange.event_type
-            if exchange.event_id is not None:
-                attributes["messaging.message.id"] = exchange.event_id
+            if event_type is not None:
+                attributes["webhook.event_type"] = event_type
+            if event_id is not None:
+                attributes["messaging.message.id"] = event_id
             if self._published:
                 attributes["messaging.destination.name"] = self._destination
         if self._published:
             attributes["messaging.system"] = self._system
         span.set_attributes(attributes)
         if status >= _FIRST_ERROR:
-            _fail(span, outcome)
+            _set_error(span, outcome)
         span.end()
 
 
 def _context_of(traceparent: str | None) -> Context:
-    """The context of a trace; an empty one where there is none, or nothing that could be one."""
+    """Return the context of a trace, or an empty one if ``traceparent`` is missing or malformed."""
     return _propagator.extract({"traceparent": traceparent}) if traceparent else Context()
 
 
-def _fail(span: Span, error: str) -> None:
+def _set_error(span: Span, error: str) -> None:
     span.set_attribute("error.type", error)
     span.set_status(StatusCode.ERROR)

@@ -1,9 +1,9 @@
-"""The spool: where events wait on disk while RabbitMQ does not take them.
+"""The spool: events wait on disk while RabbitMQ does not take them.
 
-An event is accepted when its row is on disk, and its row is deleted only after the broker's confirm. A crash
-between the two publishes it once more, under the same id. A row that is damaged or that cannot be published is
-set aside in a table of its own, and a file that is damaged is kept under another name: nothing is thrown away.
+An event is accepted once its row is on disk; the row is deleted only after the broker's confirm. A crash between the
+two publishes the event once more, under the same id. A row that is damaged or cannot be published is moved to a table
+of its own, and a damaged file is kept under another name: nothing is thrown away.
 
-Every worker owns one file, ``spool-<slot>.db``, and drains that one alone; what is left of workers that are no
-longer there is drained by those that are.
+Each process owns one file, ``spool-<slot>.db``, and drains that file only. The files of processes that no longer exist
+are drained by those that do.
 """

@@ -1,4 +1,4 @@
-"""Room on the disk that is kept for the hour of need: on a full one, SQLite cannot even delete."""
+"""Disk space held back so that SQLite can still delete rows when the disk is full."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from pathlib import Path
 
 from gateway.transport.private_files import private_opener
 
-_PIECE = 1024**2
+_CHUNK_SIZE = 1024**2
+"""Bytes written at once, so that the whole reserve is never in memory."""
 
 
-class Reserve:
-    """A file of zeros.
+class DiskReserve:
+    """A file of zeros, which is deleted when its space is needed.
 
     Args:
-        path: where it is.
-        size: its bytes; with 0 there is none.
+        path: The file.
+        size: Its size in bytes; 0 for no reserve.
     """
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
         self._size = size
 
-    def make(self) -> bool:
-        """Take the room, unless it is taken already; whether it is."""
+    def acquire(self) -> bool:
+        """Write the file, unless it is there already; return whether it is there now."""
         try:
             if self._size == 0:
                 self._path.unlink(missing_ok=True)
             elif not self._path.exists() or self._path.stat().st_size != self._size:
                 self._write()
         except OSError:
-            self.give_up()
+            self.release()
             return False
         return True
 
-    def give_up(self) -> bool:
-        """Let the room go; whether there was any."""
+    def release(self) -> bool:
+        """Delete the file; return whether there was one."""
         try:
             self._path.unlink()
         except OSError:
@@ -44,6 +45,8 @@ class Reserve:
 
     def _write(self) -> None:
         with open(self._path, "wb", opener=private_opener) as file:
-            file.writelines(bytes(min(_PIECE, self._size - start)) for start in range(0, self._size, _PIECE))
+            file.writelines(
+                bytes(min(_CHUNK_SIZE, self._size - start)) for start in range(0, self._size, _CHUNK_SIZE)
+            )
             file.flush()
             os.fsync(file.fileno())

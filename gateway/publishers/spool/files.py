@@ -1,4 +1,4 @@
-"""The files of the spools in a folder, and who owns them."""
+"""The files of the spools in a folder, and the locks of the processes that own them."""
 
 from __future__ import annotations
 
@@ -9,65 +9,69 @@ import re
 from pathlib import Path
 
 _NAME = re.compile(r"spool-([0-9]{1,4})\.db")
-_ATTEMPTS = 5
-_BETWEEN_ATTEMPTS = 0.1
+
+_LOCK_ATTEMPTS = 5
+"""Attempts to lock a file: a process that is ending, or a command that looks at the file, has it for a moment."""
+
+_RETRY_DELAY = 0.1
+"""Seconds between two attempts."""
 
 
 class SpoolInUse(OSError):
-    """Another process owns the file: two that drain one would publish everything twice."""
+    """Raised when another process owns the file; two would publish everything twice."""
 
 
 def spool_path(folder: Path, slot: int) -> Path:
-    """Where the spool of a worker is."""
+    """Return the path of a process's spool."""
     return folder / f"spool-{slot}.db"
 
 
 def spool_files(folder: Path) -> dict[int, Path]:
-    """The spools that are in ``folder``, by slot, in order."""
+    """Return the paths of the spools in ``folder``, by slot, in order."""
     names = (_NAME.fullmatch(path.name) for path in folder.glob("spool-*.db"))
     return {slot: spool_path(folder, slot) for slot in sorted(int(name[1]) for name in names if name)}
 
 
-def left_behind(folder: Path, slot: int, slots: int) -> list[Path]:
-    """The spools of workers that there are no more, as far as they fall to worker ``slot`` of ``slots``."""
+def orphaned_spools(folder: Path, slot: int, slots: int) -> list[Path]:
+    """Return the spools of ended processes that process ``slot`` of ``slots`` has to drain."""
     return [path for other, path in spool_files(folder).items() if other >= slots and other % slots == slot]
 
 
 def delete_database(path: Path) -> None:
-    """Remove an SQLite file. Its log goes first: a new file must never find the log of an old one."""
+    """Remove an SQLite file, its WAL first: a new file must never find the WAL of an old one."""
     for suffix in ("-wal", "", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 class Ownership:
-    """The right to write the spool at ``path``, which ends with the process that has it."""
+    """The right to write the spool at ``path``: a lock on a file, which ends with the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor: int | None = None
 
-    async def take(self) -> None:
-        """Done when the spool is ours; one that ends just now, or only looks, is waited for.
+    async def acquire(self) -> None:
+        """Lock the spool, and wait half a second for a process that is ending or only looks.
 
         Raises:
-            SpoolInUse: another process keeps it.
+            SpoolInUse: Another process owns it.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(_LOCK_ATTEMPTS):
             self._descriptor = _lock(self._path)
             if self._descriptor is not None:
                 return
-            await asyncio.sleep(_BETWEEN_ATTEMPTS)
+            await asyncio.sleep(_RETRY_DELAY)
         raise SpoolInUse(f"{self._path} belongs to another gateway; give each its own data_dir")
 
-    def give_back(self) -> None:
-        """Let others have it."""
+    def release(self) -> None:
+        """Unlock the spool."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def is_owned(path: Path) -> bool:
-    """Whether a process owns the spool at ``path``."""
+    """Return whether a process owns the spool at ``path``."""
     if not path.with_suffix(".lock").exists():
         return False
     descriptor = _lock(path)

@@ -1,4 +1,4 @@
-"""Looking into a spool without changing it, beside the gateway that owns it or without one."""
+"""Read a spool without changing it, whether a gateway owns it or not."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from urllib.parse import quote
 
 from gateway.publishers.spool.records import COLUMNS, OVERHEAD, CorruptRow, SpooledMessage, decode
 
-_AT_ONCE = 100  # rows; between them the gateway is free to tidy its log up
+_BATCH_SIZE = 100
+"""Rows read at once. Between two batches the gateway can checkpoint its WAL, which a long read would prevent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is in a spool.
+    """The contents of a spool in figures.
 
     Attributes:
-        events: how many wait.
-        size: their bytes, as they are counted against the limit.
-        oldest_at: since when the oldest waits, in Unix seconds; None when none does or it cannot be read.
-        corrupt: how many rows were set aside.
+        events: The number of events that wait.
+        size: Their size in bytes, as it counts against the limit.
+        oldest_at: When the oldest was accepted, in Unix seconds; None if there is no event, or it cannot be read.
+        corrupt: The number of rows that were set aside.
     """
 
     events: int
@@ -33,10 +34,10 @@ class Summary:
 
 
 def summarize(path: Path) -> Summary:
-    """What is in the spool at ``path``.
+    """Count what is in the spool at ``path``.
 
     Raises:
-        sqlite3.Error: it cannot be read.
+        sqlite3.Error: The file cannot be read.
     """
     with closing(_open(path)) as connection:
         events, size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM spool").fetchone()
@@ -51,10 +52,10 @@ def summarize(path: Path) -> Summary:
 
 
 def events_in(path: Path) -> Iterator[SpooledMessage | CorruptRow]:
-    """What waits in the spool at ``path``, oldest first, with an error in the place of each row that is damaged.
+    """Yield the events in the spool at ``path``, oldest first; for a damaged row, its error.
 
     Raises:
-        sqlite3.Error: it cannot be read.
+        sqlite3.Error: The file cannot be read.
     """
     for row in _rows(path, f"SELECT {COLUMNS} FROM spool WHERE id > ? ORDER BY id LIMIT ?"):  # noqa: S608 -- ours
         try:
@@ -64,10 +65,10 @@ def events_in(path: Path) -> Iterator[SpooledMessage | CorruptRow]:
 
 
 def corrupt_rows_in(path: Path) -> Iterator[tuple[int, Any, Any, str, float]]:
-    """Id, head, body, reason and time (Unix seconds) of the rows that were set aside.
+    """Yield id, head, body, reason and time (Unix seconds) of each row that was set aside.
 
     Raises:
-        sqlite3.Error: it cannot be read.
+        sqlite3.Error: The file cannot be read.
     """
     return _rows(
         path,
@@ -77,10 +78,10 @@ def corrupt_rows_in(path: Path) -> Iterator[tuple[int, Any, Any, str, float]]:
 
 
 def faults_of_file(path: Path) -> list[str]:
-    """What SQLite finds wrong with the file, apart from its rows; empty when nothing is.
+    """Return what SQLite's integrity check finds wrong with the file; empty if it finds nothing.
 
     Raises:
-        sqlite3.Error: it cannot be read at all.
+        sqlite3.Error: The file cannot be read at all.
     """
     with closing(_open(path)) as connection:
         found = [text for (text,) in connection.execute("PRAGMA integrity_check(10)")]
@@ -90,7 +91,7 @@ def faults_of_file(path: Path) -> list[str]:
 def _rows(path: Path, query: str) -> Iterator[Any]:
     last = 0
     with closing(_open(path)) as connection:
-        while rows := connection.execute(query, (last, _AT_ONCE)).fetchall():
+        while rows := connection.execute(query, (last, _BATCH_SIZE)).fetchall():
             yield from rows
             last = rows[-1][0]
 

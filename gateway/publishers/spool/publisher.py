@@ -1,4 +1,4 @@
-"""The publisher that puts into the spool what its broker does not confirm."""
+"""The publisher that writes what its broker does not confirm to the spool."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
-from gateway.publishers import ConfirmOverdue, Message, Publisher, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.publishers.spool.drain import Drain
-from gateway.publishers.spool.files import left_behind, spool_path
+from gateway.publishers.spool.files import orphaned_spools, spool_path
 from gateway.publishers.spool.store import Spool
 
 log = structlog.get_logger()
 
 
-class SpoolingPublisher:
-    """Publishes to its broker, or to disk and later to its broker.
+class SpoolingPublisher(Publisher):
+    """Publishes to a broker, or to disk and from there to the broker.
 
     Args:
-        broker: the way to the broker.
-        folder: where the spools are.
-        max_size: bytes beyond which the spools of all workers together take no more.
-        slot: the number of this worker, from 0.
-        slots: how many workers there are.
+        broker: The publisher of the broker.
+        folder: The folder of the spools.
+        max_size: The limit in bytes of the spools of all processes together.
+        slot: The number of this process, from 0.
+        slots: The number of processes.
     """
 
     def __init__(self, broker: Publisher, folder: Path, max_size: int, slot: int = 0, slots: int = 1) -> None:
@@ -35,8 +37,8 @@ class SpoolingPublisher:
         self._drains: list[Drain] = []
 
     @property
+    @override
     def unavailable_reason(self) -> str:
-        """See :class:`gateway.publishers.Publisher`."""
         reasons = [
             reason for reason in (self._broker.unavailable_reason, self._spool.unavailable_reason) if reason
         ]
@@ -45,54 +47,54 @@ class SpoolingPublisher:
         return "; ".join(reasons)
 
     @property
+    @override
     def has_been_ready(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._broker.has_been_ready
 
     @property
+    @override
     def is_accepting(self) -> bool:
-        """See :class:`gateway.publishers.Publisher`; the broker is waited for at the start, not later."""
         return not self._broker.unavailable_reason or (
             self._broker.has_been_ready and not self._spool.unavailable_reason
         )
 
     @property
+    @override
     def unconfirmed(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._broker.unconfirmed
 
     @property
+    @override
     def spooled(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return sum(spool.count for spool in self._spools)
 
     @property
+    @override
     def corrupt(self) -> int:
-        """See :class:`gateway.publishers.Publisher`."""
         return sum(spool.corrupt for spool in self._spools)
 
+    @override
     async def start(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await self._spool.start()
-        for path in left_behind(self._folder, self._slot, self._slots):
+        for path in orphaned_spools(self._folder, self._slot, self._slots):
             await self._adopt(path)
         await self._broker.start()
         self._drains = [Drain(self._broker, spool) for spool in self._spools]
 
+    @override
     async def stop(self) -> None:
-        """See :class:`gateway.publishers.Publisher`."""
         await asyncio.gather(*(drain.stop() for drain in self._drains))
         await self._broker.stop()
         for spool in self._spools:
             await spool.stop()
 
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
-        """See :class:`gateway.publishers.Publisher`."""
         return self._publish(message)
 
     async def _publish(self, message: Message) -> None:
         late = None
-        # A broker in trouble is tried with what waits in the spool: nobody waits for that to be answered.
+        # While the broker is unavailable only the drain tries it: no request waits for the result of that.
         if not self._broker.unavailable_reason or self._spool.unavailable_reason:
             try:
                 await self._broker.publish(message)
@@ -108,7 +110,7 @@ class SpoolingPublisher:
         spool = Spool(path, max_size=0)
         try:
             await spool.start()
-        except OSError as error:  # its worker is still there, or it cannot be read
-            log.warning("a spool that was left behind is not drained", spool=path.name, cause=str(error))
+        except OSError as error:  # its process is still there, or the file cannot be read
+            log.warning("orphaned spool not drained", spool=path.name, cause=str(error))
         else:
             self._spools.append(spool)

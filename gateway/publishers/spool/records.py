@@ -1,4 +1,4 @@
-"""The rows of a spool: a message each, with a digest over all of it that is checked when it is read."""
+"""The rows of a spool: one message each, with a digest that is checked when the row is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from gateway.publishers import Message
+from gateway.events.message import Message
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS spool (
@@ -18,20 +18,23 @@ CREATE TABLE IF NOT EXISTS corrupt (
     id INTEGER PRIMARY KEY, head BLOB, body BLOB, digest BLOB, reason TEXT, found_at REAL
 );
 """
+"""The tables: the messages that wait, and the rows that were set aside."""
+
 OVERHEAD = 512
-"""Bytes that are counted for a row beside its body: its other fields, and what the file needs around them."""
+"""Bytes counted for a row besides its body: the other columns, and what the file needs around them."""
 
 COLUMNS = "id, CAST(head AS BLOB), CAST(body AS BLOB), CAST(digest AS BLOB)"
-"""What :func:`decode` takes: as bytes, whatever a flipped bit makes SQLite take them for."""
+"""The columns that :func:`decode` takes. The casts give bytes even if a flipped bit has changed a column's type."""
 
 _DIGEST_SIZE = 16
+"""Bytes of a digest, which finds damage by accident; nobody is expected to forge a row."""
 
 Row = tuple[int, Any, Any, Any]
-"""Id, head, body and digest as they are in the file, whatever that may be."""
+"""Id, head, body and digest, as read from a file that may be damaged."""
 
 
 class CorruptRow(ValueError):
-    """The row is not what was written, or nothing that could be published."""
+    """Raised when a row is not what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class SpooledMessage:
     """A message and its place in the spool.
 
     Attributes:
-        row: its id; later messages have higher ones.
-        message: as it was accepted.
-        spooled_at: when that was, in Unix seconds.
+        row: The id of the row; later messages have higher ids.
+        message: The message, as it was accepted.
+        spooled_at: When it was accepted, in Unix seconds.
     """
 
     row: int
@@ -50,15 +53,15 @@ class SpooledMessage:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes of the spool."""
+        """Return the bytes that count against the spool's limit."""
         return OVERHEAD + len(self.message.body)
 
 
 def encode(message: Message, now: float) -> tuple[bytes, bytes, bytes]:
-    """Head, body and digest of the row for ``message``.
+    """Return head, body and digest of the row for ``message``.
 
     Raises:
-        TypeError: a text of it is none; no broker would take it either.
+        TypeError: A text of the message is no string; no broker would take it either.
     """
     head = orjson.dumps(
         [message.exchange, message.routing_key, message.message_id, message.type, message.headers, now]
@@ -67,10 +70,10 @@ def encode(message: Message, now: float) -> tuple[bytes, bytes, bytes]:
 
 
 def decode(row: Row) -> SpooledMessage:
-    """What was encoded.
+    """Return the message of a row.
 
     Raises:
-        CorruptRow: it is something else by now.
+        CorruptRow: The row is not what was written.
     """
     number, head, body, digest = row
     if not (isinstance(head, bytes) and isinstance(body, bytes)) or digest != _digest(head, body):
@@ -83,7 +86,7 @@ def decode(row: Row) -> SpooledMessage:
 
 
 def _digest(head: bytes, body: bytes) -> bytes:
-    # The length tells where the head ends: no byte can change sides.
+    # With the length of the head: otherwise moving a byte from the head to the body would not change the digest.
     digest = blake2b(len(head).to_bytes(4, "big"), digest_size=_DIGEST_SIZE)
     digest.update(head)
     digest.update(body)

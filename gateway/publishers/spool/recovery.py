@@ -1,7 +1,7 @@
-"""Saving what can still be read of a damaged file, which is kept beside the new one.
+"""Copy the readable rows of a damaged spool to a new file, and keep the damaged one.
 
-The steps are ordered so that a crash between any two of them leaves either the damaged file in its place or the
-complete new one ready to take it.
+The order of the steps matters: a crash between any two of them leaves either the damaged file in its place, or the
+complete new file ready to take it.
 """
 
 from __future__ import annotations
@@ -22,55 +22,60 @@ from gateway.publishers.spool.files import delete_database
 from gateway.publishers.spool.records import SCHEMA
 from gateway.transport.sqlite import PAGE_SIZE, open_file
 
-_IDS_AT_ONCE = 256
-_PAGE_COUNT_AT = 28  # in the head of an SQLite file
+_BATCH_SIZE = 256
+"""Ids in a range that is read at once; a range with a damaged page is halved until only that page is left."""
+
+_PAGE_COUNT_OFFSET = 28
+"""Where the header of an SQLite file has the number of pages (https://www.sqlite.org/fileformat.html, 1.3)."""
+
 _COLUMNS = {"spool": "id, head, body, digest", "corrupt": "id, head, body, digest, reason, found_at"}
+"""The columns of each table."""
 
 log = structlog.get_logger()
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file is to blame, and not the disk or the moment."""
+    """Return whether the file is damaged; other errors are due to the disk, or pass."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def mark_as_damaged(path: Path) -> None:
-    """Remember for the next start that the file at ``path`` is damaged, however sound it looks then."""
-    with suppress(OSError):  # on a full disk; then the next start finds out by itself
+    """Leave a note for the next start that the file is damaged, even if it looks sound then."""
+    with suppress(OSError):  # the disk is full: the next start has its check only
         path.with_suffix(".damaged").touch(mode=0o600)
 
 
-def mend(path: Path) -> None:
-    """Make the file at ``path`` usable, if there is one and it is not.
+def repair(path: Path) -> None:
+    """Replace a damaged file at ``path`` by one with its readable rows; keep a sound one.
 
     Raises:
-        OSError: a file cannot be made or moved, or not all that is readable could be saved.
+        OSError: A file cannot be made or moved, or not all readable rows could be copied.
     """
-    salvaging, salvaged = path.with_suffix(".salvaging"), path.with_suffix(".salvaged")
+    partial, complete = path.with_suffix(".recovering"), path.with_suffix(".recovered")
     mark = path.with_suffix(".damaged")
-    delete_database(salvaging)
-    if not salvaged.exists():
+    delete_database(partial)
+    if not complete.exists():  # it exists if the last start crashed below
         if not path.exists() or not (mark.exists() or _is_damaged(path)):
             return
-        log.error("the spool is damaged; what can be read is saved", spool=path.name)
+        log.error("spool recovery started", spool=path.name)
         try:
-            count = _copy(path, salvaging)
+            count = copy_rows(path, partial)
         except sqlite3.Error as error:
-            raise OSError(f"{salvaging}: {error}") from error
-        log.error("rows of the damaged spool were saved", spool=path.name, rows=count)
-        salvaging.rename(salvaged)
+            raise OSError(f"{partial}: {error}") from error
+        log.error("spool rows recovered", spool=path.name, rows=count)
+        partial.rename(complete)
         mark.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_folder(path.parent)
     kept = _free_name(path)
-    for suffix in ("-wal", ""):  # the log first: the new file must never find it
+    for suffix in ("-wal", ""):  # the WAL first: the new file must never find it
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(kept.with_name(kept.name + suffix))
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    _sync(path.parent)
-    salvaged.rename(path)
-    _sync(path.parent)
-    log.error("the damaged spool is kept", spool=path.name, kept=str(kept))
+    sync_folder(path.parent)
+    complete.rename(path)
+    sync_folder(path.parent)
+    log.error("damaged spool kept", spool=path.name, kept=str(kept))
 
 
 def _is_damaged(path: Path) -> bool:
@@ -83,8 +88,8 @@ def _is_damaged(path: Path) -> bool:
     return False
 
 
-def _copy(path: Path, target: Path) -> int:
-    """Copy all readable rows of the file at ``path`` to a new one, and tell how many of them wait."""
+def copy_rows(path: Path, target: Path) -> int:
+    """Copy all readable rows of the file at ``path``, and return the number of messages."""
     count = 0
     with (
         tempfile.TemporaryDirectory(dir=path.parent, prefix=path.stem) as scratch,
@@ -107,13 +112,13 @@ def _readable_rows(path: Path, scratch: Path, table: str, columns: str) -> Itera
                 first, last = _bounds(connection, table)
             except sqlite3.Error:
                 continue
-            for low in range(first, last + 1, _IDS_AT_ONCE):
-                yield from _between(connection, table, columns, low, low + _IDS_AT_ONCE - 1)
+            for low in range(first, last + 1, _BATCH_SIZE):
+                yield from _between(connection, table, columns, low, low + _BATCH_SIZE - 1)
             return
 
 
 def _bounds(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
-    """Ids between which all rows are; further apart than need be where an end of the table cannot be read."""
+    """Return the lowest and the highest id of a table, or wider bounds if an end is damaged."""
     first = _value(connection, f"SELECT MIN(id) FROM {table}", "SELECT 1")  # noqa: S608 -- ours
     last = _value(
         connection,
@@ -134,7 +139,7 @@ def _value(connection: sqlite3.Connection, query: str, instead: str) -> int | No
 def _between(
     connection: sqlite3.Connection, table: str, columns: str, low: int, high: int
 ) -> Iterator[tuple[Any, ...]]:
-    """The readable ones of the rows from ``low`` to ``high``."""
+    """Yield the readable rows with ids from ``low`` to ``high``."""
     try:
         rows = connection.execute(
             f"SELECT {columns} FROM {table} WHERE id BETWEEN ? AND ?",  # noqa: S608
@@ -150,14 +155,17 @@ def _between(
 
 
 def _with_new_head(path: Path, scratch: Path) -> Path:
-    """A copy whose first page is that of a new file: all spools are laid out alike."""
+    """Return a copy of a file with a damaged header, with the first page of a new spool.
+
+    All spools have the same tables on the same pages, so only the number of pages differs.
+    """
     copy, new = scratch / "copy.db", scratch / "new.db"
     if copy.exists():
         return copy
     open_file(new, SCHEMA).close()
     shutil.copyfile(path, copy)
     head = bytearray(new.read_bytes()[:PAGE_SIZE])
-    struct.pack_into(">I", head, _PAGE_COUNT_AT, copy.stat().st_size // PAGE_SIZE)
+    struct.pack_into(">I", head, _PAGE_COUNT_OFFSET, copy.stat().st_size // PAGE_SIZE)
     with copy.open("r+b") as file:
         file.write(head)
     return copy
@@ -170,7 +178,8 @@ def _free_name(path: Path) -> Path:
     return name
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the renames in ``folder`` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,8 @@
-"""One spool: the rows of one file, which one process owns at a time."""
+"""One spool: the rows of one file, which one process owns at a time.
+
+The size and the number of rows are counted here rather than asked of SQLite, because every event and every metric needs
+them. That, and what is done on a full disk, on a damaged file and for late confirms, makes the module long.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from typing import TypeVar, cast
 
 import structlog
 
-from gateway.publishers import Message, PublishUnavailable
-from gateway.publishers.spool.disk_reserve import Reserve
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
+from gateway.publishers.spool.disk_reserve import DiskReserve
 from gateway.publishers.spool.files import Ownership, delete_database
 from gateway.publishers.spool.records import (
     COLUMNS,
@@ -25,13 +30,18 @@ from gateway.publishers.spool.records import (
     decode,
     encode,
 )
-from gateway.publishers.spool.recovery import is_damage, mark_as_damaged, mend
+from gateway.publishers.spool.recovery import is_damage, mark_as_damaged, repair
 from gateway.transport.private_files import make_private_folder
 from gateway.transport.sqlite import SqliteFile, open_file
 
-_READ_AT_ONCE = 4 * 1024**2  # bytes
-_LEFT_ALONE_FOR = 3.0  # seconds after an error of the disk
-_LARGEST_RESERVE = 16 * 1024**2
+_READ_BATCH_SIZE = 4 * 1024**2
+"""Bytes of bodies after which a read ends, so that a drain of large events stays small in memory."""
+
+_FAILURE_PAUSE = 3.0
+"""Seconds without writes after an error of the disk; requests are refused at once meanwhile."""
+
+_MAX_RESERVE = 16 * 1024**2
+"""The largest disk reserve in bytes; smaller spools have a sixteenth of their limit."""
 
 T = TypeVar("T")
 
@@ -39,17 +49,17 @@ log = structlog.get_logger()
 
 
 class Spool:
-    """A spool.
+    """The messages of one file, in the order in which they were accepted.
 
     Args:
-        path: its file.
-        max_size: bytes of rows beyond which it takes no more; with 0 it is one that is only drained.
+        path: The file.
+        max_size: The limit in bytes beyond which no message is accepted; 0 for a spool that is only drained.
 
     Attributes:
-        path: its file.
-        count: how many messages wait in it.
-        corrupt: how many rows of it were set aside.
-        is_filled: set while there are messages in it.
+        path: The file.
+        count: The number of messages that wait.
+        corrupt: The number of rows that were set aside.
+        is_filled: Set while there are messages.
     """
 
     def __init__(self, path: Path, max_size: int) -> None:
@@ -57,7 +67,7 @@ class Spool:
         self.count = self.corrupt = 0
         self._file = SqliteFile(path, SCHEMA)
         self._owner = Ownership(path)
-        self._reserve = Reserve(path.with_suffix(".reserve"), min(_LARGEST_RESERVE, max_size // 16))
+        self._reserve = DiskReserve(path.with_suffix(".reserve"), min(_MAX_RESERVE, max_size // 16))
         self._max_size = max_size
         self._size = 0
         self._has_reserve = True
@@ -69,7 +79,7 @@ class Spool:
 
     @property
     def unavailable_reason(self) -> str:
-        """Why no message is taken at the moment, for people; empty when it is."""
+        """Return why no message is accepted at the moment; empty if they are."""
         if self._damage:
             return f"the spool is damaged and takes no events until the next start: {self._damage}"
         if self._failure and time.monotonic() < self._failed_until:
@@ -79,45 +89,45 @@ class Spool:
         return "the spool is full" if self._is_full or self._size >= self._max_size else ""
 
     async def start(self) -> None:
-        """Open the file, saving what can be saved of a damaged one.
+        """Open the file, and repair it first if it is damaged.
 
         Raises:
-            SpoolInUse: another process owns it.
-            OSError: it cannot be opened.
+            SpoolInUse: Another process owns it.
+            OSError: It cannot be opened or repaired.
         """
         make_private_folder(self.path.parent)
-        await self._owner.take()
+        await self._owner.acquire()
         try:
-            await asyncio.to_thread(mend, self.path)
+            await asyncio.to_thread(repair, self.path)
             await self._file.start()
         except OSError:
-            self._owner.give_back()
+            self._owner.release()
             raise
         try:
             self.count, self._size, self.corrupt = await self._file.run(_totals)
         except sqlite3.Error as error:
             await self._file.stop()
-            self._owner.give_back()
+            self._owner.release()
             raise OSError(f"{self.path}: {error}") from error
-        self._has_reserve = await asyncio.to_thread(self._reserve.make)
+        self._has_reserve = await asyncio.to_thread(self._reserve.acquire)
         self._note_count(0)
 
     async def stop(self) -> None:
-        """Close the file; what is in it stays, and a file with nothing in it goes."""
+        """Close the file, and delete it if it is empty."""
         await self._file.stop()
         if not (self.count or self._damage):
             await asyncio.to_thread(_delete_if_empty, self.path)
-        self._owner.give_back()
+        self._owner.release()
 
     async def append(self, message: Message, late: asyncio.Future[None] | None = None) -> None:
-        """Done when ``message`` is on disk.
+        """Write ``message``, and return once it is on disk.
 
         Args:
-            message: what is to wait.
-            late: see :meth:`hold_back`, if its confirm may still come.
+            message: The message.
+            late: Given if the broker may still confirm the message; see :meth:`hold_back`.
 
         Raises:
-            PublishUnavailable: the spool is full, or cannot be written.
+            PublishUnavailable: The spool is full, or cannot be written.
         """
         row = encode(message, time.time())
         size = OVERHEAD + len(message.body)
@@ -132,31 +142,31 @@ class Spool:
             self._file.expect_in_place()
             cursor = connection.execute("INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row)
             numbers.append(cast("int", cursor.lastrowid))
-            if late is not None:  # here, so that no reader sees it before it is held back
+            if late is not None:  # in the writer thread, so that no read comes before it
                 self._held_back.update(numbers)
 
-        # Counted before it is written, so that many at once cannot overshoot.
+        # Counted before it is written, so that many at once cannot exceed the limit.
         self._size += size
         written = self._file.run(insert)
         written.add_done_callback(partial(self._note_append, numbers, size, late))
         await self._wait_for(written)
 
     def hold_back(self, row: int, size: int, late: asyncio.Future[None]) -> None:
-        """Do not let a message be read whose confirm may still come, or it would be published twice.
+        """Keep a message back whose confirm may still come, or the drain would publish it again.
 
         Args:
-            row: which message.
-            size: its bytes in the spool.
-            late: done when the confirm has come, and the message is deleted; cancelled when it no longer can.
+            row: The row of the message.
+            size: The bytes that it counts against the limit.
+            late: Done when the broker confirms, and the message is deleted; cancelled when it no longer can.
         """
         self._held_back.add(row)
         late.add_done_callback(partial(self._on_late, row, size))
 
     async def read(self, after: int, limit: int) -> list[SpooledMessage]:
-        """Up to ``limit`` messages behind the row ``after``, oldest first; corrupt rows are set aside.
+        """Return up to ``limit`` messages behind the row ``after``; set corrupt rows aside.
 
         Raises:
-            PublishUnavailable: the file cannot be read.
+            PublishUnavailable: The file cannot be read.
         """
         held_back = self._held_back
         messages, corrupt, size = await self._run(
@@ -166,10 +176,10 @@ class Spool:
         return messages
 
     async def delete(self, messages: list[SpooledMessage]) -> None:
-        """Remove messages that are safe elsewhere.
+        """Delete messages that the broker has confirmed, with the disk reserve if need be.
 
         Raises:
-            PublishUnavailable: the file cannot be written.
+            PublishUnavailable: The file cannot be written.
         """
         rows = [(message.row,) for message in messages]
 
@@ -181,29 +191,29 @@ class Spool:
         except PublishUnavailable:
             if self._damage:
                 raise
-            self._give_reserve_up()
+            self._release_reserve()
             await self._run(remove)
         self._note_removal(len(messages), sum(message.size for message in messages))
 
-    def _give_reserve_up(self) -> None:
-        if self._has_reserve and self._reserve.give_up():
-            log.warning("the spool gives its reserve of disk space up, to be drained", spool=self.path.name)
+    def _release_reserve(self) -> None:
+        if self._has_reserve and self._reserve.release():
+            log.warning("spool reserve released", spool=self.path.name)
         self._has_reserve = False
 
     async def set_aside(self, message: SpooledMessage, reason: str) -> None:
-        """Move a message that cannot be published to the corrupt ones.
+        """Move a message that cannot be published to the table of corrupt rows.
 
         Raises:
-            PublishUnavailable: the file cannot be written.
+            PublishUnavailable: The file cannot be written.
         """
         corrupt = [(message.row, reason)]
         await self._run(lambda connection: _set_aside(connection, corrupt))
         self._note_corrupt(corrupt, message.size)
 
     async def renew_reserve(self) -> None:
-        """Take the reserve again, if it was given up and there is room by now, or nothing left to drain."""
+        """Acquire the disk reserve again if it was released; an empty spool can do without."""
         if not self._has_reserve:
-            self._has_reserve = await asyncio.to_thread(self._reserve.make) or self.count == 0
+            self._has_reserve = await asyncio.to_thread(self._reserve.acquire) or self.count == 0
 
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._damage:
@@ -212,7 +222,7 @@ class Spool:
 
     async def _wait_for(self, result: asyncio.Future[T]) -> T:
         try:
-            # Shielded: a caller who gives up changes nothing about what becomes of the row.
+            # Shielded: a caller that is cancelled must not cancel the write.
             return await asyncio.shield(result)
         except sqlite3.Error as error:
             self._note_failure(error)
@@ -245,7 +255,7 @@ class Spool:
 
     def _note_late_removal(self, row: int, size: int, removed: asyncio.Future[sqlite3.Cursor]) -> None:
         self._held_back.discard(row)
-        if not removed.exception():  # else it is published once more, under the same id
+        if not removed.exception():  # otherwise the drain publishes it again, under the same id
             self._note_removal(1, size)
 
     def _note_removal(self, count: int, size: int) -> None:
@@ -262,7 +272,7 @@ class Spool:
 
     def _note_corrupt(self, corrupt: list[tuple[int, str]], size: int) -> None:
         for row, reason in corrupt:
-            log.error("a row of the spool was set aside", spool=self.path.name, row=row, reason=reason)
+            log.error("spool row set aside", spool=self.path.name, row=row, reason=reason)
         self.corrupt += len(corrupt)
         self._note_removal(len(corrupt), size)
 
@@ -271,16 +281,17 @@ class Spool:
             if not self._damage:
                 mark_as_damaged(self.path)
                 log.error(
-                    "the spool is damaged; the next start saves what can be read",
+                    "spool damaged",
                     spool=self.path.name,
                     cause=str(error),
+                    advice="restart: what can be read is recovered",
                 )
             self._damage = str(error)
             return
-        if str(error) != self._failure:  # said once
-            log.error("the spool cannot be written", spool=self.path.name, cause=str(error))
+        if str(error) != self._failure:  # logged once
+            log.error("spool not writable", spool=self.path.name, cause=str(error))
         self._failure = str(error)
-        self._failed_until = time.monotonic() + _LEFT_ALONE_FOR
+        self._failed_until = time.monotonic() + _FAILURE_PAUSE
 
 
 def _totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
@@ -316,7 +327,7 @@ def _read(
             corrupt.append((row[0], str(error)))
             corrupt_size += OVERHEAD + (length or 0)
         size += length or 0
-        if len(messages) >= limit or (size >= _READ_AT_ONCE and messages):
+        if len(messages) >= limit or (size >= _READ_BATCH_SIZE and messages):
             break
     rows.close()
     _set_aside(connection, corrupt)

@@ -13,8 +13,8 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from gateway.events.message import FORCE_HEADER, Message
 from gateway.events.strict_json import load_event
-from gateway.publishers import FORCE_HEADER, Message
 from gateway.queues.filter import EventFilter, received_at_of
 
 REPLAYED_HEADER = "x-replayed"
@@ -94,7 +94,10 @@ class Archive(Protocol):
         """
 
     def deliver(self, queue: str, message: Message) -> Awaitable[None]:
-        """Put ``message`` into ``queue`` and wait until the broker has confirmed it. :meth:`open_queue` comes first."""
+        """Put ``message`` into ``queue``, and wait until the broker has confirmed it.
+
+        :meth:`open_queue` comes first.
+        """
 
 
 class Replay:
@@ -128,7 +131,10 @@ class Replay:
         self._limit = limit
 
     async def run(self, on_progress: Callable[[], None] = lambda: None) -> None:
-        """Deliver the selected events in order. On cancellation, finish the deliveries that were begun."""
+        """Deliver the selected events in order.
+
+        On cancellation, finish the deliveries that were begun.
+        """
         batch: list[Message] = []
         async with aclosing(self._archive.read(self._filter.since)) as events:
             async for archived in events:
@@ -164,7 +170,9 @@ class Replay:
 
 
 def mark_replayed(message: Message, *, is_forced: bool) -> Message:
-    """Return ``message`` marked as replayed. The bytes of its event stay as they were, behind one more member.
+    """Return ``message`` marked as replayed.
+
+    The bytes of its event stay as they were, behind one more member.
 
     Args:
         message: A message of the archive.

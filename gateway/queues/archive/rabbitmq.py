@@ -19,8 +19,10 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from typing_extensions import override
 
-from gateway.publishers import ROUTING_KEY_HEADER, Message, PublishUnavailable
-from gateway.publishers.amqp_connection import PublishConnection, connect
+from gateway.events.message import ROUTING_KEY_HEADER, Message
+from gateway.publishers import PublishUnavailable
+from gateway.publishers.amqp_connect import connect
+from gateway.publishers.amqp_connection import PublishConnection
 from gateway.queues.archive import Archive, Archived, NotThere
 from gateway.transport.amqp_client import open_amqp
 
@@ -127,7 +129,7 @@ class ArchiveStream(Archive):
             await self._publishing.close()
 
     async def _last_chunk_if_any_from(self, start: _Offset) -> int | None:
-        """Return the first offset of the last chunk; None if there is no event at ``start`` or after it."""
+        """Return the first offset of the last chunk; None if no event is at ``start`` or after it."""
         async with self._connection.channel() as channel:
             await channel.set_qos(prefetch_count=1)
             messages = _Messages()

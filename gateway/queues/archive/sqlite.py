@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import orjson
 from typing_extensions import override
 
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import enqueue
 from gateway.queues.archive import Archive, Archived, NotThere
 from gateway.transport.embedded import Database, SteadyClock

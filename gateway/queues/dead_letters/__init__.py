@@ -1,4 +1,4 @@
-"""Queues in which events wait for an operator: a worker's dead letters, the quarantine, unrouted events.
+"""Queues whose events wait for an operator: dead letters, quarantined and unrouted events.
 
 Looking at events takes none of them out. An event leaves its queue after it was published elsewhere and confirmed, or
 when an operator drops it. An interruption loses no event; at most, it leaves a copy.
@@ -18,19 +18,21 @@ class DeadLetterQueue(Protocol):
     """A queue of dead letters while it is open.
 
     Attributes:
-        size: The number of events when the queue was opened, without those that another consumer had then.
+        size: The number of events when the queue was opened, without the ones that another consumer had.
     """
 
     size: int
 
     def browse(self) -> AsyncIterator[DeadLetter]:
-        """Yield these events once each, in the order of the queue. No other consumer gets them meanwhile.
+        """Yield these events once each, in the order of the queue.
 
-        Read it to its end: otherwise RabbitMQ puts the events that were seen behind those that were not.
+        No other consumer gets them meanwhile.
+
+        Read it to its end: otherwise RabbitMQ puts the events that were seen behind the others.
         """
 
     async def move(self, letter: DeadLetter, queue: str) -> None:
-        """Move the event that :meth:`browse` has just yielded into ``queue``, as if it had never failed.
+        """Move the event just yielded by :meth:`browse` into ``queue``, as if it had never failed.
 
         Raises:
             OperatorError: The broker has not confirmed the copy. The event stays where it was.

@@ -37,7 +37,7 @@ class DeadLetter:
         handle: The queue's own reference to the event.
         routing_key: The routing key with which the event was last published.
         message_id: The CloudEvents id.
-        headers: The headers of the message, with those that give the reason.
+        headers: The headers of the message; some give the reason.
         body: The CloudEvent in JSON.
     """
 
@@ -49,7 +49,7 @@ class DeadLetter:
 
     @cached_property
     def event(self) -> dict[str, Any]:
-        """The CloudEvent; empty if the body is not an event, since other programs can publish here too."""
+        """The CloudEvent; empty if the body is not an event, as other programs can publish here."""
         return load_event(self.body)
 
     @property

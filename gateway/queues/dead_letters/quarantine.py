@@ -1,4 +1,4 @@
-"""Release from quarantine: validate an event against the current schemas, and make a message of it."""
+"""Release events from quarantine: validate them again, and make messages of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 import msgspec
 import orjson
 
-from gateway.app import schemas_of
 from gateway.config import Config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of, schemas_of
 from gateway.errors import MalformedJson, OperatorError
+from gateway.events.message import Message
 from gateway.events.schemas import AdapterSchemas, Catalogue, SchemaError
 from gateway.events.strict_json import parse_json
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
-from gateway.publishers import Message
 from gateway.queues.dead_letters.letter import DeadLetter
 
 _NOT_AN_EVENT = Validation(None, "/: it is no event")
@@ -39,7 +38,7 @@ class Revalidator:
     """Validates quarantined events against the current schemas.
 
     Args:
-        config: The configuration, of which only the providers matter.
+        config: The configuration; only its providers matter.
         folder: The folder of the configuration, to which paths of schemas are relative.
     """
 
@@ -75,7 +74,7 @@ class Revalidator:
 
 
 def released_message(letter: DeadLetter, exchange: str, validation: Validation) -> Message:
-    """Return the message that releases an event to ``exchange``: id and bytes of the data stay as they were."""
+    """Return the message that releases an event to ``exchange``, with id and data unchanged."""
     marks = {"released": True, "dataschema": validation.schema_id}
     added = {name: value for name, value in marks.items() if value is not None and name not in letter.event}
     is_marked = added and letter.event

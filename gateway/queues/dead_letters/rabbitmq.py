@@ -7,7 +7,7 @@ returned at the end, in order. Experiments have shown what that costs:
   less if a policy says so. It counts for basic.get, basic.nack and a closed channel alike; from 4.3 on, basic.nack
   does not count. An event that was returned twice is therefore published to the end of its queue anew, which starts a
   new count, and acknowledged only after that.
-- A returned message goes behind the messages that were returned before, and before those that never were. Only a queue
+- A returned message goes behind the messages that were returned before, and before all others. Only a queue
   that is browsed to its end keeps its order.
 - A consumer that is still subscribed gets returned messages at once, again and again. It has to be cancelled first.
 """
@@ -24,7 +24,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotF
 from typing_extensions import override
 
 from gateway.errors import OperatorError
-from gateway.publishers import ROUTING_KEY_HEADER
+from gateway.events.message import ROUTING_KEY_HEADER
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of

@@ -11,8 +11,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from gateway.signatures.schemes.base import SecretPair
-from gateway.signatures.secrets import SecretFormatError, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey

@@ -9,86 +9,22 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import override
 
-from gateway.signatures.rejections import SignatureFault, SignatureRejected
-from gateway.signatures.request import Headers, RawRequest
-
-if TYPE_CHECKING:
-    from gateway.signatures.schemes.key_cache import FetchedKeys
-    from gateway.signatures.schemes.layout import Layout
-
-MAX_CANDIDATES = 5
-"""Signatures in one request that are looked at; a sender that rotates its secret sends two."""
-
-MAX_ELEMENTS = 32
-"""Elements of a list in one header field; senders have a moment and some signatures in it."""
+from gateway.signatures.request import RawRequest
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
+from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 
 LARGE = 256 * 1024
 """Bytes of a body from which on it is not copied to be digested, and digested while others are answered."""
 
 WHOLE_BODY = "body:"
 """The place that is the body itself."""
-
-_LONGEST_SECONDS = 12
-
-
-class Signed(NamedTuple):
-    """What a sender who knows the secret makes of a request.
-
-    Attributes:
-        headers: the header fields that it adds.
-        body: the body, with the signature in it where the scheme puts it there.
-        query: the query, likewise.
-    """
-
-    headers: dict[str, str]
-    body: bytes
-    query: bytes = b""
-
-
-class SecretPair(NamedTuple):
-    """A secret as its two sides have it; the same for both unless there is a private and a public key.
-
-    Attributes:
-        sender: what the sender signs with.
-        receiver: what is configured here.
-    """
-
-    sender: str
-    receiver: str
-
-
-class KeyRequest(NamedTuple):
-    """A public key that is to be fetched before a request can be verified. The scheme has pinned its host.
-
-    Attributes:
-        url: its address, https.
-        key_id: which key it is, where the address does not say it.
-        body: what is to be POSTed there; None for a GET.
-        headers: header fields to be sent, such as the media type of the body.
-        is_known: whether the key was good before, or its address is chosen by the adapter alone; those that
-            strangers can make up must not use up what may be asked for these.
-    """
-
-    url: str
-    key_id: str = ""
-    body: bytes | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    is_known: bool = False
-
-    def __repr__(self) -> str:
-        return f"KeyRequest({self.url!r}, {self.key_id!r})"  # the rest may be secret
-
-
-class KeyNeeded(Exception):
-    """A request cannot be judged before a key is known. It is no verdict, and nothing that a sender is told."""
-
-    def __init__(self, request: KeyRequest) -> None:
-        super().__init__(request.url)
-        self.request = request
 
 
 class Verifier(Protocol):
@@ -116,14 +52,14 @@ class Verifier(Protocol):
         """
 
 
-class StaticVerifier:
+class StaticVerifier(Verifier):
     """The part of a verifier whose keys are all configured."""
 
     fetched: FetchedKeys | None = None
 
+    @override
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`Verifier.learn`."""
-        raise ValueError(f"no key was asked for, and none is taken from {request.url}")
+        raise ValueError(f"no key was requested, and none is accepted from {request.url}")
 
 
 class Scheme(Protocol):
@@ -143,6 +79,12 @@ class Scheme(Protocol):
 
 
 NO_PARAMETERS: Mapping[str, str] = {}
+"""The parameters of an adapter that declares none."""
+
+
+def is_sandbox(parameters: Mapping[str, str]) -> bool:
+    """Return whether the parameters select the sender's sandbox instead of its production system."""
+    return parameters.get("environment") == "sandbox"
 
 
 class SchemeSpec(BaseModel, ABC):
@@ -231,67 +173,3 @@ class SchemeSpec(BaseModel, ABC):
     @abstractmethod
     def describe(self) -> str:
         """How it signs, in a few words for people."""
-
-
-def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
-    """The value of a field that the verdict depends on.
-
-    Raises:
-        SignatureRejected: it is absent or empty (``missing``), or stands there twice.
-    """
-    if headers.is_repeated(name):
-        raise SignatureRejected("signature_ambiguous")
-    value = headers.get(name)
-    if not value:
-        raise SignatureRejected(missing)
-    return value
-
-
-def join_signed(parts: Sequence[bytes]) -> bytes:
-    """Join what is signed in several parts, such that no two lists of parts give the same bytes."""
-    return parts[0] if len(parts) == 1 else b"".join([b"%d:%b" % (len(part), part) for part in parts])
-
-
-def split_elements(
-    value: bytes, separator: bytes, fault: SignatureFault = "too_many_signatures"
-) -> list[bytes]:
-    """Split a list in a header field into its elements.
-
-    Raises:
-        SignatureRejected: there are more than :data:`MAX_ELEMENTS` (``fault``).
-    """
-    if value.count(separator) >= MAX_ELEMENTS:
-        raise SignatureRejected(fault)
-    return value.split(separator)
-
-
-def longest_timestamp(units_per_second: int) -> int:
-    """The number of digits that a moment has at most, in a unit."""
-    return _LONGEST_SECONDS + len(str(units_per_second)) - 1
-
-
-def read_timestamp(text: bytes, longest: int) -> int:
-    """A signed timestamp: ASCII digits and nothing else.
-
-    Raises:
-        SignatureRejected: it is empty, or has signs, spaces, fractions, exponents, other digits, more than
-            ``longest`` of them, or leading zeros, which could be the end of what is signed before it.
-    """
-    if not text:
-        raise SignatureRejected("timestamp_missing")
-    if len(text) > longest or not text.isdigit() or text.startswith(b"0"):
-        raise SignatureRejected("timestamp_malformed")
-    return int(text)
-
-
-def check_tolerance(timestamp: float, now: float, tolerance: float) -> None:
-    """Refuse a signature made more than ``tolerance`` seconds before or after ``now``.
-
-    Raises:
-        SignatureRejected: it is too old, or in the future.
-    """
-    age = int(now) - timestamp
-    if age > tolerance:
-        raise SignatureRejected("timestamp_too_old")
-    if -age > tolerance:
-        raise SignatureRejected("timestamp_in_future")

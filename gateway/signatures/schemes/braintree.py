@@ -17,13 +17,16 @@ from typing import Literal
 from urllib.parse import urlencode
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only, read_form
+from gateway.signatures.schemes.strict_fields import split_elements
 from gateway.signatures.secrets import decode_secret
 
 _ALPHABET = f"{string.ascii_letters}{string.digits}+/=\n".encode()
@@ -36,30 +39,30 @@ class BraintreeSpec(SchemeSpec):
     scheme: Literal["braintree"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def signed_places(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.signed_places`."""
         return ("body:/bt_payload",)
 
+    @override
     def scheme_for(self, layout: Layout) -> BraintreeScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return BraintreeScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "HMAC-sha1 of bt_payload, hex in bt_signature"
 
 
-class BraintreeScheme:
+class BraintreeScheme(Scheme):
     """The scheme of a :class:`BraintreeSpec`."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; the secrets are private keys."""
         return ClaimVerifier([decode_secret(secret, "sha1") for secret in secrets], _read, "hex")
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`."""
         fields = [pair for pair in read_form(request) if pair[0] != b"bt_signature"]
         payload = only(fields, b"bt_payload", "signature_missing")
         signature = write_hmac(decode_secret(secret, "sha1"), payload, "sha1", "hex")

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -25,6 +26,8 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 
@@ -37,22 +40,22 @@ class CoinbaseCdpSpec(TimedSpec):
 
     scheme: Literal["coinbase_cdp"] = Field(description="The family of the scheme.")
 
+    @override
     def scheme_for(self, layout: Layout) -> CoinbaseCdpScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return CoinbaseCdpScheme(self, _read)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the timestamp, listed headers and body, hex in {_HEADER}"
 
 
 class CoinbaseCdpScheme(TimedScheme):
     """The scheme of a :class:`CoinbaseCdpSpec`."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the type of the body is the header that is signed."""
         moment, listed = _MOMENT.write(now), "content-type"
         message = _message(request, moment.encode(), listed.encode())
         signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()

@@ -13,10 +13,11 @@ from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -26,6 +27,8 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 
@@ -43,22 +46,22 @@ class ContentfulSpec(TimedSpec):
 
     scheme: Literal["contentful"] = Field(description="The family of the scheme.")
 
+    @override
     def scheme_for(self, layout: Layout) -> ContentfulScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return ContentfulScheme(self, _read)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of method, path, listed headers and body, hex in {_SIGNATURE}"
 
 
 class ContentfulScheme(TimedScheme):
     """The scheme of a :class:`ContentfulSpec`."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; headers of Contentful's own are among what is signed."""
         own = {name.decode() for name, _ in request.headers.fields if name.startswith(b"x-contentful-")}
         names = sorted({*own - {_SIGNATURE}, _SIGNED_HEADERS, _TIMESTAMP})
         headers = {_SIGNED_HEADERS: ",".join(names), _TIMESTAMP: _MOMENT.write(now)}

@@ -11,18 +11,13 @@ from functools import cache
 from typing import NamedTuple
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import (
-    MAX_CANDIDATES,
-    NO_PARAMETERS,
-    SchemeSpec,
-    StaticVerifier,
-    check_tolerance,
-    split_elements,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding
+from gateway.signatures.schemes.strict_fields import MAX_CANDIDATES, check_tolerance, split_elements
 from gateway.signatures.secrets import decode_secret
 from gateway.signatures.units import Duration
 
@@ -70,8 +65,8 @@ class ClaimVerifier(StaticVerifier):
         self._encoding: Encoding = encoding
         self._tolerance = tolerance
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         claim = self._read(request)
         if len(claim.candidates) > MAX_CANDIDATES:
             raise SignatureRejected("too_many_signatures")
@@ -105,20 +100,20 @@ class TimedSpec(SchemeSpec):
     )
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return True
 
 
-class TimedScheme:
+class TimedScheme(Scheme):
     """The scheme of a :class:`TimedSpec`; ``read`` tells what a request claims."""
 
     def __init__(self, spec: TimedSpec, read: Callable[[RawRequest], SignedField]) -> None:
         self._tolerance = spec.tolerance
         self._read = read
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [decode_secret(secret, "raw") for secret in secrets]
         return ClaimVerifier(keys, self._read, "hex", self._tolerance)
 

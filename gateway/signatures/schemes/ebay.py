@@ -1,6 +1,6 @@
-"""eBay: an ECDSA signature of the body, with keys that are given out to who has an application token.
+"""eBay: an ECDSA signature of the body. The public keys are available with an application token only.
 
-Two requests lead to a key: one for the token, with the operator's credentials, and one for the key, with the token.
+Fetching a key takes two requests: one for the token, with the operator's credentials, and one for the key.
 Source: https://developer.ebay.com/api-docs/commerce/notification/overview.html
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -24,26 +25,15 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, is_sandbox
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
-from gateway.signatures.schemes.key_cache import (
-    FetchingVerifier,
-    NamedKeys,
-    credentials_of,
-    pinned_keys,
-    slot_of,
-)
+from gateway.signatures.schemes.fetched_keys import KeyRequest
+from gateway.signatures.schemes.key_cache import CachedKey, NamedKeys
+from gateway.signatures.schemes.key_verifier import NamedKeyVerifier, credentials_of, pinned_keys
 from gateway.signatures.schemes.layout import Layout
-
-if TYPE_CHECKING:
-    from gateway.signatures.schemes.asymmetric import PublicKey
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import json_object, single
+from gateway.signatures.secrets import SecretPair
 
 _HEADER = "X-EBAY-SIGNATURE"
 _ALGORITHM = KeyAlgorithm("ecdsa", "sha1", "secp256r1")
@@ -51,45 +41,46 @@ _KEY_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ARMOUR = re.compile(r"-----(BEGIN|END) PUBLIC KEY-----")
 _FORM = ("content-type", "application/x-www-form-urlencoded")
 _LONGEST_TOKEN_USE = 300.0
-"""Seconds; a token is needed for a moment, and one that was withdrawn must not be in the way for long."""
+"""Maximum seconds for which a token is used. It is needed for a moment only, and a revoked one must not be used for long."""
 
 
 class EbaySpec(SchemeSpec):
-    """eBay; the secret is ``client_id:client_secret``, the parameter ``environment`` ``sandbox`` for its sandbox."""
+    """How eBay signs. The secret is ``client_id:client_secret``; the parameter ``environment`` may be ``sandbox``."""
 
     scheme: Literal["ebay"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def fetches_keys(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.fetches_keys`: with the credentials in the secret."""
         return True
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
+    @override
     def scheme_for(self, layout: Layout) -> EbayScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return EbayScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"ECDSA of {{body}} with SHA-1, in {_HEADER}"
 
 
-class EbayScheme:
-    """The scheme of an :class:`EbaySpec`."""
+class EbayScheme(Scheme):
+    """The scheme of an :class:`EbaySpec`. It signs with a private key in PEM; public keys in PEM are not fetched."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> EbayVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; a secret may be a public key that is not to be fetched."""
         pinned = pinned_keys(secrets, _ALGORITHM)
-        host = "api.sandbox.ebay.com" if parameters.get("environment") == "sandbox" else "api.ebay.com"
-        return EbayVerifier(pinned, None if pinned else EbayKeys(host, *credentials_of(secrets)))
+        host = "api.sandbox.ebay.com" if is_sandbox(parameters) else "api.ebay.com"
+        client_id, client_secret = ("", "") if pinned else credentials_of(secrets)
+        return EbayVerifier(pinned, EbayKeys(host, client_id, client_secret))
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         signature = ENCODERS["base64"](sign_with(load_private_key(secret), _ALGORITHM, request.body))
         header = {"alg": "ecdsa", "kid": "simulated", "signature": signature.decode(), "digest": "SHA1"}
         return Signed(
@@ -97,31 +88,21 @@ class EbayScheme:
         )
 
 
-class EbayVerifier(FetchingVerifier):
-    """An :class:`EbayScheme` bound to its keys, or to where they are fetched."""
+class EbayVerifier(NamedKeyVerifier):
+    """An :class:`EbayScheme` bound to pinned keys, or to the cache of fetched ones."""
 
-    def __init__(self, pinned: Sequence[PublicKey], keys: EbayKeys | None) -> None:
-        super().__init__(keys)
-        self._pinned = pinned
-        self._keys = keys
-
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         text = single(request.headers, _HEADER.lower().encode(), "signature_missing")
-        header = _read_object(decode_signature(text))
+        header = json_object(decode_signature(text))
         key_id, encoded = header.get("kid"), header.get("signature")
         if type(key_id) is not str or type(encoded) is not str or not encoded.isascii():
             raise SignatureRejected("signature_malformed")
-        signature = decode_signature(encoded.encode())
-        keys = [self._keys.get(key_id, now)] if self._keys else self._pinned
-        slot = slot_of(keys, _ALGORITHM, signature, request.body)
-        if self._keys:
-            self._keys.note_proof(key_id)
-        return slot
+        return self.slot_of(key_id, _ALGORITHM, decode_signature(encoded.encode()), request.body, now)
 
 
-class EbayKeys(NamedKeys["PublicKey"]):
-    """The keys that eBay gives away by their names, to who has a token; ``scope`` is where."""
+class EbayKeys(NamedKeys):
+    """The keys of eBay by their names, each fetched with an application token. ``scope`` is their address."""
 
     def __init__(self, host: str, client_id: str, client_secret: str) -> None:
         super().__init__(f"https://{host}/commerce/notification/v1/public_key/")
@@ -136,8 +117,8 @@ class EbayKeys(NamedKeys["PublicKey"]):
         )
         self._token, self._token_made, self._token_lasts = "", 0.0, 0.0
 
+    @override
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`: a token comes first."""
         if not _KEY_ID.fullmatch(name):
             raise SignatureRejected("unknown_key")
         if not 0 <= now - self._token_made < self._token_lasts:
@@ -145,8 +126,8 @@ class EbayKeys(NamedKeys["PublicKey"]):
         bearer = ("authorization", f"Bearer {self._token}")
         return KeyRequest(self.scope + name, name, headers=(bearer,))
 
+    @override
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.learn`."""
         if request.url != self._token_request.url:
             super().learn(request, content, now)
             return
@@ -158,30 +139,20 @@ class EbayKeys(NamedKeys["PublicKey"]):
             or not token.isprintable()
             or type(lifetime) is not int
         ):
-            raise ValueError("there is no token in the answer")
+            raise ValueError("the answer contains no token")
         self._token, self._token_made, self._token_lasts = token, now, min(lifetime, _LONGEST_TOKEN_USE)
 
-    def read(self, name: str, content: bytes, now: float) -> PublicKey:
-        """See :meth:`gateway.signatures.schemes.key_cache.NamedKeys.read`."""
+    @override
+    def read(self, name: str, content: bytes, now: float) -> CachedKey:
         key = _read_answer(content).get("key")
         if type(key) is not str:
-            raise ValueError("there is no key in the answer")
-        # It comes as PEM without the line breaks that make it PEM.
-        return load_public_key(_ARMOUR.sub("", key).strip(), "der")
+            raise ValueError("the answer contains no key")
+        # eBay sends PEM without the line breaks that PEM requires.
+        return CachedKey(load_public_key(_ARMOUR.sub("", key).strip(), "der"))
 
 
 def _read_answer(content: bytes) -> dict[str, Any]:
     document = orjson.loads(content)
     if not isinstance(document, dict):
-        raise ValueError("is no answer of eBay")  # noqa: TRY004 -- of what is fetched, not of a caller
+        raise ValueError("the answer is not a JSON object")  # noqa: TRY004 -- the answer is wrong, not an argument
     return document
-
-
-def _read_object(text: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        value = None
-    if type(value) is not dict:
-        raise SignatureRejected("signature_malformed")
-    return value

@@ -1,8 +1,13 @@
-"""Signed tokens (RFC 7515, compact): three segments of base64url, of which the last signs the other two.
+"""Signed tokens (JWS compact serialization, RFC 7515): three segments of base64url, the last one signs the other two.
 
-Which algorithms count, and with which keys, is the receiver's business alone: the token only says which of them
-was used, and whatever it says about keys beyond the name of one is not looked at. Nothing of a token but its
-header is decoded before its signature is checked, so that a large body costs a stranger more than us.
+The receiver alone decides which algorithms and keys count. The token only says which of them was used; whatever else it
+says about keys is ignored. Nothing but the header is decoded before the signature is checked, so that a large body costs
+a stranger more than it costs the gateway.
+
+PyJWT is not used (measured with 2.15.1 on 2026-11-30). It decodes the claims before it checks the signature: a forged
+token of 1 MB costs 34 ms of processor time, here 1.6 ms. It accepts tokens with padding, so that one token has several
+spellings. Importing it loads cryptography, 10 MB of memory that senders with a shared secret do not need. The tests
+compare this module with it.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import orjson
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.schemes.asymmetric import Check, KeyAlgorithm, check_with, load_private_key, sign_with
+from gateway.signatures.schemes.strict_fields import json_object
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 TokenAlgorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"]
 
 HMACS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
-"""The digests of the algorithms with a shared secret."""
+"""The digest of each algorithm that uses a shared secret."""
 
 ALGORITHMS = {
     "RS256": KeyAlgorithm("rsa", "sha256"),
@@ -33,21 +39,23 @@ ALGORITHMS = {
     "ES384": KeyAlgorithm("ecdsa", "sha384", "secp384r1"),
     "EdDSA": KeyAlgorithm("ed25519"),
 }
-"""The algorithms with a private key."""
+"""The algorithms that use a private key."""
 
 _COORDINATE_BYTES = {"ES256": 32, "ES384": 48}
+"""Bytes of each of the two numbers in an ECDSA signature (RFC 7518, section 3.4)."""
 
-_MOST = (4096, 8 * 1024 * 1024, 1024)
-"""Bytes of the header, the claims and the signature; the claims are not looked at before the signature is checked."""
+_MAX_SEGMENT_BYTES = (4096, 8 * 1024 * 1024, 1024)
+"""Maximum bytes of the header, the claims and the signature. The claims may be a whole event: they are only hashed
+before the signature is checked."""
 
 
 class Token(NamedTuple):
-    """A token whose signature is not checked.
+    """A token whose signature has not been checked.
 
     Attributes:
-        algorithm: how it says that it is signed.
-        key_id: which key it says it is signed with; empty when it says nothing.
-        signed: the bytes that the signature is of.
+        algorithm: the algorithm that it claims.
+        key_id: the name of the key that it claims; empty if it names none.
+        signed: the bytes that the signature covers.
         signature: the signature, decoded.
     """
 
@@ -57,26 +65,28 @@ class Token(NamedTuple):
     signature: bytes
 
     def claims(self) -> dict[str, Any]:
-        """What it says, once its signature is checked.
+        """Decode the claims. Call it only after the signature is checked.
 
         Raises:
-            SignatureRejected: it says nothing that can be read.
+            SignatureRejected: The claims are not a JSON object.
         """
-        return _read_object(self.signed.partition(b".")[2])
+        return json_object(_decode(self.signed.partition(b".")[2]))
 
 
 def read_token(text: bytes, algorithms: Collection[str]) -> Token:
-    """The token in ``text``.
+    """Parse the token in ``text`` without decoding its claims.
 
     Raises:
-        SignatureRejected: it is none, is signed with another algorithm than ``algorithms``, or demands to be
-            understood in ways that nobody here sends.
+        SignatureRejected: The text is no token, its algorithm is not one of ``algorithms``, or it has a critical
+            extension (``crit``, RFC 7515) or an unencoded payload (``b64``, RFC 7797).
     """
     segments = text.split(b".", 3)
     sizes = [len(segment) for segment in segments]
-    if len(sizes) != len(_MOST) or any(not 1 < size <= most for size, most in zip(sizes, _MOST, strict=True)):
+    if len(sizes) != len(_MAX_SEGMENT_BYTES) or any(
+        not 1 < size <= limit for size, limit in zip(sizes, _MAX_SEGMENT_BYTES, strict=True)
+    ):
         raise SignatureRejected("signature_malformed")
-    header = _read_object(segments[0])
+    header = json_object(_decode(segments[0]))
     algorithm, key_id = header.get("alg"), header.get("kid", "")
     if algorithm not in algorithms or type(key_id) is not str or "crit" in header or "b64" in header:
         raise SignatureRejected("signature_malformed")
@@ -84,10 +94,10 @@ def read_token(text: bytes, algorithms: Collection[str]) -> Token:
 
 
 def write_token(algorithm: str, secret: str, claims: dict[str, Any]) -> str:
-    """A token signed with ``secret``: the shared one, or a private key in PEM.
+    """Make a token, signed with the shared secret or with a private key in PEM.
 
     Raises:
-        SecretFormatError: the secret is not one for the algorithm.
+        SecretFormatError: The secret does not fit the algorithm.
     """
     header = _encode(orjson.dumps({"alg": algorithm, "typ": "JWT"}))
     signed = b"%b.%b" % (header, _encode(orjson.dumps(claims)))
@@ -101,16 +111,16 @@ def write_token(algorithm: str, secret: str, claims: dict[str, Any]) -> str:
 
 
 def check_with_secret(secret: bytes, algorithm: str) -> Check:
-    """How tokens that are signed with a shared secret are checked."""
+    """Return a check of tokens that are signed with a shared secret."""
     digest = HMACS[algorithm]
     return lambda signature, signed: hmac.compare_digest(hmac.digest(secret, signed, digest), signature)
 
 
 def check_with_key(key: PublicKey, algorithm: str) -> Check:
-    """How tokens of the owner of ``key`` are checked.
+    """Return a check of tokens that are signed with the private half of ``key``.
 
     Raises:
-        SecretFormatError: the algorithm takes other keys.
+        SecretFormatError: The algorithm needs another kind of key.
     """
     matches = check_with(key, ALGORITHMS[algorithm])
     size = _COORDINATE_BYTES.get(algorithm)
@@ -131,22 +141,12 @@ def _to_coordinates(der: bytes, size: int) -> bytes:
     return b"".join(number.to_bytes(size) for number in decode_dss_signature(der))
 
 
-def _read_object(segment: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(_decode(segment))
-    except orjson.JSONDecodeError:
-        value = None
-    if type(value) is not dict:
-        raise SignatureRejected("signature_malformed")
-    return value
-
-
 def _encode(content: bytes) -> bytes:
     return base64.urlsafe_b64encode(content).rstrip(b"=")
 
 
 def _decode(segment: bytes) -> bytes:
-    """The content of a segment; of the spellings that a decoder takes for the same only one is let in."""
+    """Decode a segment. Of the spellings that a decoder accepts for the same bytes only the canonical one passes."""
     try:
         content = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
     except ValueError:

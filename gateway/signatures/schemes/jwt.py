@@ -14,17 +14,21 @@ from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.asymmetric import make_key_pair
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, single
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.jws import ALGORITHMS, HMACS, TokenAlgorithm, read_token, write_token
 from gateway.signatures.schemes.jwt_keys import PublishedKeys, SecretKeys, TokenKeys
-from gateway.signatures.schemes.key_cache import FetchingVerifier
+from gateway.signatures.schemes.key_verifier import FetchingVerifier
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.qsh import query_string_hash
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.units import Duration
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
@@ -106,37 +110,37 @@ class JwtSpec(SchemeSpec):
         return self
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return self.url_claim is not None or any("{url}" in text for text in self._texts)
 
     @property
+    @override
     def needs_secret(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_secret`."""
         return self.keys is None
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return self.binds_body
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return self.max_age is not None or "exp" in self.required
 
     @property
+    @override
     def moment_tolerance(self) -> float:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.moment_tolerance`; the token may say less."""
         return self.leeway
 
+    @override
     def with_tolerance(self, seconds: float) -> Self:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.with_tolerance`."""
         return self.model_copy(update={"leeway": seconds})
 
     @property
+    @override
     def needed_parameters(self) -> list[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needed_parameters`."""
         fields = [field for text in self._texts for field in _FIELD.findall(text)]
         return [field.removeprefix("parameter:") for field in fields if field != "url"]
 
@@ -144,39 +148,39 @@ class JwtSpec(SchemeSpec):
     def _texts(self) -> list[str]:
         return [value for value in self.claims.values() if isinstance(value, str)]
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         algorithm = ALGORITHMS.get(self.algorithms[0])
         return make_key_pair(algorithm) if algorithm else super().make_secret()
 
+    @override
     def scheme_for(self, layout: Layout) -> JwtScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return JwtScheme(self)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         covered = f"with a digest of the body in {self.body_claim}" if self.body_claim else "without the body"
         where = f"in {self.header}" if self.header else "that is the body"
         return f"JWT ({', '.join(self.algorithms)}) {where}" + (f", {covered}" if self.header else "")
 
 
-class JwtScheme:
+class JwtScheme(Scheme):
     """The scheme of a :class:`JwtSpec`."""
 
     def __init__(self, spec: JwtSpec) -> None:
         self.spec = spec
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> JwtVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; without secrets the keys are fetched."""
         spec = self.spec
         if spec.keys and not secrets:
             return JwtVerifier(spec, PublishedKeys(spec.keys.jwks), parameters)
         return JwtVerifier(spec, SecretKeys(secrets, spec.algorithms), parameters)
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; for a public key the secret is the private one in PEM."""
         spec = self.spec
         known = {"iat": int(now), "nbf": int(now), "exp": int(now) + _LIFETIME}
         names = {*spec.required, "iat"} if spec.max_age else {*spec.required}
@@ -206,8 +210,8 @@ class JwtVerifier(FetchingVerifier):
         self._header = spec.header.lower().encode() if spec.header else None
         self._prefix = spec.prefix.encode()
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         text = single(request.headers, self._header, "signature_missing") if self._header else request.body
         if not text.startswith(self._prefix):
             raise SignatureRejected("signature_malformed")

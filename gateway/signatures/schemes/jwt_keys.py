@@ -1,14 +1,17 @@
-"""Whose tokens count: the keys that are configured, or those that a sender publishes."""
+"""The keys that tokens are checked with: configured ones, or those that a sender publishes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from typing_extensions import override
+
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.schemes.asymmetric import Check, load_public_key
+from gateway.signatures.schemes.fetched_keys import FetchedKeys
 from gateway.signatures.schemes.jws import HMACS, Token, check_with_key, check_with_secret
-from gateway.signatures.schemes.key_cache import FetchedKeys, KeySet
+from gateway.signatures.schemes.key_cache import KeySet
 from gateway.signatures.secrets import SecretFormatError, decode_secret
 
 if TYPE_CHECKING:
@@ -16,33 +19,37 @@ if TYPE_CHECKING:
 
 
 class TokenKeys(Protocol):
-    """The keys that the tokens of one sender may be signed with."""
+    """The keys that the tokens of one sender may be signed with.
 
-    @property
-    def fetched(self) -> FetchedKeys | None:
-        """The keys where they are fetched; None where they are configured."""
+    Attributes:
+        fetched: the cache of fetched keys; None if the keys are configured.
+    """
+
+    fetched: FetchedKeys | None
 
     def match(self, token: Token, now: float) -> int:
-        """The slot of the secret that signed ``token``; 0 for a key that was fetched.
+        """Return the slot of the secret that signed ``token``, or 0 if a fetched key did.
 
         Raises:
-            SignatureRejected: none did.
-            KeyNeeded: the key has to be fetched first.
+            SignatureRejected: No key signed the token.
+            KeyNeeded: The key has to be fetched first.
         """
 
 
-class SecretKeys:
-    """Configured keys: shared secrets where the algorithms are HMACs, else public keys in PEM."""
+class SecretKeys(TokenKeys):
+    """Configured keys: shared secrets if the algorithms are HMACs, otherwise public keys in PEM."""
 
     fetched = None
 
     def __init__(self, secrets: Sequence[str], algorithms: Collection[str]) -> None:
         self._slots = [_checks(secret, algorithms) for secret in secrets]
 
+    @override
     def match(self, token: Token, now: float) -> int:
-        """See :meth:`TokenKeys.match`."""
         matched = -1
-        for slot in range(len(self._slots) - 1, -1, -1):  # all of them, as HMAC does
+        for slot in range(
+            len(self._slots) - 1, -1, -1
+        ):  # all of them, so that the time does not tell which one matched
             matches = self._slots[slot].get(token.algorithm)
             if matches and matches(token.signature, token.signed):
                 matched = slot
@@ -51,23 +58,23 @@ class SecretKeys:
         return matched
 
 
-class PublishedKeys:
-    """The keys at one address; tokens say which of them they are signed with."""
+class PublishedKeys(TokenKeys):
+    """The keys of a sender that publishes a JWK Set. Each token names its key."""
 
     def __init__(self, url: str) -> None:
-        self.fetched = KeySet(url)
+        self.fetched = self._keys = KeySet(url)
 
+    @override
     def match(self, token: Token, now: float) -> int:
-        """See :meth:`TokenKeys.match`."""
-        check_token(self.fetched.get(token.key_id, now), token)
+        check_token(self._keys.get(token.key_id, now), token)
         return 0
 
 
 def check_token(key: PublicKey, token: Token) -> None:
-    """Check a token with the key that it named.
+    """Check a token with the key that it names.
 
     Raises:
-        SignatureRejected: the key did not sign it, or is not one for its algorithm.
+        SignatureRejected: The key did not sign the token, or does not fit its algorithm.
     """
     try:
         matches = check_with_key(key, token.algorithm)
@@ -78,7 +85,7 @@ def check_token(key: PublicKey, token: Token) -> None:
 
 
 def _checks(secret: str, algorithms: Collection[str]) -> dict[str, Check]:
-    """How tokens are checked with a secret, by the algorithms that it is for."""
+    """Return the checks that a secret allows, by algorithm."""
     if not HMACS.keys().isdisjoint(algorithms):
         key = decode_secret(secret, "raw")
         return {algorithm: check_with_secret(key, algorithm) for algorithm in algorithms}
@@ -87,7 +94,7 @@ def _checks(secret: str, algorithms: Collection[str]) -> dict[str, Check]:
     for algorithm in algorithms:
         try:
             fitting[algorithm] = check_with_key(public_key, algorithm)
-        except SecretFormatError:  # of another algorithm of the sender's
+        except SecretFormatError:  # a key for another algorithm of this sender
             continue
     if not fitting:
         raise SecretFormatError(f"is not a key for {' or '.join(algorithms)}")

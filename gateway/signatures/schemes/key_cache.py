@@ -1,180 +1,80 @@
-"""Public keys that senders publish, kept for as long as they may be trusted.
+"""Caches of the public keys that senders publish.
 
-Schemes only say which address a key is to be had from, and have pinned its host; fetching it is the gateway's
-part. Only what the fetched address answered gets in here, never anything of a delivery.
-
-A key is fetched anew long before it is trusted no more, so that deliveries never wait for a key that was good before.
+A cached key is fetched again long before it expires, so that requests never wait for a key that was good before.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
-from gateway.signatures.schemes.asymmetric import KeyAlgorithm, check_with, checked_key, load_public_key
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
-from gateway.signatures.secrets import SecretFormatError
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyNeeded, KeyRequest
+from gateway.signatures.schemes.jwk import read_jwk_set
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
 
 MAX_KEYS = 16
-"""Keys of one sender that are remembered once they have verified a delivery; senders have two while they change one."""
+"""Keys of one sender that are cached after they verified a request. Senders have two while they change one."""
 
 MAX_UNPROVEN_KEYS = 8
-"""Keys of one sender that were fetched because somebody named them, and have verified nothing yet."""
+"""Keys of one sender that are cached because a request named them, but that have verified nothing yet."""
 
 LONGEST_TRUST = 24 * 3600.0
-"""Seconds for which a key is used without having been fetched anew."""
+"""Seconds after which a key is not used without being fetched again: a day bounds the use of a withdrawn key."""
 
 LONGEST_MEMORY = 30 * LONGEST_TRUST
-"""Seconds for which a key that can no longer be fetched is still known as one that was good, and asked for."""
+"""Seconds for which a key that cannot be fetched is remembered as one that was good, and is still requested."""
 
 FRESHNESS = 3600.0
-"""Seconds after which a key is fetched anew; while that fails, the old one is used."""
+"""Seconds after which a key is fetched again. While that fails, the cached key is used."""
 
 REFETCH_INTERVAL = 60.0
-"""Seconds at least between two attempts to fetch a key anew, and between two fetches of a set of keys."""
-
-_PEM = "-----BEGIN "
+"""Minimum seconds between two attempts to fetch a key again, and between two fetches of a set of keys."""
 
 _KEY_ID = re.compile(r"[!-~]{1,256}")
-
-K = TypeVar("K")
-
-
-def is_pinned(secrets: Sequence[str]) -> bool:
-    """Whether the secrets are keys in PEM, which then are not fetched."""
-    return any(secret.startswith(_PEM) for secret in secrets)
+"""Ids for which a set of keys is fetched; longer or unprintable ones name no key."""
 
 
-def credentials_of(secrets: Sequence[str]) -> tuple[str, str]:
-    """The name and the password in the first secret, which the others are to take the place of.
+class CachedKey(NamedTuple):
+    """A public key and the period in which it is valid, in Unix seconds; without limits if it has no certificate."""
 
-    Raises:
-        SecretFormatError: one is not ``name:password``.
-    """
-    for secret in secrets:
-        if not secret.isascii() or not secret.isprintable() or not all(secret.partition(":")):
-            raise SecretFormatError("is neither a public key in PEM nor client_id:secret")
-    name, _, password = secrets[0].partition(":")
-    return name, password
+    key: PublicKey
+    valid_from: float = float("-inf")
+    valid_until: float = float("inf")
 
-
-def pinned_keys(secrets: Sequence[str], algorithm: KeyAlgorithm) -> list[PublicKey]:
-    """The keys of an operator who has configured them in PEM instead of having them fetched; empty when not.
-
-    Raises:
-        SecretFormatError: some are in PEM and some are not, or one is not for the algorithm.
-    """
-    if not is_pinned(secrets):
-        return []
-    keys = [load_public_key(secret, "pem") for secret in secrets]
-    for key in keys:
-        check_with(key, algorithm)
-    return keys
-
-
-def slot_of(keys: Sequence[PublicKey], algorithm: KeyAlgorithm, signature: bytes, message: bytes) -> int:
-    """Which of the keys has signed ``message``, from 0.
-
-    Raises:
-        SignatureRejected: none has.
-    """
-    for slot, key in enumerate(keys):
-        if check_with(key, algorithm)(signature, message):
-            return slot
-    raise SignatureRejected("signature_mismatch")
-
-
-class KeptKey(NamedTuple):
-    """A key as it survives a restart; it is read and checked again before it is used.
-
-    Attributes:
-        name: what deliveries call it.
-        content: what its address answered.
-        fetched_at: when that was, in Unix seconds.
-    """
-
-    name: str
-    content: bytes
-    fetched_at: float
-
-
-class FetchedKeys(Protocol):
-    """The fetched keys of one sender.
-
-    Attributes:
-        scope: what the keys are keys of, such as an address; keys of another scope are never restored.
-        version: a number that grows whenever :meth:`kept` changes.
-    """
-
-    scope: str
-    version: int
-
-    def request(self, name: str, now: float) -> KeyRequest:
-        """Say what has to be fetched next for the key called ``name``.
+    def at(self, now: float) -> PublicKey:
+        """Return the key.
 
         Raises:
-            SignatureRejected: no key of this sender has such a name.
+            SignatureRejected: The key is not valid at ``now``.
         """
-
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """Remember what a request was answered with, at ``now`` in Unix seconds.
-
-        Raises:
-            ValueError: it is not the key that was asked for.
-        """
-
-    def due(self, now: float) -> list[str]:
-        """List the keys that have to be fetched anew so that no delivery ever waits for them."""
-
-    def kept(self) -> list[KeptKey]:
-        """List what should survive a restart."""
-
-    def restore(self, key: KeptKey, now: float) -> None:
-        """Take a kept key over, unless the one that is here is newer.
-
-        Raises:
-            ValueError: it is not, or no longer, a key of this sender.
-        """
-
-
-class FetchingVerifier:
-    """The part of a verifier that may fetch its keys; ``fetched`` is None when they are configured."""
-
-    def __init__(self, fetched: FetchedKeys | None) -> None:
-        self.fetched = fetched
-
-    def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.learn`."""
-        if self.fetched is None:
-            raise ValueError(f"no key was asked for, and none is taken from {request.url}")
-        self.fetched.learn(request, content, now)
+        if not self.valid_from <= now <= self.valid_until:
+            raise SignatureRejected("unknown_key")
+        return self.key
 
 
 @dataclass(slots=True)
 class _Fetch:
-    """When something was fetched, and when that was last tried again; in Unix seconds."""
+    """The time of the last fetch and of the last attempt to repeat it, in Unix seconds."""
 
     fetched_at: float
     tried_at: float = float("-inf")
 
     def age(self, now: float) -> float:
-        """Tell how old it is; where the clock has gone back, old enough to be fetched again soon."""
+        """Return the age in seconds. If the clock has gone back, make it old enough to be fetched again soon."""
         if now < self.fetched_at:
             self.fetched_at = now - FRESHNESS
         return now - self.fetched_at
 
     def is_due(self, now: float) -> bool:
-        """Tell whether it is to be fetched anew now, and take it as tried then."""
+        """Return whether to fetch again now. If so, record the attempt."""
         age = self.age(now)
         pause = REFETCH_INTERVAL if age < LONGEST_TRUST else FRESHNESS
         if age < FRESHNESS or abs(now - self.tried_at) < pause:
@@ -184,45 +84,41 @@ class _Fetch:
 
 
 @dataclass(slots=True)
-class _Entry(Generic[K]):
-    """A key by its name; ``is_proven`` when it has verified a delivery."""
+class _Entry:
+    """A cached key. ``is_proven`` says whether it has verified a request."""
 
-    key: K
+    key: CachedKey
     content: bytes
     fetch: _Fetch
     is_proven: bool = False
 
 
-class NamedKeys(ABC, Generic[K]):
-    """Keys that are fetched one by one, by the names that deliveries tell; see :class:`FetchedKeys`.
+class NamedKeys(FetchedKeys, ABC):
+    """A cache of keys that are fetched one by one, by the names that requests give.
 
-    A stranger can name keys of the sender that exist and sign nothing for us. So a key that has verified a delivery
-    gives way only to others that have, and only such keys are renewed and kept.
+    A stranger can name keys that exist at the sender but sign nothing for this receiver. So a key that has verified a
+    request is evicted only by others that have, and only such keys are renewed and kept.
     """
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
         self.version = 0
-        self._entries: dict[str, _Entry[K]] = {}  # the one used last is the last
+        self._entries: dict[str, _Entry] = {}  # in the order of their last use
 
     @abstractmethod
-    def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`FetchedKeys.request`."""
-
-    @abstractmethod
-    def read(self, name: str, content: bytes, now: float) -> K:
-        """Read the key called ``name``, as it was fetched or kept.
+    def read(self, name: str, content: bytes, now: float) -> CachedKey:
+        """Parse the key ``name``, as it was fetched or kept.
 
         Raises:
-            ValueError: it is another one, none, or not valid at ``now``.
+            ValueError: The content is another key or no key, or the key is not valid at ``now``.
         """
 
-    def get(self, name: str, now: float) -> K:
-        """Return the key called ``name``.
+    def get(self, name: str, now: float) -> PublicKey:
+        """Return the key ``name``.
 
         Raises:
-            SignatureRejected: no key of this sender has such a name.
-            KeyNeeded: it has to be fetched.
+            SignatureRejected: No key of this sender has such a name, or the key is not valid at ``now``.
+            KeyNeeded: The key has to be fetched first.
         """
         entry = self._entries.pop(name, None)
         if entry is None:
@@ -230,38 +126,38 @@ class NamedKeys(ABC, Generic[K]):
         self._entries[name] = entry
         if entry.fetch.age(now) >= LONGEST_TRUST:
             raise KeyNeeded(self.request(name, now)._replace(is_known=entry.is_proven))
-        return entry.key
+        return entry.key.at(now)
 
     def note_proof(self, name: str) -> None:
-        """Note that the key called ``name`` has verified a delivery."""
+        """Record that the key ``name`` has verified a request."""
         entry = self._entries.get(name)
         if entry is not None and not entry.is_proven:
             entry.is_proven = True
             self.version += 1
             self._drop_excess()
 
+    @override
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`FetchedKeys.learn`."""
         name = request.key_id or request.url
         known = self._entries.get(name)
         self._put(name, content, _Fetch(now), now, is_proven=known is not None and known.is_proven)
 
+    @override
     def due(self, now: float) -> list[str]:
-        """See :meth:`FetchedKeys.due`."""
         for name in [name for name, entry in self._entries.items() if entry.fetch.age(now) > LONGEST_MEMORY]:
             del self._entries[name]
         return [name for name, entry in self._entries.items() if entry.is_proven and entry.fetch.is_due(now)]
 
+    @override
     def kept(self) -> list[KeptKey]:
-        """See :meth:`FetchedKeys.kept`."""
         return [
             KeptKey(name, entry.content, entry.fetch.fetched_at)
             for name, entry in self._entries.items()
             if entry.is_proven
         ]
 
+    @override
     def restore(self, key: KeptKey, now: float) -> None:
-        """See :meth:`FetchedKeys.restore`."""
         known = self._entries.get(key.name)
         if known is not None and known.fetch.fetched_at >= key.fetched_at:
             return
@@ -279,14 +175,14 @@ class NamedKeys(ABC, Generic[K]):
         self._drop_excess()
 
     def _drop_excess(self) -> None:
-        for is_proven, most in ((True, MAX_KEYS), (False, MAX_UNPROVEN_KEYS)):
+        for is_proven, limit in ((True, MAX_KEYS), (False, MAX_UNPROVEN_KEYS)):
             names = [name for name, entry in self._entries.items() if entry.is_proven is is_proven]
-            for name in names[: len(names) - most] if len(names) > most else ():
+            for name in names[: len(names) - limit] if len(names) > limit else ():
                 del self._entries[name]
 
 
-class KeySet:
-    """The keys of a sender that publishes all of them at one address (JWK Set, RFC 7517); see :class:`FetchedKeys`."""
+class KeySet(FetchedKeys):
+    """A cache of the keys that a sender publishes at one address (JWK Set, RFC 7517)."""
 
     def __init__(self, url: str) -> None:
         self.scope = url
@@ -296,11 +192,11 @@ class KeySet:
         self._fetch: _Fetch | None = None
 
     def get(self, key_id: str, now: float) -> PublicKey:
-        """Return the key called ``key_id``.
+        """Return the key ``key_id``.
 
         Raises:
-            SignatureRejected: there is none of that name, and the set was fetched just now.
-            KeyNeeded: the set has to be fetched.
+            SignatureRejected: The set has no such key, and was fetched less than :data:`REFETCH_INTERVAL` ago.
+            KeyNeeded: The set has to be fetched first.
         """
         key = self._keys.get(key_id)
         age = self._fetch.age(now) if self._fetch else LONGEST_TRUST
@@ -310,73 +206,32 @@ class KeySet:
             raise SignatureRejected("unknown_key")
         raise KeyNeeded(self.request(self.scope, now))
 
+    @override
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`FetchedKeys.request`: there is one address, which nobody but the adapter chooses."""
         return KeyRequest(self.scope, is_known=True)
 
+    @override
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
-        """See :meth:`FetchedKeys.learn`."""
         self._take(content, _Fetch(now))
 
+    @override
     def due(self, now: float) -> list[str]:
-        """See :meth:`FetchedKeys.due`."""
         return [self.scope] if self._fetch and self._fetch.is_due(now) else []
 
+    @override
     def kept(self) -> list[KeptKey]:
-        """See :meth:`FetchedKeys.kept`."""
         return [KeptKey(self.scope, self._content, self._fetch.fetched_at)] if self._fetch else []
 
+    @override
     def restore(self, key: KeptKey, now: float) -> None:
-        """See :meth:`FetchedKeys.restore`."""
         if self._fetch is None or self._fetch.fetched_at < key.fetched_at:
             self._take(key.content, _Fetch(key.fetched_at))
 
     def _take(self, content: bytes, fetch: _Fetch) -> None:
         document = orjson.loads(content)
         members = document.get("keys") if isinstance(document, dict) else None
-        keys = _read_keys(members if isinstance(members, list) else [])
+        keys = read_jwk_set(members if isinstance(members, list) else [])
         if not keys:
-            raise ValueError("there is no key in the set")
+            raise ValueError("the set contains no key")
         self._keys, self._content, self._fetch = keys, content, fetch
         self.version += 1
-
-
-def read_jwk(jwk: Mapping[str, Any]) -> PublicKey:
-    """The public key in a JWK.
-
-    Raises:
-        ValueError: there is none, or it is of a kind that no sender signs with.
-    """
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
-
-    match jwk.get("kty"), jwk.get("crv"):
-        case "RSA", _:
-            return checked_key(rsa.RSAPublicNumbers(_number(jwk, "e"), _number(jwk, "n")).public_key())
-        case "EC", "P-256" | "P-384" as name:
-            curve = ec.SECP256R1() if name == "P-256" else ec.SECP384R1()
-            return ec.EllipticCurvePublicNumbers(_number(jwk, "x"), _number(jwk, "y"), curve).public_key()
-        case "OKP", "Ed25519":
-            return ed25519.Ed25519PublicKey.from_public_bytes(_member(jwk, "x"))
-    raise SecretFormatError("is not a key that a sender signs with")
-
-
-def _read_keys(jwks: Sequence[object]) -> dict[str, PublicKey]:
-    keys: dict[str, PublicKey] = {}
-    for jwk in jwks[:MAX_KEYS]:
-        if isinstance(jwk, dict) and isinstance(jwk.get("kid"), str) and jwk.get("use", "sig") == "sig":
-            try:
-                keys[jwk["kid"]] = read_jwk(jwk)
-            except ValueError:  # of a kind that others may use
-                continue
-    return keys
-
-
-def _number(jwk: Mapping[str, Any], name: str) -> int:
-    return int.from_bytes(_member(jwk, name))
-
-
-def _member(jwk: Mapping[str, Any], name: str) -> bytes:
-    text = jwk.get(name)
-    if not isinstance(text, str) or not text.isascii():
-        raise SecretFormatError(f"has no {name}")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

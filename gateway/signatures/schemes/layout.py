@@ -19,8 +19,8 @@ from gateway.signatures.forms import Fields, parse_form, write_form
 from gateway.signatures.media import content_type_of
 from gateway.signatures.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import Signed
 from gateway.signatures.schemes.excerpt import Excerpt
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import media_type, only, read_query
 
 Place = Annotated[

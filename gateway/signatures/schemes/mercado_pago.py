@@ -13,10 +13,11 @@ from functools import partial
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, Signed, single
+from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.schemes.custom_hmac import (
     Content,
     SignedField,
@@ -26,7 +27,9 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only, read_query
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Timestamp, TimestampSpec
 from gateway.signatures.secrets import decode_secret
 
@@ -41,30 +44,30 @@ class MercadoPagoSpec(TimedSpec):
     scheme: Literal["mercado_pago"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return False
 
+    @override
     def scheme_for(self, layout: Layout) -> MercadoPagoScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return MercadoPagoScheme(self, _read)
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`."""
         return not names or names[0] == b"x-request-id"
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of data.id, x-request-id and the timestamp, hex in {_HEADER}"
 
 
 class MercadoPagoScheme(TimedScheme):
     """The scheme of a :class:`MercadoPagoSpec`."""
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`."""
         moment = _MOMENT.write(now)
         message = _manifests(request, moment.encode())[0]
         signature = write_hmac(decode_secret(secret, "raw"), message, "sha256", "hex").decode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlencode
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.forms import Pair, read_pairs
 from gateway.signatures.rejections import MalformedRequest, SignatureRejected
@@ -19,11 +20,13 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, SecretPair, Signed, StaticVerifier
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
-from gateway.signatures.schemes.key_cache import slot_of
+from gateway.signatures.schemes.key_verifier import slot_of
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import only
+from gateway.signatures.secrets import SecretPair
 
 if TYPE_CHECKING:
     from gateway.signatures.schemes.asymmetric import PublicKey
@@ -38,35 +41,35 @@ class PaddleClassicSpec(SchemeSpec):
 
     scheme: Literal["paddle_classic"] = Field(description="The family of the scheme.")
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHM)
 
+    @override
     def scheme_for(self, layout: Layout) -> PaddleClassicScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PaddleClassicScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"RSA-SHA1 of the form's fields, base64 in its field {_FIELD.decode()}"
 
 
-class PaddleClassicScheme:
+class PaddleClassicScheme(Scheme):
     """The scheme of a :class:`PaddleClassicSpec`."""
 
+    @override
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> PaddleClassicVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [load_public_key(secret, "pem") for secret in secrets]
         for key in keys:
             check_with(key, _ALGORITHM)
         return PaddleClassicVerifier(keys)
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         fields = _read_form(request.body)
         fields.pop(_FIELD, None)
         fields[_FIELD] = ENCODERS["base64"](
@@ -81,8 +84,8 @@ class PaddleClassicVerifier(StaticVerifier):
     def __init__(self, keys: Sequence[PublicKey]) -> None:
         self._keys = keys
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         shown = only(_read_pairs(request.body, _FIELD), _FIELD, "signature_missing")
         signature = decode_signature(shown)
         fields = _read_form(request.body)

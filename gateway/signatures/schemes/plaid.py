@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import orjson
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, is_sandbox
+from gateway.signatures.schemes.fetched_keys import KeyRequest
+from gateway.signatures.schemes.jwk import read_jwk
 from gateway.signatures.schemes.jws import Token
 from gateway.signatures.schemes.jwt import JwtScheme, JwtSpec, JwtVerifier
-from gateway.signatures.schemes.jwt_keys import SecretKeys, check_token
-from gateway.signatures.schemes.key_cache import NamedKeys, credentials_of, is_pinned, read_jwk
+from gateway.signatures.schemes.jwt_keys import SecretKeys, TokenKeys, check_token
+from gateway.signatures.schemes.key_cache import CachedKey, NamedKeys
+from gateway.signatures.schemes.key_verifier import credentials_of, is_pinned
 from gateway.signatures.schemes.layout import Layout
-
-if TYPE_CHECKING:
-    from gateway.signatures.schemes.asymmetric import PublicKey
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 
 _TOKENS = JwtSpec.model_validate(
     {
@@ -49,75 +46,79 @@ class PlaidSpec(SchemeSpec):
     scheme: Literal["plaid"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return True
 
     @property
+    @override
     def fetches_keys(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.fetches_keys`: with the credentials in the secret."""
         return True
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return _TOKENS.make_secret()
 
+    @override
     def scheme_for(self, layout: Layout) -> PlaidScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PlaidScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return _TOKENS.describe()
 
 
-class PlaidScheme:
+class PlaidScheme(Scheme):
     """The scheme of a :class:`PlaidSpec`."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> JwtVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; a secret may be a public key that is not to be fetched."""
         if is_pinned(secrets):
             return JwtVerifier(_TOKENS, SecretKeys(secrets, _TOKENS.algorithms), parameters)
-        environment = "sandbox" if parameters.get("environment") == "sandbox" else "production"
-        return JwtVerifier(_TOKENS, PlaidKeys(environment, *credentials_of(secrets)), parameters)
+        environment = "sandbox" if is_sandbox(parameters) else "production"
+        return JwtVerifier(
+            _TOKENS, PlaidTokenKeys(PlaidKeys(environment, *credentials_of(secrets))), parameters
+        )
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         return JwtScheme(_TOKENS).sign(request, secret, now, parameters)
 
 
-class PlaidKeys(NamedKeys["PublicKey"]):
+class PlaidTokenKeys(TokenKeys):
+    """The keys of Plaid's tokens, which name them."""
+
+    def __init__(self, keys: PlaidKeys) -> None:
+        self.fetched = self._keys = keys
+
+    @override
+    def match(self, token: Token, now: float) -> int:
+        check_token(self._keys.get(token.key_id, now), token)
+        self._keys.note_proof(token.key_id)
+        return 0
+
+
+class PlaidKeys(NamedKeys):
     """The keys that Plaid gives away by their names; ``scope`` is where."""
 
     def __init__(self, environment: str, client_id: str, secret: str) -> None:
         super().__init__(f"https://{environment}.plaid.com/webhook_verification_key/get")
         self._credentials = {"client_id": client_id, "secret": secret}
 
-    @property
-    def fetched(self) -> PlaidKeys:
-        """See :attr:`gateway.signatures.schemes.jwt_keys.TokenKeys.fetched`."""
-        return self
-
-    def match(self, token: Token, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.jwt_keys.TokenKeys.match`."""
-        check_token(self.get(token.key_id, now), token)
-        self.note_proof(token.key_id)
-        return 0
-
+    @override
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
         if not _KEY_ID.fullmatch(name):
             raise SignatureRejected("unknown_key")
         return KeyRequest(self.scope, name, orjson.dumps(self._credentials | {"key_id": name}))
 
-    def read(self, name: str, content: bytes, now: float) -> PublicKey:
-        """See :meth:`gateway.signatures.schemes.key_cache.NamedKeys.read`."""
+    @override
+    def read(self, name: str, content: bytes, now: float) -> CachedKey:
         document = orjson.loads(content)
         jwk = document.get("key") if isinstance(document, dict) else None
         if not isinstance(jwk, dict) or jwk.get("kid") != name:
             raise ValueError("is not the key that was asked for")
         if jwk.get("expired_at") is not None:
             raise ValueError("the key is withdrawn")
-        return read_jwk(jwk)
+        return CachedKey(read_jwk(jwk))

@@ -12,10 +12,11 @@ from functools import partial
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import (
     ClaimVerifier,
     Content,
@@ -24,7 +25,9 @@ from gateway.signatures.schemes.custom_hmac import (
     write_hmac,
 )
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import MAX_SIGNED_FORM, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.secrets import decode_secret
 
 
@@ -35,13 +38,13 @@ class PlivoSpec(SchemeSpec):
     version: Literal["v2", "v3"] = Field("v3", description="The version of its signature.")
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return True
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return self.version == "v3"
 
     @property
@@ -49,20 +52,20 @@ class PlivoSpec(SchemeSpec):
         """The header that carries the signature; that of the nonce begins with it."""
         return f"X-Plivo-Signature-{self.version.upper()}"
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`: the nonce alone is."""
         return not names or names[0] == f"{self.header}-nonce".lower().encode()
 
+    @override
     def scheme_for(self, layout: Layout) -> PlivoScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PlivoScheme(self)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha256 of the address, the form and a nonce ({self.version}), base64 in {self.header}"
 
 
-class PlivoScheme:
+class PlivoScheme(Scheme):
     """The scheme of a :class:`PlivoSpec`."""
 
     def __init__(self, spec: PlivoSpec) -> None:
@@ -70,14 +73,14 @@ class PlivoScheme:
         self._signature = spec.header.lower().encode()
         self._nonce = f"{spec.header}-nonce".lower().encode()
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], self._read, "base64")
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; a nonce that is there already is kept."""
         nonce = request.headers.get(self._nonce) or b"%d" % (now * 1_000_000)
         headers = {f"{self.spec.header}-Nonce": nonce.decode("latin-1")}
         message = self._message(with_headers(request, headers))

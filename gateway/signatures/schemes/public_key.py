@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -22,16 +23,11 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.encodings import ENCODERS, Encoding, decode_signature
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.template import (
     Alphabets,
     SignedTemplate,
@@ -41,6 +37,7 @@ from gateway.signatures.schemes.template import (
     template_fields,
 )
 from gateway.signatures.schemes.timestamps import Affix, HeaderName, Timestamp, TimestampSpec
+from gateway.signatures.secrets import SecretPair
 
 _ALGORITHMS = {
     "ed25519": KeyAlgorithm("ed25519"),
@@ -94,38 +91,38 @@ class PublicKeySpec(SchemeSpec):
         return self
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return covers_url(self.signed)
 
     @property
+    @override
     def template(self) -> str:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.template`."""
         return self.signed
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return self.timestamp is not None
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS[self.algorithm], self.key_format)
 
+    @override
     def signs_headers(self, names: Sequence[bytes]) -> bool:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.signs_headers`."""
         return covers_headers(self.signed, names)
 
+    @override
     def scheme_for(self, layout: Layout) -> PublicKeyScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return PublicKeyScheme(self, layout.id_header)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"{self.algorithm} of {self.signed}, {self.encoding} in {self.header}"
 
 
-class PublicKeyScheme:
+class PublicKeyScheme(Scheme):
     """The scheme of a :class:`PublicKeySpec`; ``id_header`` is the header that ``{id}`` stands for."""
 
     def __init__(self, spec: PublicKeySpec, id_header: bytes | None = None) -> None:
@@ -134,17 +131,17 @@ class PublicKeyScheme:
         self.template = SignedTemplate(spec.signed, id_header, spec.alphabets)
         self.timestamp = Timestamp(spec.timestamp) if spec.timestamp else None
 
+    @override
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> PublicKeyVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         keys = [load_public_key(secret, self.spec.key_format) for secret in secrets]
         return PublicKeyVerifier(self, [check_with(key, self.algorithm) for key in keys])
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         spec = self.spec
         fields, moment = {}, b""
         if self.timestamp and spec.timestamp and spec.timestamp.header:
@@ -170,8 +167,8 @@ class PublicKeyVerifier(StaticVerifier):
         if spec.timestamp and spec.timestamp.header:
             self._timestamp_header = spec.timestamp.header.lower().encode()
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         text = single(request.headers, self._header, "signature_missing")
         if not text.startswith(self._prefix):
             raise SignatureRejected("signature_malformed")

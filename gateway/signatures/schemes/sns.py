@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
@@ -23,18 +24,16 @@ from gateway.signatures.schemes.asymmetric import (
     make_key_pair,
     sign_with,
 )
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    KeyRequest,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-)
-from gateway.signatures.schemes.certificates import CertifiedKey, key_of, read_chain
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
+from gateway.signatures.schemes.certificates import key_of, read_chain
 from gateway.signatures.schemes.encodings import ENCODERS, decode_signature
 from gateway.signatures.schemes.excerpt import Excerpt
-from gateway.signatures.schemes.key_cache import FetchingVerifier, NamedKeys, pinned_keys, slot_of
+from gateway.signatures.schemes.fetched_keys import KeyRequest
+from gateway.signatures.schemes.key_cache import CachedKey, NamedKeys
+from gateway.signatures.schemes.key_verifier import NamedKeyVerifier, pinned_keys
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.secrets import SecretPair
 from gateway.signatures.times import rfc3339_milliseconds
 
 if TYPE_CHECKING:
@@ -63,44 +62,44 @@ class SnsSpec(SchemeSpec):
     scheme: Literal["sns"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def needed_parameters(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needed_parameters`."""
         return ("topic_arn",)
 
     @property
+    @override
     def needs_secret(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_secret`."""
         return False
 
     @property
+    @override
     def signed_places(self) -> Sequence[str]:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.signed_places`."""
         return tuple(f"body:/{name}" for name in _NOTIFICATION)
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         return make_key_pair(_ALGORITHMS["2"])
 
+    @override
     def scheme_for(self, layout: Layout) -> SnsScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return SnsScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "RSA of the fields of the message, by a certificate of SNS"
 
 
-class SnsScheme:
+class SnsScheme(Scheme):
     """The scheme of an :class:`SnsSpec`."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> SnsVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`; a secret is a certificate that is not to be fetched."""
         return SnsVerifier(parameters["topic_arn"], pinned_keys(secrets, _ALGORITHMS["1"]))
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the secret is a private key in PEM."""
         message = {"Type": "Notification", **orjson.loads(request.body)}
         message["TopicArn"] = topic = parameters.get("topic_arn", message.get("TopicArn", ""))
         message["Timestamp"] = rfc3339_milliseconds(now)
@@ -116,17 +115,15 @@ class SnsScheme:
         return Signed(headers, orjson.dumps(message), request.query)
 
 
-class SnsVerifier(FetchingVerifier):
+class SnsVerifier(NamedKeyVerifier):
     """An :class:`SnsScheme` bound to its topic."""
 
     def __init__(self, topic: str, pinned: Sequence[PublicKey]) -> None:
+        super().__init__(pinned, SnsCertificates(_origin(topic)))
         self._topic = topic
-        self._pinned = pinned
-        self._certificates = SnsCertificates(_origin(topic))
-        super().__init__(None if pinned else self._certificates)
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         message = _read(request.body)
         algorithm = _ALGORITHMS.get(_text(message, "SignatureVersion"))
         if algorithm is None:
@@ -135,34 +132,25 @@ class SnsVerifier(FetchingVerifier):
             raise SignatureRejected("claim_mismatch")
         signature = decode_signature(_text(message, "Signature").encode())
         signed = _canonical(message)
-        slot = self._slot_of(message, algorithm, signature, signed, now)
+        url = _text(message, "SigningCertURL") if self.fetched else ""
+        slot = self.slot_of(url, algorithm, signature, signed, now)
         _EXCERPT.check_unrepeated(request.body)
         request.signed = signed
         return slot
 
-    def _slot_of(
-        self, message: Mapping[str, Any], algorithm: KeyAlgorithm, signature: bytes, signed: bytes, now: float
-    ) -> int:
-        if self._pinned:
-            return slot_of(self._pinned, algorithm, signature, signed)
-        url = _text(message, "SigningCertURL")
-        slot = slot_of([self._certificates.get(url, now).valid_at(now)], algorithm, signature, signed)
-        self._certificates.note_proof(url)
-        return slot
 
-
-class SnsCertificates(NamedKeys[CertifiedKey]):
+class SnsCertificates(NamedKeys):
     """The certificates of one region, by their addresses."""
 
+    @override
     def request(self, name: str, now: float) -> KeyRequest:
-        """See :meth:`gateway.signatures.schemes.key_cache.FetchedKeys.request`."""
         origin, path = name[: len(self.scope)], name[len(self.scope) :]
         if origin != self.scope or not _CERTIFICATE.fullmatch(path):
             raise SignatureRejected("unknown_key")
         return KeyRequest(name)
 
-    def read(self, name: str, content: bytes, now: float) -> CertifiedKey:
-        """See :meth:`gateway.signatures.schemes.key_cache.NamedKeys.read`."""
+    @override
+    def read(self, name: str, content: bytes, now: float) -> CachedKey:
         return key_of(read_chain(content)[0], now)
 
 

@@ -13,26 +13,23 @@ from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    LARGE,
+from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
+from gateway.signatures.schemes.hmac_verifier import digest_pieces
+from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import (
     MAX_CANDIDATES,
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
     check_tolerance,
     longest_timestamp,
     read_timestamp,
     single,
     split_elements,
 )
-from gateway.signatures.schemes.hmac_verifier import digest_pieces
-from gateway.signatures.schemes.layout import Layout
-from gateway.signatures.secrets import SecretFormatError, decode_base64, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_base64, decode_secret
 from gateway.signatures.units import Duration
 
 _LONGEST_TIMESTAMP = longest_timestamp(units_per_second=1)
@@ -67,26 +64,26 @@ class StandardWebhooksSpec(SchemeSpec):
         return self.secret_format != "whsec_"  # noqa: S105 - no secret, but how one is written
 
     @property
+    @override
     def has_moment(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.has_moment`."""
         return True
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         key = bytes.fromhex(super().make_secret().sender)
         secret = "whsec_" + base64.b64encode(key).decode()
         return SecretPair(secret, secret)
 
+    @override
     def scheme_for(self, layout: Layout) -> StandardWebhooksScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return StandardWebhooksScheme(self)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"Standard Webhooks (v1, v1a) in {self.header_prefixes[0]}signature"
 
 
-class StandardWebhooksScheme:
+class StandardWebhooksScheme(Scheme):
     """The scheme of a :class:`StandardWebhooksSpec`.
 
     A secret that begins with ``whpk_`` is an Ed25519 public key and is only ever tried on ``v1a`` signatures;
@@ -96,10 +93,10 @@ class StandardWebhooksScheme:
     def __init__(self, spec: StandardWebhooksSpec) -> None:
         self.spec = spec
 
+    @override
     def bind(
         self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> StandardWebhooksVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         return StandardWebhooksVerifier(self.spec, [self._checks(secret) for secret in secrets])
 
     def _checks(self, secret: str) -> list[Check]:
@@ -116,10 +113,10 @@ class StandardWebhooksScheme:
                 checks.append(_check(secret))
         return checks
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; a ``whsk_`` secret signs ``v1a``."""
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
         moment = str(int(now))
@@ -157,8 +154,8 @@ class StandardWebhooksVerifier(StaticVerifier):
             for prefix in spec.header_prefixes
         ]
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         headers = request.headers
         # By the id, not by the signature: the family whose id counts must be the one that is signed, or an
         # unsigned svix-id beside signed webhook- headers would give one delivery any number of ids.

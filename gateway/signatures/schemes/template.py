@@ -25,10 +25,10 @@ from pydantic import AfterValidator, StringConstraints
 from gateway.signatures.extractors import SourceContext, pointer_steps
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import single
 from gateway.signatures.schemes.canonical_json import Style, rewrite
 from gateway.signatures.schemes.layout import read_text
 from gateway.signatures.schemes.signed_forms import FORM, media_type, only, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single
 
 _FIELD = re.compile(
     r"\{(body|timestamp|id|method|url|url:decoded|path|query|form|secret|json_sorted|json_sorted_compact|json_canonical"

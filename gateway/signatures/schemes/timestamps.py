@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from gateway.signatures.rejections import SignatureRejected
-from gateway.signatures.schemes.base import check_tolerance, longest_timestamp, read_timestamp
 from gateway.signatures.schemes.layout import Places, is_in_body
+from gateway.signatures.schemes.strict_fields import check_tolerance, longest_timestamp, read_timestamp
 from gateway.signatures.times import rfc3339_seconds
 from gateway.signatures.units import Duration
 

@@ -14,21 +14,17 @@ from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field, model_validator
+from typing_extensions import override
 
 from gateway.signatures.extractors import SourceContext
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import (
-    NO_PARAMETERS,
-    SchemeSpec,
-    SecretPair,
-    Signed,
-    StaticVerifier,
-    single,
-)
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec, StaticVerifier
 from gateway.signatures.schemes.layout import Draft, Layout, Place, is_in_body, listed, place_reader
+from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.strict_fields import single
 from gateway.signatures.schemes.timestamps import Affix, HeaderName
-from gateway.signatures.secrets import SecretFormatError, decode_secret
+from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_secret
 
 _LONGEST = 64 * 1024  # bytes of a token that is shown; a header field has at most half of it
 
@@ -56,16 +52,16 @@ class TokenSpec(SchemeSpec):
         return self
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return False
 
+    @override
     def scheme_for(self, layout: Layout) -> TokenScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return TokenScheme(self, layout)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"a token in {self.header or self.place}"
 
 
@@ -75,25 +71,25 @@ class BasicSpec(SchemeSpec):
     scheme: Literal["basic"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def is_body_bound(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.is_body_bound`."""
         return False
 
+    @override
     def make_secret(self) -> SecretPair:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.make_secret`."""
         secret = f"gateway:{super().make_secret().receiver}"
         return SecretPair(secret, secret)
 
+    @override
     def scheme_for(self, layout: Layout) -> TokenScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return TokenScheme(self, layout)
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return "HTTP Basic in Authorization"
 
 
-class TokenScheme:
+class TokenScheme(Scheme):
     """The scheme of a :class:`TokenSpec` or a :class:`BasicSpec`, for bodies that are laid out as told."""
 
     def __init__(self, spec: TokenSpec | BasicSpec, layout: Layout) -> None:
@@ -104,18 +100,14 @@ class TokenScheme:
         self.prefix = "Basic " if isinstance(spec, BasicSpec) else spec.prefix
         self.is_itemwise = self.place is not None and self.place.startswith("item:")
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> TokenVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         return TokenVerifier(self, [self._expected(secret) for secret in secrets])
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`.
-
-        Raises:
-            ValueError: the body has no room for the token.
-        """
         draft = Draft(request, self.layout, needs_payload=is_in_body(self.place))
         text = self._expected(secret)[0].decode()
         for delivery in draft.deliveries(is_itemwise=self.is_itemwise):
@@ -154,8 +146,8 @@ class TokenVerifier(StaticVerifier):
         self._is_in_body = is_in_body(scheme.place)
         self._read_place = place_reader(scheme.place, "signature_missing") if scheme.place else None
 
+    @override
     def verify(self, request: RawRequest, now: float) -> int:
-        """See :meth:`gateway.signatures.schemes.base.Verifier.verify`."""
         if not self._is_in_body:
             return self._prove(request, None)
         slots = [

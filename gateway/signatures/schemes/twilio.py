@@ -16,13 +16,16 @@ from functools import partial
 from typing import Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import NO_PARAMETERS, SchemeSpec, Signed, single, split_elements
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, SchemeSpec
 from gateway.signatures.schemes.custom_hmac import ClaimVerifier, Content, SignedField, write_hmac
 from gateway.signatures.schemes.layout import Layout
+from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.signed_forms import FORM, MAX_SIGNED_FORM, media_type, read_form, read_query
+from gateway.signatures.schemes.strict_fields import single, split_elements
 from gateway.signatures.secrets import decode_secret
 
 _SIGNATURE = "X-Twilio-Signature"
@@ -38,30 +41,30 @@ class TwilioSpec(SchemeSpec):
     scheme: Literal["twilio"] = Field(description="The family of the scheme.")
 
     @property
+    @override
     def needs_url(self) -> bool:
-        """See :attr:`gateway.signatures.schemes.base.SchemeSpec.needs_url`."""
         return True
 
+    @override
     def scheme_for(self, layout: Layout) -> TwilioScheme:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.scheme_for`."""
         return TwilioScheme()
 
+    @override
     def describe(self) -> str:
-        """See :meth:`gateway.signatures.schemes.base.SchemeSpec.describe`."""
         return f"HMAC-sha1 of the address and the form, base64 in {_SIGNATURE}"
 
 
-class TwilioScheme:
+class TwilioScheme(Scheme):
     """The scheme of a :class:`TwilioSpec`."""
 
+    @override
     def bind(self, secrets: Sequence[str], parameters: Mapping[str, str] = NO_PARAMETERS) -> ClaimVerifier:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.bind`."""
         return ClaimVerifier([decode_secret(secret, "raw") for secret in secrets], _read, "base64")
 
+    @override
     def sign(
         self, request: RawRequest, secret: str, now: float, parameters: Mapping[str, str] = NO_PARAMETERS
     ) -> Signed:
-        """See :meth:`gateway.signatures.schemes.base.Scheme.sign`; the query tells the digest of what is no form."""
         query, url = request.query, request.url
         if request.body and media_type(request.headers) != FORM:
             kept = [part for part in query.split(b"&") if part and not part.startswith(b"bodySHA256=")]

@@ -1,6 +1,7 @@
-"""What the processes of a worker share: who handles an event, who is next in a line, and how much was begun lately.
+"""The port to what the processes of a worker share: leases on events, turns in sequences, and rate limits.
 
-Over the same servers as the gateway's claims, and by the same connection: what is asked for first is done first.
+The store is on the same server as the gateway's claims, and its requests share one connection, so that they take
+effect in the order in which they were made.
 """
 
 from __future__ import annotations
@@ -9,42 +10,42 @@ from typing import Protocol
 
 from gateway.claims import Claims
 
-PATIENCE = 60.0
-"""Seconds that the first of a line may be overdue. Whoever was put off after that, and is back before it, passes by:
-queues keep their order, so that what was due earlier and still has not come is not there any more."""
+HEAD_OF_LINE_GRACE = 60.0
+"""Seconds that the head of a sequence may be overdue. A member that was deferred later than that, and is back before the
+head, skips it: delay queues are FIFO, so a head that was due first and has not come is lost."""
 
 
 class Store(Claims, Protocol):
-    """Claims, lines of events that are handled one after another, and limits.
+    """Claims, sequences of events that are handled one after another, and rate limits.
 
-    ``leave`` is asked for, not waited for, like ``commit``.
+    ``complete`` is asked for, not waited for, like ``commit``.
     """
 
-    async def stand(self, line: str, member: str) -> float:
-        """Stand in ``line``, at its end if not in it yet; 0 when it is the turn of ``member``, else seconds to wait.
+    async def take_turn(self, sequence: str, member: str) -> float:
+        """Return 0 if it is the turn of ``member``, else the seconds until it is worth asking again.
 
-        Members are the keys of claims: who is done is not waited for. Who is first is awaited for a lease from now on.
-        One that is overdue is looked for after as long as it is overdue: it waits in a queue that may be long.
+        A new member joins at the end. Members are claim keys, and those that are done do not block. The head is given
+        one lease to finish. One that is overdue is asked for less and less often: it waits in a queue that may be long.
 
         Raises:
-            ClaimsUnavailable: the store did not answer.
+            ClaimsUnavailable: The store did not answer.
         """
 
-    async def defer(self, line: str, member: str, seconds: float | None) -> None:
-        """``member`` keeps its place in ``line`` and comes again in so many seconds; None if nobody needs to wait for it.
+    async def defer(self, sequence: str, member: str, seconds: float | None) -> None:
+        """Keep the place of ``member``, which comes back in ``seconds``; None if nobody needs to wait for it.
 
         Raises:
-            ClaimsUnavailable: the store did not answer.
+            ClaimsUnavailable: The store did not answer.
         """
 
-    def leave(self, line: str, member: str) -> None:
-        """``member`` is done with, and the next one is first."""
+    def complete(self, sequence: str, member: str) -> None:
+        """Remove ``member``, so that the next one is at the head."""
 
-    async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
-        """Seconds until one more may begin in ``bucket``, so that no ``period`` has more than ``count`` beginnings.
+    async def reserve(self, bucket: str, count: int, period: float, max_wait: float) -> float:
+        """Return the seconds until one more event may begin, if at most ``count`` begin in any ``period`` seconds.
 
-        Up to ``longest_wait`` that moment is the caller's; beyond it, nothing was reserved.
+        A wait of up to ``max_wait`` seconds reserves that moment for the caller; a longer one reserves nothing.
 
         Raises:
-            ClaimsUnavailable: the store did not answer.
+            ClaimsUnavailable: The store did not answer.
         """

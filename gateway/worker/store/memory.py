@@ -1,4 +1,4 @@
-"""The store in memory: for tests, of this program and of its users."""
+"""The store in memory, for tests of this program and of its users."""
 
 from __future__ import annotations
 
@@ -6,36 +6,45 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 
+from typing_extensions import override
+
 from gateway.claims import DONE
 from gateway.claims.memory import MemoryClaims
-from gateway.worker.store import sequences as books
+from gateway.worker.store import Store, sequences
+from gateway.worker.store.sequences import Sequence
 
 
-class MemoryStore(MemoryClaims):
-    """See :class:`gateway.worker.store.Store`; lasts as long as the process."""
+class MemoryStore(MemoryClaims, Store):
+    """A store for one process, as long as it lives.
+
+    Args:
+        lease: Seconds after which a claim expires unless it is renewed.
+        retention: Seconds that a done event is remembered.
+        clock: Returns seconds.
+    """
 
     def __init__(
         self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(lease, retention, clock)
-        self._lines: defaultdict[str, books.Line] = defaultdict(dict)
-        self._grants: defaultdict[str, list[float]] = defaultdict(list)
+        self._sequences: defaultdict[str, Sequence] = defaultdict(dict)
+        self._starts: defaultdict[str, list[float]] = defaultdict(list)
 
-    async def stand(self, line: str, member: str) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-        return books.stand(
-            self._lines[line], member, self._clock(), self._lease, lambda other: self._get(other) == DONE
+    @override
+    async def take_turn(self, sequence: str, member: str) -> float:
+        return sequences.take_turn(
+            self._sequences[sequence], member, self._clock(), self._lease, lambda key: self._get(key) == DONE
         )
 
-    async def defer(self, line: str, member: str, seconds: float | None) -> None:
-        """See :class:`gateway.worker.store.Store`."""
-        if member in self._lines[line]:
-            self._lines[line][member] = 0.0 if seconds is None else self._clock() + seconds
+    @override
+    async def defer(self, sequence: str, member: str, seconds: float | None) -> None:
+        if member in self._sequences[sequence]:
+            self._sequences[sequence][member] = 0.0 if seconds is None else self._clock() + seconds
 
-    def leave(self, line: str, member: str) -> None:
-        """See :class:`gateway.worker.store.Store`."""
-        self._lines[line].pop(member, None)
+    @override
+    def complete(self, sequence: str, member: str) -> None:
+        self._sequences[sequence].pop(member, None)
 
-    async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-        return books.reserve(self._grants[bucket], count, period, longest_wait, self._clock())
+    @override
+    async def reserve(self, bucket: str, count: int, period: float, max_wait: float) -> float:
+        return sequences.reserve(self._starts[bucket], count, period, max_wait, self._clock())

@@ -1,7 +1,7 @@
-"""The store in Redis: each operation is one command, by Redis' own clock.
+"""The store in Redis: each operation is one command, and its times are those of Redis' own clock.
 
-A line is a sorted set of its members by place, with a hash of when each is to be back; a limit is a list of the last
-beginnings, newest first.
+A sequence is a sorted set of its members by place, and a hash of the time when each is due back. A rate limit is a list
+of the last times of beginning, newest first. Scripts keep each change atomic across the processes of a worker.
 """
 
 from __future__ import annotations
@@ -9,42 +9,44 @@ from __future__ import annotations
 from typing import Any
 
 import hiredis
+from typing_extensions import override
 
 from gateway.claims import DONE, ignore_failure
 from gateway.claims.redis import RedisClaims, unavailable
-from gateway.worker.store import PATIENCE
-from gateway.worker.store.sequences import SOON
+from gateway.worker.store import HEAD_OF_LINE_GRACE, Store
+from gateway.worker.store.sequences import MIN_DELAY
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-# KEYS: line, dues. ARGV: member; in milliseconds: lease, patience, retention, shortest wait; what is done.
-_STAND = (
-    _NOW + "local line, dues, member = KEYS[1], KEYS[2], ARGV[1] "
-    "local mine, first, due = 0 "
-    "if redis.call('ZSCORE', line, member) then "
+# KEYS: sequence, due times. ARGV: member; in milliseconds: lease, grace of the head, retention, least delay; done value.
+_TAKE_TURN = (
+    _NOW + "local sequence, dues, member = KEYS[1], KEYS[2], ARGV[1] "
+    "local mine, head, due = 0 "
+    "if redis.call('ZSCORE', sequence, member) then "
     "  mine = tonumber(redis.call('HGET', dues, member) or 0) "
     "else "
-    "  local last = redis.call('ZRANGE', line, -1, -1, 'WITHSCORES') "
-    "  redis.call('ZADD', line, (tonumber(last[2]) or 0) + 1, member) "
+    "  local last = redis.call('ZRANGE', sequence, -1, -1, 'WITHSCORES') "
+    "  redis.call('ZADD', sequence, (tonumber(last[2]) or 0) + 1, member) "
     "  redis.call('HSET', dues, member, now) "
     "end "
     "while true do "
-    "  first = redis.call('ZRANGE', line, 0, 0)[1] "
-    "  due = tonumber(redis.call('HGET', dues, first) or 0) "
-    "  if first == member or due + ARGV[3] >= mine and redis.call('GET', first) ~= ARGV[6] then break end "
-    "  redis.call('ZREM', line, first) redis.call('HDEL', dues, first) "
+    "  head = redis.call('ZRANGE', sequence, 0, 0)[1] "
+    "  due = tonumber(redis.call('HGET', dues, head) or 0) "
+    "  if head == member or due + ARGV[3] >= mine and redis.call('GET', head) ~= ARGV[6] then break end "
+    "  redis.call('ZREM', sequence, head) redis.call('HDEL', dues, head) "
     "end "
     "local wait = 0 "
-    "if first == member then redis.call('HSET', dues, member, now + ARGV[2]) "
+    "if head == member then redis.call('HSET', dues, member, now + ARGV[2]) "
     "elseif due > 0 then wait = math.max(math.abs(due - now), ARGV[5]) else wait = ARGV[5] end "
-    "redis.call('PEXPIRE', line, ARGV[4]) redis.call('PEXPIRE', dues, ARGV[4]) "
+    "redis.call('PEXPIRE', sequence, ARGV[4]) redis.call('PEXPIRE', dues, ARGV[4]) "
     "return wait"
 )
-_PUT_OFF = (
+# KEYS: sequence, due times. ARGV: member; milliseconds until it is back, empty if nobody needs to wait for it.
+_DEFER = (
     _NOW + "if redis.call('ZSCORE', KEYS[1], ARGV[1]) then "
     "redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] == '' and 0 or now + ARGV[2]) end "
     "return 0"
 )
-# KEYS: bucket. ARGV: count, and in milliseconds: period, longest wait.
+# KEYS: bucket. ARGV: count; in milliseconds: period, longest wait.
 _RESERVE = (
     _NOW + "local oldest = redis.call('LINDEX', KEYS[1], ARGV[1] - 1) "
     "local at = oldest and math.max(now, oldest + ARGV[2]) or now "
@@ -56,38 +58,41 @@ _RESERVE = (
 )
 
 
-class RedisStore(RedisClaims):
-    """See :class:`gateway.worker.store.Store`; shared by all processes on one Redis."""
+class RedisStore(RedisClaims, Store):
+    """A store that all processes with one Redis share."""
 
-    async def stand(self, line: str, member: str) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-        times = (self._lease_ms, _ms(PATIENCE), str(int(self._retention_s) * 1000), _ms(SOON))
-        return await self._evaluate(_STAND, [line, _dues(line)], member, *times, DONE)
+    @override
+    async def take_turn(self, sequence: str, member: str) -> float:
+        times = (
+            self._lease_ms, _ms(HEAD_OF_LINE_GRACE), str(int(self._retention_s) * 1000), _ms(MIN_DELAY)
+        )  # fmt: skip
+        return await self._evaluate(_TAKE_TURN, [sequence, _dues(sequence)], member, *times, DONE)
 
-    async def defer(self, line: str, member: str, seconds: float | None) -> None:
-        """See :class:`gateway.worker.store.Store`."""
-        await self._evaluate(_PUT_OFF, [line, _dues(line)], member, "" if seconds is None else _ms(seconds))
+    @override
+    async def defer(self, sequence: str, member: str, seconds: float | None) -> None:
+        due_in = "" if seconds is None else _ms(seconds)
+        await self._evaluate(_DEFER, [sequence, _dues(sequence)], member, due_in)
 
-    def leave(self, line: str, member: str) -> None:
-        """See :class:`gateway.worker.store.Store`."""
-        self._ask(ignore_failure, "ZREM", line, member)
-        self._ask(ignore_failure, "HDEL", _dues(line), member)
+    @override
+    def complete(self, sequence: str, member: str) -> None:
+        self.ask(ignore_failure, "ZREM", sequence, member)
+        self.ask(ignore_failure, "HDEL", _dues(sequence), member)
 
-    async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-        return await self._evaluate(_RESERVE, [bucket], str(count), _ms(period), _ms(longest_wait))
+    @override
+    async def reserve(self, bucket: str, count: int, period: float, max_wait: float) -> float:
+        return await self._evaluate(_RESERVE, [bucket], str(count), _ms(period), _ms(max_wait))
 
     async def _evaluate(self, script: str, keys: list[str], *arguments: str | bytes) -> float:
-        """The seconds that a script returns as milliseconds."""
+        """Run a script that returns milliseconds; return them as seconds."""
         try:
-            milliseconds: Any = await self._connection().execute("EVAL", script, len(keys), *keys, *arguments)
+            milliseconds: Any = await self.connection().execute("EVAL", script, len(keys), *keys, *arguments)
         except (hiredis.ReplyError, OSError) as error:
             raise unavailable(error) from error
         return float(milliseconds) / 1000
 
 
-def _dues(line: str) -> str:
-    return f"{line}:dues"
+def _dues(sequence: str) -> str:
+    return f"{sequence}:dues"
 
 
 def _ms(seconds: float) -> str:

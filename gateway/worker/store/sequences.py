@@ -1,35 +1,37 @@
-"""Lines and limits as plain values, for the stores that have no scripts of their own. All times in Unix seconds."""
+"""Sequences and rate limits as plain values, for stores without scripts of their own. All times are Unix seconds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.worker.store import PATIENCE
+from gateway.worker.store import HEAD_OF_LINE_GRACE
 
-Line = dict[str, float]
-"""The members, first come first, each with when it is, or was, to be back; 0 for one that nobody needs to wait for."""
+Sequence = dict[str, float]
+"""The members in order of arrival, each with the time when it is due back; 0 if nobody needs to wait for it."""
 
-SOON = 1.0
-"""Seconds until the next look at a line, at least."""
+MIN_DELAY = 1.0
+"""The least seconds until a member asks for its turn again: each time costs a pass through a delay queue."""
 
 
-def stand(line: Line, member: str, now: float, lease: float, is_done: Callable[[str], bool]) -> float:
-    """See :meth:`gateway.worker.store.Store.stand`; changes ``line``."""
-    due = line.get(member, 0.0)  # a newcomer passes nobody by
-    line.setdefault(member, now)
-    while (first := next(iter(line))) != member:
-        awaited = line[first]
-        if awaited + PATIENCE >= due and not is_done(first):
-            return max(abs(awaited - now), SOON) if awaited else SOON
-        del line[first]
-    line[member] = now + lease
+def take_turn(
+    sequence: Sequence, member: str, now: float, lease: float, is_done: Callable[[str], bool]
+) -> float:
+    """Return as :meth:`gateway.worker.store.Store.take_turn`; changes ``sequence``."""
+    due = sequence.get(member, 0.0)  # 0 for a new member, which skips nobody
+    sequence.setdefault(member, now)
+    while (head := next(iter(sequence))) != member:
+        head_due = sequence[head]
+        if head_due + HEAD_OF_LINE_GRACE >= due and not is_done(head):
+            return max(abs(head_due - now), MIN_DELAY) if head_due else MIN_DELAY
+        del sequence[head]
+    sequence[member] = now + lease
     return 0.0
 
 
-def reserve(grants: list[float], count: int, period: float, longest_wait: float, now: float) -> float:
-    """See :meth:`gateway.worker.store.Store.reserve`; changes ``grants``, the last beginnings, oldest first."""
-    at = max(now, grants[-count] + period) if len(grants) >= count else now
-    if at - now <= longest_wait:
-        grants.append(at)
-        del grants[:-count]
+def reserve(starts: list[float], count: int, period: float, max_wait: float, now: float) -> float:
+    """Return as :meth:`gateway.worker.store.Store.reserve`; changes ``starts``, the last times of beginning, oldest first."""
+    at = max(now, starts[-count] + period) if len(starts) >= count else now
+    if at - now <= max_wait:
+        starts.append(at)
+        del starts[:-count]
     return at - now

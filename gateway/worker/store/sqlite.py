@@ -1,4 +1,4 @@
-"""The store in the embedded database: lines and limits are rows beside the claims, and end as they do."""
+"""The store in the embedded database: sequences and rate limits are rows beside the claims, and expire as they do."""
 
 from __future__ import annotations
 
@@ -7,64 +7,62 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import orjson
+from typing_extensions import override
 
 from gateway.claims import DONE, call_on_failure, ignore_failure
 from gateway.claims.sqlite import SqliteClaims
-from gateway.worker.store import sequences as books
+from gateway.worker.store import Store, sequences
+from gateway.worker.store.sequences import Sequence
 
 
-class SqliteStore(SqliteClaims):
-    """See :class:`gateway.worker.store.Store`; shared by all processes on one ``data_dir``."""
+class SqliteStore(SqliteClaims, Store):
+    """A store that all processes with one ``data_dir`` share."""
 
-    async def stand(self, line: str, member: str) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-
-        def stand(connection: sqlite3.Connection) -> float:
+    @override
+    async def take_turn(self, sequence: str, member: str) -> float:
+        def take_turn(connection: sqlite3.Connection) -> float:
             now = self._clock.now(connection)
 
-            def is_done(other: str) -> bool:
-                return self._get(connection, other, now) == DONE
+            def is_done(key: str) -> bool:
+                return self._get(connection, key, now) == DONE
 
-            with self._line(connection, line, now) as book:
-                return books.stand(book, member, now, self._lease, is_done)
+            with self._open_sequence(connection, sequence, now) as members:
+                return sequences.take_turn(members, member, now, self._lease, is_done)
 
-        return await self._run(stand)
+        return await self._run(take_turn)
 
-    async def defer(self, line: str, member: str, seconds: float | None) -> None:
-        """See :class:`gateway.worker.store.Store`."""
-
+    @override
+    async def defer(self, sequence: str, member: str, seconds: float | None) -> None:
         def defer(connection: sqlite3.Connection) -> None:
             now = self._clock.now(connection)
-            with self._line(connection, line, now) as book:
-                if member in book:
-                    book[member] = 0.0 if seconds is None else now + seconds
+            with self._open_sequence(connection, sequence, now) as members:
+                if member in members:
+                    members[member] = 0.0 if seconds is None else now + seconds
 
         await self._run(defer)
 
-    def leave(self, line: str, member: str) -> None:
-        """See :class:`gateway.worker.store.Store`."""
+    @override
+    def complete(self, sequence: str, member: str) -> None:
+        def complete(connection: sqlite3.Connection) -> None:
+            with self._open_sequence(connection, sequence, self._clock.now(connection)) as members:
+                members.pop(member, None)
 
-        def leave(connection: sqlite3.Connection) -> None:
-            with self._line(connection, line, self._clock.now(connection)) as book:
-                book.pop(member, None)
+        call_on_failure(self._database.run(complete), ignore_failure)
 
-        call_on_failure(self._database.run(leave), ignore_failure)
-
-    async def reserve(self, bucket: str, count: int, period: float, longest_wait: float) -> float:
-        """See :class:`gateway.worker.store.Store`."""
-
+    @override
+    async def reserve(self, bucket: str, count: int, period: float, max_wait: float) -> float:
         def reserve(connection: sqlite3.Connection) -> float:
             now = self._clock.now(connection)
-            grants: list[float] = orjson.loads(self._get(connection, bucket, now) or b"[]")
-            wait = books.reserve(grants, count, period, longest_wait, now)
-            self._put(connection, bucket, orjson.dumps(grants), max(grants) + period)
+            starts: list[float] = orjson.loads(self._get(connection, bucket, now) or b"[]")
+            wait = sequences.reserve(starts, count, period, max_wait, now)
+            self._put(connection, bucket, orjson.dumps(starts), max(starts) + period)
             return wait
 
         return await self._run(reserve)
 
     @contextmanager
-    def _line(self, connection: sqlite3.Connection, line: str, now: float) -> Iterator[books.Line]:
-        """The line, to be changed."""
-        book: books.Line = orjson.loads(self._get(connection, line, now) or b"{}")
-        yield book
-        self._put(connection, line, orjson.dumps(book), now + self._retention if book else now)
+    def _open_sequence(self, connection: sqlite3.Connection, sequence: str, now: float) -> Iterator[Sequence]:
+        """Load the members of a sequence, and store them after the block; an empty sequence expires at once."""
+        members: Sequence = orjson.loads(self._get(connection, sequence, now) or b"{}")
+        yield members
+        self._put(connection, sequence, orjson.dumps(members), now + self._retention if members else now)

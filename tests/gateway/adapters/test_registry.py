@@ -27,7 +27,7 @@ from gateway.signatures.forms import parse_form
 from gateway.signatures.rejections import MalformedRequest, Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.request import VerifiedRequest as Verified
-from gateway.signatures.schemes.base import KeyNeeded
+from gateway.signatures.schemes.fetched_keys import KeyNeeded
 from gateway.signatures.schemes.jwt import JwtSpec
 from support.deliveries import NAMES, NOW, URL, Delivered, delivered, secrets_of
 

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 from hypothesis import settings
@@ -24,10 +23,14 @@ from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
 from gateway.claims.redis import RedisClaims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.metrics import Metrics
-from gateway.publishers import Message, PublishUnavailable
+from gateway.publishers import PublishUnavailable
+from gateway.receive.request import RequestHead
+from gateway.signatures.request import Headers
 from gateway.transport import reconnect
+from support.door import PEER, enter
 from support.fake_redis import FakeRedis, Fate
 from support.incidents import Incidents
 from support.virtual_time import VirtualTimeLoop
@@ -189,28 +192,10 @@ class ClaimProtocol(RuleBasedStateMachine):
                 b"sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest().encode(),
             ),
         ]
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "POST",
-            "path": "/webhooks/github",
-            "raw_path": b"/webhooks/github",
-            "query_string": b"",
-            "headers": headers,
-        }
-        status = 0
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                self.note(attempt, OUTCOMES.get(status) or json.loads(message["body"])["reason"])
-
-        await gateway.public(scope, receive, send)
+        size = sum(len(name) + len(value) for name, value in headers)
+        head = RequestHead("POST", b"/webhooks/github", b"", Headers(headers), size, PEER)
+        response = await enter(gateway, head, body)
+        self.note(attempt, OUTCOMES.get(response.status) or json.loads(response.body)["reason"])
 
     def note(self, attempt: Attempt, answer: str) -> None:
         """Remember an answer, and how often the event had arrived when it was given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 
@@ -19,27 +19,10 @@ from gateway.claims.redis import RedisClaims
 from gateway.errors import DedupeUnavailable
 from support.incidents import Incidents
 from support.redis_server import RedisServer
-from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
 
 KEY = claim_key("github", "1")
 BODY = b'{"zen":"Keep it logically awesome."}'
-"""Seconds; five times what is promised, because a busy machine must not fail a test."""
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis for one test alone."""
-    require("redis-server")
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def raw(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    """A client of its own, to break the server with."""
-    with redis.Redis.from_url(own_redis.url) as client:
-        yield client
 
 
 class Door:

@@ -16,10 +16,11 @@ from gateway.claims.sqlite import SqliteClaims
 from gateway.config import Config
 from gateway.receive.key_files import FOLDER
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.key_cache import LONGEST_TRUST
 from gateway.transport.embedded import Database
 from support.certificates import issue, private_pem, rsa_key
+from support.door import Door
 from support.spies import SpyPublisher
 
 NOW = 1_736_942_400.0
@@ -60,7 +61,7 @@ class Machine:
 
     async def post(self, provider: str, body: bytes, headers: dict[str, str]) -> str:
         """Deliver; what the answer says."""
-        transport = httpx.ASGITransport(self.gateway.public)
+        transport = Door(self.gateway)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
             answer = await client.post(
                 f"/webhooks/{provider}", content=body, headers={"content-type": "application/json"} | headers
@@ -99,7 +100,7 @@ class Machine:
 
     def learn_certificate(self) -> None:
         """Have the certificate of SNS as if it had been fetched just now."""
-        endpoint = next(each for each in self.gateway.webhooks._endpoints.values() if each.name == "sns")
+        endpoint = next(each for each in self.gateway.receiver.routes.values() if each.name == "sns")
         endpoint.adapter.learn(KeyRequest(CERTIFICATE), SIGNING.pem, self.now)
 
 
@@ -151,7 +152,7 @@ async def test_keys_that_were_fetched_by_a_wrong_clock_are_used_and_end(machine:
     await machine.gateway._claims.start()
     assert await machine.sns("3") in {"accepted", "quarantined"}
     assert machine.published == ["1", "2", "3"]
-    endpoint = machine.gateway.webhooks._endpoints[b"/webhooks/sns"]
+    endpoint = machine.gateway.receiver.routes[b"/webhooks/sns"]
     assert endpoint.adapter.fetched is not None
     assert endpoint.adapter.fetched.due(NOW) == [CERTIFICATE]
     assert all(key.fetched_at <= NOW for key in endpoint.adapter.fetched.kept())

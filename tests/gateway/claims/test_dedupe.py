@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.claims import ClaimsUnavailable, ForeignValue, Standing, claim_key
-from gateway.claims.dedupe import _REMEMBERED_BODIES, LONGEST_WAIT, Claim, Dedupe
+from gateway.claims.dedupe import GENERATION_SIZE, MAX_WAIT, Claim, Dedupe
 from gateway.claims.event_key import EventKey
 from gateway.claims.memory import MemoryClaims
 from gateway.errors import DedupeUnavailable
@@ -45,13 +45,13 @@ class House:
         body: bytes = BODY,
         *,
         is_id_signed: bool = False,
-        longest_wait: float = LONGEST_WAIT,
+        max_wait: float = MAX_WAIT,
     ) -> Claim | None:
         """As the pipeline asks."""
         digest = sha256(body).hexdigest()
         content, mark = ("", "") if is_id_signed else (digest[:15], digest)
         key = EventKey(event_id, event_id, content, mark)
-        return await self.dedupe.acquire("github", key, body, self.metrics, longest_wait=longest_wait)
+        return await self.dedupe.acquire("github", key, body, self.metrics, max_wait=max_wait)
 
     async def publish(self, event_id: str, body: bytes = BODY, *, is_id_signed: bool = False) -> Claim:
         """An event on all its way."""
@@ -136,7 +136,7 @@ async def test_a_duplicate_with_another_body_is_counted() -> None:
         assert await house.acquire("1", b"{}", is_id_signed=True) is None
 
     assert house.metrics.seen["id_body_mismatch"] == 1
-    assert [(line["event"], line["event_id"]) for line in logs] == [("a duplicate has another body", "1")]
+    assert [(line["event"], line["event_id"]) for line in logs] == [("duplicate with another body", "1")]
 
 
 async def test_an_unsigned_id_that_is_known_swallows_no_other_content() -> None:
@@ -166,7 +166,7 @@ async def test_other_content_waits_for_an_unsigned_id_that_is_held() -> None:
 
     assert claim is not None
     assert not claim.is_replay_suspected
-    again = await house.acquire("1", longest_wait=0.0)
+    again = await house.acquire("1", max_wait=0.0)
     assert again is not None
     assert again.is_replay_suspected
 
@@ -198,9 +198,9 @@ async def test_an_event_is_remembered_for_its_own_retention() -> None:
 async def test_only_recent_bodies_are_remembered() -> None:
     """A bounded number; a forgotten one is no mismatch."""
     house = House()
-    for number in range(2 * _REMEMBERED_BODIES + 1):
+    for number in range(2 * GENERATION_SIZE + 1):
         await house.publish(str(number), is_id_signed=True)
-    for number in (0, 2 * _REMEMBERED_BODIES):
+    for number in (0, 2 * GENERATION_SIZE):
         assert await house.acquire(str(number), b"{}", is_id_signed=True) is None
 
     assert house.metrics.seen["id_body_mismatch"] == 1

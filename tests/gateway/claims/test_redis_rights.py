@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,21 +27,6 @@ KEY = claim_key("github", "1")
 PATIENCE = 10.0
 PASSWORD = "correct-horse-battery"
 LEASE, RETENTION = 30.0, 3600.0
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    """A Redis for one test alone."""
-    require("redis-server")
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def raw(own_redis: RedisServer) -> Iterator[redis.Redis]:
-    """A client that may do everything."""
-    with redis.Redis.from_url(own_redis.url) as client:
-        yield client
 
 
 def user(server: RedisServer, raw: redis.Redis, *rights: str) -> str:
@@ -170,7 +155,7 @@ async def test_a_worker_in_order_or_with_a_limit_needs_scripts_and_says_so(
     async with connected(RedisStore(url, LEASE, RETENTION)):
         pass
 
-    assert "order and limits take EVAL and TIME" in await trouble_of(
+    assert "order and limits need EVAL and TIME" in await trouble_of(
         RedisStore(url, LEASE, RETENTION, needs_scripts=True)
     )
 
@@ -233,7 +218,7 @@ async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
         assert "memory is full" in claims.unavailable_reason
         raw.config_set("maxmemory", "0")
         await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "claims are taken again")
-    assert [line["event"] for line in logs].count("claims are refused") == 1
+    assert [line["event"] for line in logs].count("claims refused") == 1
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.provider_reference import config_block
 from gateway.devtools.samples import load_sample
 from gateway.devtools.simulator import Simulator

@@ -18,8 +18,8 @@ from gateway.cli.check import run_check
 from gateway.cli.common import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
-from gateway.config.loader import adapter_of, retention_of
 from gateway.config.reference import config_schema
+from gateway.config.resolve import adapter_of, retention_of
 from gateway.errors import ConfigurationError
 from gateway.server import log_config_warnings
 from gateway.signatures.schemes import SignatureSpec
@@ -136,7 +136,7 @@ RATE = "is not a rate; write a number of events and a unit, such as 100/s, 600/m
 VERIFIED = "verification cannot be switched off"
 SCHEMES = ", ".join(repr(kind.__metadata__[0].tag) for kind in get_args(get_args(SignatureSpec)[0]))
 REDIS = "is not an address of Redis; write redis://host:6379/0, rediss://, unix:// or embedded"
-PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows you"
+PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows you"
 
 
 @pytest.mark.parametrize(
@@ -148,14 +148,14 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             "server:\n\tbind: x\n",
             "config.yaml:2: is not YAML: found character '\\t' that cannot start any token",
         ),
-        (GITHUB + "  github: {}\n", "config.yaml:3: providers.github: stands here for the second time"),
+        (GITHUB + "  github: {}\n", "config.yaml:3: providers.github: is defined twice"),
         (
             "server:\n  bind: 127.0.0.1:1\n  bind: 127.0.0.1:2\n" + GITHUB,
-            "config.yaml:3: server.bind: stands here for the second time",
+            "config.yaml:3: server.bind: is defined twice",
         ),
         (
             "a: &a {adapter: github}\nproviders:\n  x:\n    <<: *a\n",
-            "config.yaml:4: providers.x.<<: merge keys are not read; write the keys out",
+            "config.yaml:4: providers.x.<<: merge keys are not supported; write the keys out",
         ),
         (
             "a: &a [x]\nb: [" + ", ".join(["*a"] * 21) + "]\n" + GITHUB,
@@ -178,7 +178,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (github(adapter="hmac"), "config.yaml:2: providers.x.signature: is needed by adapter hmac"),
         (
             github(signature="{header: X}"),
-            "config.yaml:5: providers.x.signature: is already known to adapter github",
+            "config.yaml:5: providers.x.signature: is defined by adapter github; remove it",
         ),
         (
             github(adapter="hmac", signature="{scheme: none}"),
@@ -195,23 +195,23 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             'providers:\n  Git Hub: {adapter: github, secrets: ["${SECRET}"]}\n',
             (
-                "config.yaml:2: providers.Git Hub: has characters that it cannot have; "
+                "config.yaml:2: providers.Git Hub: has characters that are not allowed; "
                 "it must match ^[a-z0-9][a-z0-9_-]{0,62}$"
             ),
         ),
         # secrets
         (
             github(secrets='[""]'),
-            "config.yaml:4: providers.x.secrets.0: is empty; everybody could sign with an empty secret",
+            "config.yaml:4: providers.x.secrets.0: is empty; anybody could sign with an empty secret",
         ),
         (
             github(secrets='["   "]'),
-            "config.yaml:4: providers.x.secrets.0: is empty; everybody could sign with an empty secret",
+            "config.yaml:4: providers.x.secrets.0: is empty; anybody could sign with an empty secret",
         ),
         (github(secrets='["${SECRET} "]'), "config.yaml:4: providers.x.secrets.0: has white space around it"),
         (
             github(secrets='["${SECRET}", short]'),
-            "config.yaml:4: providers.x.secrets.1: is shorter than 8 characters; choose a longer one at the sender",
+            "config.yaml:4: providers.x.secrets.1: is shorter than 8 characters; choose a longer one at the provider",
         ),
         (github(secrets='["ChangeMe"]'), f"config.yaml:4: providers.x.secrets.0: {PLACEHOLDER}"),
         *(
@@ -248,7 +248,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             github(secrets='["${EMPTY}"]'),
             (
-                "config.yaml:4: providers.x.secrets.0: needs the environment variable EMPTY, which is set to nothing; "
+                "config.yaml:4: providers.x.secrets.0: needs the environment variable EMPTY, which is empty; "
                 "set it, or write ${NAME:-fallback}"
             ),
         ),
@@ -268,16 +268,16 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "rabbitmq:\n  exchange: amq.topic\n" + GITHUB,
-            "config.yaml:2: rabbitmq.exchange: must not begin with amq., which RabbitMQ keeps to itself",
+            "config.yaml:2: rabbitmq.exchange: must not begin with amq., which RabbitMQ reserves",
         ),
         (
             "rabbitmq:\n  exchange: ''\n" + GITHUB,
             (
-                "config.yaml:2: rabbitmq.exchange: has characters that it cannot have; "
+                "config.yaml:2: rabbitmq.exchange: has characters that are not allowed; "
                 "it must match ^[A-Za-z0-9_.:-]{1,200}$"
             ),
         ),
-        ("server:\n  workers: true\n" + GITHUB, "config.yaml:2: server.workers: must be a whole number"),
+        ("server:\n  processes: true\n" + GITHUB, "config.yaml:2: server.processes: must be a whole number"),
         (
             "server:\n  max_connections: 0\n" + GITHUB,
             "config.yaml:2: server.max_connections: must be greater than or equal to 1",
@@ -336,8 +336,8 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             "rabbitmq:\n  url: amqps://h/?verify=verify_none\n" + GITHUB,
             (
-                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, by the "
-                "authority that cacertfile names"
+                "config.yaml:2: rabbitmq.url: has verify other than verify_peer; a certificate is always verified, with "
+                "its name, by the authority that cacertfile names"
             ),
         ),
         (
@@ -350,11 +350,11 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "rabbitmq:\n  url: amqp://h\n  tls: {ca: ca.pem}\n" + GITHUB,
-            "config.yaml:3: rabbitmq.tls: is of an encrypted connection; write rabbitmq.url as amqps://",
+            "config.yaml:3: rabbitmq.tls: needs an encrypted connection; write rabbitmq.url as amqps://",
         ),
         (
             "redis:\n  tls: {ca: ca.pem}\n" + GITHUB,
-            "config.yaml:2: redis.tls: is of an encrypted connection; write redis.url as rediss://",
+            "config.yaml:2: redis.tls: needs an encrypted connection; write redis.url as rediss://",
         ),
         (
             "redis:\n  url: rediss://h\n  tls:\n    cert: /no/cert.pem\n" + GITHUB,
@@ -362,7 +362,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
-            "config.yaml:4: redis.tls.key: is the key of no certificate; name that as well, in cert",
+            "config.yaml:4: redis.tls.key: is a key without its certificate; name that as well, in cert",
         ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
@@ -378,7 +378,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             github(adapter="hmac", signature="none"),
-            f"config.yaml:5: providers.x.signature: must say how the sender signs; {VERIFIED}",
+            f"config.yaml:5: providers.x.signature: must say how the provider signs; {VERIFIED}",
         ),
         # sections
         ("server:\n" + GITHUB, "config.yaml:1: server: is empty; leave it out, or write something under it"),
@@ -402,7 +402,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             github(summary='{push: "{actor} pushed {body:/commits|cuont}"}'),
             (
                 "config.yaml:5: providers.x.summary.push: has a filter 'cuont', which there is not; there are "
-                "money:CURRENCY, if:TEXT, count, count:NOUN, date, past, ref, short, words"
+                "money:CURRENCY, if:TEXT, count, count:ONE:MANY, date, ref, short, words"
             ),
         ),
         (
@@ -422,16 +422,19 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             github(adapter="docusign", redact="[/data]"),
             (
-                "config.yaml:5: providers.x.redact: cannot mask anything in application/xml, text/xml, which goes "
-                "out as it came; leave that out of content"
+                "config.yaml:5: providers.x.redact: cannot mask anything in application/xml, text/xml, which is "
+                "published unchanged; remove it from content"
             ),
         ),
         (
             "a: &a [*a, *a]\n" + GITHUB,
-            "config.yaml:1: a.0: is an alias within what it stands for\nconfig.yaml:1: a.1: is an alias within what it stands for",
+            "config.yaml:1: a.0: refers to itself\nconfig.yaml:1: a.1: refers to itself",
         ),
-        ("a: " + "[" * 100_000 + "\n" + GITHUB, "config.yaml:1: is nested too deeply"),
-        ("#" * 1024**2 + "\n" + GITHUB, "config.yaml: is larger than 1MiB"),
+        ("a: " + "[" * 100_000 + "\n" + GITHUB, "config.yaml:1: is nested more than 10 levels deep"),
+        (
+            "#" * 1024**2 + "\n" + GITHUB,
+            "config.yaml: is larger than 1MiB; name a configuration file with --config",
+        ),
         (
             "providers: \x01\n",
             "config.yaml: is not YAML: unacceptable character #x0001: special characters are not allowed",
@@ -449,7 +452,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             "server: {deadline: 20s}\n" + GITHUB,
             (
                 "config.yaml:1: dedupe.lease: 30s must be at least twice server.deadline (20s), "
-                "or a slow event is handled twice"
+                "or a slow event is published twice"
             ),
         ),
         (
@@ -458,12 +461,12 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         ),
         (
             "server: {bind: 'h:80', admin_bind: 'h:80'}\n" + GITHUB,
-            "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
+            "config.yaml:1: server.admin_bind: must differ from server.bind: metrics must not be public",
         ),
         *(
             (
                 f"server: {{bind: {bind}, admin_bind: {admin}}}\n" + GITHUB,
-                "config.yaml:1: server.admin_bind: must differ from server.bind: metrics are not for the public",
+                "config.yaml:1: server.admin_bind: must differ from server.bind: metrics must not be public",
             )
             for bind, admin in (
                 ("'[::]:80'", "'127.0.0.1:80'"),
@@ -481,15 +484,15 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
                 ("['[::1]:80', '[0::1]:80']", "has [::1]:80 twice"),
                 (
                     "['0.0.0.0:80', '127.0.0.1:80']",
-                    "has 0.0.0.0:80 and 127.0.0.1:80, of which one includes the other; leave that out",
+                    "has 0.0.0.0:80 and 127.0.0.1:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:80', '[::]:80']",
-                    "has 127.0.0.1:80 and [::]:80, of which one includes the other; leave that out",
+                    "has 127.0.0.1:80 and [::]:80, but one includes the other; remove it",
                 ),
                 (
                     "['127.0.0.1:0', '[::1]:80']",
-                    "has port 0, any that is free, among several addresses; give each a port of its own",
+                    "has port 0 (any free port) among several addresses; give each its own port",
                 ),
                 (
                     "['h:80', 'h']",
@@ -514,9 +517,9 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
         (
             github(adapter="hmac", signature='{header: X, signed: "{url}{body}"}'),
             (
-                "config.yaml:2: providers.x: public_url is missing: what this sender signs includes the address that it "
-                "calls; write that as the sender has it, such as https://hooks.example.com/webhooks/NAME, or name in "
-                "server.trusted_proxies the proxies that tell it by X-Forwarded-Proto and X-Forwarded-Host (see "
+                "config.yaml:2: providers.x: public_url is missing: this provider's signature covers the URL that it "
+                "calls; write the URL as the provider calls it, such as https://hooks.example.com/webhooks/NAME, or list "
+                "in server.trusted_proxies the proxies that forward it in X-Forwarded-Proto and X-Forwarded-Host (see "
                 "server.forwarded)"
             ),
         ),
@@ -524,7 +527,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the sender shows yo
             (
                 github(public_url=url),
                 (
-                    "config.yaml:5: providers.x.public_url: is not an address; write it as the sender has it, such as "
+                    "config.yaml:5: providers.x.public_url: is not a URL; write it as the provider calls it, such as "
                     "https://hooks.example.com/webhooks/acme"
                 ),
             )
@@ -856,14 +859,14 @@ def warnings_of(folder: Path, text: str) -> list[str]:
         (
             github(events="[push, pull_requests.opened]"),
             [
-                "providers.x.events.1: pull_requests.opened matches none of the 73 event types that are known of GitHub; did you mean pull_request.opened?"
+                "providers.x.events.1: pull_requests.opened matches none of the 73 known event types of GitHub; did you mean pull_request.opened?"
             ],
         ),
         (github(secrets='["${SECRET}", "${OTHER}"]'), []),
         (
             GITHUB + '  x: {adapter: stripe, secrets: ["${OTHER}", "${SECRET}"]}\n',
             [
-                "providers.x.secrets.1: is also providers.github.secrets.0; who may send to one may then sign for the other"
+                "providers.x.secrets.1: equals providers.github.secrets.0; anyone who can sign for one can sign for the other"
             ],
         ),
         ("server: {trusted_proxies: [10.0.0.0/8]}\n" + GITHUB, []),
@@ -871,21 +874,21 @@ def warnings_of(folder: Path, text: str) -> list[str]:
             github(adapter="stripe", dedupe="{retention: 1d}"),
             [
                 (
-                    "providers.x.dedupe.retention: is 1d; Stripe repeats a delivery for up to 3d, and what it repeats "
-                    "later is published again"
+                    "providers.x.dedupe.retention: is 1d; Stripe retries a request for up to 3d, and a later "
+                    "retry is published again"
                 )
             ],
         ),
         ("dedupe: {retention: 1d}\n" + github(adapter="stripe"), []),
         (
             "server: {trusted_proxies: [10.0.0.0/8, '::/0']}\n" + GITHUB,
-            ["server.trusted_proxies.1: is every address; anybody can then claim to be in allow_ips"],
+            ["server.trusted_proxies.1: contains every address; anybody could claim an address in allow_ips"],
         ),
         (
             "rabbitmq: {confirm_timeout: 9500ms}\nserver: {deadline: 15s}\n" + GITHUB,
             [
                 (
-                    "providers.github: GitHub waits 10s for an answer, and redis.timeout and "
+                    "providers.github: GitHub waits 10s for a response, but redis.timeout and "
                     "rabbitmq.confirm_timeout together are 9750ms; a request can end before its event is spooled"
                 )
             ],
@@ -896,7 +899,7 @@ def warnings_of(folder: Path, text: str) -> list[str]:
             [
                 (
                     "server.keep_alive: 1m is not longer than the 1m for which most load balancers keep a connection; "
-                    "they would now and then send a request into one that ends, and answer its sender 502"
+                    "now and then they would send a request into a connection that is closing, and answer 502"
                 )
             ],
         ),
@@ -904,7 +907,7 @@ def warnings_of(folder: Path, text: str) -> list[str]:
             "server: {deadline: 2s}\n" + GITHUB,
             [
                 (
-                    "rabbitmq.confirm_timeout: is with redis.timeout not shorter than server.deadline (2s); "
+                    "rabbitmq.confirm_timeout: together with redis.timeout, is not shorter than server.deadline (2s); "
                     "a request can end before its event is spooled"
                 )
             ],
@@ -958,12 +961,12 @@ def test_a_warning_is_printed_by_check_and_logged_by_serve(
     monkeypatch.setenv("SECRET", SECRET)
     monkeypatch.chdir(tmp_path)
     run_check(path)
-    assert "  warning: server.trusted_proxies.0: is every address; " in capsys.readouterr().out
+    assert "  warning: server.trusted_proxies.0: contains every address; " in capsys.readouterr().out
 
     with structlog.testing.capture_logs() as logs:
         log_config_warnings(load_config(path))
     assert [entry["warning"] for entry in logs] == [
-        "server.trusted_proxies.0: is every address; anybody can then claim to be in allow_ips"
+        "server.trusted_proxies.0: contains every address; anybody could claim an address in allow_ips"
     ]
 
 
@@ -1032,7 +1035,7 @@ def test_a_schema_of_one_s_own_is_found_beside_the_file(tmp_path: Path) -> None:
             "{topic: a, regoin: b}",
             [
                 (
-                    "config.yaml:5: providers.x.parameters.regoin: is no parameter of adapter github; "
+                    "config.yaml:5: providers.x.parameters.regoin: is not a parameter of adapter github; "
                     "did you mean region?"
                 )
             ],

@@ -8,8 +8,8 @@ import pytest
 
 from gateway.adapters import registry
 from gateway.config import Config, config_warnings, load_config
-from gateway.config.loader import adapter_of, max_body_of
-from gateway.config.secrets import doubts_about
+from gateway.config.resolve import adapter_of, max_body_of
+from gateway.config.secrets import warnings_about
 from gateway.errors import ConfigurationError
 from gateway.signatures.request import Headers, RawRequest
 
@@ -41,7 +41,7 @@ def problems_of(folder: Path, text: str) -> list[str]:
     ("server", "provider", "expected"),
     [
         ("", "", 25 * MIB),
-        ("server: {workers: 2}\n", "", 25 * MIB),
+        ("server: {processes: 2}\n", "", 25 * MIB),
         ("server: {max_body: 2MiB}\n", "", 2 * MIB),
         ("server: {max_body: 30MiB}\n", "", 30 * MIB),
         ("server: {max_body: 2MiB}\n", ", max_body: 3MiB", 3 * MIB),
@@ -76,7 +76,7 @@ def test_what_is_parsed_before_it_is_proven_is_small(tmp_path: Path) -> None:
     assert max_body_of(config, config.providers["x"], adapter_of(config.providers["x"])) == MIB
     problems = problems_of(tmp_path, REWRITTEN % (f'"{SECRET}"', ", max_body: 2MiB"))
     assert problems == [
-        "config.yaml:2: providers.x.max_body: must not be larger than 1MiB, since the body is read before it is proven"
+        "config.yaml:2: providers.x.max_body: must not be larger than 1MiB, because the body is rewritten before it is verified"
     ]
 
 
@@ -112,10 +112,13 @@ def test_a_tolerance_of_ones_own_holds_and_is_warned_of_where_it_is_lower(tmp_pa
             "adapter: hmac, signature: {header: X-S}, tolerance: 5m",
             "tolerance is for adapters; write it under signature.timestamp",
         ),
-        ("adapter: stripe, tolerance: 5d", "a delivery may be 5d old, longer than dedupe.retention (4d)"),
+        (
+            "adapter: stripe, tolerance: 5d",
+            "accepts requests that are 5d old, longer than dedupe.retention (4d)",
+        ),
         (
             "adapter: hmac, signature: {header: X-S, signed: '{timestamp}{body}', timestamp: {header: X-T, tolerance: 5d}}",
-            "a delivery may be 5d old, longer than dedupe.retention (4d)",
+            "accepts requests that are 5d old, longer than dedupe.retention (4d)",
         ),
     ],
 )
@@ -150,7 +153,7 @@ def test_a_template_that_can_be_read_in_two_ways_is_a_mistake(tmp_path: Path, te
       timestamp: {{header: X-Timestamp}}
 """
     (problem,) = problems_of(tmp_path, text)
-    assert problem.startswith("config.yaml:8: providers.x.signature.signed: nobody can say where {")
+    assert problem.startswith("config.yaml:8: providers.x.signature.signed: does not say where {")
     assert "signature.alphabets" in problem
     alphabets = '      alphabets: {id: A-Za-z_-, "header:X-A": a-z}\n'
     if "header:X-A" not in template:
@@ -222,7 +225,7 @@ ODD: list[tuple[str, str]] = [
     ("changeme123", "words that anybody would try"),
     ("my-webhook-secret-1", "words that anybody would try"),
     ("password123!", "words that anybody would try"),
-    ("It's a Secret to Everybody", "the example of a sender's documentation"),
+    ("It's a Secret to Everybody", "an example from a provider's documentation"),
     ("0a1b2c3d", "is shorter than 16 characters"),
     ("0a1b2c3d4e5f6a7", "is shorter than 16 characters"),
 ]
@@ -264,7 +267,7 @@ def test_a_secret_as_senders_make_them_is_not_doubted(tmp_path: Path, secret: st
 
 def test_a_key_in_pem_has_lines() -> None:
     """They are no mistake."""
-    assert list(doubts_about("-----BEGIN PUBLIC KEY-----\r\nAAAA\n-----END PUBLIC KEY-----")) == []
+    assert list(warnings_about("-----BEGIN PUBLIC KEY-----\r\nAAAA\n-----END PUBLIC KEY-----")) == []
 
 
 def test_a_handshake_token_is_looked_at_too(tmp_path: Path) -> None:
@@ -284,8 +287,8 @@ def test_one_secret_in_two_places_is_told(tmp_path: Path) -> None:
         "  b: {adapter: clerk, secrets: [whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oE]}\n"
     )
     assert config_warnings(load(tmp_path, text)) == [
-        "providers.a.secrets.1: is providers.a.secrets.0 once more; while rotating there are two that differ",
-        "providers.b.secrets.0: is also providers.a.secrets.0; who may send to one may then sign for the other",
+        "providers.a.secrets.1: equals providers.a.secrets.0; while rotating, list two different secrets",
+        "providers.b.secrets.0: equals providers.a.secrets.0; anyone who can sign for one can sign for the other",
     ]
 
 

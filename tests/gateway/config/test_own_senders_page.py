@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.config import load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from support.repository import ROOT

@@ -10,12 +10,13 @@ from unittest.mock import patch
 import pytest
 
 from gateway.adapters import registry
-from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.app import Gateway
 from gateway.config import Config
 from gateway.devtools.handshakes import HandshakeRequest, make_handshake
 from gateway.events.schemas import Catalogue
-from gateway.receive.context import RequestHead
+from gateway.receive.context import RequestContext
+from gateway.receive.jobs import ConfirmSubscription
+from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
 from support.deliveries import NAMES, parameters_of, secrets_of
 from support.spies import SpyClaims, SpyPublisher, bundled_schemas
@@ -62,13 +63,13 @@ def answer(gateway: Gateway, name: str, request: HandshakeRequest) -> tuple[int,
     headers = request.headers | {"Host": "hooks.example.com"}
     fields = Headers([(key.lower().encode(), value.encode("latin-1")) for key, value in headers.items()])
     head = RequestHead(request.method, b"/webhooks/" + name.encode(), request.query.encode(), fields, 0, "")
-    exchange = gateway.webhooks.open(head)
-    if exchange.answer is None:
-        work = gateway.webhooks.examine(exchange, request.body)
-        if isinstance(work, HandshakeReply):  # it has an address to confirm
-            return work.status, "handshake"
-    assert exchange.answer is not None
-    return exchange.answer.status, exchange.answer.outcome
+    record = gateway.receiver.open(head)
+    if isinstance(record, RequestContext) and record.response is None:
+        job = gateway.receiver.examine(record, request.body)
+        if isinstance(job, ConfirmSubscription):
+            return job.reply.status, "handshake"
+    assert record.response is not None
+    return record.response.status, record.response.outcome
 
 
 @pytest.mark.parametrize(("name", "place"), [each for each in ALL if each[0] not in FETCHING])

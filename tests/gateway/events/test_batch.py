@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -21,8 +20,7 @@ from structlog.testing import capture_logs
 from gateway.errors import BodyTooLarge
 from gateway.events import batch as batches
 from gateway.events.batch import MAX_ITEMS, split
-from gateway.publishers import Message
-from gateway.receive.pipeline import AT_A_TIME
+from gateway.receive.jobs import AT_A_TIME
 from gateway.signatures import extractors as sources
 from gateway.signatures.batches import Batch
 from support.acme import Acme
@@ -222,21 +220,14 @@ async def test_a_partial_failure_is_no_success(acme: Acme) -> None:
     assert (await acme.post(items("a", "b", "c"))).json()["status"] == "duplicate"
 
 
-async def test_the_answer_waits_for_the_slowest_event(acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_answer_waits_for_the_slowest_event(acme: Acme) -> None:
     """An event whose confirm is still to come is not safe."""
-    publish, confirmed = acme.publisher._publish, asyncio.Event()
-
-    async def publish_slowly(message: Message) -> None:
-        if message.message_id == "b":
-            await confirmed.wait()
-        await publish(message)
-
-    monkeypatch.setattr(acme.publisher, "_publish", publish_slowly)
+    acme.publisher.gates["b"] = asyncio.Event()
     task = asyncio.create_task(acme.post(items("a", "b")))
     await wait_until_async(lambda: acme.claim("a") == b"done")
     await asyncio.wait({task}, timeout=0.1)
     assert not task.done()
-    confirmed.set()
+    acme.publisher.gates["b"].set()
     assert (await task).status_code == 202
 
 
@@ -258,18 +249,9 @@ async def test_a_bug_in_one_event_is_the_answer_for_all(acme: Acme) -> None:
     assert acme.claim("b") is None
 
 
-async def test_an_item_that_ends_without_a_word_is_no_success(
-    acme: Acme, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A cancellation from elsewhere must not look like an event that is safe, whatever became of the others."""
-    publish = acme.publisher._publish
-
-    async def publish_or_end(message: Message) -> None:
-        if message.message_id == "b":
-            raise asyncio.CancelledError
-        await publish(message)
-
-    monkeypatch.setattr(acme.publisher, "_publish", publish_or_end)
+async def test_an_item_that_ends_without_a_word_is_no_success(acme: Acme) -> None:
+    """A cancellation from elsewhere must not look like an event that is safe, though the others are."""
+    acme.publisher.bugs["b"] = asyncio.CancelledError()
     assert (await acme.post(items("a", "b"))).status_code == 500
     assert acme.claim("a") == b"done"
     assert acme.claim("b") is None
@@ -292,7 +274,9 @@ async def test_without_claims_a_delivery_is_refused_where_that_is_wanted(build: 
     acme = build(dedupe={"on_unavailable": "reject"})
     acme.claims.is_away = True
     assert (await acme.post(items("a", "b"))).json()["reason"] == "dedupe_unavailable"
-    acme.gateway._dedupe.accepts_unchecked = True
+
+    acme = build(dedupe={"on_unavailable": "accept"})
+    acme.claims.is_away = True
     assert (await acme.post(items("a", "b"))).json()["status"] == "accepted"
     assert [json.loads(each.body)["dedupe"] for each in acme.publisher.messages] == ["unchecked"] * 2
 
@@ -333,13 +317,12 @@ async def test_too_many_events_are_refused(acme: Acme) -> None:
 
 async def test_a_delivery_is_one_request_and_one_line(build: Build) -> None:
     """With how many events had which outcome."""
-    acme = build({"events": ["push"]})
-    acme.publisher.refused = {"c"}
     body = (
         b'[{"id":"a","type":"push"},{"id":"a","type":"push"},{"id":"c","type":"push"},{"id":"d","type":"x"}]'
     )
     with capture_logs() as logs:
-        acme.gateway.webhooks._log = structlog.get_logger()
+        acme = build({"events": ["push"]})
+        acme.publisher.refused = {"c"}
         await acme.post_together(body, 2, X_Delivery="d-1")
     (line,) = [line for line in logs if line["event"] == "request"]
     assert (line["outcome"], line["event_id"], line["events"]) == ("broker_unavailable", "d-1", 4)

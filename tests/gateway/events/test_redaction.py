@@ -15,10 +15,11 @@ from structlog.testing import capture_logs
 
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.redaction import MASK, WARN_AFTER, Redaction
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message
 from gateway.signatures.extractors import Pointer
+from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 
 HUSH = "mallory@example.com"
@@ -162,7 +163,7 @@ async def all_published(folder: Path, body: Any, **provider: Any) -> list[Messag
         "X-GitHub-Delivery": "72d3162e",
         "X-Hub-Signature-256": "sha256=" + hmac.new(SECRET.encode(), content, "sha256").hexdigest(),
     }
-    transport = httpx.ASGITransport(gateway.public)
+    transport = Door(gateway)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         answer = await client.post("/webhooks/github", content=content, headers=headers)
     assert answer.status_code == 202

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from gateway.errors import Overloaded
+from gateway.http import connection as connection_module
+from gateway.http import reader
 from gateway.http.connection import Connection
-from gateway.http.incoming import HEAD_DEADLINE, NO_HEAD, Incoming
+from gateway.http.incoming import HEAD_TIMEOUT, NO_HEAD, Incoming
 from gateway.receive.context import RequestContext
-from gateway.receive.pipeline import Work
+from gateway.receive.jobs import Job
 from gateway.receive.receiver import Receiver
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.receive.responses import Response
 from support.served import Caller, Serve, Served, chunked, webhook
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: gateway.test\r\n\r\n"
@@ -33,8 +35,10 @@ BRIEF_KEEP_ALIVE = "300ms"
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
-    for name in ("HEAD_DEADLINE", "KEEP_ALIVE_GRACE", "_LINGER"):
-        monkeypatch.setattr(f"gateway.http.connection.{name}", BRIEF)
+    for module in (reader, connection_module):
+        monkeypatch.setattr(module, "HEAD_TIMEOUT", BRIEF)
+    for name in ("KEEP_ALIVE_GRACE", "_LINGER_TIMEOUT"):
+        monkeypatch.setattr(connection_module, name, BRIEF)
 
 
 async def busy(served: Served) -> Caller:
@@ -61,7 +65,7 @@ async def test_pipelined_requests_are_answered_in_their_order(serve: Serve) -> N
     served = await serve()
     caller = await busy(served)
     caller.send(LIVE, webhook("2"), webhook("3", line=UNKNOWN))
-    await served.until(lambda: len(served.connection._queue) == 3, "they wait")
+    await served.until(lambda: len(served.connection.queue) == 3, "they wait")
     served.publisher.gate.set()
 
     replies = [await caller.reply() for _ in range(4)]
@@ -82,16 +86,16 @@ async def test_nothing_is_read_while_requests_wait(serve: Serve) -> None:
     caller, other = await busy(served), await served.call()
     connection = _connection_of(served, "1")
     caller.send(webhook("2"))
-    await served.until(lambda: len(connection._queue) == 1, "the second one waits")
-    assert not connection._transport.is_reading()
+    await served.until(lambda: len(connection.queue) == 1, "the second one waits")
+    assert not connection.transport.is_reading()
     caller.send(webhook("3"))
     for _ in range(3):
         assert (await other.ask(LIVE)).status == 200
-    assert len(connection._queue) == 1
+    assert len(connection.queue) == 1
     served.publisher.gate.set()
 
     assert [(await caller.reply()).word for _ in range(3)] == [(202, "accepted")] * 3
-    assert connection._transport.is_reading()
+    assert connection.transport.is_reading()
     assert served.published == ["1", "2", "3"]
 
 
@@ -100,7 +104,7 @@ async def test_a_pipeline_is_bounded(serve: Serve) -> None:
     served = await serve()
     caller = await busy(served)
     caller.send(*(webhook(str(number)) for number in range(2, 106)))
-    await served.until(lambda: served.connection._stopped_reading, "one too many came")
+    await served.until(lambda: served.connection.stopped_reading, "one too many came")
     served.publisher.gate.set()
 
     replies = [await caller.reply() for _ in range(102)]
@@ -131,7 +135,7 @@ async def test_nothing_behind_the_last_request_is_looked_at(
     caller = await busy(served) if is_behind else await served.call()
     caller.send(last, webhook("3"))
     if is_behind:
-        await served.until(lambda: served.connection._stopped_reading, "the last one came")
+        await served.until(lambda: served.connection.stopped_reading, "the last one came")
         served.publisher.gate.set()
         assert (await caller.reply()).word == (202, "accepted")
     reply = await caller.reply()
@@ -147,7 +151,7 @@ async def test_a_request_that_is_refused_on_its_head_does_not_wait_for_its_body(
     served = await serve()
     caller = await busy(served)
     caller.send(webhook("2", b"x" * 1000, line=UNKNOWN)[:-999])
-    await served.until(lambda: served.connection._stopped_reading, "it was refused")
+    await served.until(lambda: served.connection.stopped_reading, "it was refused")
     served.publisher.gate.set()
 
     assert (await caller.reply()).word == (202, "accepted")
@@ -161,7 +165,7 @@ async def test_one_segment_may_end_a_request_and_begin_another(serve: Serve) -> 
     caller = await served.call()
     first, second = webhook("1", b'{"zen":"%b"}' % (b"x" * 100_000)), webhook("2")
     caller.send(first[:20])
-    await served.until(lambda: served.listener.connections and served.connection._is_in_head, "it began")
+    await served.until(lambda: served.listener.connections and served.connection.is_in_head, "it began")
     caller.send(first[20:], second[:20])
     assert (await caller.reply()).word == (202, "accepted")
     caller.send(second[20:])
@@ -175,8 +179,8 @@ async def test_one_segment_may_end_a_request_and_begin_another(serve: Serve) -> 
 def _connection_of(served: Served, event_id: str) -> Connection:
     return next(
         connection
-        for connection in served.listener.connections
-        if connection._busy and connection._busy.exchange and connection._busy.exchange.event_id == event_id
+        for connection in served.connections
+        if connection.busy and connection.busy.record and connection.busy.record.event_id == event_id
     )
 
 
@@ -184,11 +188,11 @@ async def clog(served: Served, requests: int) -> Caller:
     """A connection whose sender does not read the answers to so many requests."""
     caller = await served.call()
     assert (await caller.ask(LIVE)).status == 200
-    own = served.connection._transport.get_extra_info("socket")
+    own = served.connection.transport.get_extra_info("socket")
     own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     caller.stop_reading()
     caller.send(webhook("1").replace(b"sha256=", b"sha256=x") * requests)
-    await served.until(lambda: served.connection._is_unwritable, "the answers pile up")
+    await served.until(lambda: served.connection.is_unwritable, "the answers pile up")
     return caller
 
 
@@ -196,7 +200,7 @@ async def test_a_sender_that_does_not_read_answers_is_not_read_from(serve: Serve
     """What piles up is what one read brought; when it reads again, everything goes on."""
     served = await serve()
     caller = await clog(served, 20_000)
-    transport = served.connection._transport
+    transport = served.connection.transport
     assert not transport.is_reading()
     assert transport.get_write_buffer_size() < 4_000_000
     assert sum(served.outcomes.values()) < 10_000
@@ -221,7 +225,7 @@ async def test_who_has_sent_all_may_close_its_half_and_gets_the_answer(serve: Se
     served = await serve()
     caller = await busy(served)
     caller.end()
-    await served.until(lambda: served.connection._stopped_reading, "the end was seen")
+    await served.until(lambda: served.connection.stopped_reading, "the end was seen")
     served.publisher.gate.set()
     reply = await caller.reply()
 
@@ -536,10 +540,10 @@ async def test_of_a_crowd_those_go_that_have_asked_nothing(serve: Serve) -> None
     asking.send(webhook("1"))
     await served.until_publishing()
     assert (await idle.ask(LIVE)).status == 200
-    for connection in served.listener.connections:
-        connection._since -= 1.0 if connection._since == connection.due_at - HEAD_DEADLINE else 0.5
+    for connection in served.connections:
+        connection.since -= 1.0 if connection.since == connection.due_at - HEAD_TIMEOUT else 0.5
     half.send(webhook("2")[:40])
-    await served.until(lambda: any(each._is_in_head for each in served.listener.connections), "half a head")
+    await served.until(lambda: any(each.is_in_head for each in served.connections), "half a head")
     newcomers = []
     for each, farewell in ((silent, b""), (idle, b""), (half, b"HTTP/1.1 503")):
         newcomers.append(await served.call())
@@ -557,7 +561,7 @@ async def test_an_idle_connection_whose_next_request_has_arrived_does_not_go(ser
     served = await serve(server={"max_connections": 2})
     first = await served.call()
     assert (await first.ask(LIVE)).status == 200
-    served.connection._since -= 1.0
+    served.connection.since -= 1.0
     second = await served.call()
     assert (await second.ask(LIVE)).status == 200
     first.push(webhook("1"))
@@ -585,12 +589,10 @@ async def test_bodies_that_take_long_make_room_at_last(serve: Serve, monkeypatch
     served = await serve(server={"max_connections": 2})
     for caller in [await served.call() for _ in range(2)]:
         caller.send(webhook()[:-1])
-    connections = served.listener.connections
-    await served.until(
-        lambda: [each for each in connections if each._incoming] == [*connections], "they began"
-    )
+    connections = served.connections
+    await served.until(lambda: [each for each in connections if each.incoming] == connections, "they began")
     assert (await (await served.call()).reply()).word == (503, "overloaded")
-    monkeypatch.setattr("gateway.http.connection._SLOW_BODY", 0.0)
+    monkeypatch.setattr(connection_module, "_SLOW_BODY", 0.0)
     await served.until(lambda: len(served.listener.connections) == 2, "the refused one is gone")
 
     assert (await (await served.call()).ask(webhook("1"))).word == (202, "accepted")
@@ -640,20 +642,19 @@ async def test_requests_that_nobody_has_proven_take_no_room_from_events(
     """Those that wait for a key have a number of their own."""
     served = await serve(server={"max_in_flight": 8})
     gate = asyncio.Event()
-    examine, deliver = Receiver.examine, Receiver.deliver
+    examine = Receiver.examine
 
-    def need_key(webhooks: Receiver, exchange: RequestContext, body: bytes) -> Work | None:
-        return KeyRequest("https://keys.example") if b"key" in body else examine(webhooks, exchange, body)
+    class WaitForKey(Job):
+        width = 0
 
-    async def wait_for_key(webhooks: Receiver, exchange: RequestContext, work: Work) -> None:
-        if not isinstance(work, KeyRequest):
-            await deliver(webhooks, exchange, work)
-            return
-        await gate.wait()
-        webhooks.refuse(exchange, Overloaded("no key"))
+        async def run(self) -> Response:
+            await gate.wait()
+            raise Overloaded("no key")
+
+    def need_key(receiver: Receiver, context: RequestContext, body: bytes) -> Job | None:
+        return WaitForKey() if b"key" in body else examine(receiver, context, body)
 
     monkeypatch.setattr(Receiver, "examine", need_key)
-    monkeypatch.setattr(Receiver, "deliver", wait_for_key)
     strangers = [await served.call() for _ in range(20)]
     for stranger in strangers:
         stranger.send(webhook("x", b'{"key":"1"}'))
@@ -856,7 +857,7 @@ async def test_a_bug_in_the_protocol_is_no_fault_of_the_sender(
         raise ZeroDivisionError
 
     with monkeypatch.context() as context:
-        context.setattr(f"gateway.receive.receiver.Receiver.{method}", fail)
+        context.setattr(Receiver, method, fail)
         caller = await served.call()
         reply = await caller.ask(webhook())
         assert (reply.word, reply.is_last) == ((500, "internal"), True)

@@ -13,7 +13,7 @@ import pytest
 from gateway.cli.common import local_url
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.http import sockets
+from gateway.http import sockets as listening_sockets
 from gateway.server import listening
 from support.ports import free_ports
 from support.spies import SECRET
@@ -105,14 +105,14 @@ def test_a_name_is_all_that_it_stands_for(port: int | None) -> None:
 
 def test_all_addresses_are_those_of_ipv4_where_there_are_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that one setting does for machines with IPv6 and without."""
-    listener = sockets._listener
+    listener = listening_sockets.open_socket
 
     def fail_at_ipv6(family: socket.AddressFamily, *arguments: Any, **options: Any) -> socket.socket:
         if family == socket.AF_INET6:
             raise OSError(errno.EAFNOSUPPORT, "no such family")
         return listener(family, *arguments, **options)
 
-    monkeypatch.setattr(sockets, "_listener", fail_at_ipv6)
+    monkeypatch.setattr(listening_sockets, "open_socket", fail_at_ipv6)
     (port,) = free_ports(1)
     with at(f"[::]:{port}") as bound:
         assert peers(bound, port, "127.0.0.1") == ["127.0.0.1"]
@@ -164,7 +164,7 @@ def test_an_address_that_is_none_of_this_machine_is_not_called_taken(bind: str, 
         (8080, "write HOST:PORT"),
         ("a..b:8080", "write HOST:PORT"),
         (f"{64 * 'a'}:8080", "write HOST:PORT"),
-        ("[::ffff:127.0.0.1]:8080", "is an address of IPv4 in brackets; write 127.0.0.1:8080"),
+        ("[::ffff:127.0.0.1]:8080", "is an IPv4 address in brackets; write 127.0.0.1:8080"),
     ],
 )
 def test_what_cannot_be_listened_at_is_found_with_the_configuration(bind: Any, told: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import gateway
 from gateway.observability import logs
+from support.repository import ROOT
 
 SECRET = "hunter2-and-a-little-more"
 
@@ -21,6 +24,7 @@ _SEND = """
 import asyncio, hmac, logging, sys
 from pathlib import Path
 import httpx
+from support.door import Door
 from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
@@ -47,7 +51,7 @@ async def main():
     publisher = Broken()
     gateway = Gateway(config, Path(), claims=MemoryClaims(), publisher=publisher)
     body = b'{{"note":"personal","sender":{{"login":"x"}}}}'
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway.public), base_url="http://g") as client:
+    async with httpx.AsyncClient(transport=Door(gateway), base_url="http://g") as client:
         async def post(event_id, path="/webhooks/github", body=body, **changes):
             await client.post(path, content=body, headers=fields(event_id, body, **changes))
         await post("one")
@@ -56,7 +60,7 @@ async def main():
         await post("three", path="/webhooks/personal")
         await post("bug")
         await post("four", body=b'{{"sender":"personal"}}')
-        publisher.trouble = "the broker is away"
+        publisher.unavailable_reason = "the broker is away"
         await post("five")
     logging.getLogger("a.library").warning("something %s", "odd")
     logging.getLogger("a.library").info("not important")
@@ -69,7 +73,12 @@ def output_of(folder: Path, log_format: str) -> str:
     """What the process wrote."""
     code = _SEND.format(secret=SECRET, format=log_format)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
     )
     assert done.stderr == ""
     return done.stdout
@@ -152,7 +161,7 @@ def test_no_secret_and_nothing_personal_is_logged(tmp_path: Path, log_format: st
 
 def test_the_logger_of_production_has_every_level_that_is_used() -> None:
     """It is a class of its own; a level that it lacked would fail where it is needed most."""
-    package = Path(inspect.getfile(logs)).parent
+    package = Path(inspect.getfile(gateway)).parent
     sources = [path.read_text("utf-8") for path in package.rglob("*.py")]
     used = {level for source in sources for level in re.findall(r"\blog\.([a-z]+)\(", source)} - {"bind"}
 

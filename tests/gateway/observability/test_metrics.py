@@ -17,17 +17,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
-from gateway.errors import REJECTIONS, OperatorError
-from gateway.observability.counters import AT, LATENCY, LATENCY_BUCKETS, READINGS, shared_tallies
+from gateway.errors import CLIENT_DISCONNECTED, OUTCOMES, REJECTIONS, OperatorError
+from gateway.observability.counters import COUNTER_INDEX, GAUGES, LATENCY, LATENCY_BUCKETS, shared_counters
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
-from gateway.observability.shared_memory import MAX_RECORDS
+from gateway.observability.shared_memory import MAX_PROVIDERS
 from gateway.publishers.memory import MemoryPublisher
-from gateway.receive.responses import CLIENT_DISCONNECTED, OUTCOMES
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
 from gateway.worker.runner import Runner
+from support.door import Door
 from support.repository import ROOT
 from support.waiting import wait_until_async
 
@@ -80,7 +80,7 @@ def metrics(tmp_path: Path) -> Any:
             "X-Hub-Signature-256": signature,
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        transport = httpx.ASGITransport(gateway.public)
+        transport = Door(gateway)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
             return (await client.post(path, content=b"{}", headers=fields)).status_code
 
@@ -193,7 +193,7 @@ def test_the_histogram_is_as_prometheus_has_it() -> None:
 def test_outcomes_are_a_closed_set() -> None:
     """Each rejection is among them by its reason, once."""
     assert len(OUTCOMES) == len(set(OUTCOMES))
-    assert len(AT) == LATENCY  # no outcome is counted where a fault of a signature is
+    assert len(COUNTER_INDEX) == LATENCY  # no outcome is counted where a fault of a signature is
     assert {rejection.reason for rejection in REJECTIONS} | {CLIENT_DISCONNECTED} < set(OUTCOMES)
 
 
@@ -215,24 +215,24 @@ def test_what_is_not_described_cannot_be_sampled() -> None:
         Metrics().sample("webhook_made_up", lambda: 1)
 
 
-def test_the_numbers_of_all_workers_add_up_in_the_view_of_each() -> None:
+def test_the_numbers_of_all_processes_add_up_in_the_view_of_each() -> None:
     """Counters and most readings as sums; of the clock offsets the one that is farthest from zero."""
-    tallies = shared_tallies(3)
-    workers = [Metrics(tallies, slot) for slot in range(3)]
-    for slot, worker in enumerate(workers):
-        numbers = worker.of_provider("stripe" if slot else "github", 1)
+    counters = shared_counters(3)
+    processes = [Metrics(counters, slot) for slot in range(3)]
+    for slot, process in enumerate(processes):
+        numbers = process.of_provider("stripe" if slot else "github", 1)
         for _ in range(slot + 1):
             numbers.count_outcome("accepted")
             numbers.count_signature_failure("signature_missing")
             numbers.count_secret_slot(0)
             numbers.count("replay_suspected")
             numbers.observe_latency(0.5)
-        worker.sample("webhook_spooled", lambda slot=slot: 10 * slot)  # type: ignore[misc]
-        worker.sample("webhook_clock_offset_seconds", lambda slot=slot: -slot)  # type: ignore[misc]
-        worker.refresh()
+        process.sample("webhook_spooled", lambda slot=slot: 10 * slot)  # type: ignore[misc]
+        process.sample("webhook_clock_offset_seconds", lambda slot=slot: -slot)  # type: ignore[misc]
+        process.refresh()
 
-    for worker in workers:
-        families = read(worker)
+    for process in processes:
+        families = read(process)
         requests = values_of(families["webhook_requests"])
         assert (requests["github", "accepted"], requests["stripe", "accepted"]) == (1, 5)
         failures = values_of(families["webhook_signature_failures"])
@@ -245,13 +245,13 @@ def test_the_numbers_of_all_workers_add_up_in_the_view_of_each() -> None:
         }
         assert values_of(families["webhook_spooled"], "") == {(): 30}
         assert values_of(families["webhook_clock_offset_seconds"], "") == {(): -2}
-        assert values_of(families["webhook_workers"], "") == {(): 3}
+        assert values_of(families["webhook_processes"], "") == {(): 3}
 
 
-def test_who_takes_the_place_of_a_dead_worker_goes_on_counting() -> None:
+def test_who_takes_the_place_of_a_dead_process_goes_on_counting() -> None:
     """Counters never go down, those that are read included; readings of what is now start anew."""
-    tallies = shared_tallies(2)
-    survivor, dead = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    survivor, dead = (Metrics(counters, slot) for slot in range(2))
     survivor.sample("webhook_log_lines_dropped", lambda: 1)
     survivor.refresh()
     dead.of_provider("github", 2).count_outcome("accepted")
@@ -259,7 +259,7 @@ def test_who_takes_the_place_of_a_dead_worker_goes_on_counting() -> None:
     dead.sample("webhook_requests_in_flight", lambda: 7)
     dead.refresh()
 
-    heir = Metrics(tallies, 1)
+    heir = Metrics(counters, 1)
     heir.of_provider("github", 1).count_outcome("accepted")
     heir.sample("webhook_log_lines_dropped", lambda: 2)
     heir.sample("webhook_requests_in_flight", lambda: 0)
@@ -269,34 +269,34 @@ def test_who_takes_the_place_of_a_dead_worker_goes_on_counting() -> None:
     assert {("github", "0"), ("github", "1")} == set(values_of(families["webhook_secret_slot_matches"]))
     assert values_of(families["webhook_log_lines_dropped"]) == {(): 7}
     assert values_of(families["webhook_requests_in_flight"], "") == {(): 0}
-    assert values_of(families["webhook_worker_restarts"]) == {(): 1}
-    assert values_of(families["webhook_workers"], "") == {(): 2}
+    assert values_of(families["webhook_process_restarts"]) == {(): 1}
+    assert values_of(families["webhook_processes"], "") == {(): 2}
 
 
-def test_a_worker_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_silent_is_not_counted_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor what it said last; what it counted is."""
-    tallies = shared_tallies(2)
-    survivor, silent = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    survivor, silent = (Metrics(counters, slot) for slot in range(2))
     silent.of_provider("github", 1).count_outcome("accepted")
-    for worker in (survivor, silent):
-        worker.sample("webhook_spooled", lambda: 5)
-        worker.refresh()
+    for process in (survivor, silent):
+        process.sample("webhook_spooled", lambda: 5)
+        process.refresh()
     later = time.monotonic() + 60
     monkeypatch.setattr(time, "monotonic", lambda: later)
     families = read(survivor)
 
-    assert values_of(families["webhook_workers"], "") == {(): 1}
+    assert values_of(families["webhook_processes"], "") == {(): 1}
     assert values_of(families["webhook_spooled"], "") == {(): 5}
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
 
 
-async def test_a_worker_refreshes_what_others_read_of_it() -> None:
+async def test_a_process_refreshes_what_others_read_of_it() -> None:
     """From its event loop, once a second."""
-    tallies = shared_tallies(2)
-    reader, other = (Metrics(tallies, slot) for slot in range(2))
+    counters = shared_counters(2)
+    reader, other = (Metrics(counters, slot) for slot in range(2))
     waiting = [0]
-    for worker in (reader, other):
-        worker.sample("webhook_spooled", lambda: waiting[0])
+    for process in (reader, other):
+        process.sample("webhook_spooled", lambda: waiting[0])
     await other.start()
     waiting[0] = 8
 
@@ -309,22 +309,22 @@ async def test_a_worker_refreshes_what_others_read_of_it() -> None:
 
 def test_counting_survives_the_process_that_counted() -> None:
     """However it ended."""
-    tallies = shared_tallies(2)
+    counters = shared_counters(2)
     pid = os.fork()
     if pid == 0:
-        Metrics(tallies, 1).of_provider("github", 1).count_outcome("accepted")
+        Metrics(counters, 1).of_provider("github", 1).count_outcome("accepted")
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
 
-    families = read(Metrics(tallies))
+    families = read(Metrics(counters))
     assert values_of(families["webhook_requests"])["github", "accepted"] == 1
-    assert values_of(families["webhook_workers"], "") == {(): 2}
+    assert values_of(families["webhook_processes"], "") == {(): 2}
 
 
 def test_there_is_room_for_a_bounded_number_of_providers() -> None:
     """Those that are there already can be counted all the same; one more is a mistake that can be read."""
     metrics = Metrics()
-    names = [f"{number:063}" for number in range(MAX_RECORDS)]
+    names = [f"{number:063}" for number in range(MAX_PROVIDERS)]
     for name in names:
         metrics.of_provider(name, 1).count_outcome("accepted")
     metrics.of_provider(names[0], 1).count_outcome("accepted")
@@ -339,8 +339,8 @@ async def test_the_documentation_lists_every_metric() -> None:
     """With its type, its labels and its description, and nothing that there is not."""
     metrics = Metrics()
     metrics.of_provider("github", 1)
-    for reading in READINGS:
-        metrics.sample(reading.name, lambda: 0)
+    for gauge in GAUGES:
+        metrics.sample(gauge.name, lambda: 0)
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     documented = [line for line in page.splitlines() if line.startswith("| `")]
 

@@ -17,11 +17,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import Message
 from gateway.observability.tracing import tracing
 from gateway.observability.tracing.spans import Spans
-from gateway.publishers import Message
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.runner import Runner
 from support.acme import Acme
@@ -34,8 +33,6 @@ SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
 PRIVATE = "4242 4242 4242 4242"
 ORDER = {"id": "evt_1", "type": "order.paid"}
 FIELDS = {"event_id": "body:/id", "event_type": "body:/type"}
-GITHUB = {"providers": {"github": {"adapter": "github", "secrets": ["a secret of the sender"]}}}
-CONFIG = Config.model_validate(GITHUB)
 
 
 class Traced:
@@ -345,7 +342,7 @@ def test_nobody_is_traced_who_does_not_ask_for_it(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    with tracing(CONFIG) as spans:
+    with tracing("rabbitmq", "webhooks") as spans:
         assert spans is None
 
 
@@ -365,7 +362,7 @@ def test_what_is_asked_for_and_cannot_be_is_told(
     for name, value in {**_ENDPOINT, **variables}.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(OperatorError) as caught, tracing(CONFIG):
+    with pytest.raises(OperatorError) as caught, tracing("rabbitmq", "webhooks"):
         pass
 
     assert said in str(caught.value)
@@ -401,10 +398,9 @@ import sys
 if not {is_installed}:
     sys.modules["opentelemetry"] = None
 import {imported}
-from gateway.config import Config
 if "cli" in {imported!r}:
     from gateway.observability.tracing import tracing
-    with tracing(Config.model_validate({GITHUB})) as spans:
+    with tracing("rabbitmq", "webhooks") as spans:
         assert spans is None
 print([name for name in {absent} if sys.modules.get(name)])
 """

@@ -12,13 +12,23 @@ from hypothesis import strategies as st
 from pamqp import body as amqp_body
 from pamqp import commands, frame, header, heartbeat
 
-from gateway.publishers import ConfirmOverdue, Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_connection import PublishConnection
-from gateway.transport.amqp_url import BrokerUrl
-from support.waiting import wait_until_async
 
 SETTLED = "confirmed"
 OPEN = "open"
+
+
+class Clock:
+    """Monotonic seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
 
 
 class FakeTransport(asyncio.Transport):
@@ -50,9 +60,11 @@ def message(number: int | str = 1, body: bytes = b"{}") -> Message:
     return Message("webhooks", "github.push", f"id-{number}", "com.github.push", {"provider": "github"}, body)
 
 
-def opened(timeout: float = 5.0) -> tuple[PublishConnection, FakeTransport]:
-    """A connection as it is once its channel is open."""
-    connection = PublishConnection(timeout)
+def opened(
+    timeout: float = 5.0, clock: Callable[[], float] | None = None
+) -> tuple[PublishConnection, FakeTransport]:
+    """Return a connection as it is once its channel is open."""
+    connection = PublishConnection(timeout, clock=clock)
     transport = FakeTransport()
     connection.connection_made(transport)
     return connection, transport
@@ -209,12 +221,6 @@ def test_the_first_answer_to_a_publish_counts(answers: list[tuple[bool, int, boo
     assert expected == asyncio.run(outcome(10, [received]))[:10]
 
 
-def short_texts(least: int = 0) -> st.SearchStrategy[str]:
-    """Texts of up to 255 bytes of UTF-8."""
-    anything = st.text(st.characters(exclude_categories=["Cs"]), min_size=least, max_size=255)
-    return anything.filter(lambda text: len(text.encode()) <= 255)
-
-
 def frames_of(data: bytes) -> list[Any]:
     """What a reference implementation reads in ``data``."""
     frames = []
@@ -232,46 +238,6 @@ async def written_for(messages: Sequence[Message]) -> bytes:
         connection.publish(each)
     await asyncio.sleep(0)
     return transport.written
-
-
-@given(
-    exchange=short_texts(),
-    routing_key=short_texts(),
-    message_id=short_texts(1),
-    kind=short_texts(1),
-    headers=st.dictionaries(short_texts(1), short_texts(), max_size=6),
-    body=st.binary(max_size=300),
-)
-@settings(max_examples=150, deadline=None)
-def test_any_event_is_encoded_as_the_specification_has_it(
-    exchange: str, routing_key: str, message_id: str, kind: str, headers: dict[str, str], body: bytes
-) -> None:
-    """A reference implementation reads every text back as it was: no event can break the connection."""
-    sent = Message(exchange, routing_key, message_id, kind, headers, body)
-    publish, head, *parts = frames_of(asyncio.run(written_for([sent])))
-
-    assert isinstance(publish, commands.Basic.Publish)
-    assert (publish.exchange, publish.routing_key) == (exchange, routing_key)
-    assert (publish.mandatory, publish.immediate) == (True, False)
-    properties = head.properties
-    assert (properties.message_id, properties.message_type, properties.headers) == (message_id, kind, headers)
-    assert (properties.content_type, properties.app_id) == ("application/cloudevents+json", "webhook-gateway")
-    assert properties.delivery_mode == 2
-    assert head.body_size == len(body)
-    assert b"".join(part.value for part in parts) == body
-
-
-@pytest.mark.parametrize(
-    ("size", "frames"), [(0, 0), (1, 1), (131_064, 1), (131_065, 2), (262_128, 2), (262_129, 3)]
-)
-async def test_a_body_is_split_at_the_largest_frame(size: int, frames: int) -> None:
-    """131,072 bytes a frame, of which eight are the frame's own; an empty body has no frame at all."""
-    body = bytes(range(251)) * (size // 251) + bytes(size % 251)
-    _, head, *parts = frames_of(await written_for([message(body=body)]))
-
-    assert head.body_size == size
-    assert len(parts) == frames
-    assert b"".join(part.value for part in parts) == body
 
 
 async def test_publishes_of_one_turn_leave_in_one_piece_and_in_order() -> None:
@@ -344,14 +310,16 @@ async def test_the_end_of_the_connection_fails_all_that_wait(received: bytes, ca
 
 async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time() -> None:
     """Refused at once, but for one message after a while; an answer that comes too late lets that one go now."""
-    connection, transport = opened(timeout=0.05)
+    clock = Clock()
+    connection, transport = opened(clock=clock)
     overdue = [connection.publish(message(number)) for number in range(1, 4)]
     overdue[2].cancel()  # its sender has gone; the broker's silence is the same
-    connection._look_after()
+    connection.check_timeouts()
     assert not connection.unavailable_reason
-    await wait_until_async(lambda: connection.unavailable_reason, message="the confirms are overdue")
-    assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 0.05 s"] * 2
-    assert "has confirmed nothing within 0.05 s" in state_of(connection.publish(message("refused")))
+    clock.now += 5
+    connection.check_timeouts()
+    assert [state_of(confirm) for confirm in overdue[:2]] == ["not confirmed within 5 s"] * 2
+    assert "has confirmed nothing within 5 s" in state_of(connection.publish(message("refused")))
 
     connection.data_received(ack(1))
     probe, beside = connection.publish(message("probe")), connection.publish(message("beside"))
@@ -363,7 +331,6 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     connection.data_received(ack(5))
     assert state_of(confirm) == SETTLED
     assert b"refused" not in transport.written
-    connection.fail(ConnectionError("the test is over"))
 
 
 @pytest.mark.parametrize(
@@ -377,69 +344,86 @@ async def test_three_confirms_overdue_hold_messages_back_until_one_comes_in_time
     ],
 )
 async def test_a_confirm_that_comes_too_late_is_told(received: bytes, expected: list[str]) -> None:
-    """So that who has kept the event meanwhile need not publish it again; and whoever waits for it learns of its loss."""
-    connection, _ = opened(timeout=0.05)
+    """The spool then deletes the event instead of publishing it again, or learns that its confirm never comes."""
+    clock = Clock()
+    connection, _ = opened(clock=clock)
     confirms = [connection.publish(message(number)) for number in (1, 2)]
-    connection._look_after()
-    await wait_until_async(
-        lambda: all(confirm.done() for confirm in confirms), message="the confirms are overdue"
-    )
+    clock.now += 5
+    connection.check_timeouts()
     errors = [confirm.exception() for confirm in confirms]
     assert [type(error) for error in errors] == [ConfirmOverdue] * 2
 
     connection.data_received(received)
 
     assert [state_of(error.late) for error in errors if isinstance(error, ConfirmOverdue)] == expected
-    connection.fail(ConnectionError("the test is over"))
 
 
 async def test_a_broker_that_has_fallen_silent_is_in_trouble_before_its_confirms_are_overdue() -> None:
     """Events are better off on disk than waiting with those; any confirm says that it works again."""
-    connection, _ = opened(timeout=40.0)
+    clock = Clock()
+    connection, _ = opened(timeout=40.0, clock=clock)
     connection.publish(message(1))
-    connection._unconfirmed[1].sent_at -= 11
-    connection._look_after()
+    clock.now += 9
+    connection.publish(message(2))
+    clock.now += 2
+    connection.data_received(ack(2))
+    connection.check_timeouts()
     assert not str(
         connection.unavailable_reason
-    )  # it has confirmed something meanwhile, for all that is known
-    connection._confirmed_at -= 11
-    connection._look_after()
+    )  # the first waits for 11 s, but the broker has just confirmed
+    clock.now += 11
+    connection.check_timeouts()
     assert str(connection.unavailable_reason) == "the broker has confirmed nothing for 10 s"
     assert connection.is_accepting
-    connection.publish(message(2))
+    connection.publish(message(3))
 
-    connection.data_received(ack(2))
+    connection.data_received(ack(3))
 
     assert not connection.unavailable_reason
-    connection.fail(ConnectionError("the test is over"))
 
 
 async def test_a_confirm_that_never_comes_ends_the_connection() -> None:
     """Its event would be kept back for ever; but an alarm may take as long as it takes."""
-    connection, _ = opened(timeout=0.05)
+    clock = Clock()
+    connection, _ = opened(clock=clock)
     connection.publish(message(1))
-    connection._unconfirmed[1].sent_at -= 61
+    for _ in range(61):
+        clock.now += 1
+        connection.data_received(HEARTBEAT)
     connection.blocked = "low on memory"
-    connection._look_after()
+    connection.check_timeouts()
     assert not connection.lost.done()
     connection.blocked = ""
-    connection._look_after()
+    connection.check_timeouts()
     assert "was not confirmed for 60 s" in str(connection.lost.exception())
+
+
+async def test_a_broker_that_is_not_heard_ends_the_connection() -> None:
+    """After two intervals of heartbeats; ours go out meanwhile."""
+    clock = Clock()
+    connection, transport = opened(clock=clock)
+    clock.now += 20
+    connection.check_timeouts()
+    assert transport.written == HEARTBEAT
+    assert not connection.lost.done()
+    clock.now += 1
+    connection.check_timeouts()
+    assert "nothing heard from the broker for 20 s" in str(connection.lost.exception())
 
 
 async def test_an_event_that_cannot_be_encoded_is_no_probe() -> None:
     """It never reaches the broker; were it counted as the one that asks, none would ever ask again."""
-    connection, _ = opened(timeout=0.05)
+    clock = Clock()
+    connection, _ = opened(clock=clock)
     for number in range(1, 4):
         connection.publish(message(number))
-    connection._look_after()
-    await wait_until_async(lambda: connection.unavailable_reason, message="the confirms are overdue")
+    clock.now += 5
+    connection.check_timeouts()
     connection.data_received(ack(1))
     with pytest.raises(ValueError, match="range"):
         connection.publish(message("x" * 300))
 
     assert state_of(connection.publish(message("probe"))) == OPEN
-    connection.fail(ConnectionError("the test is over"))
 
 
 async def test_messages_that_wait_for_their_confirm_are_bounded() -> None:
@@ -464,32 +448,6 @@ async def test_a_connection_that_takes_no_more_bytes_takes_no_more_events() -> N
 
     assert state_of(confirm) == SETTLED
     assert b"refused" not in transport.written
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("amqp://h", BrokerUrl("h", 5672, "guest", "guest", "/", is_tls=False)),
-        ("amqps://h", BrokerUrl("h", 5671, "guest", "guest", "/", is_tls=True)),
-        ("amqp://u:p@h:1/v", BrokerUrl("h", 1, "u", "p", "v", is_tls=False)),
-        ("amqp://u%40x:p%2F%3A@h/a%2Fb", BrokerUrl("h", 5672, "u@x", "p/:", "a/b", is_tls=False)),
-        ("amqp://u:p@[::1]:2/", BrokerUrl("::1", 2, "u", "p", "/", is_tls=False)),
-    ],
-)
-def test_the_parts_of_an_address(url: str, expected: BrokerUrl) -> None:
-    """With the usual defaults, and percent-encoding undone."""
-    assert expected == BrokerUrl.parse(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["", "h", "http://h", "amqp://", "amqp:///v", "redis://h", "amqp://u:hunter2/x@h", "amqp://h:70000"],
-)
-def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
-    """A slash in a password that is not percent-encoded must not put the password into the error text."""
-    with pytest.raises(ValueError, match=r"is not an address of RabbitMQ|percent-encode it") as caught:
-        BrokerUrl.parse(url)
-    assert "hunter2" not in str(caught.value)
 
 
 async def test_a_call_that_the_broker_refuses_raises_its_reason() -> None:

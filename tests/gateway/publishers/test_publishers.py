@@ -12,7 +12,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
-from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable, Retention
 from gateway.publishers.memory import MemoryPublisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher

@@ -14,7 +14,8 @@ from aio_pika.abc import AbstractChannel
 from structlog.testing import capture_logs
 
 from gateway.errors import OperatorError
-from gateway.publishers import Message, Publisher, Retention
+from gateway.events.message import Message
+from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.tail import tail_broker
@@ -398,7 +399,7 @@ async def test_without_its_alternate_an_archive_would_hide_what_nobody_gets(user
     """All goes into the archive, so that nothing is returned."""
     await declared(users.url, an_exchange(EXCHANGE))
 
-    assert "in the archive alone" in await trouble_of(users.url, RETENTION)
+    assert "in the archive only" in await trouble_of(users.url, RETENTION)
 
 
 async def test_a_queue_of_another_connection_alone_is_told(users: Users) -> None:

@@ -7,7 +7,8 @@ from ipaddress import ip_network
 import pytest
 
 from gateway.errors import IpNotAllowed, RateLimited
-from gateway.receive.access import AccessControl, TrustedProxies
+from gateway.receive.access import AccessControl
+from gateway.receive.proxy_headers import TrustedProxies
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
 from support.served import Serve, webhook
@@ -205,7 +206,7 @@ def test_handshakes_of_strangers_leave_others_theirs() -> None:
         passed = []
         for client in clients:
             try:
-                admission.note_handshake(client)
+                admission.count_handshake(client)
             except RateLimited:
                 passed.append(False)
             else:
@@ -215,11 +216,11 @@ def test_handshakes_of_strangers_leave_others_theirs() -> None:
     assert greet(*[STRANGER] * 21) == [True] * 20 + [False]
     assert greet(SENDER, STRANGER, f"::ffff:{STRANGER}") == [True, False, False]
     assert greet(*(f"2001:db8:3::{number:x}" for number in range(21))) == [True] * 20 + [False]
-    admission.note_proven_handshake()
+    admission.count_proven_handshake()
     now = 0.2
     assert greet(STRANGER, STRANGER) == [True, False]
     assert all(greet(*(f"198.51.{number // 250}.{number % 250}" for number in range(2_000))))
-    assert len(admission._handshakes) <= 1_024
+    assert admission.handshake_clients <= 1_024
 
 
 def test_only_verified_events_count_towards_the_rate() -> None:
@@ -228,9 +229,9 @@ def test_only_verified_events_count_towards_the_rate() -> None:
     admission = AccessControl((), EventRate(2, 1.0), lambda: now)
     for _ in range(10):
         admission.check(STRANGER)
-    admission.reset_failures()
+    admission.count_verified()
     admission.check(SENDER)
-    admission.reset_failures()
+    admission.count_verified()
 
     with pytest.raises(RateLimited):
         admission.check(SENDER)
@@ -249,12 +250,12 @@ def test_the_rate_is_that_of_the_configuration() -> None:
             admission.check(SENDER)
         except RateLimited:
             continue
-        admission.reset_failures()
+        admission.count_verified()
         passed += 1
     assert 1_090 <= passed <= 1_110
 
     for _ in range(300):  # that were let in before they were verified
-        admission.reset_failures()
+        admission.count_verified()
     now += 2
     with pytest.raises(RateLimited):
         admission.check(SENDER)

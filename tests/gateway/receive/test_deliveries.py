@@ -13,12 +13,10 @@ import pytest
 
 from gateway.adapters.adapter import BoundAdapter
 from gateway.errors import Overloaded
-from gateway.receive.pipeline import AT_A_TIME, Batch, width_of
-from gateway.receive.receiver import Keys
+from gateway.receive.jobs import AT_A_TIME, Keys, PublishBatch
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
-from gateway.signatures.schemes.key_cache import FetchedKeys
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyNeeded, KeyRequest
 from support.acme import Acme
 
 Build = Callable[..., Acme]
@@ -179,10 +177,7 @@ class Careless:
 
 def adapter_of(acme: Acme) -> BoundAdapter:
     """The one of the only endpoint."""
-    endpoint, _ = (
-        acme.gateway.webhooks._endpoints.values()
-    )  # and the same with a slash at the end of its address
-    return endpoint.adapter
+    return acme.gateway.receiver.routes[b"/webhooks/acme"].adapter
 
 
 async def test_another_event_under_one_signature_is_suspect(build: Build) -> None:
@@ -248,7 +243,7 @@ class Store(Keys):
 
 
 @pytest.mark.parametrize(
-    ("needed", "body", "trouble", "expected", "asked"),
+    ("needed", "body", "reason", "expected", "asked"),
     [
         (0, b"{}", None, (202, "accepted"), 0),
         (1, b"{}", None, (202, "accepted"), 1),
@@ -264,15 +259,15 @@ async def test_a_key_is_fetched_before_the_verdict(
     build: Build,
     needed: int,
     body: bytes,
-    unavailable_reason: Exception | None,
+    reason: Rejection | Exception | None,
     expected: tuple[int, str],
     asked: int,
 ) -> None:
     """Three times at most, and what follows is as ever."""
     acme = build()
     adapter_of(acme)._verifier = Learner(needed)
-    store = Store(unavailable_reason)
-    acme.gateway.webhooks._keys = store
+    store = Store(reason)
+    acme.gateway.receiver._pipeline._keys = store
     answer = await acme.post(body)
     word = answer.json()
     assert (answer.status_code, word.get("reason", word["status"])) == expected
@@ -282,8 +277,7 @@ async def test_a_key_is_fetched_before_the_verdict(
 
 
 def test_a_list_counts_for_as_many_as_are_under_way() -> None:
-    """So that the limit on what is under way holds for the memory that it takes."""
-    event: Any = object()
-    assert width_of(event) == width_of(KeyRequest("https://keys.test")) == 1
+    """So that the limit on events under way holds for the memory that they take."""
+    part: Any = object()
     for number, width in ((3, 3), (AT_A_TIME + 1, AT_A_TIME)):
-        assert width_of(Batch(event, [], [event] * number, 0.0)) == width
+        assert PublishBatch(part, part, number, part).width == width

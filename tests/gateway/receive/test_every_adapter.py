@@ -34,6 +34,7 @@ from gateway.signatures.schemes.layout import listed
 from gateway.transport.topic_patterns import matches
 from support.answers import ANY_2XX, answer_to
 from support.deliveries import NAMES, NOW, URL, delivered, parameters_of, secrets_of
+from support.door import Door
 from support.spies import SpyClaims, SpyPublisher, bundled_schemas
 
 
@@ -55,7 +56,7 @@ class House:
             gateway = Gateway(
                 config, folder, claims=SpyClaims([]), publisher=self.publisher, clock=lambda: NOW
             )
-        self._transport = httpx.ASGITransport(gateway.public)
+        self._transport = Door(gateway)
 
     async def post(self, headers: Mapping[str, str], body: bytes, query: str) -> httpx.Response:
         """One request as it is."""

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.config import config_warnings, load_config
 from gateway.errors import ConfigurationError
+from gateway.receive import handshakes
 from gateway.transport.https import Fetched, FetchFailed
 from support.served import Reply, Serve, Served, webhook
 
@@ -239,7 +240,7 @@ async def test_the_first_secret_that_is_told_is_kept(serve: Serve, tmp_path: Pat
     assert file.read_text() == TOLD
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    (told,) = [each for each in served.logs if each["event"] == "a secret was told"]
+    (told,) = [each for each in served.logs if each["event"] == "secret enrolled"]
     assert (told["provider"], told["file"]) == ("github", str(file))
     assert TOLD not in str(served.logs)
 
@@ -259,7 +260,7 @@ class Aws:
         self.status: int | None = 200
         self.asked: list[str] = []
         self.at_once = self.most_at_once = 0
-        monkeypatch.setattr("gateway.receive.confirmation.fetch", self._fetch)
+        monkeypatch.setattr(handshakes, "fetch", self._fetch)
 
     async def _fetch(self, _: object, url: str) -> Fetched:
         self.asked.append(url)

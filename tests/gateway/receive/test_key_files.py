@@ -13,7 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.receive.key_files import FOLDER, KeyFile
-from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS, KeptKey
+from gateway.signatures.schemes.fetched_keys import KeptKey
+from gateway.signatures.schemes.key_cache import FRESHNESS, MAX_KEYS
 
 NOW = 1_736_942_400.0
 SCOPE = "plaid https://production.plaid.com"

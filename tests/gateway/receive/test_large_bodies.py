@@ -23,6 +23,7 @@ from gateway.signatures.schemes import hmac_verifier
 from gateway.signatures.schemes.base import LARGE
 from gateway.signatures.schemes.hmac import HmacSpec
 from support.deliveries import NAMES, NOW, URL, delivered, parameters_of, secrets_of
+from support.door import Door
 from support.spies import SpyClaims, SpyPublisher
 
 HMACS = [
@@ -102,7 +103,7 @@ class House:
             {"data_dir": str(folder), "server": {"max_body": "25MiB"}, "providers": providers}
         )
         gateway = Gateway(config, folder, claims=SpyClaims([]), publisher=self.publisher, clock=lambda: NOW)
-        self._transport = httpx.ASGITransport(gateway.public)
+        self._transport = Door(gateway)
         original = BoundAdapter.verify
 
         def recorded(adapter: BoundAdapter, request: RawRequest, now: float) -> VerifiedRequest:

@@ -19,8 +19,10 @@ from structlog.testing import capture_logs
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config
+from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
-from gateway.publishers import Message, Publisher, PublishUnavailable
+from gateway.publishers import Publisher, PublishUnavailable
+from support.door import Door
 from support.spies import SECRET, SpyClaims, SpyPublisher, bundled_schemas
 from support.waiting import PATIENCE, wait_until_async
 
@@ -49,9 +51,7 @@ class House:
         publisher: Publisher = self.publisher
         with patch.object(Catalogue, "bundled", bundled_schemas):
             self.gateway = Gateway(self.config, folder, claims=claims, publisher=publisher)
-        self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.gateway.public), base_url="http://gateway.test"
-        )
+        self.client = httpx.AsyncClient(transport=Door(self.gateway), base_url="http://gateway.test")
         self.operator = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.gateway.admin), base_url="http://gateway.test"
         )
@@ -277,26 +277,6 @@ async def test_webhooks_are_posted(house: House, method: str) -> None:
         assert answer_of(answer) == (405, {"status": "rejected", "reason": "method_not_allowed"})
 
 
-async def test_a_body_that_is_declared_too_large_is_not_read(build: Callable[..., House]) -> None:
-    """413 from the head alone."""
-    house = build(server={"max_body": "1KiB"})
-    sent, answer = await call(house, [], headers=[(b"content-length", b"1025")])
-
-    assert answer == (413, {"status": "rejected", "reason": "body_too_large"})
-    assert sent == 0
-
-
-async def test_a_body_that_turns_out_too_large_is_not_read_further(build: Callable[..., House]) -> None:
-    """413 at the first piece beyond the limit, though more would come."""
-    house = build(server={"max_body": "1KiB"})
-    piece = {"type": "http.request", "body": b" " * 512, "more_body": True}
-    taken, answer = await call(house, [piece] * 10)
-
-    assert answer == (413, {"status": "rejected", "reason": "body_too_large"})
-    assert taken == 3
-    assert house.events == []
-
-
 async def test_a_body_of_the_limit_is_read(build: Callable[..., House]) -> None:
     """In one piece, in many, and not one byte more."""
     house = build(server={"max_body": "1KiB"})
@@ -520,22 +500,6 @@ async def test_concurrent_distinct_deliveries_are_all_published(house: House) ->
     assert {str(number) for number in range(50)} == {each.message_id for each in house.publisher.messages}
 
 
-async def test_a_sender_that_leaves_before_its_body_is_complete_gets_no_answer(house: House) -> None:
-    """One outcome and one line for it, and no traceback."""
-    pieces: list[dict[str, Any]] = [
-        {"type": "http.request", "body": b"{", "more_body": True},
-        {"type": "http.disconnect"},
-    ]
-    with capture_logs() as logs:
-        _, answer = await call(house, pieces)
-
-    assert answer is None
-    assert house.events == []
-    assert [(line["event"], line["outcome"]) for line in logs] == [("request", "client_disconnected")]
-    assert not any("exc_info" in line for line in logs)
-    assert await house.metric('webhook_requests_total{outcome="client_disconnected",provider="github"}') == 1
-
-
 # What an answer says
 
 
@@ -668,43 +632,6 @@ async def test_metrics_are_for_the_operator_alone(house: House) -> None:
 def data_of(message: Message) -> bytes:
     """The bytes of the event's data, which stand last."""
     return message.body.partition(b',"data":')[2].removesuffix(b"}")
-
-
-async def call(
-    house: House,
-    messages: list[dict[str, Any]],
-    *,
-    headers: list[tuple[bytes, bytes]] | None = None,
-    then_wait: bool = False,
-) -> tuple[int, tuple[int, Any] | None]:
-    """One request piece by piece: how many pieces were taken, and what was answered."""
-    taken = 0
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        nonlocal taken
-        if taken == len(messages) and then_wait:
-            await asyncio.Event().wait()
-        taken += 1
-        return messages[taken - 1]
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/webhooks/github",
-        "raw_path": b"/webhooks/github",
-        "query_string": b"",
-        "headers": [(b"host", b"gateway.test"), *(headers or [])],
-    }
-    await house.gateway.public(scope, receive, send)
-    if not sent:
-        return taken, None
-    start, body = sent
-    return taken, (start["status"], json.loads(body["body"]))
 
 
 async def test_a_publish_that_fails_at_once_gives_the_claim_back(

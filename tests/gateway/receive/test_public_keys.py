@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import cache
@@ -22,13 +23,15 @@ from gateway.app import Gateway
 from gateway.config import Config
 from gateway.errors import KeyUnavailable
 from gateway.receive.key_budget import MAX_ADDRESSES, RETRY_PAUSE, KeyBudget
-from gateway.receive.public_keys import ABSENT_FOR, MAX_WAITING, PublicKeyFetcher
+from gateway.receive.provider_keys import ABSENT_FOR, MAX_WAITING
+from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, REFETCH_INTERVAL
 from gateway.transport import https as fetching
 from support.certificates import ec_key, issue, private_pem, rsa_key
+from support.door import Door
 from support.spies import SpyClaims, SpyPublisher
 from support.tls import Endpoint, certify, listening
 from support.waiting import wait_until_async
@@ -329,7 +332,7 @@ def test_a_network_is_as_many_addresses_as_its_owner_likes() -> None:
         now = number / MAX_ADDRESSES
         taken += budget.take(request, f"10.0.{number // 250}.{number % 250}")
     assert taken <= 12
-    assert len(budget._by_address) == MAX_ADDRESSES
+    assert budget.addresses == MAX_ADDRESSES
 
 
 def test_each_key_that_was_good_before_has_a_budget_of_its_own() -> None:
@@ -414,11 +417,13 @@ async def test_a_provider_that_is_gone_leaves_nothing(bench: Bench) -> None:
     adapter = google()
     bench.store.attach({"google": adapter})
     await bench.store.fetch(adapter, CERTS, CLIENT)
-    assert len(bench.store._desks) == 1
+    left = weakref.ref(adapter)
     del adapter
+    gc.collect()
+    assert left() is not None
     bench.store.attach({})
     gc.collect()
-    assert len(bench.store._desks) == 0
+    assert left() is None
 
 
 async def test_an_adapter_that_takes_the_place_of_another_has_its_keys(bench: Bench) -> None:
@@ -581,7 +586,7 @@ async def test_a_gateway_keeps_its_keys_over_a_restart_and_a_reload(tmp_path: Pa
     config = Config.model_validate({"data_dir": str(tmp_path), "providers": {"orders": provider}})
     publisher = SpyPublisher([])
     gateway = Gateway(config, tmp_path, claims=SpyClaims([]), publisher=publisher, clock=lambda: NOW)
-    transport = httpx.ASGITransport(gateway.public)
+    transport = Door(gateway)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         for number in range(2):
             body = message(CERTIFICATE, "", f"id-{number}")

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from gateway.adapters.spec import AdapterSpec
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest, Verifier
+from gateway.signatures.schemes.base import Verifier
+from gateway.signatures.schemes.fetched_keys import KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.schemes.jwt import JwtScheme, JwtSpec
-from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, MAX_KEYS, REFETCH_INTERVAL, KeptKey
+from gateway.signatures.schemes.key_cache import FRESHNESS, LONGEST_TRUST, MAX_KEYS, REFETCH_INTERVAL
 from gateway.signatures.secrets import SecretFormatError
 from support.certificates import ec_key, private_pem, public_pem, rsa_key
 

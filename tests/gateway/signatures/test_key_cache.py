@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from gateway.adapters import registry
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyNeeded, KeyRequest, Verifier
+from gateway.signatures.schemes.base import Verifier
 from gateway.signatures.schemes.ebay import EbayScheme
+from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeptKey, KeyNeeded, KeyRequest
 from gateway.signatures.schemes.key_cache import (
     FRESHNESS,
     LONGEST_MEMORY,
@@ -32,8 +33,6 @@ from gateway.signatures.schemes.key_cache import (
     MAX_KEYS,
     MAX_UNPROVEN_KEYS,
     REFETCH_INTERVAL,
-    FetchedKeys,
-    KeptKey,
 )
 from gateway.signatures.schemes.paddle_classic import serialize
 from gateway.signatures.schemes.paypal import PaypalScheme
@@ -402,14 +401,14 @@ def test_the_sandbox_of_paypal_has_its_own_certificates() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (PAYPAL.pem, "nobody who is trusted"),
-        (issue(NAME, key=rsa_key()).pem, "nobody who is trusted"),
-        (issue(NAME, key=rsa_key(), is_authority=True).pem, "nobody who is trusted"),
+        (PAYPAL.pem, "no trusted authority"),
+        (issue(NAME, key=rsa_key()).pem, "no trusted authority"),
+        (issue(NAME, key=rsa_key(), is_authority=True).pem, "no trusted authority"),
         (
             issue(NAME, issue("Root", is_authority=True, key=rsa_key("forger")), key=rsa_key()).pem,
-            "nobody who is trusted",
+            "no trusted authority",
         ),
-        (issue(NAME, PAYPAL, key=rsa_key("x")).pem + CHAIN, "nobody who is trusted"),
+        (issue(NAME, PAYPAL, key=rsa_key("x")).pem + CHAIN, "no trusted authority"),
         (issue("www.paypal.com", MIDDLE, key=rsa_key()).pem + MIDDLE.pem, "is not one of"),
         (issue(NAME + ".evil.example", MIDDLE, key=rsa_key()).pem + MIDDLE.pem, "is not one of"),
         (issue(NAME, MIDDLE, key=rsa_key(), days=-0.5).pem + MIDDLE.pem, "not valid now"),
@@ -440,7 +439,7 @@ def test_a_certificate_that_paypal_would_not_have_is_not_learned(content: bytes,
 def test_the_usual_roots_do_not_trust_ours() -> None:
     """The authorities that everybody trusts are there, and have not issued a certificate of this test."""
     verifier = PaypalScheme().bind([], PARAMETERS)
-    with pytest.raises(ValueError, match="nobody who is trusted"):
+    with pytest.raises(ValueError, match="no trusted authority"):
         verifier.learn(KeyRequest(PAYPAL_CERTIFICATE), CHAIN + ROOT.pem, NOW)
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from gateway.adapters.spec import AdapterSpec
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.schemes.base import KeyRequest
+from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.schemes.public_key import PublicKeySpec
 from gateway.signatures.secrets import SecretFormatError
 from support.certificates import ec_key, issue, private_pem, public_pem, rsa_key
@@ -178,7 +178,7 @@ def test_nobody_has_it_learn_a_key() -> None:
     """Its keys are configured."""
     spec = described(key_format="hex")
     verifier = AdapterSpec(signature=spec).scheme().bind([spec.make_secret().receiver])
-    with pytest.raises(ValueError, match="no key was asked for"):
+    with pytest.raises(ValueError, match="no key was requested"):
         verifier.learn(KeyRequest("https://keys.example.com"), b"", NOW)
 
 

@@ -1,4 +1,4 @@
-"""The gateway in memory: the answers that senders get, and what is published."""
+"""The gateway in memory: its answers, and the events that it publishes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gateway.testing import Answer, MemoryGateway
 
 
 def short(answer: Answer) -> tuple[int, str, str | None]:
-    """What there is to say of an answer."""
+    """Return the status, outcome and cause of an answer."""
     return answer.status, answer.outcome, answer.cause
 
 
 async def test_what_is_sent_is_published_once() -> None:
-    """The same request again is a duplicate; another one of the same kind is another event."""
+    """The same request again is a duplicate; another request of the same type is another event."""
     gateway = MemoryGateway()
     first = await gateway.send("stripe", "invoice.paid")
     again = await gateway.repeat(first)
@@ -44,16 +44,16 @@ async def test_what_is_sent_is_published_once() -> None:
         ("timestamp", "timestamp_too_old"),
     ],
 )
-async def test_what_is_spoiled_is_refused(tampering: Tampering, cause: str) -> None:
-    """And tells why; nothing is published."""
+async def test_a_forged_request_is_refused(tampering: Tampering, cause: str) -> None:
+    """With the cause; nothing is published."""
     gateway = MemoryGateway()
 
     assert short(await gateway.send("stripe", tamper=tampering)) == (401, "invalid_signature", cause)
     assert gateway.messages == []
 
 
-async def test_what_is_against_its_schema_is_quarantined() -> None:
-    """It is no event for workers."""
+async def test_an_event_that_violates_its_schema_is_quarantined() -> None:
+    """Workers never get it."""
     gateway = MemoryGateway()
     answer = await gateway.send("stripe", "invoice.paid", data={"data": {"object": {"id": 7}}})
 
@@ -63,7 +63,7 @@ async def test_what_is_against_its_schema_is_quarantined() -> None:
 
 
 async def test_a_list_of_events_is_one_request() -> None:
-    """Side by side with others, each answer has its own."""
+    """Among concurrent requests, each answer has its own events."""
     gateway = MemoryGateway()
     answers = await asyncio.gather(*(gateway.send("sendgrid", data={"email": f"{n}@x"}) for n in range(3)))
 
@@ -73,7 +73,7 @@ async def test_a_list_of_events_is_one_request() -> None:
 
 
 async def test_an_id_that_comes_twice_is_a_duplicate() -> None:
-    """Whatever else is in it."""
+    """Whatever else the body contains."""
     gateway = MemoryGateway()
     outcomes = [
         (await gateway.send("stripe", "invoice.paid", data={"id": "evt_1", "pending_webhooks": n})).outcome
@@ -92,7 +92,7 @@ async def test_an_id_that_comes_twice_is_a_duplicate() -> None:
         ({"event_type": "pull_request"}, LookupError, "there are pull_request.opened, "),
     ],
 )
-async def test_mistakes_are_told(arguments: dict[str, Any], kind: type[Exception], text: str) -> None:
-    """With what is possible."""
+async def test_mistakes_are_explained(arguments: dict[str, Any], kind: type[Exception], text: str) -> None:
+    """With the possible values."""
     with pytest.raises(kind, match=text):
         await MemoryGateway().send("github", **arguments)

@@ -1,4 +1,4 @@
-"""The worker in memory: handlers tried, tried again and given up, while no time passes but what the test wants."""
+"""The worker in memory: attempts, retries and dead letters, by a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.worker import Dead, Event, Retry, Worker
 
 
 def failing(error: Exception, *, times: int = 100, **settings: float) -> Worker:
-    """A worker whose handler fails so many times."""
+    """Return a worker whose handler fails a number of times."""
     worker = Worker("agent", ["stripe.#"], attempts=4, **settings)  # type: ignore[arg-type]
 
     @worker.on("stripe.invoice.*")
@@ -24,7 +24,7 @@ def failing(error: Exception, *, times: int = 100, **settings: float) -> Worker:
 
 
 async def test_an_event_is_handled_once() -> None:
-    """The same one again is a duplicate; one without a handler is told as such."""
+    """The same event again is a duplicate; an event without a handler is unhandled."""
     event = sample("stripe", "invoice.paid")
     async with MemoryWorker(failing(KeyError(), times=0)) as agent:
         for each in (event, event, sample("stripe", "charge.refunded")):
@@ -35,7 +35,7 @@ async def test_an_event_is_handled_once() -> None:
 
 
 async def test_events_of_one_id_are_told_apart_by_their_key() -> None:
-    """Where their provider gives one id to several; the same one again is a duplicate."""
+    """Where the provider gives one id to several events; the same event again is a duplicate."""
     event = sample("stripe", "invoice.paid")
     others = [event.model_copy(update={"dedupekey": key}) for key in ("a", "b")]
     async with MemoryWorker(failing(KeyError(), times=0)) as agent:
@@ -46,7 +46,7 @@ async def test_events_of_one_id_are_told_apart_by_their_key() -> None:
 
 
 async def test_a_handler_gets_the_sample() -> None:
-    """All of it, bytes too; in a thread as well."""
+    """With all attributes and bytes as data, in a thread as well."""
     worker = Worker("agent", ["#"])
     seen: list[Event] = []
     worker.on("#")(seen.append)
@@ -59,8 +59,8 @@ async def test_a_handler_gets_the_sample() -> None:
     assert [event.model_dump() for event in seen] == [event.model_dump() for event in events]
 
 
-async def test_what_fails_comes_again_until_it_is_dead() -> None:
-    """Each time later, with what the handler raised; half an hour passes in no time."""
+async def test_a_failure_is_retried_until_it_is_dead() -> None:
+    """Each delay is longer, each outcome has the error, and half an hour passes at once."""
     error = KeyError("customer")
     async with MemoryWorker(failing(error, retry_from=600, retry_most=600)) as agent:
         first = await agent.deliver(sample("stripe", "invoice.paid"))
@@ -85,7 +85,7 @@ async def test_what_fails_comes_again_until_it_is_dead() -> None:
 
 
 async def test_a_handler_that_recovers_is_done() -> None:
-    """It was asked for after 30 s, and gets the next delay that there is."""
+    """It asked for 30 s, and gets the next longer delay."""
     async with MemoryWorker(failing(Retry(after=30), times=2)) as agent:
         await agent.deliver(sample("stripe", "invoice.paid"))
         await agent.drain()
@@ -106,7 +106,7 @@ async def test_the_hopeless_is_dead_at_once() -> None:
 
 
 async def test_a_sample_of_a_later_attempt_is_that() -> None:
-    """So that the last one can be tested by itself."""
+    """So that a test can begin with the last attempt."""
     async with MemoryWorker(failing(KeyError())) as agent:
         outcome = await agent.deliver(sample("stripe", "invoice.paid", attempts=4))
 
@@ -142,8 +142,8 @@ async def test_a_step_that_was_done_is_skipped_by_the_next_attempt() -> None:
     assert [outcome.name for outcome in agent.outcomes].count("handled") == 2
 
 
-async def test_an_event_that_is_being_handled_is_put_off() -> None:
-    """And is a duplicate when it comes again; whoever stops waiting for an outcome does not stop the handler."""
+async def test_an_event_that_is_being_handled_is_deferred() -> None:
+    """Later it is a duplicate. Cancelling the wait for an outcome does not cancel the handler."""
     worker = Worker("agent", ["#"])
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -164,8 +164,8 @@ async def test_an_event_that_is_being_handled_is_put_off() -> None:
     assert [outcome.name for outcome in agent.outcomes] == ["in_flight", "handled", "duplicate"]
 
 
-async def test_what_is_done_is_forgotten_after_its_retention() -> None:
-    """As by the real store."""
+async def test_a_done_event_is_forgotten_after_its_retention() -> None:
+    """As the real store does."""
     event = sample("stripe", "invoice.paid")
     async with MemoryWorker(failing(KeyError(), times=0)) as agent:
         for days in (0, 3, 2):
@@ -176,7 +176,7 @@ async def test_what_is_done_is_forgotten_after_its_retention() -> None:
 
 
 async def test_without_a_guard_everything_is_handled() -> None:
-    """As it is declared."""
+    """As the worker declares."""
     worker = Worker("agent", ["#"], guard="off")
 
     @worker.on("#")
@@ -191,7 +191,7 @@ async def test_without_a_guard_everything_is_handled() -> None:
 
 
 async def test_workers_get_what_a_gateway_publishes() -> None:
-    """Each what its patterns match, for as long as it runs; neither duplicates nor what is forged or quarantined."""
+    """Those that match their patterns, while they run; never duplicates, forged or quarantined events."""
     gateway = MemoryGateway()
     everything = Worker("everything", ["#"])
     await gateway.send("stripe", "invoice.paid")
@@ -213,8 +213,8 @@ async def test_workers_get_what_a_gateway_publishes() -> None:
     assert [each.event.eventtype for each in other.outcomes] == ["invoice.paid", "push"]
 
 
-async def test_what_is_handled_when_the_worker_ends_is_handed_back() -> None:
-    """After the grace, as by a real one, and handled by the next; who waits for what was not begun waits no longer."""
+async def test_an_event_in_its_handler_when_the_worker_ends_is_requeued() -> None:
+    """After the grace, as by a real worker, and the next one handles it. A wait for an event that had not begun ends."""
     worker = Worker("agent", ["#"], concurrency=1, grace=0)
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -228,18 +228,18 @@ async def test_what_is_handled_when_the_worker_ends_is_handed_back() -> None:
         second = asyncio.create_task(agent.deliver(sample("stripe")))
         await begun.wait()
 
-    assert (await first).name == "handed_back"
+    assert (await first).name == "requeued"
     with pytest.raises(RuntimeError, match=r"ended before evt_.* was handled"):
         await second
 
     go_on.set()
     async with agent:
         await agent.drain()
-    assert [outcome.name for outcome in agent.outcomes] == ["handed_back", "handled", "handled"]
+    assert [outcome.name for outcome in agent.outcomes] == ["requeued", "handled", "handled"]
 
 
 async def test_a_worker_that_is_started_again_knows_what_is_done() -> None:
-    """And goes on with what waits."""
+    """It continues with the delayed events."""
     agent = MemoryWorker(failing(KeyError(), times=1))
     event = sample("stripe", "invoice.paid")
     async with agent:
@@ -251,13 +251,13 @@ async def test_a_worker_that_is_started_again_knows_what_is_done() -> None:
     assert [outcome.name for outcome in agent.outcomes] == ["retried", "handled", "duplicate"]
 
 
-async def test_mistakes_are_told() -> None:
-    """Before anything is delivered."""
+async def test_mistakes_are_explained() -> None:
+    """Before an event is delivered."""
     agent = MemoryWorker(failing(KeyError()))
     with pytest.raises(RuntimeError, match="within `async with MemoryWorker"):
         await agent.deliver(sample("stripe"))
     async with agent:
         with pytest.raises(
-            ValueError, match=r"github.push never comes to queue agent, which is for stripe.#"
+            ValueError, match=r"github.push never reaches queue agent, whose events are stripe.#"
         ):
             await agent.deliver(sample("github", "push"))

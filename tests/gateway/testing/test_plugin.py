@@ -1,4 +1,4 @@
-"""The fixtures, in the pytest of somebody who uses them; and the page about them."""
+"""The fixtures, in a project that uses them, and the examples of the page about them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def anyio_backend():
 
 
 def run(folder: Path) -> str:
-    """What pytest says in ``folder``, where warnings are errors and the plugin is there, installed or not."""
+    """Return the output of pytest in ``folder``, with the plugin loaded and warnings as errors."""
     plugins = [argument for plugin in PLUGINS for argument in ("-p", plugin)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", *plugins],
@@ -69,7 +69,7 @@ def run(folder: Path) -> str:
 
 
 def test_the_fixtures_work_with_every_way_to_run_coroutines(tmp_path: Path) -> None:
-    """Those of asyncio, strict, and of anyio; on the providers of a configuration without its secrets."""
+    """With strict pytest-asyncio and with anyio, on the providers of a configuration without secrets."""
     (tmp_path / "pytest.ini").write_text(INI + "asyncio_mode = strict\nwebhook_config = gateway.yaml\n")
     (tmp_path / "gateway.yaml").write_text(CONFIG)
     (tmp_path / "test_agent.py").write_text(TESTS)
@@ -78,7 +78,7 @@ def test_the_fixtures_work_with_every_way_to_run_coroutines(tmp_path: Path) -> N
 
 
 def test_the_examples_of_the_page_pass(tmp_path: Path) -> None:
-    """As they stand there, the handlers in agent.py and each other block as a module of tests."""
+    """Unchanged: the handlers are agent.py, and each other block is a module of tests."""
     (tmp_path / "pytest.ini").write_text(INI + "asyncio_mode = auto\n")
     (tmp_path / "agent.py").write_text(BLOCKS[0])
     for number, block in enumerate(BLOCKS[1:]):
@@ -88,7 +88,7 @@ def test_the_examples_of_the_page_pass(tmp_path: Path) -> None:
 
 
 def test_the_plugin_loads_nothing_before_it_is_used() -> None:
-    """Of the gateway, that is, and of all that comes with it: every pytest on the machine loads the plugin."""
+    """Neither the gateway nor its dependencies: every run of pytest in the environment loads the plugin."""
     code = "import pytest, sys; before = set(sys.modules); import gateway.pytest_plugin; print(set(sys.modules) - before)"
     loaded = subprocess.check_output(
         [sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, text=True

@@ -1,4 +1,4 @@
-"""Samples: events as a worker gets them, of every sender, and changed where a test wants that."""
+"""Samples: events of every provider as a worker gets them, with the changes that a test asks for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONFIRMATION = {
 
 @pytest.mark.parametrize("name", adapter_names())
 def test_every_adapter_has_samples(name: str) -> None:
-    """Each signed, accepted and published, with what the gateway says of it."""
+    """Each is signed, accepted and published with its attributes."""
     for event_type in sample_names(registry.load(name)):
         event = sample(name, event_type)
         assert (event.adapter, event.provider, event.eventtype) == (name, name, event_type)
@@ -54,7 +54,7 @@ def test_a_sample_is_what_a_worker_gets() -> None:
 
 
 def test_data_is_merged_before_it_is_signed() -> None:
-    """So that everything that is made of it follows; other members stay."""
+    """Derived attributes follow the change; other members stay."""
     invoice = {"id": "in_7", "customer": "cus_42", "lines": {"data": []}}
     event = sample("stripe", "invoice.paid", data={"id": "evt_1", "data": {"object": invoice}})
     found = event.data["data"]["object"]
@@ -65,25 +65,25 @@ def test_data_is_merged_before_it_is_signed() -> None:
 
 
 def test_a_changed_action_is_another_type() -> None:
-    """As the sender would send it: where the type stands in the body, the body decides."""
+    """Where the body contains the type, the body decides."""
     assert sample("github", "issues.opened", data={"action": "closed"}).eventtype == "issues.closed"
 
 
 def test_each_event_of_a_list_is_changed() -> None:
-    """The first of them is the sample."""
+    """The first event is the sample."""
     assert sample("sendgrid", data={"email": "ada@example.org"}).data["email"] == "ada@example.org"
 
 
 @pytest.mark.parametrize("body", [b'{"order": {"n": 1}}', {"order": {"n": 1}}])
 def test_a_body_of_ones_own_is_sent_as_it_is(body: bytes | dict[str, Any]) -> None:
-    """Signed, and with the header fields that its sender adds."""
+    """Signed, and with the headers that its provider adds."""
     event = sample("shopify", "carts/update", body=body)
 
     assert (event.eventtype, event.data, len(event.id)) == ("carts/update", {"order": {"n": 1}}, 36)
 
 
 def test_attributes_are_set() -> None:
-    """And nothing else follows from them."""
+    """Nothing else changes."""
     event = sample("stripe", "invoice.paid", attempts=3, account="acct_7", replayed=True)
 
     assert (event.attempts, event.account, event.replayed) == (3, "acct_7", True)
@@ -91,7 +91,7 @@ def test_attributes_are_set() -> None:
 
 
 async def test_a_sample_can_be_made_where_a_loop_runs() -> None:
-    """And is handled by simply calling a function, which skips a step that it did before."""
+    """A test simply calls the handler, which skips a step that it did before."""
     done = []
 
     async def handle(event: Event) -> None:
@@ -107,7 +107,7 @@ async def test_a_sample_can_be_made_where_a_loop_runs() -> None:
 
 
 def test_the_steps_of_a_plain_function_are_guarded_too() -> None:
-    """It is called without any loop; a step that failed is not done."""
+    """Called without a running loop; a step that failed is not done."""
     done = []
 
     def handle(event: Event, *, fails: bool) -> None:
@@ -128,7 +128,7 @@ def test_the_steps_of_a_plain_function_are_guarded_too() -> None:
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="nothing forks here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_process_that_was_forked_makes_samples() -> None:
-    """Although it has none of the threads of the other."""
+    """Although the fork has no threads of its parent."""
     sample("github")
     child = multiprocessing.get_context("fork").Process(target=sample, args=("github",))
     child.start()
@@ -151,19 +151,19 @@ def test_a_process_that_was_forked_makes_samples() -> None:
         (lambda: sample("stripe", body=b"{"), ValueError, "no worker gets this: malformed_json"),
         (lambda: sample("salesforce_outbound", data={"a": 1}), OperatorError, "no names to change it by"),
         (lambda: sample("aws_sns", body={"Type": "Notification"}), ValueError, "signs no such body: sign"),
-        (lambda: sample("aws_sns", body=CONFIRMATION), ValueError, "the gateway would call its sender"),
+        (lambda: sample("aws_sns", body=CONFIRMATION), ValueError, "the gateway would call the provider"),
         (lambda: MemoryGateway("nowhere.yaml"), ConfigurationError, "nowhere.yaml: there is no such file"),
         (lambda: MemoryGateway(CONFIG).sample("gitlab"), LookupError, "'gitlab' is configured; did you mean"),
     ],
 )
-def test_mistakes_are_told(make: Callable[[], object], kind: type[Exception], text: str) -> None:
-    """With what to do instead."""
+def test_mistakes_are_explained(make: Callable[[], object], kind: type[Exception], text: str) -> None:
+    """With the remedy."""
     with pytest.raises(kind, match=text):
         make()
 
 
 def test_samples_are_of_the_configured_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With their names and settings; neither their secrets nor their addresses are needed, and nothing is written."""
+    """With their names and settings, without their secrets and addresses; no file is written."""
     monkeypatch.delenv("SECRET", raising=False)
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "gateway.yaml"
@@ -198,7 +198,7 @@ def test_samples_are_of_the_configured_providers(tmp_path: Path, monkeypatch: py
 
 
 def test_the_shipped_configuration_has_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender that is described there, too; whatever secret the environment has."""
+    """Including a custom provider, whatever secrets the environment has."""
     monkeypatch.setenv("ACME_WEBHOOK_SECRET", "not the secret that is used")
 
     assert MemoryGateway(str(CONFIG)).sample("acme").eventtype == "order.created"

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.backends import open_tail
 from gateway.config import Config
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
@@ -226,7 +226,7 @@ _PUBLISH = """
 import asyncio, sys
 from pathlib import Path
 from gateway.transport.embedded import Database
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
 
 async def main(folder, who):

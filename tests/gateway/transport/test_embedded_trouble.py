@@ -7,16 +7,19 @@ import os
 import resource
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from structlog.testing import capture_logs
+from typing_extensions import override
 
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.sqlite import SqliteClaims
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.store import Spool
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
@@ -27,6 +30,7 @@ from support.waiting import wait_until_async
 
 EXCHANGE = "webhooks"
 PATIENCE = 20.0
+T = TypeVar("T")
 NOON = 1_700_000_000.0
 TWO_HOURS = 7200.0
 LEASE = 30.0
@@ -127,23 +131,31 @@ async def test_a_disk_that_takes_no_more_is_a_trouble_until_it_does(tmp_path: Pa
     assert "tried" not in tables
 
 
+class CountingDatabase(Database):
+    """Counts the operations that it is asked for."""
+
+    operations = 0
+
+    @override
+    def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        self.operations += 1
+        return super().run(operation)
+
+
 async def test_while_the_disk_takes_no_more_it_stays_a_trouble(tmp_path: Path) -> None:
-    """Each try fails as the events did."""
-    async with publishing(tmp_path) as publisher:
-        tries: list[object] = []
-        database = publisher._database
-        fill = database._fill
-
-        def count(connection: sqlite3.Connection) -> None:
-            tries.append(None)
-            fill(connection)
-
-        database._fill = count  # type: ignore[method-assign]
+    """Each trial write fails as the events did."""
+    database = CountingDatabase(tmp_path)
+    publisher = SqlitePublisher(database, "webhooks")
+    await publisher.start()
+    try:
         with files_of_at_most(512 * 1024):
             await fill_up(publisher)
-            await wait_until_async(lambda: len(tries) >= 2, PATIENCE, "it was tried twice")
+            begun = database.operations
+            await wait_until_async(lambda: database.operations >= begun + 2, PATIENCE, "it was tried twice")
 
             assert publisher.unavailable_reason
+    finally:
+        await publisher.stop()
 
 
 async def test_a_mistake_in_one_operation_is_no_trouble_of_the_file(tmp_path: Path) -> None:
@@ -296,11 +308,11 @@ async def test_lines_and_limits_of_workers_go_on_though_the_clock_goes_back(tmp_
     await store.start()
     try:
         assert await store.reserve("bucket", 1, 10.0, 60.0) == 0.0
-        assert await store.stand("line", "first") == 0.0
+        assert await store.take_turn("sequence", "first") == 0.0
         clock.now -= TWO_HOURS
 
         assert 0 < await store.reserve("bucket", 1, 10.0, 60.0) <= 11.0
-        assert 0 < await store.stand("line", "second") <= LEASE + 1
+        assert 0 < await store.take_turn("sequence", "second") <= LEASE + 1
     finally:
         await store.stop()
 

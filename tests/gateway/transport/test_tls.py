@@ -16,7 +16,7 @@ from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.config import load_config
 from gateway.errors import OperatorError
-from gateway.publishers import Message
+from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_client import open_amqp
@@ -156,7 +156,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
         await open_queue(config, WORKER).check()
         async with open_tail(config, "#"), open_dead_letters(config, "webhooks.unrouted") as holding:
             assert holding.size > 0
-        assert await guard.claim(key, "b") is Standing.IN_FLIGHT
+        assert await guard.claim_key(key, "b") is Standing.IN_FLIGHT
     finally:
         await guard.stop()
         await claims.stop()
@@ -223,7 +223,7 @@ async def test_a_server_that_wants_a_certificate_is_told(servers: Servers, files
         f"?ssl_ca_certs={files.ca_pem}&ssl_certfile={other[0]}&ssl_keyfile={other[1]}",
     )
 
-    assert all("want" in cause and "certificate of its clients" in cause for cause in without), without
+    assert all("require" in cause and "client certificate" in cause for cause in without), without
     assert all("refuse" in cause and files.stranger_pem in cause for cause in wrong), wrong
 
 
@@ -247,7 +247,7 @@ async def test_a_server_that_speaks_no_tls_is_told(rabbitmq_url: str, redis_url:
         (("", "client_pem", "/no/key.pem"), ("key", "/no/key.pem cannot be read")),
         (("", "client_pem", ""), ("cert", "holds no private key in PEM")),
         (("", "client_pem", "stranger_key"), ("cert", "does not belong to it")),
-        (("", "", "client_key"), ("key", "is the key of no certificate")),
+        (("", "", "client_key"), ("key", "is a key without its certificate")),
     ],
     ids=str,
 )

@@ -1,4 +1,4 @@
-"""Where workers run in these tests."""
+"""The backends that workers run on in these tests."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from support.agents import Place
 
 @pytest.fixture
 def servers(tmp_path: Path, rabbitmq_url: str, redis_url: str) -> Place:
-    """RabbitMQ and Redis."""
+    """Return RabbitMQ and Redis."""
     return Place(tmp_path / "var", rabbitmq_url, redis_url)
 
 
 @pytest.fixture(params=["embedded", "servers"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """The embedded database, or RabbitMQ and Redis."""
+    """Return the embedded database, then RabbitMQ and Redis."""
     if request.param == "embedded":
         return Place(tmp_path / "var")
     servers: Place = request.getfixturevalue("servers")

@@ -1,4 +1,4 @@
-"""`gateway worker` as its users meet it."""
+"""The command `gateway worker`, as its users see it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEAD = "import asyncio\nimport time\nfrom gateway.worker import Dead, Event, Wo
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., Program]:
-    """Makes a program that runs `worker` of a module with this text, on the embedded stores and without secrets."""
+    """Return a function that runs the worker of a module with the given text, embedded and without secrets."""
     config = GatewayProcess(tmp_path, Secrets()).config
 
     def make(source: str, *options: str) -> Program:
@@ -36,7 +36,7 @@ def program(tmp_path: Path) -> Callable[..., Program]:
 
 
 def lines(program: Program, event: str) -> list[dict[str, Any]]:
-    """The lines of its log of that name."""
+    """Return the lines of the log whose event is ``event``."""
     found = [json.loads(line) for line in program.stdout.splitlines()]
     return [line for line in found if line["event"] == event]
 
@@ -44,7 +44,7 @@ def lines(program: Program, event: str) -> list[dict[str, Any]]:
 async def test_a_worker_tells_each_delivery_in_one_line_and_ends_in_order(
     program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """What failed with the place, without the text of the exception or anything of the event's data."""
+    """A failure has its place in the code, but neither the text of the exception nor any data of the event."""
     source = """
 worker = Worker("agent", ["stripe.#"], retry_from=0.1, retry_most=0.1)
 
@@ -83,7 +83,7 @@ def drop(event: Event) -> None:
 async def test_a_worker_has_its_numbers_where_it_is_told_to(
     program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """In the form that Prometheus reads; all outcomes from the first."""
+    """In the format of Prometheus, with all outcomes from the start."""
     source = """
 worker = Worker("agent", ["stripe.#"], attempts=1)
 
@@ -136,7 +136,7 @@ def test_an_address_that_is_taken_is_told(program: Callable[..., Program]) -> No
 async def test_a_thread_that_does_not_finish_does_not_keep_the_process(
     program: Callable[..., Program], tmp_path: Path
 ) -> None:
-    """The event is handed back; the exit code tells."""
+    """The event is requeued, and the exit code says so."""
     source = """
 worker = Worker("agent", ["stripe.#"], grace=0.2)
 
@@ -152,14 +152,14 @@ def handle(event: Event) -> None:
         running.wait_for("begun")
 
         assert running.stop() == 1
-        assert '"handed_back":1' in running.stdout
+        assert '"requeued":1' in running.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_a_worker_at_once(
     program: Callable[..., Program], tmp_path: Path, number: signal.Signals
 ) -> None:
-    """As it ends the gateway, with the same code; by the default action it would not end in a container."""
+    """With the same exit code as the gateway. The default action would not end the first process of a container."""
     source = """
 worker = Worker("agent", ["stripe.#"], grace=600)
 
@@ -194,7 +194,7 @@ async def handle(event: Event) -> None:
 def test_what_is_no_worker_is_told_in_one_line(
     tmp_path: Path, target: str, source: str, complaint: str
 ) -> None:
-    """And ends with 1."""
+    """With exit code 1."""
     config = GatewayProcess(tmp_path, Secrets()).config
     (tmp_path / "agent.py").write_text(_HEAD + source, "utf-8")
 
@@ -205,7 +205,7 @@ def test_what_is_no_worker_is_told_in_one_line(
 
 
 def test_a_mistake_in_the_module_keeps_its_traceback(tmp_path: Path) -> None:
-    """It is its author's, who wants to know where."""
+    """Its author needs the traceback."""
     config = GatewayProcess(tmp_path, Secrets()).config
     (tmp_path / "agent.py").write_text("import not_there\n", "utf-8")
 
@@ -217,7 +217,7 @@ def test_a_mistake_in_the_module_keeps_its_traceback(tmp_path: Path) -> None:
 
 
 def test_the_check_declares_and_finds_what_is_otherwise(tmp_path: Path) -> None:
-    """0 when it is as declared, 3 when it is not; nothing is handled."""
+    """Exit code 0 if everything is as declared, 3 if not; no event is handled."""
     config = GatewayProcess(tmp_path, Secrets()).config
     codes = []
     for events in ("stripe.#", "stripe.#", "github.push"):  # of other lengths, or old bytecode would do
@@ -231,8 +231,8 @@ def test_the_check_declares_and_finds_what_is_otherwise(tmp_path: Path) -> None:
     assert done.stderr.startswith("queue agent was declared for the events stripe.#, not for github.push")
 
 
-def test_a_broker_that_is_not_there_is_told_by_the_check(tmp_path: Path) -> None:
-    """In one line, with 1."""
+def test_the_check_reports_a_broker_that_cannot_be_reached(tmp_path: Path) -> None:
+    """In one line, with exit code 1."""
     process = GatewayProcess(tmp_path, Secrets(), rabbitmq_url="amqp://guest:guest@127.0.0.1:1/")
     (tmp_path / "agent.py").write_text(
         f"{_HEAD}worker = Worker('agent', ['#'])\nworker.on('#')(print)\n", "utf-8"

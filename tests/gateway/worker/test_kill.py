@@ -1,4 +1,4 @@
-"""Workers that are killed at any moment: no event is lost, and only what was under way may be repeated."""
+"""Workers that are killed at any moment: no event is lost, and only running steps may be repeated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from support.redis_server import RedisServer
 from support.waiting import wait_until, wait_until_async
 
 EVENTS = int(os.environ.get("WEBHOOK_WORKER_EVENTS", "2000"))
-"""For the long version, 20000."""
+"""Set it to 20000 for the long version."""
 
 WORKERS = 2
 CONCURRENCY = 10
@@ -59,7 +59,7 @@ async def handle(event: Event) -> None:
 
 @dataclass(frozen=True)
 class Note:
-    """What a handler wrote down."""
+    """One note of a handler."""
 
     what: str
     event_id: str
@@ -68,11 +68,11 @@ class Note:
 
 
 class Book:
-    """What all handlers wrote, in the order in which things happened.
+    """The notes of all handlers, in the order in which things happened.
 
     Attributes:
-        notes: those that were read so far.
-        counts: how often each thing happened to each event.
+        notes: The notes that were read so far.
+        counts: How often each thing happened to each event.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +82,7 @@ class Book:
         self.counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def read(self) -> Book:
-        """Read what is new; another look at all of it would keep the workers from their work."""
+        """Read the new notes; reading all of them again would slow the workers down."""
         if self._path.exists():
             with self._path.open("rb") as book:
                 book.seek(self._read)
@@ -123,7 +123,7 @@ def check_order(notes: list[Note]) -> None:
 
 
 def awaitable(condition: Callable[[], Awaitable[bool]]) -> Callable[[], bool | Awaitable[bool]]:
-    """The condition, of the type that it is waited for."""
+    """Return the condition with the type that waiting needs."""
     return condition
 
 
@@ -171,13 +171,13 @@ class Crew:
             assert [worker.stop() for worker in self.workers] == [0] * WORKERS
 
     async def reach(self, progress: int) -> None:
-        """Wait until so many events were begun."""
+        """Wait until ``progress`` events have begun."""
         await wait_until_async(
             lambda: len(self.book.read().counts["paid"]) >= progress, PATIENCE, f"{progress} were begun"
         )
 
     def start_again(self, worker: Program) -> None:
-        """Start a process that was killed; from then on it ends in good order."""
+        """Restart a killed process, which ends gracefully from then on."""
         starts = worker.stdout.count("worker started")
         worker.start()
         wait_until(lambda: worker.stdout.count("worker started") > starts)
@@ -243,7 +243,7 @@ async def test_killed_workers_lose_nothing_and_repeat_only_what_was_under_way(
 async def test_a_flush_of_redis_may_repeat_steps_but_loses_nothing(
     rabbitmq_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """What is being handled at that moment goes on, and nobody else begins it."""
+    """Running handlers continue, and no other process begins their events."""
     crew = Crew(tmp_path, Place(tmp_path, rabbitmq_url, redis_url), rabbitmq_url, events=500)
     with redis.Redis.from_url(redis_url) as client:
         async with crew.at_work():

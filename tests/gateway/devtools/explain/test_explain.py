@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from gateway.adapters.adapter import Adapter
 from gateway.cli.main import app
 from gateway.config import load_config
-from gateway.config.loader import adapter_of
+from gateway.config.resolve import adapter_of
 from gateway.devtools.explain import Case, body_variants, explain, read_capture
 from gateway.devtools.explain.body_variants import bodies
 from gateway.devtools.explain.hypotheses import hypotheses

@@ -23,7 +23,7 @@ from gateway.events.schemas import (
     load_file,
 )
 from gateway.events.schemas.lint import MAX_BRANCHES, MAX_SCHEMA_DEPTH, MAX_UNIQUE_ITEMS
-from gateway.events.schemas.schema import Schema, _parts
+from gateway.events.schemas.schema import Schema, all_parts
 from support.work import cost
 
 MOST_WORK = 20
@@ -439,7 +439,7 @@ def test_no_body_takes_long_against_the_schemas_that_come_with_the_gateway(adapt
     for name in schemas.documents:
         schema = schemas.get(name)
         assert schema is not None
-        parts = _parts(schemas.documents[name], schemas._by_id)
+        parts = all_parts(schemas.documents[name], schemas.by_id)
         by_names[frozenset(key for part in parts for key in part.get("properties", ()))] = schema
     for names, schema in by_names.items():
         places = max(1, len(names) ** 2)

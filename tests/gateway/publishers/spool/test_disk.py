@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.publishers import PublishUnavailable
-from gateway.publishers.spool.disk_reserve import Reserve
+from gateway.publishers.spool.disk_reserve import DiskReserve
 from support.spooling import Broker, make_message, spooling
 from support.waiting import wait_until_async
 
@@ -69,14 +69,14 @@ def test_a_reserve_takes_its_room_once_until_it_is_given_up(tmp_path: Path, size
     """One of no size takes none, and lets go what another had taken."""
     path = tmp_path / "spool.reserve"
     path.write_bytes(b"of another size")
-    reserve = Reserve(path, size)
-    assert reserve.make()
+    reserve = DiskReserve(path, size)
+    assert reserve.acquire()
     assert (path.stat().st_size if path.exists() else 0) == size
-    assert reserve.give_up() is (size > 0)
-    assert not reserve.give_up()
+    assert reserve.release() is (size > 0)
+    assert not reserve.release()
 
 
 def test_a_reserve_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
     """It is made another time."""
-    reserve = Reserve(tmp_path / "no such folder" / "spool.reserve", 10)
-    assert not reserve.make()
+    reserve = DiskReserve(tmp_path / "no such folder" / "spool.reserve", 10)
+    assert not reserve.acquire()

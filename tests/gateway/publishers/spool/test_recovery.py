@@ -13,7 +13,7 @@ import pytest
 
 from gateway.publishers import PublishUnavailable
 from gateway.publishers.memory import MemoryPublisher
-from gateway.publishers.spool import recovery as salvage
+from gateway.publishers.spool import recovery
 from gateway.publishers.spool.files import spool_path
 from gateway.publishers.spool.publisher import SpoolingPublisher
 from gateway.publishers.spool.records import SCHEMA, encode
@@ -134,7 +134,7 @@ class CrashError(Exception):
 
 
 @pytest.mark.parametrize("survived", range(8))
-async def test_a_crash_at_any_step_of_the_salvage_loses_nothing(
+async def test_a_crash_at_any_step_of_the_recovery_loses_nothing(
     tmp_path: Path, survived: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next start begins again or goes on, and never finds the log of the one file beside the other."""
@@ -155,15 +155,15 @@ async def test_a_crash_at_any_step_of_the_salvage_loses_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "rename", counted(Path.rename))
-        patch.setattr(salvage, "_sync", counted(salvage._sync))
-        patch.setattr(salvage, "_copy", counted(salvage._copy))
+        patch.setattr(recovery, "sync_folder", counted(recovery.sync_folder))
+        patch.setattr(recovery, "copy_rows", counted(recovery.copy_rows))
         with suppress(CrashError):
-            salvage.mend(path)
+            recovery.repair(path)
 
-    salvage.mend(path)
+    recovery.repair(path)
     with closing(sqlite3.connect(path)) as connection:
         (count,) = connection.execute("SELECT COUNT(*) FROM spool").fetchone()
         assert connection.execute("SELECT id, reason FROM corrupt").fetchall() == [(900, "once")]
     assert count >= ROWS - 4
     assert list(tmp_path.glob("spool-0.damaged-*.db"))
-    assert not list(tmp_path.glob("*.salvag*"))
+    assert not list(tmp_path.glob("*.recover*"))

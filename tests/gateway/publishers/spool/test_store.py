@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.publishers import Message, PublishUnavailable
+from gateway.events.message import Message
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.files import SpoolInUse, spool_path
 from gateway.publishers.spool.records import OVERHEAD
 from gateway.publishers.spool.store import Spool
@@ -175,13 +176,13 @@ async def test_an_event_whose_confirm_may_still_come_is_not_drained(tmp_path: Pa
             await publisher.publish(make_message(number))
         await publisher.publish(make_message(4))
         assert publisher.spooled == 4
-        lates = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
-        lates[0].set_result(None)
-        lates[1].cancel()
+        overdue = [broker.overdue.pop(f"evt_{number}") for number in range(4)]
+        overdue[0].set_result(None)
+        overdue[1].cancel()
         await wait_until_async(lambda: publisher.spooled == 2, message="one is deleted and one drained")
         assert broker.attempts.count("evt_0") == 1
         assert broker.attempts.count("evt_1") == 2
-        lates[2].set_result(None)
+        overdue[2].set_result(None)
         await wait_until_async(lambda: publisher.spooled == 1, message="another is deleted")
     async with spooling(tmp_path, broker) as publisher:  # nobody can tell any more whether it was confirmed
         await wait_until_async(lambda: publisher.spooled == 0, message="the last one is drained")
@@ -236,8 +237,8 @@ async def test_every_worker_has_a_spool_of_its_own(tmp_path: Path) -> None:
         assert (one.spooled, other.spooled) == (2, 1)
 
 
-async def test_what_workers_that_are_gone_left_is_drained_by_those_that_are_there(tmp_path: Path) -> None:
-    """Each by one of them; what a live worker owns is left alone."""
+async def test_spools_of_slots_that_are_gone_are_drained_by_the_processes_that_remain(tmp_path: Path) -> None:
+    """Each by one of them; what a live process owns is left alone."""
     for slot in range(6):
         async with spooling(tmp_path, Broker("away"), LARGE, slot, 6) as publisher:
             await publisher.publish(make_message(slot))
@@ -273,7 +274,7 @@ async def main():
     await publisher.publish(make_message(1))
     print("accepted", flush=True)
     if sys.argv[3] == "published":
-        broker.trouble = ""
+        broker.unavailable_reason = ""
     await asyncio.sleep(60)
 asyncio.run(main())
 """

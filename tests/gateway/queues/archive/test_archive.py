@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 
 from gateway.backends import open_archive
 from gateway.config import Config
-from gateway.publishers import Message, Publisher, PublishUnavailable, Retention
-from gateway.publishers import rabbitmq as publishers_rabbitmq
+from gateway.events.message import Message
+from gateway.publishers import Publisher, PublishUnavailable, Retention, rabbitmq
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.archive import Archived, NotThere, Replay, mark_replayed
@@ -381,7 +381,7 @@ async def test_another_retention_changes_no_stream_and_stops_no_event(
             await changed.publish(event(2))
     (warning,) = (line for line in logs if line["log_level"] == "warning")
 
-    assert warning["event"] == "the archive keeps its retention"
+    assert warning["event"] == "archive retention unchanged"
     assert "inequivalent arg" in warning["cause"]
     assert "policy" in warning["advice"]
     assert len(await archived_in(tmp_path, rabbitmq_url)) == 2
@@ -406,7 +406,7 @@ async def test_what_is_taken_away_is_declared_again(
     rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
 ) -> None:
     """Though nothing is returned of what reaches the archive: soon events go all their ways again."""
-    monkeypatch.setattr(publishers_rabbitmq, "_DECLARE_EVERY", 0.3)
+    monkeypatch.setattr(rabbitmq, "REDECLARE_INTERVAL", 0.3)
     monkeypatch.setattr(archive_rabbitmq, "_EMPTY_TIMEOUT", 1.0)
     side = Side(tmp_path, rabbitmq_url)
     async with started(side.publisher), await aio_pika.connect(rabbitmq_url) as connection:

@@ -20,8 +20,8 @@ from gateway.cli.dead_letters import list_letters, show_letter
 from gateway.cli.quarantine import _release, _revalidate
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.events.message import Message
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
-from gateway.publishers import Message
 from gateway.publishers.sqlite import SqlitePublisher, declare
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.quarantine import Revalidator, released_message
@@ -102,17 +102,17 @@ class Embedded:
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.config = configuration(folder, "embedded")
-        self._database = database
+        self.database = database
 
     async def declare(self, *queues: str) -> None:
         """See Broker."""
         for queue in queues:
-            await self._database.run(partial(declare, queue=queue, bindings=[]))
+            await self.database.run(partial(declare, queue=queue, bindings=[]))
 
     async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
         """See Broker."""
         row = (queue, key or queue, json.loads(body)["id"], body, json.dumps(dict(headers)))
-        await self._database.run(
+        await self.database.run(
             lambda connection: connection.execute(
                 "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) "
                 "VALUES (?, ?, ?, ?, 0, ?)",
@@ -122,7 +122,7 @@ class Embedded:
 
     async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
         """See Broker."""
-        rows = await self._database.run(
+        rows = await self.database.run(
             lambda connection: connection.execute(
                 "SELECT message_id, headers, body FROM messages WHERE queue = ? AND visible_at < 3e9 ORDER BY id",
                 (queue,),
@@ -512,7 +512,7 @@ async def _bind(broker: Broker) -> None:
         )
         await (await broker.channel.get_queue(QUEUE)).bind(exchange, "acme.#")
     elif isinstance(broker, Embedded):
-        await broker._database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
+        await broker.database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
 
 
 def test_what_no_schema_has_said_no_schema_takes_back(tmp_path: Path) -> None:

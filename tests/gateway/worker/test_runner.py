@@ -18,19 +18,19 @@ import redis
 from gateway.queues.archive import mark_replayed
 from gateway.worker import Dead, Event, Retry, Worker
 from gateway.worker.queue import DeclarationChanged
-from support.agents import LEASE, Place, envelope, message_of
+from support.agents import LEASE, Place, connection_of, envelope, message_of
 from support.redis_server import RedisServer
 from support.waiting import PATIENCE, wait_until_async
 
 
 def short(queue: str = "agent", **options: object) -> Worker:
-    """A worker with delays of less than a second."""
+    """Return a worker with delays of less than a second."""
     settings = {"attempts": 4, "retry_from": 0.2, "retry_most": 0.8, **options}
     return Worker(queue, ["stripe.#"], **settings)  # type: ignore[arg-type]
 
 
 async def test_events_are_handled_and_those_without_a_handler_counted(place: Place) -> None:
-    """With everything that the gateway says of them; a coroutine and a thread alike."""
+    """With all attributes that the gateway sets, in a coroutine as well as in a thread."""
     worker = short()
     seen: dict[str, Event] = {}
     threads = set()
@@ -57,7 +57,7 @@ async def test_events_are_handled_and_those_without_a_handler_counted(place: Pla
     assert await place.dead("agent") == []
 
 
-async def test_a_failure_is_tried_again_on_the_ladder(place: Place) -> None:
+async def test_a_failure_is_retried_with_backoff(place: Place) -> None:
     """No sooner than the delay says; the attempts are counted."""
     worker = short(attempts=5)
     began: list[tuple[int, float]] = []
@@ -78,8 +78,8 @@ async def test_a_failure_is_tried_again_on_the_ladder(place: Place) -> None:
     assert all(delay > 0.79 for delay in delays)
 
 
-async def test_what_keeps_failing_is_dead_with_its_story(place: Place) -> None:
-    """After its last attempt, as it came, with what an operator wants to know; and the exception's text is not in it."""
+async def test_an_event_that_keeps_failing_is_dead_lettered_with_its_history(place: Place) -> None:
+    """It keeps its body, and its headers say what an operator wants to know, but not the text of the exception."""
     worker = short(attempts=3)
 
     @worker.on("#")
@@ -109,8 +109,10 @@ async def test_what_keeps_failing_is_dead_with_its_story(place: Place) -> None:
         (b'{"specversion": "1.0", "id": 7, "source": "/s", "type": "t"}', "not an event: id: "),
     ],
 )
-async def test_what_is_no_event_is_dead_at_once(place: Place, body: bytes, reason: str) -> None:
-    """As it came, and without a try; the queue goes on."""
+async def test_a_message_that_is_not_an_event_is_dead_lettered_at_once(
+    place: Place, body: bytes, reason: str
+) -> None:
+    """Unchanged, and without an attempt; the next message is handled."""
     worker = short()
     worker.on("#")(lambda event: None)
 
@@ -125,7 +127,7 @@ async def test_what_is_no_event_is_dead_at_once(place: Place, body: bytes, reaso
 
 
 async def test_the_hopeless_is_dead_at_once(place: Place) -> None:
-    """With the reason of the handler, as far as it can be written down."""
+    """With the handler's reason, as far as it can be encoded."""
     worker = short()
 
     @worker.on("#")
@@ -142,7 +144,7 @@ async def test_the_hopeless_is_dead_at_once(place: Place) -> None:
 
 
 async def test_an_event_that_is_published_again_is_not_handled_again(place: Place) -> None:
-    """Whether the first is done, or under way."""
+    """Whether the first publication is done or still being handled."""
     worker = short(concurrency=5)
     seen: Counter[str] = Counter()
     go_on = asyncio.Event()
@@ -164,7 +166,7 @@ async def test_an_event_that_is_published_again_is_not_handled_again(place: Plac
 
 
 async def test_a_replay_is_handled_again_where_it_is_forced(place: Place) -> None:
-    """Each forced one once, though the event is done; one that is not forced is a duplicate."""
+    """Each forced replay is handled once although the event is done; an unforced one is a duplicate."""
     worker = short()
     seen: list[bool] = []
 
@@ -188,7 +190,7 @@ async def test_a_replay_is_handled_again_where_it_is_forced(place: Place) -> Non
 
 
 async def test_a_long_handler_keeps_its_event(place: Place) -> None:
-    """Longer than the lease, and than the time for which the embedded queue hides a message."""
+    """Beyond the time of the lease, and beyond the visibility timeout of the embedded queue."""
     worker = short()
     seen: Counter[str] = Counter()
 
@@ -207,7 +209,7 @@ async def test_a_long_handler_keeps_its_event(place: Place) -> None:
 
 
 async def test_a_step_that_was_done_is_skipped_by_the_next_attempt(place: Place) -> None:
-    """One that failed is not; in a coroutine and in a thread."""
+    """A step that failed runs again; in a coroutine and in a thread."""
     worker = short()
     steps: Counter[str] = Counter()
     keys = set()
@@ -240,8 +242,8 @@ async def test_a_step_that_was_done_is_skipped_by_the_next_attempt(place: Place)
     assert len(keys) == 1
 
 
-async def test_the_end_waits_for_handlers_and_hands_the_rest_back(place: Place) -> None:
-    """What finishes within the grace is done; the rest is delivered again, to whoever comes next."""
+async def test_the_end_waits_for_handlers_and_requeues_the_rest(place: Place) -> None:
+    """Events that finish within the grace are done; the others are delivered again, to the next process."""
     worker = short(concurrency=2, grace=1.0)
     started: list[str] = []
     may_finish = asyncio.Event()
@@ -257,7 +259,7 @@ async def test_the_end_waits_for_handlers_and_hands_the_rest_back(place: Place) 
         await wait_until_async(lambda: len(started) == 2, PATIENCE)
         runner.end()
         may_finish.set()
-    assert runner.counts == {"handled": 1, "handed_back": 1}
+    assert runner.counts == {"handled": 1, "requeued": 1}
 
     async with place.running(worker) as runner:
         await wait_until_async(lambda: runner.counts["handled"] == 2, PATIENCE)
@@ -267,7 +269,7 @@ async def test_the_end_waits_for_handlers_and_hands_the_rest_back(place: Place) 
 
 
 async def test_a_changed_declaration_is_explained_and_nothing_changed(place: Place) -> None:
-    """In one line, with what to do."""
+    """In one line, with the remedy."""
     await place.queue_of(Worker("agent", ["stripe.#"])).check()
     await place.queue_of(Worker("agent", ["stripe.#"])).check()
     other = Worker("agent", ["stripe.invoice.*"])
@@ -284,18 +286,18 @@ async def test_a_changed_declaration_is_explained_and_nothing_changed(place: Pla
 
 
 async def test_a_queue_of_another_kind_is_explained(servers: Place) -> None:
-    """Rather than used, or replaced."""
+    """It is neither used nor replaced."""
     async with await aio_pika.connect(servers.rabbitmq_url) as connection:
         await (await connection.channel()).declare_queue("agent", durable=True)
 
-    with pytest.raises(DeclarationChanged, match="is there already and is otherwise; nothing was changed"):
+    with pytest.raises(DeclarationChanged, match="exists with other arguments; nothing was changed"):
         await servers.queue_of(short()).check()
 
 
 async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
     servers: Place,
 ) -> None:
-    """A handler that runs meanwhile is settled when its event comes again."""
+    """An event whose handler runs meanwhile is settled when it is delivered again."""
     worker = short()
     seen: Counter[str] = Counter()
     go_on = asyncio.Event()
@@ -310,7 +312,8 @@ async def test_a_connection_that_is_lost_is_made_again_and_nothing_is_repeated(
     async with servers.running(worker) as runner:
         await servers.publish("evt_1", "evt_2")
         await wait_until_async(lambda: seen.total() == 2, PATIENCE)
-        session = runner._queue._link.current  # type: ignore[attr-defined]
+        session = connection_of(runner).current
+        assert session
         await session.connection.close()
         await wait_until_async(lambda: runner.counts["in_flight"] >= 2, PATIENCE)
         go_on.set()
@@ -339,7 +342,7 @@ async def test_without_redis_a_strict_worker_waits_and_a_lenient_one_does_not(
         await wait_until_async(lambda: waiting.counts["handled"] == 2, PATIENCE)
 
 
-async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
+async def test_an_event_done_without_redis_is_remembered_once_it_is_back(
     servers: Place, redis_server: RedisServer
 ) -> None:
     """The event is acknowledged all the same; a second publication finds it done."""
@@ -354,9 +357,10 @@ async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
     async with servers.running(worker) as runner:
         await servers.publish("evt_1")
         await asyncio.wait_for(began.wait(), PATIENCE)  # an event that is only in hand has no claim yet
-        link = runner._guard._store._link  # type: ignore[union-attr]
+        assert runner.idempotency
+        store = runner.idempotency
         redis_server.kill()
-        await wait_until_async(lambda: link.current is None, PATIENCE)
+        await wait_until_async(lambda: store.unavailable_reason, PATIENCE)
         go_on.set()
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         redis_server.start()
@@ -367,7 +371,7 @@ async def test_what_is_done_while_redis_is_away_is_remembered_when_it_is_back(
 
 
 async def test_a_message_that_comes_back_again_and_again_is_dead(place: Place) -> None:
-    """It ends every process that gets it, so none has counted an attempt."""
+    """It kills every process that handles it, so that none could count an attempt."""
     worker = short()
     worker.on("#")(lambda event: None)
     queue = place.queue_of(worker)
@@ -388,7 +392,7 @@ async def test_a_message_that_comes_back_again_and_again_is_dead(place: Place) -
 
 
 async def test_a_handler_that_takes_too_long_or_cancels_itself_has_failed(tmp_path: Path) -> None:
-    """It is tried again like any other; the worker goes on."""
+    """The attempt counts as any other, and the worker continues."""
     worker = short(timeout=0.1, attempts=2)
     place = Place(tmp_path)
 
@@ -413,8 +417,8 @@ async def test_a_handler_that_takes_too_long_or_cancels_itself_has_failed(tmp_pa
     }
 
 
-async def test_a_process_has_no_more_events_than_it_is_to(place: Place) -> None:
-    """The others wait in the queue, for other processes to take."""
+async def test_a_process_receives_no_more_events_than_it_handles_at_once(place: Place) -> None:
+    """The others wait in the queue, where other processes can take them."""
     worker = short(concurrency=3)
     under_way = most = 0
 
@@ -433,8 +437,8 @@ async def test_a_process_has_no_more_events_than_it_is_to(place: Place) -> None:
     assert most == 3
 
 
-async def test_a_worker_without_a_guard_asks_for_none(place: Place) -> None:
-    """What comes twice is handled twice, and steps say that nobody guards them."""
+async def test_a_worker_without_a_guard_needs_no_store(place: Place) -> None:
+    """A duplicate is handled again, and a step raises an error."""
     worker = short(guard="off", attempts=1)
 
     @worker.on("stripe.invoice.*")
@@ -455,8 +459,8 @@ async def test_a_worker_without_a_guard_asks_for_none(place: Place) -> None:
     assert dead.headers["x-exception"] == "RuntimeError"
 
 
-async def test_a_coroutine_is_told_to_wait_for_its_step(tmp_path: Path) -> None:
-    """`with` would wait for the loop that it stops."""
+async def test_a_coroutine_has_to_await_its_step(tmp_path: Path) -> None:
+    """`with` would block the loop that it waits for."""
     worker = short(attempts=1)
     place = Place(tmp_path)
 
@@ -474,7 +478,7 @@ async def test_a_coroutine_is_told_to_wait_for_its_step(tmp_path: Path) -> None:
 
 
 async def test_a_queue_that_is_deleted_is_declared_again(servers: Place) -> None:
-    """The consumer would wait for ever; and a delay that is missing must not lose the event that is to wait in it."""
+    """The consumer would wait for ever; and an event must not be lost because its delay queue is missing."""
     worker = short()
 
     @worker.on("#")
@@ -484,10 +488,10 @@ async def test_a_queue_that_is_deleted_is_declared_again(servers: Place) -> None
 
     async with servers.running(worker) as runner, await aio_pika.connect(servers.rabbitmq_url) as connection:
         channel = await connection.channel()
-        link = runner._queue._link  # type: ignore[attr-defined]
+        link = connection_of(runner)
         session = await wait_until_async(lambda: link.current, PATIENCE)
         await channel.queue_delete("agent")
-        await wait_until_async(lambda: link.current not in {None, session}, PATIENCE)
+        await wait_until_async(lambda: link.current not in (None, session), PATIENCE)
         await servers.publish("evt_1")
         await wait_until_async(lambda: runner.counts["handled"] == 1, PATIENCE)
         await channel.queue_delete("agent.retry.0.2")

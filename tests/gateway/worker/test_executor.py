@@ -1,4 +1,4 @@
-"""Whatever a handler raises is a failed attempt at its event, and nothing else."""
+"""Attempts: anything that a handler raises fails its event, and has no other effect."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def _exit() -> NoReturn:
 
 
 async def exits(_: Event) -> None:
-    """As a library does that was written for command lines."""
+    """Raise SystemExit, as libraries for command lines do."""
     _exit()
 
 
 async def is_interrupted(_: Event) -> None:
-    """By itself; a signal never arrives as this."""
+    """Raise KeyboardInterrupt by itself; no signal arrives this way."""
     raise KeyboardInterrupt
 
 
 async def ends_its_generator(_: Event) -> None:
-    """What only a generator should see."""
+    """Raise what only a generator should see."""
     raise GeneratorExit
 
 
 async def cancels_itself(_: Event) -> None:
-    """As if it had been told to end."""
+    """Raise CancelledError without having been cancelled."""
     raise asyncio.CancelledError
 
 
 async def exits_in_a_task(_: Event) -> None:
-    """Of its own, which it waits for."""
+    """Wait for a task of its own that exits."""
 
     async def work() -> None:
         await asyncio.sleep(0)
@@ -54,7 +54,7 @@ async def exits_in_a_task(_: Event) -> None:
 
 
 async def exits_in_a_group(_: Event) -> None:
-    """Of tasks."""
+    """Wait for a task group with a task that exits."""
 
     async def work() -> None:
         _exit()
@@ -64,7 +64,7 @@ async def exits_in_a_group(_: Event) -> None:
 
 
 async def exits_in_a_generator(_: Event) -> None:
-    """That it iterates over."""
+    """Iterate over a generator that exits."""
 
     async def numbers() -> Any:
         yield 1
@@ -75,42 +75,42 @@ async def exits_in_a_generator(_: Event) -> None:
 
 
 async def exits_in_a_thread(_: Event) -> None:
-    """Of its own."""
+    """Wait for a thread of its own that exits."""
     await asyncio.to_thread(_exit)
 
 
 def plainly_exits(_: Event) -> None:
-    """In the thread that it has."""
+    """Raise SystemExit in the handler's thread."""
     _exit()
 
 
 def is_plainly_interrupted(_: Event) -> None:
-    """Which is not the main thread."""
+    """Raise KeyboardInterrupt in a thread that is not the main one."""
     raise KeyboardInterrupt
 
 
 def ends_an_iteration(_: Event) -> None:
-    """A future cannot have this as its exception, and whoever waits for it would for ever."""
+    """Raise StopIteration, which a future cannot hold: waiting for it would never end."""
     next(iter(()))
 
 
 def plainly_cancels(_: Event) -> None:
-    """Nothing that can be cancelled."""
+    """Raise CancelledError in a thread, which nothing can cancel."""
     raise asyncio.CancelledError
 
 
 def returns_a_coroutine(event: Event) -> Awaitable[None]:
-    """As a decorator does that knows no coroutines."""
+    """Return a coroutine, as a decorator does that does not know coroutines."""
     return exits(event)
 
 
 def returns_a_generator(_: Event) -> Iterator[None]:
-    """That nobody runs."""
+    """Return a generator, which nobody runs."""
     return (None for _ in ())
 
 
 class Object:
-    """Is called, and makes a coroutine of that."""
+    """A callable object whose call is a coroutine."""
 
     async def __call__(self, event: Event) -> None:
         """Fail."""
@@ -138,7 +138,7 @@ HANDLERS: list[Any] = [
 
 @pytest.mark.parametrize("bad", HANDLERS, ids=lambda each: getattr(each, "__name__", "an_object"))
 async def test_whatever_a_handler_raises_is_a_failed_attempt(tmp_path: Path, bad: Any) -> None:
-    """The worker goes on with the next event, tries this one again, and puts it into the dead-letter queue."""
+    """The worker continues with the next event, retries this one, and dead-letters it in the end."""
     place = Place(tmp_path)
     worker = Worker("agent", ["stripe.#"], attempts=2, retry_from=0.05, retry_most=0.05)
     worker.on("stripe.bad")(bad)
@@ -159,8 +159,10 @@ async def test_whatever_a_handler_raises_is_a_failed_attempt(tmp_path: Path, bad
 
 
 @pytest.mark.parametrize("function", ["ordered_by", "by"])
-async def test_what_finds_an_attribute_may_not_end_the_worker_either(tmp_path: Path, function: str) -> None:
-    """It is the user's, too."""
+async def test_a_function_for_an_attribute_may_not_end_the_worker_either(
+    tmp_path: Path, function: str
+) -> None:
+    """The function is the user's code, too."""
 
     def find(event: Event) -> str:
         if event.eventtype == "bad":
@@ -186,8 +188,8 @@ async def test_what_finds_an_attribute_may_not_end_the_worker_either(tmp_path: P
     assert handled == ["evt_2"]
 
 
-async def test_what_failed_is_named_as_it_was_raised(tmp_path: Path) -> None:
-    """Not as what carried it out of its task or its thread."""
+async def test_the_log_names_the_exception_that_was_raised(tmp_path: Path) -> None:
+    """The log names the exception itself, not the one that carried it out of its task or thread."""
     names = set()
     handlers: tuple[Any, ...] = exits, exits_in_a_task, plainly_exits
     for number, bad in enumerate(handlers):
@@ -202,8 +204,8 @@ async def test_what_failed_is_named_as_it_was_raised(tmp_path: Path) -> None:
     assert names == {"SystemExit"}
 
 
-async def test_our_own_cancelling_hands_the_event_back(tmp_path: Path) -> None:
-    """At the end of the grace a coroutine is cancelled, and its event comes again."""
+async def test_a_handler_that_the_end_cancels_has_its_event_requeued(tmp_path: Path) -> None:
+    """After the grace a coroutine is cancelled, and its event is delivered again."""
     place = Place(tmp_path)
     worker = Worker("agent", ["stripe.#"], grace=0.05)
     began = asyncio.Event()
@@ -217,12 +219,12 @@ async def test_our_own_cancelling_hands_the_event_back(tmp_path: Path) -> None:
         await place.publish("evt_1")
         await asyncio.wait_for(began.wait(), PATIENCE)
 
-    assert runner.counts == {"handed_back": 1}
+    assert runner.counts == {"requeued": 1}
 
 
 @pytest.mark.parametrize("kind", ["a generator", "an asynchronous generator"])
 def test_a_handler_that_would_never_run_is_refused(kind: str) -> None:
-    """Calling a function with yield in it runs nothing of it."""
+    """Calling a generator function runs none of its code."""
 
     def generator(event: Event) -> Any:
         yield event

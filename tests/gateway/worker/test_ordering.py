@@ -12,12 +12,12 @@ import pytest
 
 from gateway.worker import Dead, Event, Worker
 from gateway.worker.queue import DeclarationChanged
-from support.agents import Place
+from support.agents import Place, connection_of
 from support.waiting import PATIENCE, wait_until_async
 
 
 class Diary:
-    """What handlers did: each event when it began and when it ended."""
+    """What handlers are running, and which events they have finished, by subject."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str]] = []
@@ -26,31 +26,31 @@ class Diary:
         self.most_at_once = 0
 
     def begin(self, event: Event) -> None:
-        """Nothing else of the subject is under way."""
+        """Note that an event begins; fail if another of its subject is running."""
         assert event.subject not in self.at_once or event.subject is None
         self.at_once.add(event.subject)
         self.most_at_once = max(self.most_at_once, len(self.at_once))
 
     def end(self, event: Event, *, is_done: bool = True) -> None:
-        """It is not any more."""
+        """Note that an event ended."""
         self.at_once.discard(event.subject)
         if is_done:
             self.done[event.subject].append(event.id)
 
 
 def ordered(**options: Any) -> Worker:
-    """A worker with delays of less than a second."""
+    """Return an ordered worker with delays of less than a second."""
     settings = {"attempts": 4, "retry_from": 0.2, "retry_most": 0.8, "ordered_by": "subject", **options}
     return Worker("agent", ["stripe.#"], **settings)
 
 
 def subject_of(event_id: str) -> str:
-    """The part before the number."""
+    """Return the part of an id before its number."""
     return event_id.partition("_")[0]
 
 
 def ids(subjects: str, count: int) -> list[str]:
-    """Events of each subject in turn."""
+    """Return ids of events that alternate between subjects."""
     return [f"{subject}_{number:03}" for number in range(count) for subject in subjects]
 
 
@@ -58,7 +58,7 @@ def ids(subjects: str, count: int) -> list[str]:
 async def test_events_of_a_subject_go_one_after_another_and_others_beside_them(
     place: Place, processes: int
 ) -> None:
-    """In the order in which they were published, however many processes there are."""
+    """In the order of publication, whatever the number of processes."""
     diary = Diary()
     worker = ordered(concurrency=3)
 
@@ -79,7 +79,7 @@ async def test_events_of_a_subject_go_one_after_another_and_others_beside_them(
 
 
 async def test_an_event_that_comes_again_keeps_those_behind_it_waiting(place: Place) -> None:
-    """Over all its attempts, in queues and not in memory; other subjects go on, and what is dead is out of the way."""
+    """Through all its attempts, in queues and not in memory. Other subjects continue, and a dead event blocks nobody."""
     diary = Diary()
     worker = ordered(attempts=3)
 
@@ -101,7 +101,7 @@ async def test_an_event_that_comes_again_keeps_those_behind_it_waiting(place: Pl
 
 
 async def test_the_order_survives_the_end_of_a_process(place: Place) -> None:
-    """What it had and had not begun comes before what it had not received."""
+    """Events that it had received but not begun come before those that it had not received."""
     diary = Diary()
     worker = ordered(concurrency=2)
     gate = asyncio.Event()
@@ -127,12 +127,12 @@ async def test_the_order_survives_the_end_of_a_process(place: Place) -> None:
         await wait_until_async(lambda: sum(map(len, diary.done.values())) == 91, PATIENCE)
 
     assert diary.done == {subject: ids(subject, 30) for subject in "abc"} | {"d": ["d_000"]}
-    assert first.counts["handed_back"] > 0
+    assert first.counts["requeued"] > 0
     assert second.counts["handled"] > 0
 
 
 async def test_a_process_that_was_cut_off_does_not_disturb_the_order(servers: Place) -> None:
-    """The broker gives its events to the next one while it still handles the first of them."""
+    """The broker delivers its events to the next process while it still handles the first of them."""
     diary = Diary()
     worker = ordered()
     gate = asyncio.Event()
@@ -148,7 +148,9 @@ async def test_a_process_that_was_cut_off_does_not_disturb_the_order(servers: Pl
         await servers.publish(*ids("ab", 10), subject=subject_of)
         await wait_until_async(lambda: len(diary.done["b"]) == 10, PATIENCE)
         async with servers.running(worker) as second:
-            first._queue._link.current.fail("cut off")  # type: ignore[attr-defined]
+            session = connection_of(first).current
+            assert session
+            session.fail("cut off")
             await wait_until_async(
                 lambda: second.counts["waiting"] + first.counts["waiting"] > 0, PATIENCE, "they stand in line"
             )
@@ -159,7 +161,7 @@ async def test_a_process_that_was_cut_off_does_not_disturb_the_order(servers: Pl
 
 
 async def test_events_without_a_subject_wait_for_nobody(place: Place) -> None:
-    """And a subject can be anything that a function finds in the event; one that fails is a failure of its event."""
+    """A function may return any value as the key; if it raises, that is a failed attempt."""
     diary = Diary()
     worker = ordered(ordered_by=lambda event: event.data["customer"], attempts=2)
 
@@ -179,7 +181,7 @@ async def test_events_without_a_subject_wait_for_nobody(place: Place) -> None:
     assert dead.headers["x-exception"] == "TypeError"
 
 
-async def test_a_duplicate_leaves_the_line(place: Place) -> None:
+async def test_a_duplicate_leaves_the_sequence(place: Place) -> None:
     """A second publication of the first event does not hold up the next."""
     worker = ordered()
     diary = Diary()
@@ -197,8 +199,8 @@ async def test_a_duplicate_leaves_the_line(place: Place) -> None:
     assert runner.counts == {"handled": 2, "duplicate": 1, "dead": 1}
 
 
-async def test_a_queue_without_order_does_not_get_one_in_silence(servers: Place) -> None:
-    """RabbitMQ would go on giving it to many."""
+async def test_an_unordered_queue_cannot_become_ordered_in_silence(servers: Place) -> None:
+    """RabbitMQ would still deliver to several consumers."""
     await servers.queue_of(Worker("agent", ["stripe.#"], retry_from=0.2, retry_most=0.8)).check()
 
     with pytest.raises(DeclarationChanged, match="x-single-active-consumer"):

@@ -1,4 +1,4 @@
-"""`gateway serve` with several workers: one gateway to senders, to the broker and to the operator."""
+"""`gateway serve` with several processes is one gateway to providers, the broker and the operator."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from support.process import descendants, is_alive
 from support.senders import RetryingSender, post
 from support.waiting import wait_until
 
-WORKERS = 4
+PROCESSES = 4
 DEADLINE = 2.0  # seconds
 SETTINGS: dict[str, dict[str, Any]] = {
-    "server": {"workers": WORKERS, "deadline": f"{DEADLINE:g}s"},
+    "server": {"processes": PROCESSES, "deadline": f"{DEADLINE:g}s"},
     "dedupe": {"lease": f"{2 * DEADLINE:g}s"},
 }
 KILLS = 6
@@ -60,30 +60,30 @@ def gauge(gateway: GatewayProcess, name: str) -> float:
     return float(line.split()[1])
 
 
-def has_all_workers(gateway: GatewayProcess) -> bool:
-    """Whether as many serve as are configured."""
-    return gauge(gateway, "webhook_workers") == WORKERS
+def has_all_processes(gateway: GatewayProcess) -> bool:
+    """Return whether all configured processes serve."""
+    return gauge(gateway, "webhook_processes") == PROCESSES
 
 
 @pytest.fixture
 def gateway(
     tmp_path: Path, fresh_secrets: Secrets, redis_url: str, rabbitmq_url: str
 ) -> Iterator[GatewayProcess]:
-    """Four workers on real servers."""
+    """Four processes on real servers."""
     process = GatewayProcess(
         tmp_path, fresh_secrets, redis_url=redis_url, rabbitmq_url=rabbitmq_url, overrides=SETTINGS
     )
     with process:
-        wait_until(lambda: has_all_workers(process), message="all workers serve")
+        wait_until(lambda: has_all_processes(process), message="all processes serve")
         yield process
 
 
-def test_workers_are_one_gateway(gateway: GatewayProcess, rabbitmq_url: str) -> None:
-    """Events and their repetitions reach whichever worker; each is published once, and all are counted."""
+def test_processes_are_one_gateway(gateway: GatewayProcess, rabbitmq_url: str) -> None:
+    """Events and their repetitions reach any process; each is published once, and all are counted."""
     inbox = Inbox(rabbitmq_url)
     deliveries = [senders.acme(gateway.secrets.acme, senders.order()) for _ in range(300)]
 
-    # Each request in a connection of its own, so that an event and its repetition are not for one worker.
+    # Each request has its own connection, so that an event and its repetition can reach different processes.
     unlasting = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(trust_env=False, limits=unlasting) as client, ThreadPoolExecutor(8) as pool:
         answers = list(
@@ -95,16 +95,18 @@ def test_workers_are_one_gateway(gateway: GatewayProcess, rabbitmq_url: str) -> 
 
     assert answers == [[202, 200]] * len(deliveries)
     assert ids(inbox.take_all()) == dict.fromkeys((delivery.event_id for delivery in deliveries), 1)
-    for _ in range(2 * WORKERS):
+    for _ in range(2 * PROCESSES):
         counted = counters(gateway)
         assert requests_of(counted) == {"accepted": len(deliveries), "duplicate": len(deliveries)}
         assert counted["webhook_request_duration_seconds_count", "acme"] == 2 * len(deliveries)
         assert counted["webhook_secret_slot_matches_total", "acme", "0"] == 2 * len(deliveries)
     wait_until(lambda: len(gateway.request_lines()) == 2 * len(deliveries), message="all lines were written")
-    assert len({line["worker"] for line in gateway.request_lines()}) > 1
+    assert len({line["process"] for line in gateway.request_lines()}) > 1
 
 
-def test_killed_workers_are_replaced_and_nothing_is_lost(gateway: GatewayProcess, rabbitmq_url: str) -> None:
+def test_killed_processes_are_replaced_and_nothing_is_lost(
+    gateway: GatewayProcess, rabbitmq_url: str
+) -> None:
     """Neither an event nor a number: no counter ever goes down."""
     inbox = Inbox(rabbitmq_url)
     make = partial(senders.acme, gateway.secrets.acme)
@@ -113,17 +115,17 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(gateway: GatewayProcess
         for kill in range(KILLS):
             accepted = len(sender.accepted)
             wait_until(lambda: len(sender.accepted) > accepted + 50, message="events were accepted")  # noqa: B023
-            workers = descendants(gateway.child.pid)
-            os.kill(workers[kill % len(workers)], signal.SIGKILL)
+            processes = descendants(gateway.child.pid)
+            os.kill(processes[kill % len(processes)], signal.SIGKILL)
             wait_until(
-                lambda: len(descendants(gateway.child.pid)) == WORKERS, message="the worker was replaced"
+                lambda: len(descendants(gateway.child.pid)) == PROCESSES, message="the process was replaced"
             )
             # The scrape may be with the one that is killed.
             seen.append(
                 wait_until(lambda: counters(gateway), message="scraped", forgive=(httpx.TransportError,))
             )
         sender.finish()
-    restarts = ("webhook_worker_restarts_total",)
+    restarts = ("webhook_process_restarts_total",)
     wait_until(lambda: counters(gateway)[restarts] >= KILLS, message="the last one was replaced")
     seen.append(counters(gateway))
 
@@ -131,29 +133,29 @@ def test_killed_workers_are_replaced_and_nothing_is_lost(gateway: GatewayProcess
     data = {arrival.message_id: arrival.data for arrival in arrivals}
     assert data == {event_id: delivery.body for event_id, delivery in sender.accepted.items()}
     assert sender.accepted.keys() == sender.answers.keys()
-    assert {arrival.event["dedupe"] for arrival in arrivals} == {"claimed"}  # none by a worker without Redis
+    assert {arrival.event["dedupe"] for arrival in arrivals} == {"claimed"}  # none by a process without Redis
     for earlier, later in pairwise(seen):
         assert {key for key, value in earlier.items() if later.get(key, -1) < value} == set()
     assert seen[-1][restarts] == KILLS
-    # A worker can be killed between its answer and its counting of it, as each of its requests can be.
+    # A process can be killed between its answer and its counting of it, as each of its requests can be.
     answered = sum(answer == "202 accepted" for answers in sender.answers.values() for answer in answers)
     assert answered - KILLS * sender.senders <= requests_of(seen[-1])["accepted"] <= answered + KILLS * 8
     replaced = [line for line in gateway.log_lines() if line["event"] == "process replaced"]
     assert [line["predecessor"] for line in replaced] == ["killed by signal 9"] * KILLS
 
 
-def test_a_signal_ends_all_workers_within_the_deadline(gateway: GatewayProcess) -> None:
+def test_a_signal_ends_all_processes_within_the_deadline(gateway: GatewayProcess) -> None:
     """What was accepted is finished: under load, each event that was begun is answered, or its connection refused."""
     make = partial(senders.acme, gateway.secrets.acme)
-    workers = descendants(gateway.child.pid)
+    processes = descendants(gateway.child.pid)
     sender = RetryingSender(gateway.url, lambda: make(senders.order()))
     with sender:
         wait_until(lambda: len(sender.accepted) > 50, message="events were accepted")
         assert gateway.stop() == 0
-        sender._give_up.set()
-    assert not any(map(is_alive, workers))
+        sender.give_up()
+    assert not any(map(is_alive, processes))
     stopped = [line for line in gateway.log_lines() if line["event"] == "stopped"]
-    assert sorted(line["worker"] for line in stopped) == list(range(WORKERS))
+    assert sorted(line["process"] for line in stopped) == list(range(PROCESSES))
     answers = {answer for answers in sender.answers.values() for answer in answers}
     assert answers <= {
         "202 accepted",
@@ -164,17 +166,17 @@ def test_a_signal_ends_all_workers_within_the_deadline(gateway: GatewayProcess) 
     }
 
 
-def test_workers_end_when_their_parent_is_killed(gateway: GatewayProcess) -> None:
+def test_processes_end_when_their_parent_is_killed(gateway: GatewayProcess) -> None:
     """And leave the addresses to the next one."""
-    workers = descendants(gateway.child.pid)
+    processes = descendants(gateway.child.pid)
     os.kill(gateway.child.pid, signal.SIGKILL)
 
-    wait_until(lambda: not any(map(is_alive, workers)), DEADLINE + 5, "they ended")
+    wait_until(lambda: not any(map(is_alive, processes)), DEADLINE + 5, "they ended")
     gateway.restart()
     assert post(gateway.url, senders.acme(gateway.secrets.acme, senders.order())).status_code == 202
 
 
-def test_workers_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Secrets) -> None:
+def test_processes_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Secrets) -> None:
     """They wait for them a moment, not for ever: else nobody would answer what is missing."""
     closed = f"//127.0.0.1:{free_port()}"
     process = GatewayProcess(
@@ -205,7 +207,7 @@ def test_workers_whose_servers_are_away_say_so(tmp_path: Path, fresh_secrets: Se
 def test_what_cannot_start_says_why_once(
     tmp_path: Path, fresh_secrets: Secrets, spoil: str, code: int, said: str
 ) -> None:
-    """One line and the exit code, whether it is the parent who finds it or all workers."""
+    """One line and the exit code, whether it is the parent who finds it or all processes."""
     process = GatewayProcess(tmp_path, fresh_secrets, overrides=SETTINGS)
     text = process.config.read_text()
     if spoil == "configuration":

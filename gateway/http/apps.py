@@ -1,0 +1,71 @@
+"""The ASGI applications: health checks on both listeners, and metrics on the operator's.
+
+Webhooks are served without ASGI, by :mod:`gateway.http.connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from gateway.observability.metrics import Metrics
+
+HEALTH_PATHS = (b"/livez", b"/readyz")
+"""The paths of the public listener that are no webhooks."""
+
+
+class Health:
+    """``GET /livez`` and ``GET /readyz``.
+
+    Args:
+        unavailable_reasons: returns why each part of the gateway is unavailable; an empty text for one that is not.
+        is_ready: returns whether the gateway accepts events in spite of that.
+    """
+
+    def __init__(
+        self, unavailable_reasons: Callable[[], dict[str, str]], is_ready: Callable[[], bool]
+    ) -> None:
+        self._unavailable_reasons = unavailable_reasons
+        self._is_ready = is_ready
+
+    async def live(self, _: Request) -> Response:
+        """Answer 200 for as long as the process answers at all."""
+        return JSONResponse({"status": "live"})
+
+    async def ready(self, _: Request) -> Response:
+        """Answer 200 if events are accepted, and 503 otherwise."""
+        return self._respond({})
+
+    async def explain(self, _: Request) -> Response:
+        """Answer as :meth:`ready` does, with the state of each part."""
+        checks = {part: reason or "ok" for part, reason in self._unavailable_reasons().items()}
+        return self._respond({"checks": checks})
+
+    def _respond(self, more: dict[str, object]) -> Response:
+        is_ready = self._is_ready()
+        return JSONResponse(
+            {"status": "ready" if is_ready else "unavailable", **more}, 200 if is_ready else 503
+        )
+
+    def routes(self, *, is_public: bool) -> list[Route]:
+        """Return the two routes; the public ones reveal nothing about brokers, stores and users."""
+        return [Route("/livez", self.live), Route("/readyz", self.ready if is_public else self.explain)]
+
+
+def public_app(health: Health) -> Router:
+    """Return the application for the public listener."""
+    return Router(health.routes(is_public=True), redirect_slashes=False)
+
+
+def admin_app(metrics: Metrics, health: Health) -> Router:
+    """Return the application for the operator's listener."""
+
+    async def render_metrics(_: Request) -> Response:
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    return Router(
+        [Route("/metrics", render_metrics), *health.routes(is_public=False)], redirect_slashes=False
+    )

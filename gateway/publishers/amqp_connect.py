@@ -1,0 +1,79 @@
+"""Open a publishing connection: connect, log in, declare the topology, enable confirms."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.declaration import Part
+from gateway.transport.address import explain_end, explain_unreachable
+from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.tls import explain_loss, explain_tls
+
+_CONNECT_TIMEOUT = 3.0
+"""Seconds to reach the broker. A packet that is lost while the broker is away must not delay its return."""
+
+_OPEN_TIMEOUT = 10.0
+"""Seconds to log in and declare: a broker that is starting takes its time."""
+
+
+async def connect(
+    url: str,
+    topology: Sequence[Part],
+    timeout: float,
+    declare_every: float = math.inf,
+    targets: Sequence[str] = (),
+) -> PublishConnection:
+    """Open a connection to the broker at ``url`` and declare ``topology``.
+
+    Args:
+        url: ``amqp://`` or ``amqps://``.
+        topology: What is declared, or found to be there.
+        timeout: Seconds that a confirm may take.
+        declare_every: Seconds after which the topology is declared again.
+        targets: The exchanges that messages are published to; the user's permission is checked.
+
+    Raises:
+        OSError: The broker cannot be reached; or it refuses (:class:`BrokerRefusal`), one of ``targets`` included.
+    """
+    parts = BrokerUrl.parse(url)
+    context = parts.tls.context() if parts.is_tls else None
+    loop = asyncio.get_running_loop()
+    factory = partial(PublishConnection, timeout, declare_every, parts.server, parts.tls)
+    try:
+        async with _within(_CONNECT_TIMEOUT):
+            _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
+    except ssl.SSLError as error:
+        raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
+    except (TimeoutError, ConnectionResetError):
+        raise
+    except OSError as error:
+        raise ConnectionError(explain_unreachable(error, parts.server)) from None
+    try:
+        async with _within(_OPEN_TIMEOUT):
+            await connection.open(parts, topology, targets)
+    except BaseException as error:
+        connection.fail(ConnectionError("could not be opened"))
+        if isinstance(error, ConnectionError) and not isinstance(error, BrokerRefusal):
+            raise ConnectionError(
+                explain_loss(error, parts.server, parts.tls)
+                if parts.is_tls
+                else explain_end(error, parts.server, "amqps")
+            ) from None
+        raise
+    return connection
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TimeoutError(f"the broker did not answer within {seconds:g} s") from error

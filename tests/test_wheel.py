@@ -1,0 +1,149 @@
+"""What is published: the wheel, and the source distribution that has to build the same wheel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from gateway import __version__
+from support.gateway_process import environment
+from support.repository import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+BUILDER = ROOT / ".venv/build/bin/python"
+"""The locked builder that `make` uses."""
+
+
+@pytest.fixture(scope="module")
+def wheel() -> Path:
+    """The wheel that `make` built and installed."""
+    wheels = list((ROOT / "dist").glob("*.whl"))
+    if not wheels:
+        pytest.skip("there is no wheel in dist/: run 'make install'")
+    (wheel,) = wheels
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked_sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, built from the tree and unpacked."""
+    if not BUILDER.exists():
+        pytest.skip(f"{BUILDER} is missing: run 'make install'")
+    folder = tmp_path_factory.mktemp("sdist")
+    _build("sdist", ROOT, folder)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / archive.name.removesuffix(".tar.gz")
+
+
+def _build(target: str, source: Path, output: Path) -> None:
+    command = [str(BUILDER), "-m", "hatchling", "build", "--target", target, "--directory", str(output)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def _contents(wheel: Path) -> dict[str, bytes]:
+    with ZipFile(wheel) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
+def _files(folder: str) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
+    """A project that has a package `providers` or `schemas` of its own keeps it."""
+    tops = {name.partition("/")[0] for name in _contents(wheel)}
+
+    assert tops == {"gateway", f"webhook_gateway-{__version__}.dist-info"}
+
+
+def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
+    """Every module, provider and schema, the configuration of `gateway dev`, and nothing else."""
+    held = {name for name in _contents(wheel) if name.startswith("gateway/")}
+    data = {f"gateway/data/{name}" for folder in ("providers", "schemas") for name in _files(folder)}
+
+    assert held == _files("gateway") | data | {"gateway/config/default.yaml"}
+    assert "gateway/py.typed" in held
+
+
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, unpacked_sdist: Path) -> None:
+    """File by file, so that it does not matter from which of the two somebody installs."""
+    _build("wheel", unpacked_sdist, unpacked_sdist / "dist")
+    (rebuilt,) = (unpacked_sdist / "dist").glob("*.whl")
+
+    assert _contents(rebuilt) == _contents(wheel)
+
+
+def test_the_source_distribution_can_be_tested(unpacked_sdist: Path) -> None:
+    """It holds all that `make test` reads, and none of the files that lie about in a working tree."""
+    tops = {path.name for path in unpacked_sdist.iterdir()} - {"dist"}
+    missing = {"Makefile", "bench", "docs", "examples", "gateway", "requirements", "scripts", "tests"} - tops
+
+    assert not missing
+    assert not tops & {".env", ".git", ".venv", "var"}
+    assert os.access(unpacked_sdist / "scripts/create-venv", os.X_OK)
+
+
+def test_the_version_stands_in_one_place() -> None:
+    """The metadata of what is installed has it from the package, and so has `gateway --version`."""
+    assert "version" in PROJECT["project"]["dynamic"]
+    assert version("webhook-gateway") == __version__
+
+
+def test_it_works_beside_packages_of_the_same_names_as_its_data(tmp_path: Path) -> None:
+    """In a project with `providers/` and `schemas/` of its own, even where they can be imported."""
+    for name in ("providers", "schemas"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise RuntimeError('{name} of the project')\n")
+    (tmp_path / "schemas/invoice.json").write_text("{}")
+    (tmp_path / "config.yaml").write_text(
+        "providers: {stripe: {adapter: stripe, secrets: ['whsec_0123456789abcdef0123456789abcdef']}}\n"
+    )
+    program = str(Path(sys.executable).parent / "gateway")
+    outputs = {}
+    for words in (["check"], ["providers"], ["schemas", "show", "stripe", "invoice.paid"]):
+        done = subprocess.run(
+            [program, *words],
+            cwd=tmp_path,
+            env=environment({"PYTHONPATH": str(tmp_path)}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        outputs[words[0]] = done.stdout
+
+    assert "stripe" in outputs["providers"]
+    assert '"$schema"' in outputs["schemas"]
+
+
+def test_the_image_is_built_from_all_that_the_wheel_is_built_from() -> None:
+    """The first stage of the Dockerfile copies each file that the build asks for, and .dockerignore lets it pass."""
+    wheel = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]}
+    needed |= {*wheel["packages"], *wheel["force-include"]}
+    stage = (ROOT / "Dockerfile").read_text("utf-8").partition("\nFROM")[2].partition("\nFROM")[0]
+    copied = {word for line in stage.splitlines() if line.startswith("COPY ") for word in line.split()[1:-1]}
+    allowed = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+
+    assert needed <= copied
+    assert needed <= allowed
