@@ -44,10 +44,10 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
     if not path.exists() and path == DEFAULT_CONFIG:
         path = BUNDLED_CONFIG
     secrets = DevSecrets(dev_secrets_path(path))
-    secrets.make_for(path)
+    secrets.generate_for(path)
     config = override_binds(load_config(path, missing=secrets.get, is_local=True), bind, admin_bind)
-    config = secrets.complete(config)
-    secrets.keep()
+    config = secrets.fill_in(config)
+    secrets.save()
     configure_logs("console")
     send = "{program} send {provider}"  # the command that reaches this gateway
     if path not in {DEFAULT_CONFIG, BUNDLED_CONFIG}:
@@ -71,13 +71,15 @@ async def _dev(
         config = _with_addresses(config, address)
         gateway.reload(config)
         _print_banner(config, address, admin, secrets, send)
-        work = asyncio.create_task(_work(gateway, config, secrets, address, send_samples=send_samples))
+        worker = asyncio.create_task(
+            _run_example_worker(gateway, config, secrets, address, send_samples=send_samples)
+        )
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            work.cancel()
+        await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not worker.done():
+            worker.cancel()
         with suppress(asyncio.CancelledError):
-            await work
+            await worker
 
 
 def _with_addresses(config: Config, address: str) -> Config:
@@ -91,7 +93,7 @@ def _with_addresses(config: Config, address: str) -> Config:
     return config.model_copy(update={"providers": providers})
 
 
-async def _work(
+async def _run_example_worker(
     gateway: Gateway, config: Config, secrets: DevSecrets, address: str, *, send_samples: bool
 ) -> None:
     """Print events as they are published, after sending one sample per provider."""
@@ -117,11 +119,11 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
             adapter = adapter_of(provider)
             if not sample_names(adapter):
                 continue
-            secret, url = secrets.sender_of(provider.secret_texts()[0]), f"{address}/webhooks/{name}"
+            secret, url = secrets.signing_secret_of(provider.secret_texts()[0]), f"{address}/webhooks/{name}"
             sample = load_sample(adapter, None)
-            sender = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters)
+            simulator = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters)
             try:
-                request = sender.make(time.time())
+                request = simulator.make(time.time())
             except SecretFormatError:
                 typer.echo(f"no sample sent for {name}: it needs the provider's private key")
                 continue

@@ -25,7 +25,7 @@ from gateway.signatures.secrets import SecretFormatError
 from gateway.transport.private_files import make_private, make_private_folder
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_SENDER = ".sender"
+_PRIVATE_KEY_SUFFIX = ".sender"
 """The suffix of the name of a private key."""
 
 
@@ -49,7 +49,7 @@ class DevSecrets:
         """Return the generated value of a variable, or None."""
         return self._kept.get(name)
 
-    def make_for(self, config: Path) -> None:
+    def generate_for(self, config: Path) -> None:
         """Generate values for the variables of providers that the environment does not set."""
         for name, needed in _needed(config):
             if isinstance(needed, Adapter):
@@ -58,7 +58,7 @@ class DevSecrets:
                 self._kept.setdefault(name, needed)
             self.used[name] = self._kept[name]
 
-    def complete(self, config: Config) -> Config:
+    def fill_in(self, config: Config) -> Config:
         """Return the configuration with a generated secret for each provider without any, such as one whose keys are fetched."""
         for name, provider in config.providers.items():
             if not provider.secrets:
@@ -66,7 +66,7 @@ class DevSecrets:
         return self.with_kept(config)
 
     def with_kept(self, config: Config) -> Config:
-        """Return the configuration with the secrets that :meth:`complete` generated at an earlier start."""
+        """Return the configuration with the secrets that :meth:`fill_in` generated at an earlier start."""
         providers = {
             name: provider.model_copy(update={"secrets": [SecretStr(self._kept[_key_of(name)])]})
             if not provider.secrets and _key_of(name) in self._kept
@@ -75,18 +75,18 @@ class DevSecrets:
         }
         return config.model_copy(update={"providers": providers})
 
-    def sender_of(self, secret: str) -> str:
+    def signing_secret_of(self, secret: str) -> str:
         """Return what signs requests that ``secret`` verifies: the generated private key, or else ``secret`` itself."""
         for name, kept in self._kept.items():
-            if kept == secret and name + _SENDER in self._kept:
-                return self._kept[name + _SENDER]
+            if kept == secret and name + _PRIVATE_KEY_SUFFIX in self._kept:
+                return self._kept[name + _PRIVATE_KEY_SUFFIX]
         return secret
 
     def is_generated(self, secret: str) -> bool:
         """Return whether ``secret`` was generated."""
         return secret in self._kept.values()
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Write the secrets to their file."""
         make_private_folder(self.path.parent)
         make_private(self.path)
@@ -100,11 +100,11 @@ class DevSecrets:
         """Generate a secret for an adapter, unless the kept one has the right format."""
         if name in self._kept and _fits(adapter, self._kept[name]):
             return
-        made = adapter.spec.signature.make_secret()
-        self._kept.pop(name + _SENDER, None)
-        self._kept[name] = made.receiver
-        if made.sender != made.receiver:
-            self._kept[name + _SENDER] = made.sender
+        generated = adapter.spec.signature.make_secret()
+        self._kept.pop(name + _PRIVATE_KEY_SUFFIX, None)
+        self._kept[name] = generated.receiver
+        if generated.sender != generated.receiver:
+            self._kept[name + _PRIVATE_KEY_SUFFIX] = generated.sender
 
 
 def _read(path: Path) -> dict[str, str]:

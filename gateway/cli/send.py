@@ -109,7 +109,7 @@ def run_send(path: Path, options: SendOptions) -> None:
 def _secret_of(configured: ProviderConfig, generated: DevSecrets, key: Path | None) -> str | None:
     """Return what the provider signs with: ``key``, a generated private key, or the configured secret."""
     if key is None:
-        return generated.sender_of(configured.secret_texts()[0]) if configured.secrets else None
+        return generated.signing_secret_of(configured.secret_texts()[0]) if configured.secrets else None
     try:
         return key.read_text("utf-8", "replace").strip()
     except OSError as error:

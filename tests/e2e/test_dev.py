@@ -215,7 +215,7 @@ def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path)
     public = key.public_key().public_bytes_raw().hex()
     configure(tmp_path, config_block("discord").replace("${DISCORD_WEBHOOK_SECRET}", public))
     with dev(tmp_path) as program:
-        program.wait_for("no sample of discord")
+        program.wait_for("no sample sent for discord")
         url = f"{address_of(program)}/webhooks/discord"
         without = run_gateway("send", "discord", "--url", url, cwd=tmp_path)
         with_it = run_gateway("send", "discord", "--url", url, "--key", "key.pem", cwd=tmp_path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from gateway import __version__
 
 
 def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
@@ -18,4 +19,4 @@ def test_the_package_runs_as_a_module(tmp_path: Path) -> None:
         check=True,
     )
 
-    assert done.stdout.strip() == version("webhook-gateway")
+    assert done.stdout.strip() == __version__

@@ -31,9 +31,9 @@ def write(folder: Path, *blocks: str) -> Path:
 def load(path: Path) -> tuple[Config, DevSecrets]:
     """The configuration as `gateway dev` has it."""
     secrets = DevSecrets(path.parent / "dev.env")
-    secrets.make_for(path)
-    config = secrets.complete(load_config(path, missing=secrets.get))
-    secrets.keep()
+    secrets.generate_for(path)
+    config = secrets.fill_in(load_config(path, missing=secrets.get))
+    secrets.save()
     return config, secrets
 
 
@@ -41,7 +41,7 @@ def prove(config: Config, secrets: DevSecrets, name: str) -> None:
     """Have the gateway verify what `gateway send` sends."""
     provider = config.providers[name]
     adapter, url = adapter_of(provider), provider.public_url or f"http://localhost/webhooks/{name}"
-    secret = secrets.sender_of(provider.secret_texts()[0])
+    secret = secrets.signing_secret_of(provider.secret_texts()[0])
     sender = Simulator(adapter, secret, url, load_sample(adapter, None), parameters=provider.parameters)
     request = sender.make(NOW)
     address = urlsplit(request.url)
@@ -91,7 +91,7 @@ def test_variables_that_are_no_secrets_are_left_alone(tmp_path: Path) -> None:
     )
     path.write_text(path.read_text() + 'redis: {url: "${NO_SUCH_REDIS}"}\n')
     secrets = DevSecrets(tmp_path / "dev.env")
-    secrets.make_for(path)
+    secrets.generate_for(path)
     assert list(secrets.used) == ["GITHUB_WEBHOOK_SECRET"]
 
 

@@ -188,7 +188,7 @@ async def handle(event: Event) -> None:
         ("agent.missing:worker", "", "there is no module 'agent.missing'"),
         ("agent:missing", "", "agent has no Worker called 'missing'"),
         ("agent:Worker", "", "agent has no Worker called 'Worker'"),
-        ("agent:worker", "worker = Worker('agent', ['#'])", "agent:worker handles nothing"),
+        ("agent:worker", "worker = Worker('agent', ['#'])", "agent:worker has no handlers"),
     ],
 )
 def test_what_is_no_worker_is_told_in_one_line(
@@ -241,4 +241,4 @@ def test_the_check_reports_a_broker_that_cannot_be_reached(tmp_path: Path) -> No
     done = process.run("worker", "agent:worker", "--check")
 
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-    assert "the broker cannot be reached" in done.stderr
+    assert "the broker is unreachable" in done.stderr
