@@ -27,7 +27,7 @@ from gateway.config import Config
 from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
 from gateway.observability.metrics import Metrics
-from gateway.publishers import PublishUnavailable
+from gateway.publishers import Publisher, PublishUnavailable
 from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
 from gateway.transport import reconnect
