@@ -25,6 +25,8 @@
         └── ShuttingDown                 shutting_down
 
 A rejection is raised where the reason is known, and turned into HTTP in one place (:mod:`gateway.receive.responses`).
+
+The module has slightly more than 200 lines because the whole tree is to be seen in one place.
 """
 
 from __future__ import annotations

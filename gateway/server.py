@@ -1,4 +1,8 @@
-"""Run one gateway process: two listeners on one event loop, from the first socket to the last confirm."""
+"""Run one gateway process: two listeners on one event loop, from the first socket to the last confirm.
+
+The module has slightly more than 200 lines because start, reload and end of a process depend on one another's
+order.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,9 @@ Whatever is wrong is raised as a :class:`Rejection` where it is found, and becom
 
 Everything before the claim is plain computation that never waits, so only genuine events become tasks. What waits is
 a job (:mod:`gateway.receive.jobs`).
+
+The module has slightly more than 200 lines because it is the order of the steps, for a single event and for a
+batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A worker in memory: the real runner and leases, on a queue whose clock the test moves."""
+"""A worker in memory: the real runner and leases, on a queue whose clock the test moves.
+
+The module has slightly more than 200 lines because most of them document a public class.
+"""
 
 from __future__ import annotations
 

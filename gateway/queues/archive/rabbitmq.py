@@ -5,6 +5,8 @@ position in question, the other, a witness, from the last chunk, which is there 
 serves consumers of one channel in their order. If the witness gets a message and the first consumer has none, there is
 nothing at that position or after it. If events keep arriving, reading ends at the first event that arrived after
 reading began.
+
+The module has slightly more than 200 lines because reading a stream to its end is one protocol of two consumers.
 """
 
 from __future__ import annotations
