@@ -90,6 +90,7 @@ class Gateway:
         public: the ASGI application of the public listener.
         admin: the ASGI application of the operator's listener.
         metrics: the metrics.
+        claims: the claim store.
     """
 
     def __init__(
@@ -106,10 +107,10 @@ class Gateway:
         spans: Spans | None = None,
     ) -> None:
         database = Database(config.data_dir)
-        self._claims = claims or open_claims(config, database)
+        self.claims = claims or open_claims(config, database)
         self._publisher = publisher or open_publisher(config, database, slot, slots)
-        self._dedupe = Dedupe(self._claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
-        self._clock_watch = ClockWatch(self._claims, clock)
+        self._dedupe = Dedupe(self.claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
+        self._clock_watch = ClockWatch(self.claims, clock)
         self.metrics = Metrics(counters or shared_counters(slots), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
@@ -137,7 +138,7 @@ class Gateway:
         Raises:
             OSError: an embedded store cannot be opened.
         """
-        await self._claims.start()
+        await self.claims.start()
         await self._publisher.start()
         await self._clock_watch.start()
         await self.metrics.start()
@@ -149,7 +150,7 @@ class Gateway:
         await self._keys.aclose()
         await self._clock_watch.stop()
         await self._publisher.stop()
-        await self._claims.stop()
+        await self.claims.stop()
 
     def reload(self, config: Config) -> list[str]:
         """Use the providers of ``config`` for all requests from now on.
@@ -173,7 +174,7 @@ class Gateway:
         """Return why each part is unavailable; an empty text for a part that is not."""
         reasons = {
             "publisher": self._publisher.unavailable_reason,
-            "claims": self._claims.unavailable_reason,
+            "claims": self.claims.unavailable_reason,
             "clock": self._clock_watch.unavailable_reason,
         }
         return {**reasons, "process": "is ending"} if self._is_ending else reasons
@@ -184,8 +185,8 @@ class Gateway:
         At the start the claim store has to answer once. Later, if the policy allows it, events are published
         unchecked while the store is away.
         """
-        can_dedupe = not self._claims.unavailable_reason or (
-            self._dedupe.accepts_unchecked and self._claims.has_been_ready
+        can_dedupe = not self.claims.unavailable_reason or (
+            self._dedupe.accepts_unchecked and self.claims.has_been_ready
         )
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well

@@ -84,6 +84,7 @@ class BoundAdapter:
         needs_url: whether verifying needs the URL that the sender called.
         signs_event_id: whether the signature covers what identifies the event. If not, a captured request can be sent
             under another id.
+        verifier: verifies requests with these secrets.
         verifies_aside: whether another thread may call :meth:`verify`, because it keeps no state.
         handshake_responder: answers the handshakes of the sender; None if it has none.
     """
@@ -108,10 +109,10 @@ class BoundAdapter:
             else None
         )
         is_awaiting = spec.enrols and not secrets
-        self._verifier: Verifier = (
+        self.verifier: Verifier = (
             _RejectingVerifier() if is_awaiting else adapter.scheme.bind(secrets, parameters)
         )
-        self.verifies_aside = isinstance(self._verifier, StaticVerifier)
+        self.verifies_aside = isinstance(self.verifier, StaticVerifier)
         self.has_type_in_body = not any(map(header_name, places_of(spec.event_type)))
         ids = [spec.event_id] if isinstance(spec.event_id, str) else spec.event_id or []
         self._event_ids = list(map(compile_sources, ids))
@@ -134,7 +135,7 @@ class BoundAdapter:
             SignatureRejected: The sender is not proven.
             KeyNeeded: A key has to be fetched first and passed to :meth:`learn`.
         """
-        return VerifiedRequest(request, self._verifier.verify(request, now), proof=_request.PROOF)
+        return VerifiedRequest(request, self.verifier.verify(request, now), proof=_request.PROOF)
 
     def learn(self, request: KeyRequest, content: bytes, now: float) -> None:
         """Store a key that was fetched at ``now`` (Unix seconds).
@@ -142,12 +143,12 @@ class BoundAdapter:
         Raises:
             ValueError: The content is not the key that was requested.
         """
-        self._verifier.learn(request, content, now)
+        self.verifier.learn(request, content, now)
 
     @property
     def fetched(self) -> FetchedKeys | None:
         """The cache of fetched keys; None if the keys are configured."""
-        return self._verifier.fetched
+        return self.verifier.fetched
 
     def delivery_id(self, request: VerifiedRequest, payload: object) -> str | None:
         """Return the delivery id of a batch, or None if its sender gives none.

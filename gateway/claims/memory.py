@@ -17,6 +17,9 @@ class MemoryClaims(Claims):
         lease: Seconds that a claim is held at most.
         retention: Seconds that a published event is remembered.
         clock: Monotonic seconds.
+
+    Attributes:
+        values: The value and the end of each key, as Redis would have them.
     """
 
     unavailable_reason = ""
@@ -28,7 +31,7 @@ class MemoryClaims(Claims):
         self._lease = lease
         self._retention = retention
         self._clock = clock
-        self._values: dict[str, tuple[bytes, float]] = {}
+        self.values: dict[str, tuple[bytes, float]] = {}
 
     @override
     async def start(self) -> None:
@@ -52,18 +55,18 @@ class MemoryClaims(Claims):
         content: str = "",
         retention: float | None = None,
     ) -> None:
-        self._values[key] = done_value(content), self._clock() + (retention or self._retention)
+        self.values[key] = done_value(content), self._clock() + (retention or self._retention)
 
     @override
     def release(self, key: str, token: str) -> None:
         if self._get(key) == PENDING + token.encode():
-            del self._values[key]
+            del self.values[key]
 
     @override
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
         holder = PENDING + token.encode()
         if self._take(key, holder, self._lease) in {None, holder}:
-            self._values[key] = holder, self._clock() + self._lease
+            self.values[key] = holder, self._clock() + self._lease
         else:
             on_loss()
 
@@ -80,15 +83,15 @@ class MemoryClaims(Claims):
 
     @override
     async def forget(self, key: str) -> bool:
-        return self._values.pop(key, None) is not None
+        return self.values.pop(key, None) is not None
 
     def _take(self, key: str, value: bytes, duration: float) -> bytes | None:
         """Put ``value`` under ``key`` if it is free, and return the value that it had."""
         found = self._get(key)
         if found is None:
-            self._values[key] = value, self._clock() + duration
+            self.values[key] = value, self._clock() + duration
         return found
 
     def _get(self, key: str) -> bytes | None:
-        value, expires_at = self._values.get(key, (None, 0.0))
+        value, expires_at = self.values.get(key, (None, 0.0))
         return value if expires_at > self._clock() else None

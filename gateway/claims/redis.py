@@ -95,6 +95,12 @@ class RedisClaims(Claims):
     async def start(self) -> None:
         await self._link.start()
 
+    def abort(self) -> None:
+        """Drop the connection at once, as the end of the process does."""
+        if connection := self._link.current:
+            connection.abort()
+        self._link.current = None
+
     @override
     async def stop(self) -> None:
         if self._probe_timer:

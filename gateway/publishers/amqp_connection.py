@@ -268,7 +268,7 @@ class PublishConnection(asyncio.Protocol):
             if kind == METHOD_FRAME and size == CONFIRM_SIZE:
                 class_id, method_id, tag, bits = CONFIRM.unpack_from(received, position + FRAME_HEAD.size)
                 if class_id == BASIC and method_id in (ACK, NACK):
-                    self._settle(tag, bool(bits & 1), is_ack=method_id == ACK)
+                    self.settle(tag, bool(bits & 1), is_ack=method_id == ACK)
                     position = following
                     continue
             self._on_frame(bytes(received[position:following]))
@@ -277,7 +277,8 @@ class PublishConnection(asyncio.Protocol):
             position = following
         del received[:position]
 
-    def _settle(self, tag: int, is_multiple: bool, *, is_ack: bool) -> None:
+    def settle(self, tag: int, is_multiple: bool, *, is_ack: bool) -> None:
+        """Settle the message of a confirm, or all up to it."""
         unconfirmed = self._unconfirmed
         if is_multiple:
             tags = []
@@ -327,7 +328,7 @@ class PublishConnection(asyncio.Protocol):
                 self._on_close(value)
             case commands.Basic.Ack() | commands.Basic.Nack():
                 is_ack = isinstance(value, commands.Basic.Ack)
-                self._settle(value.delivery_tag, bool(value.multiple), is_ack=is_ack)
+                self.settle(value.delivery_tag, bool(value.multiple), is_ack=is_ack)
             case base.Frame() if self._reply and not self._reply.done():
                 self._reply.set_result(value)
 

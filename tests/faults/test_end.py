@@ -139,15 +139,15 @@ def test_a_log_that_nobody_reads_does_not_hold_up_events(rig: Rig) -> None:
     """Standard output is a full pipe: lines are dropped, events are not."""
     gateway = rig.gateway
     assert gateway.stop() == 0
-    usual, pipe = gateway._stdout, gateway.directory / "pipe"
+    usual, pipe = gateway.stdout_path, gateway.directory / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        gateway._stdout = pipe
+        gateway.stdout_path = pipe
         try:
             gateway.start()
         finally:
-            gateway._stdout = usual
+            gateway.stdout_path = usual
 
         assert set(rig.send_all(rig.events(600))) == {"202 accepted"}
 

@@ -70,7 +70,7 @@ ON_THE_WAY = {
     "before the claim is known": Point(RedisClaims.claim, "after", {PENDING}, 1),
     "before it is published": Point(PublishConnection.publish, "before", {PENDING}, 1),
     "while it is published": Point(PublishConnection.publish, "during", {PENDING, DONE}, 2),
-    "before the confirm is known": Point(PublishConnection._settle, "before", {PENDING}, 2),
+    "before the confirm is known": Point(PublishConnection.settle, "before", {PENDING}, 2),
     "before it is committed": Point(RedisClaims.commit, "before", {PENDING}, 2),
     "while it is committed": Point(RedisClaims.commit, "during", {PENDING, DONE}, 2),
     "before it is answered": Point(Success.respond, "before", {PENDING, DONE}, 2),

@@ -225,7 +225,7 @@ SECURITY = (
     Patch(
         "keys are remembered by several threads",
         "gateway/adapters/adapter.py::BoundAdapter.__init__",
-        "self.verifies_aside = isinstance(self._verifier, StaticVerifier)",
+        "self.verifies_aside = isinstance(self.verifier, StaticVerifier)",
         "self.verifies_aside = True",
         "tests/gateway/receive/test_large_bodies.py::test_a_sender_whose_keys_are_fetched_is_verified_on_the_event_loop",
     ),

@@ -66,7 +66,7 @@ class FaultProxy:
     """
 
     def __init__(self, target: int | str) -> None:
-        self._target = target if isinstance(target, int) else _port_of(target)
+        self.target = target if isinstance(target, int) else _port_of(target)
         self.port = free_port()
         self.accepted = 0
         self._tripped = threading.Event()
@@ -119,7 +119,7 @@ class FaultProxy:
 
     def retarget(self, port: int) -> None:
         """Reset every connection; new ones go to another server."""
-        self._target = port
+        self.target = port
         self.reset_all()
 
     def reset_all(self) -> None:
@@ -201,7 +201,7 @@ class FaultProxy:
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await self._loop.sock_connect(server, ("127.0.0.1", self._target))
+            await self._loop.sock_connect(server, ("127.0.0.1", self.target))
         except BaseException as error:
             _close_by_reset(client)
             client.close()

@@ -115,7 +115,7 @@ class Program:
         self._arguments = arguments
         self.environment = environment(extra)
         name = f"{arguments[0]}-{secrets.token_hex(3)}"
-        self._stdout = directory / f"{name}.stdout"
+        self.stdout_path = directory / f"{name}.stdout"
         self._stderr = directory / f"{name}.stderr"
         self._child: Child | None = None
 
@@ -142,7 +142,7 @@ class Program:
     def start(self) -> None:
         """Start it, without waiting for anything."""
         argv = ["/bin/sh", "-c", _SPLIT, str(self._stderr), *self.program, *self._arguments]
-        self._child = Child(argv, env=self.environment, cwd=self.directory, log=self._stdout)
+        self._child = Child(argv, env=self.environment, cwd=self.directory, log=self.stdout_path)
 
     @property
     def child(self) -> Child:
@@ -154,12 +154,12 @@ class Program:
     @property
     def log(self) -> Path:
         """The file of its standard output, where it may be too long to be read at once."""
-        return self._stdout
+        return self.stdout_path
 
     @property
     def stdout(self) -> str:
         """What it wrote so far, over all its starts."""
-        return _ESCAPES.sub("", self._stdout.read_text("utf-8", "replace"))
+        return _ESCAPES.sub("", self.stdout_path.read_text("utf-8", "replace"))
 
     @property
     def stderr(self) -> str:

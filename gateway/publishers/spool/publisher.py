@@ -32,15 +32,15 @@ class SpoolingPublisher(Publisher):
     def __init__(self, broker: Publisher, folder: Path, max_size: int, slot: int = 0, slots: int = 1) -> None:
         self._broker = broker
         self._folder, self._slot, self._slots = folder, slot, slots
-        self._spool = Spool(spool_path(folder, slot), max_size // slots)
-        self._spools = [self._spool]
+        self.spool = Spool(spool_path(folder, slot), max_size // slots)
+        self._spools = [self.spool]
         self._drains: list[Drain] = []
 
     @property
     @override
     def unavailable_reason(self) -> str:
         reasons = [
-            reason for reason in (self._broker.unavailable_reason, self._spool.unavailable_reason) if reason
+            reason for reason in (self._broker.unavailable_reason, self.spool.unavailable_reason) if reason
         ]
         if reasons and self.spooled:
             reasons.append(f"{self.spooled} event{' waits' if self.spooled == 1 else 's wait'} in the spool")
@@ -55,7 +55,7 @@ class SpoolingPublisher(Publisher):
     @override
     def is_accepting(self) -> bool:
         return not self._broker.unavailable_reason or (
-            self._broker.has_been_ready and not self._spool.unavailable_reason
+            self._broker.has_been_ready and not self.spool.unavailable_reason
         )
 
     @property
@@ -75,7 +75,7 @@ class SpoolingPublisher(Publisher):
 
     @override
     async def start(self) -> None:
-        await self._spool.start()
+        await self.spool.start()
         for path in orphaned_spools(self._folder, self._slot, self._slots):
             await self._adopt(path)
         await self._broker.start()
@@ -95,7 +95,7 @@ class SpoolingPublisher(Publisher):
     async def _publish(self, message: Message) -> None:
         late = None
         # While the broker is unavailable only the drain tries it: no request waits for the result of that.
-        if not self._broker.unavailable_reason or self._spool.unavailable_reason:
+        if not self._broker.unavailable_reason or self.spool.unavailable_reason:
             try:
                 await self._broker.publish(message)
             except ConfirmOverdue as overdue:
@@ -104,7 +104,7 @@ class SpoolingPublisher(Publisher):
                 pass
             else:
                 return
-        await self._spool.append(message, late)
+        await self.spool.append(message, late)
 
     async def _adopt(self, path: Path) -> None:
         spool = Spool(path, max_size=0)

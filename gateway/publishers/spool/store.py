@@ -65,7 +65,7 @@ class Spool:
     def __init__(self, path: Path, max_size: int) -> None:
         self.path = path
         self.count = self.corrupt = 0
-        self._file = SqliteFile(path, SCHEMA)
+        self.file = SqliteFile(path, SCHEMA)
         self._owner = Ownership(path)
         self._reserve = DiskReserve(path.with_suffix(".reserve"), min(_MAX_RESERVE, max_size // 16))
         self._max_size = max_size
@@ -99,14 +99,14 @@ class Spool:
         await self._owner.acquire()
         try:
             await asyncio.to_thread(repair, self.path)
-            await self._file.start()
+            await self.file.start()
         except OSError:
             self._owner.release()
             raise
         try:
-            self.count, self._size, self.corrupt = await self._file.run(_totals)
+            self.count, self._size, self.corrupt = await self.file.run(_totals)
         except sqlite3.Error as error:
-            await self._file.stop()
+            await self.file.stop()
             self._owner.release()
             raise OSError(f"{self.path}: {error}") from error
         self._has_reserve = await asyncio.to_thread(self._reserve.acquire)
@@ -114,7 +114,7 @@ class Spool:
 
     async def stop(self) -> None:
         """Close the file, and delete it if it is empty."""
-        await self._file.stop()
+        await self.file.stop()
         if not (self.count or self._damage):
             await asyncio.to_thread(_delete_if_empty, self.path)
         self._owner.release()
@@ -139,7 +139,7 @@ class Spool:
         numbers: list[int] = []
 
         def insert(connection: sqlite3.Connection) -> None:
-            self._file.expect_in_place()
+            self.file.expect_in_place()
             cursor = connection.execute("INSERT INTO spool (head, body, digest) VALUES (?, ?, ?)", row)
             numbers.append(cast("int", cursor.lastrowid))
             if late is not None:  # in the writer thread, so that no read comes before it
@@ -147,7 +147,7 @@ class Spool:
 
         # Counted before it is written, so that many at once cannot exceed the limit.
         self._size += size
-        written = self._file.run(insert)
+        written = self.file.run(insert)
         written.add_done_callback(partial(self._note_append, numbers, size, late))
         await self._wait_for(written)
 
@@ -218,7 +218,7 @@ class Spool:
     async def _run(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._damage:
             raise PublishUnavailable(self.unavailable_reason)
-        return await self._wait_for(self._file.run(operation))
+        return await self._wait_for(self.file.run(operation))
 
     async def _wait_for(self, result: asyncio.Future[T]) -> T:
         try:
@@ -248,7 +248,7 @@ class Spool:
             self._held_back.discard(row)
             return
 
-        removed = self._file.run(
+        removed = self.file.run(
             lambda connection: connection.execute("DELETE FROM spool WHERE id = ?", (row,))
         )
         removed.add_done_callback(partial(self._note_late_removal, row, size))

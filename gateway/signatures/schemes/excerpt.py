@@ -55,7 +55,7 @@ class Excerpt:
     def __init__(self, places: Iterable[str], batch: Sequence[str] | None = None) -> None:
         named = list(places)
         self._batch = batch if any(place.startswith("item:") for place in named) else None
-        self._root, self._item = _Node(), _Node()
+        self._root, self._item = Node(), Node()
         for place in named:
             steps = pointer_steps(place)
             self._root.add(steps)  # places of items too, since a body without the list is an item itself
@@ -148,7 +148,7 @@ class Excerpt:
         return found if type(found) is list else None
 
 
-class _Node:
+class Node:
     """A node in the tree of places.
 
     Attributes:
@@ -157,18 +157,18 @@ class _Node:
     """
 
     def __init__(self) -> None:
-        self.members: dict[str, _Node] = {}
-        self.every: _Node | None = None
+        self.members: dict[str, Node] = {}
+        self.every: Node | None = None
 
     @cached_property
     def _folded(self) -> frozenset[str]:
         return frozenset(name.casefold() for name in self.members)
 
-    def add(self, steps: Sequence[str]) -> _Node:
+    def add(self, steps: Sequence[str]) -> Node:
         """Add the nodes along these steps. Return the last one."""
         node = self
         for step in steps:
-            node = node.members.setdefault(step, _Node())
+            node = node.members.setdefault(step, Node())
         return node
 
     def names(self) -> Iterator[str]:
@@ -188,7 +188,7 @@ class _Node:
         )
 
     @cached_property
-    def _attributes(self) -> list[tuple[str, tuple[str, _Node]]]:
+    def _attributes(self) -> list[tuple[str, tuple[str, Node]]]:
         return [(f"member{number}", item) for number, item in enumerate(self.members.items())]
 
     @cached_property

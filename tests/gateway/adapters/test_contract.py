@@ -163,7 +163,7 @@ class Case:
         if self.is_asymmetric:
             public = self._private_key(KEYS[slot]).public_key().public_bytes_raw()
             return "whpk_" + base64.b64encode(public).decode()
-        return _secret_text(KEYS[slot], self._secret_format)
+        return _secret_text(KEYS[slot], self.secret_format)
 
     def signing_secret(self, slot: int = 0) -> str:
         """The secret that the sender signs with."""
@@ -174,7 +174,8 @@ class Case:
         return "whsk_" + base64.b64encode(pair).decode()
 
     @property
-    def _secret_format(self) -> str:
+    def secret_format(self) -> str:
+        """The format of its secrets."""
         return self.spec.secret_format
 
     @staticmethod
@@ -365,8 +366,8 @@ each_prefixed = some([case for case in CASES if case.prefix])
 each_hex = some([case for case in CASES if case.encoding == "hex"])
 each_base64 = some([case for case in CASES if case.encoding == "base64"])
 each_hmac = some([case for case in CASES if not case.is_asymmetric])
-each_raw = some([case for case in CASES if not case.is_asymmetric and case._secret_format == "raw"])
-each_encoded = some([case for case in CASES if not case.is_asymmetric and case._secret_format == "whsec_"])
+each_raw = some([case for case in CASES if not case.is_asymmetric and case.secret_format == "raw"])
+each_encoded = some([case for case in CASES if not case.is_asymmetric and case.secret_format == "whsec_"])
 
 STRIPE, GITHUB, STANDARD, SVIX = (
     next(case for case in BUNDLED if case.name == name)
@@ -741,8 +742,8 @@ def test_a_signature_of_the_empty_key_is_refused(case: Case) -> None:
 @each
 def test_an_empty_secret_cannot_be_bound(case: Case) -> None:
     """Not alone, not beside a good one, not behind its prefix."""
-    empty = [""] if case._secret_format != "whsec_" else ["", "whsec_", "whpk_"]
-    if case._secret_format != "whsec_" or not case.is_standard:
+    empty = [""] if case.secret_format != "whsec_" else ["", "whsec_", "whpk_"]
+    if case.secret_format != "whsec_" or not case.is_standard:
         empty = [text for text in empty if text != "whpk_"]
     for text in empty:
         for secrets in ([text], [case.secret(), text]):
@@ -1082,7 +1083,7 @@ def test_a_public_key_is_never_a_shared_secret() -> None:
 
 
 @some(
-    [case for case in CASES if not case.is_asymmetric and case._secret_format in {"whsec_", "base64", "hex"}]
+    [case for case in CASES if not case.is_asymmetric and case.secret_format in {"whsec_", "base64", "hex"}]
 )
 def test_a_public_key_cannot_be_bound_as_an_encoded_secret(case: Case) -> None:
     """It is refused at once, or else tried on v1a alone."""

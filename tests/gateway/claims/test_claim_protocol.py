@@ -130,9 +130,7 @@ class Node:
 
     async def kill(self) -> None:
         """End it without another word to anybody."""
-        if self.claims._link.current:
-            self.claims._link.current._transport.abort()
-        self.claims._link.current = None
+        self.claims.abort()
         for task in self.tasks:
             task.cancel()
         await self.claims.stop()

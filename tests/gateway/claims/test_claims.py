@@ -95,7 +95,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         case "memory":
             memory = MemoryClaims(LEASE, RETENTION, clock)
             async with started(memory):
-                yield Store(memory, clock, lambda key, value: memory._values.update({key: (value, 1e12)}))
+                yield Store(memory, clock, lambda key, value: memory.values.update({key: (value, 1e12)}))
         case "sqlite":
             database = Database(tmp_path)
             async with started(SqliteClaims(database, LEASE, RETENTION, clock)) as claims:

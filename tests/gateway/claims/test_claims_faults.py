@@ -29,7 +29,7 @@ class Door:
     """A proxy before Redis that can swallow a reply and abort the connection."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self.swallows = False
         self.swallowed = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,7 +47,7 @@ class Door:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._target)
+        there, back = await asyncio.open_connection("127.0.0.1", self.target)
         for source, sink, is_reply in ((reader, back, False), (there, writer, True)):
             task = asyncio.create_task(self._pump(source, sink, writer, is_reply=is_reply))
             self._tasks.add(task)
@@ -271,7 +271,7 @@ async def test_a_failover_that_loses_a_claim_costs_a_duplicate_and_no_event(own_
                 first = await acquire(dedupe)
                 assert first is not None
                 own_redis.kill()
-                door._target = promoted.port
+                door.target = promoted.port
                 await wait_until_async(
                     lambda: dedupe.claims.unavailable_reason, PATIENCE, "the loss is noticed"
                 )

@@ -108,7 +108,7 @@ class Machine:
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
     """One whose gateway runs."""
     machine = Machine(tmp_path)
-    await machine.gateway._claims.start()
+    await machine.gateway.claims.start()
     yield machine
     await machine.gateway.stop()
 
@@ -149,7 +149,7 @@ async def test_keys_that_were_fetched_by_a_wrong_clock_are_used_and_end(machine:
     assert list((machine.folder / FOLDER).glob("*.json"))
 
     machine.begin()
-    await machine.gateway._claims.start()
+    await machine.gateway.claims.start()
     assert await machine.sns("3") in {"accepted", "quarantined"}
     assert machine.published == ["1", "2", "3"]
     endpoint = machine.gateway.receiver.routes[b"/webhooks/sns"]

@@ -225,7 +225,14 @@ async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
 async def cluster_node(*slots: int) -> AsyncIterator[tuple[RedisServer, redis.Redis]]:
     """A server in cluster mode that has some slots and knows of no other node."""
     require("redis-server")
-    options = "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"
+    options = (
+        "--cluster-enabled",
+        "yes",
+        "--cluster-require-full-coverage",
+        "no",
+        "--cluster-port",
+        str(free_port()),
+    )
     with RedisServer(*options) as node, redis.Redis.from_url(node.url) as raw:
         execute: Any = raw.execute_command
         execute("CLUSTER", "ADDSLOTS", *slots)

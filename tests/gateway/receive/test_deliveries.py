@@ -14,6 +14,7 @@ import pytest
 from gateway.adapters.adapter import BoundAdapter
 from gateway.errors import Overloaded
 from gateway.receive.jobs import AT_A_TIME, Keys, PublishBatch
+from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.signatures.rejections import Rejection, SignatureRejected
 from gateway.signatures.request import RawRequest
 from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyNeeded, KeyRequest
@@ -184,7 +185,7 @@ async def test_another_event_under_one_signature_is_suspect(build: Build) -> Non
     """Where that proves no body, it is what the marker is made of; its sender's repetition is not suspect."""
     acme = build({"event_id": "body:/id"})
     adapter = adapter_of(acme)
-    adapter._verifier, adapter.signs_event_id = Careless(), False
+    adapter.verifier, adapter.signs_event_id = Careless(), False
     assert "replaysuspected" not in await acme.publish(b'{"id":"a"}', X_Token="1")
     assert "replaysuspected" not in await acme.publish(b'{"id":"b"}', X_Token="2")
     assert (await acme.post(b'{"id":"a"}', X_Token="1")).json()["status"] == "duplicate"
@@ -195,7 +196,7 @@ async def test_the_events_of_a_list_under_one_signature_are_not_suspect(build: B
     """But others in their place are."""
     acme = build({"event_id": "item:/id", "batch": "body:"})
     adapter = adapter_of(acme)
-    adapter._verifier, adapter.signs_event_id = Careless(), False
+    adapter.verifier, adapter.signs_event_id = Careless(), False
     await acme.post(b'[{"id":"a"},{"id":"b"}]', X_Token="1")
     await acme.post(b'[{"id":"a"},{"id":"x"}]', X_Token="1")
     suspects = [each.message_id for each in acme.publisher.messages if b"replaysuspected" in each.body]
@@ -257,6 +258,7 @@ class Store(Keys):
 )
 async def test_a_key_is_fetched_before_the_verdict(
     build: Build,
+    monkeypatch: pytest.MonkeyPatch,
     needed: int,
     body: bytes,
     reason: Rejection | Exception | None,
@@ -265,9 +267,9 @@ async def test_a_key_is_fetched_before_the_verdict(
 ) -> None:
     """Three times at most, and what follows is as ever."""
     acme = build()
-    adapter_of(acme)._verifier = Learner(needed)
+    adapter_of(acme).verifier = Learner(needed)
     store = Store(reason)
-    acme.gateway.receiver._pipeline._keys = store
+    monkeypatch.setattr(PublicKeyFetcher, "fetch", lambda _, *asked: store.fetch(*asked))
     answer = await acme.post(body)
     word = answer.json()
     assert (answer.status_code, word.get("reason", word["status"])) == expected

@@ -168,13 +168,13 @@ def test_the_first_item_that_is_not_signed_ends_it(monkeypatch: pytest.MonkeyPat
     forged = {"NotificationRequestItem": {**item["NotificationRequestItem"], "pspReference": "another"}}
     body = orjson.dumps({"notificationItems": [forged, *[item] * 500]})
     looked_at = []
-    original = excerpt._Node.plain
+    original = excerpt.Node.plain
 
-    def recorded(node: excerpt._Node, value: object) -> object:
+    def recorded(node: excerpt.Node, value: object) -> object:
         looked_at.append(value)
         return original(node, value)
 
-    monkeypatch.setattr(excerpt._Node, "plain", recorded)
+    monkeypatch.setattr(excerpt.Node, "plain", recorded)
     with pytest.raises(SignatureRejected, match="signature_mismatch"):
         made.bind().verify(made.raw(body=body), NOW)
     assert 0 < len(looked_at) < 100

@@ -87,7 +87,7 @@ def _tellings(thing: object) -> Iterator[str]:
 def test_no_secret_shows_in_an_adapter(adapter: Adapter) -> None:
     """Nor in what is bound to it, whichever way it is written."""
     bound = adapter.bind([SECRET, SECRET])
-    for thing in (adapter, adapter.spec, adapter.scheme, bound, bound._verifier):
+    for thing in (adapter, adapter.spec, adapter.scheme, bound, bound.verifier):
         for telling in _tellings(thing):
             assert SECRET not in telling
             assert KEY not in telling

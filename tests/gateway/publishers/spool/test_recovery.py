@@ -115,7 +115,7 @@ async def test_damage_found_while_it_runs_ends_the_spooling_until_the_next_start
     await spool.start()
     page = (path.stat().st_size // PAGE_SIZE) - 1
     overwrite(page)(path)
-    await spool._file.run(lambda connection: connection.execute("PRAGMA cache_size = 0"))
+    await spool.file.run(lambda connection: connection.execute("PRAGMA cache_size = 0"))
     with suppress(PublishUnavailable):
         for after in range(ROWS):
             await spool.read(after, 1)

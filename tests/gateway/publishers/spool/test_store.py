@@ -319,12 +319,12 @@ async def test_a_spool_that_cannot_be_written_refuses_and_is_tried_again(
     broker = Broker("away")
     async with spooling(tmp_path, broker) as publisher:
         await publisher.publish(make_message(1))
-        await publisher._spool._file.run(fault)
+        await publisher.spool.file.run(fault)
         with pytest.raises(PublishUnavailable, match="cannot be written"):
             await publisher.publish(make_message(2, 50_000))
         assert not publisher.is_accepting
         assert "the spool cannot be written" in publisher.unavailable_reason
-        await publisher._spool._file.run(mend_writes)
+        await publisher.spool.file.run(mend_writes)
 
         await wait_until_async(lambda: publisher.is_accepting, message="it is tried again")
         await publisher.publish(make_message(3))
@@ -338,10 +338,10 @@ async def test_what_cannot_be_deleted_is_not_published_again_and_again(tmp_path:
     await fill(tmp_path, 3)
     broker = Broker("away")
     async with spooling(tmp_path, broker) as publisher:
-        await publisher._spool._file.run(failing("DELETE"))
+        await publisher.spool.file.run(failing("DELETE"))
         broker.unavailable_reason = ""
         await wait_until_async(lambda: publisher.unavailable_reason, message="the delete has failed")
-        await publisher._spool._file.run(mend_writes)
+        await publisher.spool.file.run(mend_writes)
         await wait_until_async(lambda: publisher.spooled == 0, message="they are deleted")
 
     assert broker.messages == [make_message(number) for number in range(3)]
