@@ -149,7 +149,11 @@ def test_a_process_that_was_forked_makes_samples() -> None:
         (lambda: sample("stripe", attempts="many"), ValueError, "attempts"),
         (lambda: sample("stripe", data={"type": 7}), ValueError, "no worker gets this: it is quarantined, /"),
         (lambda: sample("stripe", body=b"{"), ValueError, "no worker gets this: malformed_json"),
-        (lambda: sample("salesforce_outbound", data={"a": 1}), OperatorError, "no names to change it by"),
+        (
+            lambda: sample("salesforce_outbound", data={"a": 1}),
+            OperatorError,
+            "has no named fields to change",
+        ),
         (lambda: sample("aws_sns", body={"Type": "Notification"}), ValueError, "signs no such body: sign"),
         (lambda: sample("aws_sns", body=CONFIRMATION), ValueError, "the gateway would call the provider"),
         (lambda: MemoryGateway("nowhere.yaml"), ConfigurationError, "nowhere.yaml: there is no such file"),
