@@ -251,9 +251,10 @@ async def test_a_node_of_a_cluster_is_recognised_though_it_has_all_keys() -> Non
 async def test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes() -> None:
     """Where the user may not ask; the first key that is tried is its own."""
     async with cluster_node(key_slot(b"whgw:1:")) as (node, raw):
-        url = user(node, raw, "~whgw:*", "+@read", "+@write")
+        claims = RedisClaims(user(node, raw, "~whgw:*", "+@read", "+@write"))
 
-        assert "Redis Cluster, which is not supported" in await trouble_of(RedisClaims(url))
+        assert "Redis Cluster, which is not supported" in await trouble_of(claims)
+        assert not claims.has_been_ready  # it is known at the start, before an event needs the other nodes
 
 
 async def test_a_sentinel_is_recognised(tmp_path: Path) -> None:
