@@ -10,6 +10,7 @@ the parser's callbacks both act. :class:`gateway.http.connection.Connection` is 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Any
 
@@ -50,7 +51,7 @@ _MAX_PIPELINED = 100
 log = structlog.get_logger()
 
 
-class RequestReader(asyncio.Protocol):
+class RequestReader(asyncio.Protocol, ABC):
     """Reads the requests of one connection.
 
     Attributes:
@@ -87,21 +88,21 @@ class RequestReader(asyncio.Protocol):
         self.since = 0.0
         self.due_at = 0.0
 
+    @abstractmethod
     def _take(self, incoming: Incoming) -> None:
         """Handle a complete request, now or after those before it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _end(self, incoming: Incoming) -> None:
         """Answer a request that more may follow, and read nothing more."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, incoming: Incoming, rejection: Rejection) -> None:
         """Refuse a request that has a head."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse_unread(self, rejection: Rejection) -> None:
         """Refuse what has no head, or continues as no request can; nothing after it is read."""
-        raise NotImplementedError
 
     # --- called by the transport ------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class Receiver:
         """Return whether ``peer`` is a trusted proxy, whose connections carry many clients."""
         return self._proxies.include(peer)
 
-    def open(self, head: RequestHead) -> RequestContext | RequestRecord:
+    def open(self, head: RequestHead) -> RequestRecord:
         """Begin with a request whose head is complete: let it in, or answer with a refusal.
 
         Returns:
