@@ -29,6 +29,7 @@ from gateway.http.sockets import address_of, open_sockets
 from gateway.http.state import Limits
 from gateway.publishers.spool.files import SpoolInUse
 from gateway.supervisor import ProcessContext
+from gateway.transport.readiness import wait_ready
 
 _OTHER_FILES = 48
 """Open files of the process that are no connections of clients: listeners, servers, stores, logs."""
@@ -38,9 +39,6 @@ _GC_THRESHOLD = 20_000
 
 _READY_TIMEOUT = 2.0
 """Seconds that a process of several waits for its servers, while the others take the connections."""
-
-_POLL_INTERVAL = 0.01
-"""Seconds between two looks at the readiness."""
 
 Listeners = tuple[list[socket.socket], list[socket.socket]]
 
@@ -87,7 +85,8 @@ async def running(
         except OSError as error:
             raise OperatorError(f"cannot open the stores in data_dir: {error}") from error
         if listeners:
-            await _wait_ready(gateway)
+            # Until then the connections are left to the other processes; the servers may be away for all of them.
+            await wait_ready(gateway.is_ready, _READY_TIMEOUT)
         limits = _limits(config)
         listener = Listener(gateway.receiver, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
@@ -109,14 +108,6 @@ async def running(
             await asyncio.gather(*tasks)
             await gateway.stop()
             log.info("stopped")
-
-
-async def _wait_ready(gateway: Gateway) -> None:
-    """Leave connections to the other processes until this one is ready, or the servers turn out to be away."""
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + _READY_TIMEOUT
-    while not gateway.is_ready() and loop.time() < give_up_at:
-        await asyncio.sleep(_POLL_INTERVAL)
 
 
 async def serve(

@@ -1,4 +1,4 @@
-"""Helpers that several commands share: reading the configuration, running an event loop, waiting for a backend."""
+"""Helpers that several commands share: reading the configuration, running an event loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import typer
 import uvloop
@@ -30,30 +30,11 @@ _DEV_SECRETS = "dev.env"
 _STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
 """The value of unset variables in commands that neither sign nor verify: every adapter accepts its format."""
 
-_POLL_INTERVAL = 0.02
-"""Seconds between two looks at a backend that is still connecting."""
-
-
-class Backend(Protocol):
-    """A store or broker that connects in the background."""
-
-    @property
-    def unavailable_reason(self) -> str:
-        """Why the backend cannot be used; empty if it can."""
-
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run ``main`` on a new event loop and return its result."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
-
-
-async def wait_until_available(backend: Backend, timeout: float) -> None:
-    """Wait up to ``timeout`` seconds for a connection. The operation that follows reports the failure."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    while backend.unavailable_reason and loop.time() < deadline:
-        await asyncio.sleep(_POLL_INTERVAL)
 
 
 def parse_log_format(text: str) -> LogFormat:

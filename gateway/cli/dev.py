@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shlex
 import shutil
 import signal
@@ -31,9 +32,7 @@ from gateway.observability.terminal import one_line
 from gateway.observability.tracing import tracing
 from gateway.server import running
 from gateway.signatures.secrets import SecretFormatError
-
-_POLL_INTERVAL = 0.05
-"""Seconds between two looks at a gateway that is not ready yet."""
+from gateway.transport.readiness import wait_ready
 
 _RECONNECT_DELAY = 1.0
 """Seconds after which the example worker reconnects to the broker."""
@@ -97,8 +96,7 @@ async def _run_example_worker(
     gateway: Gateway, config: Config, secrets: DevSecrets, address: str, *, send_samples: bool
 ) -> None:
     """Print events as they are published, after sending one sample per provider."""
-    while not gateway.is_ready():  # real servers may still be starting; the log names them
-        await asyncio.sleep(_POLL_INTERVAL)
+    await wait_ready(gateway.is_ready, math.inf)  # real servers may still be starting; the log names them
     is_first = send_samples
     while True:
         try:

@@ -8,11 +8,12 @@ import typer
 
 from gateway.backends import open_claims
 from gateway.claims import ClaimsUnavailable, claim_keys
-from gateway.cli.common import find_provider, load_without_secrets, run, wait_until_available
+from gateway.cli.common import find_provider, load_without_secrets, run
 from gateway.config import Config
 from gateway.config.resolve import adapter_of
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs
+from gateway.transport.readiness import wait_ready
 
 _CONNECT_TIMEOUT = 3.0
 """Seconds to wait for the deduplication store."""
@@ -41,7 +42,9 @@ async def _forget(config: Config, keys: list[str]) -> bool:
     claims = open_claims(config)
     await claims.start()
     try:
-        await wait_until_available(claims, _CONNECT_TIMEOUT)
+        await wait_ready(
+            lambda: not claims.unavailable_reason, _CONNECT_TIMEOUT
+        )  # a failure is reported by what follows
         return any([await claims.forget(key) for key in keys])
     except ClaimsUnavailable as error:
         raise OperatorError(f"the deduplication store is unavailable: {error}") from error

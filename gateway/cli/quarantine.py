@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from gateway.backends import open_dead_letters, open_publisher
-from gateway.cli.common import count_events, run, wait_until_available
+from gateway.cli.common import count_events, run
 from gateway.cli.dead_letters import (
     describe,
     expect_found,
@@ -26,6 +26,7 @@ from gateway.events.validation import UNREADABLE
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.queues.dead_letters.quarantine import Revalidator, released_message
 from gateway.queues.filter import EventFilter
+from gateway.transport.readiness import wait_ready
 
 _CONNECT_TIMEOUT = 5.0
 """Seconds to wait for RabbitMQ before the first event is published."""
@@ -127,7 +128,9 @@ async def _publishing(config: Config) -> AsyncIterator[Publisher]:
     publisher = open_publisher(direct)
     await publisher.start()
     try:
-        await wait_until_available(publisher, _CONNECT_TIMEOUT)
+        await wait_ready(
+            lambda: not publisher.unavailable_reason, _CONNECT_TIMEOUT
+        )  # a failure is reported by what follows
         yield publisher
     finally:
         await publisher.stop()
