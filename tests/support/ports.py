@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
@@ -10,6 +11,11 @@ import socket
 # the restart, which is the point of many tests, fails once in a blue moon.
 _LOWEST, _HIGHEST = 20_000, 32_000
 _ATTEMPTS = 200
+_MOST_WORKERS = 12
+
+# A port is free until its server has bound it, so "nobody listens" alone would sometimes give two servers
+# the same one. A process never returns a port twice, and the workers of a parallel run share none.
+_returned: set[int] = set()
 
 # Not the global generator: plugins that seed it for reproducible tests would make every worker of a
 # parallel run try the same ports in the same order.
@@ -37,10 +43,12 @@ def free_port() -> int:
 def free_ports(count: int) -> list[int]:
     """Return `count` distinct ports that nobody listens on."""
     found: list[int] = []
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MOST_WORKERS
     for _ in range(_ATTEMPTS):
-        port = _dice.randrange(_LOWEST, _HIGHEST)
-        if port not in found and is_free(port):
+        port = _dice.randrange(_LOWEST + worker, _HIGHEST, _MOST_WORKERS)
+        if port not in _returned and is_free(port):
             found.append(port)
+            _returned.add(port)
         if len(found) == count:
             return found
     raise OSError(f"no {count} free ports between {_LOWEST} and {_HIGHEST}")
