@@ -91,8 +91,6 @@ class PublishEvent(Job):
     @override
     async def run(self) -> Response:
         context, event = self._context, self._event
-        context.release_body()
-        event.request.body = b""
         outcome = await self.publisher.publish(context, event)
         if outcome is Outcome.QUARANTINED:
             context.cause = event.validation.violations

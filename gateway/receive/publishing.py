@@ -6,7 +6,7 @@ releases the claim, so that the provider's next attempt is no duplicate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.adapters.identity import Identity
 from gateway.claims.dedupe import Claim, Dedupe
@@ -22,8 +22,7 @@ from gateway.signatures.request import VerifiedRequest
 from gateway.signatures.times import rfc3339_milliseconds
 
 
-@dataclass(slots=True)
-class PendingEvent:
+class PendingEvent(msgspec.Struct, eq=False):
     """A genuine event that is to be published.
 
     Attributes:

@@ -84,10 +84,18 @@ class Receiver:
             route.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > route.max_body:
                 raise BodyTooLarge
-            return RequestContext(route, raw_request(head, route, self._proxies), client, started_at)
+            return RequestContext(
+                route.name,
+                route.metrics,
+                client,
+                started_at,
+                route.refusal,
+                route=route,
+                request=raw_request(head, route, self._proxies),
+            )
         except Rejection as rejection:
             record = (
-                RequestRecord(route.name, route.metrics, client, started_at, route.adapter.spec.refusal)
+                RequestRecord(route.name, route.metrics, client, started_at, route.refusal)
                 if route
                 else RequestRecord(None, self._unknown, client, started_at)
             )
