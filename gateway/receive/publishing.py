@@ -57,6 +57,7 @@ class EventPublisher:
         self._dedupe = dedupe
         self._publisher = publisher
         self._exchange = exchange
+        self._quarantine = exchange + QUARANTINE_SUFFIX
 
     async def publish(self, context: RequestContext, event: PendingEvent) -> Outcome:
         """Publish the event unless it was published before, and return the outcome.
@@ -83,7 +84,10 @@ class EventPublisher:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, route.metrics)
-        outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
+        outcome = Outcome.ACCEPTED
+        if event.validation.violations:
+            outcome = Outcome.QUARANTINED
+            context.cause = event.validation.violations
         route.metrics.count_event(outcome)
         if span is not None:
             span.note_published(message.exchange, message.routing_key)
@@ -105,7 +109,7 @@ class EventPublisher:
         if violations:
             headers["violations"] = violations
         return Message(
-            exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
+            exchange=self._quarantine if violations else self._exchange,
             routing_key=routing_key,
             message_id=event.key.event_id,
             type=kind,

@@ -125,14 +125,15 @@ class Receiver:
             return None
         return found
 
-    async def run(self, record: RequestRecord, job: Job) -> None:
+    async def run(self, context: RequestContext, job: Job) -> None:
         """Run what is left to do for a request, and answer."""
         try:
-            response = await job.run()
+            found = await job.run()
+            response = found if isinstance(found, Response) else context.respond(found)
         except Exception as error:  # noqa: BLE001 -- logged there
-            self._fail(record, error)
+            self._fail(context, error)
         else:
-            self._finish(record, response)
+            self._finish(context, response)
 
     def refuse(self, record: RequestRecord, rejection: Rejection) -> None:
         """Answer with a refusal."""
