@@ -303,7 +303,7 @@ GATEWAY = (
     Patch(
         "quarantined events go where the good ones go",
         "gateway/receive/publishing.py::EventPublisher._compose",
-        "exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,",
+        "exchange=self._quarantine if violations else self._exchange,",
         "exchange=self._exchange,",
         f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",
     ),
