@@ -56,23 +56,22 @@ GATEWAY = (
     Patch(
         "of two signature headers the first counts",
         "gateway/signatures/schemes/strict_fields.py::single",
-        '    if headers.is_repeated(name):\n        raise SignatureRejected("signature_ambiguous")\n'
-        "    value = headers.get(name)\n",
-        "    value = next(iter(headers.all(name)), None)\n",
+        "value = headers.get(name)",
+        "value = next(iter(headers.all(name)), None)",
         f"{_CONTRACT}::test_a_repeated_header_is_ambiguous",
     ),
     Patch(
         "any number of signatures is tried",
         "gateway/signatures/schemes/hmac_verifier.py::HmacVerifier._candidates",
-        "if len(found) > self._max_candidates:",
-        "if len(found) > 1000:",
+        "if found > self._max_candidates:",
+        "if found > 1000:",
         f"{_CONTRACT}::test_too_many_signatures_are_not_looked_at",
     ),
     Patch(
         "only the first secret is tried",
         "gateway/signatures/schemes/hmac_verifier.py::HmacVerifier.verify",
-        "for slot in range(len(self._keys) - 1, -1, -1):\n            expected = ",
-        "for slot in range(1):\n            expected = ",
+        "for slot, digest in self._slots:",
+        "for slot, digest in self._slots[-1:]:",
         f"{_CONTRACT}::test_while_rotating_either_secret_is_accepted",
     ),
     Patch(
@@ -99,8 +98,8 @@ GATEWAY = (
     Patch(
         "the timestamp is not among what is signed",
         "gateway/signatures/schemes/template.py::_moment_and_body",
-        'return b"%b.%b" % (moment, request.body)',
-        "return request.body",
+        'return moment, b".", request.body',
+        "return (request.body,)",
         f"{_CONTRACT}::test_we_sign_as_the_oracle_does",
     ),
     Patch(
@@ -268,8 +267,8 @@ GATEWAY = (
     Patch(
         "a body may be nested as deep as one likes",
         "gateway/events/strict_json.py::parse_json",
-        "> MAX_DEPTH and _is_too_deep(payload):",
-        "> 1000 and _is_too_deep(payload):",
+        "<= MAX_DEPTH\n",
+        "<= 1000\n",
         "tests/gateway/events/test_strict_json.py::test_nesting_is_bounded",
     ),
     Patch(
@@ -565,8 +564,8 @@ GATEWAY = (
     Patch(
         "the body is encoded again",
         "gateway/events/envelope.py::Envelope.encode",
-        "(orjson.dumps(attributes)[:-1], data)",
-        "(orjson.dumps(attributes)[:-1], orjson.dumps(orjson.loads(data)))",
+        "_JSON_DATA, data, b",
+        "_JSON_DATA, orjson.dumps(orjson.loads(data)), b",
         "tests/gateway/events/test_envelope.py::test_data_is_byte_for_byte_what_was_sent",
     ),
     Patch(
