@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import completion
+from gateway.cli.completion import complete_adapters, complete_providers, complete_samples
 from gateway.cli.help import TRY, Commands
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
@@ -23,7 +23,7 @@ def send(
         typer.Argument(
             help="The event type of a built-in sample.",
             show_default=False,
-            autocompletion=completion.samples,
+            autocompletion=complete_samples,
         ),
     ] = None,
     file: Annotated[
@@ -78,7 +78,7 @@ def explain(
             "--provider",
             "-p",
             help="A provider in the configuration, if the request path does not name one.",
-            autocompletion=completion.providers,
+            autocompletion=complete_providers,
         ),
     ] = None,
     arrived_at: Annotated[
@@ -114,7 +114,7 @@ def providers(
         typer.Argument(
             metavar="NAME|WORD",
             help="An adapter to show, or a word to search for.",
-            autocompletion=completion.adapters,
+            autocompletion=complete_adapters,
         ),
     ] = None,
     reference: Annotated[
