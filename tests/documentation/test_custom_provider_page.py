@@ -1,4 +1,4 @@
-"""docs/own-senders.md: its blocks can be pasted, and its sender is accepted by the block beside it."""
+"""docs/how-to/receive/custom-provider.md: the sender that it shows is accepted by the block beside it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
 from support.repository import ROOT
 
-PAGE = (ROOT / "docs/own-senders.md").read_text("utf-8")
+PAGE = (ROOT / "docs/how-to/receive/custom-provider.md").read_text("utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_a_block_of_the_page_can_be_pasted(tmp_path: Path, block: str) -> None:
-    """Each is a whole configuration, with the variables that it names."""
-    (tmp_path / "config.yaml").write_text(block, "utf-8")
-    assert load_config(tmp_path / "config.yaml", {}, missing=lambda name: f"{name} 4711").providers
 
 
 def test_the_sender_of_the_page_is_accepted_by_its_block(tmp_path: Path) -> None:
