@@ -29,6 +29,7 @@ class Envelope:
         adapter: The name of its adapter.
         redaction: Masks values in the data; None to mask nothing.
         is_partly_signed: Whether the data may have unsigned members beside signed ones.
+        type_prefix: The beginning of the CloudEvents ``type``; by default ``com.`` and the adapter.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class Envelope:
         redaction: Redaction | None = None,
         *,
         is_partly_signed: bool = False,
+        type_prefix: str | None = None,
     ) -> None:
         self.provider = provider
         self._redaction = redaction
-        self._adapter = adapter
+        self._type_prefix = type_prefix or f"com.{adapter}"
         self._names: dict[str, tuple[str, str]] = {}
         self._source = f"/{provider}"
         self._constant: dict[str, str | bool] = {"provider": provider, "adapter": adapter}
@@ -53,7 +55,7 @@ class Envelope:
         names = self._names.get(event_type)
         if names is None:
             segment = key_segment(event_type)
-            names = _cut(f"{self.provider}.{segment}"), _cut(f"com.{self._adapter}.{segment}")
+            names = _cut(f"{self.provider}.{segment}"), _cut(f"{self._type_prefix}.{segment}")
             if len(self._names) >= _MAX_CACHED_TYPES:
                 self._names.clear()
             self._names[event_type] = names

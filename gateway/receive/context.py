@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from gateway.adapters.handshake import RefusalSpec
 from gateway.errors import Outcome
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.responses import Response
 from gateway.receive.route import Route
-from gateway.signatures.request import RawRequest
+from gateway.signatures.request import Headers, RawRequest
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
@@ -62,6 +64,11 @@ class RequestRecord:
         self.tally: Counter[str] | None = None
         self.span: RequestSpan | None = None
 
+    @property
+    def headers(self) -> Headers | None:
+        """Return the header fields of the request; None if they were not read."""
+        return None
+
 
 class RequestContext(RequestRecord):
     """A request that was let in: its record, its route, and the request itself.
@@ -79,6 +86,11 @@ class RequestContext(RequestRecord):
         self.route = route
         self.request = request
         self.key_fetches = 0
+
+    @property
+    @override
+    def headers(self) -> Headers:
+        return self.request.headers
 
     def release_body(self) -> None:
         """Drop the body, which the event or the items have by now: bodies of requests under way add up."""

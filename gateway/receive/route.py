@@ -41,6 +41,7 @@ class Route:
         public_url: its address as the provider calls it, if that differs from what arrives here.
         enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
         success: makes the responses to verified requests.
+        paths: further paths that lead here.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Route:
     public_url: str | None
     enrolment: Enrolment | None
     success: Success
+    paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
         """Answer a handshake that is not signed; return None if the request has to be verified.
