@@ -67,7 +67,7 @@ dist: $(VENV)/.build ## Build the wheel and the source distribution into dist/
 	$(VENV)/build/bin/python -m hatchling build --directory dist
 
 image: ## Build the container image
-	docker build --tag webhook-gateway .
+	docker build --tag agent-webhook-gateway .
 
 install: $(VENV)/.installed ## Make .venv and install the gateway into it
 

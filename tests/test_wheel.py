@@ -71,7 +71,7 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
     """A project that has a package `providers` or `schemas` of its own keeps it."""
     tops = {name.partition("/")[0] for name in _contents(wheel)}
 
-    assert tops == {"gateway", f"webhook_gateway-{__version__}.dist-info"}
+    assert tops == {"gateway", f"agent_webhook_gateway-{__version__}.dist-info"}
 
 
 def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_source_distribution_can_be_tested(unpacked_sdist: Path) -> None:
 def test_the_version_stands_in_one_place() -> None:
     """The metadata of what is installed has it from the package, and so has `gateway --version`."""
     assert "version" in PROJECT["project"]["dynamic"]
-    assert version("webhook-gateway") == __version__
+    assert version("agent-webhook-gateway") == __version__
 
 
 def test_it_works_beside_packages_of_the_same_names_as_its_data(tmp_path: Path) -> None:
