@@ -18,12 +18,13 @@ import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
-from gateway.cli.common import BUNDLED_CONFIG, dev_secrets_path, local_url, run
+from gateway.cli.common import local_url, run
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.cli.serve import override_binds
 from gateway.cli.tail import describe
 from gateway.config import Config, ProviderConfig, load_config
+from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator

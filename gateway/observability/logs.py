@@ -132,6 +132,20 @@ def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
 
 
+def log_to_stdlib() -> None:
+    """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own."""
+    structlog.configure(
+        processors=[
+            _drop_absent,
+            _make_printable,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=("event",)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: logging.getLogger("gateway"),
+    )
+
+
 def lines_dropped() -> int:
     """Return how many lines were dropped so far because nobody read them in time."""
     writer = _line_writer()

@@ -15,8 +15,8 @@ from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import ParameterSpec
 from gateway.cli.check import run_check
-from gateway.cli.common import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
+from gateway.config.discovery import load_without_secrets
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.config.reference import config_schema
 from gateway.config.resolve import adapter_of, retention_of
