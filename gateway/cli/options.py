@@ -31,7 +31,11 @@ AdminBindOption = Annotated[
     ),
 ]
 LogFormatOption = Annotated[
-    str, typer.Option(help="Log format: json for programs, console for people.", metavar="FORMAT")
+    str | None,
+    typer.Option(
+        help="Log format: json for programs, console for people; by default console on a terminal, json elsewhere.",
+        metavar="FORMAT",
+    ),
 ]
 
 QueueArgument = Annotated[

@@ -271,6 +271,16 @@ class ArchiveConfig(Section):
     max_size: Size = Field(10 * 1024**3, description="Bytes of events, beyond which the oldest are deleted.")
 
 
+class LogConfig(Section):
+    """The log."""
+
+    exception_messages: bool = Field(
+        default=False,
+        description="Whether a worker logs the texts of its handlers' exceptions, which may quote an event. On a terminal "
+        "they are always shown.",
+    )
+
+
 class ProviderConfig(DeliverySpec):
     """One provider. Keys that describe its requests override its adapter; `hmac` needs them."""
 
@@ -359,6 +369,7 @@ class Config(Section):
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
+    log: LogConfig = Field(LogConfig(), description="The log.")
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."
     )

@@ -17,7 +17,7 @@ def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     bind: BindOption = None,
     admin_bind: AdminBindOption = None,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
 ) -> None:
     """Start the gateway in production mode.
 
@@ -62,7 +62,7 @@ def worker(
     check: Annotated[
         bool, typer.Option("--check", help="Declare the worker's queues, or verify existing ones, and exit.")
     ] = False,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
     metrics: Annotated[
         str | None, typer.Option(help="Serve Prometheus metrics at /metrics here.", metavar="HOST:PORT")
     ] = None,
