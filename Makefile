@@ -27,8 +27,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 help: ## List the targets
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…"); Ctrl-C ends it
-	exec $(BIN)/gateway dev $(ARGS)
+run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); Ctrl-C ends it
+	exec $(BIN)/gateway dev --demo $(ARGS)
 
 test: check $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))

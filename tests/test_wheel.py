@@ -75,11 +75,11 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
-    """Every module, provider and schema, the configuration of `gateway dev`, and nothing else."""
+    """Every module, provider and schema, and nothing else."""
     held = {name for name in _contents(wheel) if name.startswith("gateway/")}
     data = {f"gateway/data/{name}" for folder in ("providers", "schemas") for name in _files(folder)}
 
-    assert held == _files("gateway") | data | {"gateway/config/default.yaml"}
+    assert held == _files("gateway") | data
     assert "gateway/py.typed" in held
 
 

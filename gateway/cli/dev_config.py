@@ -14,7 +14,7 @@ from gateway.transport.private_files import make_private_folder
 _FILE_NAME = "dev.yaml"
 
 
-def choose_config(path: Path, providers: Sequence[str], *, demo: bool) -> tuple[Path, str]:
+def choose_config(path: Path, providers: Sequence[str], *, is_demo: bool) -> tuple[Path, str]:
     """Return the path of the configuration, and what to tell about it if it is not the file at ``path``.
 
     Raises:
@@ -26,7 +26,15 @@ def choose_config(path: Path, providers: Sequence[str], *, demo: bool) -> tuple[
         make_private_folder(folder)
         (folder / _FILE_NAME).write_text(text, "utf-8")
         return folder / _FILE_NAME, f"This is {folder / _FILE_NAME}, written for {', '.join(providers)}."
-    if path == DEFAULT_CONFIG and (demo or not path.exists()):
-        reason = "" if demo else "There is no config.yaml here, so this is the demo. "
-        return BUNDLED_CONFIG, f"{reason}Write a configuration of your own with `gateway init stripe github`."
+    if path == DEFAULT_CONFIG and (is_demo or not path.exists()):
+        reason = "" if path.exists() else ": there is no config.yaml here"
+        return (
+            BUNDLED_CONFIG,
+            f"This is the demo{reason}. `gateway init stripe github` begins a project of your own.",
+        )
     return path, ""
+
+
+def is_generated(path: Path) -> bool:
+    """Return whether :func:`choose_config` wrote the file."""
+    return path.name == _FILE_NAME

@@ -62,9 +62,8 @@ def known_adapters(names: Sequence[str]) -> list[str]:
 
 
 def _proposal(name: str) -> str:
-    hint = suggest(name, adapter_names())
-    if not hint and (similar := matching(name)[:5]):
-        hint = f"; did you mean {', '.join(similar)}?"
+    similar = [known for known in adapter_names() if name in known] or matching(name)
+    hint = f"; did you mean {', '.join(similar[:5])}?" if similar else suggest(name, adapter_names())
     if name == registry.GENERIC or not hint:
         hint = "; `gateway providers` lists all. Describe any other in config.yaml with adapter hmac"
     return f"there is no adapter {name!r}{hint}"
@@ -72,7 +71,9 @@ def _proposal(name: str) -> str:
 
 def _ask() -> list[str]:
     if not sys.stdin.isatty():
-        raise OperatorError("name the providers, such as `gateway init stripe github`; `gateway providers` lists them")
+        raise OperatorError(
+            "name the providers, such as `gateway init stripe github`; `gateway providers` lists them"
+        )
     while True:
         answer = typer.prompt("Which providers send webhooks to you? (such as: stripe github; ? lists all)")
         if answer.strip() == "?":
@@ -87,8 +88,8 @@ def _ask() -> list[str]:
 def _ignore(path: Path) -> None:
     """Add what must stay out of version control to a .gitignore, where it is missing."""
     text = path.read_text("utf-8") if path.exists() else ""
-    lines = text.splitlines()
-    missing = [line for line in _IGNORED if line not in lines and line.strip("/") not in lines]
+    present = {line.strip().strip("/") for line in text.splitlines()}
+    missing = [line for line in _IGNORED if line.strip("/") not in present]
     if missing:
         separator = "\n" if text and not text.endswith("\n") else ""
         path.write_text(text + separator + "".join(f"{line}\n" for line in missing), "utf-8")

@@ -16,12 +16,8 @@ import orjson
 import typer
 
 from gateway.backends import open_tail
-<<<<<<< HEAD
 from gateway.cli.common import run
-=======
-from gateway.cli.common import load_without_secrets, run
 from gateway.cli.live import LiveLines
->>>>>>> 286b2ab
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
 from gateway.errors import MalformedJson, OperatorError

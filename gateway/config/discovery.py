@@ -45,7 +45,7 @@ def find_config(path: Path) -> Path:
     """
     if path != DEFAULT_CONFIG:
         return path
-    if running := DevSession.find(Path(os.environ.get("GATEWAYDATA_DIR") or _DATA_DIR)):
+    if running := DevSession.find(Path(os.environ.get("GATEWAY_DATA_DIR") or DATA_DIR)):
         return running.config
     if path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
         return path

@@ -78,21 +78,29 @@ def instructions(name: str, url: str = PLACEHOLDER_URL) -> Iterator[str]:
     if spec.setup and spec.setup.events:
         rows.append(("events", f'what you need, under "{spec.setup.events}"'))
     if spec.enrols:
-        rows.append(("secret", "delivered in the handshake and saved in data_dir; the log says what to do next"))
+        rows.append(
+            ("secret", "delivered in the handshake and saved in data_dir; the log says what to do next")
+        )
     elif spec.signature.needs_secret:
         rows.append(("secret", f"{_secret_of(name)}: into .env as {name.upper()}_WEBHOOK_SECRET"))
     else:
         rows.append(("secret", "none: the provider's public keys are fetched"))
     if any(handshake.needs_token for handshake in spec.handshakes):
         rows.append(("token", f"choose one, enter it there and into .env as {name.upper()}_HANDSHAKE_TOKEN"))
-    rows += [(each, parameter.description) for each, parameter in spec.parameters.items() if parameter.required]
+    rows += [
+        (each, parameter.description) for each, parameter in spec.parameters.items() if parameter.required
+    ]
     if spec.handshakes:
         rows.append(("order", "start the gateway first: the provider calls the URL when you save it"))
     if spec.needs_url:
         rows.append(("note", "it signs the URL: public_url in config.yaml must be exactly what you enter"))
     for heading, text in rows:
         yield from textwrap.wrap(
-            text, _WIDTH, initial_indent=f"  {heading:<7} ", subsequent_indent=" " * 10, break_on_hyphens=False
+            text,
+            _WIDTH,
+            initial_indent=f"  {heading:<7} ",
+            subsequent_indent=" " * 10,
+            break_on_hyphens=False,
         )
 
 
@@ -112,7 +120,9 @@ def _variables(name: str) -> Iterator[str]:
             text = "the token of its handshake; choose one, and enter it there"
         else:
             text = described.get(variable) or _secret_of(name)
-        comment = "\n".join(textwrap.wrap(f"{spec.title}: {text}", _WIDTH, initial_indent="# ", subsequent_indent="# "))
+        comment = "\n".join(
+            textwrap.wrap(f"{spec.title}: {text}", _WIDTH, initial_indent="# ", subsequent_indent="# ")
+        )
         yield f"{comment}\n{variable}=\n"
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
-from gateway.observability.console_log import console_processors
+from gateway.observability.console_log import console_processors, drop_absent, make_printable
 from gateway.observability.log_writer import LineWriter
 from gateway.signatures.times import rfc3339_milliseconds
 
@@ -123,8 +123,8 @@ def log_to_stdlib() -> None:
     """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own."""
     structlog.configure(
         processors=[
-            _drop_absent,
-            _make_printable,
+            drop_absent,
+            make_printable,
             structlog.processors.format_exc_info,
             structlog.processors.LogfmtRenderer(key_order=("event",)),
         ],

@@ -21,7 +21,7 @@ from support.ports import free_port
 from support.senders import post
 
 COMMANDS = [
-    *("serve", "dev", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
+    *("serve", "dev", "init", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
     *("replay", "spool", "dead", "quarantine"),
 ]
 ExpectClean = Callable[..., None]
