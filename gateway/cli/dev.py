@@ -129,9 +129,7 @@ async def _dev(
             await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not worker.done():
             worker.cancel()
-        with suppress(
-            asyncio.CancelledError, sqlite3.Error
-        ):  # a full disk also keeps the queue from being deleted
+        with suppress(asyncio.CancelledError):
             await worker
 
 
@@ -168,6 +166,9 @@ async def _run_example_worker(
                     output.on_event(body)
                     reported = ""
         except (OSError, sqlite3.Error) as error:  # the disk is full, or the broker is away
+            task = asyncio.current_task()
+            if task and task.cancelling():  # leaving the queue failed as well, and hid the cancellation
+                return
             if reported != str(error):
                 reported = str(error)
                 typer.echo(f"example worker: cannot read the queue, retrying: {one_line(error)}")
