@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -101,20 +102,22 @@ def test_the_source_distribution_can_be_tested(unpacked_sdist: Path) -> None:
     assert os.access(unpacked_sdist / "scripts/create-venv", os.X_OK)
 
 
-def test_an_installation_replaces_another_at_once(unpacked_sdist: Path) -> None:
+def test_an_installation_replaces_another_at_once(unpacked_sdist: Path, tmp_path: Path) -> None:
     """A gateway that runs keeps the files it was started from; commands find the new ones."""
-    venv = unpacked_sdist / ".venv"
+    tree = tmp_path / "tree"
+    shutil.copytree(unpacked_sdist, tree, ignore=shutil.ignore_patterns("tests", "docs", "dist"))
+    venv = tree / ".venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     (venv / "build").symlink_to(BUILDER.parents[1])
     (site_packages,) = venv.glob("lib/python*/site-packages")
 
     def install() -> Path:
-        script = unpacked_sdist / "scripts/install-wheel"
-        subprocess.run([str(venv / "bin/python"), str(script)], cwd=unpacked_sdist, check=True)
+        script = tree / "scripts/install-wheel"
+        subprocess.run([str(venv / "bin/python"), str(script)], cwd=tree, check=True)
         return Path((site_packages / "gateway.pth").read_text().strip())
 
     first = install()
-    with (unpacked_sdist / "gateway/__init__.py").open("a") as module:
+    with (tree / "gateway/__init__.py").open("a") as module:
         module.write("IS_NEW = True\n")
     second = install()
 
@@ -122,7 +125,7 @@ def test_an_installation_replaces_another_at_once(unpacked_sdist: Path) -> None:
     assert "IS_NEW" in (second / "gateway/__init__.py").read_text()
     assert "from gateway.cli import main" in (venv / "bin/gateway").read_text()
     assert install() == second
-    assert len(list((unpacked_sdist / "dist").glob("*.whl"))) == 1
+    assert len(list((tree / "dist").glob("*.whl"))) == 1
 
 
 def test_the_version_stands_in_one_place() -> None:

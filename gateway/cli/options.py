@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli import completion
+from gateway.cli.completion import DEFAULT_CONFIG as DEFAULT_NAME
+from gateway.cli.completion import providers as complete_providers
+from gateway.cli.completion import queues as complete_queues
 
 if TYPE_CHECKING:
     from gateway.queues.filter import EventFilter
 
-DEFAULT_CONFIG = Path(completion.DEFAULT_CONFIG)
+DEFAULT_CONFIG = Path(DEFAULT_NAME)
 
 ConfigOption = Annotated[
     Path,
@@ -43,13 +45,13 @@ QueueArgument = Annotated[
     typer.Argument(
         help="A worker's queue; its dead-letter queue is QUEUE.dead.",
         show_default=False,
-        autocompletion=completion.queues,
+        autocompletion=complete_queues,
     ),
 ]
 ProviderArgument = Annotated[
     str,
     typer.Argument(
-        help="A provider in the configuration.", show_default=False, autocompletion=completion.providers
+        help="A provider in the configuration.", show_default=False, autocompletion=complete_providers
     ),
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The event id.", show_default=False)]
@@ -59,7 +61,7 @@ ProviderFilter = Annotated[
         "--provider",
         "-p",
         help="Select only events from this provider.",
-        autocompletion=completion.providers,
+        autocompletion=complete_providers,
     ),
 ]
 TypeFilter = Annotated[

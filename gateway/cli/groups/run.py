@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import completion
+from gateway.cli.completion import adapters as complete_adapters
 from gateway.cli.help import RUN, Commands
 from gateway.cli.options import DEFAULT_CONFIG, AdminBindOption, BindOption, ConfigOption, LogFormatOption
 
@@ -42,7 +42,7 @@ def dev(
         typer.Argument(
             help="Adapters to run, such as stripe github, instead of a configuration.",
             show_default=False,
-            autocompletion=completion.adapters,
+            autocompletion=complete_adapters,
         ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import completion
+from gateway.cli.completion import adapters as complete_adapters
 from gateway.cli.help import Commands
 
 schemas = Commands(
@@ -20,7 +20,7 @@ schemas = Commands(
 def schemas_list(
     adapter: Annotated[
         str | None,
-        typer.Argument(help="List only the schemas of this adapter.", autocompletion=completion.adapters),
+        typer.Argument(help="List only the schemas of this adapter.", autocompletion=complete_adapters),
     ] = None,
 ) -> None:
     """List the bundled schemas: event type, title and id.
@@ -40,7 +40,7 @@ def schemas_show(
         typer.Argument(
             help="An adapter listed by `gateway schemas list`.",
             show_default=False,
-            autocompletion=completion.adapters,
+            autocompletion=complete_adapters,
         ),
     ],
     event: Annotated[str, typer.Argument(help="An event type.", show_default=False)],

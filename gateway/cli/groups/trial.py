@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import completion
+from gateway.cli.completion import adapters as complete_adapters
+from gateway.cli.completion import providers as complete_providers
+from gateway.cli.completion import samples as complete_samples
 from gateway.cli.help import TRY, Commands
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
@@ -22,7 +24,7 @@ def init(
         typer.Argument(
             help="Adapters, such as stripe github; asked for if none is named.",
             show_default=False,
-            autocompletion=completion.adapters,
+            autocompletion=complete_adapters,
         ),
     ] = None,
     folder: Annotated[Path, typer.Option("--dir", help="Write the files here.", metavar="FOLDER")] = Path(),
@@ -53,7 +55,7 @@ def send(
         typer.Argument(
             help="The event type of a built-in sample.",
             show_default=False,
-            autocompletion=completion.samples,
+            autocompletion=complete_samples,
         ),
     ] = None,
     file: Annotated[
@@ -108,7 +110,7 @@ def explain(
             "--provider",
             "-p",
             help="A provider in the configuration, if the request path does not name one.",
-            autocompletion=completion.providers,
+            autocompletion=complete_providers,
         ),
     ] = None,
     arrived_at: Annotated[
@@ -144,7 +146,7 @@ def providers(
         typer.Argument(
             metavar="NAME|WORD",
             help="An adapter to show, or a word to search for.",
-            autocompletion=completion.adapters,
+            autocompletion=complete_adapters,
         ),
     ] = None,
     reference: Annotated[
