@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages lock dist image install clean services
+.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages docs lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -33,7 +33,7 @@ run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); C
 test: check $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
-check: $(VENV)/.dev ## Formatting, lint rules, types, spelling and metadata, changing nothing
+check: $(VENV)/.dev ## Formatting, lint rules, types, spelling, prose, the site and metadata, changing nothing
 	scripts/check $(BIN)
 
 format: $(VENV)/.dev ## Format the code and mend what can be mended
@@ -56,8 +56,12 @@ oracles: $(VENV)/.dev $(VENV)/.installed ## Let the senders' own libraries judge
 evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (ARGS="the folder of real deliveries")
 	PYTHONPATH=tests $(BIN)/python -m oracles.evidence $(ARGS)
 
-pages: $(VENV)/.installed ## Write the pages in docs/ that are made from the program
+pages: $(VENV)/.dev ## Write the parts of docs/ that are made from the program
 	scripts/generate-pages $(BIN)
+
+docs: $(VENV)/.dev ## Build the documentation as a site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	echo "Open site/index.html, or serve it: $(BIN)/python -m http.server --directory site"
 
 lock: $(VENV)/.created ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	scripts/lock $(VENV)
@@ -72,7 +76,7 @@ image: ## Build the container image
 install: $(VENV)/.installed ## Make .venv and install the gateway into it
 
 clean: ## Remove all that make made; ./var, the data of `make run`, stays
-	rm -rf $(VENV) dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -77,7 +77,7 @@ class Gateway:
     Args:
         config: the configuration.
         folder: the folder that schema files are relative to.
-        claims: the claim store; by default the configured one.
+        claims: the deduplication store; by default the configured one.
         publisher: publishes events; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
@@ -90,7 +90,7 @@ class Gateway:
         public: the ASGI application of the public listener.
         admin: the ASGI application of the operator's listener.
         metrics: the metrics.
-        claims: the claim store.
+        claims: the deduplication store.
     """
 
     def __init__(

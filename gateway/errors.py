@@ -143,7 +143,7 @@ class BrokerUnavailable(Unavailable):
 
 
 class DedupeUnavailable(Unavailable):
-    """Raised when the claim store does not answer."""
+    """Raised when the deduplication store does not answer."""
 
     reason = "dedupe_unavailable"
 

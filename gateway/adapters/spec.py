@@ -177,7 +177,7 @@ class SetupSpec(BaseModel):
 
 
 class AdapterSpec(DeliverySpec):
-    """A provider: its signature, its deliveries, and its patience."""
+    """A provider: its signature, its deliveries, and its timeouts."""
 
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")

@@ -220,7 +220,7 @@ class RedisClaims(Claims):
         self._refusal = ""
         if connection.script_refusal and connection.script_refusal != self._script_refusal:
             log.warning(
-                "claim store",
+                "deduplication store",
                 cause=f"{connection.script_refusal}; until then claims are released and renewed in two steps",
             )
         self._script_refusal = connection.script_refusal

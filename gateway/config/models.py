@@ -235,7 +235,7 @@ class DedupeConfig(Section):
     retention: Duration = Field(345_600.0, description="How long a published event is remembered.")
     on_unavailable: Literal["accept", "reject"] = Field(
         "accept",
-        description="Without the claim store, publish events marked `dedupe: unchecked`, or answer 503.",
+        description="Without the deduplication store, publish events marked `dedupe: unchecked`, or answer 503.",
     )
 
 
@@ -364,7 +364,7 @@ class Config(Section):
     _document_warnings: tuple[str, ...] = PrivateAttr(())
 
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
-    redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
+    redis: RedisConfig = Field(RedisConfig(), description="The deduplication store.")
     rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
     data_dir: Path = Field(
         Path("var"),

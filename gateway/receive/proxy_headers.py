@@ -21,7 +21,7 @@ _MAX_HOPS = 32
 """Entries of X-Forwarded-For or Forwarded that are read; no request passes through as many proxies."""
 
 _MAX_PARAMETERS = 256
-"""Parameters of a Forwarded field; one with more is not read, since parsing it would cost a stranger nothing."""
+"""Parameters of a Forwarded field; one with more is not read, since anybody can send one."""
 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"

@@ -110,7 +110,7 @@ async def test_without_scripts_claims_are_given_back_and_renewed_all_the_same(
         await wait_until_async(lambda: lost == ["b", "a"], PATIENCE, "done is not renewed")
         assert raw.get(KEY) == DONE
         assert raw.ttl(KEY) > RETENTION / 2
-    (warning,) = (line["cause"] for line in logs if line["event"] == "claim store")
+    (warning,) = (line["cause"] for line in logs if line["event"] == "deduplication store")
 
     assert "EVAL" in warning
     assert "+eval" in warning
