@@ -14,7 +14,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml config.yaml $(wildcard README.md LICENSE) \
-           $(shell find gateway providers schemas -name __pycache__ -prune -o -print 2>/dev/null)
+           $(shell find gateway providers schemas/*/ -name __pycache__ -prune -o -print 2>/dev/null)
 # The whole suite waits more than it computes; a part of it is done before a second process has its servers.
 SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
 
@@ -27,8 +27,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 help: ## List the targets
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…"); Ctrl-C ends it
-	exec $(BIN)/gateway dev $(ARGS)
+run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); Ctrl-C ends it
+	exec $(BIN)/gateway dev --demo $(ARGS)
 
 test: check $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
@@ -71,7 +71,7 @@ dist: $(VENV)/.build ## Build the wheel and the source distribution into dist/
 	$(VENV)/build/bin/python -m hatchling build --directory dist
 
 image: ## Build the container image
-	docker build --tag webhook-gateway .
+	docker build --tag agent-webhook-gateway .
 
 install: $(VENV)/.installed ## Make .venv and install the gateway into it
 
@@ -84,19 +84,18 @@ $(VENV)/.created:
 	touch $@
 
 # dev.txt holds all of runtime.txt, at the same versions.
-$(VENV)/.runtime $(VENV)/.dev: $(VENV)/.%: requirements/%.txt $(VENV)/.created
+$(VENV)/.runtime $(VENV)/.dev: $(VENV)/.%: requirements/%.txt $(VENV)/.created | $(VENV)/.build
 	echo "Installing $< …" >&2
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	scripts/install-requirements $(VENV) $<
 	touch $@
 
-$(VENV)/.build: requirements/build.txt $(VENV)/.created
-	$(BIN)/python -m venv --clear $(VENV)/build
-	$(VENV)/build/bin/python -m pip install --quiet --require-hashes --requirement $<
+$(VENV)/.build: requirements/build.txt requirements/uv.txt $(VENV)/.created
+	scripts/create-build-venv $(VENV)
 	touch $@
 
 # The wheel and not the source tree, so that what runs and is tested here is what users get.
 $(VENV)/.installed: $(SOURCES) | $(VENV)/.runtime $(VENV)/.build
-	scripts/install-wheel $(VENV)
+	$(BIN)/python scripts/install-wheel
 	touch $@
 
 services:

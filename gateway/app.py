@@ -184,11 +184,11 @@ class Gateway:
     def is_ready(self) -> bool:
         """Return whether events are accepted.
 
-        At the start the deduplication store has to answer once. Later, if the policy allows it, events are published
-        unchecked while the store is away.
+        If the policy allows it, events are published unchecked while the claim store is away: a fleet that restarts
+        then still takes traffic. At the start, the store is waited for until the first attempt to reach it has ended.
         """
         can_dedupe = not self.claims.unavailable_reason or (
-            self._dedupe.accepts_unchecked and self.claims.has_been_ready
+            self._dedupe.accepts_unchecked and self.claims.has_been_tried
         )
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well

@@ -220,6 +220,18 @@ class OperatorError(Exception):
     exit_code = 1
 
 
+class AddressInUse(OperatorError):
+    """Raised when another program listens where the gateway should.
+
+    Attributes:
+        bind: The address, ``host:port``.
+    """
+
+    def __init__(self, bind: str, text: str) -> None:
+        super().__init__(text)
+        self.bind = bind
+
+
 class ConfigurationError(OperatorError):
     """Raised when the configuration cannot be used; each argument is a problem and its place."""
 

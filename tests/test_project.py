@@ -93,7 +93,7 @@ def test_hooks_run_what_make_check_runs() -> None:
     assert all(re.search(rf"^{tool}==", locked, re.MULTILINE) for tool in tools if "/" not in tool)
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "build"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "build", "uv"])
 def test_a_lock_names_no_index(name: str) -> None:
     """Each requirement has digests, and comes from wherever the one who installs it looks."""
     lock = (ROOT / f"requirements/{name}.txt").read_text("utf-8")

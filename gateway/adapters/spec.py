@@ -169,11 +169,22 @@ class ParameterSpec(BaseModel):
     example: str = Field("example", max_length=256, description="A value to try the adapter with.")
 
 
+class SetupSpec(BaseModel):
+    """Where an operator enters the gateway's URL at the provider, in the words of its pages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    page: str = Field(description="The way to the page, or the API call.")
+    secret: str = Field(description="What the provider calls the secret, and where it shows or takes it.")
+    events: str | None = Field(None, description="What the provider calls the choice of events.")
+
+
 class AdapterSpec(DeliverySpec):
     """A provider: its signature, its deliveries, and its timeouts."""
 
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")
+    setup: SetupSpec | None = Field(None, description="Where the URL and the secret are entered or found.")
     status: Literal["verified", "unverified"] = Field(
         "verified",
         description="Whether the provider's documentation or its own code confirms the way of signing.",

@@ -88,8 +88,8 @@ class RedisClaims(Claims):
 
     @property
     @override
-    def has_been_ready(self) -> bool:
-        return self._link.has_been_connected
+    def has_been_tried(self) -> bool:
+        return self._link.has_been_tried
 
     @override
     async def start(self) -> None:

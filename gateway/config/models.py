@@ -7,6 +7,7 @@ than 200 lines because it is one table of declarations, in the order of the file
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     StringConstraints,
     WithJsonSchema,
@@ -381,6 +383,8 @@ class ProviderConfig(DeliverySpec):
 class Config(Section):
     """The whole configuration file."""
 
+    _document_warnings: tuple[str, ...] = PrivateAttr(())
+
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
     redis: RedisConfig = Field(RedisConfig(), description="The deduplication store.")
     rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
@@ -395,3 +399,12 @@ class Config(Section):
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."
     )
+
+    @property
+    def document_warnings(self) -> tuple[str, ...]:
+        """Return what is odd about the file, which its values no longer show, one line each."""
+        return self._document_warnings
+
+    def note_document_warnings(self, warnings: Iterable[str]) -> None:
+        """Keep the warnings about the file, each once."""
+        self._document_warnings = tuple(dict.fromkeys(warnings))

@@ -1,4 +1,4 @@
-"""The commands to try providers and settings with: ``send``, ``explain``, ``providers`` and ``check``."""
+"""The commands to try providers and settings with: ``init``, ``send``, ``explain``, ``providers`` and ``check``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,36 @@ from gateway.cli.help import TRY, Commands
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
 trial = Commands()
+
+
+@trial.command(rich_help_panel=TRY)
+def init(
+    providers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Adapters, such as stripe github; asked for if none is named.",
+            show_default=False,
+            autocompletion=complete_adapters,
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Write the files here.", metavar="FOLDER")] = Path(),
+    url: Annotated[
+        str | None, typer.Option(help="The public address of the gateway, without a path.", metavar="URL")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Begin a project: write config.yaml, .env.example and worker.py, and say what to enter at each provider.
+
+    For example:
+
+    - `gateway init stripe github`
+    - `gateway init shopify --dir shop --url https://hooks.example.org`
+
+    Exit codes: 0 success, 1 there is no such adapter, or a file would be overwritten.
+    """
+    from gateway.cli.init import run_init
+
+    run_init(providers or (), folder, url, force=force)
 
 
 @trial.command(rich_help_panel=TRY)

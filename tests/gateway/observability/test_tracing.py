@@ -349,7 +349,7 @@ def test_nobody_is_traced_who_does_not_ask_for_it(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({}, "install webhook-gateway[tracing]"),
+        ({}, "install agent-webhook-gateway[tracing]"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is grpc"),
     ],
 )

@@ -14,6 +14,7 @@ LOADED = {
     "gateway.worker.errors",
     "gateway.worker.event",
     "gateway.worker.rate_limit",
+    "gateway.worker.runnable",
     "gateway.worker.worker",
 }
 """Every module of the gateway that the public names need. One more costs each program that has handlers."""
