@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages lock dist image install clean services
+.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages models lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -58,6 +58,9 @@ evidence: $(VENV)/.dev $(VENV)/.installed ## Gather what proves each adapter (AR
 
 pages: $(VENV)/.installed ## Write the pages in docs/ that are made from the program
 	scripts/generate-pages $(BIN)
+
+models: $(VENV)/.dev ## Write gateway/worker/models from the schemas of Stripe and GitHub
+	$(BIN)/python scripts/generate-models
 
 lock: $(VENV)/.created ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	scripts/lock $(VENV)
