@@ -171,7 +171,7 @@ def test_every_command_that_is_named_is_there() -> None:
     listed = {row[0] for row in _table("commands", GUARANTEES) + _table("commands")}
 
     assert set(re.findall(r"(?:`|bin/)gateway ([a-z]+)", text)) <= set(program.commands)
-    for name in ("spool", "dead", "quarantine"):
+    for name in ("spool", "dead", "quarantine", "unrouted"):
         group = program.commands[name]
         assert isinstance(group, TyperGroup)
         assert set(re.findall(rf"gateway {name} ([a-z]+)[ `]", text)) <= set(group.commands)

@@ -15,6 +15,7 @@ from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
+from gateway.cli.groups.unrouted import unrouted
 from gateway.errors import OperatorError
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ app.add_typer(schemas, name="schemas", rich_help_panel="Try out")
 app.add_typer(events)
 app.add_typer(dead, name="dead", rich_help_panel="Recover")
 app.add_typer(quarantine, name="quarantine", rich_help_panel="Recover")
+app.add_typer(unrouted, name="unrouted", rich_help_panel="Recover")
 app.add_typer(spool, name="spool", rich_help_panel="Recover")
 
 
