@@ -30,7 +30,7 @@ help: ## List the targets
 run: $(VENV)/.installed ## Run the gateway with everything embedded (ARGS="…"); Ctrl-C ends it
 	exec $(BIN)/gateway dev $(ARGS)
 
-test: check $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
+test: check $(VENV)/.installed $(VENV)/.frameworks services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: $(VENV)/.dev ## Formatting, lint rules, types, spelling and metadata, changing nothing
@@ -86,6 +86,13 @@ $(VENV)/.created:
 $(VENV)/.runtime $(VENV)/.dev: $(VENV)/.%: requirements/%.txt $(VENV)/.created
 	echo "Installing $< …" >&2
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
+# The frameworks of the example agents. Apart from the rest, because they are large and have plugins for pytest.
+$(VENV)/.frameworks: requirements/examples.txt $(VENV)/.created
+	echo "Installing $< …" >&2
+	rm -rf $(VENV)/frameworks
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target $(VENV)/frameworks
 	touch $@
 
 $(VENV)/.build: requirements/build.txt $(VENV)/.created
