@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -71,15 +72,15 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
     """A project that has a package `providers` or `schemas` of its own keeps it."""
     tops = {name.partition("/")[0] for name in _contents(wheel)}
 
-    assert tops == {"gateway", f"webhook_gateway-{__version__}.dist-info"}
+    assert tops == {"gateway", f"agent_webhook_gateway-{__version__}.dist-info"}
 
 
 def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
-    """Every module, provider and schema, the configuration of `gateway dev`, and nothing else."""
+    """Every module, provider and schema, and nothing else."""
     held = {name for name in _contents(wheel) if name.startswith("gateway/")}
     data = {f"gateway/data/{name}" for folder in ("providers", "schemas") for name in _files(folder)}
 
-    assert held == _files("gateway") | data | {"gateway/config/default.yaml"}
+    assert held == _files("gateway") | data
     assert "gateway/py.typed" in held
 
 
@@ -101,10 +102,36 @@ def test_the_source_distribution_can_be_tested(unpacked_sdist: Path) -> None:
     assert os.access(unpacked_sdist / "scripts/create-venv", os.X_OK)
 
 
+def test_an_installation_replaces_another_at_once(unpacked_sdist: Path, tmp_path: Path) -> None:
+    """A gateway that runs keeps the files it was started from; commands find the new ones."""
+    tree = tmp_path / "tree"
+    shutil.copytree(unpacked_sdist, tree, ignore=shutil.ignore_patterns("tests", "docs", "dist"))
+    venv = tree / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (venv / "build").symlink_to(BUILDER.parents[1])
+    (site_packages,) = venv.glob("lib/python*/site-packages")
+
+    def install() -> Path:
+        script = tree / "scripts/install-wheel"
+        subprocess.run([str(venv / "bin/python"), str(script)], cwd=tree, check=True)
+        return Path((site_packages / "gateway.pth").read_text().strip())
+
+    first = install()
+    with (tree / "gateway/__init__.py").open("a") as module:
+        module.write("IS_NEW = True\n")
+    second = install()
+
+    assert "IS_NEW" not in (first / "gateway/__init__.py").read_text()
+    assert "IS_NEW" in (second / "gateway/__init__.py").read_text()
+    assert "from gateway.cli import main" in (venv / "bin/gateway").read_text()
+    assert install() == second
+    assert len(list((tree / "dist").glob("*.whl"))) == 1
+
+
 def test_the_version_stands_in_one_place() -> None:
     """The metadata of what is installed has it from the package, and so has `gateway --version`."""
     assert "version" in PROJECT["project"]["dynamic"]
-    assert version("webhook-gateway") == __version__
+    assert version("agent-webhook-gateway") == __version__
 
 
 def test_it_works_beside_packages_of_the_same_names_as_its_data(tmp_path: Path) -> None:
