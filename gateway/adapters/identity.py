@@ -85,11 +85,12 @@ def clean_event_id(value: object) -> str | None:
 
 def clean_event_type(value: object) -> str | None:
     """Return an event type as one line of at most 255 bytes of UTF-8, or None if that is impossible."""
-    text = _text(value)
-    if type(text) is not str:
+    text = str(value) if type(value) is int and abs(value) < INTEGER_LIMIT else value
+    if type(text) is not str or not text.strip():
         return None
-    if not (text.isascii() and text.isprintable()):
-        text = _CONTROL.sub(" ", text)
+    if text.isascii() and text.isprintable():
+        return text if len(text) <= MAX_ATTRIBUTE else None
+    text = _CONTROL.sub(" ", text)
     return text if text.strip() and len(text.encode()) <= MAX_ATTRIBUTE else None
 
 
@@ -128,10 +129,6 @@ def clean_time(value: object) -> str | None:
     except (ValueError, OverflowError, OSError):
         return None
     return None
-
-
-def _text(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) < INTEGER_LIMIT else value
 
 
 def _rfc3339(moment: datetime) -> str:
