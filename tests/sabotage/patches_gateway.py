@@ -302,7 +302,7 @@ GATEWAY = (
     Patch(
         "quarantined events go where the good ones go",
         "gateway/receive/publishing.py::EventPublisher._compose",
-        "exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,",
+        "exchange=self._quarantine if violations else self._exchange,",
         "exchange=self._exchange,",
         f"{_PIPELINE}::test_an_event_against_its_schema_is_quarantined",
     ),
@@ -769,8 +769,8 @@ GATEWAY = (
     Patch(
         "a broker that is asked again is sent everything",
         "gateway/publishers/circuit_breaker.py::PublishBreaker.is_probe_due",
-        "self._probe_due_at is not None and self._probed_at is None and self._clock()",
-        "self._probe_due_at is not None and self._clock()",
+        "self.is_open and self._probed_at is None and self._clock()",
+        "self.is_open and self._clock()",
         f"{_BREAKER}::test_after_a_second_one_message_at_a_time_may_go",
     ),
     # --- the spool -------------------------------------------------------------------------------
@@ -839,7 +839,7 @@ GATEWAY = (
     ),
     Patch(
         "what the broker does not confirm is not spooled",
-        "gateway/publishers/spool/publisher.py::SpoolingPublisher._publish",
+        "gateway/publishers/spool/publisher.py::SpoolingPublisher.publish",
         "            except PublishUnavailable:\n                pass\n",
         "            except PublishUnavailable:\n                return\n",
         f"{_SPOOL}::test_what_the_broker_refuses_is_spooled",
@@ -855,7 +855,7 @@ GATEWAY = (
     Patch(
         "a request may have any number of header fields",
         "gateway/receive/request.py::check_head",
-        "if len(headers.fields) > MAX_FIELDS or head.size > MAX_HEAD:",
+        "if head.size > MAX_HEAD or len(headers.fields) > MAX_FIELDS:",
         "if head.size > 1000 * MAX_HEAD:",
         f"{_BENT}[25-101-header-fields]",
     ),
@@ -876,8 +876,8 @@ GATEWAY = (
     Patch(
         "HTTP of any version is understood",
         "gateway/receive/request.py::check_head",
-        "if head.version not in _VERSIONS:",
-        'if head.version == "":',
+        "if version not in _VERSIONS:",
+        'if version == "":',
         f"{_BENT}[28-version-HTTP/2.0]",
     ),
     Patch(
