@@ -13,19 +13,19 @@ DEFAULT_CONFIG = "config.yaml"
 """The configuration file, unless an option or the environment names another."""
 
 
-def providers(ctx: Any, incomplete: str) -> list[str]:
+def complete_providers(ctx: Any, incomplete: str) -> list[str]:
     """Propose the providers in the configuration."""
     return _beginning(incomplete, _section(ctx, "providers"))
 
 
-def adapters(incomplete: str) -> list[str]:
+def complete_adapters(incomplete: str) -> list[str]:
     """Propose the adapters that come with the gateway."""
     from gateway.adapters import registry
 
     return _beginning(incomplete, registry.names())
 
 
-def samples(ctx: Any, incomplete: str) -> list[str]:
+def complete_samples(ctx: Any, incomplete: str) -> list[str]:
     """Propose the event types of which the provider's adapter has samples."""
     from gateway.adapters import registry
 
@@ -34,7 +34,7 @@ def samples(ctx: Any, incomplete: str) -> list[str]:
     return _beginning(incomplete, registry.sample_files(adapter) if adapter in registry.names() else ())
 
 
-def queues(ctx: Any, incomplete: str) -> list[str]:
+def complete_queues(ctx: Any, incomplete: str) -> list[str]:
     """Propose the queues in the embedded database that have dead letters. RabbitMQ is not asked: that takes too long."""
     from gateway.events.message import DEAD_SUFFIX
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.completion import DEFAULT_CONFIG as DEFAULT_NAME
-from gateway.cli.completion import providers as complete_providers
-from gateway.cli.completion import queues as complete_queues
+from gateway.cli.completion import DEFAULT_CONFIG as DEFAULT_CONFIG_NAME
+from gateway.cli.completion import complete_providers, complete_queues
 
 if TYPE_CHECKING:
     from gateway.queues.filter import EventFilter
 
-DEFAULT_CONFIG = Path(DEFAULT_NAME)
+DEFAULT_CONFIG = Path(DEFAULT_CONFIG_NAME)
 
 ConfigOption = Annotated[
     Path,

@@ -39,6 +39,7 @@ from gateway.transport.tls import TlsFiles
 EMBEDDED = "embedded"
 """The value of a ``url`` that selects the store in SQLite, which comes with the gateway."""
 
+_URL_PATH = re.compile(r"(?=.{2,200}$)(/[A-Za-z0-9._~-]+)+")
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
 
 
@@ -58,6 +59,14 @@ def _check_public_url(text: str) -> str:
     if not _PUBLIC_URL.fullmatch(text) or not urlsplit(text).hostname:
         raise ValueError(
             "is not a URL; write it as the provider calls it, such as https://hooks.example.com/webhooks/acme"
+        )
+    return text
+
+
+def _check_url_path(text: str) -> str:
+    if not _URL_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        raise ValueError(
+            "is not a path; write segments of letters, digits and -._~, without a slash at the end, such as /stripe/hook"
         )
     return text
 
@@ -342,6 +351,19 @@ class ProviderConfig(DeliverySpec):
         max_length=64,
         description="JSON Pointers, such as `/customer/*/email`, to values that nobody behind the gateway may see; they "
         "become `***`.",
+    )
+    path: Annotated[str, AfterValidator(_check_url_path)] | None = Field(
+        None,
+        description="A further path at which the provider may call, such as `/stripe/hook`, beside `/webhooks/NAME`: for "
+        "addresses that are configured at the provider already.",
+    )
+    type_prefix: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=100)]
+        | None
+    ) = Field(
+        None,
+        description="The beginning of the CloudEvents `type`, such as `com.example.shop`; by default `com.` and the adapter, "
+        "or for adapter hmac `com.` and the name of the provider.",
     )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.completion import adapters as complete_adapters
+from gateway.cli.completion import complete_adapters
 from gateway.cli.help import RUN, Commands
 from gateway.cli.options import DEFAULT_CONFIG, AdminBindOption, BindOption, ConfigOption, LogFormatOption
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.completion import adapters as complete_adapters
+from gateway.cli.completion import complete_adapters
 from gateway.cli.help import Commands
 
 schemas = Commands(
