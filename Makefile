@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages docs lock dist image install clean services
+.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages docs models lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -30,7 +30,7 @@ help: ## List the targets
 run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); Ctrl-C ends it
 	exec $(BIN)/gateway dev --demo $(ARGS)
 
-test: check $(VENV)/.installed services ## Check the code, build and install the wheel, test it (ARGS="-k …")
+test: check $(VENV)/.installed $(VENV)/.frameworks services ## Check the code, build and install the wheel, test it (ARGS="-k …")
 	$(BIN)/pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: $(VENV)/.dev ## Formatting, lint rules, types, spelling, prose, the site and metadata, changing nothing
@@ -63,6 +63,9 @@ docs: $(VENV)/.dev ## Build the documentation as a site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	echo "Open site/index.html, or serve it: $(BIN)/python -m http.server --directory site"
 
+models: $(VENV)/.dev ## Write gateway/worker/models from the schemas of Stripe and GitHub
+	$(BIN)/python scripts/generate-models
+
 lock: $(VENV)/.created ## Write requirements/*.txt from pyproject.toml (UPGRADE=1: newest versions)
 	scripts/lock $(VENV)
 
@@ -87,6 +90,13 @@ $(VENV)/.created:
 $(VENV)/.runtime $(VENV)/.dev: $(VENV)/.%: requirements/%.txt $(VENV)/.created | $(VENV)/.build
 	echo "Installing $< …" >&2
 	scripts/install-requirements $(VENV) $<
+	touch $@
+
+# The frameworks of the example agents. Apart from the rest, because they are large and have plugins for pytest.
+$(VENV)/.frameworks: requirements/examples.txt $(VENV)/.created
+	echo "Installing $< …" >&2
+	rm -rf $(VENV)/frameworks
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $< --target $(VENV)/frameworks
 	touch $@
 
 $(VENV)/.build: requirements/build.txt requirements/uv.txt $(VENV)/.created

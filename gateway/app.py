@@ -184,7 +184,7 @@ class Gateway:
     def is_ready(self) -> bool:
         """Return whether events are accepted.
 
-        If the policy allows it, events are published unchecked while the claim store is away: a fleet that restarts
+        If the policy allows it, events are published unchecked while the deduplication store is away: a fleet that restarts
         then still takes traffic. At the start, the store is waited for until the first attempt to reach it has ended.
         """
         can_dedupe = not self.claims.unavailable_reason or (

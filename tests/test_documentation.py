@@ -242,7 +242,18 @@ def test_a_guide_begins_with_its_goal_and_ends_with_its_success(page: Path) -> N
     text = page.read_text("utf-8")
 
     assert re.match(r"# .+\n\n\*\*Goal:\*\* \w.*?\.\n\n", text, re.DOTALL)
-    assert "\n## How to see that it worked\n" in text
+    assert re.findall(r"^## .+", text, re.MULTILINE)[-1] == "## How to see that it worked"
+
+
+def test_the_numbers_of_adapters_and_services_are_right() -> None:
+    """Several adapters can be for one service: its versions, or its ways to sign."""
+    services = {registry.load(name).spec.title.partition(",")[0] for name in adapter_names()}
+    first = (ROOT / "README.md").read_text("utf-8") + _page("index.md") + _page("explanation/comparison.md")
+
+    assert {int(number) for number in re.findall(r"(\d+) adapters", first)} == {len(adapter_names())}
+    assert {int(number) for number in re.findall(r"(\d+) (?:other )?services", first)} == {
+        len(services) // 10 * 10
+    }
 
 
 def test_the_readme_is_short() -> None:

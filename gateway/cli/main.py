@@ -18,6 +18,7 @@ from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
+from gateway.cli.groups.unrouted import unrouted
 from gateway.cli.help import RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
@@ -62,6 +63,7 @@ app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
 app.add_typer(events)
 app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
+app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
 app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
 
 

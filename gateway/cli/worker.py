@@ -104,5 +104,5 @@ async def _work(config: Config, worker: Worker, metrics: str | None, spans: Span
     if metrics:
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     end_on_signal(runner.end)
-    await run_runner(worker, runner)
+    await run_runner(worker, runner, config)
     return runner

@@ -19,6 +19,7 @@ from gateway.backends import messaging_system_of, open_runner
 from gateway.config import Config
 from gateway.config.discovery import DEFAULT_CONFIG, load_without_secrets
 from gateway.errors import OperatorError
+from gateway.hosting.unrouted_notice import report_unrouted
 from gateway.observability.logs import configure_logs, log_to_stdlib
 from gateway.observability.terminal import printable
 from gateway.observability.tracing import tracing
@@ -34,8 +35,9 @@ async def run(worker: Worker, config: str | PathLike[str] | Config | None) -> No
     """Run ``worker`` until the task is cancelled; see :meth:`gateway.worker.Worker.run`."""
     if not structlog.is_configured():
         log_to_stdlib()
-    async with _open(worker, _load(config)) as runner:
-        await run_runner(worker, runner)
+    loaded = _load(config)
+    async with _open(worker, loaded) as runner:
+        await run_runner(worker, runner, loaded)
 
 
 @asynccontextmanager
@@ -43,8 +45,9 @@ async def running(worker: Worker, config: str | PathLike[str] | Config | None) -
     """Run ``worker`` beside the block; see :meth:`gateway.worker.Worker.running`."""
     if not structlog.is_configured():
         log_to_stdlib()
-    async with _open(worker, _load(config)) as runner:
-        task = asyncio.create_task(run_runner(worker, runner), name=f"worker {worker.queue}")
+    loaded = _load(config)
+    async with _open(worker, loaded) as runner:
+        task = asyncio.create_task(run_runner(worker, runner, loaded), name=f"worker {worker.queue}")
         watch = _FailureWatch(task)
         try:
             yield
@@ -72,9 +75,10 @@ def run_sync(worker: Worker, config: str | PathLike[str] | Config | None) -> Non
 
 
 async def _run_until_signal(worker: Worker, config: str | PathLike[str] | Config | None) -> None:
-    async with _open(worker, _load(config)) as runner:
+    loaded = _load(config)
+    async with _open(worker, loaded) as runner:
         end_on_signal(runner.end)
-        await run_runner(worker, runner)
+        await run_runner(worker, runner, loaded)
 
 
 def end_on_signal(end: Callable[[], None]) -> None:
@@ -96,8 +100,8 @@ def end_on_signal(end: Callable[[], None]) -> None:
         loop.add_signal_handler(number, on_signal)
 
 
-async def run_runner(worker: Worker, runner: Runner) -> None:
-    """Run ``worker`` until its end, and log both.
+async def run_runner(worker: Worker, runner: Runner, config: Config) -> None:
+    """Run ``worker`` until its end, and log both; report the unrouted events that it could take.
 
     Raises:
         OperatorError: The worker has no handlers, or its queue cannot be opened.
@@ -107,11 +111,14 @@ async def run_runner(worker: Worker, runner: Runner) -> None:
             f"the worker of {worker.queue} has no handlers; add a function with @worker.on(...)"
         )
     log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
+    reporting = asyncio.create_task(report_unrouted(config, worker), name="reporting unrouted events")
     try:
         await runner.run()
     except OSError as error:
         raise OperatorError(f"the queue cannot be opened: {error}") from error
     finally:
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
         log.info("worker ended", queue=worker.queue, **runner.counts)
         if runner.abandoned:
             log.warning("handlers still running", queue=worker.queue, threads=runner.abandoned)

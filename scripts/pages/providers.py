@@ -32,6 +32,10 @@ _SECRETS = {
     "BasicSpec": "the user name and the password that you gave the provider, written `user:password`",
     "TokenSpec": "the token that the provider sends with each request",
     "PublicKeySpec": "the provider's public key",
+    "PaddleClassicSpec": "the provider's public key",
+    "BraintreeSpec": "the private key of your merchant account",
+    "PlaidSpec": "the client id and the secret of your account, written `client_id:secret`; the key is fetched with them",
+    "EbaySpec": "the client id and the secret of your application, written `client_id:secret`; the key is fetched with them",
 }
 """What the secret of a block is, by the kind of signature; for the others it is a signing secret."""
 
@@ -57,13 +61,13 @@ def provider_index() -> str:
 def _index() -> Iterator[str]:
     evidence: Evidence = yaml.safe_load(_EVIDENCE.read_text("utf-8"))
     for category, names in categories().items():
-        yield from (f"## {category}", "", "| provider | key | signature covers | tested with |")
+        yield from (f"## {category}", "", "| key | provider | signature covers | tested with |")
         yield "| --- | --- | --- | --- |"
         for name in names:
             spec = registry.load(name).spec
             signed = _covered(dict(facts(name, {}))["signed"], spec)
             proofs = ", ".join(EVIDENCE[kind].partition(":")[0] for kind in evidence.get(name, ()))
-            yield f"| [{spec.title}]({name}.md) | `{name}` | {_cell(signed)} | {proofs} |"
+            yield f"| [`{name}`]({name}.md) | {spec.title} | {_cell(signed)} | {proofs} |"
         yield ""
 
 
@@ -97,7 +101,8 @@ def _setup(name: str, spec: AdapterSpec) -> Iterator[str]:
     step = 2
     variables = list(dict.fromkeys(_VARIABLE.findall(block)))
     for variable in variables:
-        yield from (f"{step}. Set `{variable}`: {_meaning(variable, spec)}.", "")
+        optional = "" if _is_required(variable, spec) else " (optional)"
+        yield from (f"{step}. Set `{variable}`{optional}: {_meaning(variable, spec)}.", "")
         step += 1
     yield from (
         (
@@ -114,10 +119,19 @@ def _setup(name: str, spec: AdapterSpec) -> Iterator[str]:
     )
 
 
+def _is_required(variable: str, spec: AdapterSpec) -> bool:
+    return all(
+        each.required
+        for parameter, each in spec.parameters.items()
+        if variable.endswith(f"_{parameter.upper()}")
+    )
+
+
 def _meaning(variable: str, spec: AdapterSpec) -> str:
     for parameter, each in spec.parameters.items():
         if variable.endswith(f"_{parameter.upper()}"):
-            return each.description.rstrip(".")
+            text = each.description.rstrip(".")
+            return text[0].lower() + text[1:] if text[1:2].islower() else text
     if variable.endswith("_HANDSHAKE_TOKEN"):
         return "the token that you choose for the endpoint verification"
     text = _SECRETS.get(type(spec.signature).__name__, "the signing secret of the webhook")
@@ -200,6 +214,7 @@ def _signature(rows: dict[str, str], spec: AdapterSpec) -> Iterator[str]:
     for heading in ("signature", "signed", "not signed", "tolerance", "verified by"):
         if heading in rows:
             text = f"`{rows[heading]}`" if "{" in rows[heading] and heading == "signature" else rows[heading]
+            text = _in_words(text) if heading == "tolerance" else text
             yield f"| {_HEADINGS.get(heading, heading)} | {_cell(text)} |"
     yield ""
     if not spec.signature.has_timestamp:
@@ -238,7 +253,7 @@ def _delivery(rows: dict[str, str], spec: AdapterSpec) -> Iterator[str]:
             else "",
         ),
         ("ids", f"An id is unique within {rows['ids unique in']}." if "ids unique in" in rows else ""),
-        ("equal events", f"{_sentence(rows['equal events'])}" if "equal events" in rows else ""),
+        ("equal events", _in_words(_sentence(rows["equal events"])) if "equal events" in rows else ""),
     ]
     status = "202" if spec.any_2xx else "200"
     if spec.success is None:

@@ -72,7 +72,7 @@ def sections() -> Iterator[Section]:
         ProviderConfig,
         frozenset(DeliverySpec.model_fields),
     )
-    yield Section("delivery", "What a delivery is", DeliverySpec.__doc__ or "", DeliverySpec)
+    yield Section("delivery", "The content of requests", DeliverySpec.__doc__ or "", DeliverySpec)
     yield Section("signature", "`signature` of adapter `hmac`", HmacSpec.__doc__ or "", HmacSpec)
     yield Section("timestamp", "`signature.timestamp`", TimestampSpec.__doc__ or "", TimestampSpec)
 

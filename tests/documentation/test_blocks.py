@@ -30,6 +30,8 @@ NOT_RUN = {
     r"rabbitmqctl |rabbitmq-plugins ": "administers the RabbitMQ of a machine",
     r"kill ": "signals the gateway of a machine",
     r"OTEL_|collector ": "needs a collector of traces",
+    r"(?:npm|node|go) ": "has a test of its own, in tests/examples, for machines with Node.js and Go",
+    r"export ANTHROPIC_API_KEY=|gateway worker examples\.": "needs an API key; tests/examples runs them with fake models",
 }
 """Commands that cannot be run here, by how they begin, with the reason. Their syntax is checked."""
 
@@ -120,6 +122,10 @@ def test_the_tests_of_a_page_pass(page: Path, tmp_path: Path) -> None:
 )
 def test_a_program_of_a_page_is_complete(page: Path, block: Block, tmp_path: Path) -> None:
     """It can be imported with nothing beside it but the files of its page."""
+    if "from examples." in block.text:
+        pytest.skip(
+            "the frameworks are in an environment of their own: see tests/examples/test_ai_frameworks.py"
+        )
     for other in blocks_of(page.read_text("utf-8")):
         if other.title.endswith(".py"):
             (tmp_path / other.title).write_text(other.text)

@@ -22,7 +22,7 @@ from support.senders import post
 
 COMMANDS = [
     *("serve", "dev", "init", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
-    *("replay", "spool", "dead", "quarantine"),
+    *("replay", "spool", "dead", "quarantine", "unrouted"),
 ]
 ExpectClean = Callable[..., None]
 

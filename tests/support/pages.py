@@ -31,6 +31,9 @@ _TIMEOUT = 60.0
 
 _REDIRECTION = re.compile(r" > (\S+)$")
 
+_EXIT_CODE = re.compile(r"# exit code (\d+)$")
+"""What a page writes behind a command that is meant to fail."""
+
 _SERVERS = ("gateway dev", "gateway serve")
 _STAYS = (*_SERVERS, "gateway worker", "gateway tail", "python audit.py")
 """The beginnings of commands that run until they are stopped."""
@@ -161,11 +164,13 @@ exec {program} "$@"
         """Run a command; start it if it stays. Return why it did not do what the page says, or an empty text."""
         if command.stays:
             return self._start(command)
+        found = _EXIT_CODE.search(command.line)
+        expected = int(found[1]) if found else 0
         end = time.monotonic() + _TIMEOUT
         while True:
             done = self._shell(command.line)
             output = done.stdout + done.stderr
-            if done.returncode == 0 and is_printed(self._lines(command), output):
+            if done.returncode == expected and is_printed(self._lines(command), output):
                 return ""
             if not _can_be_repeated(command.line) or time.monotonic() > end:
                 said = (

@@ -147,13 +147,6 @@ def providers(
             autocompletion=complete_adapters,
         ),
     ] = None,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all adapters, in Markdown, instead.")
-    ] = False,
-    evidence: Annotated[
-        Path | None,
-        typer.Option(help="With --reference: a YAML file that lists how each adapter was verified."),
-    ] = None,
 ) -> None:
     """List the adapters, or show one: what its signature covers, and a configuration block to paste.
 
@@ -163,12 +156,9 @@ def providers(
     - `gateway providers ed25519`
     - `gateway providers stripe`
     """
-    from gateway.cli.providers import run_providers, run_reference
+    from gateway.cli.providers import run_providers
 
-    if reference:
-        run_reference(evidence)
-    else:
-        run_providers(word)
+    run_providers(word)
 
 
 @trial.command(rich_help_panel=TRY)
@@ -176,9 +166,6 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
-    ] = False,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all settings, in Markdown, instead.")
     ] = False,
 ) -> None:
     """Validate the configuration and the schemas, without starting anything.
@@ -188,11 +175,9 @@ def check(
     Exit codes: 0 valid, 3 invalid configuration.
     """
     from gateway.cli.check import run_check
-    from gateway.config.reference import config_schema, render
+    from gateway.config.reference import config_schema
 
     if json_schema:
         typer.echo(json.dumps(config_schema(), indent=2))
-    elif reference:
-        typer.echo(render(), nl=False)
     else:
         run_check(config)
