@@ -44,7 +44,7 @@ _MAX_ERROR_LENGTH = 200
 @cache
 def _keywords() -> frozenset[str]:
     """Return the keywords that are checked, and those that say nothing about values."""
-    import jsonschema  # takes 3 MiB, and a gateway whose schemas are all bundled needs none of it
+    import jsonschema
 
     return frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
         "$schema", "$id", "$anchor", "$defs", "$comment", "title", "description", "examples", "default",
