@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import orjson
-from jsonschema_rs import Draft202012Validator
 
 from gateway.errors import MalformedJson
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Draft202012Validator
 
 MAX_DEPTH = 100
 """Levels of nesting. Rich text with lists in lists has about forty; consumers that recurse fail at several hundred."""
@@ -28,11 +31,6 @@ _LARGE = 64 * 1024
 
 _COUNTED = 8 * 1024
 """Bytes of a body up to which its brackets are counted. In a larger one, finding the depth at once costs no more."""
-
-_HAS_FEW_NAMES = Draft202012Validator(
-    {"maxProperties": MAX_NAMES, "additionalProperties": {"$ref": "#"}, "items": {"$ref": "#"}}
-)
-"""Finds an object with too many names in half the time of a loop in Python."""
 
 _BACKSLASH = ord("\\")
 
@@ -52,7 +50,7 @@ def check_bounds(body: bytes, payload: object) -> None:
     if not is_flat and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")
     if len(body) > _LARGE:
-        if body.count(b":") > MAX_NAMES and not _HAS_FEW_NAMES.is_valid(payload):
+        if body.count(b":") > MAX_NAMES and not _names_schema().is_valid(payload):
             raise MalformedJson("an object has too many names")
         if _has_long_text(body) and _has_long_name(payload):
             raise MalformedJson("a name is too long")
@@ -92,6 +90,17 @@ class _Nest(threading.local):
 
 
 _nest = _Nest()
+
+
+@cache
+def _names_schema() -> Draft202012Validator:
+    """Return a schema without objects of too many names. It takes half the time of a loop in Python."""
+    # Imported here: few bodies need it, and programs that only read queues would load it for nothing.
+    from jsonschema_rs import Draft202012Validator  # noqa: PLC0415
+
+    return Draft202012Validator(
+        {"maxProperties": MAX_NAMES, "additionalProperties": {"$ref": "#"}, "items": {"$ref": "#"}}
+    )
 
 
 def _has_long_text(body: bytes) -> bool:
