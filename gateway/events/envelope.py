@@ -30,6 +30,7 @@ class Envelope:
         adapter: The name of its adapter.
         redaction: Masks values in the data; None to mask nothing.
         is_partly_signed: Whether the data may have unsigned members beside signed ones.
+        type_prefix: The beginning of the CloudEvents ``type``; by default ``com.`` and the adapter.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class Envelope:
         redaction: Redaction | None = None,
         *,
         is_partly_signed: bool = False,
+        type_prefix: str | None = None,
     ) -> None:
         self.provider = provider
         self._redaction = redaction
-        self._adapter = adapter
+        self._type_prefix = type_prefix or f"com.{adapter}"
         self._names: dict[str, tuple[str, tuple[str, str]]] = {}
         self._source = f"/{provider}"
         constant: dict[str, str | bool] = {"specversion": "1.0", "provider": provider, "adapter": adapter}
@@ -64,7 +66,7 @@ class Envelope:
         word = routing_key[len(self.provider) + 1 :]
         if len(self._names) >= _MAX_CACHED_TYPES:
             self._names.clear()
-        self._names[event_type] = names = word, (routing_key, _cut(f"com.{self._adapter}.{segment}"))
+        self._names[event_type] = names = word, (routing_key, _cut(f"{self._type_prefix}.{segment}"))
         return names
 
     def source_of(self, identity: Identity) -> str:

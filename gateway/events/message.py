@@ -31,6 +31,9 @@ REASON = "x-reason"
 EXCEPTION = "x-exception"
 """The header with the class of the handler's last error."""
 
+EXCEPTION_AT = "x-exception-at"
+"""The header with the file and line of the handler's last error."""
+
 QUEUE = "x-queue"
 """The header with the name of the queue whose worker gave the event up."""
 

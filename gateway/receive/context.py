@@ -6,13 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
+from typing_extensions import override
 
 from gateway.adapters.handshake import RefusalSpec
 from gateway.errors import Outcome
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.responses import Response
 from gateway.receive.route import Route
-from gateway.signatures.request import RawRequest
+from gateway.signatures.request import Headers, RawRequest
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
@@ -51,6 +52,11 @@ class RequestRecord(msgspec.Struct, eq=False):
     tally: Counter[str] | None = None
     span: RequestSpan | None = None
 
+    @property
+    def headers(self) -> Headers | None:
+        """Return the header fields of the request; None if they were not read."""
+        return None
+
 
 class RequestContext(RequestRecord, kw_only=True, eq=False):
     """A request that was let in: its record, its route, and the request itself.
@@ -64,6 +70,11 @@ class RequestContext(RequestRecord, kw_only=True, eq=False):
     route: Route
     request: RawRequest
     key_fetches: int = 0
+
+    @property
+    @override
+    def headers(self) -> Headers:
+        return self.request.headers
 
     def respond(self, outcome: Outcome) -> Response:
         """Return the response to a verified request."""

@@ -16,6 +16,7 @@ from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.receive.called_address import raw_request
 from gateway.receive.context import RequestContext, RequestRecord
 from gateway.receive.jobs import Job
+from gateway.receive.misdirected import PREFIX, NearMisses, RefusedRecord
 from gateway.receive.pipeline import Pipeline
 from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.request import RequestHead, check_head
@@ -23,10 +24,11 @@ from gateway.receive.responses import Response, rejection_response
 from gateway.receive.route import Route
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
-PREFIX = b"/webhooks/"
-
 _FIRST_REFUSAL = 400
 """The lowest status that is logged as a warning."""
+
+_MISDIRECTED = frozenset((404, 405))
+"""The statuses of requests whose method and path are logged."""
 
 log = structlog.get_logger()
 
@@ -56,11 +58,13 @@ class Receiver:
     def replace(self, routes: Mapping[str, Route], proxies: TrustedProxies) -> None:
         """Use other routes from now on; requests under way keep theirs."""
         self.routes = {
-            PREFIX + name.encode() + slash: route
+            path + slash: route
             for name, route in routes.items()
+            for path in (PREFIX + name.encode(), *route.paths)
             for slash in (b"", b"/")  # an address given to a provider may end in a slash
         }
         self._proxies = proxies
+        self._near_misses = NearMisses(routes)
 
     def is_proxy(self, peer: str) -> bool:
         """Return whether ``peer`` is a trusted proxy, whose connections carry many clients."""
@@ -78,7 +82,7 @@ class Receiver:
         try:
             check_head(head)
             if route is None:
-                raise UnknownProvider
+                raise UnknownProvider(self._near_misses.explain(head.path))
             if head.method != "POST":
                 _check_method(head.method, route)
             route.admission.check(client)
@@ -95,9 +99,9 @@ class Receiver:
             )
         except Rejection as rejection:
             record = (
-                RequestRecord(route.name, route.metrics, client, started_at, route.refusal)
+                RefusedRecord(route.name, route.metrics, client, started_at, route.refusal, head=head)
                 if route
-                else RequestRecord(None, self._unknown, client, started_at)
+                else RefusedRecord(None, self._unknown, client, started_at, head=head)
             )
             self.refuse(record, rejection)
             return record
@@ -180,7 +184,14 @@ class Receiver:
         if record.events is not None:
             outcomes = {str(each): number for each, number in (record.tally or {}).items()}
             logger = logger.bind(events=record.events, outcomes=outcomes)
-        write = logger.info if 0 < status < _FIRST_REFUSAL else logger.warning
+        if self._proxies.exist and (request_id := self._proxies.request_id_of(record.headers)):
+            logger = logger.bind(request_id=request_id)
+        if 0 < status < _FIRST_REFUSAL:
+            write = logger.info
+        else:
+            if isinstance(record, RefusedRecord) and status in _MISDIRECTED:
+                logger = logger.bind(**record.asked_for())
+            write = logger.warning
         write(
             "request",
             outcome=outcome,

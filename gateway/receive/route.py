@@ -43,6 +43,7 @@ class Route:
         enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
         success: makes the responses to verified requests.
         refusal: the response that the provider prescribes for a request that is not proven; None for ours.
+        paths: further paths that lead here.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Route:
     enrolment: Enrolment | None
     success: Success
     refusal: RefusalSpec | None
+    paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
         """Answer a handshake that is not signed; return None if the request has to be verified.
