@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from gateway.events.strict_json import is_deeper
+from gateway.events.json_bounds import is_deeper
 
 MAX_UNIQUE_ITEMS = 256
 """Items of a list with ``uniqueItems``: each is compared with each other, in quadratic time."""
