@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,7 @@ from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
+from gateway.observability.terminal import is_terminal
 
 T = TypeVar("T")
 
@@ -37,12 +39,14 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def parse_log_format(text: str) -> LogFormat:
-    """Return the value of ``--log-format``.
+def parse_log_format(text: str | None) -> LogFormat:
+    """Return the value of ``--log-format``; by default, lines for people on a terminal and JSON elsewhere.
 
     Raises:
         typer.BadParameter: The text is not a log format.
     """
+    if text is None:
+        return "console" if is_terminal(sys.stdout) else "json"
     for known in get_args(LogFormat):
         if text == known:
             return known  # type: ignore[no-any-return]

@@ -35,7 +35,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger()
 
 
-def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
+def run_worker(
+    path: Path, target: str, log_format: str | None, metrics: str | None, *, only_check: bool
+) -> None:
     """Run the worker until a signal stops it, or declare its queues."""
     logs = parse_log_format(log_format)
     config = load_without_secrets(path)
@@ -43,7 +45,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
     if only_check:
         run(_check(config, worker))
         return
-    configure_logs(logs)
+    configure_logs(logs, exception_messages=config.log.exception_messages)
     with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
