@@ -17,7 +17,7 @@ of the type, in words). After a bar follow filters:
 A part in square brackets is left out if a value in it is absent. A template with another absent value is skipped: the next
 one of its type is tried, then those of the shorter types, then those of ``*``.
 
-An agent reads the line, and a stranger may have written the event. So a value is one line of at most three words and 64
+An agent reads the line, and anybody may have written the event. So a value is one line of at most three words and 64
 characters: names, numbers and enumerations pass, but prose counts as absent, whatever the template says.
 
 This module has more than 200 lines because the grammar above and its compilation are one definition.
