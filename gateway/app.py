@@ -25,6 +25,7 @@ from gateway.config.resolve import (
     max_body_of,
     retention_of,
     schemas_of,
+    type_prefix_of,
 )
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
@@ -67,6 +68,7 @@ _FIXED = (
     "dedupe",
     "spool",
     "archive",
+    "log",
 )
 """The settings that a running gateway cannot change."""
 
@@ -232,7 +234,11 @@ def _route(
         reader=Reader(spec, is_body_signed=spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(
-            name, adapter.name, redaction, is_partly_signed=spec.signature.is_body_partly_signed
+            name,
+            adapter.name,
+            redaction,
+            is_partly_signed=spec.signature.is_body_partly_signed,
+            type_prefix=type_prefix_of(name, provider),
         ),
         keys=EventKeys(bound, retention_of(config, provider, adapter)),
         metrics=metrics.of_provider(name, len(provider.secrets)),
@@ -247,4 +253,6 @@ def _route(
         public_url=provider.public_url,
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
+        refusal=spec.refusal,
+        paths=(provider.path.encode(),) if provider.path else (),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -17,6 +18,7 @@ from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
+from gateway.observability.terminal import is_terminal
 
 T = TypeVar("T")
 
@@ -27,12 +29,14 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def parse_log_format(text: str) -> LogFormat:
-    """Return the value of ``--log-format``.
+def parse_log_format(text: str | None) -> LogFormat:
+    """Return the value of ``--log-format``; by default, lines for people on a terminal and JSON elsewhere.
 
     Raises:
         typer.BadParameter: The text is not a log format.
     """
+    if text is None:
+        return "console" if is_terminal(sys.stdout) else "json"
     for known in get_args(LogFormat):
         if text == known:
             return known  # type: ignore[no-any-return]

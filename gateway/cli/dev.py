@@ -7,6 +7,7 @@ import math
 import shlex
 import shutil
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -14,20 +15,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import structlog
 import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
 from gateway.cli.common import local_url, run
+from gateway.cli.dev_lines import DevLines
 from gateway.cli.dev_secrets import DevSecrets
+from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.cli.serve import override_binds
-from gateway.cli.tail import describe
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
+from gateway.observability.console_log import console_processors
 from gateway.observability.logs import configure_logs
 from gateway.observability.terminal import one_line
 from gateway.observability.tracing import tracing
@@ -48,7 +52,13 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
     config = override_binds(load_config(path, missing=secrets.get, is_local=True), bind, admin_bind)
     config = secrets.fill_in(config)
     secrets.save()
-    configure_logs("console")
+    lines = LiveLines()
+    output = DevLines(lines)
+    configure_logs("console", exception_messages=config.log.exception_messages)
+    structlog.configure(
+        processors=[output.take, *console_processors()],
+        logger_factory=lambda *_: lines,  # so that no line is written into the counter
+    )
     send = "{program} send {provider}"  # the command that reaches this gateway
     if path not in {DEFAULT_CONFIG, BUNDLED_CONFIG}:
         send += f" --config {shlex.quote(str(path))}"
@@ -56,11 +66,17 @@ def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *,
         send += " --url {address}/webhooks/{provider}"
     with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         gateway = Gateway(config, path.parent, spans=spans)
-        run(_dev(gateway, config, secrets, send, send_samples=send_samples))
+        run(_dev(gateway, config, secrets, send, output, send_samples=send_samples))
 
 
 async def _dev(
-    gateway: Gateway, config: Config, secrets: DevSecrets, send: str, *, send_samples: bool
+    gateway: Gateway,
+    config: Config,
+    secrets: DevSecrets,
+    send: str,
+    output: DevLines,
+    *,
+    send_samples: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,10 +88,11 @@ async def _dev(
         gateway.reload(config)
         _print_banner(config, address, admin, secrets, send)
         worker = asyncio.create_task(
-            _run_example_worker(gateway, config, secrets, address, send_samples=send_samples)
+            _run_example_worker(gateway, config, secrets, address, output, send_samples=send_samples)
         )
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
+        async with output.flushing():
+            await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not worker.done():
             worker.cancel()
         with suppress(asyncio.CancelledError):
@@ -94,11 +111,17 @@ def _with_addresses(config: Config, address: str) -> Config:
 
 
 async def _run_example_worker(
-    gateway: Gateway, config: Config, secrets: DevSecrets, address: str, *, send_samples: bool
+    gateway: Gateway,
+    config: Config,
+    secrets: DevSecrets,
+    address: str,
+    output: DevLines,
+    *,
+    send_samples: bool,
 ) -> None:
     """Print events as they are published, after sending one sample per provider."""
     await wait_ready(gateway.is_ready, math.inf)  # real servers may still be starting; the log names them
-    is_first = send_samples
+    is_first, reported = send_samples, ""
     while True:
         try:
             async with open_tail(config, "#") as events:
@@ -106,9 +129,15 @@ async def _run_example_worker(
                     is_first = False
                     await _send_samples(config, secrets, address)
                 async for body in events:
-                    typer.echo(f"received  {describe(body)}")
-        except OSError as error:
-            typer.echo(f"worker lost the connection to the broker, reconnecting: {one_line(error)}")
+                    output.on_event(body)
+                    reported = ""
+        except (OSError, sqlite3.Error) as error:  # the disk is full, or the broker is away
+            task = asyncio.current_task()
+            if task and task.cancelling():  # leaving the queue failed as well, and hid the cancellation
+                return
+            if reported != str(error):
+                reported = str(error)
+                typer.echo(f"example worker: cannot read the queue, retrying: {one_line(error)}")
             await asyncio.sleep(_RECONNECT_DELAY)
 
 
@@ -149,7 +178,9 @@ def _print_banner(config: Config, address: str, admin: str, secrets: DevSecrets,
     send = send.format(program=program, provider=first, address=address)
     tampering = "body" if adapter_of(provider).spec.signature.signed_places else "signature"
     lines += [
-        f"Try in another terminal:  {send}   or   {send} --tamper {tampering}",
+        "Try in another terminal:",
+        f"  {send}",
+        f"  {send} --tamper {tampering}",
         "Press Ctrl-C to stop.",
         "",
     ]

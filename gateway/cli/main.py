@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -16,16 +17,18 @@ from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
 from gateway.cli.groups.unrouted import unrouted
+from gateway.cli.help import RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
-app = typer.Typer(
+app = Commands(
     name="gateway",
     help="Receive webhooks, verify their signatures, deduplicate them and publish events to RabbitMQ.",
-    epilog="New here? Run `gateway dev`: it needs no servers and shows events arriving.",
+    epilog=(
+        "New here? Run `gateway dev`: it needs no servers and shows events arriving. `gateway COMMAND --help` has examples.\n\n"
+        "Exit codes: 0 success, 1 the command failed, 2 invalid usage, 3 invalid configuration, 130 interrupted."
+    ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -46,18 +49,29 @@ def _options(
     pass
 
 
+@app.command("version", hidden=True)
+def _version() -> None:
+    """Show the version."""
+    typer.echo(__version__)
+
+
 app.add_typer(run)
 app.add_typer(trial)
-app.add_typer(schemas, name="schemas", rich_help_panel="Try out")
+app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
 app.add_typer(events)
-app.add_typer(dead, name="dead", rich_help_panel="Recover")
-app.add_typer(quarantine, name="quarantine", rich_help_panel="Recover")
-app.add_typer(unrouted, name="unrouted", rich_help_panel="Recover")
-app.add_typer(spool, name="spool", rich_help_panel="Recover")
+app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
+app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
+app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
+app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
 
 
 def main() -> None:
     """Run the program. Print an operator error as one line on standard error, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a payload may have characters that the terminal lacks
     try:
         app()
     except OperatorError as error:

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
 
-def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
+def run_worker(
+    path: Path, target: str, log_format: str | None, metrics: str | None, *, only_check: bool
+) -> None:
     """Run the worker until a signal stops it, or declare its queues."""
     logs = parse_log_format(log_format)
     config = load_without_secrets(path)
@@ -39,7 +41,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
     if only_check:
         run(_check(config, worker))
         return
-    configure_logs(logs)
+    configure_logs(logs, exception_messages=config.log.exception_messages)
     with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
@@ -47,16 +49,11 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
         os._exit(1)
 
 
-def run_reloading(path: Path, target: str, log_format: str, metrics: str | None) -> None:
+def run_reloading(path: Path, target: str, log_format: str | None, metrics: str | None) -> None:
     """Run the worker in a process of its own, again after each change of its source files."""
-    options = [
-        "--config",
-        str(path),
-        "--log-format",
-        log_format,
-        *(["--metrics", metrics] if metrics else []),
-    ]
-    command = [sys.executable, "-m", "gateway", "worker", target, *options]
+    command = [sys.executable, "-m", "gateway", "worker", target, "--config", str(path)]
+    command += ["--log-format", parse_log_format(log_format)]
+    command += ["--metrics", metrics] if metrics else []
     sys.path.insert(0, str(Path.cwd()))
     reloader = Reloader(command, target.partition(":")[0], [path], lambda line: typer.echo(line, err=True))
     raise typer.Exit(reloader.run())

@@ -37,6 +37,7 @@ from gateway.transport.tls import TlsFiles
 EMBEDDED = "embedded"
 """The value of a ``url`` that selects the store in SQLite, which comes with the gateway."""
 
+_URL_PATH = re.compile(r"(?=.{2,200}$)(/[A-Za-z0-9._~-]+)+")
 _PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
 
 
@@ -56,6 +57,14 @@ def _check_public_url(text: str) -> str:
     if not _PUBLIC_URL.fullmatch(text) or not urlsplit(text).hostname:
         raise ValueError(
             "is not a URL; write it as the provider calls it, such as https://hooks.example.com/webhooks/acme"
+        )
+    return text
+
+
+def _check_url_path(text: str) -> str:
+    if not _URL_PATH.fullmatch(text) or {".", ".."} & set(text.split("/")):
+        raise ValueError(
+            "is not a path; write segments of letters, digits and -._~, without a slash at the end, such as /stripe/hook"
         )
     return text
 
@@ -271,6 +280,16 @@ class ArchiveConfig(Section):
     max_size: Size = Field(10 * 1024**3, description="Bytes of events, beyond which the oldest are deleted.")
 
 
+class LogConfig(Section):
+    """The log."""
+
+    exception_messages: bool = Field(
+        default=False,
+        description="Whether a worker logs the texts of its handlers' exceptions, which may quote an event. On a terminal "
+        "they are always shown.",
+    )
+
+
 class ProviderConfig(DeliverySpec):
     """One provider. Keys that describe its requests override its adapter; `hmac` needs them."""
 
@@ -331,6 +350,19 @@ class ProviderConfig(DeliverySpec):
         description="JSON Pointers, such as `/customer/*/email`, to values that nobody behind the gateway may see; they "
         "become `***`.",
     )
+    path: Annotated[str, AfterValidator(_check_url_path)] | None = Field(
+        None,
+        description="A further path at which the provider may call, such as `/stripe/hook`, beside `/webhooks/NAME`: for "
+        "addresses that are configured at the provider already.",
+    )
+    type_prefix: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=100)]
+        | None
+    ) = Field(
+        None,
+        description="The beginning of the CloudEvents `type`, such as `com.example.shop`; by default `com.` and the adapter, "
+        "or for adapter hmac `com.` and the name of the provider.",
+    )
     public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
         None,
         description="The URL as the provider calls it, with its query if it has one. Needed if the signature covers the "
@@ -359,6 +391,7 @@ class Config(Section):
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
+    log: LogConfig = Field(LogConfig(), description="The log.")
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."
     )

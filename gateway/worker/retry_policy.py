@@ -6,11 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
+from gateway.events.message import (
+    ATTEMPTS,
+    EXCEPTION,
+    EXCEPTION_AT,
+    FIRST_FAILED_AT,
+    LAST_FAILED_AT,
+    QUEUE,
+    REASON,
+)
 from gateway.signatures.times import rfc3339_milliseconds
 from gateway.worker.backoff import Backoff
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.queue import Delivery, MessageHeaders
+from gateway.worker.tracebacks import place_of
 from gateway.worker.worker import Worker
 
 SettlementName = Literal[
@@ -87,6 +96,7 @@ class RetryPolicy:
         headers: MessageHeaders = {
             REASON: reason,
             EXCEPTION: qualified_name(error),
+            **({EXCEPTION_AT: place} if (place := place_of(error)) else {}),
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or now,
             LAST_FAILED_AT: now,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,8 @@ def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
 
 
 def arrivals(program: Program, provider: str) -> list[str]:
-    """The ids of the events of one provider that the received."""
-    return re.findall(rf"^received  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
+    """The ids of the events of one provider that were accepted and came out of the queue."""
+    return re.findall(rf"^\S+  ✓  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
 
 
 def address_of(program: Program) -> str:
@@ -72,7 +73,7 @@ def wait_for_samples(program: Program) -> None:
 
 def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedProcess[str]:
     """Run the proposed command in the same folder, without secrets in the environment."""
-    (proposed,) = re.findall(r"Try in another terminal:  (.+?)   or   ", program.stdout)
+    (proposed,) = re.findall(r"Try in another terminal:\n  (.+)\n", program.stdout)
     return run_gateway(*shlex.split(proposed)[1:], *more, cwd=program.directory)
 
 
@@ -89,8 +90,8 @@ def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_conf
         assert sent.returncode == 0, sent.stderr
         assert spoiled.returncode == 0, spoiled.stderr
         (event_id,) = re.findall(r'"status":"accepted","id":"(\w+)"', sent.stdout)
-        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the received the event")
-        assert "outcome=invalid_signature status=401" in program.stdout
+        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the event arrived")
+        assert "✗  stripe  invalid signature  signature_mismatch  401 " in program.stdout
         assert program.stop(signal.SIGINT) == 0
         assert program.stderr == ""
         assert len(arrivals(program, "stripe")) == 2
@@ -144,7 +145,7 @@ def test_real_servers_are_used_where_the_environment_names_them(
         sent = gateway.run("send", "stripe")
         assert sent.returncode == 0, sent.stderr
         (arrival,) = inbox.take(1)
-        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="the received it")
+        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="it arrived")
         assert gateway.stop(signal.SIGINT) == 0
         assert not (tmp_path / "var" / "embedded.db").exists()
 
@@ -228,3 +229,44 @@ def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path)
         assert with_other.returncode == 1
         assert with_other.stderr.startswith("config.yaml: is not a private key in PEM")
         assert program.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("is_freed", [False, True])
+def test_a_full_disk_is_answered_503_and_told_in_one_line(tmp_path: Path, is_freed: bool) -> None:
+    """The gateway goes on, and so does the worker that prints events; Ctrl-C ends both."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        with dev(tmp_path, {"GATEWAY_DATA_DIR": str(disk)}) as program:
+            wait_for_samples(program)
+            fill = disk / "fill"
+            with suppress(OSError), fill.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            url = f"{address_of(program)}/webhooks/stripe"
+            extra = {"GATEWAY_DATA_DIR": str(disk)}
+            sent = run_gateway("send", "stripe", "--url", url, cwd=tmp_path, extra=extra)
+            assert '503 {"status":"unavailable","reason":"broker_unavailable"' in sent.stdout, sent.stderr
+            if not is_freed:
+                program.wait_for("example worker: cannot read the queue, retrying: ")
+                assert program.stop(signal.SIGINT) == 0
+                assert "Traceback" not in program.stdout + program.stderr
+                return
+            fill.unlink()
+
+            def is_accepted() -> bool:
+                again = run_gateway("send", "stripe", "--url", url, cwd=tmp_path, extra=extra)
+                return again.returncode == 0
+
+            wait_until(is_accepted, message="it accepts events again")
+            wait_until(
+                lambda: len(arrivals(program, "stripe")) == 2, message="and they come through the queue"
+            )
+            assert program.stop(signal.SIGINT) == 0
+            assert program.stdout.count("example worker: cannot read the queue, retrying: ") <= 1
+            assert "Traceback" not in program.stdout + program.stderr
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

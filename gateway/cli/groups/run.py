@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.help import RUN, Commands
 from gateway.cli.options import DEFAULT_CONFIG, AdminBindOption, BindOption, ConfigOption, LogFormatOption
 
-run = typer.Typer()
+run = Commands()
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     bind: BindOption = None,
     admin_bind: AdminBindOption = None,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
 ) -> None:
     """Start the gateway in production mode.
 
@@ -33,7 +34,7 @@ def serve(
     run_serve(config, bind, admin_bind, log_format)
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def dev(
     config: ConfigOption = DEFAULT_CONFIG,
     bind: BindOption = None,
@@ -50,7 +51,7 @@ def dev(
     run_dev(config, bind, admin_bind, send_samples=samples)
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def worker(
     target: Annotated[
         str,
@@ -61,7 +62,7 @@ def worker(
     check: Annotated[
         bool, typer.Option("--check", help="Declare the worker's queues, or verify existing ones, and exit.")
     ] = False,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
     reload: Annotated[
         bool,
         typer.Option(

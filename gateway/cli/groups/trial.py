@@ -8,16 +8,23 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
+from gateway.cli.completion import complete_adapters, complete_providers, complete_samples
+from gateway.cli.help import TRY, Commands
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
-trial = typer.Typer()
+trial = Commands()
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def send(
-    provider: Annotated[str, typer.Argument(help="A provider in the configuration.", show_default=False)],
+    provider: ProviderArgument,
     event: Annotated[
-        str | None, typer.Argument(help="The event type of a built-in sample.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The event type of a built-in sample.",
+            show_default=False,
+            autocompletion=complete_samples,
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Send the body in this file instead of a sample.")
@@ -60,7 +67,7 @@ def send(
     run_send(config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake))
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def explain(
     file: Annotated[
         Path, typer.Argument(help="A captured request, or - for standard input.", show_default=False)
@@ -68,7 +75,10 @@ def explain(
     provider: Annotated[
         str | None,
         typer.Option(
-            "--provider", "-p", help="A provider in the configuration, if the request path does not name one."
+            "--provider",
+            "-p",
+            help="A provider in the configuration, if the request path does not name one.",
+            autocompletion=complete_providers,
         ),
     ] = None,
     arrived_at: Annotated[
@@ -97,10 +107,15 @@ def explain(
     run_explain(config, file, provider, arrived_at)
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def providers(
     word: Annotated[
-        str | None, typer.Argument(metavar="[NAME|WORD]", help="An adapter to show, or a word to search for.")
+        str | None,
+        typer.Argument(
+            metavar="NAME|WORD",
+            help="An adapter to show, or a word to search for.",
+            autocompletion=complete_adapters,
+        ),
     ] = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Print a reference of all adapters, in Markdown, instead.")
@@ -126,7 +141,7 @@ def providers(
         run_providers(word)
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def check(
     config: ConfigOption = DEFAULT_CONFIG,
     json_schema: Annotated[

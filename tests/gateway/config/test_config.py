@@ -455,6 +455,22 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
                 "or a slow event is published twice"
             ),
         ),
+        *(
+            (github(path=f"'{path}'"), f"config.yaml:5: providers.x.path: {problem}")
+            for path, problem in (
+                ("/readyz", "/readyz belongs to the gateway itself; choose another path"),
+                *(
+                    (
+                        path,
+                        (
+                            "is not a path; write segments of letters, digits and -._~, without a slash at the end, such as "
+                            "/stripe/hook"
+                        ),
+                    )
+                    for path in ("hook", "/hook/", "/a//b", "/a/../b", "/a?b=c", "/a%20b", "/" + "a" * 300)
+                ),
+            )
+        ),
         (
             "dedupe: {lease: 60s, retention: 30s}\n" + GITHUB,
             "config.yaml:1: dedupe.retention: must not be shorter than dedupe.lease (1m)",
