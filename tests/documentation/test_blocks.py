@@ -21,7 +21,9 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = {
     r"(?:pip|pipx|uv|uvx) ": "installs from the package index",
     r"make ": "builds the environment that this test runs in",
-    r"docker |cp \.env\.example ": "needs a Docker daemon",
+    r"docker |IMAGE=|cp \.env\.example ": "needs a Docker daemon",
+    r"kubectl |cp (secret|worker)\.example": "needs a cluster",
+    r"sudo ": "changes the machine",
     r"stripe |export STRIPE_WEBHOOK_SECRET=\$\(stripe ": "needs an account at Stripe",
     r"gh |export GITHUB_WEBHOOK_SECRET=\$\(openssl rand": "needs an account at GitHub, and its secret",
     r"cloudflared |ngrok |tailscale ": "needs the internet",
