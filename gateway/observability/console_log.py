@@ -35,8 +35,8 @@ def console_processors(stream: TextIO | None = None) -> list[Processor]:
 def plain_processors() -> list[Processor]:
     """Return the processors that render log events as text for the logs of another program."""
     return [
-        _drop_absent,
-        _make_printable,
+        drop_absent,
+        make_printable,
         structlog.processors.format_exc_info,
         structlog.processors.LogfmtRenderer(key_order=("event",)),
     ]
