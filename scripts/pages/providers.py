@@ -134,6 +134,8 @@ def _meaning(variable: str, spec: AdapterSpec) -> str:
             return text[0].lower() + text[1:] if text[1:2].islower() else text
     if variable.endswith("_HANDSHAKE_TOKEN"):
         return "the token that you choose for the endpoint verification"
+    if spec.setup:
+        return spec.setup.secret
     text = _SECRETS.get(type(spec.signature).__name__, "the signing secret of the webhook")
     secret_format = getattr(spec.signature, "secret_format", "raw")
     form = {"base64": ", in base64", "hex": ", in hexadecimal", "whsec_": " (`whsec_…`)"}.get(
