@@ -104,10 +104,13 @@ def _setup(name: str, spec: AdapterSpec) -> Iterator[str]:
         optional = "" if _is_required(variable, spec) else " (optional)"
         yield from (f"{step}. Set `{variable}`{optional}: {_meaning(variable, spec)}.", "")
         step += 1
+    setup = spec.setup
+    page = f": {setup.page}" if setup else ""
+    choice = f" Choose what you need under *{setup.events}*." if setup and setup.events else ""
     yield from (
         (
-            f"{step}. Register `https://YOUR-HOST/webhooks/{name}` as the webhook URL. "
-            f"[{spec.title}'s documentation]({spec.docs}) shows where."
+            f"{step}. Register `https://YOUR-HOST/webhooks/{name}` as the webhook URL{page}.{choice} "
+            f"[{spec.title}'s documentation]({spec.docs}) shows how."
         ),
         "",
         (
