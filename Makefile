@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage bench ledger sabotage oracles evidence pages docs models lock dist image install clean services
+.PHONY: help run test check format coverage bench instructions ledger sabotage oracles evidence pages docs models lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -25,7 +25,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 help: ## List the targets
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); Ctrl-C ends it
 	exec $(BIN)/gateway dev --demo $(ARGS)
@@ -44,10 +44,14 @@ coverage: $(VENV)/.dev $(VENV)/.installed services ## Run the tests of the rooms
 	scripts/coverage $(BIN) $(or $(ARGS),$(SIDE_BY_SIDE) tests/gateway tests/e2e/test_cli.py)
 
 bench: ## Measure gateway and workers beside what others use (ARGS="--quick")
+instructions: ## Count the instructions of the gateway for each request (ARGS="--functions forged")
 ledger: ## Account for every event through faults and kills (ARGS="--events 1000000 …")
 sabotage: ## Break the product in many ways; a test must notice each (ARGS="spool …")
 bench ledger sabotage: $(VENV)/.dev $(VENV)/.installed services
 	PYTHONPATH=tests $(BIN)/python -m $@ $(ARGS)
+
+instructions: $(VENV)/.dev $(VENV)/.installed services
+	PYTHONPATH=tests $(BIN)/python -m bench.instructions $(ARGS)
 
 oracles: $(VENV)/.dev $(VENV)/.installed ## Let the senders' own libraries judge the adapters, and record what they say
 	PYTHONPATH=tests $(BIN)/python -m oracles $(VENV)/oracles
