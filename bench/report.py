@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
-from bench import page, samples
+from bench import samples
 from bench.contenders import TITLES
 from bench.grid import NOTHING, TIMES, Grid, mebibytes
 from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, OPEN_LOOP_RATES, SIZES, Burst, Record, Scale
@@ -19,7 +20,7 @@ _PAIRED = """\
 Where a cell has three numbers they are minimum, median and maximum of the rounds. A ratio to the floor is taken in
 each round, because the speed of a shared machine changes from one to the next."""
 
-RESULTS = page.RESULTS
+RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 
 _METHOD = """\
 Every event is a distinct Stripe event of {size} bytes with a signature of its own, sent by a generator in a
@@ -238,7 +239,6 @@ def save(
         method.strip(),
     ]
     RESULTS.write_text("\n\n".join(parts) + "\n")
-    page.refresh()
 
 
 def _list(entries: dict[str, str]) -> str:

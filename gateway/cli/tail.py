@@ -16,9 +16,10 @@ import orjson
 import typer
 
 from gateway.backends import open_tail
-from gateway.cli.common import load_without_secrets, run
+from gateway.cli.common import run
 from gateway.cli.live import LiveLines
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.strict_json import UnreadableNumber, load_event, load_json
 from gateway.observability.event_lines import EventLine, time_of_day

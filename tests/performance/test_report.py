@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from bench import contenders, page, report, samples
+from bench import contenders, report, samples
 from bench.contenders import Contender, PeerMissingError
 from bench.load import Result
 from bench.measure import OPEN_LOOP_RATES, SIZES, Burst, Record
@@ -104,12 +104,3 @@ def test_the_stack_on_node_is_valid_javascript() -> None:
         pytest.skip("node is not installed")
     path = contenders.ROOT / "bench/peers/fastify/app.js"
     subprocess.run(["node", "--check", str(path)], check=True)
-
-
-@pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
-def test_the_pages_show_the_results_that_are_kept(path: Path) -> None:
-    """`make pages` writes them."""
-    text = path.read_text("utf-8")
-
-    assert page.refreshed(text, page.RESULTS.read_text("utf-8")) == text
-    assert "| gateway |" in text
