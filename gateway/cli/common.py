@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -19,7 +20,7 @@ from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
-from gateway.observability.terminal import is_terminal
+from gateway.observability.terminal import is_terminal, one_line
 
 T = TypeVar("T")
 
@@ -58,6 +59,12 @@ def count_events(number: int) -> str:
     return format_count(number, "event")
 
 
+def warn_of_pattern(pattern: str, doubt: str | None) -> None:
+    """Warn that a pattern is probably mistyped: nothing would be selected, and nothing would say so."""
+    if doubt:
+        typer.echo(f"warning: {one_line(pattern)} {doubt}", err=True)
+
+
 def load_without_secrets(path: Path) -> Config:
     """Load the configuration for a command that neither signs nor verifies: secrets may be unset."""
     return load_config(_find_config(path), missing=lambda _: _STAND_IN, has_secrets=False)
@@ -89,6 +96,12 @@ def local_url(bind: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the nearest of the known words, as the end of a sentence; empty if none is near."""
+    close = get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
     """Return the provider called ``name``.
 
@@ -99,4 +112,5 @@ def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
         return config.providers[name]
     except KeyError:
         known = ", ".join(sorted(config.providers))
-        raise OperatorError(f"{path} has no provider {name!r}; it has {known}") from None
+        hint = did_you_mean(name, config.providers) or f"; it has {known}"
+        raise OperatorError(f"{path} has no provider {name!r}{hint}") from None

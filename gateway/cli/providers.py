@@ -9,6 +9,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from gateway.adapters import registry
+from gateway.cli.common import did_you_mean
 from gateway.cli.tables import print_table
 from gateway.devtools.formatting import format_count
 from gateway.devtools.provider_reference import (
@@ -35,9 +36,8 @@ def run_providers(word: str | None) -> None:
     elif names := adapter_names() if word is None else matching(word):
         _list(names)
     else:
-        raise OperatorError(
-            f"no adapter is called {word!r} or contains that word; `gateway providers` lists all adapters"
-        )
+        hint = did_you_mean(word or "", registry.names()) or "; `gateway providers` lists all adapters"
+        raise OperatorError(f"no adapter is called {word!r} or contains that word{hint}")
 
 
 def run_reference(evidence: Path | None) -> None:

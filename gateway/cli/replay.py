@@ -14,11 +14,12 @@ import typer
 from rich.progress import TextColumn
 
 from gateway.backends import open_archive
-from gateway.cli.common import count_events, find_provider, load_without_secrets, run
+from gateway.cli.common import count_events, find_provider, load_without_secrets, run, warn_of_pattern
 from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe
 from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
+from gateway.config.known_types import doubt_type_pattern
 from gateway.errors import OperatorError
 from gateway.events.message import Message
 from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
@@ -67,6 +68,7 @@ def run_replay(path: Path, options: ReplayOptions) -> None:
     config = load_without_secrets(path)
     if options.provider is not None:
         find_provider(config, path, options.provider)
+    warn_of_pattern(options.event, doubt_type_pattern(config, options.event, options.provider))
     logging.disable()  # libraries log what they also raise
     try:
         queue = None if options.dry_run else options.queue
@@ -84,13 +86,21 @@ async def _replay(
     try:
         async with open_archive(config) as archive:
             if queue is None:
-                await _run(archive, Replay(archive, event_filter, _list, limit), "would be replayed")
+                replay = Replay(archive, event_filter, _list, limit)
+                await _run(archive, replay, "would be replayed")
             else:
                 await archive.open_queue(queue)
                 deliver = _delivering(archive, queue, is_forced=is_forced)
-                await _run(archive, Replay(archive, event_filter, deliver, limit), f"replayed to {queue}")
+                replay = Replay(archive, event_filter, deliver, limit)
+                await _run(archive, replay, f"replayed to {queue}")
+            if not (replay.read or config.archive.enabled):  # one that was switched off may still hold events
+                raise NotThere("nothing was found")
     except NotThere as error:
-        hint = "" if config.archive.enabled else "; archive.enabled is false"
+        hint = (
+            ""
+            if config.archive.enabled
+            else "; archive.enabled is false, so nothing is archived: set it to true and restart the gateway"
+        )
         raise OperatorError(f"{error}{hint}") from error
     except OSError as error:
         raise OperatorError(f"cannot replay: {error}") from error

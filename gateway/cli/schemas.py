@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from gateway.cli.common import did_you_mean
 from gateway.cli.tables import print_table
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError
@@ -66,10 +67,9 @@ def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, wit
 
 def _known(catalogue: Catalogue, adapter: str) -> str:
     if adapter not in catalogue.adapters():
-        raise OperatorError(
-            f"there are no bundled schemas for adapter {adapter!r}; there are schemas for "
-            f"{', '.join(catalogue.adapters())}"
-        )
+        hint = did_you_mean(adapter, catalogue.adapters())
+        hint = hint or f"; there are schemas for {', '.join(catalogue.adapters())}"
+        raise OperatorError(f"there are no bundled schemas for adapter {adapter!r}{hint}")
     return adapter
 
 

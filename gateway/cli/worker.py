@@ -19,6 +19,7 @@ from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import load_without_secrets, parse_log_format, run
 from gateway.config import Config
 from gateway.config.bind_addresses import check_bind, split_bind
+from gateway.config.known_types import doubt_key_pattern
 from gateway.errors import OperatorError
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
@@ -123,6 +124,9 @@ async def _work(config: Config, worker: Worker, metrics: str | None, spans: Span
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, drain)
+    for pattern in dict.fromkeys((*worker.events, *worker.handled)):
+        if why := doubt_key_pattern(config, pattern):
+            log.warning("pattern matches nothing known", pattern=pattern, cause=why)
     log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
     try:
         await runner.run()

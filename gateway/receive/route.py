@@ -13,6 +13,7 @@ from gateway.events.schemas import AdapterSchemas
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.access import AccessControl
 from gateway.receive.handshakes import Enrolment
+from gateway.receive.ignored_types import IgnoredTypes
 from gateway.receive.responses import Success
 from gateway.signatures.rejections import HandshakeRefused, Rejection
 from gateway.signatures.request import RawRequest, VerifiedRequest
@@ -41,6 +42,7 @@ class Route:
         public_url: its address as the provider calls it, if that differs from what arrives here.
         enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
         success: makes the responses to verified requests.
+        ignored: reports the types of events that are not published.
         paths: further paths that lead here.
     """
 
@@ -61,6 +63,7 @@ class Route:
     public_url: str | None
     enrolment: Enrolment | None
     success: Success
+    ignored: IgnoredTypes
     paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
@@ -108,5 +111,8 @@ class Route:
         return reply
 
     def accepts(self, event_type: str) -> bool:
-        """Return whether events of this type, spelled as in routing keys, are published."""
-        return not self.events or any(matches(pattern, event_type) for pattern in self.events)
+        """Return whether events of this type, spelled as in routing keys, are published; report the first that is not."""
+        if not self.events or any(matches(pattern, event_type) for pattern in self.events):
+            return True
+        self.ignored.note(event_type)
+        return False

@@ -97,6 +97,9 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         ["send", "stripe", "--tamper", "gently"],
         ["send", "stripe", "--tamper", "body", "--count", "2"],
         ["forget", "stripe"],
+        ["tail", "["],
+        ["tail", "stripe."],
+        ["tail", "a b.#"],
     ],
     ids=" ".join,
 )
@@ -115,7 +118,15 @@ def test_a_wrong_command_is_told_apart_by_exit_code_2(
     ("words", "said"),
     [
         (["send", "nobody"], "has no provider 'nobody'; it has acme, github, openai, partner, stripe, svix"),
-        (["send", "stripe", "no.such.event"], "there is no sample 'no.such.event' for adapter stripe"),
+        (["send", "strpie"], "has no provider 'strpie'; did you mean 'stripe'?"),
+        (
+            ["send", "stripe", "no.such.event"],
+            "there is no sample 'no.such.event' for adapter stripe; there are ",
+        ),
+        (
+            ["send", "stripe", "invoice.payd"],
+            "no sample 'invoice.payd' for adapter stripe; did you mean 'invoice.paid'?",
+        ),
         (["send", "stripe", "--file", "gone.json"], "gone.json: No such file"),
         (["send", "github", "--tamper", "timestamp"], "github does not sign the time"),
         (["send", "stripe"], "connection refused: http://127.0.0.1:"),
@@ -139,6 +150,14 @@ def test_an_adapter_that_is_not_there_is_told(tmp_path: Path) -> None:
     done = run_gateway("providers", "nobody", cwd=tmp_path)
     assert done.returncode == 1
     assert re.fullmatch(r"no adapter is called 'nobody' or contains that word; [^\n]*\n", done.stderr)
+
+
+@pytest.mark.parametrize("words", [["providers"], ["schemas", "list"]], ids=" ".join)
+def test_an_adapter_that_was_mistyped_is_guessed(words: list[str], tmp_path: Path) -> None:
+    """In place of the list of all."""
+    done = run_gateway(*words, "strpie", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("; did you mean 'stripe'?\n")
 
 
 def test_all_adapters_are_listed_a_line_each(tmp_path: Path) -> None:
