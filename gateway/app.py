@@ -254,6 +254,7 @@ def _route(
         public_url=provider.public_url,
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
+        refusal=spec.refusal,
         ignored=IgnoredTypes(name),
         paths=(provider.path.encode(),) if provider.path else (),
     )

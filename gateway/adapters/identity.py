@@ -21,6 +21,7 @@ MAX_ATTRIBUTE = 255
 """Maximum bytes of an attribute, as of a short string in AMQP 0-9-1."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z")
 _UNIX_TIME = re.compile(r"[0-9]{10,13}")
 _END_OF_DATETIME = 253_402_300_800
 """Unix seconds of the year 10000, where datetime ends."""
@@ -110,9 +111,12 @@ def clean_time(value: object) -> str | None:
         value = int(value)
     try:
         if type(value) is str:
+            if _RFC3339.fullmatch(value):  # as most providers write it
+                datetime.fromisoformat(value)
+                return value
             # GitLab writes "2025-01-15 12:00:00 UTC".
             moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
-            return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
+            return _rfc3339(moment) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
             seconds = value / 1000 if value > _MAX_SECONDS else value
             if not 0 < seconds < _END_OF_DATETIME:
@@ -128,4 +132,7 @@ def _text(value: object) -> object:
 
 
 def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+    seconds = moment.timestamp()
+    if not moment.microsecond and seconds.is_integer() and 0 < seconds < _END_OF_DATETIME:
+        return rfc3339_seconds(int(seconds))  # cached, and so cheaper than isoformat()
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

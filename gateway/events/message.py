@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 CONTENT_TYPE = "application/cloudevents+json"
 """The content type of every message: one CloudEvent in JSON, in the structured mode of the AMQP binding."""
@@ -41,8 +41,7 @@ DEAD_SUFFIX = ".dead"
 """Appended to the name of a worker's queue, this names its dead-letter queue."""
 
 
-@dataclass(slots=True)
-class Message:
+class Message(msgspec.Struct):
     """One event on its way to an exchange. Every text, headers included, has at most 255 bytes.
 
     Attributes:

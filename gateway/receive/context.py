@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
 from typing_extensions import override
 
 from gateway.adapters.handshake import RefusalSpec
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
 
 
-class RequestRecord:
+class RequestRecord(msgspec.Struct, eq=False):
     """What is logged and counted about a request, from its head to its answer.
 
     Attributes:
@@ -37,32 +38,19 @@ class RequestRecord:
         span: its span, once it is verified and if tracing is on.
     """
 
-    __slots__ = (
-        "cause", "client", "event_id", "event_type", "events", "metrics", "provider", "refusal", "response", "size",
-        "span", "started_at", "tally",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        provider: str | None,
-        metrics: ProviderMetrics,
-        client: str,
-        started_at: float,
-        refusal: RefusalSpec | None = None,
-    ) -> None:
-        self.provider = provider
-        self.metrics = metrics
-        self.refusal = refusal
-        self.client = client
-        self.started_at = started_at
-        self.response: Response | None = None
-        self.event_id: str | None = None
-        self.event_type: str | None = None
-        self.size: int | None = None
-        self.cause: str | None = None
-        self.events: int | None = None
-        self.tally: Counter[str] | None = None
-        self.span: RequestSpan | None = None
+    provider: str | None
+    metrics: ProviderMetrics
+    client: str
+    started_at: float
+    refusal: RefusalSpec | None = None
+    response: Response | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    size: int | None = None
+    cause: str | None = None
+    events: int | None = None
+    tally: Counter[str] | None = None
+    span: RequestSpan | None = None
 
     @property
     def headers(self) -> Headers | None:
@@ -70,7 +58,7 @@ class RequestRecord:
         return None
 
 
-class RequestContext(RequestRecord):
+class RequestContext(RequestRecord, kw_only=True, eq=False):
     """A request that was let in: its record, its route, and the request itself.
 
     Attributes:
@@ -79,22 +67,14 @@ class RequestContext(RequestRecord):
         key_fetches: how often a key was fetched for it.
     """
 
-    __slots__ = ("key_fetches", "request", "route")
-
-    def __init__(self, route: Route, request: RawRequest, client: str, started_at: float) -> None:
-        super().__init__(route.name, route.metrics, client, started_at, route.adapter.spec.refusal)
-        self.route = route
-        self.request = request
-        self.key_fetches = 0
+    route: Route
+    request: RawRequest
+    key_fetches: int = 0
 
     @property
     @override
     def headers(self) -> Headers:
         return self.request.headers
-
-    def release_body(self) -> None:
-        """Drop the body, which the event or the items have by now: bodies of requests under way add up."""
-        self.request.body = b""
 
     def respond(self, outcome: Outcome) -> Response:
         """Return the response to a verified request."""

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 
 from typing_extensions import override
 
-from gateway.observability.counters import ProviderMetrics
 from gateway.observability.terminal import printable
 from gateway.receive.context import RequestRecord
 from gateway.receive.request import RequestHead
@@ -35,25 +34,14 @@ _COMPARISONS = EventRate(20, 1.0)
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 
 
-class RefusedRecord(RequestRecord):
+class RefusedRecord(RequestRecord, kw_only=True, eq=False):
     """The record of a request that was refused by its head.
 
     Attributes:
         head: The head.
     """
 
-    __slots__ = ("head",)
-
-    def __init__(
-        self,
-        head: RequestHead,
-        provider: str | None,
-        metrics: ProviderMetrics,
-        client: str,
-        started_at: float,
-    ) -> None:
-        super().__init__(provider, metrics, client, started_at)
-        self.head = head
+    head: RequestHead
 
     @property
     @override

@@ -88,11 +88,20 @@ class Receiver:
             route.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > route.max_body:
                 raise BodyTooLarge
-            return RequestContext(route, raw_request(head, route, self._proxies), client, started_at)
+            return RequestContext(
+                route.name,
+                route.metrics,
+                client,
+                started_at,
+                route.refusal,
+                route=route,
+                request=raw_request(head, route, self._proxies),
+            )
         except Rejection as rejection:
-            name, metrics = (route.name, route.metrics) if route else (None, self._unknown)
-            record = RefusedRecord(head, name, metrics, client, started_at)
-            record.refusal = route.adapter.spec.refusal if route else None
+            name, metrics, refusal = (
+                (route.name, route.metrics, route.refusal) if route else (None, self._unknown, None)
+            )
+            record = RefusedRecord(name, metrics, client, started_at, refusal, head=head)
             self.refuse(record, rejection)
             return record
 
@@ -119,14 +128,15 @@ class Receiver:
             return None
         return found
 
-    async def run(self, record: RequestRecord, job: Job) -> None:
+    async def run(self, context: RequestContext, job: Job) -> None:
         """Run what is left to do for a request, and answer."""
         try:
-            response = await job.run()
+            found = await job.run()
+            response = found if isinstance(found, Response) else context.respond(found)
         except Exception as error:  # noqa: BLE001 -- logged there
-            self._fail(record, error)
+            self._fail(context, error)
         else:
-            self._finish(record, response)
+            self._finish(context, response)
 
     def refuse(self, record: RequestRecord, rejection: Rejection) -> None:
         """Answer with a refusal."""
