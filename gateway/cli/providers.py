@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import typer
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from gateway.adapters import registry
 from gateway.cli.common import did_you_mean
-from gateway.cli.tables import print_table
+from gateway.cli.tables import print_rows
 from gateway.devtools.formatting import format_count
 from gateway.devtools.provider_reference import (
     Evidence,
@@ -25,8 +26,13 @@ from gateway.devtools.samples import sample_names
 from gateway.errors import OperatorError
 
 
-def run_providers(word: str | None) -> None:
+def run_providers(word: str | None, *, as_json: bool) -> None:
     """Show the adapter called ``word``, or list the adapters that match it; without a word, list all."""
+    if as_json:
+        names = [word] if word in adapter_names() else adapter_names() if word is None else matching(word)
+        for name in names:
+            typer.echo(json.dumps(_details(name), ensure_ascii=False))
+        return
     if word == registry.GENERIC:
         typer.echo(
             "hmac is for providers without an adapter: describe the signature in the configuration, as the acme block of config.yaml does."
@@ -46,7 +52,7 @@ def run_reference(evidence: Path | None) -> None:
 
 
 def _list(names: list[str]) -> None:
-    print_table(("adapter", "provider", "signature"), map(summary, names))
+    print_rows(("adapter", "provider", "signature"), [*map(summary, names)])
     typer.echo(
         f"{format_count(len(names), 'adapter')}; `gateway providers NAME` shows one, with a block to paste. Describe any "
         "other provider in config.yaml (adapter: hmac).",
@@ -61,6 +67,20 @@ def _show(name: str) -> None:
     for heading, text in rows:
         typer.echo(f"{heading + ':':<15} {text}")
     typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in config_block(name).splitlines()))
+
+
+def _details(name: str) -> dict[str, object]:
+    """Return all that is known of an adapter, for programs."""
+    adapter = registry.load(name)
+    return {
+        "adapter": name,
+        "provider": adapter.spec.title,
+        "docs": adapter.spec.docs,
+        "note": registry.note_on(name),
+        **{heading.replace(" ", "_"): text for heading, text in facts(name, {})},
+        "samples": sample_names(adapter),
+        "config": config_block(name),
+    }
 
 
 def _read(file: Path) -> Evidence:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -468,3 +470,41 @@ def test_watching_ends_with_one_line_when_the_broker_cannot_be_reached(idle: Gat
     assert done.stderr.startswith("cannot read events: ")
     assert done.stderr.count("\n") == 1
     assert "hidden-password" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("tamper", "code"), [((), 0), (("--tamper", "body"), 1)])
+def test_a_request_can_be_saved_and_explained_without_a_gateway(
+    idle: GatewayProcess, tamper: tuple[str, ...], code: int
+) -> None:
+    """Nothing is sent."""
+    file = str(idle.directory / "request.http")
+    saved = idle.run("send", "stripe", *tamper, "--save", file)
+    assert saved.returncode == 0, saved.stderr
+    explained = idle.run("explain", file)
+    assert explained.returncode == code
+    assert explained.stdout.startswith("stripe: ")
+
+
+def test_a_request_can_be_sent_with_curl(gateway: GatewayProcess) -> None:
+    """The command is accepted by a shell, and the request by the gateway."""
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    printed = gateway.run("send", "acme", "--curl")
+    done = subprocess.run(
+        ["/bin/sh", "-c", printed.stdout], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert '{"status":"accepted"' in done.stdout
+
+
+def test_adapters_and_schemas_can_be_listed_for_programs(tmp_path: Path) -> None:
+    """One JSON object a line; an adapter with its block."""
+    (stripe,) = run_gateway("providers", "stripe", "--json", cwd=tmp_path).stdout.splitlines()
+    assert json.loads(stripe)["config"].startswith("stripe:\n")
+    schemas = run_gateway("schemas", "list", "stripe", "--json", cwd=tmp_path).stdout.splitlines()
+    assert {"adapter", "event", "title", "id"} == json.loads(schemas[0]).keys()
+
+
+def test_the_version_is_a_command_too(tmp_path: Path) -> None:
+    """As in other programs."""
+    words = (["version"], ["--version"])
+    assert len({run_gateway(*each, cwd=tmp_path).stdout for each in words}) == 1
