@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.progress import TextColumn
 
 from gateway.backends import open_archive
 from gateway.cli.common import count_events, find_provider, load_without_secrets, run, warn_of_pattern
@@ -122,9 +121,7 @@ async def _list_json(message: Message) -> None:
 
 
 async def _run(archive: Archive, replay: Replay, done: str) -> None:
-    progress = progress_bar(
-        "replaying", TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
-    )
+    progress = progress_bar("replaying", "{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
     task = progress.add_task("replaying", total=None, delivered=0)
 
     def show() -> None:

@@ -7,9 +7,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gateway.observability.terminal import BOLD, cell_width, cut, has_color, paint
 
@@ -23,6 +20,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     On a terminal there is a line of headings, and long cells are wrapped. Piped, each row is one line of plain text
     with at least two spaces between the cells. Nothing is ever truncated.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     is_terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=is_terminal)
     for number, heading in enumerate(headings):

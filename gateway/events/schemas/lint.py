@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
-import jsonschema
 import jsonschema_rs
 
 from gateway.events.strict_json import is_deeper
@@ -25,15 +24,10 @@ MAX_BRANCHES = 100
 MAX_SCHEMA_DEPTH = 64
 """Levels of nesting of a schema, which has two for each level of the body that it describes."""
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_KEYWORDS = frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
-    "$schema", "$id", "$anchor", "$defs", "$comment", "title", "description", "examples", "default",
-    "deprecated", "readOnly", "writeOnly", "then", "else", "minContains", "maxContains",
-    "contentEncoding", "contentMediaType", "contentSchema",
-}  # fmt: skip
-_NO_FORMATS = jsonschema.FormatChecker(())
-"""Checks no formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar."""
+_MAX_ERROR_LENGTH = 200
+"""Characters of jsonschema's own messages, which quote the schema."""
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFUSED_KEYWORDS = {
     "format": "is not checked by JSON Schema 2020-12; write a pattern, or say it in description",
     "$dynamicRef": "can lead anywhere; write $ref",
@@ -45,8 +39,6 @@ SINGLE_SCHEMAS = (
     "not", "if", "then", "else", "items", "contains", "additionalProperties", "propertyNames",
     "unevaluatedItems", "unevaluatedProperties", "contentSchema",
 )  # fmt: skip
-_MAX_ERROR_LENGTH = 200
-"""Characters of jsonschema's own messages, which quote the schema."""
 
 
 class SchemaError(ValueError):
@@ -77,11 +69,11 @@ def check_document(document: object, place: str) -> None:
         raise SchemaError(f"{place}: is nested in more than {MAX_SCHEMA_DEPTH} levels")
     if document.setdefault("$schema", DIALECT) != DIALECT:
         raise SchemaError(f"{place}: $schema must be {DIALECT}")
-    try:
-        jsonschema.Draft202012Validator.check_schema(document, _NO_FORMATS)
-    except jsonschema.SchemaError as error:
-        text = f"{pointer(error.absolute_path)}: {error.message}"
-        raise SchemaError(f"{place}: {text[:_MAX_ERROR_LENGTH]}") from error
+    from gateway.events.schemas.metaschema import problem_of
+
+    if problem := problem_of(document):
+        steps, text = problem
+        raise SchemaError(f"{place}: {f'{pointer(steps)}: {text}'[:_MAX_ERROR_LENGTH]}")
     problems = [
         f"{place}: {pointer([*path, keyword])}: {text}"
         for path, schema in subschemas(document)
@@ -115,7 +107,9 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def _problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the keyword and the text of each problem of one schema, without the schemas in it."""
-    for keyword in schema.keys() - _KEYWORDS:
+    from gateway.events.schemas.metaschema import KEYWORDS
+
+    for keyword in schema.keys() - KEYWORDS:
         yield keyword, _REFUSED_KEYWORDS.get(keyword) or _unknown(keyword)
     reference = schema.get("$ref", "#")
     if not reference.startswith(("#", "urn:")):
@@ -135,7 +129,9 @@ def _problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(keyword: str) -> str:
-    close = get_close_matches(keyword, _KEYWORDS, n=1)
+    from gateway.events.schemas.metaschema import KEYWORDS
+
+    close = get_close_matches(keyword, KEYWORDS, n=1)
     return f"is not a keyword of JSON Schema 2020-12{f'; did you mean {close[0]}?' if close else ''}"
 
 
