@@ -16,8 +16,9 @@ import typer
 from msgspec import MsgspecError
 
 from gateway.backends import open_dead_letters
-from gateway.cli.common import count_events, load_without_secrets, warn_of_pattern
+from gateway.cli.common import count_events, warn_of_pattern
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_type_pattern
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError

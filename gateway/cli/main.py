@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
+from gateway.cli.groups.unrouted import unrouted
 from gateway.cli.help import RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
@@ -61,6 +64,7 @@ app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
 app.add_typer(events)
 app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
+app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
 app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
 
 
@@ -71,6 +75,7 @@ def main() -> None:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a payload may have characters that the terminal lacks
+    _load_env_file()
     try:
         app()
     except OperatorError as error:
@@ -83,3 +88,13 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _load_env_file() -> None:
+    """Set the variables in the file ``.env`` of the working directory that the environment does not set."""
+    if not Path(".env").is_file():
+        return
+    from dotenv import load_dotenv
+
+    with suppress(OSError, ValueError):  # a file that somebody else may not read, or that is not UTF-8
+        load_dotenv(".env", interpolate=False)

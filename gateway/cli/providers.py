@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import typer
-import yaml
-from pydantic import TypeAdapter
 
 from gateway.adapters import registry
 from gateway.cli.common import did_you_mean
 from gateway.cli.tables import print_rows
 from gateway.devtools.formatting import format_count
 from gateway.devtools.provider_reference import (
-    Evidence,
     adapter_names,
     config_block,
     facts,
     matching,
-    reference,
     summary,
 )
 from gateway.devtools.samples import sample_names
@@ -44,11 +39,6 @@ def run_providers(word: str | None, *, as_json: bool) -> None:
     else:
         hint = did_you_mean(word or "", registry.names()) or "; `gateway providers` lists all adapters"
         raise OperatorError(f"no adapter is called {word!r} or contains that word{hint}")
-
-
-def run_reference(evidence: Path | None) -> None:
-    """Print the reference of all adapters, in Markdown."""
-    typer.echo(reference(_read(evidence) if evidence else {}), nl=False)
 
 
 def _list(names: list[str]) -> None:
@@ -81,11 +71,3 @@ def _details(name: str) -> dict[str, object]:
         "samples": sample_names(adapter),
         "config": config_block(name),
     }
-
-
-def _read(file: Path) -> Evidence:
-    """Read the evidence for each adapter."""
-    try:
-        return TypeAdapter(Evidence).validate_python(yaml.safe_load(file.read_text("utf-8")))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OperatorError(f"{file}: is not a list of the evidence for each adapter: {error}") from error

@@ -13,11 +13,12 @@ from pathlib import Path
 import typer
 
 from gateway.backends import open_archive
-from gateway.cli.common import count_events, find_provider, load_without_secrets, run, warn_of_pattern
+from gateway.cli.common import count_events, find_provider, run, warn_of_pattern
 from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe, to_json_line
 from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_type_pattern
 from gateway.errors import OperatorError
 from gateway.events.message import Message

@@ -16,9 +16,10 @@ import orjson
 import typer
 
 from gateway.backends import open_tail
-from gateway.cli.common import load_without_secrets, run, warn_of_pattern
+from gateway.cli.common import run, warn_of_pattern
 from gateway.cli.live import LiveLines
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_key_pattern
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.strict_json import UnreadableNumber, load_event, load_json

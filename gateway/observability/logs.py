@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
-from gateway.observability.console_log import console_processors
+from gateway.observability.console_log import console_processors, drop_absent, make_printable
 from gateway.observability.log_writer import LineWriter
 from gateway.signatures.times import rfc3339_milliseconds
 
@@ -117,6 +117,20 @@ def configure_logs(
             logger_factory=structlog.PrintLoggerFactory(),
         )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+
+
+def log_to_stdlib() -> None:
+    """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own."""
+    structlog.configure(
+        processors=[
+            drop_absent,
+            make_printable,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=("event",)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: logging.getLogger("gateway"),
+    )
 
 
 def has_exception_messages() -> bool:

@@ -98,10 +98,11 @@ class Receiver:
                 request=raw_request(head, route, self._proxies),
             )
         except Rejection as rejection:
-            name, metrics, refusal = (
-                (route.name, route.metrics, route.refusal) if route else (None, self._unknown, None)
+            record = (
+                RefusedRecord(route.name, route.metrics, client, started_at, route.refusal, head=head)
+                if route
+                else RefusedRecord(None, self._unknown, client, started_at, head=head)
             )
-            record = RefusedRecord(name, metrics, client, started_at, refusal, head=head)
             self.refuse(record, rejection)
             return record
 
