@@ -39,6 +39,7 @@ from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher
 from gateway.receive.access import AccessControl
 from gateway.receive.handshakes import Enrolment
+from gateway.receive.ignored_types import IgnoredTypes
 from gateway.receive.pipeline import Pipeline
 from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.public_keys import PublicKeyFetcher
@@ -254,5 +255,6 @@ def _route(
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
         refusal=spec.refusal,
+        ignored=IgnoredTypes(name),
         paths=(provider.path.encode(),) if provider.path else (),
     )

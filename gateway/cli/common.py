@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,7 +20,7 @@ from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
-from gateway.observability.terminal import is_terminal
+from gateway.observability.terminal import is_terminal, one_line
 
 T = TypeVar("T")
 
@@ -49,6 +50,12 @@ def count_events(number: int) -> str:
     return format_count(number, "event")
 
 
+def warn_of_pattern(pattern: str, doubt: str | None) -> None:
+    """Warn that a pattern is probably mistyped: nothing would be selected, and nothing would say so."""
+    if doubt:
+        typer.echo(f"warning: {one_line(pattern)} {doubt}", err=True)
+
+
 def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
     """Load the configuration and the secrets that ``gateway dev`` generated for variables that are unset."""
     path = find_config(path)
@@ -68,6 +75,12 @@ def local_url(bind: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the nearest of the known words, as the end of a sentence; empty if none is near."""
+    close = get_close_matches(word.lower(), list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
     """Return the provider called ``name``.
 
@@ -78,4 +91,5 @@ def find_provider(config: Config, path: Path, name: str) -> ProviderConfig:
         return config.providers[name]
     except KeyError:
         known = ", ".join(sorted(config.providers))
-        raise OperatorError(f"{path} has no provider {name!r}; it has {known}") from None
+        hint = did_you_mean(name, config.providers) or f"; it has {known}"
+        raise OperatorError(f"{path} has no provider {name!r}{hint}") from None

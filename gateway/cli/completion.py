@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -36,6 +35,8 @@ def complete_samples(ctx: Any, incomplete: str) -> list[str]:
 
 def complete_queues(ctx: Any, incomplete: str) -> list[str]:
     """Propose the queues in the embedded database that have dead letters. RabbitMQ is not asked: that takes too long."""
+    import sqlite3
+
     from gateway.events.message import DEAD_SUFFIX
 
     folder = _content(ctx).get("data_dir", "var")

@@ -9,7 +9,15 @@ import typer
 
 from gateway.backends import open_dead_letters
 from gateway.cli.common import count_events, run
-from gateway.cli.dead_letters import describe, expect_found, list_letters, load_quietly, select, show_letter
+from gateway.cli.dead_letters import (
+    check_pattern,
+    describe,
+    expect_found,
+    list_letters,
+    load_quietly,
+    select,
+    show_letter,
+)
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.events.message import DEAD_SUFFIX
@@ -31,7 +39,9 @@ def run_redrive(
     path: Path, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
     """Return dead-lettered events to the worker's queue."""
-    run(_redrive(load_quietly(path), queue, event_filter, limit, dry_run=dry_run))
+    config = load_quietly(path)
+    check_pattern(config, event_filter)
+    run(_redrive(config, queue, event_filter, limit, dry_run=dry_run))
 
 
 def run_drop(
@@ -39,6 +49,7 @@ def run_drop(
 ) -> None:
     """Delete dead-lettered events after the operator has confirmed the list."""
     config = load_quietly(path)
+    check_pattern(config, event_filter)
     # The queue is opened twice, so that no connection or message is held while the operator decides.
     listed = run(_list_selected(config, queue + DEAD_SUFFIX, event_filter, limit))
     count = listed.total()

@@ -16,9 +16,10 @@ import typer
 from msgspec import MsgspecError
 
 from gateway.backends import open_dead_letters
-from gateway.cli.common import count_events
+from gateway.cli.common import count_events, warn_of_pattern
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
+from gateway.config.known_types import doubt_type_pattern
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.events.message import ATTEMPTS
@@ -35,11 +36,19 @@ def load_quietly(path: Path) -> Config:
     return load_without_secrets(path)
 
 
+def check_pattern(config: Config, event_filter: EventFilter) -> None:
+    """Warn of a pattern that is probably mistyped."""
+    if event_filter.pattern is not None:
+        doubt = doubt_type_pattern(config, event_filter.pattern, event_filter.provider)
+        warn_of_pattern(event_filter.pattern, doubt)
+
+
 async def list_letters(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
     """Print the selected events, one per line, and a summary on standard error."""
     matched: Counter[str] = Counter()
+    check_pattern(config, event_filter)
     async with open_dead_letters(config, queue) as letters:
         async for letter in letters.browse():
             if event_filter.accepts(letter):

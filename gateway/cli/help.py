@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from gateway.cli.lean_structlog import load_structlog
+
 Section = tuple[str, list[tuple[str, str]]]
 """A heading, and rows of a name and a text."""
 
@@ -50,6 +52,11 @@ class PlainCommand(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words after the command in the usage line."""
         return _usage(self, ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, with what it loads made lean."""
+        load_structlog()
+        return super().invoke(ctx)
 
 
 class PlainGroup(TyperGroup):

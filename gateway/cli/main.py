@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from gateway import __version__
 from gateway.cli.groups.dead import dead
@@ -51,7 +52,7 @@ def _options(
     pass
 
 
-@app.command("version", hidden=True)
+@app.command("version", hidden=True, cls=TyperCommand)
 def _version() -> None:
     """Show the version."""
     typer.echo(__version__)

@@ -11,6 +11,7 @@ import typer
 from gateway.backends import open_dead_letters, open_publisher
 from gateway.cli.common import count_events, run
 from gateway.cli.dead_letters import (
+    check_pattern,
     describe,
     expect_found,
     list_letters,
@@ -47,6 +48,7 @@ def run_show(path: Path, event_id: str) -> None:
 def run_revalidate(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
     """Validate quarantined events against the current schemas."""
     config = load_quietly(path)
+    check_pattern(config, event_filter)
     run(_revalidate(config, Revalidator(config, path.parent), event_filter, limit, as_json=as_json))
 
 
@@ -55,6 +57,7 @@ def run_release(
 ) -> None:
     """Publish the events that pass the current schemas, or all of them."""
     config = load_quietly(path)
+    check_pattern(config, event_filter)
     revalidator = Revalidator(config, path.parent)
     run(_release(config, revalidator, event_filter, limit, is_forced=is_forced, dry_run=dry_run))
 

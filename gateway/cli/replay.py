@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.progress import TextColumn
 
 from gateway.backends import open_archive
-from gateway.cli.common import count_events, find_provider, run
+from gateway.cli.common import count_events, find_provider, run, warn_of_pattern
 from gateway.cli.progress import progress_bar
-from gateway.cli.tail import describe
+from gateway.cli.tail import describe, to_json_line
 from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
+from gateway.config.known_types import doubt_type_pattern
 from gateway.errors import OperatorError
 from gateway.events.message import Message
 from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
@@ -40,6 +40,7 @@ class ReplayOptions:
         limit: The maximum number of events.
         dry_run: List the events, and deliver none.
         force: Have workers handle events that they have already processed.
+        as_json: List the events as JSON.
     """
 
     queue: str | None
@@ -51,6 +52,7 @@ class ReplayOptions:
     limit: int | None
     dry_run: bool
     force: bool
+    as_json: bool = False
 
 
 def run_replay(path: Path, options: ReplayOptions) -> None:
@@ -68,16 +70,17 @@ def run_replay(path: Path, options: ReplayOptions) -> None:
     config = load_without_secrets(path)
     if options.provider is not None:
         find_provider(config, path, options.provider)
+    warn_of_pattern(options.event, doubt_type_pattern(config, options.event, options.provider))
     logging.disable()  # libraries log what they also raise
     try:
         queue = None if options.dry_run else options.queue
-        run(_replay(config, event_filter, queue, options.limit, is_forced=options.force))
+        run(_replay(config, event_filter, queue, options))
     except asyncio.CancelledError:  # SIGTERM cancels the task
         raise KeyboardInterrupt from None
 
 
 async def _replay(
-    config: Config, event_filter: EventFilter, queue: str | None, limit: int | None, *, is_forced: bool
+    config: Config, event_filter: EventFilter, queue: str | None, options: ReplayOptions
 ) -> None:
     task = asyncio.current_task()
     assert task  # noqa: S101 -- this coroutine runs in it
@@ -85,13 +88,22 @@ async def _replay(
     try:
         async with open_archive(config) as archive:
             if queue is None:
-                await _run(archive, Replay(archive, event_filter, _list, limit), "would be replayed")
+                list_event = _list_json if options.as_json else _list
+                replay = Replay(archive, event_filter, list_event, options.limit)
+                await _run(archive, replay, "would be replayed")
             else:
                 await archive.open_queue(queue)
-                deliver = _delivering(archive, queue, is_forced=is_forced)
-                await _run(archive, Replay(archive, event_filter, deliver, limit), f"replayed to {queue}")
+                deliver = _delivering(archive, queue, is_forced=options.force)
+                replay = Replay(archive, event_filter, deliver, options.limit)
+                await _run(archive, replay, f"replayed to {queue}")
+            if not (replay.read or config.archive.enabled):  # one that was switched off may still hold events
+                raise NotThere("nothing was found")
     except NotThere as error:
-        hint = "" if config.archive.enabled else "; archive.enabled is false"
+        hint = (
+            ""
+            if config.archive.enabled
+            else "; archive.enabled is false, so nothing is archived: set it to true and restart the gateway"
+        )
         raise OperatorError(f"{error}{hint}") from error
     except OSError as error:
         raise OperatorError(f"cannot replay: {error}") from error
@@ -105,10 +117,12 @@ async def _list(message: Message) -> None:
     typer.echo(describe(message.body))
 
 
+async def _list_json(message: Message) -> None:
+    typer.echo(to_json_line(message.body))
+
+
 async def _run(archive: Archive, replay: Replay, done: str) -> None:
-    progress = progress_bar(
-        "replaying", TextColumn("{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
-    )
+    progress = progress_bar("replaying", "{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
     task = progress.add_task("replaying", total=None, delivered=0)
 
     def show() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from gateway.cli.tables import print_table
+from gateway.cli.common import did_you_mean
+from gateway.cli.tables import print_rows
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError
 from gateway.events.schemas.infer import infer
@@ -24,17 +25,30 @@ _MAX_LINE = 88
 """Characters of a line up to which a flat object or list is printed in one line, as in the bundled files."""
 
 
-def run_list(adapter: str | None) -> None:
+def run_list(adapter: str | None, *, as_json: bool) -> None:
     """List the bundled schemas."""
     catalogue = Catalogue.bundled()
     adapters = catalogue.adapters() if adapter is None else [_known(catalogue, adapter)]
-    rows = (
-        (f"{name}/{event_type}", document.get("title", ""), document["$id"])
+    found = [
+        (name, event_type, catalogue.document(name, event_type))
         for name in adapters
         for event_type in catalogue.event_types(name)
-        for document in [catalogue.document(name, event_type)]
-    )
-    print_table(("schema", "title", "id"), rows)
+    ]
+    if as_json:
+        for name, event_type, document in found:
+            facts = {
+                "adapter": name,
+                "event": event_type,
+                "title": document.get("title"),
+                "id": document["$id"],
+            }
+            typer.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    rows = [
+        (f"{name}/{event_type}", document.get("title", ""), document["$id"])
+        for name, event_type, document in found
+    ]
+    print_rows(("schema", "title", "id"), rows)
     typer.echo(
         f"{ENVELOPE} applies to all event types of an adapter that have no schema of their own", err=True
     )
@@ -66,10 +80,9 @@ def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, wit
 
 def _known(catalogue: Catalogue, adapter: str) -> str:
     if adapter not in catalogue.adapters():
-        raise OperatorError(
-            f"there are no bundled schemas for adapter {adapter!r}; there are schemas for "
-            f"{', '.join(catalogue.adapters())}"
-        )
+        hint = did_you_mean(adapter, catalogue.adapters())
+        hint = hint or f"; there are schemas for {', '.join(catalogue.adapters())}"
+        raise OperatorError(f"there are no bundled schemas for adapter {adapter!r}{hint}")
     return adapter
 
 

@@ -18,6 +18,7 @@ from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import AdapterSpec
 from gateway.cli.common import find_provider, load_with_dev_secrets, local_url, run
 from gateway.cli.dev_secrets import DevSecrets
+from gateway.cli.saved_request import write_request
 from gateway.cli.send_many import TIMEOUT, explain_failure, send_many
 from gateway.config.models import ProviderConfig, ServerConfig
 from gateway.config.resolve import adapter_of
@@ -46,6 +47,8 @@ class SendOptions:
         url: The URL to send to; None for the configured address.
         key: A file with the private key to sign with.
         handshake: Whether to send the endpoint verification instead of an event.
+        save: The file to write the request to instead of sending it.
+        curl: Whether to print the request as a curl command instead of sending it.
     """
 
     provider: str
@@ -57,6 +60,13 @@ class SendOptions:
     url: str | None
     key: Path | None
     handshake: bool
+    save: Path | None = None
+    curl: bool = False
+
+    @property
+    def is_sent(self) -> bool:
+        """Return whether the request is sent, rather than saved or printed."""
+        return self.save is None and not self.curl
 
 
 def run_send(path: Path, options: SendOptions) -> None:
@@ -67,6 +77,13 @@ def run_send(path: Path, options: SendOptions) -> None:
         raise typer.BadParameter(
             "cannot be combined with an event, --file, --tamper, --count or --repeat",
             param_hint="--handshake",
+        )
+    if not options.is_sent and (
+        options.handshake or number > 1 or tampering == "replay" or (options.save and options.curl)
+    ):
+        raise typer.BadParameter(
+            "takes a single request: it cannot be combined with --handshake, --count, --repeat, --tamper replay or the other one",
+            param_hint="--save" if options.save else "--curl",
         )
     if tampering and options.count > 1:
         raise typer.BadParameter("cannot be combined with --count", param_hint="--tamper")
@@ -92,6 +109,15 @@ def run_send(path: Path, options: SendOptions) -> None:
             simulator = Simulator(
                 adapter, secret, target, sample, configured.public_url, configured.parameters
             )
+            if not options.is_sent:
+                now = time.time()
+                request = (
+                    simulator.tampered(tampering, now)
+                    if tampering
+                    else simulator.make(now, is_fresh=options.file is None)
+                )
+                write_request(request, options.save)
+                return
             if tampering:
                 sending = _send_tampered(simulator, tampering, adapter.spec)
             elif number == 1:

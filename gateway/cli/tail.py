@@ -16,22 +16,32 @@ import orjson
 import typer
 
 from gateway.backends import open_tail
-from gateway.cli.common import run
+from gateway.cli.common import run, warn_of_pattern
 from gateway.cli.live import LiveLines
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
+from gateway.config.known_types import doubt_key_pattern
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.strict_json import UnreadableNumber, load_event, load_json
 from gateway.observability.event_lines import EventLine, time_of_day
 from gateway.observability.terminal import is_terminal, one_line, printable_json
 from gateway.transport.topic_patterns import key_segment, routing_pattern
 
+_PATTERN = re.compile(r"([a-z0-9_-]+|[*#])(\.[^\x00-\x1f\x7f]+)?")
+"""A provider or a wildcard, and an event type in either spelling."""
+
 _NOT_LETTERS = re.compile(r"[^a-z0-9]+")
 
 
 def run_tail(path: Path, pattern: str, *, as_json: bool) -> None:
     """Print events until Ctrl-C."""
+    if not _PATTERN.fullmatch(pattern):
+        raise typer.BadParameter(
+            f"{pattern!r} is not a valid pattern; write PROVIDER.EVENT_TYPE, * for one word and # for any number of words",
+            param_hint="PATTERN",
+        )
     config = load_without_secrets(path)
+    warn_of_pattern(pattern, doubt_key_pattern(config, pattern))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.disable()  # libraries log what they also raise
     with suppress(KeyboardInterrupt):
@@ -86,9 +96,9 @@ def describe(body: bytes) -> str:
     if not event:
         return f"not an event  {len(body)} bytes"
     named = [event.get("provider", ""), _word(event), event.get("id", "")]
-    about = [event["summary"]] if event.get("summary") else []
+    about = [*_people(event), *filter(None, [_summary(event)])]
     columns = [time_of_day(str(event.get("receivedat", ""))), *(word or "?" for word in named)]
-    return "  ".join(map(one_line, [*columns, *about, *_people(event), f"{len(body)} bytes"]))
+    return "  ".join(map(one_line, [*columns, *about, f"{len(body)} bytes"]))
 
 
 def _word(event: Mapping[str, Any]) -> str:

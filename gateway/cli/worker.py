@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
@@ -17,6 +18,7 @@ from gateway.cli.common import parse_log_format, run
 from gateway.config import Config
 from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.config.discovery import load_without_secrets
+from gateway.config.known_types import doubt_key_pattern
 from gateway.errors import OperatorError
 from gateway.hosting.reload import Reloader
 from gateway.hosting.session import end_on_signal, run_runner
@@ -29,6 +31,9 @@ from gateway.worker.runner import Runner
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
+
+
+log = structlog.get_logger()
 
 
 def run_worker(
@@ -114,6 +119,9 @@ async def _work(config: Config, worker: Worker, metrics: str | None, spans: Span
     runner = open_runner(config, worker, spans)
     if metrics:
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
+    for pattern in dict.fromkeys((*worker.events, *worker.handled)):
+        if why := doubt_key_pattern(config, pattern):
+            log.warning("pattern matches nothing known", pattern=pattern, cause=why)
     end_on_signal(runner.end)
     await run_runner(worker, runner, config)
     return runner

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from gateway.adapters import registry
-from gateway.adapters.adapter import Adapter
+from gateway.config.known_types import doubt
 from gateway.config.models import Config
 from gateway.config.resolve import adapter_of, deadline_of, enrolled_folder, max_body_of, retention_of
 from gateway.config.secrets import RECOMMENDED_LENGTH, length_of, warnings_about
 from gateway.events.schemas import Catalogue
 from gateway.signatures.units import format_duration, format_size
-from gateway.transport.topic_patterns import key_pattern, key_segment, matches
-
-_MIN_KNOWN_TYPES = 10
-"""Known event types of an adapter, below which a pattern that matches none of them causes no warning: too few types of
-such a provider are known."""
 
 _BALANCER_KEEP_ALIVE = 60.0
 """Seconds for which AWS's load balancers and nginx keep an idle connection to a server by default."""
@@ -139,32 +133,9 @@ def _open_enrolments(config: Config) -> Iterator[str]:
 def _unknown_types(config: Config) -> Iterator[str]:
     catalogue = Catalogue.bundled()
     for name, provider in config.providers.items():
-        if not provider.events:
-            continue
-        adapter = adapter_of(provider)
-        known = _types_of(adapter, catalogue)
-        if len(known) < _MIN_KNOWN_TYPES:
-            continue
         for position, pattern in enumerate(provider.events):
-            spelled = key_pattern(pattern)
-            # A subtype of a known type, such as an action of an issue, need not be known.
-            if spelled[0] in "*#" or any(
-                matches(spelled, each) or f"{spelled}.".startswith(f"{each}.") for each in known
-            ):
-                continue
-            close = get_close_matches(spelled, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            title = adapter.spec.title or adapter.name
-            yield (
-                f"providers.{name}.events.{position}: {pattern} matches none of the {len(known)} known event types "
-                f"of {title}{hint}"
-            )
-
-
-def _types_of(adapter: Adapter, catalogue: Catalogue) -> list[str]:
-    """Return the event types of an adapter with a schema or a sample, spelled as in patterns."""
-    named = [*catalogue.event_types(adapter.family), *registry.sample_files(adapter.family)]
-    return sorted({key_segment(each) for each in named if not each.startswith("_")})
+            if why := doubt(pattern, adapter_of(provider), catalogue):
+                yield f"providers.{name}.events.{position}: {pattern} {why}"
 
 
 def _short_retentions(config: Config) -> Iterator[str]:

@@ -5,7 +5,9 @@ The name of a file is its event type, percent-encoded where a file system would 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import orjson
 
@@ -15,6 +17,7 @@ from gateway.adapters.registry import sample_files
 from gateway.adapters.spec import BodyFormat
 from gateway.errors import OperatorError
 from gateway.signatures.forms import write_form
+from gateway.transport.topic_patterns import key_segment
 
 _FOLDER = bundled("providers") / "samples"
 _HEADERS = "_headers.json"
@@ -60,11 +63,11 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
     known = sample_files(adapter.family)
     if not known:
         raise OperatorError(f"there is no sample for adapter {adapter.name}; pass a body with --file")
-    event_type = event_type or adapter.spec.sample or min(known)
+    event_type = _own_spelling(event_type or adapter.spec.sample or min(known), known)
     if event_type not in known:
-        raise OperatorError(
-            f"there is no sample {event_type!r} for adapter {adapter.name}; there are {', '.join(sorted(known))}"
-        )
+        close = get_close_matches(event_type, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(known))}"
+        raise OperatorError(f"there is no sample {event_type!r} for adapter {adapter.name}; {hint}")
     file, headers = known[event_type], _FOLDER / adapter.family / _HEADERS
     suffix, body = "." + file.name.rpartition(".")[2], file.read_bytes()
     is_in_form = suffix == ".json" and "json" not in adapter.spec.content.values()
@@ -73,6 +76,11 @@ def load_sample(adapter: Adapter, event_type: str | None) -> Sample:
         body = write_form({adapter.spec.form_json: body.decode()}, media_type.encode())
     fields = orjson.loads(headers.read_bytes()) if headers.is_file() else {}
     return Sample(event_type, media_type, body_format, body, fields)
+
+
+def _own_spelling(event_type: str, known: Iterable[str]) -> str:
+    """Return the provider's own spelling of an event type that may be spelled as in routing keys."""
+    return next((each for each in known if key_segment(each) == event_type), event_type)
 
 
 def sample_of(adapter: Adapter, event_type: str, body: bytes) -> Sample:

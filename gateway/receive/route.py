@@ -14,6 +14,7 @@ from gateway.events.schemas import AdapterSchemas
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.access import AccessControl
 from gateway.receive.handshakes import Enrolment
+from gateway.receive.ignored_types import IgnoredTypes
 from gateway.receive.responses import Success
 from gateway.signatures.rejections import HandshakeRefused, Rejection
 from gateway.signatures.request import RawRequest, VerifiedRequest
@@ -43,6 +44,7 @@ class Route:
         enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
         success: makes the responses to verified requests.
         refusal: the response that the provider prescribes for a request that is not proven; None for ours.
+        ignored: reports the types of events that are not published.
         paths: further paths that lead here.
     """
 
@@ -64,6 +66,7 @@ class Route:
     enrolment: Enrolment | None
     success: Success
     refusal: RefusalSpec | None
+    ignored: IgnoredTypes
     paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
@@ -111,5 +114,8 @@ class Route:
         return reply
 
     def accepts(self, event_type: str) -> bool:
-        """Return whether events of this type, spelled as in routing keys, are published."""
-        return not self.events or any(matches(pattern, event_type) for pattern in self.events)
+        """Return whether events of this type, spelled as in routing keys, are published; report the first that is not."""
+        if not self.events or any(matches(pattern, event_type) for pattern in self.events):
+            return True
+        self.ignored.note(event_type)
+        return False

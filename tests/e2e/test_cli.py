@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -97,6 +99,9 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         ["send", "stripe", "--tamper", "gently"],
         ["send", "stripe", "--tamper", "body", "--count", "2"],
         ["forget", "stripe"],
+        ["tail", "["],
+        ["tail", "stripe."],
+        ["tail", "a b.#"],
     ],
     ids=" ".join,
 )
@@ -115,7 +120,15 @@ def test_a_wrong_command_is_told_apart_by_exit_code_2(
     ("words", "said"),
     [
         (["send", "nobody"], "has no provider 'nobody'; it has acme, github, openai, partner, stripe, svix"),
-        (["send", "stripe", "no.such.event"], "there is no sample 'no.such.event' for adapter stripe"),
+        (["send", "strpie"], "has no provider 'strpie'; did you mean 'stripe'?"),
+        (
+            ["send", "stripe", "no.such.event"],
+            "there is no sample 'no.such.event' for adapter stripe; there are ",
+        ),
+        (
+            ["send", "stripe", "invoice.payd"],
+            "no sample 'invoice.payd' for adapter stripe; did you mean 'invoice.paid'?",
+        ),
         (["send", "stripe", "--file", "gone.json"], "gone.json: No such file"),
         (["send", "github", "--tamper", "timestamp"], "github does not sign the time"),
         (["send", "stripe"], "connection refused: http://127.0.0.1:"),
@@ -139,6 +152,14 @@ def test_an_adapter_that_is_not_there_is_told(tmp_path: Path) -> None:
     done = run_gateway("providers", "nobody", cwd=tmp_path)
     assert done.returncode == 1
     assert re.fullmatch(r"no adapter is called 'nobody' or contains that word; [^\n]*\n", done.stderr)
+
+
+@pytest.mark.parametrize("words", [["providers"], ["schemas", "list"]], ids=" ".join)
+def test_an_adapter_that_was_mistyped_is_guessed(words: list[str], tmp_path: Path) -> None:
+    """In place of the list of all."""
+    done = run_gateway(*words, "strpie", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.endswith("; did you mean 'stripe'?\n")
 
 
 def test_all_adapters_are_listed_a_line_each(tmp_path: Path) -> None:
@@ -449,3 +470,41 @@ def test_watching_ends_with_one_line_when_the_broker_cannot_be_reached(idle: Gat
     assert done.stderr.startswith("cannot read events: ")
     assert done.stderr.count("\n") == 1
     assert "hidden-password" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("tamper", "code"), [((), 0), (("--tamper", "body"), 1)])
+def test_a_request_can_be_saved_and_explained_without_a_gateway(
+    idle: GatewayProcess, tamper: tuple[str, ...], code: int
+) -> None:
+    """Nothing is sent."""
+    file = str(idle.directory / "request.http")
+    saved = idle.run("send", "stripe", *tamper, "--save", file)
+    assert saved.returncode == 0, saved.stderr
+    explained = idle.run("explain", file)
+    assert explained.returncode == code
+    assert explained.stdout.startswith("stripe: ")
+
+
+def test_a_request_can_be_sent_with_curl(gateway: GatewayProcess) -> None:
+    """The command is accepted by a shell, and the request by the gateway."""
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    printed = gateway.run("send", "acme", "--curl")
+    done = subprocess.run(
+        ["/bin/sh", "-c", printed.stdout], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert '{"status":"accepted"' in done.stdout
+
+
+def test_adapters_and_schemas_can_be_listed_for_programs(tmp_path: Path) -> None:
+    """One JSON object a line; an adapter with its block."""
+    (stripe,) = run_gateway("providers", "stripe", "--json", cwd=tmp_path).stdout.splitlines()
+    assert json.loads(stripe)["config"].startswith("stripe:\n")
+    schemas = run_gateway("schemas", "list", "stripe", "--json", cwd=tmp_path).stdout.splitlines()
+    assert {"adapter", "event", "title", "id"} == json.loads(schemas[0]).keys()
+
+
+def test_the_version_is_a_command_too(tmp_path: Path) -> None:
+    """As in other programs."""
+    words = (["version"], ["--version"])
+    assert len({run_gateway(*each, cwd=tmp_path).stdout for each in words}) == 1

@@ -71,6 +71,9 @@ def replay(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the selected events; deliver none.")
     ] = False,
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="With --dry-run: print the events as JSON.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Handle events even if the worker has already processed them.")
     ] = False,
@@ -92,7 +95,9 @@ def replay(
     """
     from gateway.cli.replay import ReplayOptions, run_replay
 
-    run_replay(config, ReplayOptions(to, since, until, provider, event, ids or [], limit, dry_run, force))
+    run_replay(
+        config, ReplayOptions(to, since, until, provider, event, ids or [], limit, dry_run, force, json_lines)
+    )
 
 
 @events.command(rich_help_panel=RECOVER)

@@ -9,6 +9,7 @@ import typer
 
 from gateway.cli.completion import complete_adapters
 from gateway.cli.help import Commands
+from gateway.cli.options import JsonOption
 
 schemas = Commands(
     help="Show the JSON Schemas that events are validated against, or infer one from samples.",
@@ -22,6 +23,7 @@ def schemas_list(
         str | None,
         typer.Argument(help="List only the schemas of this adapter.", autocompletion=complete_adapters),
     ] = None,
+    json_lines: JsonOption = False,
 ) -> None:
     """List the bundled schemas: event type, title and id.
 
@@ -30,7 +32,7 @@ def schemas_list(
     """
     from gateway.cli.schemas import run_list
 
-    run_list(adapter)
+    run_list(adapter, as_json=json_lines)
 
 
 @schemas.command("show")
@@ -77,7 +79,7 @@ def schemas_infer(
 
     For example:
 
-    - `gateway schemas infer first.json second.json --title 'Acme: order' > schemas/acme.json`
+    - `gateway schemas infer first.json second.json > my-schemas/acme.json`
     """
     from gateway.cli.schemas import run_infer
 

@@ -10,7 +10,7 @@ import typer
 
 from gateway.cli.completion import complete_adapters, complete_providers, complete_samples
 from gateway.cli.help import TRY, Commands
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, ProviderArgument
 
 trial = Commands()
 
@@ -74,6 +74,15 @@ def send(
     handshake: Annotated[
         bool, typer.Option("--handshake", help="Send the provider's endpoint verification, not an event.")
     ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the request to this file instead of sending it; `gateway explain` reads it."
+        ),
+    ] = None,
+    curl: Annotated[
+        bool, typer.Option("--curl", help="Print the request as a curl command instead of sending it.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option(help="Send to this URL instead of the configured server.bind.")
     ] = None,
@@ -88,13 +97,17 @@ def send(
     - `gateway send stripe --tamper body`
     - `gateway send acme --count 10000`
     - `gateway send slack --handshake`
+    - `gateway send stripe --tamper body --save request.http`
+    - `gateway send stripe --curl`
 
     Exit codes: 0 all responses were as expected, 1 a response was not, the connection failed, or there is no such
     provider, sample or file, 2 invalid usage.
     """
     from gateway.cli.send import SendOptions, run_send
 
-    run_send(config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake))
+    run_send(
+        config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake, save, curl)
+    )
 
 
 @trial.command(rich_help_panel=TRY)
@@ -147,6 +160,7 @@ def providers(
             autocompletion=complete_adapters,
         ),
     ] = None,
+    json_lines: JsonOption = False,
 ) -> None:
     """List the adapters, or show one: what its signature covers, and a configuration block to paste.
 
@@ -155,10 +169,12 @@ def providers(
     - `gateway providers`
     - `gateway providers ed25519`
     - `gateway providers stripe`
+
+    Exit codes: 0 success, 1 no adapter has that name or word.
     """
     from gateway.cli.providers import run_providers
 
-    run_providers(word)
+    run_providers(word, as_json=json_lines)
 
 
 @trial.command(rich_help_panel=TRY)

@@ -99,7 +99,7 @@ class DeadLetter:
         return {
             "id": self.message_id,
             "provider": self.provider,
-            "eventtype": self.event_type,
+            "eventtype": self.word,
             "receivedat": self.event.get("receivedat"),
             **facts,
         }
