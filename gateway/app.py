@@ -79,7 +79,7 @@ class Gateway:
     Args:
         config: the configuration.
         folder: the folder that schema files are relative to.
-        claims: the claim store; by default the configured one.
+        claims: the deduplication store; by default the configured one.
         publisher: publishes events; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
@@ -92,7 +92,7 @@ class Gateway:
         public: the ASGI application of the public listener.
         admin: the ASGI application of the operator's listener.
         metrics: the metrics.
-        claims: the claim store.
+        claims: the deduplication store.
     """
 
     def __init__(
@@ -184,11 +184,11 @@ class Gateway:
     def is_ready(self) -> bool:
         """Return whether events are accepted.
 
-        At the start the claim store has to answer once. Later, if the policy allows it, events are published
-        unchecked while the store is away.
+        If the policy allows it, events are published unchecked while the deduplication store is away: a fleet that restarts
+        then still takes traffic. At the start, the store is waited for until the first attempt to reach it has ended.
         """
         can_dedupe = not self.claims.unavailable_reason or (
-            self._dedupe.accepts_unchecked and self.claims.has_been_ready
+            self._dedupe.accepts_unchecked and self.claims.has_been_tried
         )
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well

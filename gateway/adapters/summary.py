@@ -17,7 +17,7 @@ of the type, in words). After a bar follow filters:
 A part in square brackets is left out if a value in it is absent. A template with another absent value is skipped: the next
 one of its type is tried, then those of the shorter types, then those of ``*``.
 
-An agent reads the line, and a stranger may have written the event. So a value is one line of at most three words and 64
+An agent reads the line, and anybody may have written the event. So a value is one line of at most three words and 64
 characters: names, numbers and enumerations pass, but prose counts as absent, whatever the template says.
 
 This module has more than 200 lines because the grammar above and its compilation are one definition.
@@ -40,6 +40,9 @@ MAX_SUMMARY = 200
 
 MAX_VALUE = 64
 """Maximum characters of one value in a summary."""
+
+_INTEGER_LIMIT = 10 ** (MAX_VALUE - 1)
+"""The first integer that may not fit into a value, with its sign."""
 
 MAX_WORDS = 3
 """Maximum words of one value. A value with more words is prose."""
@@ -164,16 +167,10 @@ def _compile_field(text: str) -> Summariser:
     read = None if own else compile_sources(check_source(place))
     if read and not names:
         return lambda context, _: _text(read(context))
-    first, *more = [_compile_filter(name, place) for name in names]
-
-    def value(context: SourceContext, identity: Identity) -> str | None:
-        found = read(context) if read else own(identity) if own else None
-        text = None if found is None else first(_clean(found), context)
-        for apply in more:
-            text = None if text is None else apply(text, context)
-        return text
-
-    return value
+    apply = _compile_filters(names, place)
+    if read:
+        return lambda context, _: apply(_clean(read(context)), context)
+    return lambda context, identity: apply(_clean(own(identity) if own else None), context)
 
 
 def _text(value: object) -> str | None:
@@ -185,7 +182,9 @@ def _clean(value: object) -> object:
     """Return a value that is fit for a summary; None for prose."""
     if type(value) is str:
         return value if _is_plain(value) else _as_name(value)
-    if type(value) in (bool, list, dict):
+    if type(value) is int:
+        return value if abs(value) < _INTEGER_LIMIT else None
+    if value is None or type(value) in (bool, list, dict):
         return value
     if type(value) is float and value.is_integer():
         value = int(value)
@@ -204,6 +203,20 @@ def _as_name(text: str) -> str | None:
     if len(name) > MAX_VALUE:
         return name[: MAX_VALUE - 1] + "…"
     return name or None
+
+
+def _compile_filters(texts: list[str], place: str) -> _Filter:
+    first, *others = [_compile_filter(text, place) for text in texts]
+    if not others:
+        return first
+
+    def apply(value: object, context: SourceContext) -> str | None:
+        found = first(value, context)
+        for other in others:
+            found = None if found is None else other(found, context)
+        return found
+
+    return apply
 
 
 def _compile_filter(text: str, place: str) -> _Filter:
@@ -239,7 +252,8 @@ def _money(currency_place: str) -> _Filter:
         if not decimals:
             return f"{amount} {currency}"
         whole, rest = divmod(abs(amount), 10**decimals)
-        return f"{'-' if amount < 0 else ''}{whole}.{rest:0{decimals}} {currency}"
+        sign = "-" if amount < 0 else ""
+        return "%s%d.%0*d %s" % (sign, whole, decimals, rest, currency)  # noqa: UP031 -- half of an f-string's time
 
     return money
 

@@ -14,6 +14,7 @@ import uvloop
 from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.dev_session import DevSession
 from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
@@ -52,7 +53,12 @@ def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
     """Load the configuration and the secrets that ``gateway dev`` generated for variables that are unset."""
     path = find_config(path)
     secrets = DevSecrets(dev_secrets_path(path))
-    return load_config(path, missing=secrets.get, is_local=True), secrets
+    config = load_config(path, missing=secrets.get, is_local=True)
+    running = DevSession.find(config.data_dir)
+    if running and running.config == path.absolute():
+        server = config.server.model_copy(update={"bind": running.bind})
+        config = config.model_copy(update={"server": server})
+    return config, secrets
 
 
 def local_url(bind: str) -> str:

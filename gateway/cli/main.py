@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,6 +74,7 @@ def main() -> None:
             stream.reconfigure(
                 errors="backslashreplace"
             )  # a payload may have characters that the terminal lacks
+    _load_env_file()
     try:
         app()
     except OperatorError as error:
@@ -84,3 +87,13 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _load_env_file() -> None:
+    """Set the variables in the file ``.env`` of the working directory that the environment does not set."""
+    if not Path(".env").is_file():
+        return
+    from dotenv import load_dotenv
+
+    with suppress(OSError, ValueError):  # a file that somebody else may not read, or that is not UTF-8
+        load_dotenv(".env", interpolate=False)

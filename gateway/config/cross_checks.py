@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from gateway.config.bind_addresses import do_clash
 from gateway.config.document import FieldPath
-from gateway.config.models import EMBEDDED, Config
+from gateway.config.models import Config
+from gateway.config.value_checks import EMBEDDED
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl

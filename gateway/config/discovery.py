@@ -5,17 +5,22 @@ Workers and most commands need only the connections, so the providers' secrets m
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
+from gateway.config.dev_session import DevSession
 from gateway.config.loader import load_config
 from gateway.config.models import Config
 
 DEFAULT_CONFIG = Path("config.yaml")
 """The configuration file that is read unless another is named."""
 
-BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "default.yaml"))
-"""The configuration that ``gateway dev`` uses in a directory without config.yaml."""
+BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "demo.yaml"))
+"""The demo, which ``gateway dev`` runs in a directory without config.yaml."""
+
+DATA_DIR = "var"
+"""The default of ``data_dir``, which the demo and the configurations that ``gateway dev`` writes have."""
 
 _DEV_SECRETS = "dev.env"
 """The file in ``data_dir`` with the secrets that ``gateway dev`` generated."""
@@ -34,8 +39,15 @@ def load_without_secrets(path: Path) -> Config:
 
 
 def find_config(path: Path) -> Path:
-    """Return ``path``, or the bundled configuration if ``gateway dev`` has used that in this directory."""
-    if path != DEFAULT_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
+    """Return ``path``, unless it is the default and ``gateway dev`` uses another in this directory.
+
+    That is the configuration of one that runs; or else the demo, if there is no config.yaml and the demo has run here.
+    """
+    if path != DEFAULT_CONFIG:
+        return path
+    if running := DevSession.find(Path(os.environ.get("GATEWAY_DATA_DIR") or DATA_DIR)):
+        return running.config
+    if path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
         return path
     return BUNDLED_CONFIG
 

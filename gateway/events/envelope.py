@@ -105,7 +105,7 @@ class Envelope:
                 anything else, and is embedded as base64.
             received_at: When the request was received, in RFC 3339.
             secret_slot: The position of the secret that verified the request, from 0.
-            is_claimed: Whether the event was claimed before it is published; False if the claim store was unavailable.
+            is_claimed: Whether the event was claimed before it is published; False if the deduplication store was unavailable.
             is_replay_suspected: Whether the signed bytes were seen before under another id.
             dedupe_key: Distinguishes events that share an id; None if the id is enough.
             schema_id: The schema that the event passed, if any.

@@ -19,9 +19,9 @@ def console_processors(stream: TextIO | None = None) -> list[Processor]:
     """Return the processors that render log events for people who read ``stream``; by default, standard output."""
     target = stream or sys.stdout
     return [
-        _drop_absent,
+        drop_absent,
         _LinesOfEvents(target),
-        _make_printable,
+        make_printable,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         structlog.dev.ConsoleRenderer(
@@ -35,8 +35,8 @@ def console_processors(stream: TextIO | None = None) -> list[Processor]:
 def plain_processors() -> list[Processor]:
     """Return the processors that render log events as text for the logs of another program."""
     return [
-        _drop_absent,
-        _make_printable,
+        drop_absent,
+        make_printable,
         structlog.processors.format_exc_info,
         structlog.processors.LogfmtRenderer(key_order=("event",)),
     ]
@@ -71,12 +71,12 @@ def _dimmed(text: str, stream: TextIO) -> str:
     return paint(text, DIM) if has_color(stream) else text
 
 
-def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
+def drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
     """Remove absent fields, which help programs but are noise for people."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
+def make_printable(_: object, __: str, fields: EventDict) -> EventDict:
     """Escape control characters: no client may move the cursor. Tracebacks keep their lines."""
     return {
         name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value

@@ -22,7 +22,7 @@ _MAX_HOPS = 32
 """Entries of X-Forwarded-For or Forwarded that are read; no request passes through as many proxies."""
 
 _MAX_PARAMETERS = 256
-"""Parameters of a Forwarded field; one with more is not read, since parsing it would cost a stranger nothing."""
+"""Parameters of a Forwarded field; one with more is not read, since anybody can send one."""
 
 _MAX_REQUEST_ID = 128
 """Characters of a request id that are logged; a UUID has 36."""

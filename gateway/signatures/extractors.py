@@ -252,10 +252,10 @@ def query_value(query: bytes, name: str) -> str | None:
 
 def text_of(value: object) -> str | None:
     """Return a string, number or boolean as text, as JSON writes it; None for anything else."""
+    if type(value) is str or value is None:
+        return value
     if type(value) is bool:
         return "true" if value else "false"
-    if type(value) is str:
-        return value
     if type(value) is float:
         # orjson reads integers of more than 64 bits as floats: their lost digits could distinguish two ids.
         return str(value) if abs(value) < EXACT_LIMIT else None

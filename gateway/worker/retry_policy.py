@@ -25,7 +25,7 @@ from gateway.worker.worker import Worker
 SettlementName = Literal[
     "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "requeued", "unsettled",
 ]  # fmt: skip
-"""The outcomes of the log and the metrics, as docs/workers.md lists them. Any becomes ``unsettled`` if the broker
+"""The outcomes of the log and the metrics, as docs/reference/workers.md lists them. Any becomes ``unsettled`` if the broker
 may not have learned of it."""
 
 FINAL: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
@@ -70,7 +70,7 @@ class RetryPolicy:
         return self.deferred("in_flight", _IN_FLIGHT_DELAY)
 
     def deferred(self, name: SettlementName, seconds: float) -> Settlement:
-        """Return the settlement of an event that was not tried and comes again in ``seconds``.
+        """Return the settlement of an event that was not tried and is redelivered in ``seconds``.
 
         The delay is rounded up to the next one of the backoff.
         """
@@ -90,7 +90,7 @@ class RetryPolicy:
         return Settlement("retried", error, delay, headers)
 
     def dead_lettered(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """Return the settlement of an event that is given up because of ``error``."""
+        """Return the settlement of an event that is dead-lettered because of ``error``."""
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
         headers: MessageHeaders = {

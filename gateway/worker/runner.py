@@ -147,7 +147,7 @@ class Runner:
         self._freed.set()
 
     async def _finish(self) -> None:
-        """Let handlers finish within the grace, then cancel them: their events come again.
+        """Let handlers finish within the grace, then cancel them: their events are redelivered.
 
         If this is cancelled, the grace ends at once.
         """

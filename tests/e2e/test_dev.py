@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.devtools.provider_reference import config_block
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
-from support.ports import free_ports
+from support.ports import free_port, free_ports
 from support.waiting import wait_until
 
 PROVIDERS = ("stripe", "github", "acme")
@@ -36,14 +35,12 @@ UNLIKE = (
 )
 """Senders that have next to nothing in common."""
 
-SHIPPED = Path(__file__).resolve().parent.parent.parent / "config.yaml"
 
-
-def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
+def dev(directory: Path, *words: str, extra: Mapping[str, str] | None = None) -> Program:
     """`gateway dev` on private ports, with the configuration that it finds or brings."""
     public, admin = free_ports(2)
-    words = ("dev", "--bind", f"127.0.0.1:{public}", "--admin-bind", f"127.0.0.1:{admin}")
-    return Program(directory, *words, extra=extra)
+    places = ("--bind", f"127.0.0.1:{public}", "--admin-bind", f"127.0.0.1:{admin}")
+    return Program(directory, "dev", *words, *places, extra=extra)
 
 
 def arrivals(program: Program, provider: str) -> list[str]:
@@ -77,13 +74,14 @@ def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedPro
     return run_gateway(*shlex.split(proposed)[1:], *more, cwd=program.directory)
 
 
-@pytest.mark.parametrize("is_configured", [False, True], ids=["empty folder", "shipped configuration"])
-def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_configured: bool) -> None:
+@pytest.mark.parametrize("words", [[], ["--demo"]], ids=["empty folder", "beside a configuration"])
+def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, words: list[str]) -> None:
     """Samples of three providers, then what a second terminal sends; Ctrl-C ends it with exit code 0."""
-    if is_configured:
-        shutil.copy(SHIPPED, tmp_path)
-    with dev(tmp_path) as program:
+    if words:
+        configure(tmp_path, config_block("gitlab"))
+    with dev(tmp_path, *words) as program:
         wait_for_samples(program)
+        assert "This is the demo" in program.stdout
 
         sent, spoiled = in_another_terminal(program), in_another_terminal(program, "--tamper", "body")
 
@@ -119,7 +117,7 @@ def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
 
 def test_secrets_of_the_environment_are_used_and_not_shown(tmp_path: Path, fresh_secrets: Secrets) -> None:
     """Nor written down."""
-    with dev(tmp_path, fresh_secrets.environment()) as program:
+    with dev(tmp_path, extra=fresh_secrets.environment()) as program:
         wait_for_samples(program)
         assert program.stop(signal.SIGINT) == 0
         fresh_secrets.expect_absent(
@@ -156,10 +154,46 @@ def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) 
         program.wait_for("Press Ctrl-C to stop.")
         (address,) = re.findall(r"webhooks  http://(\S+)/webhooks/stripe", program.stdout)
         second = run_gateway("dev", "--bind", address, cwd=tmp_path)
+        port = int(address.rpartition(":")[2]) + 10
         assert second.returncode == 1
-        assert f"cannot listen at {address}" in second.stderr
-        assert "--bind" in second.stderr
-        assert second.stderr.count("\n") == 1
+        assert second.stderr == (
+            f"{address} is in use by another `gateway dev` (process {program.child.pid}). "
+            f"Take other ports: gateway dev --port {port}\n"
+        )
+        assert in_another_terminal(program).returncode == 0
+
+
+def test_providers_can_be_named_instead_of_a_configuration(tmp_path: Path) -> None:
+    """Their secrets come from .env, or are generated; commands of another terminal find the gateway, and nothing else does."""
+    configure(tmp_path, config_block("gitlab"))
+    (tmp_path / ".env").write_text(
+        "# of the tests\nexport STRIPE_WEBHOOK_SECRET='whsec_only-for-the-tests'\n"
+    )
+    with dev(tmp_path, "stripe", "twilio") as program:
+        program.wait_for("Press Ctrl-C to stop.")
+        assert "GITLAB" not in program.stdout
+        assert "whsec_only" not in program.stdout
+        assert "TWILIO_WEBHOOK_SECRET=" in program.stdout
+        for name in ("stripe", "twilio"):
+            sent = run_gateway("send", name, cwd=tmp_path)
+            assert (sent.returncode, sent.stderr) == (0, "")
+        assert program.stop(signal.SIGINT) == 0
+    after = run_gateway("send", "twilio", cwd=tmp_path)
+    assert after.returncode == 3
+    assert "GITLAB_WEBHOOK_SECRET, which is not set" in after.stderr
+
+    unknown = run_gateway("dev", "strpe", cwd=tmp_path)
+    assert (unknown.returncode, unknown.stderr) == (1, "there is no adapter 'strpe'; did you mean stripe?\n")
+
+
+def test_one_option_moves_both_listeners(tmp_path: Path) -> None:
+    """To a port and the next one."""
+    port = free_port()
+    with Program(tmp_path, "dev", "--port", str(port), "--no-samples") as program:
+        program.wait_for("Press Ctrl-C to stop.")
+        assert f"http://127.0.0.1:{port}/webhooks/stripe" in program.stdout
+        assert f"http://127.0.0.1:{port + 1}/metrics" in program.stdout
+        assert program.stop(signal.SIGINT) == 0
 
 
 def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
@@ -240,7 +274,7 @@ def test_a_full_disk_is_answered_503_and_told_in_one_line(tmp_path: Path, is_fre
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
-        with dev(tmp_path, {"GATEWAY_DATA_DIR": str(disk)}) as program:
+        with dev(tmp_path, extra={"GATEWAY_DATA_DIR": str(disk)}) as program:
             wait_for_samples(program)
             fill = disk / "fill"
             with suppress(OSError), fill.open("wb", buffering=0) as file:

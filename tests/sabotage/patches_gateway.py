@@ -335,6 +335,27 @@ GATEWAY = (
         "tests/gateway/events/schemas/test_catalogue.py::test_what_is_no_usable_schema_is_refused_at_load",
     ),
     Patch(
+        "all types of a provider are read like the first",
+        "gateway/adapters/adapter.py::BoundAdapter._type_named",
+        "found = self._types.get(name)",
+        "found = next(iter(self._types.values()), None)",
+        "tests/gateway/adapters/test_compiled.py::test_every_sample_is_read_as_it_is_described",
+    ),
+    Patch(
+        "the condition of a template counts for nothing",
+        "gateway/adapters/summary.py::_compile_template",
+        "if not condition(context, identity):",
+        "if condition(context, identity):",
+        "tests/gateway/adapters/test_compiled.py::test_every_example_is_read_as_it_is_described",
+    ),
+    Patch(
+        "a long name of quotes is not found",
+        "gateway/events/strict_json.py::_has_long_text",
+        """.find(b'"', 1)""",
+        """.find(b'"')""",
+        "tests/gateway/events/test_hostile_payloads.py::test_a_long_name_is_found_wherever_it_begins",
+    ),
+    Patch(
         "prose gets into the line that an agent reads",
         "gateway/adapters/summary.py::_as_name",
         "    if len(words) > MAX_WORDS:",

@@ -1,4 +1,4 @@
-"""The commands to try providers and settings with: ``send``, ``explain``, ``providers`` and ``check``."""
+"""The commands to try providers and settings with: ``init``, ``send``, ``explain``, ``providers`` and ``check``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,36 @@ from gateway.cli.help import TRY, Commands
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
 trial = Commands()
+
+
+@trial.command(rich_help_panel=TRY)
+def init(
+    providers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Adapters, such as stripe github; asked for if none is named.",
+            show_default=False,
+            autocompletion=complete_adapters,
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Write the files here.", metavar="FOLDER")] = Path(),
+    url: Annotated[
+        str | None, typer.Option(help="The public address of the gateway, without a path.", metavar="URL")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Begin a project: write config.yaml, .env.example and worker.py, and say what to enter at each provider.
+
+    For example:
+
+    - `gateway init stripe github`
+    - `gateway init shopify --dir shop --url https://hooks.example.org`
+
+    Exit codes: 0 success, 1 there is no such adapter, or a file would be overwritten.
+    """
+    from gateway.cli.init import run_init
+
+    run_init(providers or (), folder, url, force=force)
 
 
 @trial.command(rich_help_panel=TRY)
@@ -117,13 +147,6 @@ def providers(
             autocompletion=complete_adapters,
         ),
     ] = None,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all adapters, in Markdown, instead.")
-    ] = False,
-    evidence: Annotated[
-        Path | None,
-        typer.Option(help="With --reference: a YAML file that lists how each adapter was verified."),
-    ] = None,
 ) -> None:
     """List the adapters, or show one: what its signature covers, and a configuration block to paste.
 
@@ -133,12 +156,9 @@ def providers(
     - `gateway providers ed25519`
     - `gateway providers stripe`
     """
-    from gateway.cli.providers import run_providers, run_reference
+    from gateway.cli.providers import run_providers
 
-    if reference:
-        run_reference(evidence)
-    else:
-        run_providers(word)
+    run_providers(word)
 
 
 @trial.command(rich_help_panel=TRY)
@@ -146,9 +166,6 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
-    ] = False,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all settings, in Markdown, instead.")
     ] = False,
 ) -> None:
     """Validate the configuration and the schemas, without starting anything.
@@ -158,11 +175,9 @@ def check(
     Exit codes: 0 valid, 3 invalid configuration.
     """
     from gateway.cli.check import run_check
-    from gateway.config.reference import config_schema, render
+    from gateway.config.reference import config_schema
 
     if json_schema:
         typer.echo(json.dumps(config_schema(), indent=2))
-    elif reference:
-        typer.echo(render(), nl=False)
     else:
         run_check(config)

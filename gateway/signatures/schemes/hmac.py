@@ -28,7 +28,7 @@ _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
 
 
 class HmacSpec(HmacDescription):
-    """How a sender signs with HMAC."""
+    """How a provider signs with HMAC."""
 
     @override
     def scheme_for(self, layout: Layout) -> HmacScheme:
