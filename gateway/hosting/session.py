@@ -19,7 +19,7 @@ from gateway.backends import messaging_system_of, open_runner
 from gateway.config import Config
 from gateway.config.discovery import DEFAULT_CONFIG, load_without_secrets
 from gateway.errors import OperatorError
-from gateway.hosting.unrouted_notice import report_unrouted
+from gateway.hosting.unrouted_notice import unrouted_reported
 from gateway.observability.logs import LogFormat, configure_logs, log_to_stdlib
 from gateway.observability.terminal import is_terminal, printable
 from gateway.observability.tracing import tracing
@@ -112,14 +112,12 @@ async def run_runner(worker: Worker, runner: Runner, config: Config) -> None:
             f"the worker of {worker.queue} has no handlers; add a function with @worker.on(...)"
         )
     log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
-    reporting = asyncio.create_task(report_unrouted(config, worker), name="reporting unrouted events")
     try:
-        await runner.run()
+        async with unrouted_reported(config, worker):
+            await runner.run()
     except OSError as error:
         raise OperatorError(f"the queue cannot be opened: {error}") from error
     finally:
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
         log.info("worker ended", queue=worker.queue, **runner.counts)
         if runner.abandoned:
             log.warning("handlers still running", queue=worker.queue, threads=runner.abandoned)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -19,10 +21,28 @@ _TRIES = 5
 _RETRY_DELAY = 2.0
 """Seconds between them."""
 
+_END_TIMEOUT = 1.0
+"""Seconds that the end of a worker waits for a look that is under way."""
+
 log = structlog.get_logger()
 
 
-async def report_unrouted(config: Config, worker: Worker) -> None:
+@asynccontextmanager
+async def unrouted_reported(config: Config, worker: Worker) -> AsyncIterator[None]:
+    """Report unrouted events beside the block; the end of the block interrupts that."""
+    ending = asyncio.Event()
+    reporting = asyncio.create_task(_report(config, worker, ending), name="reporting unrouted events")
+    try:
+        yield
+    finally:
+        # Cancelled only if it does not end by itself: the thread of a database must not outlive the event loop.
+        ending.set()
+        await asyncio.wait([reporting], timeout=_END_TIMEOUT)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+
+
+async def _report(config: Config, worker: Worker, ending: asyncio.Event) -> None:
     """Log how many unrouted events match the worker's patterns, and the command that takes them.
 
     Nothing is logged where there are none, no such queue, or no permission to read it.
@@ -34,7 +54,10 @@ async def report_unrouted(config: Config, worker: Worker) -> None:
                 waiting = await count_waiting(unrouted, worker.events)
             break
         except OperatorError:
-            await asyncio.sleep(_RETRY_DELAY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_DELAY):
+                    await ending.wait()
+                    return
     else:
         return
     if waiting.matching != 0 and waiting.total:
