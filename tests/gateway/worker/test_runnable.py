@@ -167,12 +167,17 @@ async def test_a_worker_that_fails_cancels_its_block_and_says_why(
     await place.queue_of(Worker("agent", ["github.#"])).check()
     path = written(tmp_path, place)
     was_cancelled = True
-    with pytest.raises(OperatorError, match="declared for other events") as raised:
+
+    async def wait_beside_the_worker() -> None:
+        nonlocal was_cancelled
         async with Agent().worker.running(path):
             try:
                 await asyncio.wait_for(asyncio.Event().wait(), PATIENCE)
             except TimeoutError:
                 was_cancelled = False
+
+    with pytest.raises(OperatorError, match="declared for other events") as raised:
+        await wait_beside_the_worker()
     assert was_cancelled
     assert len(str(raised.value).splitlines()) == 1
     assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
