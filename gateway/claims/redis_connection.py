@@ -25,7 +25,8 @@ from typing import Any, cast
 import hiredis
 from typing_extensions import override
 
-from gateway.claims import PROBE_KEY, ignore_failure
+from gateway.claims import PROBE_KEY
+from gateway.claims.redis_replies import CollectedReplies, ForwardedReply, IgnoredReply, Reply
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
@@ -81,42 +82,6 @@ _WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", 
 """Errors of a server that is no longer the primary, or not yet: a new connection may lead to the right one."""
 
 
-class _IgnoredReply:
-    """A reply that nobody waits for. A future would cost as much as the rest of the command."""
-
-    __slots__ = ("_on_failure",)
-
-    def __init__(self, on_failure: Callable[[], None]) -> None:
-        self._on_failure = on_failure
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, _: Any) -> None:
-        """Ignore a reply that is no error."""
-
-    def set_exception(self, _: Exception) -> None:
-        self._on_failure()
-
-
-class _ForwardedReply(_IgnoredReply):
-    """A reply that is passed to a callback."""
-
-    __slots__ = ("_on_reply",)
-
-    def __init__(self, on_reply: Callable[[Any], None]) -> None:
-        super().__init__(ignore_failure)
-        self._on_reply = on_reply
-
-    @override
-    def set_result(self, reply: Any) -> None:
-        self._on_reply(reply)
-
-
-Reply = asyncio.Future[Any] | _IgnoredReply
-"""Where a reply goes: a future, or what looks like one to :class:`RedisConnection`."""
-
-
 class RedisConnection(asyncio.Protocol):
     """An open connection; made by :func:`connect`.
 
@@ -143,6 +108,10 @@ class RedisConnection(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._is_flush_due = False
 
+    def time(self) -> float:
+        """Return the seconds of the event loop."""
+        return self._loop.time()
+
     def execute(self, *command: Value) -> asyncio.Future[Any]:
         """Send ``command``; the future has the reply, or fails with ``hiredis.ReplyError``.
 
@@ -155,9 +124,26 @@ class RedisConnection(asyncio.Protocol):
             self._flush()
         return reply
 
+    def execute_packed(self, commands: bytes, count: int) -> asyncio.Future[list[Any]]:
+        """Send ``count`` commands that are encoded already; the future has their replies.
+
+        A command that the server refuses has a ``hiredis.ReplyError`` in the list. The future fails as that of
+        :meth:`execute` does if the connection is lost or the replies are late.
+        """
+        replies: asyncio.Future[list[Any]] = self._loop.create_future()
+        collected = CollectedReplies(replies, count)
+        self.send_packed(commands, *([collected] * count))
+        if len(self._waiting) >= _BATCH_SIZE and not self._in_flight:
+            self._flush()
+        return replies
+
     def tell(self, on_failure: Callable[[], None], *command: Value) -> None:
         """Send ``command``; ``on_failure`` is called if the reply is an error or does not come."""
-        self._send(command, _IgnoredReply(on_failure))
+        self._send(command, IgnoredReply(on_failure))
+
+    def tell_packed(self, on_failure: Callable[[], None], command: bytes) -> None:
+        """Send a command that is encoded already; ``on_failure`` is called as by :meth:`tell`."""
+        self.send_packed(command, IgnoredReply(on_failure))
 
     def execute_then(self, on_reply: Callable[[Any], None], *command: Value) -> None:
         """Send ``command`` in one batch with the next :meth:`execute` of this turn of the loop.
@@ -165,14 +151,22 @@ class RedisConnection(asyncio.Protocol):
         ``on_reply`` is called with the reply, before the future of that other command is done; not if there is an
         error.
         """
-        self._send(command, _ForwardedReply(on_reply))
+        self._send(command, ForwardedReply(on_reply))
 
     def _send(self, command: tuple[Value, ...], reply: Reply) -> None:
+        self.send_packed(hiredis.pack_command(command), reply)  # type: ignore[arg-type] # the stub says a tuple of one
+
+    def send_packed(self, commands: bytes, *replies: Reply) -> None:
+        """Send commands that are encoded already, and pass on their ``replies``, one for each."""
         if self.lost.done():
-            reply.set_exception(ConnectionError("connection lost"))
+            for reply in replies:
+                if not reply.done():
+                    reply.set_exception(ConnectionError("connection lost"))
             return
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
-        self._waiting.append((packed, reply))
+        waiting = self._waiting
+        for reply in replies:
+            waiting.append((commands, reply))
+            commands = b""
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)

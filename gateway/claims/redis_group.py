@@ -1,0 +1,141 @@
+"""What a process knows of the generations of one group of claims, and the commands on their buckets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import hiredis
+
+from gateway.claims.generations import PREFIX, Generation, Place, current, following, is_due, live, parse
+from gateway.claims.redis_connection import RedisConnection
+
+_SAMPLED_BUCKETS = 8
+"""Buckets that are counted to estimate the size of a generation: within a tenth of the truth."""
+
+_MAX_LISTED = 64
+"""Generations of a group at most: a bound on what a claim may cost. It takes weeks of doubling rates to reach it."""
+
+
+class Group:
+    """What this process knows of one group's generations.
+
+    Attributes:
+        name: The name of the group.
+        generations: Those that may have claims that are remembered, the newest first.
+        writable: The generation that takes claims, by retention.
+        connection: The connection over which they were read.
+        read_at: When they were read, by the clock of the loop.
+        retentions: The retentions that this process commits with.
+        expiring: By start of a generation, the bits of the buckets that this process has set to expire.
+        deferred: What waits for a generation to be written to, each with what is called if there comes none.
+        reading: The task that reads the list.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name.encode()
+        self.generations: list[Generation] = []
+        self.writable: dict[int, Generation] = {}
+        self.connection: RedisConnection | None = None
+        self.read_at = 0.0
+        self.retentions: set[int] = set()
+        self.expiring: dict[int, bytearray] = {}
+        self.deferred: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self.reading: asyncio.Task[OSError | hiredis.ReplyError | None] | None = None
+
+    @property
+    def list_key(self) -> bytes:
+        """Return the key of the list of generations."""
+        return PREFIX + self.name
+
+    def bucket_key(self, generation: Generation, place: Place) -> bytes:
+        """Return the key of the bucket of a claim."""
+        return generation.key(self.name, generation.bucket(place.position))
+
+    def write(self, verb: bytes, generation: Generation, place: Place, rest: bytes, now: float) -> bytes:
+        """Return the command that puts a claim into a generation."""
+        value = bytes((generation.moment(now),)) + rest
+        parts = self.bucket_key(generation, place), place.field, value
+        return b"*4\r\n%b%b%b%b" % (part(verb), *map(part, parts))
+
+    def lookup(self, generation: Generation, place: Place) -> bytes:
+        """Return the command that looks for a claim in a generation."""
+        return b"*3\r\n$4\r\nHGET\r\n%b%b" % (part(self.bucket_key(generation, place)), part(place.field))
+
+    def expire(self, generation: Generation, place: Place, lease: float) -> bytes:
+        """Return the command that sets a bucket to expire; empty if this process has sent it before."""
+        bucket = generation.bucket(place.position)
+        bits = self.expiring.get(generation.start)
+        if bits is None:
+            bits = self.expiring[generation.start] = bytearray((generation.buckets >> 3) + 1)
+        byte, bit = bucket >> 3, 1 << (bucket & 7)
+        if bits[byte] & bit:
+            return b""
+        bits[byte] |= bit
+        parts = self.bucket_key(generation, place), b"%d" % (generation.expires_at(lease) * 1000)
+        return b"*3\r\n$9\r\nPEXPIREAT\r\n%b%b" % (part(parts[0]), part(parts[1]))
+
+    async def read(self, connection: RedisConnection, lease: float, now: float) -> None:
+        """Read the list, and start the generations that are due.
+
+        Raises:
+            OSError: The server did not answer.
+            hiredis.ReplyError: The server refused a command.
+        """
+        if connection is not self.connection:
+            self.expiring.clear()
+        generations = await self._listed(connection)
+        missing = [each for each in live(self.generations, lease, now) if each not in generations]
+        if (
+            missing
+        ):  # the store lost the list: its claims may still be there, and other gateways look for the list
+            self.expiring.clear()
+            for each in missing:
+                await self._add(connection, each, lease)
+            generations = await self._listed(connection)
+        for retention in sorted(self.retentions):
+            last = current(generations, retention)
+            claims = await self._claims_in_bucket(connection, last) if last else 0.0
+            if is_due(last, now, claims):
+                await self._add(connection, following(generations, retention, now, claims), lease)
+                generations = await self._listed(connection)
+        remembered = live(generations, lease, now)
+        for each in generations:
+            if each not in remembered:
+                await connection.execute("HDEL", self.list_key, each.number)
+                self.expiring.pop(each.start, None)
+        self.generations = remembered[:_MAX_LISTED]
+        self.writable = {
+            each.retention: each for each in reversed(remembered) if each.retention in self.retentions
+        }
+        self.connection, self.read_at = connection, connection.time()
+
+    def take_deferred(self) -> list[tuple[Callable[[], None], Callable[[], None]]]:
+        """Return what waits for the generations, and forget it."""
+        deferred, self.deferred = self.deferred, []
+        return deferred
+
+    async def _listed(self, connection: RedisConnection) -> list[Generation]:
+        found: list[bytes] = await connection.execute("HGETALL", self.list_key)
+        return parse(dict(zip(found[::2], found[1::2], strict=True)))
+
+    async def _add(self, connection: RedisConnection, generation: Generation, lease: float) -> None:
+        """Add a generation, unless another gateway has added one with its number."""
+        known = [*self.generations, generation]
+        expires_at = max(each.expires_at(lease) for each in known)
+        await connection.execute("HSETNX", self.list_key, generation.number, generation.encode())
+        await connection.execute("PEXPIREAT", self.list_key, expires_at * 1000)
+
+    async def _claims_in_bucket(self, connection: RedisConnection, generation: Generation) -> float:
+        """Return how many claims a bucket of a generation has on average."""
+        sample = random.sample(range(generation.buckets), _SAMPLED_BUCKETS)
+        lengths: list[int] = await asyncio.gather(
+            *(connection.execute("HLEN", generation.key(self.name, bucket)) for bucket in sample)
+        )
+        return sum(lengths) / len(lengths)
+
+
+def part(value: bytes) -> bytes:
+    """Return a part of a command, encoded."""
+    return b"$%d\r\n%b\r\n" % (len(value), value)
