@@ -29,7 +29,7 @@ MIN_BUCKETS = 4096
 MAX_BUCKETS = 1 << 28
 """The buckets of a generation at most: a bound on what a wrong estimate can do."""
 
-TARGET_CLAIMS = 112
+TARGET_CLAIMS = 128
 """Claims in a bucket at the end of its generation. Fewer waste memory on keys; a lookup reads half of them on average."""
 
 FULL_CLAIMS = 2 * TARGET_CLAIMS

@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
-from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.config import Config
 from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
@@ -118,8 +118,8 @@ class Attempt:
 class Node:
     """One gateway with a connection of its own to the Redis that all share."""
 
-    def __init__(self, config: Config, publisher: HoldingPublisher) -> None:
-        self.claims = RedisClaims("redis://fake", LEASE, 3600.0)
+    def __init__(self, config: Config, publisher: HoldingPublisher, clock: Callable[[], float]) -> None:
+        self.claims = PackedRedisClaims("redis://fake", LEASE, 3600.0, clock=clock)
         self.metrics = Incidents()
         with (
             patch.object(Catalogue, "bundled", return_value=NO_SCHEMAS),
@@ -176,7 +176,7 @@ class ClaimProtocol(RuleBasedStateMachine):
 
     def add_node(self) -> None:
         """One more gateway."""
-        self.nodes.append(Node(self.config, self.publisher))
+        self.nodes.append(Node(self.config, self.publisher, self.now))
         self.past.append(self.nodes[-1])
         self.loop.run_until_complete(self.nodes[-1].claims.start())
         self.run_for(0.01)
@@ -278,7 +278,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.has_faults |= fault in ("forget", "garbage", "kill")
         match fault:
             case "forget":  # it came back empty, or another one took over that had not heard of the keys
-                self.redis.values.clear()
+                self.redis.forget()
                 self.holders.clear()
             case "garbage":
                 self.redis.put(claim_key("github", id_of(event)).encode(), b"xyz", LEASE)
