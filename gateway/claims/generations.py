@@ -26,7 +26,7 @@ PREFIX = b"whgw:2:"
 MIN_BUCKETS = 4096
 """The buckets of a generation at least: twelve bits of the digest, and room for the first burst of a new provider."""
 
-MAX_BUCKETS = 1 << 28
+MAX_BUCKETS = 1 << 26
 """The buckets of a generation at most: a bound on what a wrong estimate can do."""
 
 TARGET_CLAIMS = 128
@@ -46,6 +46,12 @@ MAX_SKEW = 60.0
 
 _FIELD = slice(4, 9)
 _REST = slice(9, 15)
+
+_GROUP_START = len("whgw:1:")
+"""Where the group begins in the key of a claim."""
+
+_DIGEST_DIGITS = 40
+"""The hexadecimal digits at the end of the key of a claim."""
 
 _VALUE_LENGTH = 7
 """The bytes of a value: the moment, and the rest of the digest."""
@@ -86,7 +92,7 @@ class Generation(NamedTuple):
 
     def key(self, group: bytes, bucket: int) -> bytes:
         """Return the key of a bucket. All generations of a bucket have one hash tag."""
-        return b"%b{%b:%x}:%x" % (PREFIX, group, bucket, self.start)
+        return b"%b{%b:%07x}:%x" % (PREFIX, group, bucket, self.start)
 
     def moment(self, now: float) -> int:
         """Return the byte for a commit at ``now``."""
@@ -118,20 +124,19 @@ class Generation(NamedTuple):
         return b"%d %d %d" % (self.start, self.retention, self.buckets)
 
 
-def group_of(key: str) -> tuple[str, str]:
-    """Return the group of a claim's key, and what identifies the claim within it."""
-    group, _, name = key.partition(":")[2].partition(":")[2].rpartition(":")
-    return group, name
+def group_of(key: str) -> str:
+    """Return the group of a claim's key."""
+    return key[_GROUP_START:].rpartition(":")[0]
 
 
-def place_of(name: str) -> Place:
-    """Return the place of a claim in its group's generations."""
+def place_of(key: str) -> Place:
+    """Return the place of a claim in the generations of its group."""
     try:
-        digest = bytes.fromhex(name)
+        digest = bytes.fromhex(key[-_DIGEST_DIGITS:])
     except ValueError:
         digest = b""
-    if len(digest) < _REST.stop:
-        digest = sha256(name.encode()).digest()
+    if len(digest) * 2 != _DIGEST_DIGITS:  # not made by claim_key
+        digest = sha256(key.rpartition(":")[2].encode()).digest()
     return Place(int.from_bytes(digest[:4], "big"), digest[_FIELD], digest[_REST])
 
 

@@ -26,7 +26,7 @@ import hiredis
 from typing_extensions import override
 
 from gateway.claims import PROBE_KEY
-from gateway.claims.redis_replies import CollectedReplies, ForwardedReply, IgnoredReply, Reply
+from gateway.claims.redis_replies import ForwardedReply, IgnoredReply, Reply, deliver, fail
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
@@ -92,6 +92,7 @@ class RedisConnection(asyncio.Protocol):
 
     Attributes:
         script_refusal: Why the server does not run our scripts; empty if it does.
+        time: Returns the seconds of the event loop.
         lost: Done, with the cause, when the connection is no longer usable.
     """
 
@@ -100,17 +101,15 @@ class RedisConnection(asyncio.Protocol):
         self._server = server
         self._tls = tls
         self._loop = asyncio.get_running_loop()
+        self.time = self._loop.time
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._timeout = timeout
         self._reader = hiredis.Reader()
-        self._waiting: list[tuple[bytes, Reply]] = []
+        self._outgoing: list[bytes] = []
+        self._expected: list[Reply] = []
         self._in_flight: deque[Reply] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
         self._is_flush_due = False
-
-    def time(self) -> float:
-        """Return the seconds of the event loop."""
-        return self._loop.time()
 
     def execute(self, *command: Value) -> asyncio.Future[Any]:
         """Send ``command``; the future has the reply, or fails with ``hiredis.ReplyError``.
@@ -120,30 +119,24 @@ class RedisConnection(asyncio.Protocol):
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._send(command, reply)
-        if len(self._waiting) >= _BATCH_SIZE and not self._in_flight:
+        if len(self._outgoing) >= _BATCH_SIZE and not self._in_flight:
             self._flush()
         return reply
 
-    def execute_packed(self, commands: bytes, count: int) -> asyncio.Future[list[Any]]:
-        """Send ``count`` commands that are encoded already; the future has their replies.
+    def execute_packed(self, commands: bytes, earlier: list[Any], count: int) -> asyncio.Future[Any]:
+        """Send ``count`` commands that are encoded already; the future has the reply to the last.
 
-        A command that the server refuses has a ``hiredis.ReplyError`` in the list. The future fails as that of
-        :meth:`execute` does if the connection is lost or the replies are late.
+        Those before it are in the list ``earlier`` by then; an error of the server is one of them.
         """
-        replies: asyncio.Future[list[Any]] = self._loop.create_future()
-        collected = CollectedReplies(replies, count)
-        self.send_packed(commands, *([collected] * count))
-        if len(self._waiting) >= _BATCH_SIZE and not self._in_flight:
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self.send_packed(commands, *([earlier] * (count - 1)), reply)
+        if len(self._outgoing) >= _BATCH_SIZE and not self._in_flight:
             self._flush()
-        return replies
+        return reply
 
     def tell(self, on_failure: Callable[[], None], *command: Value) -> None:
         """Send ``command``; ``on_failure`` is called if the reply is an error or does not come."""
         self._send(command, IgnoredReply(on_failure))
-
-    def tell_packed(self, on_failure: Callable[[], None], command: bytes) -> None:
-        """Send a command that is encoded already; ``on_failure`` is called as by :meth:`tell`."""
-        self.send_packed(command, IgnoredReply(on_failure))
 
     def execute_then(self, on_reply: Callable[[Any], None], *command: Value) -> None:
         """Send ``command`` in one batch with the next :meth:`execute` of this turn of the loop.
@@ -159,14 +152,10 @@ class RedisConnection(asyncio.Protocol):
     def send_packed(self, commands: bytes, *replies: Reply) -> None:
         """Send commands that are encoded already, and pass on their ``replies``, one for each."""
         if self.lost.done():
-            for reply in replies:
-                if not reply.done():
-                    reply.set_exception(ConnectionError("connection lost"))
+            fail(replies, ConnectionError("connection lost"))
             return
-        waiting = self._waiting
-        for reply in replies:
-            waiting.append((commands, reply))
-            commands = b""
+        self._outgoing.append(commands)
+        self._expected.extend(replies)
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -194,15 +183,10 @@ class RedisConnection(asyncio.Protocol):
         wrong_server = ""
         try:
             while in_flight and (reply := self._reader.gets()) is not False:
-                future = in_flight.popleft()
-                if future.done():  # its request was cancelled
-                    continue
-                if isinstance(reply, hiredis.ReplyError):
-                    future.set_exception(reply)
-                    if str(reply).startswith(_WRONG_SERVER_ERRORS):
-                        wrong_server = explain(reply, "")
-                else:
-                    future.set_result(reply)
+                waiter = in_flight.popleft()
+                if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_WRONG_SERVER_ERRORS):
+                    wrong_server = explain(reply, "")
+                deliver(reply, waiter)
         except hiredis.ProtocolError as error:
             self._fail(ConnectionError(f"not a Redis server: {error}"))
             return
@@ -211,7 +195,7 @@ class RedisConnection(asyncio.Protocol):
         elif not in_flight:
             if self._watchdog:
                 self._watchdog.cancel()
-            if self._waiting:
+            if self._outgoing:
                 self._flush()
 
     @override
@@ -222,11 +206,12 @@ class RedisConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._in_flight or not self._waiting:
+        if self._in_flight or not self._outgoing:
             return
-        batch, self._waiting = self._waiting, []
-        self._in_flight.extend(reply for _, reply in batch)
-        self._transport.write(b"".join([command for command, _ in batch]))
+        commands, self._outgoing = self._outgoing, []
+        self._in_flight.extend(self._expected)
+        self._expected.clear()
+        self._transport.write(b"".join(commands))
         self._watchdog = self._loop.call_later(
             self._timeout, self._fail, TimeoutError(f"no reply within {self._timeout * 1000:.0f} ms")
         )
@@ -239,12 +224,11 @@ class RedisConnection(asyncio.Protocol):
             self.lost.exception()  # retrieved: nobody may be waiting for it
             self._transport.abort()
         kind = TimeoutError if isinstance(error, TimeoutError) else ConnectionError
-        stranded = [*self._in_flight, *(reply for _, reply in self._waiting)]
+        stranded = [*self._in_flight, *self._expected]
         self._in_flight.clear()
-        self._waiting.clear()
-        for reply in stranded:
-            if not reply.done():
-                reply.set_exception(kind(str(error)))
+        self._outgoing.clear()
+        self._expected.clear()
+        fail(stranded, kind(str(error)))
 
 
 async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:

@@ -43,6 +43,7 @@ class Group:
         self.expiring: dict[int, bytearray] = {}
         self.deferred: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self.reading: asyncio.Task[OSError | hiredis.ReplyError | None] | None = None
+        self._set_templates()
 
     @property
     def list_key(self) -> bytes:
@@ -53,19 +54,31 @@ class Group:
         """Return the key of the bucket of a claim."""
         return generation.key(self.name, generation.bucket(place.position))
 
-    def write(self, verb: bytes, generation: Generation, place: Place, rest: bytes, now: float) -> bytes:
-        """Return the command that puts a claim into a generation."""
-        value = bytes((generation.moment(now),)) + rest
-        parts = self.bucket_key(generation, place), place.field, value
-        return b"*4\r\n%b%b%b%b" % (part(verb), *map(part, parts))
+    def claim(self, key: bytes, holder: bytes, options: bytes, place: Place) -> bytes:
+        """Return the commands of a claim: SET with these options, then a lookup in each generation."""
+        position, field, _ = place
+        parts: list[int | bytes] = []
+        for generation in self.generations:
+            parts += (position * generation.buckets >> 32, field)
+        return self._claim % (len(key), key, len(holder), holder, options, *parts)
 
     def lookup(self, generation: Generation, place: Place) -> bytes:
         """Return the command that looks for a claim in a generation."""
-        return b"*3\r\n$4\r\nHGET\r\n%b%b" % (part(self.bucket_key(generation, place)), part(place.field))
+        return self._lookups[generation] % (place.position * generation.buckets >> 32, place.field)
+
+    def commit(self, generation: Generation, place: Place, rest: bytes, now: float) -> bytes:
+        """Return the command that puts a claim into a generation."""
+        bucket, moment = place.position * generation.buckets >> 32, generation.moment(now)
+        return self._commits[generation] % (bucket, place.field, moment, rest)
+
+    def mark(self, generation: Generation, place: Place, rest: bytes, now: float) -> bytes:
+        """Return the command that puts a mark into a generation, unless it has one."""
+        bucket, moment = place.position * generation.buckets >> 32, generation.moment(now)
+        return self._marks[generation] % (bucket, place.field, moment, rest)
 
     def expire(self, generation: Generation, place: Place, lease: float) -> bytes:
         """Return the command that sets a bucket to expire; empty if this process has sent it before."""
-        bucket = generation.bucket(place.position)
+        bucket = place.position * generation.buckets >> 32
         bits = self.expiring.get(generation.start)
         if bits is None:
             bits = self.expiring[generation.start] = bytearray((generation.buckets >> 3) + 1)
@@ -73,8 +86,27 @@ class Group:
         if bits[byte] & bit:
             return b""
         bits[byte] |= bit
-        parts = self.bucket_key(generation, place), b"%d" % (generation.expires_at(lease) * 1000)
-        return b"*3\r\n$9\r\nPEXPIREAT\r\n%b%b" % (part(parts[0]), part(parts[1]))
+        return _packed(
+            b"PEXPIREAT", self.bucket_key(generation, place), b"%d" % (generation.expires_at(lease) * 1000)
+        )
+
+    def _set_templates(self) -> None:
+        """Prepare the commands, all but the number of the bucket and what the digest says: it is done for each event."""
+        key = {each: b"%b{%b:%%07x}:%x" % (PREFIX, self.name, each.start) for each in self.generations}
+        length = {each: len(key[each] % 0) for each in self.generations}
+
+        def templates(verb: bytes, count: int, end: bytes) -> dict[Generation, bytes]:
+            return {
+                each: b"*%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$5\r\n%%b\r\n%b"
+                % (count, len(verb), verb, length[each], key[each], end)
+                for each in self.generations
+            }
+
+        value = b"$7\r\n%c%b\r\n"
+        self._lookups = templates(b"HGET", 3, b"")
+        self._commits = templates(b"HSET", 4, value)
+        self._marks = templates(b"HSETNX", 4, value)
+        self._claim = b"*7\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" + b"".join(self._lookups.values())
 
     async def read(self, connection: RedisConnection, lease: float, now: float) -> None:
         """Read the list, and start the generations that are due.
@@ -100,15 +132,16 @@ class Group:
             if is_due(last, now, claims):
                 await self._add(connection, following(generations, retention, now, claims), lease)
                 generations = await self._listed(connection)
-        remembered = live(generations, lease, now)
+        remembered = live(generations, lease, now)[:_MAX_LISTED]
         for each in generations:
             if each not in remembered:
                 await connection.execute("HDEL", self.list_key, each.number)
                 self.expiring.pop(each.start, None)
-        self.generations = remembered[:_MAX_LISTED]
+        self.generations = remembered
         self.writable = {
             each.retention: each for each in reversed(remembered) if each.retention in self.retentions
         }
+        self._set_templates()
         self.connection, self.read_at = connection, connection.time()
 
     def take_deferred(self) -> list[tuple[Callable[[], None], Callable[[], None]]]:
@@ -136,6 +169,6 @@ class Group:
         return sum(lengths) / len(lengths)
 
 
-def part(value: bytes) -> bytes:
-    """Return a part of a command, encoded."""
-    return b"$%d\r\n%b\r\n" % (len(value), value)
+def _packed(*command: bytes) -> bytes:
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
+    return packed

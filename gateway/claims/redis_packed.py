@@ -33,8 +33,8 @@ from gateway.claims import PENDING, ClaimsUnavailable, Standing, ignore_failure,
 from gateway.claims.generations import PREFIX, Generation, Place, group_of, place_of, with_content
 from gateway.claims.redis import RedisClaims, unavailable
 from gateway.claims.redis_connection import RedisConnection, explain
-from gateway.claims.redis_group import Group, part
-from gateway.claims.redis_replies import IGNORED, ForwardedReply, IgnoredReply, Reply
+from gateway.claims.redis_group import Group
+from gateway.claims.redis_replies import IGNORED, ForwardedReply, IgnoredReply
 
 _REFRESH_INTERVAL = 5.0
 """Seconds after which a list of generations that is in use is read again, in the background."""
@@ -78,12 +78,15 @@ class PackedRedisClaims(RedisClaims):
     ) -> None:
         super().__init__(url, lease, retention, timeout)
         self._lease = lease
+        self._retention = int(retention)
         self._clock = clock
         self._refresh_interval = min(_REFRESH_INTERVAL, lease / 6)
         self._groups: dict[str, Group] = {}
         self._hash_refusal = ""
         self._unsettled: set[asyncio.Future[Any]] = set()
-        self._options = b"".join(map(part, (b"NX", b"PX", self._lease_ms.encode(), b"GET")))
+        self._options = b"$2\r\nNX\r\n$2\r\nPX\r\n$%d\r\n%b\r\n$3\r\nGET\r\n" % (
+            len(self._lease_ms), self._lease_ms.encode()
+        )  # fmt: skip
 
     @override
     async def stop(self) -> None:
@@ -113,30 +116,49 @@ class PackedRedisClaims(RedisClaims):
     async def _claim(self, key: str, token: str) -> Standing:
         if self._unsettled:
             await self._settle()
-        name, identity = group_of(key)
+        name = group_of(key)
         group = self._groups.get(name) or self._group(name)
         if (connection := self._fresh_connection(group)) is None:
             connection = await self._read_now(group)
-        place, holder = place_of(identity), PENDING + token.encode()
+        place, holder = place_of(key), PENDING + token.encode()
         generations = group.generations
-        commands = b"*7\r\n$3\r\nSET\r\n%b%b%b" % (part(key.encode()), part(holder), self._options)
-        for generation in generations:
-            commands += group.lookup(generation, place)
-        taken, *found = await connection.execute_packed(commands, 1 + len(generations))
+        commands = group.claim(key.encode(), holder, self._options, place)
+        replies: list[Any] = []
+        try:
+            replies.append(await connection.execute_packed(commands, replies, len(generations) + 1))
+        except hiredis.ReplyError as error:
+            replies.append(error)
         if self._unsettled:  # a mark that met another is compared first
             await self._settle()
+        taken, *found = replies
+        # First what the buckets say: the event is published, even if the key holds what no gateway wrote.
+        if any(found) and (standing := self._standing_in(generations, found, place, token)):
+            return standing
+        if isinstance(taken, hiredis.ReplyError):
+            raise taken
+        return standing_of(taken, holder)
+
+    def _standing_in(
+        self, generations: list[Generation], found: list[Any], place: Place, token: str
+    ) -> Standing | None:
+        """Interpret what the buckets hold for a claim; return None if they do not know it.
+
+        Raises:
+            hiredis.ReplyError: The server refused to look there.
+        """
         content, slash, _ = token.partition("/")
+        known = place.rest, with_content(place.rest, content if slash else "")
         standing = None
-        for generation, value in zip(generations, found, strict=True):
-            if isinstance(value, bytes) and generation.remembers(value, self._clock()):
-                if value[1:] in (place.rest, with_content(place.rest, content if slash else "")):
+        for generation, value in zip(generations, found, strict=False):
+            if self._is_remembered(generation, value):
+                if value[1:] in known:
                     return Standing.DONE
                 if slash:
                     standing = Standing.OTHER_DONE
-        for reply in taken, *found:
-            if isinstance(reply, hiredis.ReplyError):
-                raise reply
-        return standing or standing_of(taken, holder)
+        for value in found:
+            if isinstance(value, hiredis.ReplyError):
+                raise value
+        return standing
 
     @override
     def commit(
@@ -150,13 +172,25 @@ class PackedRedisClaims(RedisClaims):
         if self._hash_refusal:
             super().commit(key, on_failure, content=content, retention=retention)
             return
-        place, group = self._find(key)
-        rest = with_content(place.rest, content)
+        name = group_of(key)
+        group = self._groups.get(name) or self._group(name)
+        place = place_of(key)
+        rest = with_content(place.rest, content) if content else place.rest
+        self._write(group, retention, partial(self._commit, group, place, rest, on_failure), on_failure)
 
-        def write(connection: RedisConnection, generation: Generation) -> None:
-            self._write(connection, group, generation, b"HSET", place, rest, IgnoredReply(on_failure))
-
-        self._with_generation(group, retention, write, on_failure)
+    def _commit(
+        self,
+        group: Group,
+        place: Place,
+        rest: bytes,
+        on_failure: Callable[[], None],
+        connection: RedisConnection,
+        generation: Generation,
+    ) -> None:
+        command = group.commit(generation, place, rest, self._clock())
+        connection.send_packed(command, IgnoredReply(on_failure))
+        if expire := group.expire(generation, place, self._lease):
+            connection.send_packed(expire, IGNORED)
 
     @override
     def renew(self, key: str, token: str, on_loss: Callable[[], None]) -> None:
@@ -169,15 +203,17 @@ class PackedRedisClaims(RedisClaims):
             super().renew(key, token, on_loss)
             return
 
-        def check(looked_up: asyncio.Future[list[Any]]) -> None:
+        generations, found = group.generations, list[Any]()
+
+        def check(looked_up: asyncio.Future[Any]) -> None:
             if not looked_up.cancelled() and looked_up.exception() is None:
-                if any(map(self._is_remembered, group.generations, looked_up.result())):
+                if any(map(self._is_remembered, generations, [*found, looked_up.result()])):
                     on_loss()
                 else:
                     super(PackedRedisClaims, self).renew(key, token, on_loss)
 
-        lookups = [group.lookup(each, place) for each in group.generations]
-        looked_up = connection.execute_packed(b"".join(lookups), len(lookups))
+        lookups = [group.lookup(each, place) for each in generations]
+        looked_up = connection.execute_packed(b"".join(lookups), found, len(lookups))
         looked_up.add_done_callback(check)
         self._hold_claims_for(looked_up)
 
@@ -204,9 +240,12 @@ class PackedRedisClaims(RedisClaims):
             for each in group.generations:
                 if each is not generation:
                     connection.send_packed(group.lookup(each, place), ForwardedReply(partial(compare, each)))
-            self._write(connection, group, generation, b"HSETNX", place, rest, ForwardedReply(check))
+            command = group.mark(generation, place, rest, self._clock())
+            connection.send_packed(command, ForwardedReply(check))
+            if expire := group.expire(generation, place, self._lease):
+                connection.send_packed(expire, IGNORED)
 
-        self._with_generation(group, retention, write, ignore_failure)
+        self._write(group, retention, write, ignore_failure)
 
     @override
     async def forget(self, key: str) -> bool:
@@ -224,8 +263,8 @@ class PackedRedisClaims(RedisClaims):
         return was_there
 
     def _find(self, key: str) -> tuple[Place, Group]:
-        name, identity = group_of(key)
-        return place_of(identity), self._groups.get(name) or self._group(name)
+        name = group_of(key)
+        return place_of(key), self._groups.get(name) or self._group(name)
 
     def _group(self, name: str) -> Group:
         return self._groups.setdefault(name, Group(name))
@@ -235,27 +274,13 @@ class PackedRedisClaims(RedisClaims):
 
     def _write(
         self,
-        connection: RedisConnection,
-        group: Group,
-        generation: Generation,
-        verb: bytes,
-        place: Place,
-        rest: bytes,
-        reply: Reply,
-    ) -> None:
-        connection.send_packed(group.write(verb, generation, place, rest, self._clock()), reply)
-        if expire := group.expire(generation, place, self._lease):
-            connection.send_packed(expire, IGNORED)
-
-    def _with_generation(
-        self,
         group: Group,
         retention: float | None,
         write: Callable[[RedisConnection, Generation], None],
         on_failure: Callable[[], None],
     ) -> None:
         """Call ``write`` with the generation that takes claims with this retention, as soon as it is known."""
-        seconds = int(self._seconds(retention))
+        seconds = self._retention if retention is None else max(1, int(retention))
         connection = self._link.current
         if connection is None:
             on_failure()

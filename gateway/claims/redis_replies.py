@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import hiredis
@@ -46,37 +46,27 @@ class ForwardedReply(IgnoredReply):
         self._on_reply(reply)
 
 
-class CollectedReplies:
-    """The replies to several commands, which are passed on together. An error of the server is one of them."""
-
-    __slots__ = ("_future", "_missing", "_replies")
-
-    def __init__(self, future: asyncio.Future[list[Any]], count: int) -> None:
-        self._future = future
-        self._missing = count
-        self._replies: list[Any] = []
-
-    def done(self) -> bool:
-        """Return whether nobody waits any more."""
-        return self._future.done()
-
-    def set_result(self, reply: Any) -> None:
-        """Collect one reply, and pass on all when it is the last."""
-        self._replies.append(reply)
-        self._missing -= 1
-        if not self._missing:
-            self._future.set_result(self._replies)
-
-    def set_exception(self, error: Exception) -> None:
-        """Collect the server's error, or fail with that of the connection."""
-        if isinstance(error, hiredis.ReplyError):
-            self.set_result(error)
-        else:
-            self._future.set_exception(error)
-
-
 IGNORED = IgnoredReply(ignore_failure)
 """The reply to a command that nobody waits for, and whose failure does not matter."""
 
-Reply = asyncio.Future[Any] | IgnoredReply | CollectedReplies
-"""Where a reply goes: a future, or what looks like one to a connection."""
+Reply = asyncio.Future[Any] | IgnoredReply | list[Any]
+"""Where a reply goes: a future, what looks like one to a connection, or a list to which it is appended."""
+
+
+def deliver(reply: object, waiter: Reply) -> None:
+    """Pass on what the server replied."""
+    if isinstance(waiter, list):
+        waiter.append(reply)
+    elif waiter.done():  # its request was cancelled
+        return
+    elif isinstance(reply, hiredis.ReplyError):
+        waiter.set_exception(reply)
+    else:
+        waiter.set_result(reply)
+
+
+def fail(replies: Iterable[Reply], error: OSError) -> None:
+    """Fail the replies that will not come. A list is left as it is: a future that follows it fails."""
+    for reply in replies:
+        if not isinstance(reply, list) and not reply.done():
+            reply.set_exception(error)

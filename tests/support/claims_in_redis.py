@@ -13,17 +13,16 @@ from gateway.claims.generations import PREFIX, Generation, Place, group_of, pars
 
 
 def _of(key: str, listing: dict[bytes, bytes]) -> list[tuple[Generation, bytes, Place]]:
-    group, identity = group_of(key)
-    place = place_of(identity)
+    place = place_of(key)
     return [
-        (generation, generation.key(group.encode(), generation.bucket(place.position)), place)
+        (generation, generation.key(group_of(key).encode(), generation.bucket(place.position)), place)
         for generation in parse(listing)
     ]
 
 
 def list_key(key: str) -> bytes:
     """Return the key of the list of generations to which a claim belongs."""
-    return PREFIX + group_of(key)[0].encode()
+    return PREFIX + group_of(key).encode()
 
 
 def is_done(

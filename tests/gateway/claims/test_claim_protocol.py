@@ -279,10 +279,10 @@ class ClaimProtocol(RuleBasedStateMachine):
         match fault:
             case "forget":  # it came back empty, or another one took over that had not heard of the keys
                 self.redis.forget()
-                self.holders.clear()
+                self.lose_holders(*self.holders)
             case "garbage":
                 self.redis.put(claim_key("github", id_of(event)).encode(), b"xyz", LEASE)
-                self.holders.pop(event, None)
+                self.lose_holders(event)
             case "away":
                 self.redis.go_away()
             case "kill":  # what it had published may arrive or not; another one takes its place
@@ -291,6 +291,12 @@ class ClaimProtocol(RuleBasedStateMachine):
             case _:
                 self.redis.refusal = f"{fault} refused"
         self.run_for(0.3)
+
+    def lose_holders(self, *events: str) -> None:
+        """The store knows no more who holds them. Their commits still take the key from other content under the id."""
+        for event in events:
+            if self.holders.pop(event, None):
+                self.strays |= {other for other in EVENTS if id_of(other) == id_of(event) and other != event}
 
     @invariant()
     def what_is_done_is_published(self) -> None:
