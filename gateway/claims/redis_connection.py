@@ -26,7 +26,7 @@ import hiredis
 from typing_extensions import override
 
 from gateway.claims import PROBE_KEY
-from gateway.claims.redis_replies import ForwardedReply, IgnoredReply, Reply, deliver, fail
+from gateway.claims.redis_replies import ForwardedReply, IgnoredReply, Reply, fail, refuse
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
@@ -147,7 +147,14 @@ class RedisConnection(asyncio.Protocol):
         self._send(command, ForwardedReply(on_reply))
 
     def _send(self, command: tuple[Value, ...], reply: Reply) -> None:
-        self.send_packed(hiredis.pack_command(command), reply)  # type: ignore[arg-type] # the stub says a tuple of one
+        if self.lost.done():
+            fail((reply,), ConnectionError("connection lost"))
+            return
+        self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type] # the stub says a tuple of one
+        self._expected.append(reply)
+        if not self._in_flight and not self._is_flush_due:
+            self._is_flush_due = True
+            self._loop.call_soon(self._flush)
 
     def send_packed(self, commands: bytes, *replies: Reply) -> None:
         """Send commands that are encoded already, and pass on their ``replies``, one for each."""
@@ -184,9 +191,14 @@ class RedisConnection(asyncio.Protocol):
         try:
             while in_flight and (reply := self._reader.gets()) is not False:
                 waiter = in_flight.popleft()
-                if isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_WRONG_SERVER_ERRORS):
-                    wrong_server = explain(reply, "")
-                deliver(reply, waiter)
+                if type(reply) is hiredis.ReplyError:
+                    if str(reply).startswith(_WRONG_SERVER_ERRORS):
+                        wrong_server = explain(reply, "")
+                    refuse(waiter, reply)
+                elif isinstance(waiter, list):
+                    waiter.append(reply)
+                elif not waiter.done():  # else its request was cancelled
+                    waiter.set_result(reply)
         except hiredis.ProtocolError as error:
             self._fail(ConnectionError(f"not a Redis server: {error}"))
             return

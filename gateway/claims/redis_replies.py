@@ -53,16 +53,12 @@ Reply = asyncio.Future[Any] | IgnoredReply | list[Any]
 """Where a reply goes: a future, what looks like one to a connection, or a list to which it is appended."""
 
 
-def deliver(reply: object, waiter: Reply) -> None:
-    """Pass on what the server replied."""
+def refuse(waiter: Reply, error: hiredis.ReplyError) -> None:
+    """Pass on an error of the server."""
     if isinstance(waiter, list):
-        waiter.append(reply)
-    elif waiter.done():  # its request was cancelled
-        return
-    elif isinstance(reply, hiredis.ReplyError):
-        waiter.set_exception(reply)
-    else:
-        waiter.set_result(reply)
+        waiter.append(error)
+    elif not waiter.done():  # else its request was cancelled
+        waiter.set_exception(error)
 
 
 def fail(replies: Iterable[Reply], error: OSError) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.adapters.adapter import BoundAdapter
-from gateway.claims.redis_packed import PackedRedisClaims
+from gateway.claims.redis import RedisClaims
 from gateway.observability.counters import ProviderMetrics
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.spool.store import Spool
@@ -65,14 +65,14 @@ class Point(NamedTuple):
 
 ON_THE_WAY = {
     "before it is verified": Point(BoundAdapter.verify, "before", {NOTHING}, 1),
-    "before it is claimed": Point(PackedRedisClaims.claim, "before", {NOTHING}, 1),
-    "while it is claimed": Point(PackedRedisClaims.claim, "during", {NOTHING, PENDING, DONE}, 2),
-    "before the claim is known": Point(PackedRedisClaims.claim, "after", {PENDING}, 1),
+    "before it is claimed": Point(RedisClaims.claim, "before", {NOTHING}, 1),
+    "while it is claimed": Point(RedisClaims.claim, "during", {NOTHING, PENDING, DONE}, 2),
+    "before the claim is known": Point(RedisClaims.claim, "after", {PENDING}, 1),
     "before it is published": Point(PublishConnection.publish, "before", {PENDING}, 1),
     "while it is published": Point(PublishConnection.publish, "during", {PENDING, DONE}, 2),
     "before the confirm is known": Point(PublishConnection.settle, "before", {PENDING}, 2),
-    "before it is committed": Point(PackedRedisClaims.commit, "before", {PENDING}, 2),
-    "while it is committed": Point(PackedRedisClaims.commit, "during", {PENDING, DONE}, 2),
+    "before it is committed": Point(RedisClaims.commit, "before", {PENDING}, 2),
+    "while it is committed": Point(RedisClaims.commit, "during", {PENDING, DONE}, 2),
     "before it is answered": Point(Success.respond, "before", {PENDING, DONE}, 2),
     "after it is answered": Point(ProviderMetrics.count_outcome, "during", {PENDING, DONE}, 2),
 }
@@ -87,8 +87,8 @@ WITHOUT_A_BROKER = {
 }
 
 WHILE_IT_IS_REFUSED = {
-    "before it is released": Point(PackedRedisClaims.release, "before", {PENDING}, 1),
-    "while it is released": Point(PackedRedisClaims.release, "during", {NOTHING, PENDING}, 1),
+    "before it is released": Point(RedisClaims.release, "before", {PENDING}, 1),
+    "while it is released": Point(RedisClaims.release, "during", {NOTHING, PENDING}, 1),
 }
 
 

@@ -243,7 +243,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.attempts.append(attempt)
         node = self.nodes[position % len(self.nodes)]
         node.tasks.append(self.loop.create_task(self.deliver(node.gateway, attempt)))
-        self.run_for(0.01)
+        self.run_for(0.03)  # longer than it takes to read the lists of generations and claim
 
     @rule(
         position=st.integers(0, 3),

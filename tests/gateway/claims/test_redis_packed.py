@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from gateway.backends import open_claims
 from gateway.claims import Standing, claim_key
 from gateway.claims.generations import MAX_SKEW, MIN_BUCKETS, PREFIX, TARGET_CLAIMS
 from gateway.claims.redis import RedisClaims
 from gateway.claims.redis_packed import PackedRedisClaims
+from gateway.config import Config
 from support import claims_in_redis
 from support.redis_server import RedisServer
 from support.waiting import PATIENCE, wait_until_async
@@ -86,6 +88,20 @@ async def test_a_finished_claim_takes_at_most_twenty_bytes(own_redis: RedisServe
 
     assert sum(raw.hlen(key) for key in raw.scan_iter(PREFIX + b"{*", count=5000)) == count
     assert used / count <= 20
+
+
+@pytest.mark.parametrize("is_compact", [False, True])
+def test_the_configuration_chooses(*, is_compact: bool) -> None:
+    """Keys by default."""
+    config = Config.model_validate(
+        {
+            "providers": {"github": {"adapter": "github", "secrets": ["a secret"]}},
+            "redis": {"url": "redis://127.0.0.1/0"},
+            "dedupe": {"compact": is_compact},
+        }
+    )
+
+    assert isinstance(open_claims(config), PackedRedisClaims) is is_compact
 
 
 async def test_a_bucket_expires_as_a_whole(own_redis: RedisServer, raw: redis.Redis) -> None:
