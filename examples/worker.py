@@ -1,8 +1,8 @@
-"""A worker with nothing but aio-pika: it consumes its own queue, and handles each event once.
+"""A worker with aio-pika alone: it consumes its own queue, and handles each event once.
 
     RABBITMQ_URL=amqp://guest:guest@localhost:5672/ python examples/worker.py
 
-The gateway delivers at least once: after a crash or a lost connection an event may come again, with the same
+The gateway delivers at least once: after a crash or a lost connection an event may be redelivered, with the same
 source and id. To do nothing twice, compare them, as `seen` does here. A real worker stores them together with the
 effect, in the same transaction if there is one.
 """

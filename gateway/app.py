@@ -25,6 +25,7 @@ from gateway.config.resolve import (
     max_body_of,
     retention_of,
     schemas_of,
+    type_prefix_of,
 )
 from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
@@ -67,6 +68,7 @@ _FIXED = (
     "dedupe",
     "spool",
     "archive",
+    "log",
 )
 """The settings that a running gateway cannot change."""
 
@@ -77,7 +79,7 @@ class Gateway:
     Args:
         config: the configuration.
         folder: the folder that schema files are relative to.
-        claims: the claim store; by default the configured one.
+        claims: the deduplication store; by default the configured one.
         publisher: publishes events; by default the configured one.
         clock: Unix seconds.
         slot: the number of this process, from 0.
@@ -90,7 +92,7 @@ class Gateway:
         public: the ASGI application of the public listener.
         admin: the ASGI application of the operator's listener.
         metrics: the metrics.
-        claims: the claim store.
+        claims: the deduplication store.
     """
 
     def __init__(
@@ -182,11 +184,11 @@ class Gateway:
     def is_ready(self) -> bool:
         """Return whether events are accepted.
 
-        At the start the claim store has to answer once. Later, if the policy allows it, events are published
-        unchecked while the store is away.
+        If the policy allows it, events are published unchecked while the deduplication store is away: a fleet that restarts
+        then still takes traffic. At the start, the store is waited for until the first attempt to reach it has ended.
         """
         can_dedupe = not self.claims.unavailable_reason or (
-            self._dedupe.accepts_unchecked and self.claims.has_been_ready
+            self._dedupe.accepts_unchecked and self.claims.has_been_tried
         )
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well
@@ -232,7 +234,11 @@ def _route(
         reader=Reader(spec, is_body_signed=spec.signature.is_body_bound),
         schemas=schemas_of(provider, adapter, folder, catalogue),
         envelope=Envelope(
-            name, adapter.name, redaction, is_partly_signed=spec.signature.is_body_partly_signed
+            name,
+            adapter.name,
+            redaction,
+            is_partly_signed=spec.signature.is_body_partly_signed,
+            type_prefix=type_prefix_of(name, provider),
         ),
         keys=EventKeys(bound, retention_of(config, provider, adapter)),
         metrics=metrics.of_provider(name, len(provider.secrets)),
@@ -247,4 +253,6 @@ def _route(
         public_url=provider.public_url,
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
+        refusal=spec.refusal,
+        paths=(provider.path.encode(),) if provider.path else (),
     )

@@ -43,7 +43,7 @@ def messaging_system_of(config: Config) -> str:
 
 
 def open_claims(config: Config, database: Database | None = None) -> Claims:
-    """Return the configured claim store."""
+    """Return the configured deduplication store."""
     lease, retention = config.dedupe.lease, config.dedupe.retention
     if has_embedded_claims(config):
         from gateway.claims.sqlite import SqliteClaims

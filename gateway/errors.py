@@ -143,7 +143,7 @@ class BrokerUnavailable(Unavailable):
 
 
 class DedupeUnavailable(Unavailable):
-    """Raised when the claim store does not answer."""
+    """Raised when the deduplication store does not answer."""
 
     reason = "dedupe_unavailable"
 
@@ -218,6 +218,18 @@ class OperatorError(Exception):
     """Raised for a mistake that the operator can correct; the text says where, and how."""
 
     exit_code = 1
+
+
+class AddressInUse(OperatorError):
+    """Raised when another program listens where the gateway should.
+
+    Attributes:
+        bind: The address, ``host:port``.
+    """
+
+    def __init__(self, bind: str, text: str) -> None:
+        super().__init__(text)
+        self.bind = bind
 
 
 class ConfigurationError(OperatorError):

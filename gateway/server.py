@@ -96,7 +96,7 @@ async def running(
             asyncio.create_task(server.serve(sockets=sockets), name="listener")
             for server, sockets in zip(servers, (public, admin), strict=True)
         ]
-        _settle_memory()
+        settle_memory()
         log.info(
             "listening", webhooks=", ".join(map(address_of, public)), admin=", ".join(map(address_of, admin))
         )
@@ -188,7 +188,7 @@ def _end_at_once(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """Exclude what lives as long as the process from garbage collection.
 
     A full collection would walk hundreds of thousands of such objects while every request waits.

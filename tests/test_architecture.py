@@ -10,7 +10,7 @@ import pytest
 
 from support.repository import ROOT
 
-PAGE = (ROOT / "docs/architecture.md").read_text("utf-8")
+PAGE = (ROOT / "docs/explanation/architecture.md").read_text("utf-8")
 NAMED = sorted(set(re.findall(r"\[((?!\w+\.py\])\w+(?:\.\w+)?)\]\(\.\./(gateway/[\w/]+\.py)\)", PAGE)))
 
 

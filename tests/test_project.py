@@ -19,7 +19,7 @@ ADDRESS = PROJECT["urls"]["Source"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / ".github").rglob("*.*")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*")]
 
 
 def _read(path: Path) -> Any:
@@ -84,15 +84,16 @@ def test_the_project_has_one_address() -> None:
 def test_hooks_run_what_make_check_runs() -> None:
     """From the locked environment, so that a hook and the CI never disagree."""
     (repository,) = _read(ROOT / ".pre-commit-config.yaml")["repos"]
-    tools = {hook["entry"].split()[0].rpartition("/")[2] for hook in repository["hooks"]}
-    checked = set(re.findall(r'^"\$1/([\w-]+)"', (ROOT / "scripts/check").read_text("utf-8"), re.MULTILINE))
+    tools = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in repository["hooks"]}
+    script = (ROOT / "scripts/check").read_text("utf-8")
+    checked = set(re.findall(r'^(?:"\$1/)?(scripts/[\w.]+|(?<=\$1/)[\w-]+)', script, re.MULTILINE))
     locked = (ROOT / "requirements/dev.txt").read_text("utf-8")
 
     assert tools == checked
-    assert all(re.search(rf"^{tool}==", locked, re.MULTILINE) for tool in tools)
+    assert all(re.search(rf"^{tool}==", locked, re.MULTILINE) for tool in tools if "/" not in tool)
 
 
-@pytest.mark.parametrize("name", ["runtime", "dev", "build"])
+@pytest.mark.parametrize("name", ["runtime", "dev", "build", "uv"])
 def test_a_lock_names_no_index(name: str) -> None:
     """Each requirement has digests, and comes from wherever the one who installs it looks."""
     lock = (ROOT / f"requirements/{name}.txt").read_text("utf-8")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 from importlib.metadata import version
@@ -14,7 +17,8 @@ from zipfile import ZipFile
 import pytest
 
 from gateway import __version__
-from support.gateway_process import environment
+from support.gateway_process import Program, environment
+from support.ports import free_port
 from support.repository import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -71,15 +75,15 @@ def test_the_wheel_has_one_top_level_name(wheel: Path) -> None:
     """A project that has a package `providers` or `schemas` of its own keeps it."""
     tops = {name.partition("/")[0] for name in _contents(wheel)}
 
-    assert tops == {"gateway", f"webhook_gateway-{__version__}.dist-info"}
+    assert tops == {"gateway", f"agent_webhook_gateway-{__version__}.dist-info"}
 
 
 def test_the_wheel_holds_the_package_and_its_data(wheel: Path) -> None:
-    """Every module, provider and schema, the configuration of `gateway dev`, and nothing else."""
+    """Every module, provider and schema, and nothing else."""
     held = {name for name in _contents(wheel) if name.startswith("gateway/")}
     data = {f"gateway/data/{name}" for folder in ("providers", "schemas") for name in _files(folder)}
 
-    assert held == _files("gateway") | data | {"gateway/config/default.yaml"}
+    assert held == _files("gateway") | data
     assert "gateway/py.typed" in held
 
 
@@ -101,10 +105,94 @@ def test_the_source_distribution_can_be_tested(unpacked_sdist: Path) -> None:
     assert os.access(unpacked_sdist / "scripts/create-venv", os.X_OK)
 
 
+def test_an_installation_replaces_another_at_once(unpacked_sdist: Path, tmp_path: Path) -> None:
+    """A gateway that runs keeps the files it was started from; commands find the new ones."""
+    tree = tmp_path / "tree"
+    shutil.copytree(unpacked_sdist, tree, ignore=shutil.ignore_patterns("tests", "docs", "dist"))
+    venv = tree / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (venv / "build").symlink_to(BUILDER.parents[1])
+    (site_packages,) = venv.glob("lib/python*/site-packages")
+
+    def install() -> Path:
+        script = tree / "scripts/install-wheel"
+        subprocess.run([str(venv / "bin/python"), str(script)], cwd=tree, check=True)
+        return Path((site_packages / "gateway.pth").read_text().strip())
+
+    first = install()
+    with (tree / "gateway/__init__.py").open("a") as module:
+        module.write("IS_NEW = True\n")
+    second = install()
+
+    assert "IS_NEW" not in (first / "gateway/__init__.py").read_text()
+    assert "IS_NEW" in (second / "gateway/__init__.py").read_text()
+    assert "from gateway.cli import main" in (venv / "bin/gateway").read_text()
+    assert install() == second
+    assert len(list((tree / "dist").glob("*.whl"))) == 1
+
+
 def test_the_version_stands_in_one_place() -> None:
     """The metadata of what is installed has it from the package, and so has `gateway --version`."""
     assert "version" in PROJECT["project"]["dynamic"]
-    assert version("webhook-gateway") == __version__
+    assert version("agent-webhook-gateway") == __version__
+
+
+@pytest.fixture
+def stranger(wheel: Path, tmp_path: Path) -> Program:
+    """`gateway dev` from the wheel, in a folder with `providers/` and `schemas/` of its own, which can be imported; not started."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (site_packages,) = venv.glob("lib/python*/site-packages")
+    with ZipFile(wheel) as packed:
+        packed.extractall(site_packages)
+    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    project = tmp_path / "project"
+    for name in ("providers", "schemas"):
+        (project / name).mkdir(parents=True)
+        (project / name / "__init__.py").write_text(f"raise RuntimeError('{name} of the project')\n")
+    variables = {"PYTHONPATH": str(project)}
+    program = Program(project, "-m", "gateway", "dev", "--port", str(free_port()), extra=variables)
+    program.program = (str(venv / "bin/python"),)
+    return program
+
+
+def test_a_stranger_gets_from_the_wheel_to_a_worker(stranger: Program) -> None:
+    """First sample event, own event, refused one with its reason, project, and worker; nothing is set, and nothing cloned."""
+
+    def gateway(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*stranger.program, "-m", "gateway", *words],
+            cwd=stranger.directory,
+            env=stranger.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    (stranger.directory / "order.json").write_text('{"id": "order_1", "event": "order.created", "total": 3}')
+    with stranger:
+        stranger.wait_for("payment_intent.succeeded")
+        own, spoiled = (
+            gateway("send", "acme", "--file", "order.json"),
+            gateway("send", "stripe", "--tamper", "body"),
+        )
+        stranger.wait_for("order_1")
+        stranger.wait_for("signature_mismatch")
+        assert (own.returncode, spoiled.returncode) == (0, 0)
+        assert '202 {"status":"accepted","id":"order_1"}' in own.stdout
+        assert "401 " in spoiled.stdout
+        assert stranger.stop(signal.SIGINT) == 0
+    begun = gateway("init", "stripe", "github")
+    assert (begun.returncode, begun.stderr) == (0, "")
+    worker = Program(
+        stranger.directory, "-m", "gateway", "worker", "worker:worker", extra=stranger.environment
+    )
+    worker.program = stranger.program
+    with stranger, worker:
+        worker.wait_for("worker started")
+        stranger.wait_for("pull_request.opened")
+        worker.wait_for("github pull_request.opened ")
+        worker.wait_for("stripe payment_intent.succeeded ")
 
 
 def test_it_works_beside_packages_of_the_same_names_as_its_data(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ This module has more than 200 lines because an adapter and its bound form are do
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from typing_extensions import override
 
+from gateway.adapters.event_type import EventType
 from gateway.adapters.handshake_replies import HandshakeResponder
 from gateway.adapters.identity import (
     UNKNOWN_TYPE,
@@ -20,12 +22,10 @@ from gateway.adapters.identity import (
     clean_time,
 )
 from gateway.adapters.spec import AdapterSpec
-from gateway.adapters.summary import compile_summaries
 from gateway.signatures import request as _request
 from gateway.signatures.extractors import (
     Parent,
     SourceContext,
-    compile_by_type,
     compile_sources,
     header_name,
     places_of,
@@ -38,6 +38,9 @@ from gateway.signatures.schemes.fetched_keys import FetchedKeys, KeyRequest
 
 Mask = Callable[[object], object]
 """A function that returns an event without its secret values."""
+
+_MAX_CACHED_TYPES = 1024
+"""Event types that are compiled and kept. Senders have a few, but could make up any number."""
 
 _WHOLE = object()
 
@@ -117,16 +120,17 @@ class BoundAdapter:
         ids = [spec.event_id] if isinstance(spec.event_id, str) else spec.event_id or []
         self._event_ids = list(map(compile_sources, ids))
         self._within = list(map(compile_sources, spec.unique_within))
-        self._tests = [(compile_sources(place), value) for place, value in spec.test_events.items()]
+        self._tests = [
+            (compile_sources(place), re.compile(translate(value)).match)
+            for place, value in spec.test_events.items()
+        ]
         self._event_type = compile_sources(spec.event_type) if spec.event_type else None
         self._event_action = compile_sources(spec.event_action) if spec.event_action else None
         self._delivery_id = compile_sources(spec.delivery_id) if spec.delivery_id else None
         self._source = compile_sources(spec.source) if spec.source else None
-        self._time = compile_by_type(spec.time) if spec.time else None
-        self._subject = compile_by_type(spec.subject) if spec.subject else None
         self._account = compile_sources(spec.account) if spec.account else None
         self._actor = compile_sources(spec.actor) if spec.actor else None
-        self._summary = compile_summaries(spec.summary) if spec.summary else None
+        self._types: dict[str, EventType] = {}
 
     def verify(self, request: RawRequest, now: float) -> VerifiedRequest:
         """Prove who sent ``request``; ``now`` is in Unix seconds.
@@ -183,7 +187,7 @@ class BoundAdapter:
         event_type, is_typed = self._type_of(context)
         event_id = self._id_of(context)
         within = self._within_of(context) if self._within else ""
-        is_test = any(fnmatchcase(text_of(place(context)) or "", value) for place, value in self._tests)
+        is_test = bool(self._tests) and self._is_test(context)
         if self._mask:
             masked = self._mask(context.item)
             hidden = parent.hidden() if parent else None
@@ -193,19 +197,19 @@ class BoundAdapter:
             context = SourceContext(request.headers, request.query, shown, masked, hidden)
         identity = Identity(
             event_id,
-            event_type,
+            event_type.name,
             is_typed,
             clean_attribute(self._delivery_id(context)) if self._delivery_id else None,
             clean_attribute(self._source(context)) if self._source else None,
-            clean_time(self._time(context, event_type)) if self._time else None,
-            clean_attribute(self._subject(context, event_type)) if self._subject else None,
+            clean_time(event_type.time(context)) if event_type.time else None,
+            clean_attribute(event_type.subject(context)) if event_type.subject else None,
             clean_attribute(self._account(context)) if self._account else None,
             clean_attribute(self._actor(context)) if self._actor else None,
             within=within,
             is_test=is_test,
         )
-        if self._summary:
-            identity.summary = self._summary(context, identity)
+        if event_type.summarise:
+            identity.summary = event_type.summarise(context, identity)
         return identity
 
     def _id_of(self, context: SourceContext) -> str | None:
@@ -217,22 +221,41 @@ class BoundAdapter:
 
     def _within_of(self, context: SourceContext) -> str:
         """Join the values within which the id is unique, unambiguously. Return "" if all are absent."""
-        values = [text_of(place(context)) for place in self._within]
-        if not any(values):
-            return ""
-        return "".join(f"{len(value)}:{value}" if value else "-" for value in values)
+        joined, is_known = "", False
+        for place in self._within:
+            value = text_of(place(context))
+            if value:
+                joined, is_known = f"{joined}{len(value)}:{value}", True
+            else:
+                joined += "-"
+        return joined if is_known else ""
 
-    def _type_of(self, context: SourceContext) -> tuple[str, bool]:
+    def _is_test(self, context: SourceContext) -> bool:
+        for place, fits in self._tests:  # noqa: SIM110 -- a generator for each event costs more than the test
+            if fits(text_of(place(context)) or ""):
+                return True
+        return False
+
+    def _type_of(self, context: SourceContext) -> tuple[EventType, bool]:
+        """Return the type of an event, and whether the event has one as it should."""
         if self._event_type is None:
-            return UNKNOWN_TYPE, True
+            return self._type_named(UNKNOWN_TYPE), True
         word = clean_event_type(self._event_type(context))
         if word is None:
-            return UNKNOWN_TYPE, False
+            return self._type_named(UNKNOWN_TYPE), False
         action = self._event_action(context) if self._event_action else None
         if action is None or action == "":
-            return word, True
+            return self._type_named(word), True
         refined = clean_event_type(f"{word}.{action}" if type(action) is str else None)
-        return (refined, True) if refined else (word, False)
+        return self._type_named(refined or word), refined is not None
+
+    def _type_named(self, name: str) -> EventType:
+        found = self._types.get(name)
+        if found is None:
+            if len(self._types) >= _MAX_CACHED_TYPES:
+                self._types.clear()
+            found = self._types[name] = EventType(name, self.spec)
+        return found
 
 
 class _RejectingVerifier(StaticVerifier):

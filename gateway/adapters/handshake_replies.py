@@ -1,6 +1,6 @@
 """Replies to handshakes, as pure functions of requests.
 
-A stranger may have chosen the challenge that is echoed or signed. So a challenge has to match its pattern, and a text that
+An unauthenticated client may have chosen the challenge that is echoed or signed. So a challenge has to match its pattern, and a text that
 could be an event is never signed.
 
 This module has more than 200 lines because a handshake is recognised, checked and answered in one place.

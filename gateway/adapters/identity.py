@@ -21,7 +21,11 @@ MAX_ATTRIBUTE = 255
 """Maximum bytes of an attribute, as of a short string in AMQP 0-9-1."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_RFC3339 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}Z")
+_RFC3339_LENGTH = len("2026-01-31T12:00:00Z")
 _UNIX_TIME = re.compile(r"[0-9]{10,13}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECONDS_OF_A_DAY = 86_400
 _END_OF_DATETIME = 253_402_300_800
 """Unix seconds of the year 10000, where datetime ends."""
 
@@ -81,11 +85,12 @@ def clean_event_id(value: object) -> str | None:
 
 def clean_event_type(value: object) -> str | None:
     """Return an event type as one line of at most 255 bytes of UTF-8, or None if that is impossible."""
-    text = _text(value)
-    if type(text) is not str:
+    text = str(value) if type(value) is int and abs(value) < INTEGER_LIMIT else value
+    if type(text) is not str or not text.strip():
         return None
-    if not (text.isascii() and text.isprintable()):
-        text = _CONTROL.sub(" ", text)
+    if text.isascii() and text.isprintable():
+        return text if len(text) <= MAX_ATTRIBUTE else None
+    text = _CONTROL.sub(" ", text)
     return text if text.strip() and len(text.encode()) <= MAX_ATTRIBUTE else None
 
 
@@ -110,9 +115,12 @@ def clean_time(value: object) -> str | None:
         value = int(value)
     try:
         if type(value) is str:
+            if len(value) == _RFC3339_LENGTH and _RFC3339.fullmatch(value):  # as most providers write it
+                datetime.fromisoformat(value)
+                return value
             # GitLab writes "2025-01-15 12:00:00 UTC".
             moment = datetime.fromisoformat(value.replace(" UTC", "Z"))
-            return _rfc3339(moment.astimezone(UTC)) if moment.tzinfo else None
+            return _rfc3339(moment) if moment.tzinfo else None
         if type(value) is int or type(value) is float:
             seconds = value / 1000 if value > _MAX_SECONDS else value
             if not 0 < seconds < _END_OF_DATETIME:
@@ -123,9 +131,9 @@ def clean_time(value: object) -> str | None:
     return None
 
 
-def _text(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) < INTEGER_LIMIT else value
-
-
 def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
+    elapsed = moment - _EPOCH
+    seconds = elapsed.days * _SECONDS_OF_A_DAY + elapsed.seconds
+    if not elapsed.microseconds and 0 < seconds < _END_OF_DATETIME:
+        return rfc3339_seconds(seconds)  # cached, and so cheaper than isoformat()
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -68,8 +68,8 @@ class IdentitySpec(BaseModel):
 
     event_id: Sources | None = Field(
         None,
-        description="The id that repetitions share, or several places in order; without one, a digest of the signed "
-        "content is used.",
+        description="The id that retries share, or several places in order; without one, a digest of the signed content "
+        "is used.",
     )
     unique_within: dict[Source, Reason] = Field(
         {},
@@ -83,7 +83,7 @@ class IdentitySpec(BaseModel):
         None, description="The id of the delivery, if it differs from that of the event."
     )
     source: Sources | None = Field(
-        None, description="A URI for the CloudEvents source, if the sender has one."
+        None, description="A URI for the CloudEvents source, if the provider has one."
     )
     time: SourcesByType | None = Field(
         None, description="When it happened: ISO 8601, or Unix seconds or milliseconds."
@@ -91,7 +91,7 @@ class IdentitySpec(BaseModel):
     subject: SourcesByType | None = Field(
         None, description="The resource that the event is about; may be by event type."
     )
-    account: Sources | None = Field(None, description="The customer's account at the sender.")
+    account: Sources | None = Field(None, description="The customer's account at the provider.")
     actor: Sources | None = Field(None, description="Who caused the event.")
     summary: dict[str, Templates] | None = Field(
         None,
@@ -101,28 +101,28 @@ class IdentitySpec(BaseModel):
 
 
 class DeliverySpec(IdentitySpec):
-    """The content of a delivery, and the responses that its sender expects."""
+    """The content of a request, and the responses that its provider expects."""
 
     content: dict[MediaType, BodyFormat] = Field(
         JSON_CONTENT,
         min_length=1,
-        description="The media types of bodies and their formats; `json_list` is a list of events, and `jwt` a token whose claims are the data.",
+        description="The media types of bodies and their formats. `json_list` is a list of events; `jwt` is a token whose claims are the data.",
     )
     form_json: str | None = Field(None, max_length=64, description="The field of a form that contains JSON.")
     form_begins: list[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]] = Field(
         [],
         max_length=16,
-        description="Fields, one of which every form begins with; other forms are refused.",
+        description="Fields, one of which every form begins with; other forms are rejected.",
     )
     form_xml: str | None = Field(
         None,
         max_length=64,
         description="The field of a form that contains XML in base64, which becomes a field under the name of its root.",
     )
-    is_empty_allowed: bool = Field(default=False, description="Whether a delivery may have no body at all.")
+    is_empty_allowed: bool = Field(default=False, description="Whether a request may have no body at all.")
     batch: BatchPlaces | None = Field(
         None,
-        description="The list of events, or several lists, if a delivery carries several events: `body:` for the whole body, "
+        description="The list of events, or several lists, if a request carries several events: `body:` for the whole body, "
         "`body:/entry/*/changes` for lists within a list, `body:/*_events` for all with a matching name.",
     )
     attempt_members: list[Pointer] = Field(
@@ -140,12 +140,15 @@ class DeliverySpec(IdentitySpec):
     )
     success: SuccessSpec | dict[str, SuccessSpec] | None = Field(
         None,
-        description="The response to a delivery, if the sender demands a special one; may be by event type, `*` for the rest.",
+        description="The response to an accepted event, if the provider requires a special one; may be by event type, `*` for the rest.",
     )
     refusal: RefusalSpec | None = Field(
-        None, description="The response to an unproven request, if the sender demands a special one."
+        None,
+        description="The response to a request that fails verification, if the provider requires a special one.",
     )
-    handshakes: list[HandshakeSpec] = Field([], description="The requests of the sender besides deliveries.")
+    handshakes: list[HandshakeSpec] = Field(
+        [], description="The provider's requests that carry no event, such as endpoint verification."
+    )
 
     @property
     def enrols(self) -> bool:
@@ -166,11 +169,22 @@ class ParameterSpec(BaseModel):
     example: str = Field("example", max_length=256, description="A value to try the adapter with.")
 
 
+class SetupSpec(BaseModel):
+    """Where an operator enters the gateway's URL at the provider, in the words of its pages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    page: str = Field(description="The way to the page, or the API call.")
+    secret: str = Field(description="What the provider calls the secret, and where it shows or takes it.")
+    events: str | None = Field(None, description="What the provider calls the choice of events.")
+
+
 class AdapterSpec(DeliverySpec):
-    """A provider: its signature, its deliveries, and its patience."""
+    """A provider: its signature, its deliveries, and its timeouts."""
 
     title: str = Field("", description="The provider's name, as it writes it.")
     docs: str = Field("", description="The provider's own page on verifying its webhooks.")
+    setup: SetupSpec | None = Field(None, description="Where the URL and the secret are entered or found.")
     status: Literal["verified", "unverified"] = Field(
         "verified",
         description="Whether the provider's documentation or its own code confirms the way of signing.",

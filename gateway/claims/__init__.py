@@ -79,8 +79,8 @@ class Claims(Protocol):
         """Return why the store cannot be used at the moment; empty if it can."""
 
     @property
-    def has_been_ready(self) -> bool:
-        """Return whether the store has been usable since the start."""
+    def has_been_tried(self) -> bool:
+        """Return whether it has been found out since the start if the store can be used."""
 
     async def start(self) -> None:
         """Start connecting in the background. A server that is away is no error."""

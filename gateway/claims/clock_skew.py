@@ -1,4 +1,4 @@
-"""Compares our clock with the claim store's, and reports what is wrong with the store.
+"""Compares our clock with the deduplication store's, and reports what is wrong with the store.
 
 Verification needs the right time. With a wrong clock every request whose signature covers a timestamp is refused with
 401, which tells the provider that the fault is its own.
@@ -95,11 +95,11 @@ class ClockWatch:
         for warning in report.warnings:
             if warning not in self._logged:
                 self._logged.add(warning)
-                log.warning("claim store", cause=warning)
+                log.warning("deduplication store", cause=warning)
 
     def _is_off_by(self, seconds: float) -> bool:
         return self.offset is not None and abs(self.offset) > seconds
 
     def _difference(self) -> str:
         offset = self.offset or 0.0
-        return f"the clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the claim store's"
+        return f"the clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the deduplication store's"

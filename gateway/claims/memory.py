@@ -23,7 +23,7 @@ class MemoryClaims(Claims):
     """
 
     unavailable_reason = ""
-    has_been_ready = True
+    has_been_tried = True
 
     def __init__(
         self, lease: float = 30, retention: float = 345_600, clock: Callable[[], float] = time.monotonic

@@ -88,8 +88,8 @@ class RedisClaims(Claims):
 
     @property
     @override
-    def has_been_ready(self) -> bool:
-        return self._link.has_been_connected
+    def has_been_tried(self) -> bool:
+        return self._link.has_been_tried
 
     @override
     async def start(self) -> None:
@@ -220,7 +220,7 @@ class RedisClaims(Claims):
         self._refusal = ""
         if connection.script_refusal and connection.script_refusal != self._script_refusal:
             log.warning(
-                "claim store",
+                "deduplication store",
                 cause=f"{connection.script_refusal}; until then claims are released and renewed in two steps",
             )
         self._script_refusal = connection.script_refusal

@@ -372,7 +372,8 @@ class PackedRedisClaims(RedisClaims):
                 raise
         if refusal and refusal != self._hash_refusal:
             log.warning(
-                "claim store", cause=f"{refusal}; until then a finished claim takes 165 bytes instead of 20"
+                "deduplication store",
+                cause=f"{refusal}; until then a finished claim takes 165 bytes instead of 20",
             )
         self._hash_refusal = refusal
         return connection

@@ -42,7 +42,7 @@ class SqliteClaims(Claims):
         clock: Unix seconds. A monotonic clock would not do, because claims outlive the process.
     """
 
-    has_been_ready = True
+    has_been_tried = True
 
     def __init__(
         self,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -12,23 +12,16 @@ import typer
 import uvloop
 
 from gateway.cli.dev_secrets import DevSecrets
-from gateway.cli.options import DEFAULT_CONFIG
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.dev_session import DevSession
+from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.observability.logs import LogFormat
+from gateway.observability.terminal import is_terminal
 
 T = TypeVar("T")
-
-BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "default.yaml"))
-"""The configuration that ``gateway dev`` uses in a directory without config.yaml."""
-
-_DEV_SECRETS = "dev.env"
-"""The file in ``data_dir`` with the secrets that ``gateway dev`` generated."""
-
-_STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
-"""The value of unset variables in commands that neither sign nor verify: every adapter accepts its format."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -37,12 +30,14 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def parse_log_format(text: str) -> LogFormat:
-    """Return the value of ``--log-format``.
+def parse_log_format(text: str | None) -> LogFormat:
+    """Return the value of ``--log-format``; by default, lines for people on a terminal and JSON elsewhere.
 
     Raises:
         typer.BadParameter: The text is not a log format.
     """
+    if text is None:
+        return "console" if is_terminal(sys.stdout) else "json"
     for known in get_args(LogFormat):
         if text == known:
             return known  # type: ignore[no-any-return]
@@ -54,28 +49,16 @@ def count_events(number: int) -> str:
     return format_count(number, "event")
 
 
-def load_without_secrets(path: Path) -> Config:
-    """Load the configuration for a command that neither signs nor verifies: secrets may be unset."""
-    return load_config(_find_config(path), missing=lambda _: _STAND_IN, has_secrets=False)
-
-
 def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
     """Load the configuration and the secrets that ``gateway dev`` generated for variables that are unset."""
-    path = _find_config(path)
+    path = find_config(path)
     secrets = DevSecrets(dev_secrets_path(path))
-    return load_config(path, missing=secrets.get, is_local=True), secrets
-
-
-def dev_secrets_path(config: Path) -> Path:
-    """Return the path of the file in which ``gateway dev`` keeps the secrets for the configuration at ``config``."""
-    return load_without_secrets(config).data_dir / _DEV_SECRETS
-
-
-def _find_config(path: Path) -> Path:
-    """Return ``path``, or the bundled configuration if ``gateway dev`` has used that in this directory."""
-    if path != DEFAULT_CONFIG or path.exists() or not dev_secrets_path(BUNDLED_CONFIG).exists():
-        return path
-    return BUNDLED_CONFIG
+    config = load_config(path, missing=secrets.get, is_local=True)
+    running = DevSession.find(config.data_dir)
+    if running and running.config == path.absolute():
+        server = config.server.model_copy(update={"bind": running.bind})
+        config = config.model_copy(update={"server": server})
+    return config, secrets
 
 
 def local_url(bind: str) -> str:

@@ -16,8 +16,9 @@ import typer
 from msgspec import MsgspecError
 
 from gateway.backends import open_dead_letters
-from gateway.cli.common import count_events, load_without_secrets
+from gateway.cli.common import count_events
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.devtools.formatting import format_count
 from gateway.errors import OperatorError
 from gateway.events.message import ATTEMPTS

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import shlex
 import shutil
 import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import structlog
 import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
-from gateway.cli.common import BUNDLED_CONFIG, dev_secrets_path, local_url, run
+from gateway.cli.common import local_url, run
+from gateway.cli.dev_config import choose_config, is_generated
+from gateway.cli.dev_lines import DevLines
 from gateway.cli.dev_secrets import DevSecrets
+from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.cli.serve import override_binds
-from gateway.cli.tail import describe
 from gateway.config import Config, ProviderConfig, load_config
+from gateway.config.bind_addresses import split_bind
+from gateway.config.dev_session import DevSession
+from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
+from gateway.errors import AddressInUse, OperatorError
+from gateway.observability.console_log import console_processors
 from gateway.observability.logs import configure_logs
 from gateway.observability.terminal import one_line
 from gateway.observability.tracing import tracing
@@ -38,28 +48,69 @@ _RECONNECT_DELAY = 1.0
 """Seconds after which the example worker reconnects to the broker."""
 
 
-def run_dev(path: Path, bind: list[str] | None, admin_bind: list[str] | None, *, send_samples: bool) -> None:
+def run_dev(
+    path: Path,
+    providers: Sequence[str],
+    bind: list[str] | None,
+    admin_bind: list[str] | None,
+    *,
+    is_demo: bool,
+    send_samples: bool,
+) -> None:
     """Run the gateway and the example worker until Ctrl-C."""
-    if not path.exists() and path == DEFAULT_CONFIG:
-        path = BUNDLED_CONFIG
+    path, note = choose_config(path, providers, is_demo=is_demo)
     secrets = DevSecrets(dev_secrets_path(path))
     secrets.generate_for(path)
     config = override_binds(load_config(path, missing=secrets.get, is_local=True), bind, admin_bind)
     config = secrets.fill_in(config)
     secrets.save()
-    configure_logs("console")
-    send = "{program} send {provider}"  # the command that reaches this gateway
-    if path not in {DEFAULT_CONFIG, BUNDLED_CONFIG}:
-        send += f" --config {shlex.quote(str(path))}"
-    if bind:
-        send += " --url {address}/webhooks/{provider}"
-    with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
+    lines = LiveLines()
+    output = DevLines(lines)
+    configure_logs("console", exception_messages=config.log.exception_messages)
+    structlog.configure(
+        processors=[output.take, *console_processors()],
+        logger_factory=lambda *_: lines,  # so that no line is written into the counter
+    )
+    session = DevSession(path.absolute(), config.server.bind, os.getpid())
+    with (
+        tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans,
+        session.announced(config.data_dir) as is_first,
+    ):
         gateway = Gateway(config, path.parent, spans=spans)
-        run(_dev(gateway, config, secrets, send, send_samples=send_samples))
+        send = _send_command(path, is_found=is_first, has_bind=bool(bind))
+        try:
+            run(_dev(gateway, config, secrets, (send, note), output, send_samples=send_samples))
+        except AddressInUse as error:
+            raise OperatorError(_why_not(error, config)) from error
+
+
+def _send_command(path: Path, *, is_found: bool, has_bind: bool) -> str:
+    """Return the command that reaches this gateway from another terminal."""
+    command = "{program} send {provider}"
+    if path not in {DEFAULT_CONFIG, BUNDLED_CONFIG} and not (is_found and is_generated(path)):
+        command += f" --config {shlex.quote(str(path))}"
+    if has_bind and not is_found:
+        command += " --url {address}/webhooks/{provider}"
+    return command
+
+
+def _why_not(error: AddressInUse, config: Config) -> str:
+    """Say who has the address, as far as that is known, and how to take another."""
+    running = DevSession.find(config.data_dir)
+    owner = f"another `gateway dev` (process {running.pid})" if running else "another program"
+    port = split_bind(error.bind)[1] + 10
+    command = f'make run ARGS="--port {port}"' if "MAKELEVEL" in os.environ else f"gateway dev --port {port}"
+    return f"{error.bind} is in use by {owner}. Take other ports: {command}"
 
 
 async def _dev(
-    gateway: Gateway, config: Config, secrets: DevSecrets, send: str, *, send_samples: bool
+    gateway: Gateway,
+    config: Config,
+    secrets: DevSecrets,
+    texts: tuple[str, str],
+    output: DevLines,
+    *,
+    send_samples: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -69,12 +120,13 @@ async def _dev(
         address, admin = (local_url(each.removeprefix("http://")) for each in listening)
         config = _with_addresses(config, address)
         gateway.reload(config)
-        _print_banner(config, address, admin, secrets, send)
+        _print_banner(config, address, admin, secrets, *texts)
         worker = asyncio.create_task(
-            _run_example_worker(gateway, config, secrets, address, send_samples=send_samples)
+            _run_example_worker(gateway, config, secrets, address, output, send_samples=send_samples)
         )
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
+        async with output.flushing():
+            await asyncio.wait([worker, stopped], return_when=asyncio.FIRST_COMPLETED)
         if not worker.done():
             worker.cancel()
         with suppress(asyncio.CancelledError):
@@ -93,11 +145,17 @@ def _with_addresses(config: Config, address: str) -> Config:
 
 
 async def _run_example_worker(
-    gateway: Gateway, config: Config, secrets: DevSecrets, address: str, *, send_samples: bool
+    gateway: Gateway,
+    config: Config,
+    secrets: DevSecrets,
+    address: str,
+    output: DevLines,
+    *,
+    send_samples: bool,
 ) -> None:
     """Print events as they are published, after sending one sample per provider."""
     await wait_ready(gateway.is_ready, math.inf)  # real servers may still be starting; the log names them
-    is_first = send_samples
+    is_first, reported = send_samples, ""
     while True:
         try:
             async with open_tail(config, "#") as events:
@@ -105,9 +163,15 @@ async def _run_example_worker(
                     is_first = False
                     await _send_samples(config, secrets, address)
                 async for body in events:
-                    typer.echo(f"received  {describe(body)}")
-        except OSError as error:
-            typer.echo(f"worker lost the connection to the broker, reconnecting: {one_line(error)}")
+                    output.on_event(body)
+                    reported = ""
+        except (OSError, sqlite3.Error) as error:  # the disk is full, or the broker is away
+            task = asyncio.current_task()
+            if task and task.cancelling():  # leaving the queue failed as well, and hid the cancellation
+                return
+            if reported != str(error):
+                reported = str(error)
+                typer.echo(f"example worker: cannot read the queue, retrying: {one_line(error)}")
             await asyncio.sleep(_RECONNECT_DELAY)
 
 
@@ -128,12 +192,15 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
             await client.post(request.url, content=request.body, headers=request.headers)
 
 
-def _print_banner(config: Config, address: str, admin: str, secrets: DevSecrets, send: str) -> None:
+def _print_banner(
+    config: Config, address: str, admin: str, secrets: DevSecrets, send: str, note: str
+) -> None:
     dedupe = f"SQLite in {config.data_dir}" if has_embedded_claims(config) else "Redis"
     queue = f"a queue in {config.data_dir}" if has_embedded_queue(config) else "RabbitMQ"
     lines = [
         "",
         f"The gateway is running: deduplication in {dedupe}, events to {queue}.",
+        *([note] if note else []),
         *(f"  webhooks  {address}/webhooks/{name}" for name in config.providers),
         f"  metrics   {admin}/metrics",
     ]
@@ -148,7 +215,9 @@ def _print_banner(config: Config, address: str, admin: str, secrets: DevSecrets,
     send = send.format(program=program, provider=first, address=address)
     tampering = "body" if adapter_of(provider).spec.signature.signed_places else "signature"
     lines += [
-        f"Try in another terminal:  {send}   or   {send} --tamper {tampering}",
+        "Try in another terminal:",
+        f"  {send}",
+        f"  {send} --tamper {tampering}",
         "Press Ctrl-C to stop.",
         "",
     ]

@@ -8,8 +8,9 @@ import typer
 
 from gateway.backends import open_claims
 from gateway.claims import ClaimsUnavailable, claim_keys
-from gateway.cli.common import find_provider, load_without_secrets, run
+from gateway.cli.common import find_provider, run
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.config.resolve import adapter_of
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,16 +18,19 @@ from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
+from gateway.cli.groups.unrouted import unrouted
+from gateway.cli.help import RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
-app = typer.Typer(
+app = Commands(
     name="gateway",
     help="Receive webhooks, verify their signatures, deduplicate them and publish events to RabbitMQ.",
-    epilog="New here? Run `gateway dev`: it needs no servers and shows events arriving.",
+    epilog=(
+        "New here? Run `gateway dev`: it needs no servers and shows events arriving. `gateway COMMAND --help` has examples.\n\n"
+        "Exit codes: 0 success, 1 the command failed, 2 invalid usage, 3 invalid configuration, 130 interrupted."
+    ),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -45,17 +51,30 @@ def _options(
     pass
 
 
+@app.command("version", hidden=True)
+def _version() -> None:
+    """Show the version."""
+    typer.echo(__version__)
+
+
 app.add_typer(run)
 app.add_typer(trial)
-app.add_typer(schemas, name="schemas", rich_help_panel="Try out")
+app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
 app.add_typer(events)
-app.add_typer(dead, name="dead", rich_help_panel="Recover")
-app.add_typer(quarantine, name="quarantine", rich_help_panel="Recover")
-app.add_typer(spool, name="spool", rich_help_panel="Recover")
+app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
+app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
+app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
+app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
 
 
 def main() -> None:
     """Run the program. Print an operator error as one line on standard error, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a payload may have characters that the terminal lacks
+    _load_env_file()
     try:
         app()
     except OperatorError as error:
@@ -68,3 +87,13 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _load_env_file() -> None:
+    """Set the variables in the file ``.env`` of the working directory that the environment does not set."""
+    if not Path(".env").is_file():
+        return
+    from dotenv import load_dotenv
+
+    with suppress(OSError, ValueError):  # a file that somebody else may not read, or that is not UTF-8
+        load_dotenv(".env", interpolate=False)

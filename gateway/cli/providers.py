@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import typer
-import yaml
-from pydantic import TypeAdapter
 
 from gateway.adapters import registry
 from gateway.cli.tables import print_table
 from gateway.devtools.formatting import format_count
 from gateway.devtools.provider_reference import (
-    Evidence,
     adapter_names,
     config_block,
     facts,
     matching,
-    reference,
     summary,
 )
 from gateway.devtools.samples import sample_names
@@ -40,11 +34,6 @@ def run_providers(word: str | None) -> None:
         )
 
 
-def run_reference(evidence: Path | None) -> None:
-    """Print the reference of all adapters, in Markdown."""
-    typer.echo(reference(_read(evidence) if evidence else {}), nl=False)
-
-
 def _list(names: list[str]) -> None:
     print_table(("adapter", "provider", "signature"), map(summary, names))
     typer.echo(
@@ -61,11 +50,3 @@ def _show(name: str) -> None:
     for heading, text in rows:
         typer.echo(f"{heading + ':':<15} {text}")
     typer.echo("\nproviders:\n" + "\n".join(f"  {line}" for line in config_block(name).splitlines()))
-
-
-def _read(file: Path) -> Evidence:
-    """Read the evidence for each adapter."""
-    try:
-        return TypeAdapter(Evidence).validate_python(yaml.safe_load(file.read_text("utf-8")))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OperatorError(f"{file}: is not a list of the evidence for each adapter: {error}") from error

@@ -14,11 +14,12 @@ import typer
 from rich.progress import TextColumn
 
 from gateway.backends import open_archive
-from gateway.cli.common import count_events, find_provider, load_without_secrets, run
+from gateway.cli.common import count_events, find_provider, run
 from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe
 from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.errors import OperatorError
 from gateway.events.message import Message
 from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed

@@ -23,7 +23,9 @@ from gateway.supervisor import ProcessContext, Supervisor
 log = structlog.get_logger()
 
 
-def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, log_format: str) -> None:
+def run_serve(
+    path: Path, bind: list[str] | None, admin_bind: list[str] | None, log_format: str | None
+) -> None:
     """Run the gateway until a signal stops it."""
     logs = parse_log_format(log_format)
 
@@ -32,7 +34,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
 
     config = read()
     if config.server.processes == 1:
-        configure_logs(logs)
+        configure_logs(logs, exception_messages=config.log.exception_messages)
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             run(serve(Gateway(config, path.parent, spans=spans), config, read))
         return
@@ -45,7 +47,7 @@ def run_serve(path: Path, bind: list[str] | None, admin_bind: list[str] | None, 
             config = read()
 
     def work(process: ProcessContext) -> None:
-        configure_logs(logs, process.slot)
+        configure_logs(logs, process.slot, exception_messages=config.log.exception_messages)
         try:
             if process.predecessor:
                 log.warning("process replaced", predecessor=process.predecessor)

@@ -12,9 +12,10 @@ from pathlib import Path
 import typer
 
 from gateway.backends import has_embedded_queue, open_publisher
-from gateway.cli.common import count_events, load_without_secrets, run
+from gateway.cli.common import count_events, run
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
+from gateway.config.discovery import load_without_secrets
 from gateway.devtools.formatting import format_age, format_bytes
 from gateway.errors import OperatorError
 from gateway.observability.logs import silence_logs

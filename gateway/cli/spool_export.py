@@ -11,9 +11,10 @@ from typing import Any
 
 import typer
 
-from gateway.cli.common import count_events, load_without_secrets
+from gateway.cli.common import count_events
 from gateway.cli.dead_letters import to_json
 from gateway.cli.spool import find_spools, reporting_errors
+from gateway.config.discovery import load_without_secrets
 from gateway.devtools.formatting import format_time
 from gateway.errors import OperatorError
 from gateway.publishers.spool.inspect import corrupt_rows_in, events_in

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 import typer
 from prometheus_client import CollectorRegistry, start_http_server
 
 from gateway.backends import messaging_system_of, open_queue, open_runner
-from gateway.cli.common import load_without_secrets, parse_log_format, run
+from gateway.cli.common import parse_log_format, run
 from gateway.config import Config
 from gateway.config.bind_addresses import check_bind, split_bind
+from gateway.config.discovery import load_without_secrets
 from gateway.errors import OperatorError
+from gateway.hosting.session import end_on_signal, run_runner
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
 from gateway.worker import Worker
@@ -30,12 +29,10 @@ from gateway.worker.runner import Runner
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import Spans
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-log = structlog.get_logger()
-
-
-def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *, only_check: bool) -> None:
+def run_worker(
+    path: Path, target: str, log_format: str | None, metrics: str | None, *, only_check: bool
+) -> None:
     """Run the worker until a signal stops it, or declare its queues."""
     logs = parse_log_format(log_format)
     config = load_without_secrets(path)
@@ -43,7 +40,7 @@ def run_worker(path: Path, target: str, log_format: str, metrics: str | None, *,
     if only_check:
         run(_check(config, worker))
         return
-    configure_logs(logs)
+    configure_logs(logs, exception_messages=config.log.exception_messages)
     with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
         runner = run(_work(config, worker, metrics, spans))
     if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
@@ -102,29 +99,10 @@ def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
         raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
 
 
-def _exit_immediately(number: int, _: object) -> None:
-    # Not the default action, which the kernel withholds from the first process of a container.
-    os._exit(128 + number)
-
-
 async def _work(config: Config, worker: Worker, metrics: str | None, spans: Spans | None) -> Runner:
     runner = open_runner(config, worker, spans)
     if metrics:
         _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
-    loop = asyncio.get_running_loop()
-
-    def drain() -> None:
-        for number in _SIGNALS:  # a second signal exits immediately
-            loop.remove_signal_handler(number)
-            signal.signal(number, _exit_immediately)
-        runner.end()
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, drain)
-    log.info("worker started", queue=worker.queue, events=list(worker.events), handled=list(worker.handled))
-    try:
-        await runner.run()
-    except OSError as error:
-        raise OperatorError(f"the queue cannot be opened: {error}") from error
-    log.info("worker ended", queue=worker.queue, **runner.counts)
+    end_on_signal(runner.end)
+    await run_runner(worker, runner, config)
     return runner

@@ -6,17 +6,22 @@ from collections.abc import Iterator
 
 from gateway.config.bind_addresses import do_clash
 from gateway.config.document import FieldPath
-from gateway.config.models import EMBEDDED, Config
+from gateway.config.models import Config
+from gateway.config.value_checks import EMBEDDED
 from gateway.signatures.units import format_duration, format_size
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
+
+_OTHER_PATHS = ("/livez", "/readyz")
+"""The paths of the public listener that are no webhooks."""
 
 
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     """Yield each conflict: the path of the setting to change, and the reason."""
     server, dedupe = config.server, config.dedupe
     yield from _tls_conflicts(config)
+    yield from _path_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
         yield (
             ("dedupe", "lease"),
@@ -38,6 +43,18 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for place, limit in limits:
         if limit and limit > server.max_buffered:
             yield place, f"must not be larger than server.max_buffered ({format_size(server.max_buffered)})"
+
+
+def _path_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
+    """Yield the paths that lead somewhere else already."""
+    taken = dict.fromkeys(_OTHER_PATHS, "the gateway itself")
+    taken |= {f"/webhooks/{name}": f"providers.{name}" for name in config.providers}
+    for name, provider in config.providers.items():
+        if provider.path is None:
+            continue
+        owner = taken.setdefault(provider.path, f"providers.{name}")
+        if owner != f"providers.{name}":
+            yield ("providers", name, "path"), f"{provider.path} belongs to {owner}; choose another path"
 
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:

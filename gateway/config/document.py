@@ -41,6 +41,7 @@ class Document:
     Attributes:
         content: The values, with variables expanded.
         problems: What is wrong with the file as YAML or with its variables, one line each.
+        warnings: What is odd about it but can be used, one line each.
 
     Raises:
         ConfigurationError: The file cannot be read, or is not YAML.
@@ -57,6 +58,7 @@ class Document:
         self.path = path
         self.problems: list[str] = []
         self._environment = environment
+        self.warnings: list[str] = []
         self._missing = missing
         self._supplies_all = supplies_all
         self._lines: dict[FieldPath, int] = {(): 1}
@@ -143,7 +145,12 @@ class Document:
 
     def _try_expand(self, text: str, place: FieldPath) -> str:
         is_supplied = self._supplies_all or place[:1] == (_PLACEHOLDER_SECTION,)
-        return expand(text, self._environment, self._missing if is_supplied else _none)
+        return expand(
+            text,
+            self._environment,
+            self._missing if is_supplied else _none,
+            lambda error: self.warnings.append(self.locate(place, f"{error}; it counts as unset")),
+        )
 
     def _expand(self, text: str, place: FieldPath) -> str:
         try:

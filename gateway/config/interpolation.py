@@ -1,7 +1,8 @@
 """Environment variables in the configuration: ``${NAME}`` and ``${NAME:-fallback}``.
 
 Any other dollar sign is itself. Values are not expanded again, and braces do not nest. If NAME is unset and NAME_FILE is
-set, the value is the content of that file: this is how Docker and Kubernetes provide secrets.
+set, the value is the content of that file: this is how Docker and Kubernetes provide secrets. A file that is not there
+counts as unset where there is a fallback, because an old secret is removed once nobody signs with it.
 """
 
 from __future__ import annotations
@@ -19,17 +20,27 @@ _MAX_FILE_SIZE = 64 * 1024
 """Bytes of a file that NAME_FILE names; a secret or a key is far smaller."""
 
 
+class MissingFile(ValueError):
+    """Raised when a variable names a file that does not exist."""
+
+
 class UnsetVariable(ValueError):
     """Raised when a variable without a fallback is unset or empty."""
 
 
-def expand(text: str, environment: Mapping[str, str], missing: Callable[[str], str | None]) -> str:
+def expand(
+    text: str,
+    environment: Mapping[str, str],
+    missing: Callable[[str], str | None],
+    on_missing_file: Callable[[str], None] = lambda _: None,
+) -> str:
     """Return ``text`` with its variables replaced by their values.
 
     Args:
         text: A value of the configuration.
         environment: The variables; an empty one counts as unset, as with ``:-`` in a shell.
         missing: Returns a value for an unset variable, given its name, or None.
+        on_missing_file: Called with what is wrong if a file does not exist and the fallback is used.
 
     Raises:
         UnsetVariable: A variable is unset; the message names it.
@@ -43,11 +54,15 @@ def expand(text: str, environment: Mapping[str, str], missing: Callable[[str], s
                 "has ${...} around something that is not a variable; write ${NAME} or ${NAME:-fallback}"
             )
         name, fallback = match["name"], match["fallback"]
-        value = (
-            look_up(name, environment) or missing(name)
-            if fallback is None
-            else look_up(name, environment) or fallback[2:]
-        )
+        try:
+            value = look_up(name, environment)
+        except MissingFile as error:
+            if fallback is None:
+                raise
+            on_missing_file(str(error))
+            value = None
+        if not value:
+            value = missing(name) if fallback is None else fallback[2:]
         if value is None:
             state = "empty" if name in environment else "not set"
             raise UnsetVariable(f"needs the environment variable {name}, which is {state}")
@@ -62,6 +77,7 @@ def look_up(name: str, environment: Mapping[str, str]) -> str | None:
     A final line feed of the file is left out.
 
     Raises:
+        MissingFile: There is no such file.
         ValueError: The file cannot be read; the message has its path, and never its content.
     """
     path = environment.get(f"{name}_FILE")
@@ -71,6 +87,10 @@ def look_up(name: str, environment: Mapping[str, str]) -> str | None:
         return read_file(Path(path), _MAX_FILE_SIZE).decode().removesuffix("\n")
     except FileTooLarge:
         raise ValueError(f"needs the file {path} of {name}_FILE, which is larger than 64KiB") from None
+    except FileNotFoundError as error:
+        raise MissingFile(
+            f"needs the file {path} of {name}_FILE, which cannot be read: {error.strerror}"
+        ) from None
     except OSError as error:
         raise ValueError(
             f"needs the file {path} of {name}_FILE, which cannot be read: {error.strerror}"

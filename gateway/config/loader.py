@@ -61,4 +61,5 @@ def load_config(
     ]
     if problems:
         raise ConfigurationError(*problems)
+    config.note_document_warnings(document.warnings)
     return config

@@ -6,11 +6,10 @@ than 200 lines because it is one table of declarations, in the order of the file
 
 from __future__ import annotations
 
-import re
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     StringConstraints,
     WithJsonSchema,
@@ -25,66 +25,26 @@ from pydantic import (
 
 from gateway.adapters.spec import DeliverySpec, ParameterName
 from gateway.config.bind_addresses import Binds
+from gateway.config.value_checks import (
+    EMBEDDED,
+    check_amqp_url,
+    check_exchange,
+    check_path,
+    check_public_url,
+    check_redis_url,
+    check_url_path,
+    parse_network,
+)
 from gateway.signatures.extractors import Pointer
 from gateway.signatures.schemes import SignatureSpec
 from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
-from gateway.transport.amqp_url import BrokerUrl
-from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
-
-EMBEDDED = "embedded"
-"""The value of a ``url`` that selects the store in SQLite, which comes with the gateway."""
-
-_PUBLIC_URL = re.compile(r"https?://[!-\"$-~]+")
-
-
-def _check_redis_url(text: str) -> str:
-    if text != EMBEDDED:
-        RedisUrl.parse(text)
-    return text
-
-
-def _check_amqp_url(text: str) -> str:
-    if text != EMBEDDED:
-        BrokerUrl.parse(text)
-    return text
-
-
-def _check_public_url(text: str) -> str:
-    if not _PUBLIC_URL.fullmatch(text) or not urlsplit(text).hostname:
-        raise ValueError(
-            "is not a URL; write it as the provider calls it, such as https://hooks.example.com/webhooks/acme"
-        )
-    return text
-
-
-def _check_exchange(text: str) -> str:
-    if text.startswith("amq."):
-        raise ValueError("must not begin with amq., which RabbitMQ reserves")
-    return text
-
-
-def _parse_network(text: object) -> IPv4Network | IPv6Network:
-    try:
-        network = ip_network(text if isinstance(text, str) else "", strict=False)
-    except ValueError:
-        raise ValueError("is not a network; write an address, or a network such as 192.0.2.0/24") from None
-    if str(network.network_address) != str(ip_address(str(text).partition("/")[0])):
-        raise ValueError(f"is an address within a network; write {network}, or the address alone")
-    return network
-
-
-def _check_path(path: object) -> object:
-    if path == "":
-        raise ValueError("is empty; leave it out, or name a file")
-    return path
-
 
 NetworkSetting = Annotated[
     IPv4Network | IPv6Network,
-    BeforeValidator(_parse_network),
+    BeforeValidator(parse_network),
     WithJsonSchema({"type": "string", "examples": ["192.0.2.0/24", "2001:db8::/32", "127.0.0.1"]}),
 ]
 """An IP network, or a single address."""
@@ -98,7 +58,7 @@ ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 """A pattern of event types, without control characters."""
 
-_PemFile = Annotated[Path, BeforeValidator(_check_path)]
+_PemFile = Annotated[Path, BeforeValidator(check_path)]
 
 
 class Section(BaseModel):
@@ -185,7 +145,7 @@ class TlsConfig(Section):
 class RedisConfig(Section):
     """The store of claims."""
 
-    url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
+    url: Annotated[str, AfterValidator(check_redis_url)] = Field(
         EMBEDDED,
         repr=False,  # it may contain a password
         description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
@@ -204,13 +164,13 @@ class RedisConfig(Section):
 class RabbitConfig(Section):
     """The broker that events are published to."""
 
-    url: Annotated[str, AfterValidator(_check_amqp_url)] = Field(
+    url: Annotated[str, AfterValidator(check_amqp_url)] = Field(
         EMBEDDED,
         repr=False,  # it may contain a password
         description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir.",
     )
     exchange: Annotated[
-        str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(_check_exchange)
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(check_exchange)
     ] = Field(
         "webhooks",
         description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
@@ -238,7 +198,7 @@ class DedupeConfig(Section):
     )
     on_unavailable: Literal["accept", "reject"] = Field(
         "accept",
-        description="Without the claim store, publish events marked `dedupe: unchecked`, or answer 503.",
+        description="Without the deduplication store, publish events marked `dedupe: unchecked`, or answer 503.",
     )
 
 
@@ -274,6 +234,16 @@ class ArchiveConfig(Section):
         604_800.0, description="How long an event is kept; a stream may keep it longer."
     )
     max_size: Size = Field(10 * 1024**3, description="Bytes of events, beyond which the oldest are deleted.")
+
+
+class LogConfig(Section):
+    """The log."""
+
+    exception_messages: bool = Field(
+        default=False,
+        description="Whether a worker logs the texts of its handlers' exceptions, which may quote an event. On a terminal "
+        "they are always shown.",
+    )
 
 
 class ProviderConfig(DeliverySpec):
@@ -336,7 +306,20 @@ class ProviderConfig(DeliverySpec):
         description="JSON Pointers, such as `/customer/*/email`, to values that nobody behind the gateway may see; they "
         "become `***`.",
     )
-    public_url: Annotated[str, AfterValidator(_check_public_url)] | None = Field(
+    path: Annotated[str, AfterValidator(check_url_path)] | None = Field(
+        None,
+        description="A further path at which the provider may call, such as `/stripe/hook`, beside `/webhooks/NAME`: for "
+        "addresses that are configured at the provider already.",
+    )
+    type_prefix: (
+        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=100)]
+        | None
+    ) = Field(
+        None,
+        description="The beginning of the CloudEvents `type`, such as `com.example.shop`; by default `com.` and the adapter, "
+        "or for adapter hmac `com.` and the name of the provider.",
+    )
+    public_url: Annotated[str, AfterValidator(check_public_url)] | None = Field(
         None,
         description="The URL as the provider calls it, with its query if it has one. Needed if the signature covers the "
         "URL, unless `server.trusted_proxies` forward it.",
@@ -354,8 +337,10 @@ class ProviderConfig(DeliverySpec):
 class Config(Section):
     """The whole configuration file."""
 
+    _document_warnings: tuple[str, ...] = PrivateAttr(())
+
     server: ServerConfig = Field(ServerConfig(), description="The listeners.")
-    redis: RedisConfig = Field(RedisConfig(), description="The claim store.")
+    redis: RedisConfig = Field(RedisConfig(), description="The deduplication store.")
     rabbitmq: RabbitConfig = Field(RabbitConfig(), description="The broker.")
     data_dir: Path = Field(
         Path("var"),
@@ -364,6 +349,16 @@ class Config(Section):
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
+    log: LogConfig = Field(LogConfig(), description="The log.")
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."
     )
+
+    @property
+    def document_warnings(self) -> tuple[str, ...]:
+        """Return what is odd about the file, which its values no longer show, one line each."""
+        return self._document_warnings
+
+    def note_document_warnings(self, warnings: Iterable[str]) -> None:
+        """Keep the warnings about the file, each once."""
+        self._document_warnings = tuple(dict.fromkeys(warnings))

@@ -76,6 +76,12 @@ def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> 
     return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
 
 
+def type_prefix_of(name: str, provider: ProviderConfig) -> str:
+    """Return the beginning of the CloudEvents ``type``: that of the adapter, or for a provider of one's own its name."""
+    own = name if provider.adapter == registry.GENERIC else provider.adapter
+    return provider.type_prefix or f"com.{own}"
+
+
 def enrolled_folder(config: Config) -> Path:
     """Return the folder of the secrets that arrived in handshakes, one file a provider."""
     return config.data_dir / "enrolled"

@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(
     r"\$\{?[a-z0-9_]*\}?|(.)\1*|(whsec_|the|your|my|webhook|signing|key|secret|password|change|me|test|example|default|here|todo|x|[-_ .<>])+",
     re.IGNORECASE,
 )
-"""Matches a variable that was not replaced, one repeated character, or a text of nothing but such words."""
+"""Matches a variable that was not replaced, one repeated character, or a text that consists of such words only."""
 
 _GUESSABLE = re.compile(
     r"(whsec_|the|your|my|webhook|signing|shared|key|secret|token|password|change|me|test|example|default|dummy|sample"

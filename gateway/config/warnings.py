@@ -25,6 +25,7 @@ _BALANCER_KEEP_ALIVE = 60.0
 def config_warnings(config: Config) -> list[str]:
     """Return what is most likely a mistake, one line each, without any secret."""
     return [
+        *config.document_warnings,
         *_odd_secrets(config),
         *_shared_secrets(config),
         *_low_limits(config),

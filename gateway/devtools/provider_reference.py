@@ -1,7 +1,4 @@
-"""Descriptions of the adapters: for ``gateway providers``, and for the reference page of all providers.
-
-The module is slightly over 200 lines because the texts of the page are here too.
-"""
+"""Descriptions of the adapters: for ``gateway providers``, and for the pages of the documentation."""
 
 from __future__ import annotations
 
@@ -26,9 +23,6 @@ EVIDENCE: dict[EvidenceKind, str] = {
     "corpus": "recorded deliveries: real requests",
 }
 """The ways to verify an adapter, as the reference page explains them."""
-
-_MAX_CELL = 90
-"""Characters of a signature description in the overview table; the section of the adapter has all of it."""
 
 
 def adapter_names() -> list[str]:
@@ -102,57 +96,6 @@ def config_block(name: str) -> str:
     return "\n".join(lines)
 
 
-def reference(evidence: Evidence) -> str:
-    """Return the reference page of all adapters, in Markdown."""
-    return "\n".join(_page(evidence)) + "\n"
-
-
-def _page(evidence: Evidence) -> Iterator[str]:
-    names = adapter_names()
-    unverified = [name for name in names if registry.load(name).spec.status == "unverified"]
-    yield "# Providers"
-    yield ""
-    yield (
-        f"The {len(names)} bundled adapters. This page is generated from their descriptions by `make pages`. Describe any "
-        "other provider in `config.yaml` (`adapter: hmac`)."
-    )
-    yield ""
-    yield (
-        "*Signed* parts of a request can be changed by nobody but the provider; parts that are *not signed* can be changed by "
-        "anyone who has seen a request. *Timeout* is how long the provider waits for a response, *retries for* how long it "
-        "retries after a failure; `dedupe.retention` has to be at least that long. *Tolerance* is the accepted difference "
-        "between the signed timestamp and the gateway's clock, *largest body* the documented limit if it is above 1 MiB."
-    )
-    yield ""
-    yield f"{sum(bool(evidence.get(name)) for name in names)} of them are verified in at least one of these ways:"
-    yield ""
-    yield from (f"- {text} (`{word}`)" for word, text in EVIDENCE.items())
-    yield ""
-    if unverified:
-        yield f"Unverified, because not everything is confirmed by the provider: {', '.join(f'`{name}`' for name in unverified)}."
-        yield ""
-    yield "| adapter | provider | signature | verified by |"
-    yield "| --- | --- | --- | --- |"
-    for name in names:
-        _, title, signature = summary(name)
-        if len(signature) > _MAX_CELL:
-            signature = f"{signature[:_MAX_CELL]}…"
-        yield f"| [`{name}`](#{name}) | {title} | {_cell(signature)} | {', '.join(evidence.get(name, ()))} |"
-    for name in names:
-        spec = registry.load(name).spec
-        yield from ("", f"## {name}", "")
-        yield f"[{spec.title}]({spec.docs}). {registry.note_on(name)}"
-        yield ""
-        yield from (f"- {heading}: {text}" for heading, text in facts(name, evidence))
-        yield from (
-            "",
-            "```yaml",
-            "providers:",
-            *(f"  {line}" for line in config_block(name).splitlines()),
-            "```",
-        )
-
-
 def _signature(spec: AdapterSpec) -> str:
     return spec.signature.describe().replace("\n", "\\n")  # some providers sign several lines
 
@@ -211,7 +154,3 @@ def _equal_events(equal: EqualEventsSpec) -> str:
         return f"an equal event without an id is a duplicate for {window}"
     repeatable = ", ".join(f"`{pattern}`" for pattern in equal.meant)
     return f"an equal event without an id is a duplicate for {window}, except {repeatable}, which is published each time"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")

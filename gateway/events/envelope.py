@@ -6,6 +6,7 @@ Specification: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/forma
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import lru_cache
 from urllib.parse import quote
 
 import orjson
@@ -29,6 +30,7 @@ class Envelope:
         adapter: The name of its adapter.
         redaction: Masks values in the data; None to mask nothing.
         is_partly_signed: Whether the data may have unsigned members beside signed ones.
+        type_prefix: The beginning of the CloudEvents ``type``; by default ``com.`` and the adapter.
     """
 
     def __init__(
@@ -38,36 +40,39 @@ class Envelope:
         redaction: Redaction | None = None,
         *,
         is_partly_signed: bool = False,
+        type_prefix: str | None = None,
     ) -> None:
         self.provider = provider
         self._redaction = redaction
-        self._adapter = adapter
-        self._names: dict[str, tuple[str, str]] = {}
+        self._type_prefix = type_prefix or f"com.{adapter}"
+        self._names: dict[str, tuple[str, tuple[str, str]]] = {}
         self._source = f"/{provider}"
-        self._constant: dict[str, str | bool] = {"provider": provider, "adapter": adapter}
+        constant: dict[str, str | bool] = {"specversion": "1.0", "provider": provider, "adapter": adapter}
         if is_partly_signed:
-            self._constant["partlysigned"] = True
+            constant["partlysigned"] = True
+        self._head = orjson.dumps(constant)[:-1] + b","
 
     def names_of(self, event_type: str) -> tuple[str, str]:
         """Return the routing key and the CloudEvents ``type``, of at most 255 bytes each."""
-        names = self._names.get(event_type)
-        if names is None:
-            segment = key_segment(event_type)
-            names = _cut(f"{self.provider}.{segment}"), _cut(f"com.{self._adapter}.{segment}")
-            if len(self._names) >= _MAX_CACHED_TYPES:
-                self._names.clear()
-            self._names[event_type] = names
-        return names
+        return (self._names.get(event_type) or self._spell(event_type))[1]
 
     def word_of(self, event_type: str) -> str:
         """Return the event type as routing keys, logs and metrics spell it."""
-        routing_key, _ = self.names_of(event_type)
-        return routing_key[len(self.provider) + 1 :]
+        return (self._names.get(event_type) or self._spell(event_type))[0]
+
+    def _spell(self, event_type: str) -> tuple[str, tuple[str, str]]:
+        segment = key_segment(event_type)
+        routing_key = _cut(f"{self.provider}.{segment}")
+        word = routing_key[len(self.provider) + 1 :]
+        if len(self._names) >= _MAX_CACHED_TYPES:
+            self._names.clear()
+        self._names[event_type] = names = word, (routing_key, _cut(f"{self._type_prefix}.{segment}"))
+        return names
 
     def source_of(self, identity: Identity) -> str:
         """Return the CloudEvents ``source``: the provider's own, or else its key and the account."""
         if identity.source:
-            return quote(identity.source, safe=_URI_SAFE)
+            return _uri(identity.source)
         if identity.account:
             return f"{self._source}/{quote(identity.account, safe='')}"
         return self._source
@@ -100,7 +105,7 @@ class Envelope:
                 anything else, and is embedded as base64.
             received_at: When the request was received, in RFC 3339.
             secret_slot: The position of the secret that verified the request, from 0.
-            is_claimed: Whether the event was claimed before it is published; False if the claim store was unavailable.
+            is_claimed: Whether the event was claimed before it is published; False if the deduplication store was unavailable.
             is_replay_suspected: Whether the signed bytes were seen before under another id.
             dedupe_key: Distinguishes events that share an id; None if the id is enough.
             schema_id: The schema that the event passed, if any.
@@ -111,41 +116,60 @@ class Envelope:
         if self._redaction and media_type is None:
             data, is_redacted = self._redaction.encode(data)
         attributes: dict[str, str | bool] = {
-            "specversion": "1.0",
             "id": event_id,
             "source": source,
             "type": kind,
-            **self._constant,
             "eventtype": identity.event_type,
             "receivedat": received_at,
             "secretslot": str(secret_slot),
             "dedupe": "claimed" if is_claimed else "unchecked",
         }
-        optional: dict[str, str | bool | None] = {
-            "time": identity.time,
-            "subject": identity.subject,
-            "dataschema": schema_id,
-            "deliveryid": identity.delivery_id,
-            "account": identity.account,
-            "actor": identity.actor,
-            "summary": identity.summary,
-            "redacted": True if is_redacted else None,
-            "replaysuspected": True if is_replay_suspected else None,
-            "dedupekey": dedupe_key,
-            "traceparent": traceparent,
-        }
-        attributes.update((name, value) for name, value in optional.items() if value is not None)
+        _add_known(attributes, identity)
+        if schema_id is not None:
+            attributes["dataschema"] = schema_id
+        if dedupe_key is not None:
+            attributes["dedupekey"] = dedupe_key
+        if traceparent is not None:
+            attributes["traceparent"] = traceparent
+        if is_redacted:
+            attributes["redacted"] = True
+        if is_replay_suspected:
+            attributes["replaysuspected"] = True
         if media_type is None:
-            attributes["datacontenttype"] = "application/json"
-            return b'%b,"data":%b}' % (orjson.dumps(attributes)[:-1], data)
+            return b"".join((self._head, orjson.dumps(attributes)[1:-1], _JSON_DATA, data, b"}"))
         if not media_type:
-            return orjson.dumps(attributes)
+            return self._head + orjson.dumps(attributes)[1:]
         attributes["datacontenttype"] = media_type
-        return b'%b,"data_base64":"%b"}' % (orjson.dumps(attributes)[:-1], b64encode(data))
+        return b"".join(
+            (self._head, orjson.dumps(attributes)[1:-1], b',"data_base64":"', b64encode(data), b'"}')
+        )
+
+
+def _add_known(attributes: dict[str, str | bool], identity: Identity) -> None:
+    """Add what the adapter found. A loop over the names would cost as much as writing the event."""
+    if identity.time is not None:
+        attributes["time"] = identity.time
+    if identity.subject is not None:
+        attributes["subject"] = identity.subject
+    if identity.delivery_id is not None:
+        attributes["deliveryid"] = identity.delivery_id
+    if identity.account is not None:
+        attributes["account"] = identity.account
+    if identity.actor is not None:
+        attributes["actor"] = identity.actor
+    if identity.summary is not None:
+        attributes["summary"] = identity.summary
 
 
 def _cut(name: str) -> str:
     return name[:MAX_ROUTING_KEY].rstrip(".")
 
 
+@lru_cache(1024)
+def _uri(text: str) -> str:
+    """Return a URI with its odd characters escaped. Many events come from few sources."""
+    return quote(text, safe=_URI_SAFE)
+
+
 _URI_SAFE = "!#$%&'()*+,/:;=?@[]~"
+_JSON_DATA = b',"datacontenttype":"application/json","data":'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 CONTENT_TYPE = "application/cloudevents+json"
 """The content type of every message: one CloudEvent in JSON, in the structured mode of the AMQP binding."""
@@ -31,6 +31,9 @@ REASON = "x-reason"
 EXCEPTION = "x-exception"
 """The header with the class of the handler's last error."""
 
+EXCEPTION_AT = "x-exception-at"
+"""The header with the file and line of the handler's last error."""
+
 QUEUE = "x-queue"
 """The header with the name of the queue whose worker gave the event up."""
 
@@ -38,8 +41,7 @@ DEAD_SUFFIX = ".dead"
 """Appended to the name of a worker's queue, this names its dead-letter queue."""
 
 
-@dataclass(slots=True)
-class Message:
+class Message(msgspec.Struct):
     """One event on its way to an exchange. Every text, headers included, has at most 255 bytes.
 
     Attributes:

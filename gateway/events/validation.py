@@ -40,7 +40,5 @@ def validate(schemas: AdapterSchemas, event_type: str, payload: object) -> Valid
         return UNKNOWN
     if schema.is_valid(payload):
         return Validation(schema.id, None)
-    broken = "; ".join(
-        f"{violation.path or '/'}: {violation.rule or '/'}" for violation in schema.explain(payload)
-    )
-    return Validation(None, clean_attribute(broken) or "/: /")
+    broken = "; ".join(f"{violation.path or '/'}: {violation.text}" for violation in schema.explain(payload))
+    return Validation(None, clean_attribute(broken) or "/: does not match the schema")

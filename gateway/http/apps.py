@@ -40,15 +40,15 @@ class Health:
         return self._respond({})
 
     async def explain(self, _: Request) -> Response:
-        """Answer as :meth:`ready` does, with the state of each part."""
-        checks = {part: reason or "ok" for part, reason in self._unavailable_reasons().items()}
-        return self._respond({"checks": checks})
+        """Answer as :meth:`ready` does, with the state of each part; `degraded` if events are accepted in spite of one."""
+        reasons = self._unavailable_reasons()
+        checks = {part: reason or "ok" for part, reason in reasons.items()}
+        return self._respond({"checks": checks}, is_degraded=any(reasons.values()))
 
-    def _respond(self, more: dict[str, object]) -> Response:
-        is_ready = self._is_ready()
-        return JSONResponse(
-            {"status": "ready" if is_ready else "unavailable", **more}, 200 if is_ready else 503
-        )
+    def _respond(self, more: dict[str, object], *, is_degraded: bool = False) -> Response:
+        if not self._is_ready():
+            return JSONResponse({"status": "unavailable", **more}, 503)
+        return JSONResponse({"status": "degraded" if is_degraded else "ready", **more})
 
     def routes(self, *, is_public: bool) -> list[Route]:
         """Return the two routes; the public ones reveal nothing about brokers, stores and users."""

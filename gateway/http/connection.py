@@ -232,13 +232,13 @@ class Connection(RequestReader, OpenConnection):
         task.add_done_callback(self._state.tasks.discard)
 
     async def _run(self, incoming: Incoming, receiver: Receiver, context: RequestContext, job: Job) -> None:
-        width = job.width
+        width, state = job.width, self._state
         try:
             await receiver.run(context, job)
         finally:
-            self._state.in_flight -= width
-            self._state.unproven -= not width
-            self._forget_body(incoming)
+            state.in_flight -= width
+            state.unproven -= not width
+            state.buffered -= incoming.forget()
         self._go_on(incoming, context.response)
 
     async def _run_app(self, incoming: Incoming) -> None:
@@ -272,14 +272,16 @@ class Connection(RequestReader, OpenConnection):
     # --- responses --------------------------------------------------------------------------------
 
     def _respond(self, incoming: Incoming, response: Response | None) -> None:
-        transport = self.transport
+        transport, state = self.transport, self._state
         if response is None or transport.is_closing():
             return
-        is_last = not self.queue and (self.stopped_reading or self._state.is_closing)
-        keep_alive = None if is_last else self._state.limits.keep_alive
-        head = render_head(response.status, response.fields, len(response.body), keep_alive)
-        body = b"" if incoming.head.method == "HEAD" or response.status == NO_CONTENT else response.body
-        transport.write(b"".join((head, self._state.date, b"\r\n", body)))
+        is_last = (self.stopped_reading or state.is_closing) and not self.queue
+        keep_alive = None if is_last else state.limits.keep_alive
+        body = response.body
+        head = render_head(response.status, response.fields, len(body), keep_alive)
+        if incoming.head.method == "HEAD" or response.status == NO_CONTENT:
+            body = b""
+        transport.write(head + state.date_line + body)
         self.since = now = self._loop.time()
         if is_last:
             self._hang_up(now)

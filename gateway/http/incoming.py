@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from io import BytesIO
 
+import msgspec
+
 from gateway.receive.context import RequestContext, RequestRecord
 from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
@@ -18,40 +20,41 @@ NO_HEAD = RequestHead("", b"", b"", Headers(()), 0, "")
 """The head of what is refused before it has one."""
 
 
-class Incoming:
+class Incoming(msgspec.Struct, eq=False):
     """A request while it arrives, and until it is answered.
 
     Attributes:
         head: its head.
         record: its record; None if the ASGI application serves it.
+        opened_at: when its head was complete, on the event loop's clock.
+        stays_open: whether the connection outlives it.
+        head_size: bytes of its head in memory.
         size: bytes of its body in memory.
         arrived: bytes that arrived without completing it.
-        max_body: bytes that its body may have.
-        opened_at: when its head was complete, on the event loop's clock.
-        body_due_at: when its body has to be complete.
-        stays_open: whether the connection outlives it.
     """
 
-    __slots__ = (
-        "_body", "_head_size", "arrived", "body_due_at", "head", "max_body", "opened_at", "record", "size",
-        "stays_open",
-    )  # fmt: skip
+    head: RequestHead
+    record: RequestRecord | None
+    opened_at: float
+    stays_open: bool
+    head_size: int = 0
+    size: int = 0
+    arrived: int = 0
+    _body: bytes | BytesIO = b""
 
-    def __init__(
-        self, head: RequestHead, record: RequestRecord | None, opened_at: float, *, stays_open: bool
-    ) -> None:
-        self.head = head
-        self.record = record
-        self._body: bytes | BytesIO = b""
-        self._head_size = head.size
-        self.size = self.arrived = 0
-        self.opened_at = opened_at
-        self.stays_open = stays_open
-        if isinstance(record, RequestContext):
-            self.max_body = record.route.max_body
-            self.body_due_at = opened_at + record.route.body_deadline
-        else:
-            self.max_body, self.body_due_at = MAX_APP_BODY, opened_at + HEAD_TIMEOUT
+    @property
+    def max_body(self) -> int:
+        """Bytes that its body may have."""
+        record = self.record
+        return record.route.max_body if isinstance(record, RequestContext) else MAX_APP_BODY
+
+    @property
+    def body_due_at(self) -> float:
+        """When its body has to be complete, on the event loop's clock."""
+        record = self.record
+        return self.opened_at + (
+            record.route.body_deadline if isinstance(record, RequestContext) else HEAD_TIMEOUT
+        )
 
     @property
     def is_refused(self) -> bool:
@@ -82,7 +85,7 @@ class Incoming:
 
     def forget(self) -> int:
         """Drop the body, and return how many bytes were counted for this request."""
-        counted = self.size + self._head_size
+        counted = self.size + self.head_size
         self._body = b""
-        self.size = self._head_size = 0
+        self.size = self.head_size = 0
         return counted

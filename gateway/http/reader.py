@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -29,7 +30,7 @@ from gateway.errors import (
 from gateway.http.incoming import HEAD_TIMEOUT, Incoming
 from gateway.http.rendering import CONTINUE
 from gateway.http.state import ListenerState
-from gateway.receive.request import MAX_FIELDS, MAX_HEAD, MAX_TARGET, RequestHead
+from gateway.receive.request import MAX_FIELDS, MAX_TARGET, RequestHead
 from gateway.signatures.rejections import MalformedRequest, Rejection
 from gateway.signatures.request import Headers
 
@@ -74,12 +75,10 @@ class RequestReader(asyncio.Protocol, ABC):
         self._peer = ""
         self._target = b""
         self._fields: list[tuple[bytes, bytes]] = []
-        self._head_size = 0
         self._unfinished_head = 0
         self._held_head = 0  # bytes of an unfinished head that are counted as memory
         self.is_in_head = False
         self._is_upgrade = False
-        self._expects_continue = False
         self.incoming: Incoming | None = None
         self.busy: Incoming | None = None
         self.queue: deque[Incoming] = deque()
@@ -139,6 +138,9 @@ class RequestReader(asyncio.Protocol, ABC):
 
     def _hold_head(self, arrived: int, *, is_same: bool) -> None:
         """Count what arrived of an unfinished head; ``is_same`` unless the head began among these bytes."""
+        if not is_same and self.busy is None:
+            self.since = now = self._loop.time()
+            self.due_at = now + HEAD_TIMEOUT
         self._held_head += arrived
         self._state.buffered += arrived
         if is_same:
@@ -161,12 +163,13 @@ class RequestReader(asyncio.Protocol, ABC):
             is_same: whether its head was complete before; otherwise these bytes hold a part of the head, too.
         """
         incoming.arrived += arrived if is_same else incoming.size
+        if not is_same and self.busy is None:
+            self.due_at = incoming.body_due_at
         if incoming.is_refused:
             self._end(incoming)
         elif incoming.arrived - incoming.size > _MAX_FRAMING + incoming.size // _BYTES_PER_FRAMING_BYTE:
             self._refuse_unread(HeadersTooLarge())
-        elif self._expects_continue:
-            self._expects_continue = False
+        elif not (is_same or incoming.size) and _expects_continue(incoming.head):
             self.transport.write(CONTINUE)
 
     # --- called by the parser ---------------------------------------------------------------------
@@ -178,11 +181,8 @@ class RequestReader(asyncio.Protocol, ABC):
             return
         self._target = b""
         self._fields = []
-        self._head_size = self._unfinished_head = 0
+        self._unfinished_head = 0
         self.is_in_head = True
-        if self.busy is None:
-            self.since = now = self._loop.time()
-            self.due_at = now + HEAD_TIMEOUT
 
     def on_url(self, url: bytes) -> None:
         """Add a part of the target, until it is known to be too long."""
@@ -192,10 +192,10 @@ class RequestReader(asyncio.Protocol, ABC):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header field. Trailers are ignored, since proxies treat them in different ways.
 
-        Once there are too many fields no more are kept: a field takes far more memory than its bytes.
+        Once there are too many fields no more are kept: a field takes far more memory than its bytes, which
+        :data:`_MAX_UNFINISHED_HEAD` limits.
         """
-        if self.is_in_head and self._head_size <= MAX_HEAD and len(self._fields) <= MAX_FIELDS:
-            self._head_size += len(name) + len(value)
+        if self.is_in_head and len(self._fields) <= MAX_FIELDS:
             self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -209,14 +209,10 @@ class RequestReader(asyncio.Protocol, ABC):
         self._is_upgrade = parser.should_upgrade()
         path, _, query = self._target.partition(b"?")
         version = parser.get_http_version()
+        fields = self._fields
+        size = sum(map(len, chain.from_iterable(fields)))
         head = RequestHead(
-            parser.get_method().decode("ascii"),
-            path,
-            query,
-            Headers(self._fields),
-            self._head_size,
-            self._peer,
-            version,
+            parser.get_method().decode("ascii"), path, query, Headers(fields), size, self._peer, version
         )
         receiver = state.receiver_at(path)
         record = receiver.open(head) if receiver else None
@@ -226,21 +222,17 @@ class RequestReader(asyncio.Protocol, ABC):
             and parser.should_keep_alive()
             and not (record and record.response)  # if its head is odd, where it ends may be odd as well
         )
-        incoming = Incoming(head, record, self._loop.time(), stays_open=stays_open)
+        incoming = Incoming(head, record, self._loop.time(), stays_open, size)
         self.incoming = incoming
-        state.buffered += self._head_size
+        state.buffered += size
         if state.is_closing and record:
             self._refuse(incoming, ShuttingDown())
-        self._expects_continue = b"expect" in head.headers and version == "1.1" and not incoming.is_refused
-        if self.busy is None:
-            self.due_at = incoming.body_due_at
 
     def on_body(self, data: bytes) -> None:
         """Add a part of the body."""
         incoming = self.incoming
         if incoming is None or incoming.is_refused:
             return
-        self._expects_continue = False
         state = self._state
         incoming.add(data)
         state.buffered += len(data)
@@ -285,6 +277,10 @@ class RequestReader(asyncio.Protocol, ABC):
             if field[0] in {b"content-length", b"transfer-encoding"}
         ]
         self._receive(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), bytes(rest)))
+
+
+def _expects_continue(head: RequestHead) -> bool:
+    return b"expect" in head.headers and head.version == "1.1"
 
 
 class _BodyCallbacks:

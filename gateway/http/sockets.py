@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
-from gateway.errors import OperatorError
+from gateway.errors import AddressInUse, OperatorError
 
 _BACKLOG = 2048
 """Connections that the kernel holds until the event loop accepts them."""
@@ -41,10 +41,12 @@ def open_sockets(binds: list[str], setting: str) -> list[socket.socket]:
                 opened = _open_all(host, port, is_for_both=(EVERYWHERE_4, port) not in places)
             except OSError as error:
                 remedy = _REMEDIES.get(error.errno or 0, "")
-                raise OperatorError(
+                text = (
                     f"cannot listen at {bind}: {error.strerror or error}{remedy}. "
                     f"Change server.{setting} or use --{setting.replace('_', '-')}."
-                ) from error
+                )
+                is_taken = error.errno == errno.EADDRINUSE
+                raise (AddressInUse(bind, text) if is_taken else OperatorError(text)) from error
             sockets += [failed.enter_context(each) for each in opened]
         failed.pop_all()
     return sockets

@@ -80,7 +80,7 @@ class ListenerState:
         unproven: requests that wait for a key to be verified with.
         buffered: bytes of requests in memory.
         is_closing: whether the process is ending, so that new requests are refused.
-        date: the ``Date`` header field, as bytes.
+        date_line: the ``Date`` header field and the end of the head, as bytes.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ListenerState:
         self.unproven = 0
         self.buffered = 0
         self.is_closing = False
-        self.date = b""
+        self.date_line = b""
         self._app_paths = frozenset(app_paths)
         self._is_sweep_due = False
         self._clients: Counter[str] = Counter()
@@ -166,7 +166,7 @@ class ListenerState:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self.date = b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+        self.date_line = b"date: %b\r\n\r\n" % formatdate(time.time(), usegmt=True).encode()
         self._is_sweep_due = bool(self.connections)
         self._rank_again()
         if self._is_sweep_due:

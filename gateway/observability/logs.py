@@ -15,16 +15,18 @@ from typing import Any, Literal
 
 import orjson
 import structlog
-from structlog.typing import EventDict
 
+from gateway.observability.console_log import console_processors, drop_absent, make_printable
 from gateway.observability.log_writer import LineWriter
-from gateway.observability.terminal import printable
 from gateway.signatures.times import rfc3339_milliseconds
 
 _FLUSH_TIMEOUT = 1.0
 """Seconds that the end of a process waits for its last lines: a reader that stalls must not delay it further."""
 
 LogFormat = Literal["json", "console"]
+
+
+_has_messages = False
 
 
 class _ToStructlog(logging.Handler):
@@ -78,29 +80,24 @@ def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
     return lambda lost: _render("warning", "log lines lost", {**common, "lines": lost})
 
 
-def _drop_absent(_: object, __: str, fields: EventDict) -> EventDict:
-    """Remove absent fields, which help programs but are noise for people."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _make_printable(_: object, __: str, fields: EventDict) -> EventDict:
-    """Escape control characters: no client may move the cursor. Tracebacks keep their lines."""
-    return {
-        name: printable(value, keep="\n" if name == "exception" else "") if type(value) is str else value
-        for name, value in fields.items()
-    }
-
-
 def silence_logs() -> None:
     """Switch logs off, for commands that report everything themselves."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
+def configure_logs(
+    log_format: LogFormat, process: int | None = None, *, exception_messages: bool = False
+) -> None:
     """Send all logs to standard output in ``log_format``.
 
-    ``process`` is the number of this process if there are several; every line carries it.
+    Args:
+        log_format: How lines look.
+        process: The number of this process if there are several; every line carries it.
+        exception_messages: Whether lines have the texts of handlers' exceptions, which may quote an event. A person at
+            a terminal sees them in any case.
     """
+    global _has_messages  # noqa: PLW0603 -- logs are configured for the whole process
+    _has_messages = exception_messages or (log_format == "console" and sys.stdout.isatty())
     common = {} if process is None else {"process": process}
     structlog.configure(
         context_class=lambda fields: {**common, **fields},  # type: ignore[arg-type]  # structlog only calls it
@@ -115,21 +112,30 @@ def configure_logs(log_format: LogFormat, process: int | None = None) -> None:
         atexit.register(close_logs)
     else:
         structlog.configure(
-            processors=[
-                _drop_absent,
-                _make_printable,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
-                structlog.dev.ConsoleRenderer(
-                    colors=sys.stdout.isatty(),
-                    sort_keys=False,
-                    exception_formatter=structlog.dev.plain_traceback,  # the default one prints local variables, secrets included
-                ),
-            ],
+            processors=console_processors(),
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
             logger_factory=structlog.PrintLoggerFactory(),
         )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+
+
+def log_to_stdlib() -> None:
+    """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own."""
+    structlog.configure(
+        processors=[
+            drop_absent,
+            make_printable,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=("event",)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=lambda *_: logging.getLogger("gateway"),
+    )
+
+
+def has_exception_messages() -> bool:
+    """Return whether lines may have the texts of handlers' exceptions."""
+    return _has_messages
 
 
 def lines_dropped() -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from gateway.publishers import PublishUnavailable
 
 
-@dataclass(slots=True)
-class UnconfirmedMessage:
+class UnconfirmedMessage(msgspec.Struct, eq=False):
     """A message that was sent and is not confirmed.
 
     Attributes:

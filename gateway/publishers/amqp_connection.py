@@ -165,10 +165,10 @@ class PublishConnection(asyncio.Protocol):
         if refusal := self._refusal():
             confirm.set_exception(PublishUnavailable(refusal))
             return confirm
-        self._last_tag += 1
-        self._unconfirmed[self._last_tag] = UnconfirmedMessage(confirm, self._now(), message.message_id)
+        self._last_tag = tag = self._last_tag + 1
+        self._unconfirmed[tag] = UnconfirmedMessage(confirm, self._now(), message.message_id)
         self._outgoing += pieces
-        if self._last_tag - self._flushed_tag >= _BATCH_SIZE:
+        if tag - self._flushed_tag >= _BATCH_SIZE:
             self._flush()
         elif not self._is_flush_due:
             self._is_flush_due = True

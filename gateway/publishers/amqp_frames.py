@@ -53,11 +53,11 @@ CONFIRM = struct.Struct(">HHQB")
 CONFIRM_SIZE = CONFIRM.size
 """The bytes of a confirm, by which it is recognised without being decoded."""
 
-_HEADER_START = struct.Struct(">BHIHHQH")
-"""The start of a header frame: that of a frame, then class, weight, size of the body, and property flags."""
+_HEADER_START = struct.Struct(">HH")
+"""The start of a header frame's content, class and weight; the size of the body and the property flags follow."""
 
-_HEADER_FIELDS_SIZE = 14
-"""The bytes of a header frame's content before the properties: class, weight, size of the body, flags."""
+_LONG_LONG = struct.Struct(">Q")
+"""An unsigned integer of 64 bits, such as the size of a body."""
 
 _LONG = struct.Struct(">I")
 """An unsigned integer of 32 bits, such as the size of a table or of a long string."""
@@ -68,7 +68,7 @@ _MANDATORY = b"\x01"
 _PERSISTENT = b"\x02"
 """The delivery mode of a message that survives a restart of the broker."""
 
-_PROPERTY_FLAGS = (1 << 15) | (1 << 13) | (1 << 12) | (1 << 7) | (1 << 5) | (1 << 3)
+_PROPERTY_FLAGS = struct.pack(">H", (1 << 15) | (1 << 13) | (1 << 12) | (1 << 7) | (1 << 5) | (1 << 3))
 """The properties that follow, in this order: content-type, headers, delivery-mode, message-id, type, app-id."""
 
 _MAX_CACHED_KINDS = 1024
@@ -85,21 +85,24 @@ def encode_publish(message: Message, max_content: int) -> tuple[bytes, ...]:
     Raises:
         ValueError: A text is too long, or cannot be encoded. Nothing was sent.
     """
-    method, before_id, after_id, size_without_id = _encode_recurring_parts(
-        message.exchange, message.routing_key, message.type, tuple(message.headers.items())
+    message_id, body = message.message_id.encode(), message.body
+    before_size, before_id, after_id = _encode_recurring_parts(
+        message.exchange, message.routing_key, message.type, tuple(message.headers.items()), len(message_id)
     )
-    message_id = message.message_id.encode()
-    id_size = len(message_id)
-    short_id = bytes((id_size,)) + message_id
-    body = message.body
     body_size = len(body)
-    header = _HEADER_START.pack(
-        HEADER_FRAME, CHANNEL, size_without_id + id_size, BASIC, 0, body_size, _PROPERTY_FLAGS
-    )
     if 0 < body_size <= max_content:
         body_start = FRAME_HEAD.pack(BODY_FRAME, CHANNEL, body_size)
-        return method, header, before_id, short_id, after_id, body_start, body, FRAME_END
-    pieces = [method, header, before_id, short_id, after_id]
+        return (
+            before_size,
+            _LONG_LONG.pack(body_size),
+            before_id,
+            message_id,
+            after_id,
+            body_start,
+            body,
+            FRAME_END,
+        )
+    pieces = [before_size, _LONG_LONG.pack(body_size), before_id, message_id, after_id]
     for start in range(0, body_size, max_content):
         part = body[start : start + max_content]
         pieces += (FRAME_HEAD.pack(BODY_FRAME, CHANNEL, len(part)), part, FRAME_END)
@@ -108,21 +111,29 @@ def encode_publish(message: Message, max_content: int) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=_MAX_CACHED_KINDS)
 def _encode_recurring_parts(
-    exchange: str, routing_key: str, kind: str, headers: tuple[tuple[str, str], ...]
-) -> tuple[bytes, bytes, bytes, int]:
-    """Encode what the messages of one kind share.
+    exchange: str, routing_key: str, kind: str, headers: tuple[tuple[str, str], ...], id_size: int
+) -> tuple[bytes, bytes, bytes]:
+    """Encode what the messages of one kind share, if their ids have ``id_size`` bytes.
 
     Returns:
-        The method frame, the properties before the message id, those after it with the end of the header frame, and
-        the size of the header frame's content without the characters of the id.
+        The method frame with the start of the header frame, up to the size of the body; what follows up to the
+        message id; and what is behind it in the header frame.
     """
     arguments = b"\x00\x00" + _short(exchange) + _short(routing_key) + _MANDATORY
     method = FRAME_HEAD.pack(METHOD_FRAME, CHANNEL, 4 + len(arguments)) + struct.pack(">HH", BASIC, PUBLISH)
     table = b"".join(_short(name) + b"S" + _long_string(value) for name, value in headers)
-    before_id = _short(CONTENT_TYPE) + _LONG.pack(len(table)) + table + _PERSISTENT
+    before_id = b"%b%b%b%b%b%b" % (
+        _PROPERTY_FLAGS,
+        _short(CONTENT_TYPE),
+        _LONG.pack(len(table)),
+        table,
+        _PERSISTENT,
+        bytes((id_size,)),
+    )
     after_id = _short(kind) + _short(APP_ID)
-    size_without_id = _HEADER_FIELDS_SIZE + len(before_id) + 1 + len(after_id)  # 1: the size of the id
-    return method + arguments + FRAME_END, before_id, after_id + FRAME_END, size_without_id
+    size = _HEADER_START.size + _LONG_LONG.size + len(before_id) + id_size + len(after_id)
+    header = FRAME_HEAD.pack(HEADER_FRAME, CHANNEL, size) + _HEADER_START.pack(BASIC, 0)
+    return method + arguments + FRAME_END + header, before_id, after_id + FRAME_END
 
 
 def _short(text: str) -> bytes:

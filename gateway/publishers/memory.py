@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-
 from typing_extensions import override
 
 from gateway.events.message import Message
@@ -40,10 +38,7 @@ class MemoryPublisher(Publisher):
         pass
 
     @override
-    def publish(self, message: Message) -> Awaitable[None]:
-        return self._publish(message)
-
-    async def _publish(self, message: Message) -> None:
+    async def publish(self, message: Message) -> None:
         if self.unavailable_reason:
             raise PublishUnavailable(self.unavailable_reason)
         self.messages.append(message)

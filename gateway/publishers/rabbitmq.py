@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 from typing_extensions import override
 
 from gateway.events.message import Message

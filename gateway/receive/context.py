@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+from typing_extensions import override
+
 from gateway.adapters.handshake import RefusalSpec
 from gateway.errors import Outcome
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.responses import Response
 from gateway.receive.route import Route
-from gateway.signatures.request import RawRequest
+from gateway.signatures.request import Headers, RawRequest
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
 
 
-class RequestRecord:
+class RequestRecord(msgspec.Struct, eq=False):
     """What is logged and counted about a request, from its head to its answer.
 
     Attributes:
@@ -35,35 +38,27 @@ class RequestRecord:
         span: its span, once it is verified and if tracing is on.
     """
 
-    __slots__ = (
-        "cause", "client", "event_id", "event_type", "events", "metrics", "provider", "refusal", "response", "size",
-        "span", "started_at", "tally",
-    )  # fmt: skip
+    provider: str | None
+    metrics: ProviderMetrics
+    client: str
+    started_at: float
+    refusal: RefusalSpec | None = None
+    response: Response | None = None
+    event_id: str | None = None
+    event_type: str | None = None
+    size: int | None = None
+    cause: str | None = None
+    events: int | None = None
+    tally: Counter[str] | None = None
+    span: RequestSpan | None = None
 
-    def __init__(
-        self,
-        provider: str | None,
-        metrics: ProviderMetrics,
-        client: str,
-        started_at: float,
-        refusal: RefusalSpec | None = None,
-    ) -> None:
-        self.provider = provider
-        self.metrics = metrics
-        self.refusal = refusal
-        self.client = client
-        self.started_at = started_at
-        self.response: Response | None = None
-        self.event_id: str | None = None
-        self.event_type: str | None = None
-        self.size: int | None = None
-        self.cause: str | None = None
-        self.events: int | None = None
-        self.tally: Counter[str] | None = None
-        self.span: RequestSpan | None = None
+    @property
+    def headers(self) -> Headers | None:
+        """Return the header fields of the request; None if they were not read."""
+        return None
 
 
-class RequestContext(RequestRecord):
+class RequestContext(RequestRecord, kw_only=True, eq=False):
     """A request that was let in: its record, its route, and the request itself.
 
     Attributes:
@@ -72,17 +67,14 @@ class RequestContext(RequestRecord):
         key_fetches: how often a key was fetched for it.
     """
 
-    __slots__ = ("key_fetches", "request", "route")
+    route: Route
+    request: RawRequest
+    key_fetches: int = 0
 
-    def __init__(self, route: Route, request: RawRequest, client: str, started_at: float) -> None:
-        super().__init__(route.name, route.metrics, client, started_at, route.adapter.spec.refusal)
-        self.route = route
-        self.request = request
-        self.key_fetches = 0
-
-    def release_body(self) -> None:
-        """Drop the body, which the event or the items have by now: bodies of requests under way add up."""
-        self.request.body = b""
+    @property
+    @override
+    def headers(self) -> Headers:
+        return self.request.headers
 
     def respond(self, outcome: Outcome) -> Response:
         """Return the response to a verified request."""

@@ -50,8 +50,8 @@ class Job(Protocol):
 
     width: int
 
-    async def run(self) -> Response:
-        """Do it, and return the response.
+    def run(self) -> Awaitable[Response | Outcome]:
+        """Do it, and return the response, or the outcome that the response reports.
 
         Raises:
             Rejection: the request is refused.
@@ -89,14 +89,8 @@ class PublishEvent(Job):
         self._event = event
 
     @override
-    async def run(self) -> Response:
-        context, event = self._context, self._event
-        context.release_body()
-        event.request.body = b""
-        outcome = await self.publisher.publish(context, event)
-        if outcome is Outcome.QUARANTINED:
-            context.cause = event.validation.violations
-        return context.respond(outcome)
+    def run(self) -> Awaitable[Outcome]:
+        return self.publisher.publish(self._context, self._event)
 
 
 class PublishBatch(Job):
@@ -126,7 +120,7 @@ class PublishBatch(Job):
         self._failures: list[Rejection] = []
 
     @override
-    async def run(self) -> Response:
+    async def run(self) -> Outcome:
         context = self._context
         context.tally = tally = Counter[str]()
         waiting = await self._examine_items(tally)
@@ -136,7 +130,7 @@ class PublishBatch(Job):
         if self._failures:
             # A 500 asks for more attention than a 503.
             raise min(self._failures, key=lambda rejection: rejection.status)
-        return context.respond(next(outcome for outcome in _PRECEDENCE if tally[outcome]))
+        return next(outcome for outcome in _PRECEDENCE if tally[outcome])
 
     async def _publish_each(self, waiting: deque[PendingEvent], tally: Counter[str]) -> None:
         """Publish events until none is left, or one fails.
@@ -163,8 +157,6 @@ class PublishBatch(Job):
                 raise
             else:
                 tally[outcome] += 1
-                if outcome is Outcome.QUARANTINED:
-                    context.cause = event.validation.violations
 
 
 class ConfirmSubscription(Job):
@@ -202,7 +194,7 @@ class FetchKey(Job):
         self._examine = examine
 
     @override
-    async def run(self) -> Response:
+    async def run(self) -> Response | Outcome:
         context = self._context
         if context.key_fetches == _MAX_KEY_FETCHES:
             raise KeyUnavailable("the key is still not there")
@@ -220,10 +212,10 @@ class ExamineAside(Job):
         self._examine = examine
 
     @override
-    async def run(self) -> Response:
+    async def run(self) -> Response | Outcome:
         return await finished(await self._examine())
 
 
-async def finished(found: Job | Response) -> Response:
-    """Run a job if there is one, and return the response."""
+async def finished(found: Job | Response) -> Response | Outcome:
+    """Run a job if there is one, and return the response or the outcome."""
     return found if isinstance(found, Response) else await found.run()

@@ -144,8 +144,7 @@ class Pipeline:
         if items is not None:
             context.event_id = route.adapter.delivery_id(verified, payload) or _digest(verified.body)
             context.events = len(items)
-            context.release_body()
-            verified.body = b""  # the items have it
+            context.request.body = verified.body = b""  # the items have it
             if not items:
                 return context.respond(Outcome.IGNORED)
             received = _Received(verified, payload, now, content.is_readable)
@@ -162,6 +161,7 @@ class Pipeline:
         validation = _validate(
             route, identity, payload, is_json=content.media_type is None, is_readable=content.is_readable
         )
+        context.request.body = verified.body = b""  # the event has it: bodies of requests under way add up
         event = PendingEvent(key, verified, identity, validation, now, content.data, content.media_type)
         return PublishEvent(self._publisher, context, event)
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
+from gateway.observability.terminal import printable
 from gateway.receive.addresses import Address, IPNetwork, parse_address
 from gateway.signatures.request import Headers
 
@@ -21,7 +22,10 @@ _MAX_HOPS = 32
 """Entries of X-Forwarded-For or Forwarded that are read; no request passes through as many proxies."""
 
 _MAX_PARAMETERS = 256
-"""Parameters of a Forwarded field; one with more is not read, since parsing it would cost a stranger nothing."""
+"""Parameters of a Forwarded field; one with more is not read, since anybody can send one."""
+
+_MAX_REQUEST_ID = 128
+"""Characters of a request id that are logged; a UUID has 36."""
 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -40,16 +44,20 @@ class TrustedProxies:
         form: the header fields that they write. Clients can write the other form, and proxies pass that on.
 
     Attributes:
+        exist: whether there are any.
         include: returns whether the address of a connection belongs to a trusted proxy.
     """
 
     def __init__(self, trusted: Sequence[IPNetwork], form: Form = "x-forwarded") -> None:
         self._trusted = tuple(trusted)
+        self.exist = bool(self._trusted)
         self._is_standard = form == "forwarded"
         self.include = lru_cache(_MAX_KNOWN_PEERS)(self._include)
 
     def client_of(self, peer: str, headers: Headers) -> str:
-        """Return the address of the client: the peer, or what trusted proxies say; empty if they name none.
+        """Return the address of the client: the peer, or what trusted proxies say; empty if they name none that is valid.
+
+        A proxy that says nothing, such as one that checks our health, is the client itself.
 
         The entries are read from the end, where the nearest proxy writes, for as long as they are proxies
         themselves. Everything before that could have been written by the client.
@@ -60,7 +68,7 @@ class TrustedProxies:
         for hop in islice(hops, _MAX_HOPS):
             address = parse_address(hop)
             if not self._trusts(address):
-                return str(address or "")
+                return str(address) if address else self._unnamed(peer, headers)
         return peer
 
     def origin_of(self, peer: str, headers: Headers) -> tuple[str, str] | None:
@@ -73,6 +81,16 @@ class TrustedProxies:
         else:
             scheme, host = _last(headers, b"x-forwarded-proto").lower(), _last(headers, b"x-forwarded-host")
         return (scheme, host) if scheme in {"http", "https"} and _HOST.fullmatch(host) else None
+
+    def request_id_of(self, headers: Headers | None) -> str | None:
+        """Return X-Request-Id for the log; None if it is absent. A client that avoids the proxies can write it too."""
+        if headers is None or b"x-request-id" not in headers:
+            return None
+        return printable(headers.all(b"x-request-id")[-1].decode("latin-1")[:_MAX_REQUEST_ID])
+
+    def _unnamed(self, peer: str, headers: Headers) -> str:
+        name = b"forwarded" if self._is_standard else b"x-forwarded-for"
+        return "" if name in headers else peer
 
     def _include(self, peer: str) -> bool:
         return self._trusts(parse_address(peer))

@@ -6,7 +6,7 @@ releases the claim, so that the provider's next attempt is no duplicate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from gateway.adapters.identity import Identity
 from gateway.claims.dedupe import Claim, Dedupe
@@ -22,8 +22,7 @@ from gateway.signatures.request import VerifiedRequest
 from gateway.signatures.times import rfc3339_milliseconds
 
 
-@dataclass(slots=True)
-class PendingEvent:
+class PendingEvent(msgspec.Struct, eq=False):
     """A genuine event that is to be published.
 
     Attributes:
@@ -58,6 +57,7 @@ class EventPublisher:
         self._dedupe = dedupe
         self._publisher = publisher
         self._exchange = exchange
+        self._quarantine = exchange + QUARANTINE_SUFFIX
 
     async def publish(self, context: RequestContext, event: PendingEvent) -> Outcome:
         """Publish the event unless it was published before, and return the outcome.
@@ -84,7 +84,10 @@ class EventPublisher:
             self._dedupe.release(claim)
             raise
         self._dedupe.commit(claim, route.metrics)
-        outcome = Outcome.QUARANTINED if event.validation.violations else Outcome.ACCEPTED
+        outcome = Outcome.ACCEPTED
+        if event.validation.violations:
+            outcome = Outcome.QUARANTINED
+            context.cause = event.validation.violations
         route.metrics.count_event(outcome)
         if span is not None:
             span.note_published(message.exchange, message.routing_key)
@@ -106,7 +109,7 @@ class EventPublisher:
         if violations:
             headers["violations"] = violations
         return Message(
-            exchange=self._exchange + QUARANTINE_SUFFIX if violations else self._exchange,
+            exchange=self._quarantine if violations else self._exchange,
             routing_key=routing_key,
             message_id=event.key.event_id,
             type=kind,

@@ -16,6 +16,7 @@ from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.receive.called_address import raw_request
 from gateway.receive.context import RequestContext, RequestRecord
 from gateway.receive.jobs import Job
+from gateway.receive.misdirected import PREFIX, NearMisses, RefusedRecord
 from gateway.receive.pipeline import Pipeline
 from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.request import RequestHead, check_head
@@ -23,10 +24,11 @@ from gateway.receive.responses import Response, rejection_response
 from gateway.receive.route import Route
 from gateway.signatures.rejections import Rejection, SignatureRejected
 
-PREFIX = b"/webhooks/"
-
 _FIRST_REFUSAL = 400
 """The lowest status that is logged as a warning."""
+
+_MISDIRECTED = frozenset((404, 405))
+"""The statuses of requests whose method and path are logged."""
 
 log = structlog.get_logger()
 
@@ -56,11 +58,13 @@ class Receiver:
     def replace(self, routes: Mapping[str, Route], proxies: TrustedProxies) -> None:
         """Use other routes from now on; requests under way keep theirs."""
         self.routes = {
-            PREFIX + name.encode() + slash: route
+            path + slash: route
             for name, route in routes.items()
+            for path in (PREFIX + name.encode(), *route.paths)
             for slash in (b"", b"/")  # an address given to a provider may end in a slash
         }
         self._proxies = proxies
+        self._near_misses = NearMisses(routes)
 
     def is_proxy(self, peer: str) -> bool:
         """Return whether ``peer`` is a trusted proxy, whose connections carry many clients."""
@@ -78,18 +82,26 @@ class Receiver:
         try:
             check_head(head)
             if route is None:
-                raise UnknownProvider
+                raise UnknownProvider(self._near_misses.explain(head.path))
             if head.method != "POST":
                 _check_method(head.method, route)
             route.admission.check(client)
             if int(head.headers.get(b"content-length") or b"0") > route.max_body:
                 raise BodyTooLarge
-            return RequestContext(route, raw_request(head, route, self._proxies), client, started_at)
+            return RequestContext(
+                route.name,
+                route.metrics,
+                client,
+                started_at,
+                route.refusal,
+                route=route,
+                request=raw_request(head, route, self._proxies),
+            )
         except Rejection as rejection:
             record = (
-                RequestRecord(route.name, route.metrics, client, started_at, route.adapter.spec.refusal)
+                RefusedRecord(route.name, route.metrics, client, started_at, route.refusal, head=head)
                 if route
-                else RequestRecord(None, self._unknown, client, started_at)
+                else RefusedRecord(None, self._unknown, client, started_at, head=head)
             )
             self.refuse(record, rejection)
             return record
@@ -117,14 +129,15 @@ class Receiver:
             return None
         return found
 
-    async def run(self, record: RequestRecord, job: Job) -> None:
+    async def run(self, context: RequestContext, job: Job) -> None:
         """Run what is left to do for a request, and answer."""
         try:
-            response = await job.run()
+            found = await job.run()
+            response = found if isinstance(found, Response) else context.respond(found)
         except Exception as error:  # noqa: BLE001 -- logged there
-            self._fail(record, error)
+            self._fail(context, error)
         else:
-            self._finish(record, response)
+            self._finish(context, response)
 
     def refuse(self, record: RequestRecord, rejection: Rejection) -> None:
         """Answer with a refusal."""
@@ -171,7 +184,14 @@ class Receiver:
         if record.events is not None:
             outcomes = {str(each): number for each, number in (record.tally or {}).items()}
             logger = logger.bind(events=record.events, outcomes=outcomes)
-        write = logger.info if 0 < status < _FIRST_REFUSAL else logger.warning
+        if self._proxies.exist and (request_id := self._proxies.request_id_of(record.headers)):
+            logger = logger.bind(request_id=request_id)
+        if 0 < status < _FIRST_REFUSAL:
+            write = logger.info
+        else:
+            if isinstance(record, RefusedRecord) and status in _MISDIRECTED:
+                logger = logger.bind(**record.asked_for())
+            write = logger.warning
         write(
             "request",
             outcome=outcome,

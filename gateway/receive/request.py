@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from gateway.errors import HeadersTooLarge, UnknownProvider
 from gateway.signatures.rejections import MalformedRequest
@@ -20,7 +20,7 @@ MAX_HEAD = 32 * 1024
 _VERSIONS = frozenset({"1.0", "1.1"})
 
 
-class RequestHead(NamedTuple):
+class RequestHead(msgspec.Struct, frozen=True):
     """A request before its body.
 
     Attributes:
@@ -50,14 +50,14 @@ def check_head(head: RequestHead) -> None:
         UnknownProvider: the target is longer than any address here.
         HeadersTooLarge: there are more header fields than any provider sends.
     """
-    headers = head.headers
+    headers, version = head.headers, head.version
     if len(head.path) + len(head.query) > MAX_TARGET:
         raise UnknownProvider
-    if len(headers.fields) > MAX_FIELDS or head.size > MAX_HEAD:
+    if head.size > MAX_HEAD or len(headers.fields) > MAX_FIELDS:
         raise HeadersTooLarge
-    if head.version not in _VERSIONS:
-        raise MalformedRequest(f"HTTP/{head.version}")
-    if headers.get(b"host") is None and head.version == "1.1":
+    if version not in _VERSIONS:
+        raise MalformedRequest(f"HTTP/{version}")
+    if headers.get(b"host") is None and version == "1.1":
         raise MalformedRequest("no host")
     coding = headers.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":

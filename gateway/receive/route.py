@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.adapters.adapter import BoundAdapter
+from gateway.adapters.handshake import RefusalSpec
 from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.claims.event_key import EventKeys
 from gateway.events.body import Reader
@@ -41,6 +42,8 @@ class Route:
         public_url: its address as the provider calls it, if that differs from what arrives here.
         enrolment: keeps the secret that the provider sends in a handshake; None while it may not send one.
         success: makes the responses to verified requests.
+        refusal: the response that the provider prescribes for a request that is not proven; None for ours.
+        paths: further paths that lead here.
     """
 
     name: str
@@ -60,6 +63,8 @@ class Route:
     public_url: str | None
     enrolment: Enrolment | None
     success: Success
+    refusal: RefusalSpec | None
+    paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:
         """Answer a handshake that is not signed; return None if the request has to be verified.

@@ -144,7 +144,6 @@ class SourceContext:
 
 
 Getter = Callable[[SourceContext], object]
-TypedGetter = Callable[[SourceContext, str], object]
 
 
 def check_source(text: str) -> str:
@@ -221,19 +220,12 @@ def compile_sources(sources: Sources) -> Getter:
     return first
 
 
-def compile_by_type(sources: SourcesByType) -> TypedGetter:
-    """Return a function that reads the value for an event type, or None if it is absent."""
-    if not isinstance(sources, dict):
-        getter = compile_sources(sources)
-        return lambda context, _: getter(context)
-    getters = {event_type: compile_sources(source) for event_type, source in sources.items()}
-    default = getters.pop("*", None)
-
-    def by_type(context: SourceContext, event_type: str) -> object:
-        found = most_specific(getters, event_type) or default
-        return found(context) if found else None
-
-    return by_type
+def compile_by_type(sources: SourcesByType, event_type: str) -> Getter | None:
+    """Return a function that reads the value from events of this type; None if the type has no source."""
+    if isinstance(sources, dict):
+        found = most_specific(sources, event_type) or sources.get("*")
+        return compile_sources(found) if found else None
+    return compile_sources(sources)
 
 
 def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
@@ -260,10 +252,10 @@ def query_value(query: bytes, name: str) -> str | None:
 
 def text_of(value: object) -> str | None:
     """Return a string, number or boolean as text, as JSON writes it; None for anything else."""
+    if type(value) is str or value is None:
+        return value
     if type(value) is bool:
         return "true" if value else "false"
-    if type(value) is str:
-        return value
     if type(value) is float:
         # orjson reads integers of more than 64 bits as floats: their lost digits could distinguish two ids.
         return str(value) if abs(value) < EXACT_LIMIT else None
@@ -277,8 +269,7 @@ def _compile_source(source: str) -> Getter:
         return _compile_template(source)
     match = _SOURCE.fullmatch(source)
     if match and match["header"]:
-        name = match["header"].lower().encode()
-        return lambda context: _decode(context.headers.get(name))
+        return _compile_header(match["header"].lower().encode())
     if match and match["query"]:
         parameter = match["query"]
         return lambda context: query_value(context.query, parameter)
@@ -292,12 +283,40 @@ def _compile_source(source: str) -> Getter:
         return lambda context: context.parent.find(steps) if context.parent else None
     if source.startswith("member:"):
         return lambda context: _first_container(resolve(context.item, steps))
-    if source.startswith("item:"):
-        return lambda context: resolve(context.item, steps)
-    if len(steps) == 1:
-        key = steps[0]
-        return lambda context: context.payload.get(key) if isinstance(context.payload, dict) else None
-    return lambda context: resolve(context.payload, steps)
+    return _compile_pointer(steps, is_of_item=source.startswith("item:"))
+
+
+def _compile_header(name: bytes) -> Getter:
+    def read(context: SourceContext) -> str | None:
+        """Decode a header value from UTF-8, which most senders use, or from Latin-1, the encoding of HTTP/1."""
+        value = context.headers.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+
+    return read
+
+
+def _compile_pointer(steps: list[str], *, is_of_item: bool) -> Getter:
+    if len(steps) == 1 and not is_of_item:
+        name = steps[0]
+        return lambda context: context.payload.get(name) if isinstance(context.payload, dict) else None
+
+    def read(context: SourceContext) -> object:
+        value = context.item if is_of_item else context.payload
+        for step in steps:  # the loop of resolve() again: most values of an event are read here
+            if type(value) is dict:
+                value = value.get(step)
+            elif value is None:
+                return None
+            else:
+                value = _enter(value, step)
+        return value
+
+    return read
 
 
 def _compile_template(template: str) -> Getter:
@@ -322,30 +341,22 @@ def _first_container(value: object) -> str | None:
     return None
 
 
-def _decode(value: bytes | None) -> str | None:
-    """Decode a header value from UTF-8, which most senders use, or from Latin-1, the encoding of HTTP/1."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
 def resolve(document: object, steps: list[str]) -> object:
     """Return the value at a JSON Pointer, given as unescaped steps; None if it is absent."""
     for step in steps:
-        if type(document) is dict:
-            document = document.get(step)
-        elif type(document) is list and step.isascii() and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
-        elif type(document) is list and step == "*" and len(document) == 1:
-            document = document[0]
-        elif type(document) is str and document[:1] == "{":
-            document = _read_object(document).get(step)
-        else:
-            return None
+        document = document.get(step) if type(document) is dict else _enter(document, step)
     return document
+
+
+def _enter(value: object, step: str) -> object:
+    """Return the value at one step within anything but an object."""
+    if type(value) is list and step.isascii() and step.isdigit() and int(step) < len(value):
+        return value[int(step)]
+    if type(value) is list and step == "*" and len(value) == 1:
+        return value[0]
+    if type(value) is str and value[:1] == "{":
+        return _read_object(value).get(step)
+    return None
 
 
 def _read_object(text: str) -> dict[str, object]:

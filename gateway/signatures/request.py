@@ -7,14 +7,12 @@ step takes the second, so that unverified data cannot get there by mistake.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.signatures.rejections import MalformedRequest
 
 PROOF = object()
 """The token that makes a VerifiedRequest. Only the adapter uses it."""
-
-_NOTHING: frozenset[bytes] = frozenset()
 
 
 class Headers:
@@ -31,10 +29,10 @@ class Headers:
     def __init__(self, fields: Sequence[tuple[bytes, bytes]]) -> None:
         self.fields = fields
         self._by_name = dict(fields)
-        self._repeated: frozenset[bytes] = _NOTHING
+        self._repeated: Collection[bytes] = ()
         if len(self._by_name) != len(fields):
             counts = Counter(name for name, _ in fields)
-            self._repeated = frozenset(name for name, count in counts.items() if count > 1)
+            self._repeated = {name for name, count in counts.items() if count > 1}
 
     def get(self, name: bytes) -> bytes | None:
         """Return the value of the field ``name`` (lower case), or None if it is absent.
@@ -42,7 +40,7 @@ class Headers:
         Raises:
             MalformedRequest: The field is repeated.
         """
-        if name in self._repeated:
+        if self._repeated and name in self._repeated:
             raise MalformedRequest(f"header {name.decode('latin-1')} is repeated")
         return self._by_name.get(name)
 

@@ -18,6 +18,7 @@ from gateway.devtools.provider_reference import adapter_names
 from gateway.devtools.simulator import SignedRequest, Tampering
 from gateway.events.message import Message
 from gateway.publishers.memory import MemoryPublisher
+from gateway.receive.context import RequestContext
 from gateway.receive.publishing import EventPublisher
 from gateway.receive.responses import Response
 from gateway.testing.senders import Body, Sender, config_of, read_config
@@ -157,7 +158,7 @@ class MemoryGateway:
         async with self._lock:  # so that all new messages belong to this request
             before = len(self.messages)
             record, job = sender.receive(request)
-            if job is not None:
+            if job is not None and isinstance(record, RequestContext):
                 await sender.receiver.run(record, job)
             new = self._published(before)
         for message in new:

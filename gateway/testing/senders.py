@@ -25,7 +25,7 @@ from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
 from gateway.publishers import Publisher
 from gateway.receive.context import RequestContext, RequestRecord
 from gateway.receive.jobs import PublishBatch, PublishEvent
-from gateway.receive.receiver import PREFIX
+from gateway.receive.misdirected import PREFIX
 from gateway.receive.request import RequestHead
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers

@@ -46,12 +46,13 @@ class ReconnectingConnection(Generic[C]):
         current: The open connection; None if there is none.
         unavailable_reason: Why there is no connection; empty if there is one.
         has_been_connected: Whether there has been a connection since the start.
+        has_been_tried: Whether an attempt to connect has ended since the start, in whatever way.
     """
 
     def __init__(self, name: str, connect: Callable[[], Awaitable[C]]) -> None:
         self.current: C | None = None
         self.unavailable_reason = "not connected yet"
-        self.has_been_connected = False
+        self.has_been_connected = self.has_been_tried = False
         self._name = name
         self._connect = connect
         self._task: asyncio.Task[None] | None = None
@@ -98,7 +99,8 @@ class ReconnectingConnection(Generic[C]):
                 self._announce(None)
             else:
                 delay = _FIRST_DELAY
-                self.has_been_connected, self.unavailable_reason = True, ""
+                self.has_been_connected = self.has_been_tried = True
+                self.unavailable_reason = ""
                 log.info("connected", server=self._name)
                 self._announce(self.current)
                 await self._wait_until_lost(self.current)
@@ -125,3 +127,4 @@ class ReconnectingConnection(Generic[C]):
         if cause != self.unavailable_reason:  # logged once, not at every attempt
             log.warning("not connected", server=self._name, cause=cause)
         self.unavailable_reason = cause
+        self.has_been_tried = True

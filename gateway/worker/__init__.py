@@ -11,6 +11,7 @@
 
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.event import Event
+from gateway.worker.http_responses import raise_for_retry
 from gateway.worker.worker import Worker
 
-__all__ = ["Dead", "Event", "Retry", "Worker"]
+__all__ = ["Dead", "Event", "Retry", "Worker", "raise_for_retry"]

@@ -23,13 +23,14 @@ class HandlerBreaker:
         clock: Returns monotonic seconds.
 
     Attributes:
+        failures: Failures in a row so far.
         is_open: Whether events are tried one at a time, and only after :attr:`pause`.
     """
 
     def __init__(self, failures: int | None, clock: Callable[[], float]) -> None:
         self._max_failures = failures
         self._clock = clock
-        self._failures = 0
+        self.failures = 0
         self._next_pause = _FIRST_PAUSE
         self._paused_until = 0.0
         self.is_open = False
@@ -41,15 +42,15 @@ class HandlerBreaker:
 
     def note_success(self) -> None:
         """Close the breaker: a handler returned."""
-        self._failures = 0
+        self.failures = 0
         self._next_pause = _FIRST_PAUSE
         self._paused_until = 0.0
         self.is_open = False
 
     def note_failure(self) -> float:
         """Count a failed attempt; return the seconds of the pause that it begins, or 0 for none."""
-        self._failures += 1
-        if self._max_failures is None or self._failures < self._max_failures or self.pause:
+        self.failures += 1
+        if self._max_failures is None or self.failures < self._max_failures or self.pause:
             return 0.0
         pause = self._next_pause
         self.is_open = True

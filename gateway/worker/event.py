@@ -5,79 +5,23 @@ The module has slightly more than 200 lines because most of them document the at
 
 from __future__ import annotations
 
-import asyncio
+import builtins
 from base64 import b64decode
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, TypeVar, overload
 
 import orjson
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
+from gateway.worker.steps import Once, Steps, StoredStep
+from gateway.worker.typed_data import convert
+
+T = TypeVar("T")
+
 
 class NotAnEvent(ValueError):
     """Raised when a message is not a CloudEvent; the text quotes none of its values."""
-
-
-class Steps(Protocol):
-    """The memory of which steps of one event are done.
-
-    Attributes:
-        loop: The event loop that the other methods run on. A handler in a thread calls them through it.
-    """
-
-    __slots__ = ()
-
-    loop: asyncio.AbstractEventLoop
-
-    async def begin(self, step: str) -> bool:
-        """Claim ``step``. Return whether to run it now; False if an earlier attempt completed it.
-
-        Raises:
-            Retry: The store is unavailable, or an attempt whose process died still holds the step.
-        """
-
-    def end(self, step: str, *, is_done: bool) -> None:
-        """Mark ``step`` as done, or release it so that a later attempt runs it."""
-
-    def key_of(self, step: str) -> str:
-        """Return an idempotency key for ``step`` of this event: the same key at every attempt."""
-
-
-class Once:
-    """A step that is skipped after it succeeded: ``async with``, or ``with`` in a thread."""
-
-    __slots__ = ("_is_first", "_step", "_steps")
-
-    def __init__(self, steps: Steps, step: str) -> None:
-        self._steps = steps
-        self._step = step
-        self._is_first = False
-
-    async def __aenter__(self) -> bool:
-        self._is_first = await self._steps.begin(self._step)
-        return self._is_first
-
-    async def __aexit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        if self._is_first:
-            self._steps.end(self._step, is_done=error_type is None)
-
-    def __enter__(self) -> bool:
-        with suppress(RuntimeError):  # a thread without a running loop, as intended
-            asyncio.get_running_loop()
-            raise TypeError(
-                "`with` would block the event loop; in a coroutine, write `async with event.once(...)`"
-            )
-        self._is_first = asyncio.run_coroutine_threadsafe(
-            self._steps.begin(self._step), self._steps.loop
-        ).result()
-        return self._is_first
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        if self._is_first:
-            self._steps.loop.call_soon_threadsafe(
-                lambda: self._steps.end(self._step, is_done=error_type is None)
-            )
 
 
 class Event(BaseModel):
@@ -173,21 +117,58 @@ class Event(BaseModel):
         """Keep track of the event's steps in ``steps``."""
         self._steps = steps
 
-    def once(self, step: str) -> Once:
-        """Return a context manager around a step that a later attempt skips if it succeeded.
+    def data_as(self, model: builtins.type[T]) -> T:
+        """Return the data as an object of ``model``: a pydantic model, dataclass, TypedDict or msgspec struct.
+
+            invoice = event.data_as(InvoiceEvent).data.object
+
+        Raises:
+            Dead: The data does not match. Another attempt would not change that, so let it pass: the event goes to the
+                dead-letter queue with the places that do not match as the reason.
+        """
+        return convert(self.data, model)
+
+    @overload
+    def once(self, step: str) -> Once: ...
+
+    @overload
+    def once(
+        self, step: str, call: Callable[[], Awaitable[T]], *, returns: builtins.type[T] | None = None
+    ) -> StoredStep[T]: ...
+
+    @overload
+    def once(
+        self, step: str, call: Callable[[], T], *, returns: builtins.type[T] | None = None
+    ) -> StoredStep[T]: ...
+
+    def once(
+        self, step: str, call: Callable[[], Any] | None = None, *, returns: Any = None
+    ) -> Once | StoredStep[Any]:
+        """Run ``step`` once per event: skip it in a later attempt if it succeeded.
+
+        Without ``call``, return a context manager around the step:
 
             async with event.once("send-email") as first:
                 if first:
                     await send(...)
 
-        The step is done when the block ends without an exception. A process that dies inside the block, or before the
-        store has the mark, runs the step again: a step runs at least once, and almost always exactly once. Pass
+        With ``call``, run it and store its result, which later attempts get without the call:
+
+            charge = await event.once("charge", lambda: create_charge(...))
+
+        The result is JSON of at most 64 KiB. It comes back as JSON at the first attempt too, or as an object of the type
+        ``returns``. In a thread, write ``event.once("charge", ...).result()``.
+
+        The step is done when the block or the call ends without an exception. A process that dies inside of it, or before
+        the store has the mark, runs the step again: a step runs at least once, and almost always exactly once. Pass
         :meth:`key_of` as an idempotency key to a service that must not see the step twice even then.
 
         Raises:
             RuntimeError: The worker has ``guard="off"``, or the event does not come from a worker.
+            Dead: When awaited: the result is not JSON or too large, or an earlier attempt stored none.
         """
-        return Once(self._require_steps(), step)
+        steps = self._require_steps()
+        return Once(steps, step) if call is None else StoredStep(steps, step, call, returns)
 
     def key_of(self, step: str) -> str:
         """Return an idempotency key for ``step``: the same at every attempt of this event only.

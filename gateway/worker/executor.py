@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from gateway.claims import Standing
+from gateway.signatures.times import rfc3339_milliseconds
 from gateway.worker.circuit_breaker import HandlerBreaker
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event
@@ -26,6 +27,7 @@ from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.queue import Delivery
 from gateway.worker.retry_policy import RetryPolicy, Settlement, qualified_name
 from gateway.worker.stats import Stats
+from gateway.worker.tracebacks import place_of
 from gateway.worker.worker import Handler, Worker, is_coroutine_function
 
 if TYPE_CHECKING:
@@ -124,7 +126,15 @@ class Executor:
     def fail(self, delivery: Delivery, error: BaseException) -> Settlement:
         """Count a failed attempt; return how to settle the delivery."""
         if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
-            log.warning("paused", queue=self._worker.queue, seconds=pause)
+            log.warning(
+                "paused",
+                queue=self._worker.queue,
+                seconds=pause,
+                until=rfc3339_milliseconds(self._clock() + pause),
+                failures=self._breaker.failures,
+                error=qualified_name(error),
+                at=place_of(error) or None,
+            )
         return self._retry_policy.failed(delivery, error)
 
     def keep_failure(self, event: Event, failure: BaseException) -> None:

@@ -48,7 +48,10 @@ def call_in_thread(handler: Handler, event: Event) -> BaseException | None:
 
 @contextmanager
 def contained_tasks() -> Iterator[None]:
-    """Keep the tasks that handlers begin in the running loop from ending the process."""
+    """Keep the tasks that handlers begin in the running loop from ending the process.
+
+    The loop may be somebody else's, with a task factory of its own, and several workers may share it.
+    """
     loop = asyncio.get_running_loop()
     previous = loop.get_task_factory()
 
@@ -61,7 +64,9 @@ def contained_tasks() -> Iterator[None]:
     try:
         yield
     finally:
-        loop.set_task_factory(previous)
+        # Otherwise somebody has set another factory since, which may call this one. It is harmless without handlers.
+        if loop.get_task_factory() is make_task:
+            loop.set_task_factory(previous)
 
 
 async def _contain(coro: Awaitable[T]) -> T:

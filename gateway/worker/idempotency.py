@@ -20,8 +20,8 @@ from typing_extensions import override
 
 from gateway.claims import KEY_PREFIX, ClaimsUnavailable, Standing, digest
 from gateway.worker.errors import Retry
-from gateway.worker.event import Steps
 from gateway.worker.rate_limit import RateLimit
+from gateway.worker.steps import Steps
 from gateway.worker.store import Store
 from gateway.worker.worker import GuardMode
 
@@ -32,6 +32,9 @@ _RETRY_DELAY = 0.5
 
 _MAX_PENDING_COMMITS = 10_000
 """Events done whose commit failed and is repeated. Beyond that an event may be handled twice, to bound the memory."""
+
+_MAX_PENDING_RESULTS = 16 * 2**20
+"""Characters of results of steps in those commits. Beyond that a step with a result may run twice."""
 
 log = structlog.get_logger()
 
@@ -64,11 +67,15 @@ class Lease(Steps):
         return standing is Standing.CLAIMED
 
     @override
-    def end(self, step: str, *, is_done: bool) -> None:
+    def end(self, step: str, *, is_done: bool, result: str = "") -> None:
         if is_done:
-            self._idempotency.commit_key(self.key_of(step))
+            self._idempotency.commit_key(self.key_of(step), result)
         else:
             self._idempotency.release_key(self.key_of(step), self.token)
+
+    @override
+    async def result_of(self, step: str) -> str | None:
+        return await self._idempotency.result_of(self.key_of(step))
 
     @override
     def key_of(self, step: str) -> str:
@@ -93,7 +100,7 @@ class Idempotency:
         self._process = os.urandom(8).hex()
         self._attempt = 0
         self._active: set[Lease] = set()
-        self._pending_commits: set[str] = set()
+        self._pending_commits: dict[str, str] = {}
         self._is_unavailable = False
         self._renewing: asyncio.Task[None] | None = None
 
@@ -194,9 +201,23 @@ class Idempotency:
         """
         return await self._ask_store(lambda: self._store.claim(key, token), Standing.CLAIMED)
 
-    def commit_key(self, key: str) -> None:
-        """Mark ``key`` as done; repeat that if the store fails, for as long as the process lives."""
-        self._store.commit(key, lambda: self._queue_commit(key))
+    def commit_key(self, key: str, result: str = "") -> None:
+        """Mark ``key`` as done, with a result; repeat that if the store fails, for as long as the process lives."""
+        self._store.commit(key, lambda: self._queue_commit(key, result), content=result)
+
+    async def result_of(self, key: str) -> str | None:
+        """Return the result that ``key`` was marked as done with; None if it has none.
+
+        Raises:
+            Retry: The store is unavailable, and the worker does not wait for it.
+        """
+        results: list[str | None] = await self._ask_store(lambda: self._result_in_list(key), [])
+        if not results:
+            raise Retry
+        return results[0]
+
+    async def _result_in_list(self, key: str) -> list[str | None]:
+        return [await self._store.result_of(key)]
 
     def release_key(self, key: str, token: str) -> None:
         """Give up the claim to ``key``."""
@@ -221,16 +242,17 @@ class Idempotency:
                 self._is_unavailable = False
                 return answer
 
-    def _queue_commit(self, key: str) -> None:
+    def _queue_commit(self, key: str, result: str) -> None:
         if not self._pending_commits:  # logged once, not for every event
             log.warning("commit failed", key=key)
-        if len(self._pending_commits) < _MAX_PENDING_COMMITS:
-            self._pending_commits.add(key)
+        has_room = not result or sum(map(len, self._pending_commits.values())) < _MAX_PENDING_RESULTS
+        if len(self._pending_commits) < _MAX_PENDING_COMMITS and has_room:
+            self._pending_commits[key] = result
 
     def _retry_commits(self) -> None:
-        pending, self._pending_commits = self._pending_commits, set()
-        for key in pending:
-            self.commit_key(key)
+        pending, self._pending_commits = self._pending_commits, {}
+        for key, result in pending.items():
+            self.commit_key(key, result)
 
     async def _keep_renewing(self) -> None:
         while True:

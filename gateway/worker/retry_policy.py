@@ -6,17 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
+from gateway.events.message import (
+    ATTEMPTS,
+    EXCEPTION,
+    EXCEPTION_AT,
+    FIRST_FAILED_AT,
+    LAST_FAILED_AT,
+    QUEUE,
+    REASON,
+)
 from gateway.signatures.times import rfc3339_milliseconds
 from gateway.worker.backoff import Backoff
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.queue import Delivery, MessageHeaders
+from gateway.worker.tracebacks import place_of
 from gateway.worker.worker import Worker
 
 SettlementName = Literal[
     "handled", "unhandled", "duplicate", "in_flight", "waiting", "limited", "retried", "dead", "requeued", "unsettled",
 ]  # fmt: skip
-"""The outcomes of the log and the metrics, as docs/workers.md lists them. Any becomes ``unsettled`` if the broker
+"""The outcomes of the log and the metrics, as docs/reference/workers.md lists them. Any becomes ``unsettled`` if the broker
 may not have learned of it."""
 
 FINAL: frozenset[SettlementName] = frozenset(("handled", "duplicate", "dead"))
@@ -61,7 +70,7 @@ class RetryPolicy:
         return self.deferred("in_flight", _IN_FLIGHT_DELAY)
 
     def deferred(self, name: SettlementName, seconds: float) -> Settlement:
-        """Return the settlement of an event that was not tried and comes again in ``seconds``.
+        """Return the settlement of an event that was not tried and is redelivered in ``seconds``.
 
         The delay is rounded up to the next one of the backoff.
         """
@@ -81,12 +90,13 @@ class RetryPolicy:
         return Settlement("retried", error, delay, headers)
 
     def dead_lettered(self, delivery: Delivery, error: BaseException) -> Settlement:
-        """Return the settlement of an event that is given up because of ``error``."""
+        """Return the settlement of an event that is dead-lettered because of ``error``."""
         now, attempts = self._now(), delivery.attempts + 1
         reason = error.reason if isinstance(error, Dead) else f"failed {attempts} times"
         headers: MessageHeaders = {
             REASON: reason,
             EXCEPTION: qualified_name(error),
+            **({EXCEPTION_AT: place} if (place := place_of(error)) else {}),
             ATTEMPTS: attempts,
             FIRST_FAILED_AT: delivery.first_failed_at or now,
             LAST_FAILED_AT: now,

@@ -147,15 +147,21 @@ class Runner:
         self._freed.set()
 
     async def _finish(self) -> None:
-        """Let handlers finish within the grace, then cancel them: their events come again."""
-        await self.queue.pause()
-        if self._running:
-            log.info("finishing", queue=self._worker.queue, running=len(self._running))
-            await asyncio.wait(self._running, timeout=self._worker.grace)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-        self._executor.close()
+        """Let handlers finish within the grace, then cancel them: their events are redelivered.
+
+        If this is cancelled, the grace ends at once.
+        """
+        self.end()
+        try:
+            await self.queue.pause()
+            if self._running:
+                log.info("finishing", queue=self._worker.queue, running=len(self._running))
+                await asyncio.wait(self._running, timeout=self._worker.grace)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+            self._executor.close()
 
     async def _on_delivery(self, delivery: Delivery) -> None:
         """Decode the event, process it, and record what came of it."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import traceback
 from bisect import bisect_left
 from collections import Counter
-from types import TracebackType
 
 import structlog
 
+from gateway.observability.logs import has_exception_messages
 from gateway.worker.errors import Dead, Retry
 from gateway.worker.event import Event
 from gateway.worker.queue import Delivery
 from gateway.worker.retry_policy import Settlement, qualified_name
+from gateway.worker.tracebacks import describe_trace
 
 DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds in seconds for the time of an attempt: from a quick update to an agent that works for half an hour."""
@@ -20,7 +20,8 @@ DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 18
 LAG_BUCKETS = (0.1, 1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86_400.0)
 """Upper bounds in seconds for the age of an event at its first attempt: from no backlog to one of a day."""
 
-_PACKAGE = __name__.rpartition(".")[0]
+_MAX_MESSAGE = 2000
+"""Characters of an exception's text that are logged: some libraries quote whole responses."""
 
 log = structlog.get_logger()
 
@@ -65,7 +66,8 @@ class Stats:
     def record(self, event: Event | None, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
         """Count and log a settled delivery; ``event`` is None if the message is not an event.
 
-        Of a failure the line has the exception's type and place, but never its text, which may quote the event.
+        Of a failure the line has the exception's type and place. Its text may quote the event: the line has it only on
+        a terminal, or if ``log.exception_messages`` allows it.
         """
         self.outcomes[settlement.name] += 1
         failure = settlement.failure
@@ -82,13 +84,9 @@ class Stats:
             return
         if isinstance(failure, Dead):
             fields["reason"] = failure.reason
-        elif not isinstance(failure, Retry) and (trace := _handler_trace(failure.__traceback__)):
-            fields["trace"] = "".join(traceback.format_tb(trace))
+        else:
+            if has_exception_messages():
+                fields["error_message"] = str(failure)[:_MAX_MESSAGE]
+            if not isinstance(failure, Retry) and (trace := describe_trace(failure)):
+                fields["trace"] = trace
         log.warning("delivery", **fields, delay=settlement.delay, error=qualified_name(failure))
-
-
-def _handler_trace(trace: TracebackType | None) -> TracebackType | None:
-    """Return the part of a traceback that begins in the handler, below this package's frames."""
-    while trace and trace.tb_frame.f_globals.get("__package__") == _PACKAGE:
-        trace = trace.tb_next
-    return trace

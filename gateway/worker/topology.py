@@ -17,7 +17,7 @@ _AT_LEAST_ONCE: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-over
 """Arguments of a queue that passes its messages on: it removes one only when the next queue has confirmed it."""
 
 _OTHER_PATTERNS = "keeps other patterns"
-"""Marks a refusal whose cause is a change of the worker's events, so that its remedy can be told."""
+"""Marks a refusal whose cause is a change of the worker's events, so that the error names the remedy."""
 
 
 class WorkerTopology:

@@ -1,6 +1,7 @@
 """The declaration of a worker: queue, events, handlers, retries and limits.
 
-Most of this module documents and validates the arguments: a mistake is refused when the worker is declared.
+Most of this module documents and validates the arguments: a mistake is refused when the worker is declared. That is why
+it has more than 200 lines.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal, TypeVar, cast
 from gateway.transport.topic_patterns import matches, routing_pattern
 from gateway.worker.event import Event
 from gateway.worker.rate_limit import RateLimit
+from gateway.worker.runnable import Runnable
 
 Handler = Callable[[Event], None] | Callable[[Event], Awaitable[None]]
 Attribute = str | Callable[[Event], object]
@@ -38,7 +40,7 @@ _TEXT_ATTRIBUTES = [
 ]
 
 
-class Worker:
+class Worker(Runnable):
     """Handles the events of one queue; several processes of a worker share them.
 
     Args:

@@ -21,8 +21,8 @@ from support.ports import free_port
 from support.senders import post
 
 COMMANDS = [
-    *("serve", "dev", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
-    *("replay", "spool", "dead", "quarantine"),
+    *("serve", "dev", "init", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
+    *("replay", "spool", "dead", "quarantine", "unrouted"),
 ]
 ExpectClean = Callable[..., None]
 
@@ -81,7 +81,7 @@ def test_every_command_explains_itself(command: str, tmp_path: Path) -> None:
 def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     """And nothing else is printed."""
     done = run_gateway("--version", cwd=tmp_path)
-    assert (done.returncode, done.stdout.strip()) == (0, version("webhook-gateway"))
+    assert (done.returncode, done.stdout.strip()) == (0, version("agent-webhook-gateway"))
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.devtools.provider_reference import config_block
 from support.gateway_process import GatewayProcess, Program, Secrets, run_gateway
 from support.inbox import Inbox
-from support.ports import free_ports
+from support.ports import free_port, free_ports
 from support.waiting import wait_until
 
 PROVIDERS = ("stripe", "github", "acme")
@@ -35,19 +35,17 @@ UNLIKE = (
 )
 """Senders that have next to nothing in common."""
 
-SHIPPED = Path(__file__).resolve().parent.parent.parent / "config.yaml"
 
-
-def dev(directory: Path, extra: Mapping[str, str] | None = None) -> Program:
+def dev(directory: Path, *words: str, extra: Mapping[str, str] | None = None) -> Program:
     """`gateway dev` on private ports, with the configuration that it finds or brings."""
     public, admin = free_ports(2)
-    words = ("dev", "--bind", f"127.0.0.1:{public}", "--admin-bind", f"127.0.0.1:{admin}")
-    return Program(directory, *words, extra=extra)
+    places = ("--bind", f"127.0.0.1:{public}", "--admin-bind", f"127.0.0.1:{admin}")
+    return Program(directory, "dev", *words, *places, extra=extra)
 
 
 def arrivals(program: Program, provider: str) -> list[str]:
-    """The ids of the events of one provider that the received."""
-    return re.findall(rf"^received  \S+  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
+    """The ids of the events of one provider that were accepted and came out of the queue."""
+    return re.findall(rf"^\S+  ✓  {provider}  \S+  (\S+)", program.stdout, re.MULTILINE)
 
 
 def address_of(program: Program) -> str:
@@ -72,25 +70,26 @@ def wait_for_samples(program: Program) -> None:
 
 def in_another_terminal(program: Program, *more: str) -> subprocess.CompletedProcess[str]:
     """Run the proposed command in the same folder, without secrets in the environment."""
-    (proposed,) = re.findall(r"Try in another terminal:  (.+?)   or   ", program.stdout)
+    (proposed,) = re.findall(r"Try in another terminal:\n  (.+)\n", program.stdout)
     return run_gateway(*shlex.split(proposed)[1:], *more, cwd=program.directory)
 
 
-@pytest.mark.parametrize("is_configured", [False, True], ids=["empty folder", "shipped configuration"])
-def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, is_configured: bool) -> None:
+@pytest.mark.parametrize("words", [[], ["--demo"]], ids=["empty folder", "beside a configuration"])
+def test_events_arrive_within_moments_of_the_first_start(tmp_path: Path, words: list[str]) -> None:
     """Samples of three providers, then what a second terminal sends; Ctrl-C ends it with exit code 0."""
-    if is_configured:
-        shutil.copy(SHIPPED, tmp_path)
-    with dev(tmp_path) as program:
+    if words:
+        configure(tmp_path, config_block("gitlab"))
+    with dev(tmp_path, *words) as program:
         wait_for_samples(program)
+        assert "This is the demo" in program.stdout
 
         sent, spoiled = in_another_terminal(program), in_another_terminal(program, "--tamper", "body")
 
         assert sent.returncode == 0, sent.stderr
         assert spoiled.returncode == 0, spoiled.stderr
         (event_id,) = re.findall(r'"status":"accepted","id":"(\w+)"', sent.stdout)
-        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the received the event")
-        assert "outcome=invalid_signature status=401" in program.stdout
+        wait_until(lambda: event_id in arrivals(program, "stripe"), message="the event arrived")
+        assert "✗  stripe  invalid signature  signature_mismatch  401 " in program.stdout
         assert program.stop(signal.SIGINT) == 0
         assert program.stderr == ""
         assert len(arrivals(program, "stripe")) == 2
@@ -118,7 +117,7 @@ def test_the_secrets_are_kept_for_their_owner_alone(tmp_path: Path) -> None:
 
 def test_secrets_of_the_environment_are_used_and_not_shown(tmp_path: Path, fresh_secrets: Secrets) -> None:
     """Nor written down."""
-    with dev(tmp_path, fresh_secrets.environment()) as program:
+    with dev(tmp_path, extra=fresh_secrets.environment()) as program:
         wait_for_samples(program)
         assert program.stop(signal.SIGINT) == 0
         fresh_secrets.expect_absent(
@@ -144,7 +143,7 @@ def test_real_servers_are_used_where_the_environment_names_them(
         sent = gateway.run("send", "stripe")
         assert sent.returncode == 0, sent.stderr
         (arrival,) = inbox.take(1)
-        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="the received it")
+        wait_until(lambda: arrivals(gateway, "stripe") == [arrival.message_id], message="it arrived")
         assert gateway.stop(signal.SIGINT) == 0
         assert not (tmp_path / "var" / "embedded.db").exists()
 
@@ -155,10 +154,46 @@ def test_a_second_one_in_the_same_place_says_what_is_in_its_way(tmp_path: Path) 
         program.wait_for("Press Ctrl-C to stop.")
         (address,) = re.findall(r"webhooks  http://(\S+)/webhooks/stripe", program.stdout)
         second = run_gateway("dev", "--bind", address, cwd=tmp_path)
+        port = int(address.rpartition(":")[2]) + 10
         assert second.returncode == 1
-        assert f"cannot listen at {address}" in second.stderr
-        assert "--bind" in second.stderr
-        assert second.stderr.count("\n") == 1
+        assert second.stderr == (
+            f"{address} is in use by another `gateway dev` (process {program.child.pid}). "
+            f"Take other ports: gateway dev --port {port}\n"
+        )
+        assert in_another_terminal(program).returncode == 0
+
+
+def test_providers_can_be_named_instead_of_a_configuration(tmp_path: Path) -> None:
+    """Their secrets come from .env, or are generated; commands of another terminal find the gateway, and nothing else does."""
+    configure(tmp_path, config_block("gitlab"))
+    (tmp_path / ".env").write_text(
+        "# of the tests\nexport STRIPE_WEBHOOK_SECRET='whsec_only-for-the-tests'\n"
+    )
+    with dev(tmp_path, "stripe", "twilio") as program:
+        program.wait_for("Press Ctrl-C to stop.")
+        assert "GITLAB" not in program.stdout
+        assert "whsec_only" not in program.stdout
+        assert "TWILIO_WEBHOOK_SECRET=" in program.stdout
+        for name in ("stripe", "twilio"):
+            sent = run_gateway("send", name, cwd=tmp_path)
+            assert (sent.returncode, sent.stderr) == (0, "")
+        assert program.stop(signal.SIGINT) == 0
+    after = run_gateway("send", "twilio", cwd=tmp_path)
+    assert after.returncode == 3
+    assert "GITLAB_WEBHOOK_SECRET, which is not set" in after.stderr
+
+    unknown = run_gateway("dev", "strpe", cwd=tmp_path)
+    assert (unknown.returncode, unknown.stderr) == (1, "there is no adapter 'strpe'; did you mean stripe?\n")
+
+
+def test_one_option_moves_both_listeners(tmp_path: Path) -> None:
+    """To a port and the next one."""
+    port = free_port()
+    with Program(tmp_path, "dev", "--port", str(port), "--no-samples") as program:
+        program.wait_for("Press Ctrl-C to stop.")
+        assert f"http://127.0.0.1:{port}/webhooks/stripe" in program.stdout
+        assert f"http://127.0.0.1:{port + 1}/metrics" in program.stdout
+        assert program.stop(signal.SIGINT) == 0
 
 
 def test_senders_of_all_kinds_can_be_tried_at_once(tmp_path: Path) -> None:
@@ -228,3 +263,44 @@ def test_a_sender_with_a_private_key_is_played_by_whoever_has_it(tmp_path: Path)
         assert with_other.returncode == 1
         assert with_other.stderr.startswith("config.yaml: is not a private key in PEM")
         assert program.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("is_freed", [False, True])
+def test_a_full_disk_is_answered_503_and_told_in_one_line(tmp_path: Path, is_freed: bool) -> None:
+    """The gateway goes on, and so does the worker that prints events; Ctrl-C ends both."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        with dev(tmp_path, extra={"GATEWAY_DATA_DIR": str(disk)}) as program:
+            wait_for_samples(program)
+            fill = disk / "fill"
+            with suppress(OSError), fill.open("wb", buffering=0) as file:
+                while True:
+                    file.write(bytes(4096))
+            url = f"{address_of(program)}/webhooks/stripe"
+            extra = {"GATEWAY_DATA_DIR": str(disk)}
+            sent = run_gateway("send", "stripe", "--url", url, cwd=tmp_path, extra=extra)
+            assert '503 {"status":"unavailable","reason":"broker_unavailable"' in sent.stdout, sent.stderr
+            if not is_freed:
+                program.wait_for("example worker: cannot read the queue, retrying: ")
+                assert program.stop(signal.SIGINT) == 0
+                assert "Traceback" not in program.stdout + program.stderr
+                return
+            fill.unlink()
+
+            def is_accepted() -> bool:
+                again = run_gateway("send", "stripe", "--url", url, cwd=tmp_path, extra=extra)
+                return again.returncode == 0
+
+            wait_until(is_accepted, message="it accepts events again")
+            wait_until(
+                lambda: len(arrivals(program, "stripe")) == 2, message="and they come through the queue"
+            )
+            assert program.stop(signal.SIGINT) == 0
+            assert program.stdout.count("example worker: cannot read the queue, retrying: ") <= 1
+            assert "Traceback" not in program.stdout + program.stderr
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -59,9 +59,9 @@ def test_what_a_schema_was_wrong_about_is_released_when_it_is_mended(
             body = tail.stdout.splitlines()[0].encode()
         left = gateway.run("quarantine", "list", "--json")
 
-    assert [line.split()[1:] for line in listed.stdout.splitlines()] == [
-        ["acme", "order.created", each.event_id, "/total:", "/properties/total/type"]
-        for each in (fixed, wrong)
+    assert [line.split("  ")[1:] for line in listed.stdout.splitlines()] == [
+        ["acme", "order.created", each.event_id, f"/total: must be an integer, is {found}"]
+        for each, found in ((fixed, "a string"), (wrong, "null"))
     ]
     assert listed.stderr == "2 events in webhooks.quarantine, 2 match (acme 2), 2 shown\n"
     assert json.loads(shown.stdout)["event"]["data"] == json.loads(wrong.body)

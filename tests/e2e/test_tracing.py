@@ -148,5 +148,5 @@ def test_missing_packages_are_told_in_one_line(tmp_path: Path, fresh_secrets: Se
         done = gateway.run("serve")
 
         assert done.returncode == 1
-        assert "opentelemetry is not installed; install webhook-gateway[tracing]" in done.stderr
+        assert "opentelemetry is not installed; install agent-webhook-gateway[tracing]" in done.stderr
         assert len(done.stderr.splitlines()) == 1

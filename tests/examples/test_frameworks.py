@@ -8,11 +8,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import aio_pika
 import pytest
 from aio_pika.exceptions import ChannelClosed
 
 from support.agents import Dead, Place, envelope, message_of
+from support.consumers import is_consumed
 from support.examples import EXAMPLES
 from support.gateway_process import Program
 from support.requirements import require_package
@@ -70,14 +70,6 @@ CONSUMERS = [
 ]
 # Celery tries for half a minute before it gives up a task; here it tries twice.
 BRIEF = "from examples.celery_worker import app, handle\nhandle.max_retries = 1\n"
-
-
-async def is_consumed(url: str, queue: str) -> bool:
-    """Return whether the queue has a consumer, and so its bindings."""
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        found = await channel.declare_queue(queue, passive=True)
-        return bool(found.declaration_result.consumer_count)
 
 
 async def publish(place: Place) -> None:

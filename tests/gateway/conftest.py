@@ -28,7 +28,7 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture
 async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
     """Starts gateways; after the test each must have let go of all that it held."""
-    monkeypatch.setattr(server, "_settle_memory", lambda: None)  # this process has other things to do
+    monkeypatch.setattr(server, "settle_memory", lambda: None)  # this process has other things to do
     gateways: list[Served] = []
     async with AsyncExitStack() as stack:
         logs = stack.enter_context(capture_logs())

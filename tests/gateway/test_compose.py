@@ -155,7 +155,33 @@ def test_what_does_not_talk_to_each_other_shares_no_network() -> None:
     assert not networks["redis"] & networks["rabbitmq"]
     for server in ("redis", "rabbitmq", "worker"):
         assert all(file["networks"][network]["internal"] for network in networks[server])
-    assert {name for name, service in file["services"].items() if "ports" in service} == {"gateway"}
+    published = {name: service["ports"] for name, service in file["services"].items() if "ports" in service}
+    assert published.pop("caddy") == ["80:80", "443:443", "443:443/udp"]
+    assert published.keys() == {"gateway", "rabbitmq-ui"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_what_is_not_asked_for_does_not_start() -> None:
+    """HTTPS, the management pages and the operator's commands have profiles of their own."""
+    services = composed()["services"]
+
+    assert {name for name, service in services.items() if "profiles" not in service} == {
+        "gateway",
+        "worker",
+        "redis",
+        "rabbitmq",
+    }
+
+
+def test_the_gateway_has_the_secrets_of_the_providers_and_no_password_of_others() -> None:
+    """All of .env reaches it but for the passwords that compose puts into URLs."""
+    service = composed()["services"]["gateway"]
+    environment = service["environment"]
+
+    assert service["env_file"] == ".env"
+    assert {name for name, value in environment.items() if not value} == {*WORDS}
+    assert "of-the-gateway" in environment["RABBITMQ_URL"]
+    assert "of-redis" in environment["REDIS_URL"]
 
 
 def test_images_are_named_by_exact_versions() -> None:
@@ -164,7 +190,7 @@ def test_images_are_named_by_exact_versions() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
     images += re.findall(r"^ARG PYTHON=(.+)$", dockerfile, re.MULTILINE)
 
-    assert len(images) == 3
+    assert len(images) == 5
     assert [image for image in images if not _EXACT.fullmatch(image)] == []
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON}"}
 
@@ -186,6 +212,9 @@ def test_all_that_an_image_is_made_of_is_fixed_by_its_digest() -> None:
 def test_every_password_is_in_the_example_of_the_environment() -> None:
     """Else it is asked for when it is too late."""
     wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "compose.yaml").read_text("utf-8")))
+    wanted |= set(
+        re.findall(r"^ *[^#\s].*\$\{(\w+)\}", (ROOT / "config.yaml").read_text("utf-8"), re.MULTILINE)
+    )
     given = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE))
 
     assert wanted == given

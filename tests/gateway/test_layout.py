@@ -16,7 +16,7 @@ LAYERS = (
     {"__main__"},
     {"cli", "pytest_plugin"},
     {"server", "testing"},
-    {"app"},
+    {"app", "hosting"},
     {"backends", "http"},
     {"receive", "worker"},
     {"claims", "queues"},

@@ -19,7 +19,7 @@ from ledger.run import Plan, run
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 
-_PAGE = Path(__file__).resolve().parents[2] / "docs" / "ledger.md"
+_PAGE = Path(__file__).resolve().parents[2] / "docs/explanation/fault-injection.md"
 
 
 def main(arguments: Sequence[str]) -> int:

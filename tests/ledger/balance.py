@@ -89,7 +89,9 @@ class Balance:
         yield Row("duration", f"{book.now():,.0f} s")
         yield Row("events", f"{book.events:,}")
         yield Row("attempts", f"{book.attempts:,}")
-        yield Row("events whose sender gave up", f"{self._count(State.ABANDONED, State.ABANDONED):,}")
+        yield Row(
+            "events whose provider stopped retrying", f"{self._count(State.ABANDONED, State.ABANDONED):,}"
+        )
         yield Row("messages consumed", f"{book.arrivals:,}")
         yield Row("kills of the gateway", f"{sum(fault.name == KILL for fault in book.faults):,}")
         yield Row("other faults", f"{kinds.total():,}")
@@ -111,7 +113,7 @@ class Balance:
             lambda state, copies, _: state & State.ACCEPTED and not copies,
         )
         yield self._none(
-            "swallowed: answered duplicate and never consumed",
+            "suppressed: answered duplicate and never consumed",
             lambda state, copies, _: state & success == State.DUPLICATE and not copies,
         )
         yield self._none(
@@ -176,7 +178,7 @@ class Balance:
         refused = book.endings[Ending.REFUSED]
         yield Row("genuine events refused for good", f"{refused:,}", refused == 0)
         unanswered = book.endings[Ending.UNANSWERED]
-        yield Row("attempts not answered within the sender's patience", f"{unanswered:,}", unanswered == 0)
+        yield Row("attempts not answered within the provider's timeout", f"{unanswered:,}", unanswered == 0)
         late = book.slower_than(deadline + _GRACE)
         yield Row(
             f"answers later than {deadline + _GRACE:g} s", f"{late:,}; the slowest took {book.slowest:.2f} s"

@@ -15,12 +15,12 @@ from ledger.balance import Balance, Row
 _VERDICTS = {None: "", True: "kept", False: "BROKEN"}
 
 _METHOD = """\
-Senders of six kinds (Stripe, GitHub, OpenAI, Standard Webhooks, Svix, one of our own) send distinct signed events,
-each until it is answered 2xx or its provider's schedule of retries is used up; GitHub never retries. The times between
-attempts are divided by 5,000. Meanwhile faults strike the gateway, Redis, RabbitMQ, the lines to them and the listener,
-at random moments for random times; several targets may be hit at once. A consumer drains the queue that most events
-are bound for, the unrouted and the quarantined ones. In the end the faults stop, leases end, the last retries are made,
-the spool drains; then every event is accounted for.
+Providers of six kinds (Stripe, GitHub, OpenAI, Standard Webhooks, Svix, a custom one) send distinct signed events. Each is
+sent until it is answered 2xx, or its provider's retry schedule is exhausted; GitHub never retries. The times between
+attempts are divided by 5,000. Meanwhile faults strike the gateway, Redis, RabbitMQ, the connections to them and the
+listener, at random moments and for random times; several targets may be hit at once. A consumer drains the queue that most
+events are bound for, the unrouted queue and the quarantine. In the end the faults stop, leases expire, the last retries are
+made, and the spool is drained; then every event is accounted for.
 """
 
 
@@ -38,7 +38,7 @@ def show(console: Console, balance: Balance) -> None:
 def save(balance: Balance, path: Path, *, machine: Mapping[str, str], command: str) -> None:
     """Write the page; the history of the runs is the history of the file."""
     parts = [
-        "# The ledger test",
+        "# Fault-injection soak test",
         f"Written by `{command}` on {dt.datetime.now(dt.UTC):%Y-%m-%d}.",
         "\n".join(f"- {name}: {value}" for name, value in machine.items()),
         _METHOD.strip(),

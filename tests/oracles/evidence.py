@@ -18,7 +18,7 @@ EVIDENCE = TESTS / "gateway" / "adapters" / "evidence.yaml"
 
 _HEAD = """\
 # What proves each adapter: signatures that its sender published (vector), libraries that accept what is signed here
-# or sign what is accepted here (oracle), real deliveries (corpus). `make evidence` writes it, and docs/providers.md is made from it.
+# or sign what is accepted here (oracle), real deliveries (corpus). `make evidence` writes it, and docs/providers/index.md is made from it.
 """
 _CORPUS_NAMES = {"bitbucket": "bitbucket_cloud", "github-captures": "github", "whatsapp": "meta"}
 """Folders of real deliveries that are not called as their adapters are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sabotage.patch import Patch
 
 _RUNNER = "tests/gateway/worker/test_runner.py"
+_STEPS = "tests/gateway/worker/test_steps.py"
 _ORDERING = "tests/gateway/worker/test_ordering.py"
 _RATE_LIMIT = "tests/gateway/worker/test_rate_limit.py"
 _BREAKER = "tests/gateway/worker/test_circuit_breaker.py"
@@ -35,16 +36,44 @@ WORKERS = (
     Patch(
         "what is done while Redis is away is forgotten",
         "gateway/worker/idempotency.py::Idempotency._queue_commit",
-        "            self._pending_commits.add(key)\n",
+        "            self._pending_commits[key] = result\n",
         "            self._is_unavailable = True\n",
         f"{_RUNNER}::test_an_event_done_without_redis_is_remembered_once_it_is_back",
     ),
     Patch(
         "a step that failed counts as done",
-        "gateway/worker/event.py::Once.__aexit__",
+        "gateway/worker/steps.py::Once.__aexit__",
         "            self._steps.end(self._step, is_done=error_type is None)\n",
         "            self._steps.end(self._step, is_done=True)\n",
         f"{_RUNNER}::test_a_step_that_was_done_is_skipped_by_the_next_attempt",
+    ),
+    Patch(
+        "the result of a step is not stored",
+        "gateway/worker/steps.py::StoredStep._run",
+        "        self._steps.end(self._step, is_done=True, result=stored)\n",
+        "        self._steps.end(self._step, is_done=True)\n",
+        f"{_STEPS}::test_a_later_attempt_gets_the_stored_result",
+    ),
+    Patch(
+        "a result that cannot be stored is forgotten, and its effect repeated",
+        "gateway/worker/steps.py::StoredStep._run",
+        "        self._steps.end(self._step, is_done=True, result=stored)\n",
+        "        self._steps.end(self._step, is_done=not refusal, result=stored)\n",
+        f"{_STEPS}::test_a_result_that_cannot_be_stored_is_dead_and_not_repeated",
+    ),
+    Patch(
+        "the time that an API asks for is ignored",
+        "gateway/worker/http_responses.py::raise_for_retry",
+        "        raise Retry(after)\n",
+        "        raise Retry\n",
+        "tests/gateway/worker/test_http_responses.py::test_the_server_says_after_how_many_seconds",
+    ),
+    Patch(
+        "a payload that does not match is retried",
+        "gateway/worker/typed_data.py::convert",
+        "        raise Dead(f\"the data does not match {getattr(kind, '__name__', kind)}: {_describe(error)}\") from None\n",
+        "        raise\n",
+        "tests/gateway/worker/test_typed_data.py::test_an_event_that_does_not_match_is_not_retried",
     ),
     Patch(
         "a forced replay is taken for a repetition",

@@ -10,6 +10,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 import httpx
+from typing_extensions import override
 
 from gateway.app import Gateway
 from gateway.claims import claim_key
@@ -38,13 +39,14 @@ class PickyPublisher(SpyPublisher):
         self.gates: dict[str, asyncio.Event] = {}
         self.bugs: dict[str, BaseException] = {}
 
-    async def _publish(self, message: Message) -> None:
+    @override
+    async def publish(self, message: Message) -> None:
         if gate := self.gates.get(message.message_id):
             await gate.wait()
         if bug := self.bugs.get(message.message_id):
             raise bug
         if message.message_id not in self.refused:
-            await super()._publish(message)
+            await super().publish(message)
             return
         self.events.append("publish")
         await self.gate.wait()

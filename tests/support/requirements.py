@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -28,6 +29,12 @@ def require_package(name: str) -> None:
     """Skip the test when the Python package is not installed; on CI, fail it."""
     if find_spec(name) is None:
         _skip(f"the package {name} is not installed")
+
+
+def require_folder(folder: Path, maker: str) -> None:
+    """Skip the test when the folder is not there that the command ``maker`` makes; on CI, fail it."""
+    if not folder.is_dir():
+        _skip(f"{folder} is not there ({maker} makes it)")
 
 
 def _skip(missing: str) -> NoReturn:

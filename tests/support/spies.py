@@ -80,7 +80,7 @@ class SpyPublisher(MemoryPublisher):
         self.bug: BaseException | None = None
 
     @override
-    async def _publish(self, message: Message) -> None:
+    async def publish(self, message: Message) -> None:
         self.events.append("publish")
         self.waiting += 1
         try:
@@ -89,5 +89,5 @@ class SpyPublisher(MemoryPublisher):
             self.waiting -= 1
         if self.bug:
             raise self.bug
-        await super()._publish(message)
+        await super().publish(message)
         self.events.append("confirm")

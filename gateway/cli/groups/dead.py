@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.help import Commands
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -21,7 +22,7 @@ from gateway.cli.options import (
     dead_letter_filter,
 )
 
-dead = typer.Typer(
+dead = Commands(
     help=(
         "Inspect, redrive and delete dead-lettered events: those that exhausted their retries or that a handler rejected.\n\n"
         "Events are read in queue order and stay in the dead-letter queue until they are redriven or dropped. While a "

@@ -6,19 +6,21 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.help import LOOK, RECOVER, Commands
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
     IdArgument,
     JsonOption,
     LimitOption,
+    ProviderArgument,
     ProviderFilter,
 )
 
-events = typer.Typer()
+events = Commands()
 
 
-@events.command(rich_help_panel="Observe")
+@events.command(rich_help_panel=LOOK)
 def tail(
     pattern: Annotated[
         str, typer.Argument(help="Routing keys to show: * is one word, # is any number of words.")
@@ -39,7 +41,7 @@ def tail(
     run_tail(config, pattern, as_json=json_lines)
 
 
-@events.command(rich_help_panel="Recover")
+@events.command(rich_help_panel=RECOVER)
 def replay(
     since: Annotated[
         str,
@@ -61,7 +63,8 @@ def replay(
         ),
     ] = "#",
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="Only the event with this id. Can be repeated.")
+        list[str] | None,
+        typer.Option("--id", help="Only the event with this id. Can be repeated.", metavar="ID"),
     ] = None,
     to: Annotated[str | None, typer.Option(help="The queue to deliver to.", metavar="QUEUE")] = None,
     limit: LimitOption = None,
@@ -80,9 +83,9 @@ def replay(
 
     For example:
 
-    - `gateway replay --since 2h --provider stripe --event 'invoice.*' --dry-run`
-    - `gateway replay --since 2h --provider stripe --event 'invoice.*' --to billing-agent`
-    - `gateway replay --since 7d --id evt_1QxSamplePaidOrder --to billing-agent --force`
+    - `gateway replay --since 2h -p stripe --event 'invoice.*' --dry-run`
+    - `gateway replay --since 2h -p stripe --event 'invoice.*' --to billing-agent`
+    - `gateway replay --since 7d --id evt_1QxSample --to billing-agent --force`
 
     Exit codes: 0 all selected events were delivered, 1 some were not, or there is no archive or no such queue,
     2 invalid usage, 3 invalid configuration.
@@ -92,9 +95,9 @@ def replay(
     run_replay(config, ReplayOptions(to, since, until, provider, event, ids or [], limit, dry_run, force))
 
 
-@events.command(rich_help_panel="Recover")
+@events.command(rich_help_panel=RECOVER)
 def forget(
-    provider: Annotated[str, typer.Argument(help="A provider in the configuration.", show_default=False)],
+    provider: ProviderArgument,
     event_id: IdArgument,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.help import Commands
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -20,7 +21,7 @@ from gateway.cli.options import (
     dead_letter_filter,
 )
 
-quarantine = typer.Typer(
+quarantine = Commands(
     help=(
         "Inspect, revalidate and release quarantined events: verified events that violate their schema.\n\n"
         "Events stay in the quarantine until they are released. None of the subcommands needs the providers' secrets.\n\n"

@@ -6,17 +6,19 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.completion import complete_adapters
+from gateway.cli.help import RUN, Commands
 from gateway.cli.options import DEFAULT_CONFIG, AdminBindOption, BindOption, ConfigOption, LogFormatOption
 
-run = typer.Typer()
+run = Commands()
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def serve(
     config: ConfigOption = DEFAULT_CONFIG,
     bind: BindOption = None,
     admin_bind: AdminBindOption = None,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
 ) -> None:
     """Start the gateway in production mode.
 
@@ -33,24 +35,50 @@ def serve(
     run_serve(config, bind, admin_bind, log_format)
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def dev(
+    providers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Adapters to run, such as stripe github, instead of a configuration.",
+            show_default=False,
+            autocompletion=complete_adapters,
+        ),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Run the demo, even if there is a config.yaml.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Listen on this port of 127.0.0.1, and on the next one for metrics.", min=1, max=65534
+        ),
+    ] = None,
     bind: BindOption = None,
     admin_bind: AdminBindOption = None,
     samples: Annotated[bool, typer.Option(help="Send one sample event per provider at startup.")] = True,
 ) -> None:
     """Try the gateway on this machine: embedded stores, generated secrets, and a worker that prints events.
 
-    Secrets that are not set in the environment are generated once and saved to data_dir/dev.env, where `gateway send`
-    finds them. Set REDIS_URL and RABBITMQ_URL to use real servers. Press Ctrl-C to stop.
+    It runs config.yaml; in a folder without one, the demo; or the providers that are named. Secrets that are not set in
+    the environment or in .env are generated once and saved to data_dir/dev.env. Other commands in this folder find the
+    running gateway by themselves. Set REDIS_URL and RABBITMQ_URL to use real servers. Press Ctrl-C to stop.
+
+    For example:
+
+    - `gateway dev`
+    - `gateway dev stripe github`
+    - `gateway dev --port 8090`
     """
     from gateway.cli.dev import run_dev
 
-    run_dev(config, bind, admin_bind, send_samples=samples)
+    if port:
+        bind, admin_bind = bind or [f"127.0.0.1:{port}"], admin_bind or [f"127.0.0.1:{port + 1}"]
+    run_dev(config, providers or (), bind, admin_bind, is_demo=demo, send_samples=samples)
 
 
-@run.command(rich_help_panel="Run")
+@run.command(rich_help_panel=RUN)
 def worker(
     target: Annotated[
         str,
@@ -61,7 +89,7 @@ def worker(
     check: Annotated[
         bool, typer.Option("--check", help="Declare the worker's queues, or verify existing ones, and exit.")
     ] = False,
-    log_format: LogFormatOption = "json",
+    log_format: LogFormatOption = None,
     metrics: Annotated[
         str | None, typer.Option(help="Serve Prometheus metrics at /metrics here.", metavar="HOST:PORT")
     ] = None,

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-schemas = typer.Typer(
+from gateway.cli.completion import complete_adapters
+from gateway.cli.help import Commands
+
+schemas = Commands(
     help="Show the JSON Schemas that events are validated against, or infer one from samples.",
     no_args_is_help=True,
 )
@@ -15,7 +18,10 @@ schemas = typer.Typer(
 
 @schemas.command("list")
 def schemas_list(
-    adapter: Annotated[str | None, typer.Argument(help="List only the schemas of this adapter.")] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Argument(help="List only the schemas of this adapter.", autocompletion=complete_adapters),
+    ] = None,
 ) -> None:
     """List the bundled schemas: event type, title and id.
 
@@ -30,7 +36,12 @@ def schemas_list(
 @schemas.command("show")
 def schemas_show(
     adapter: Annotated[
-        str, typer.Argument(help="An adapter listed by `gateway schemas list`.", show_default=False)
+        str,
+        typer.Argument(
+            help="An adapter listed by `gateway schemas list`.",
+            show_default=False,
+            autocompletion=complete_adapters,
+        ),
     ],
     event: Annotated[str, typer.Argument(help="An event type.", show_default=False)],
 ) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from gateway.cli.help import Commands
 from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
 
-spool = typer.Typer(
+spool = Commands(
     help=(
         "Inspect and drain the spool: events stored on disk while RabbitMQ is unavailable.\n\n"
         "All subcommands except drain are read-only and can be used while the gateway runs. None of them needs the "

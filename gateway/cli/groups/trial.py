@@ -1,4 +1,4 @@
-"""The commands to try providers and settings with: ``send``, ``explain``, ``providers`` and ``check``."""
+"""The commands to try providers and settings with: ``init``, ``send``, ``explain``, ``providers`` and ``check``."""
 
 from __future__ import annotations
 
@@ -8,16 +8,53 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption
+from gateway.cli.completion import complete_adapters, complete_providers, complete_samples
+from gateway.cli.help import TRY, Commands
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, ProviderArgument
 
-trial = typer.Typer()
+trial = Commands()
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
+def init(
+    providers: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Adapters, such as stripe github; asked for if none is named.",
+            show_default=False,
+            autocompletion=complete_adapters,
+        ),
+    ] = None,
+    folder: Annotated[Path, typer.Option("--dir", help="Write the files here.", metavar="FOLDER")] = Path(),
+    url: Annotated[
+        str | None, typer.Option(help="The public address of the gateway, without a path.", metavar="URL")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Begin a project: write config.yaml, .env.example and worker.py, and say what to enter at each provider.
+
+    For example:
+
+    - `gateway init stripe github`
+    - `gateway init shopify --dir shop --url https://hooks.example.org`
+
+    Exit codes: 0 success, 1 there is no such adapter, or a file would be overwritten.
+    """
+    from gateway.cli.init import run_init
+
+    run_init(providers or (), folder, url, force=force)
+
+
+@trial.command(rich_help_panel=TRY)
 def send(
-    provider: Annotated[str, typer.Argument(help="A provider in the configuration.", show_default=False)],
+    provider: ProviderArgument,
     event: Annotated[
-        str | None, typer.Argument(help="The event type of a built-in sample.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="The event type of a built-in sample.",
+            show_default=False,
+            autocompletion=complete_samples,
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Send the body in this file instead of a sample.")
@@ -60,7 +97,7 @@ def send(
     run_send(config, SendOptions(provider, event, file, tamper, count, repeat, url, key, handshake))
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def explain(
     file: Annotated[
         Path, typer.Argument(help="A captured request, or - for standard input.", show_default=False)
@@ -68,7 +105,10 @@ def explain(
     provider: Annotated[
         str | None,
         typer.Option(
-            "--provider", "-p", help="A provider in the configuration, if the request path does not name one."
+            "--provider",
+            "-p",
+            help="A provider in the configuration, if the request path does not name one.",
+            autocompletion=complete_providers,
         ),
     ] = None,
     arrived_at: Annotated[
@@ -97,17 +137,15 @@ def explain(
     run_explain(config, file, provider, arrived_at)
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def providers(
     word: Annotated[
-        str | None, typer.Argument(metavar="[NAME|WORD]", help="An adapter to show, or a word to search for.")
-    ] = None,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all adapters, in Markdown, instead.")
-    ] = False,
-    evidence: Annotated[
-        Path | None,
-        typer.Option(help="With --reference: a YAML file that lists how each adapter was verified."),
+        str | None,
+        typer.Argument(
+            metavar="NAME|WORD",
+            help="An adapter to show, or a word to search for.",
+            autocompletion=complete_adapters,
+        ),
     ] = None,
 ) -> None:
     """List the adapters, or show one: what its signature covers, and a configuration block to paste.
@@ -118,22 +156,16 @@ def providers(
     - `gateway providers ed25519`
     - `gateway providers stripe`
     """
-    from gateway.cli.providers import run_providers, run_reference
+    from gateway.cli.providers import run_providers
 
-    if reference:
-        run_reference(evidence)
-    else:
-        run_providers(word)
+    run_providers(word)
 
 
-@trial.command(rich_help_panel="Try out")
+@trial.command(rich_help_panel=TRY)
 def check(
     config: ConfigOption = DEFAULT_CONFIG,
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
-    ] = False,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a reference of all settings, in Markdown, instead.")
     ] = False,
 ) -> None:
     """Validate the configuration and the schemas, without starting anything.
@@ -143,11 +175,9 @@ def check(
     Exit codes: 0 valid, 3 invalid configuration.
     """
     from gateway.cli.check import run_check
-    from gateway.config.reference import config_schema, render
+    from gateway.config.reference import config_schema
 
     if json_schema:
         typer.echo(json.dumps(config_schema(), indent=2))
-    elif reference:
-        typer.echo(render(), nl=False)
     else:
         run_check(config)

@@ -1,6 +1,6 @@
 """Propose a schema from sample bodies, in the style of the schemas in the package.
 
-The proposal is a first draft. Workers rely on a schema, and providers are held to it, so its author should remove every
+The proposal is a first draft. Workers rely on a schema, and events are validated against it, so its author should remove every
 rule that no worker needs.
 """
 

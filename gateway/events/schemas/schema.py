@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jsonschema_rs import (
@@ -20,6 +20,7 @@ from jsonschema_rs import (
 )
 
 from gateway.events.schemas.lint import SchemaError, pointer, subschemas
+from gateway.events.schemas.wording import describe
 
 MAX_VIOLATIONS = 10
 """Violations in an explanation, which has to fit into a header."""
@@ -38,10 +39,12 @@ class Violation:
     Attributes:
         path: The JSON Pointer to the offending part of the body. Long names are cut, and unprintable characters escaped.
         rule: The JSON Pointer to the rule within the schema.
+        text: The violation in words.
     """
 
     path: str
     rule: str
+    text: str = field(default="does not match the schema", compare=False)
 
 
 class Schema:
@@ -135,7 +138,10 @@ def _violation(error: ValidationError) -> Violation:
     path = list(error.instance_path)
     if isinstance(error.kind, ValidationErrorKind.Required):
         path.append(error.kind.property)  # the path names the object; the missing property says more
-    return Violation(pointer(map(_step, path)), pointer(error.evaluation_path))
+    keyword = error.kind.name
+    value = error.instance if keyword == "type" else None  # a copy, which may be large
+    text = describe(keyword, error.kind.value, value)
+    return Violation(pointer(map(_step, path)), pointer(error.evaluation_path), text)
 
 
 def _step(name: str | int) -> str:

@@ -82,7 +82,7 @@ def _make_provider() -> TracerProvider | None:
     except ImportError as error:
         raise OperatorError(
             f"OTEL_EXPORTER_OTLP_ENDPOINT asks for traces, but {error.name} is not installed; install "
-            "webhook-gateway[tracing], or set OTEL_TRACES_EXPORTER=none"
+            "agent-webhook-gateway[tracing], or set OTEL_TRACES_EXPORTER=none"
         ) from error
     try:
         return make_provider()

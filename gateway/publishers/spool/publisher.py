@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 
 import structlog
@@ -89,10 +88,7 @@ class SpoolingPublisher(Publisher):
             await spool.stop()
 
     @override
-    def publish(self, message: Message) -> Awaitable[None]:
-        return self._publish(message)
-
-    async def _publish(self, message: Message) -> None:
+    async def publish(self, message: Message) -> None:
         late = None
         # While the broker is unavailable only the drain tries it: no request waits for the result of that.
         if not self._broker.unavailable_reason or self.spool.unavailable_reason:

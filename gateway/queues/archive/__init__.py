@@ -10,8 +10,9 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from gateway.events.message import FORCE_HEADER, Message
 from gateway.events.strict_json import load_event

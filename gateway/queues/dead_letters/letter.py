@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gateway.events.message import ATTEMPTS, EXCEPTION, FIRST_FAILED_AT, LAST_FAILED_AT, QUEUE, REASON
+from gateway.events.message import (
+    ATTEMPTS,
+    EXCEPTION,
+    EXCEPTION_AT,
+    FIRST_FAILED_AT,
+    LAST_FAILED_AT,
+    QUEUE,
+    REASON,
+)
 from gateway.events.strict_json import load_event
 from gateway.queues.filter import received_at_of
 from gateway.transport.topic_patterns import key_segment
@@ -16,13 +24,14 @@ _FACTS = {
     ATTEMPTS: "attempts",
     REASON: "reason",
     EXCEPTION: "exception",
+    EXCEPTION_AT: "exception_at",
     FIRST_FAILED_AT: "first_failed_at",
     LAST_FAILED_AT: "last_failed_at",
     "violations": "violations",
 }
 """The headers that give the reason, with their names in output for programs."""
 
-_FAILURE_HEADERS = (ATTEMPTS, REASON, EXCEPTION, QUEUE)
+_FAILURE_HEADERS = (ATTEMPTS, REASON, EXCEPTION, EXCEPTION_AT, QUEUE)
 """Headers that workers add to an event that failed."""
 
 _FAILURE_PREFIXES = ("x-first-", "x-last-", "x-death", "x-delivery-count")
@@ -75,8 +84,9 @@ class DeadLetter:
     @property
     def why(self) -> str:
         """The schema rules that the event breaks, or the error of its handler."""
-        named = (self.headers.get(name) for name in ("violations", EXCEPTION, REASON))
-        return ": ".join(str(text) for text in named if text)
+        error, place = self.headers.get(EXCEPTION), self.headers.get(EXCEPTION_AT)
+        named = (self.headers.get("violations"), f"{error} at {place}" if error and place else error)
+        return ": ".join(str(text) for text in (*named, self.headers.get(REASON)) if text)
 
     @property
     def received_at(self) -> float | None:

@@ -121,7 +121,7 @@ class SchemeSpec(BaseModel, ABC):
 
     @property
     def template(self) -> str:
-        """The template of the signed bytes. A challenge of that form must never be signed for a stranger."""
+        """The template of the signed bytes. A challenge of that form must never be signed for an unauthenticated client."""
         return "{body}"
 
     @property

@@ -17,7 +17,7 @@ class KeyRequest(NamedTuple):
         key_id: the name of the key, if the address does not contain it.
         body: the body to POST; None for a GET.
         headers: header fields to send, such as the media type of the body.
-        is_known: whether the key was good before, or only the adapter chose its address. Keys that strangers can make
+        is_known: whether the key was good before, or only the adapter chose its address. Keys that anybody can make
             up must not use up the rate limit of these.
     """
 

@@ -28,7 +28,7 @@ _PATH = re.compile(r"\{(?:body|item):[^{}]*/([^{}/]*)\}")
 
 
 class HmacSpec(HmacDescription):
-    """How a sender signs with HMAC."""
+    """How a provider signs with HMAC."""
 
     @override
     def scheme_for(self, layout: Layout) -> HmacScheme:
@@ -61,6 +61,7 @@ class HmacScheme(Scheme):
     ) -> Signed:
         rule = self._rule
         spec, key = rule.spec, rule.key_of(secret)
+        digest = rule.prepare(key)
         moment = ""
         draft = Draft(request, rule.layout, needs_payload=rule.needs_payload or rule.has_timestamp_in_body)
         if spec.timestamp and rule.timestamp:
@@ -71,7 +72,7 @@ class HmacScheme(Scheme):
         unsigned = draft.request()
         for context in draft.contexts(is_itemwise=rule.is_itemwise):
             message = rule.template.render(unsigned, moment.encode(), key, context)
-            signature = spec.prefix + ENCODERS[spec.encoding](rule.digest(key, message)).decode()
+            signature = spec.prefix + ENCODERS[spec.encoding](digest([message])).decode()
             elements = [signature]
             if spec.timestamp and spec.timestamp.is_in_signature:
                 elements.insert(spec.timestamp.position or 0, f"{spec.timestamp.element or ''}{moment}")

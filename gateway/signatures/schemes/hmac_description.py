@@ -62,16 +62,16 @@ class HmacDescription(TemplatedSpec):
     alphabets: Alphabets = Field(
         {},
         description="Fields of signed whose end could be mistaken for the beginning of the next one, and the characters "
-        "that they consist of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are refused.",
+        "that they consist of, such as `{id: A-Za-z0-9_-}` or, for all but a dot, `{id: ^.}`; other values are rejected.",
     )
     binds_body: bool = Field(
         default=True,
-        description="Must be false if the sender does not sign the body: anybody who has seen one delivery can forge others.",
+        description="Must be false if the signature does not cover the body: anybody who has seen one request can then forge others.",
     )
     secret_format: SecretFormat = Field("raw", description="The format of the secret.")
-    secret_suffix: Affix = Field("", description="The text that the sender appends to the key.")
+    secret_suffix: Affix = Field("", description="The text that the provider appends to the key.")
     timestamp: TimestampSpec | None = Field(
-        None, description="The signed timestamp; without one, replays pass."
+        None, description="The signed timestamp; without one, captured requests can be sent again."
     )
 
     @model_validator(mode="after")

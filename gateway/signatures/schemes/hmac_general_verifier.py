@@ -25,7 +25,8 @@ class GeneralHmacVerifier(HmacVerifier):
     def __init__(self, rule: HmacRule, keys: list[bytes]) -> None:
         super().__init__(rule, keys)
         spec = rule.spec
-        self._digest = rule.digest
+        self._keys = keys
+        self._render = rule.template.render
         self._signs_secret = spec.signs_secret
         self._layout = rule.layout
         self._excerpt = rule.layout.excerpt(rule.places)
@@ -104,10 +105,11 @@ class GeneralHmacVerifier(HmacVerifier):
         """Return the slot of the matching secret (-1 for none) and the signed bytes, unless they contain the secret."""
         message = b"" if self._signs_secret else self._render(request, moment, b"", context)
         found = -1
-        for slot in range(len(self._keys) - 1, -1, -1):
-            key = self._keys[slot]
-            text = self._render(request, moment, key, context) if self._signs_secret else message
-            expected = self._encode(self._digest(key, text))
+        for slot, digest in self._slots:
+            text = message
+            if self._signs_secret:
+                text = self._render(request, moment, self._keys[slot], context)
+            expected = self._encode(digest([text]))
             for candidate in candidates:
                 if hmac.compare_digest(expected, candidate):
                     found = slot

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 
 from gateway.signatures.schemes.hmac_description import HmacDescription
+from gateway.signatures.schemes.keyed_digest import KeyedDigest, prepare_hmac
 from gateway.signatures.schemes.layout import PLAIN, Layout, is_in_body, listed
 from gateway.signatures.schemes.template import SignedTemplate, places_in
 from gateway.signatures.schemes.timestamps import Timestamp
@@ -64,11 +64,12 @@ class HmacRule:
         """Whether the timestamp is in the body."""
         return self.spec.timestamp is not None and is_in_body(self.spec.timestamp.place)
 
-    def digest(self, key: bytes, message: bytes) -> bytes:
-        """Return the digest of the signed bytes. If it is not an HMAC, the message contains the key already."""
+    def prepare(self, key: bytes) -> KeyedDigest:
+        """Return the function that digests signed bytes. If it is no HMAC, they contain the key already."""
+        algorithm = self.spec.algorithm
         if self.spec.construction == "hash":
-            return hashlib.new(self.spec.algorithm, message).digest()
-        return hmac.digest(key, message, self.spec.algorithm)
+            return lambda pieces: hashlib.new(algorithm, b"".join(pieces)).digest()
+        return prepare_hmac(key, algorithm)
 
     def key_of(self, secret: str) -> bytes:
         """Return the key that is made of the text of a secret.

@@ -98,7 +98,7 @@ class _Entry:
 class NamedKeys(FetchedKeys, ABC):
     """A cache of keys that are fetched one by one, by the names that requests give.
 
-    A stranger can name keys that exist at the sender but sign nothing for this receiver. So a key that has verified a
+    Anybody can name keys that exist at the sender but sign nothing for this receiver. So a key that has verified a
     request is evicted only by others that have, and only such keys are renewed and kept.
     """
 

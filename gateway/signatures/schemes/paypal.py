@@ -1,7 +1,7 @@
 """PayPal: a signature in a header, by a certificate whose URL is in another header.
 
 The signature covers the id and the time of the transmission, the id of the webhook, and only a CRC-32 of the body.
-Anybody can make another body with the same CRC-32: whoever has seen one request can forge others.
+Anybody can make another body with the same CRC-32: anyone who has seen one request can forge others.
 Source: https://developer.paypal.com/api/rest/webhooks/rest
 """
 

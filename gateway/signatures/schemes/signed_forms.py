@@ -14,7 +14,7 @@ FORM = "application/x-www-form-urlencoded"
 """The media type of the forms that senders sign."""
 
 MAX_SIGNED_FIELDS = 250
-"""Maximum fields of a form whose fields are all signed. Senders use about thirty, strangers could send any number."""
+"""Maximum fields of a form whose fields are all signed. Senders use about thirty, anybody could send any number."""
 
 MAX_SIGNED_FORM = 256 * 1024
 """Maximum bytes of a form whose fields are all signed. Senders with whole documents in a field have no such limit."""

@@ -19,8 +19,8 @@ from typing_extensions import override
 
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import RawRequest
-from gateway.signatures.schemes.base import LARGE, NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
-from gateway.signatures.schemes.hmac_verifier import digest_pieces
+from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifier, TimedSchemeSpec
+from gateway.signatures.schemes.keyed_digest import prepare_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
 from gateway.signatures.schemes.strict_fields import (
@@ -165,8 +165,7 @@ class StandardWebhooksVerifier(StaticVerifier):
             raise SignatureRejected("signature_malformed")
         moment = single(headers, names[1], "timestamp_missing")
         timestamp = read_timestamp(moment, _MAX_TIMESTAMP_DIGITS)
-        pieces = [b"%b.%b." % (message_id, moment), request.body]
-        matched = self._match(signatures, pieces if len(request.body) > LARGE else [b"".join(pieces)])
+        matched = self._match(signatures, [b"%b.%b." % (message_id, moment), request.body])
         check_tolerance(timestamp, now, self._tolerance)
         return matched
 
@@ -207,13 +206,10 @@ def _sized_key(secret: str, prefix: str, size: int) -> bytes:
 
 
 def _hmac_check(key: bytes) -> Callable[[bytes, list[bytes]], bool]:
+    digest = prepare_hmac(key, "sha256")
+
     def matches(candidate: bytes, message: list[bytes]) -> bool:
-        digest = (
-            hmac.digest(key, message[0], "sha256")
-            if len(message) == 1
-            else digest_pieces(key, message, "sha256")
-        )
-        return hmac.compare_digest(base64.b64encode(digest), candidate)
+        return hmac.compare_digest(base64.b64encode(digest(message)), candidate)
 
     return matches
 

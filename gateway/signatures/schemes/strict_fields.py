@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.signatures.rejections import SignatureFault, SignatureRejected
+from gateway.signatures.rejections import MalformedRequest, SignatureFault, SignatureRejected
 from gateway.signatures.request import Headers
 
 MAX_CANDIDATES = 5
@@ -30,9 +30,10 @@ def single(headers: Headers, name: bytes, missing: SignatureFault) -> bytes:
     Raises:
         SignatureRejected: The field is absent or empty (``missing``), or it is repeated.
     """
-    if headers.is_repeated(name):
-        raise SignatureRejected("signature_ambiguous")
-    value = headers.get(name)
+    try:
+        value = headers.get(name)
+    except MalformedRequest:
+        raise SignatureRejected("signature_ambiguous") from None
     if not value:
         raise SignatureRejected(missing)
     return value
@@ -66,9 +67,10 @@ def split_elements(
     Raises:
         SignatureRejected: There are more than :data:`MAX_ELEMENTS` elements (``fault``).
     """
-    if value.count(separator) >= MAX_ELEMENTS:
+    elements = value.split(separator, MAX_ELEMENTS)
+    if len(elements) > MAX_ELEMENTS:
         raise SignatureRejected(fault)
-    return value.split(separator)
+    return elements
 
 
 def longest_timestamp(units_per_second: int) -> int:

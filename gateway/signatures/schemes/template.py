@@ -65,8 +65,8 @@ Alphabets = dict[Annotated[str, StringConstraints(max_length=255)], CharacterCla
 _NO_ALPHABETS: Mapping[str, str] = {}
 
 
-class Render(Protocol):
-    """A function that makes the signed bytes."""
+class Pieces(Protocol):
+    """A function that returns the signed bytes in pieces, so that a body is not copied."""
 
     def __call__(
         self,
@@ -75,8 +75,8 @@ class Render(Protocol):
         secret: bytes = ...,
         context: SourceContext | None = ...,
         /,
-    ) -> bytes:
-        """Return the signed bytes.
+    ) -> Sequence[bytes]:
+        """Return the signed bytes in pieces.
 
         Args:
             request: the request.
@@ -154,7 +154,7 @@ class SignedTemplate:
         alphabets: fields, and the characters that their values consist of, as a character class.
 
     Attributes:
-        render: makes the signed bytes.
+        pieces: returns the signed bytes in pieces.
         needs_payload: whether rendering needs the parsed body.
         is_itemwise: whether the signed bytes differ between the events of a batch.
     """
@@ -177,22 +177,26 @@ class SignedTemplate:
             if piece == "id" and pieces[position + 1]:
                 part = _without(part, pieces[position + 1].encode())
             self._pieces.append(part)
-        self.render: Render = _COMMON.get(text, self._join)
+        self.pieces: Pieces = _COMMON.get(text, self._render_each)
 
-    def _join(
+    def render(
+        self,
+        request: RawRequest,
+        moment: bytes = b"",
+        secret: bytes = b"",
+        context: SourceContext | None = None,
+    ) -> bytes:
+        """Return the signed bytes as one. See :class:`Pieces`."""
+        return b"".join(self.pieces(request, moment, secret, context))
+
+    def _render_each(
         self,
         request: RawRequest,
         moment: bytes = b"",
         secret: bytes = b"",
         context: SourceContext | None = None,
         /,
-    ) -> bytes:
-        return b"".join(self.pieces(request, moment, secret, context))
-
-    def pieces(
-        self, request: RawRequest, moment: bytes, secret: bytes = b"", context: SourceContext | None = None
-    ) -> list[bytes]:
-        """Return the signed bytes in pieces, so that a large body is not copied. See :meth:`Render.__call__`."""
+    ) -> Sequence[bytes]:
         return [
             piece if isinstance(piece, bytes) else piece(request, moment, secret, context)
             for piece in self._pieces
@@ -201,18 +205,18 @@ class SignedTemplate:
 
 def _body(
     request: RawRequest, _moment: bytes = b"", _secret: bytes = b"", _: SourceContext | None = None, /
-) -> bytes:
-    return request.body
+) -> Sequence[bytes]:
+    return (request.body,)
 
 
 def _moment_and_body(
     request: RawRequest, moment: bytes = b"", _secret: bytes = b"", _: SourceContext | None = None, /
-) -> bytes:
-    return b"%b.%b" % (moment, request.body)
+) -> Sequence[bytes]:
+    return moment, b".", request.body
 
 
-_COMMON: dict[str, Render] = {"{body}": _body, "{timestamp}.{body}": _moment_and_body}
-"""The templates of most senders, rendered without the list of pieces."""
+_COMMON: dict[str, Pieces] = {"{body}": _body, "{timestamp}.{body}": _moment_and_body}
+"""The templates of most senders, rendered without a function for each piece."""
 
 _PARTS: dict[str, _Part] = {
     "body": lambda request, *_: request.body,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.claims import Claims
+from gateway.claims import DONE, Claims
 
 HEAD_OF_LINE_GRACE = 60.0
 """Seconds that the head of a sequence may be overdue. A member that was deferred later than that, and is back before the
@@ -20,6 +20,13 @@ class Store(Claims, Protocol):
 
     ``complete`` is asked for, not waited for, like ``commit``.
     """
+
+    async def result_of(self, key: str) -> str | None:
+        """Return the ``content`` with which ``key`` was committed; None if it was committed without, or is not done.
+
+        Raises:
+            ClaimsUnavailable: The store did not answer.
+        """
 
     async def take_turn(self, sequence: str, member: str) -> float:
         """Return 0 if it is the turn of ``member``, else the seconds until it is worth asking again.
@@ -49,3 +56,9 @@ class Store(Claims, Protocol):
         Raises:
             ClaimsUnavailable: The store did not answer.
         """
+
+
+def result_in(value: bytes | None) -> str | None:
+    """Return the content in the value under a key, if the key is done and has one."""
+    prefix = DONE + b":"
+    return value[len(prefix) :].decode() if value and value.startswith(prefix) else None

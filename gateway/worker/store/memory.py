@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from gateway.claims import DONE
 from gateway.claims.memory import MemoryClaims
-from gateway.worker.store import Store, sequences
+from gateway.worker.store import Store, result_in, sequences
 from gateway.worker.store.sequences import Sequence
 
 
@@ -29,6 +29,10 @@ class MemoryStore(MemoryClaims, Store):
         super().__init__(lease, retention, clock)
         self._sequences: defaultdict[str, Sequence] = defaultdict(dict)
         self._starts: defaultdict[str, list[float]] = defaultdict(list)
+
+    @override
+    async def result_of(self, key: str) -> str | None:
+        return result_in(self._get(key))
 
     @override
     async def take_turn(self, sequence: str, member: str) -> float:

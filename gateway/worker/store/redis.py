@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from gateway.claims import DONE, ignore_failure
 from gateway.claims.redis import RedisClaims, unavailable
-from gateway.worker.store import HEAD_OF_LINE_GRACE, Store
+from gateway.worker.store import HEAD_OF_LINE_GRACE, Store, result_in
 from gateway.worker.store.sequences import MIN_DELAY
 
 _NOW = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
@@ -60,6 +60,14 @@ _RESERVE = (
 
 class RedisStore(RedisClaims, Store):
     """A store that all processes with one Redis share."""
+
+    @override
+    async def result_of(self, key: str) -> str | None:
+        try:
+            value: bytes | None = await self.connection().execute("GET", key)
+        except (hiredis.ReplyError, OSError) as error:
+            raise unavailable(error) from error
+        return result_in(value)
 
     @override
     async def take_turn(self, sequence: str, member: str) -> float:

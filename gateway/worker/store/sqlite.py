@@ -14,12 +14,18 @@ from typing_extensions import override
 
 from gateway.claims import DONE, call_on_failure, ignore_failure
 from gateway.claims.sqlite import SqliteClaims
-from gateway.worker.store import Store, sequences
+from gateway.worker.store import Store, result_in, sequences
 from gateway.worker.store.sequences import Sequence
 
 
 class SqliteStore(SqliteClaims, Store):
     """A store that all processes with one ``data_dir`` share."""
+
+    @override
+    async def result_of(self, key: str) -> str | None:
+        return await self._run(
+            lambda connection: result_in(self._get(connection, key, self._clock.now(connection)))
+        )
 
     @override
     async def take_turn(self, sequence: str, member: str) -> float:

@@ -375,6 +375,9 @@ def test_what_an_id_is_unique_within_is_told_apart() -> None:
         ({"id": 1, "account": "ab"}, []),
         ({"id": 1, "account": "a1:b"}, []),
         ({"id": 1, "account": "1:a"}, []),
+        ({"id": 1, "account": "a-"}, []),
+        ({"id": 1, "account": "a"}, [(b"x-hook", b"--")]),
+        ({"id": 1}, [(b"x-hook", b"-a")]),
     ]
     found = [identify(adapter, *each).within for each in deliveries]
     assert found[0] == ""

@@ -58,7 +58,8 @@ def identify(adapter: str, event: str, payload: dict[str, Any]) -> Identity:
 def summarise(templates: dict[str, Any], payload: object, event_type: str = "order.paid") -> str | None:
     """The line that templates make of a payload."""
     delivery = SourceContext(Headers([(b"x-shop", b"acme")]), b"", payload, payload)
-    return compile_summaries(templates)(delivery, Identity("1", event_type, subject="7", actor="ada"))
+    identity = Identity("1", event_type, subject="7", actor="ada")
+    return compile_summaries(templates, event_type)(delivery, identity)
 
 
 def fill(template: str, payload: object) -> str | None:
@@ -103,9 +104,9 @@ def test_every_event_in_the_facts_has_a_line_of_its_own(facts: Path, adapter: st
     assert not types - {line.partition(": ")[0] for line in lines} - {"repository_dispatch"}
     default = registry.load(adapter).spec.summary
     assert default is not None
-    rest = compile_summaries({"*": default["*"]})
     for event, payload in examples(adapter):
         identity = identify(adapter, event, payload)
+        rest = compile_summaries({"*": default["*"]}, identity.event_type)
         assert identity.summary != rest(SourceContext(Headers([]), b"", payload, payload), identity)
 
 

@@ -74,7 +74,7 @@ def test_the_trouble_says_which_way() -> None:
     """In words that an operator can act on."""
     assert (
         watch(ScriptedStore(StoreReport(90.0)), 1).unavailable_reason
-        == "the clock is 90 s ahead of the claim store's"
+        == "the clock is 90 s ahead of the deduplication store's"
     )
     assert "behind" in watch(ScriptedStore(StoreReport(-90.0)), 1).unavailable_reason
 

@@ -229,7 +229,7 @@ async def test_a_user_without_hashes_keeps_claims_as_keys(own_redis: RedisServer
             claims.commit(KEY, never)
             assert await claims.claim(KEY, "b") is Standing.DONE
             assert raw.get(KEY) == b"done"
-    (warning,) = (line["cause"] for line in logs if line["event"] == "claim store")
+    (warning,) = (line["cause"] for line in logs if line["event"] == "deduplication store")
 
     assert "grant +hset" in warning
     assert "165 bytes" in warning

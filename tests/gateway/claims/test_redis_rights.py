@@ -110,7 +110,7 @@ async def test_without_scripts_claims_are_given_back_and_renewed_all_the_same(
         await wait_until_async(lambda: lost == ["b", "a"], PATIENCE, "done is not renewed")
         assert raw.get(KEY) == DONE
         assert raw.ttl(KEY) > RETENTION / 2
-    (warning,) = (line["cause"] for line in logs if line["event"] == "claim store")
+    (warning,) = (line["cause"] for line in logs if line["event"] == "deduplication store")
 
     assert "EVAL" in warning
     assert "+eval" in warning
@@ -254,7 +254,7 @@ async def test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes() ->
         claims = RedisClaims(user(node, raw, "~whgw:*", "+@read", "+@write"))
 
         assert "Redis Cluster, which is not supported" in await trouble_of(claims)
-        assert not claims.has_been_ready  # it is known at the start, before an event needs the other nodes
+        assert claims.has_been_tried  # it is known at the start, before an event needs the other nodes
 
 
 async def test_a_sentinel_is_recognised(tmp_path: Path) -> None:

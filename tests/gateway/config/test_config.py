@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,8 +16,8 @@ from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import ParameterSpec
 from gateway.cli.check import run_check
-from gateway.cli.common import load_without_secrets
 from gateway.config import EMBEDDED, Config, config_warnings, load_config
+from gateway.config.discovery import BUNDLED_CONFIG, load_without_secrets
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.config.reference import config_schema
 from gateway.config.resolve import adapter_of, retention_of
@@ -70,9 +71,8 @@ def shipped() -> Config:
 
 def test_the_shipped_file_loads(shipped: Config) -> None:
     """With secrets and nothing else set, everything is embedded."""
-    assert {"stripe", "github", "acme"} == set(shipped.providers)
+    assert {"stripe", "github"} == set(shipped.providers)
     assert (shipped.redis.url, shipped.rabbitmq.url) == (EMBEDDED, EMBEDDED)
-    assert shipped.providers["acme"].secret_texts() == [SHIPPED_SECRETS["ACME_WEBHOOK_SECRET"]]
     for provider in shipped.providers.values():
         adapter_of(provider).bind(provider.secret_texts())
 
@@ -84,7 +84,7 @@ def test_the_shipped_file_says_what_is_the_default(shipped: Config) -> None:
     assert minimal.model_dump(mode="json") == shipped.model_dump(mode="json") | {"data_dir": "var"}
 
 
-def test_the_shipped_file_takes_addresses_and_a_second_secret_from_the_environment() -> None:
+def test_the_shipped_file_takes_addresses_from_the_environment() -> None:
     """As an operator sets them."""
     config = load_config(
         ROOT / "config.yaml",
@@ -93,13 +93,33 @@ def test_the_shipped_file_takes_addresses_and_a_second_secret_from_the_environme
             "REDIS_URL": "redis://cache/0",
             "RABBITMQ_URL": "amqp://broker",
             "GATEWAY_DATA_DIR": "/data",
-            "ACME_OLD_WEBHOOK_SECRET": f"{SECRET}, the old one",
         },
     )
 
     assert (config.redis.url, config.rabbitmq.url) == ("redis://cache/0", "amqp://broker")
     assert config.data_dir == Path("/data")
-    assert len(config.providers["acme"].secrets) == 2
+
+
+def test_the_commented_provider_of_the_shipped_file_can_be_uncommented(tmp_path: Path) -> None:
+    """It takes one secret, or two during a rotation."""
+    text = (ROOT / "config.yaml").read_text("utf-8")
+    head, _, block = text.partition("  #\n  # acme:")
+    (tmp_path / "my-schemas").mkdir()
+    (tmp_path / "my-schemas/acme.json").write_text("{}")
+    path = tmp_path / "config.yaml"
+    path.write_text(head + re.sub(r"^  # ", "  ", "  # acme:" + block, flags=re.MULTILINE))
+    old = {"ACME_OLD_WEBHOOK_SECRET": f"{SECRET}, the old one"}
+
+    assert len(load_config(path, SHIPPED_SECRETS).providers["acme"].secrets) == 1
+    assert len(load_config(path, SHIPPED_SECRETS | old).providers["acme"].secrets) == 2
+
+
+def test_the_demo_needs_no_more_than_its_secrets() -> None:
+    """It has two providers with adapters, and one without."""
+    demo = load_config(BUNDLED_CONFIG, SHIPPED_SECRETS)
+
+    assert list(demo.providers) == ["stripe", "github", "acme"]
+    assert (demo.redis.url, demo.rabbitmq.url) == (EMBEDDED, EMBEDDED)
 
 
 def test_the_schema_for_editors_is_up_to_date() -> None:
@@ -454,6 +474,22 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
                 "config.yaml:1: dedupe.lease: 30s must be at least twice server.deadline (20s), "
                 "or a slow event is published twice"
             ),
+        ),
+        *(
+            (github(path=f"'{path}'"), f"config.yaml:5: providers.x.path: {problem}")
+            for path, problem in (
+                ("/readyz", "/readyz belongs to the gateway itself; choose another path"),
+                *(
+                    (
+                        path,
+                        (
+                            "is not a path; write segments of letters, digits and -._~, without a slash at the end, such as "
+                            "/stripe/hook"
+                        ),
+                    )
+                    for path in ("hook", "/hook/", "/a//b", "/a/../b", "/a?b=c", "/a%20b", "/" + "a" * 300)
+                ),
+            )
         ),
         (
             "dedupe: {lease: 60s, retention: 30s}\n" + GITHUB,
@@ -836,10 +872,26 @@ def test_a_file_that_cannot_be_read_is_told_with_its_path(tmp_path: Path) -> Non
         "latin": "is not UTF-8",
     }
     for name, problem in told.items():
-        for text in ("${OLD}", "${OLD:-}"):
+        for text in ("${OLD}", "${OLD:-}")[: 1 if name == "nowhere" else 2]:
             assert problems_of(
                 tmp_path, github(secrets=f'["${{SECRET}}", "{text}"]'), OLD_FILE=str(tmp_path / name)
             ) == [f"config.yaml:4: providers.x.secrets.1: needs the file {name} of OLD_FILE, which {problem}"]
+
+
+def test_a_file_that_is_not_there_counts_as_unset_where_there_is_a_fallback(tmp_path: Path) -> None:
+    """An old secret is removed after a rotation; a warning says so, since it may be a typo as well."""
+    text = github(secrets='["${SECRET}", "${OLD:-}"]') + 'rabbitmq: {exchange: "${OLD:-fallback}"}\n'
+
+    config = load(tmp_path, text, OLD_FILE=str(tmp_path / "nowhere"))
+
+    assert len(config.providers["x"].secrets) == 1
+    assert config.rabbitmq.exchange == "fallback"
+    path = tmp_path / "nowhere"
+    assert config_warnings(config) == [
+        f"{tmp_path}/config.yaml:{line}: {place}: needs the file {path} of OLD_FILE, which cannot be read: "
+        "No such file or directory; it counts as unset"
+        for line, place in ((4, "providers.x.secrets"), (5, "rabbitmq.exchange"))
+    ]
 
 
 # Warnings

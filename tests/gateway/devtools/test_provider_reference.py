@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from typer.testing import CliRunner
 
@@ -84,13 +82,3 @@ def test_what_proves_an_adapter_is_told_where_it_is_known() -> None:
     """In words."""
     assert ("verified by", "recorded deliveries") in facts("github", {"github": {"corpus": []}})
     assert "verified by" not in dict(facts("github", {}))
-
-
-@pytest.mark.parametrize("content", ["[", "[]", "github: [hearsay]", "github: 1", None])
-def test_evidence_that_is_none_is_told(tmp_path: Path, content: str | None) -> None:
-    """With its file."""
-    path = tmp_path / "evidence.yaml"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(OperatorError, match=r"evidence\.yaml: "):
-        told("--reference", "--evidence", str(path))

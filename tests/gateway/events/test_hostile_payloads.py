@@ -282,6 +282,16 @@ def test_the_names_in_a_large_body_are_bounded(payload: object, is_accepted: boo
             parse_json(body)
 
 
+@pytest.mark.parametrize("shift", range(4))
+@pytest.mark.parametrize("unit", ['"', "\\", '"\\', 'k"'])
+def test_a_long_name_is_found_wherever_it_begins(shift: int, unit: str) -> None:
+    """Also if it consists of quotes, each of which is two bytes in the body."""
+    name = unit * ((MAX_NAME + 1) // len(unit) + 1)
+    body = b" " * shift + orjson.dumps({"a": ["x" * 100] * 1000, name: 0})
+    with pytest.raises(Rejection, match="name is too long"):
+        parse_json(body)
+
+
 def test_of_a_name_that_is_repeated_the_last_value_identifies_the_event() -> None:
     """Also when it is spelt in another way; and the body goes out with both."""
     body = b'{"id":"first","id":"second","\\u0069d":"last","type":"a","type":"b"}'

@@ -35,10 +35,10 @@ SECRET = "{secret}"
 configure_logs("{format}")
 
 class Broken(MemoryPublisher):
-    async def _publish(self, message):
+    async def publish(self, message):
         if message.message_id == "bug":
             raise RuntimeError("a bug\\nin two lines")
-        await super()._publish(message)
+        await super().publish(message)
 
 def fields(event_id, body, **changes):
     signature = "sha256=" + hmac.new(SECRET.encode(), body, "sha256").hexdigest()
@@ -57,7 +57,7 @@ async def main():
         await post("one")
         await post("one")
         await post("two", **{{"X-Hub-Signature-256": "sha256=" + "0" * 64}})
-        await post("three", path="/webhooks/personal")
+        await post("three", path="/webhooks/git-hub?token=personal")
         await post("bug")
         await post("four", body=b'{{"sender":"personal"}}')
         publisher.unavailable_reason = "the broker is away"
@@ -126,7 +126,10 @@ def test_a_line_tells_what_an_operator_needs(lines: list[dict[str, Any]]) -> Non
     }
     causes = {line["outcome"]: line.get("cause") for line in lines if line["event"] == "request"}
     assert causes["invalid_signature"] == "signature_mismatch"
-    assert causes["quarantined"] == "/sender: /properties/sender/type"
+    assert causes["quarantined"] == "/sender: must be an object or null, is a string"
+    assert causes["unknown_provider"] == "no provider 'git-hub'; did you mean 'github'?"
+    (unknown,) = [line for line in lines if line.get("outcome") == "unknown_provider"]
+    assert (unknown["method"], unknown["path"]) == ("POST", "/webhooks/git-hub")
     assert causes["broker_unavailable"] == "the broker is away"
 
 
@@ -149,7 +152,7 @@ def test_what_libraries_log_is_among_it_from_warnings_up(lines: list[dict[str, A
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_no_secret_and_nothing_personal_is_logged(tmp_path: Path, log_format: str) -> None:
-    """Neither the secret, nor headers, nor bodies, nor paths that somebody made up; not even beside a bug."""
+    """Neither the secret, nor headers, nor bodies, nor queries; not even beside a bug."""
     output = output_of(tmp_path, log_format)
 
     assert "accepted" in output

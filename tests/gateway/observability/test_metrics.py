@@ -18,17 +18,12 @@ from gateway.app import Gateway
 from gateway.claims.memory import MemoryClaims
 from gateway.config import Config
 from gateway.errors import CLIENT_DISCONNECTED, OUTCOMES, REJECTIONS, OperatorError
-from gateway.observability.counters import COUNTER_INDEX, GAUGES, LATENCY, LATENCY_BUCKETS, shared_counters
+from gateway.observability.counters import COUNTER_INDEX, LATENCY, LATENCY_BUCKETS, shared_counters
 from gateway.observability.metrics import UNKNOWN_PROVIDER, Metrics
 from gateway.observability.shared_memory import MAX_PROVIDERS
 from gateway.publishers.memory import MemoryPublisher
 from gateway.signatures.rejections import SIGNATURE_FAULTS
-from gateway.worker import Worker
-from gateway.worker.metrics import WorkerMetrics
-from gateway.worker.rabbitmq import RabbitQueue
-from gateway.worker.runner import Runner
 from support.door import Door
-from support.repository import ROOT
 from support.waiting import wait_until_async
 
 SECRET = "a secret of the sender"
@@ -333,25 +328,3 @@ def test_there_is_room_for_a_bounded_number_of_providers() -> None:
         metrics.of_provider("one-more", 1)
     requests = values_of(read(metrics)["webhook_requests"])
     assert (requests[names[0], "accepted"], requests[names[-1], "accepted"]) == (2, 1)
-
-
-async def test_the_documentation_lists_every_metric() -> None:
-    """With its type, labels and description, and no metric that does not exist."""
-    metrics = Metrics()
-    metrics.of_provider("github", 1)
-    for gauge in GAUGES:
-        metrics.sample(gauge.name, lambda: 0)
-    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
-    documented = [line for line in page.splitlines() if line.startswith("| `")]
-
-    worker = Worker("agent", ["#"])
-    runner = Runner(worker, RabbitQueue("amqp://localhost", "webhooks", worker), None)
-    families = [*metrics.collect(), *WorkerMetrics(worker.queue, runner).collect()]
-    assert documented == [row_of(family) for family in families]
-
-
-def row_of(family: Metric) -> str:
-    """Format a metric as a row of the documentation."""
-    name = family.name + ("_total" if family.type == "counter" else "")
-    labels = [f"`{label}`" for label in family.samples[0].labels if label != "le"]
-    return f"| `{name}` | {family.type} | {', '.join(labels)} | {family.documentation} |"

@@ -312,7 +312,7 @@ async def test_an_attempt_that_failed_says_by_what_kind_of_exception(
 
 def test_every_attribute_is_documented() -> None:
     """And no attribute that does not exist."""
-    page = (ROOT / "docs/tracing.md").read_text("utf-8").partition("<!-- attributes -->")[2]
+    page = (ROOT / "docs/reference/tracing.md").read_text("utf-8").partition("<!-- attributes -->")[2]
     table = page.partition("<!-- /attributes -->")[0]
     source = (ROOT / "gateway/observability/tracing/spans.py").read_text("utf-8")
 
@@ -349,7 +349,7 @@ def test_nobody_is_traced_who_does_not_ask_for_it(
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({}, "install webhook-gateway[tracing]"),
+        ({}, "install agent-webhook-gateway[tracing]"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is grpc"),
     ],
 )

@@ -37,7 +37,7 @@ PROXY_6, SENDER_6 = "2001:db8:1::1", "2001:db8:2::7"
         (PROXY_6, [f"{SENDER_6.upper()}, {PROXY}"], SENDER_6),
         (SENDER_6, [STRANGER], SENDER_6),
         # what no proxy that is trusted writes cannot be told from what a sender made up
-        (PROXY, [], ""),
+        (PROXY, [], PROXY),
         (PROXY, [""], ""),
         (PROXY, ["somebody"], ""),
         (PROXY, [f"{SENDER}, unknown, {OTHER_PROXY}"], ""),
@@ -102,8 +102,8 @@ PROTO, HOST = b"x-forwarded-proto", b"x-forwarded-host"
         ([f'for={STRANGER};host="a,b;for={STRANGER}",for={SENDER}'], SENDER),
         ([f'for="{SENDER[:-1]}\\{SENDER[-1]}"'], SENDER),
         ([f"for={OTHER_PROXY}"], PROXY),
+        ([], PROXY),
         # what does not tell who it was
-        ([], ""),
         ([""], ""),
         (["for=unknown"], ""),
         (["for=_hidden"], ""),

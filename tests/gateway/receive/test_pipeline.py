@@ -169,7 +169,7 @@ async def test_a_digit_in_a_pattern_is_one_of_ten(tmp_path: Path, build: Callabl
     answer = await house.post('{"digit":"\u0663"}'.encode())
 
     assert answer_of(answer) == (202, {"status": "quarantined", "id": "1"})
-    assert house.publisher.messages[0].headers["violations"] == "/digit: /properties/digit/pattern"
+    assert house.publisher.messages[0].headers["violations"] == r"/digit: must match ^\d$"
     assert answer_of(await house.post(b'{"digit":"3"}', event_id="2")) == (
         202,
         {"status": "accepted", "id": "2"},
@@ -611,16 +611,19 @@ async def test_readiness_follows_the_stores(house: House) -> None:
 
 
 async def test_readiness_without_claims_depends_on_the_policy(build: Callable[..., House]) -> None:
-    """Where events go out unchecked, a store that was there once may be away."""
-    for policy, has_been_ready, expected in (
+    """Where events go out unchecked, the store may be away, once that has been found out."""
+    for policy, has_been_tried, expected in (
         ("accept", True, 200),
         ("accept", False, 503),
         ("reject", True, 503),
     ):
         house = build(dedupe={"on_unavailable": policy})
         house.claims.unavailable_reason = "gone"
-        house.claims.has_been_ready = has_been_ready
+        house.claims.has_been_tried = has_been_tried
         assert (await house.client.get("/readyz")).status_code == expected
+        explained = (await house.operator.get("/readyz")).json()
+        assert explained["status"] == ("degraded" if expected == 200 else "unavailable")
+        assert explained["checks"]["claims"] == "gone"
 
 
 async def test_metrics_are_for_the_operator_alone(house: House) -> None:

@@ -9,6 +9,7 @@ import pytest
 from gateway.signatures.batches import Batch
 from gateway.signatures.extractors import (
     SourceContext,
+    SourcesByType,
     compile_by_type,
     compile_sources,
     header_name,
@@ -171,13 +172,19 @@ def test_of_several_places_the_first_that_is_there_counts() -> None:
     assert getter(at(NO_HEADERS, {})) is None
 
 
+def value_for(event_type: str, sources: SourcesByType, payload: object) -> object:
+    """What is read from an event of a type that has sources."""
+    getter = compile_by_type(sources, event_type)
+    assert getter is not None
+    return getter(at(NO_HEADERS, payload))
+
+
 def test_places_may_depend_on_the_type() -> None:
     """The longest dotted prefix counts, the star for the rest."""
-    getter = compile_by_type({"a": "body:/1", "a.b": ["body:/missing", "body:/2"], "*": "body:/3"})
+    sources: SourcesByType = {"a": "body:/1", "a.b": ["body:/missing", "body:/2"], "*": "body:/3"}
     payload = {"1": "one", "2": "two", "3": "three"}
     values = {
-        word: getter(at(NO_HEADERS, payload), word)
-        for word in ("a", "a.x", "a.b", "a.b.c", "ab", "b.a", "*", "")
+        word: value_for(word, sources, payload) for word in ("a", "a.x", "a.b", "a.b.c", "ab", "b.a", "*", "")
     }
     assert values == {
         "a": "one",
@@ -193,13 +200,13 @@ def test_places_may_depend_on_the_type() -> None:
 
 def test_without_a_star_other_types_have_none() -> None:
     """There is no other default."""
-    assert compile_by_type({"a": "body:/1"})(at(NO_HEADERS, {"1": "one"}), "b") is None
+    assert compile_by_type({"a": "body:/1"}, "b") is None
 
 
 def test_places_for_all_types_ignore_the_type() -> None:
     """As one place, and as a list."""
     for sources in ("body:/id", ["body:/missing", "body:/id"]):
-        assert compile_by_type(sources)(at(NO_HEADERS, {"id": 7}), "anything") == 7
+        assert value_for("anything", sources, {"id": 7}) == 7
 
 
 @pytest.mark.parametrize(

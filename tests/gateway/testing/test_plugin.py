@@ -1,4 +1,4 @@
-"""The fixtures, in a project that uses them, and the examples of the page about them."""
+"""The fixtures, in a project that uses them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.repository import ROOT
-
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/testing.md").read_text("utf-8"), re.DOTALL)
 PLUGINS = ("gateway.pytest_plugin", "pytest_asyncio.plugin", "anyio.pytest_plugin")
 
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
@@ -75,16 +72,6 @@ def test_the_fixtures_work_with_every_way_to_run_coroutines(tmp_path: Path) -> N
     (tmp_path / "test_agent.py").write_text(TESTS)
 
     assert "3 passed" in run(tmp_path)
-
-
-def test_the_examples_of_the_page_pass(tmp_path: Path) -> None:
-    """Unchanged: the handlers are agent.py, and each other block is a module of tests."""
-    (tmp_path / "pytest.ini").write_text(INI + "asyncio_mode = auto\n")
-    (tmp_path / "agent.py").write_text(BLOCKS[0])
-    for number, block in enumerate(BLOCKS[1:]):
-        (tmp_path / f"test_{number}.py").write_text(block)
-
-    assert f"{len(BLOCKS) - 1} passed" in run(tmp_path)
 
 
 def test_the_plugin_loads_nothing_before_it_is_used() -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from gateway.adapters import registry
+from gateway.config.discovery import BUNDLED_CONFIG
 from gateway.devtools.provider_reference import adapter_names
 from gateway.devtools.samples import sample_names
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.testing import MemoryGateway, sample
 from gateway.worker import Event
-from support.repository import ROOT
 
-CONFIG = ROOT / "config.yaml"
+CONFIG = BUNDLED_CONFIG
 CONFIRMATION = {
     "Type": "SubscriptionConfirmation",
     "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",

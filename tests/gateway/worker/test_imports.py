@@ -13,7 +13,11 @@ LOADED = {
     "gateway.worker",
     "gateway.worker.errors",
     "gateway.worker.event",
+    "gateway.worker.http_responses",
     "gateway.worker.rate_limit",
+    "gateway.worker.runnable",
+    "gateway.worker.steps",
+    "gateway.worker.typed_data",
     "gateway.worker.worker",
 }
 """Every module of the gateway that the public names need. One more costs each program that has handlers."""

@@ -43,7 +43,7 @@ FAILED = {
     "x-last-failed-at": "2026-11-21T09:00:00Z",
     "x-routing-key": "acme.order.created",
 }
-VIOLATIONS = "/total: /properties/total/type"
+VIOLATIONS = "/total: must be a number, is a string"
 SCHEMA = {
     "$id": "urn:acme:2",
     "type": "object",

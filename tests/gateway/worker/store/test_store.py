@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.claims import Standing
 from gateway.transport.embedded import Database
 from gateway.worker.store import Store, sequences
 from gateway.worker.store import redis as redis_store
@@ -38,6 +39,25 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield found
     finally:
         await found.stop()
+
+
+async def test_what_is_done_has_the_result_that_it_was_committed_with(store: Store) -> None:
+    """Nothing else has one, and it is forgotten with the rest."""
+
+    def fail() -> None:
+        raise AssertionError("the store is there")
+
+    for key, result in (("step", '{"a": "ä"}'), ("plain", "")):
+        await store.claim(key, "token")
+        assert await store.result_of(key) is None
+        store.commit(key, fail, content=result)
+
+    assert await store.claim("step", "token 2") is Standing.DONE
+    assert await store.result_of("step") == '{"a": "ä"}'
+    assert await store.result_of("plain") is None
+    assert await store.result_of("unknown") is None
+    await store.forget("step")
+    assert await store.result_of("step") is None
 
 
 async def test_the_first_member_has_the_turn(store: Store) -> None:

@@ -1,0 +1,112 @@
+"""The budgets: how many instructions a request may take, with the reason for each change.
+
+``budgets.toml`` has one entry for each change and version of Python, and the last one of a version is valid. The builds
+of one version differ, so a budget is scaled by the floor, which was counted with it: a build that takes a tenth more for
+the floor may take a tenth more for the gateway.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.instructions.cases import CASES, WIDTHS
+from bench.instructions.counting import Count
+
+PATH = Path(__file__).with_name("budgets.toml")
+
+TOLERANCE = 0.02
+"""By how much a count may be above its budget: what builds of the interpreter and of libraries still differ by."""
+
+SLACK = 0.05
+"""By how much a count may be below its budget before the budget should be lowered: more would hide a regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One entry.
+
+    Attributes:
+        date: The day on which it was made.
+        python: The minor version of Python.
+        reason: Why the budget is what it is.
+        instructions: Thousands of instructions of each request, by case, one number for each of :data:`WIDTHS`.
+    """
+
+    date: dt.date
+    python: str
+    reason: str
+    instructions: dict[str, list[float]]
+
+    def of(self, case: str, width: int) -> float | None:
+        """Return the instructions of a case; None if it has no budget."""
+        numbers = self.instructions.get(case)
+        return numbers[WIDTHS.index(width)] * 1000 if numbers else None
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a comparison with a budget has found, one line each.
+
+    Attributes:
+        beyond: The cases that take more than they may.
+        generous: The cases whose budget should be lowered.
+    """
+
+    beyond: list[str] = field(default_factory=list)
+    generous: list[str] = field(default_factory=list)
+
+
+def read(path: Path = PATH) -> list[Budget]:
+    """Read all entries, the oldest first."""
+    return [_parse(entry) for entry in tomllib.loads(path.read_text("utf-8")).get("budget", [])]
+
+
+def current(budgets: Sequence[Budget], python: str | None = None) -> Budget | None:
+    """Return the valid budget of a version of Python, by default the running one; None if it has none."""
+    wanted = python or python_version()
+    return next((budget for budget in reversed(budgets) if budget.python == wanted), None)
+
+
+def python_version() -> str:
+    """Return the minor version of the running Python."""
+    return platform.python_version().rpartition(".")[0]
+
+
+def compare(counts: Sequence[Count], budget: Budget) -> Verdict:
+    """Compare what was counted with a budget."""
+    verdict = Verdict()
+    counted = {(count.case, count.width): count.instructions for count in counts}
+    for (name, width), instructions in counted.items():
+        floor = CASES[name].floor
+        limit, floor_then = budget.of(name, width), budget.of(floor, width)
+        if name == floor or limit is None or floor_then is None:
+            continue
+        limit *= counted[floor, width] / floor_then
+        line = f"{name}, {width} at a time: {instructions:,.0f} instructions, budget {limit:,.0f} ({instructions / limit - 1:+.1%})"
+        if instructions > limit * (1 + TOLERANCE):
+            verdict.beyond.append(line)
+        elif instructions < limit * (1 - SLACK):
+            verdict.generous.append(line)
+    return verdict
+
+
+def add(counts: Sequence[Count], reason: str, path: Path = PATH) -> None:
+    """Append what was counted as the new budget of the running Python."""
+    lines = ["", "[[budget]]", f"date = {dt.datetime.now(dt.UTC):%Y-%m-%d}", f'python = "{python_version()}"']
+    lines.append(f'reason = "{reason}"')
+    for name in dict.fromkeys(count.case for count in counts):
+        numbers = ", ".join(f"{count.instructions / 1000:.1f}" for count in counts if count.case == name)
+        lines.append(f'"{name}" = [{numbers}]')
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+def _parse(entry: dict[str, Any]) -> Budget:
+    rest = dict(entry)
+    return Budget(rest.pop("date"), rest.pop("python"), rest.pop("reason"), rest)
