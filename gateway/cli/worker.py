@@ -18,6 +18,7 @@ from gateway.config import Config
 from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.config.discovery import load_without_secrets
 from gateway.errors import OperatorError
+from gateway.hosting.reload import Reloader
 from gateway.hosting.session import end_on_signal, run_runner
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
@@ -46,6 +47,16 @@ def run_worker(
     if runner.abandoned:  # Python would wait for threads that have exceeded their grace period
         close_logs()
         os._exit(1)
+
+
+def run_reloading(path: Path, target: str, log_format: str | None, metrics: str | None) -> None:
+    """Run the worker in a process of its own, again after each change of its source files."""
+    command = [sys.executable, "-m", "gateway", "worker", target, "--config", str(path)]
+    command += ["--log-format", parse_log_format(log_format)]
+    command += ["--metrics", metrics] if metrics else []
+    sys.path.insert(0, str(Path.cwd()))
+    reloader = Reloader(command, target.partition(":")[0], [path], lambda line: typer.echo(line, err=True))
+    raise typer.Exit(reloader.run())
 
 
 def find_worker(target: str) -> Worker:

@@ -20,8 +20,8 @@ from gateway.config import Config
 from gateway.config.discovery import DEFAULT_CONFIG, load_without_secrets
 from gateway.errors import OperatorError
 from gateway.hosting.unrouted_notice import report_unrouted
-from gateway.observability.logs import configure_logs, log_to_stdlib
-from gateway.observability.terminal import printable
+from gateway.observability.logs import LogFormat, configure_logs, log_to_stdlib
+from gateway.observability.terminal import is_terminal, printable
 from gateway.observability.tracing import tracing
 from gateway.worker import Worker
 from gateway.worker.runner import Runner
@@ -33,9 +33,9 @@ log = structlog.get_logger()
 
 async def run(worker: Worker, config: str | PathLike[str] | Config | None) -> None:
     """Run ``worker`` until the task is cancelled; see :meth:`gateway.worker.Worker.run`."""
-    if not structlog.is_configured():
-        log_to_stdlib()
     loaded = _load(config)
+    if not structlog.is_configured():
+        log_to_stdlib(exception_messages=loaded.log.exception_messages)
     async with _open(worker, loaded) as runner:
         await run_runner(worker, runner, loaded)
 
@@ -43,9 +43,9 @@ async def run(worker: Worker, config: str | PathLike[str] | Config | None) -> No
 @asynccontextmanager
 async def running(worker: Worker, config: str | PathLike[str] | Config | None) -> AsyncIterator[None]:
     """Run ``worker`` beside the block; see :meth:`gateway.worker.Worker.running`."""
-    if not structlog.is_configured():
-        log_to_stdlib()
     loaded = _load(config)
+    if not structlog.is_configured():
+        log_to_stdlib(exception_messages=loaded.log.exception_messages)
     async with _open(worker, loaded) as runner:
         task = asyncio.create_task(run_runner(worker, runner, loaded), name=f"worker {worker.queue}")
         watch = _FailureWatch(task)
@@ -64,21 +64,22 @@ def run_sync(worker: Worker, config: str | PathLike[str] | Config | None) -> Non
     """Run ``worker`` as the whole of a program; see :meth:`gateway.worker.Worker.run_sync`."""
     if _has_running_loop():
         raise RuntimeError("an event loop runs in this thread; write `await worker.run()` there")
-    if not structlog.is_configured():
-        configure_logs("console" if sys.stdout.isatty() else "json")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-        try:
-            loop.run(_run_until_signal(worker, config))
-        except OperatorError as error:
-            sys.stderr.write(printable(str(error), keep="\n") + "\n")
-            sys.exit(error.exit_code)
+    try:
+        loaded = _load(config)
+        if not structlog.is_configured():
+            log_format: LogFormat = "console" if is_terminal(sys.stdout) else "json"
+            configure_logs(log_format, exception_messages=loaded.log.exception_messages)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+            loop.run(_run_until_signal(worker, loaded))
+    except OperatorError as error:
+        sys.stderr.write(printable(str(error), keep="\n") + "\n")
+        sys.exit(error.exit_code)
 
 
-async def _run_until_signal(worker: Worker, config: str | PathLike[str] | Config | None) -> None:
-    loaded = _load(config)
-    async with _open(worker, loaded) as runner:
+async def _run_until_signal(worker: Worker, config: Config) -> None:
+    async with _open(worker, config) as runner:
         end_on_signal(runner.end)
-        await run_runner(worker, runner, loaded)
+        await run_runner(worker, runner, config)
 
 
 def end_on_signal(end: Callable[[], None]) -> None:

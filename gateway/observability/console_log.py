@@ -32,6 +32,16 @@ def console_processors(stream: TextIO | None = None) -> list[Processor]:
     ]
 
 
+def plain_processors() -> list[Processor]:
+    """Return the processors that render log events as text for the logs of another program."""
+    return [
+        drop_absent,
+        make_printable,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=("event",)),
+    ]
+
+
 class _LinesOfEvents:
     """Renders requests and deliveries, of which there are many, in one line each.
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 import structlog
 
-from gateway.observability.console_log import console_processors, drop_absent, make_printable
+from gateway.observability.console_log import console_processors, plain_processors
 from gateway.observability.log_writer import LineWriter
 from gateway.signatures.times import rfc3339_milliseconds
 
@@ -119,15 +119,16 @@ def configure_logs(
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
 
 
-def log_to_stdlib() -> None:
-    """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own."""
+def log_to_stdlib(*, exception_messages: bool = False) -> None:
+    """Send all logs to the logger ``gateway`` of the standard library, for a program that has logs of its own.
+
+    Args:
+        exception_messages: As for :func:`configure_logs`.
+    """
+    global _has_messages  # noqa: PLW0603 -- as above
+    _has_messages = exception_messages
     structlog.configure(
-        processors=[
-            drop_absent,
-            make_printable,
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=("event",)),
-        ],
+        processors=plain_processors(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: logging.getLogger("gateway"),
     )

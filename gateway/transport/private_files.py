@@ -41,7 +41,10 @@ def make_private(path: Path) -> None:
     Raises:
         OSError: The file cannot be made.
     """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # Only if it is missing: closing any descriptor of a file drops all locks of the process on it (POSIX), and so those of
+    # other connections of SQLite. Another process would then delete the write-ahead log that they still write to.
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     for suffix in ("", "-wal", "-shm"):  # SQLite gives the latter two the permissions of the first
         file = path.with_name(path.name + suffix)
         if file.exists() and file.stat().st_mode & _OTHERS and not _narrow(file):

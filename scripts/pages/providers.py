@@ -104,10 +104,13 @@ def _setup(name: str, spec: AdapterSpec) -> Iterator[str]:
         optional = "" if _is_required(variable, spec) else " (optional)"
         yield from (f"{step}. Set `{variable}`{optional}: {_meaning(variable, spec)}.", "")
         step += 1
+    setup = spec.setup
+    page = f": {setup.page}" if setup else ""
+    choice = f" Choose what you need under *{setup.events}*." if setup and setup.events else ""
     yield from (
         (
-            f"{step}. Register `https://YOUR-HOST/webhooks/{name}` as the webhook URL. "
-            f"[{spec.title}'s documentation]({spec.docs}) shows where."
+            f"{step}. Register `https://YOUR-HOST/webhooks/{name}` as the webhook URL{page}.{choice} "
+            f"[{spec.title}'s documentation]({spec.docs}) shows how."
         ),
         "",
         (
@@ -134,6 +137,8 @@ def _meaning(variable: str, spec: AdapterSpec) -> str:
             return text[0].lower() + text[1:] if text[1:2].islower() else text
     if variable.endswith("_HANDSHAKE_TOKEN"):
         return "the token that you choose for the endpoint verification"
+    if spec.setup:
+        return spec.setup.secret
     text = _SECRETS.get(type(spec.signature).__name__, "the signing secret of the webhook")
     secret_format = getattr(spec.signature, "secret_format", "raw")
     form = {"base64": ", in base64", "hex": ", in hexadecimal", "whsec_": " (`whsec_…`)"}.get(

@@ -35,7 +35,7 @@ _EXIT_CODE = re.compile(r"# exit code (\d+)$")
 """What a page writes behind a command that is meant to fail."""
 
 _SERVERS = ("gateway dev", "gateway serve")
-_STAYS = (*_SERVERS, "gateway worker", "gateway tail", "python audit.py")
+_STAYS = (*_SERVERS, "gateway worker", "gateway tail", "python ")
 """The beginnings of commands that run until they are stopped."""
 
 

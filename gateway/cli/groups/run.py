@@ -90,6 +90,13 @@ def worker(
         bool, typer.Option("--check", help="Declare the worker's queues, or verify existing ones, and exit.")
     ] = False,
     log_format: LogFormatOption = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="Restart after changes of the module's source files; in-flight events finish first.",
+        ),
+    ] = False,
     metrics: Annotated[
         str | None, typer.Option(help="Serve Prometheus metrics at /metrics here.", metavar="HOST:PORT")
     ] = None,
@@ -106,12 +113,15 @@ def worker(
     For example:
 
     - `gateway worker agent:worker`
+    - `gateway worker agent:worker --reload`
     - `gateway worker agent:worker --metrics 127.0.0.1:9464`
     - `gateway worker billing.agent:worker --check`
 
     Exit codes: 0 stopped by a signal, 1 no such worker, an address is in use, the broker is unreachable (--check) or a
     handler thread did not finish in time, 3 invalid configuration, or the queue exists with different settings.
     """
-    from gateway.cli.worker import run_worker
+    from gateway.cli.worker import run_reloading, run_worker
 
+    if reload and not check:
+        run_reloading(config, target, log_format, metrics)
     run_worker(config, target, log_format, metrics, only_check=check)

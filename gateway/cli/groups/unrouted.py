@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.help import Commands
 from gateway.cli.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -20,7 +21,7 @@ from gateway.cli.options import (
 if TYPE_CHECKING:
     from gateway.queues.unrouted import UnroutedFilter
 
-unrouted = typer.Typer(
+unrouted = Commands(
     help=(
         "Inspect events that no queue was bound for, and route them to a worker's queue.\n\n"
         "Events that come before the first worker wait in the queue EXCHANGE.unrouted until they are routed. While a "

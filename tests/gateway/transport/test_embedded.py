@@ -384,3 +384,32 @@ async def test_a_message_that_is_moved_waits_elsewhere_with_its_headers(tmp_path
     assert settled == [False, False]
     assert early == []
     assert (moved.body, moved.headers, moved.deliveries) == (b"1", {"provider": "github", "x-attempts": 1}, 1)
+
+
+_ANOTHER_PROCESS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*) FROM messages").fetchone()[0])
+connection.close()
+"""
+
+
+async def test_a_process_may_open_the_database_twice(tmp_path: Path) -> None:
+    """The locks of the first connection hold, so that another process that ends does not remove its log."""
+    first, second = Database(tmp_path), Database(tmp_path)
+    publisher = SqlitePublisher(first, EXCHANGE)
+    await publisher.start()
+    await second.start()
+    await second.stop()
+
+    counts = []
+    for number in range(3):
+        await publisher.publish(message(number))
+        done = subprocess.run(
+            [sys.executable, "-c", _ANOTHER_PROCESS, str(first.path)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        counts.append(int(done.stdout))
+    await publisher.stop()
+
+    assert counts == [1, 2, 3]

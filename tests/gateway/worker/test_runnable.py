@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from gateway.config.discovery import load_without_secrets
 from gateway.errors import OperatorError
 from gateway.worker import Event, Worker
 from support.agents import Place
 from support.gateway_process import Program, environment
-from support.waiting import wait_until, wait_until_async
+from support.waiting import PATIENCE, wait_until, wait_until_async
 
 
 @pytest.fixture
@@ -76,7 +80,8 @@ async def test_a_task_runs_a_worker_until_it_is_cancelled(place: Place, config: 
     await wait_until_async(lambda: agent.begun)
 
     task.cancel()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.2)
+    assert not task.done()
     agent.release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -161,9 +166,14 @@ async def test_a_worker_that_fails_cancels_its_block_and_says_why(
     place = Place(tmp_path, rabbitmq_url, redis_url)
     await place.queue_of(Worker("agent", ["github.#"])).check()
     path = written(tmp_path, place)
+    was_cancelled = True
     with pytest.raises(OperatorError, match="declared for other events") as raised:
         async with Agent().worker.running(path):
-            await asyncio.Event().wait()
+            try:
+                await asyncio.wait_for(asyncio.Event().wait(), PATIENCE)
+            except TimeoutError:
+                was_cancelled = False
+    assert was_cancelled
     assert len(str(raised.value).splitlines()) == 1
     assert not asyncio.current_task().cancelling()  # type: ignore[union-attr]
 
@@ -228,3 +238,29 @@ def test_a_script_with_a_mistake_ends_with_one_line(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert len(done.stderr.splitlines()) == 1
     assert "nowhere.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+async def test_a_web_application_has_a_worker_for_its_lifetime(place: Place, config: Path) -> None:
+    """As the page for FastAPI shows."""
+    await declared(place)
+    agent = Agent()
+    agent.release.set()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with agent.worker.running(config):
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/done")
+    async def done() -> list[str]:
+        return agent.done
+
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as http:
+        await place.publish("evt_1")
+        await wait_until_async(lambda: agent.done)
+        answer = await http.get("http://app/done")
+    assert answer.json() == ["evt_1"]
