@@ -433,7 +433,10 @@ def watch_and_interrupt(gateway: GatewayProcess) -> None:
         assert [program.stop(signal.SIGINT) for program in (people, machines, picky)] == [0, 0, 0]
 
         first, second = people.stdout.splitlines()
-        assert re.match(rf"\d\d:\d\d:\d\d  stripe  payout\.paid  {delivery.event_id}  subject=po_1", first)
+        assert re.match(
+            rf"\d\d:\d\d:\d\d  stripe  payout\.paid  {delivery.event_id}  Stripe: payout po_1 of 1250\.00 usd was paid  subject=po_1",
+            first,
+        )
         assert own.event_id in second
         events = [json.loads(line) for line in machines.stdout.splitlines()]
         assert [event["id"] for event in events] == [delivery.event_id, own.event_id]
