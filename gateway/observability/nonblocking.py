@@ -1,7 +1,7 @@
 """Write to a descriptor only as much as it takes at once, whatever other processes do with it.
 
 The flag O_NONBLOCK belongs to what was opened, which processes share: setting it on standard output would surprise all
-others that write there. So a pipe is opened again, and a socket is told with each call.
+others that write there. So a pipe is opened again, and a socket gets a flag with each call.
 """
 
 from __future__ import annotations
