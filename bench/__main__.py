@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench import attack, contenders, handling, machine, outages, report, samples, spool
 from bench.broker import Queue
-from bench.contenders import NAMES, NotInstalledError, Surroundings
+from bench.contenders import NAMES, NotInstalledError, PeerMissingError, Surroundings
 from bench.grid import Grid
 from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
 from bench.workers import Workers
@@ -115,7 +115,11 @@ def _prepare(
     started = []
     for name in filter(NAMES.__contains__, names):
         console.print(f"starting {name}")
-        contender = contenders.start(name, surroundings)
+        try:
+            contender = contenders.start(name, surroundings)
+        except PeerMissingError as error:
+            console.print(f"without {name}: {error}")
+            continue
         stack.callback(contender.child.stop)
         started.append(contender)
         if contender.exchange:

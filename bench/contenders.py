@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
 import sys
 import urllib.request
 from dataclasses import dataclass
@@ -15,18 +18,24 @@ from support.ports import free_port, free_ports
 from support.process import Child
 from support.waiting import wait_until
 
-NAMES = ("floor", "gateway", "recipe")
+NAMES = ("floor", "gateway", "recipe", "fastify")
 TITLES = {
     "floor": "a bare ASGI app that reads the body and answers 202",
     "gateway": "this program at its shipped defaults",
     "recipe": "FastAPI, redis-py, aio-pika and jsonschema, one await each",
+    "fastify": "Fastify, ioredis, amqplib with confirms and ajv on Node.js, as a small service would have them",
 }
-_EXCHANGES = {"gateway": "webhooks", "recipe": recipe.EXCHANGE}
+_EXCHANGES = {"gateway": "webhooks", "recipe": recipe.EXCHANGE, "fastify": "fastify"}
 ROOT = Path(__file__).resolve().parent.parent
+_FASTIFY = Path(__file__).with_name("peers") / "fastify"
 
 
 class NotInstalledError(RuntimeError):
     """The gateway's command is not next to the running interpreter."""
+
+
+class PeerMissingError(RuntimeError):
+    """A contender of others cannot run on this machine; the rest is measured without it."""
 
 
 @dataclass(slots=True)
@@ -80,6 +89,14 @@ def start(name: str, surroundings: Surroundings) -> Contender:
         # Without PYTHONPATH: the installed wheel is what users get, the source tree is not.
         port, admin_port = free_ports(2)
         argv = [gateway_command(), "serve", "--config", str(_configure(directory, port, admin_port))]
+    elif name == "fastify":
+        port = free_port()
+        argv = ["node", str(install_fastify() / "app.js")]
+        environment |= {
+            "PORT": str(port),
+            "BENCH_SCHEMA": json.dumps(recipe.SCHEMA),
+            "NODE_ENV": "production",
+        }
     else:
         port = free_port()
         argv = [sys.executable, "-m", f"bench.{name}"]
@@ -97,6 +114,36 @@ def start(name: str, surroundings: Surroundings) -> Contender:
         child.kill()
         raise
     return Contender(name=name, port=port, child=child, exchange=_EXCHANGES.get(name), admin_port=admin_port)
+
+
+def install_fastify(folder: Path | None = None) -> Path:
+    """Install the stack on Node.js beside the virtual environment, and return its folder.
+
+    Raises:
+        PeerMissingError: Node.js, npm or the packages are missing.
+    """
+    folder = folder or Path(sys.prefix) / "bench/fastify"
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise PeerMissingError(f"{program} is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in _FASTIFY.iterdir():
+        shutil.copy(path, folder)
+    command = [
+        "npm",
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--no-package-lock",
+        "--ignore-scripts",
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PeerMissingError(
+            f"npm cannot install its packages: {(done.stderr or done.stdout).strip()[-300:]}"
+        )
+    return folder
 
 
 def gateway_command() -> str:

@@ -233,9 +233,11 @@ def main() -> None:
     parser.add_argument(
         "--template", type=Path, default=samples.TEMPLATE, help="the event (default: %(default)s)"
     )
+    parser.add_argument("--size", type=int, default=0, help="make the event this long (default: as it is)")
     options = parser.parse_args()
+    template = options.template.read_bytes()
     requests = samples.requests(
-        options.template.read_bytes(),
+        samples.resized(template, options.size) if options.size else template,
         os.environ[samples.SECRET_VARIABLE].encode(),
         options.events,
         options.port,

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import redis
+
 from bench import meter
 from bench.broker import Queue
 from bench.contenders import ROOT, Contender, Surroundings
@@ -17,6 +19,13 @@ from bench.load import Result
 
 CONNECTIONS = 64
 OPEN_LOOP_RATE = 500.0
+OPEN_LOOP_RATES = (OPEN_LOOP_RATE, 1_500.0)
+SIZES = (20_000, 100_000, 1_000_000)
+"""Bytes of the larger events."""
+
+_SIZED_BYTES = 20_000_000
+"""Bytes of all larger events of one size in a round, at most: the slowest is to take seconds, not minutes."""
+
 # Requests are written before they are sent, 2.7 KB each: a long run goes in portions.
 _PORTION = 20_000
 
@@ -28,6 +37,7 @@ class Burst:
     result: Result
     cpu_seconds: float
     neighbours: dict[str, float]
+    redis_bytes: int = 0
 
     @property
     def cpu_per_answer(self) -> float:
@@ -37,6 +47,16 @@ class Burst:
     def neighbour_cpu_per_answer(self, name: str) -> float:
         """Microseconds of Redis' or RabbitMQ's processor time for each answer."""
         return self._per_answer(self.neighbours[name])
+
+    @property
+    def rate_per_core(self) -> float:
+        """Answers a second that one core could give, by the processor time of the server alone."""
+        return 1e6 / self.cpu_per_answer
+
+    @property
+    def redis_bytes_per_claim(self) -> float:
+        """Bytes that Redis keeps for each accepted event."""
+        return self.redis_bytes / max(self.result.accepted, 1)
 
     def _per_answer(self, seconds: float) -> float:
         return seconds * 1e6 / sum(self.result.statuses.values())
@@ -49,10 +69,12 @@ class Record:
     contender: Contender
     rounds: list[Burst] = field(default_factory=list)
     alone: Burst | None = None
-    scheduled: Burst | None = None
-    forged: Burst | None = None
+    scheduled: dict[float, Burst] = field(default_factory=dict)
+    sized: dict[int, list[Burst]] = field(default_factory=dict)
+    forged: list[Burst] = field(default_factory=list)
     idle_bytes: int = 0
     final_bytes: int = 0
+    largest_bytes: int = 0
     accepted: int = 0
     stored: int = 0
     unexpected: Counter[str] = field(default_factory=Counter)
@@ -125,14 +147,27 @@ class Measurements:
                     f"round {number + 1} of {scale.rounds}: {record.contender.name:8}"
                     f" {burst.result.rate:8,.0f} events/s {burst.cpu_per_answer:6.1f} µs CPU"
                 )
+                if record.contender.exchange:
+                    record.forged.append(self.burst(record, scale.forged // scale.rounds, is_forged=True))
         for record in self.records:
-            self._say(f"one connection, open loop and forged signatures: {record.contender.name}")
+            self._say(f"one connection, and open loop: {record.contender.name}")
             record.alone = self.burst(record, scale.alone, connections=1)
-            record.scheduled = self.burst(record, scale.scheduled, rate=OPEN_LOOP_RATE)
-            if record.contender.exchange:
-                record.forged = self.burst(record, scale.forged, is_forged=True)
+            for rate in OPEN_LOOP_RATES:
+                record.scheduled[rate] = self.burst(record, scale.scheduled, rate=rate)
         for record in self.records:
             record.final_bytes = meter.resident_bytes(record.contender.pid)
+        # Last: the memory that bodies of 1 MB take says nothing about what grows with the number of events.
+        for number in range(scale.rounds):
+            self._measure_sizes(scale, number)
+        for record in self.records:
+            record.largest_bytes = meter.resident_bytes(record.contender.pid)
+
+    def _measure_sizes(self, scale: Scale, number: int) -> None:
+        for size in SIZES:
+            self._say(f"round {number + 1} of {scale.rounds}: {size:,} bytes")
+            events = min(scale.events, _SIZED_BYTES // size)
+            for record in self.records:
+                record.sized.setdefault(size, []).append(self.burst(record, events, size=size))
 
     def soak(self, record: Record, events: int, step: int) -> list[tuple[int, int]]:
         """Send `events` events and return (events so far, resident bytes) at every `step`."""
@@ -160,13 +195,15 @@ class Measurements:
         connections: int = CONNECTIONS,
         rate: float = 0.0,
         is_forged: bool = False,
+        size: int = 0,
     ) -> Burst:
         """Send `events` events, and account for them."""
         contender = record.contender
         contender.child.expect_running()
         before = meter.cpu_seconds(contender.pid)
         beside = {name: meter.cpu_seconds(pid) for name, pid in self._neighbours.items()}
-        result = self.load(contender.port, events, connections, rate, is_forged=is_forged)
+        memory = self._redis_memory()
+        result = self.load(contender.port, events, connections, rate, is_forged=is_forged, size=size)
         # Before the queue is emptied, which is our doing and not the contender's.
         neighbours = {name: meter.cpu_seconds(pid) - beside[name] for name, pid in self._neighbours.items()}
         stored = self.queue.drain(result.accepted) if contender.exchange else None
@@ -174,21 +211,42 @@ class Measurements:
         cpu_seconds = meter.cpu_seconds(contender.pid) - before
         record.count(result, expected="401" if is_forged else "202")
         record.stored += stored or 0
-        return Burst(result, cpu_seconds, neighbours)
+        return Burst(result, cpu_seconds, neighbours, self._redis_memory() - memory)
+
+    def _redis_memory(self) -> int:
+        """Return the bytes that Redis uses for what it keeps; 0 if there is none."""
+        if not self.surroundings.redis_url:
+            return 0
+        with redis.Redis.from_url(self.surroundings.redis_url) as client:
+            return int(client.info("memory")["used_memory_dataset"])
 
     def load(
-        self, port: int, events: int, connections: int, rate: float = 0.0, *, is_forged: bool = False
+        self,
+        port: int,
+        events: int,
+        connections: int,
+        rate: float = 0.0,
+        *,
+        is_forged: bool = False,
+        size: int = 0,
     ) -> Result:
         """What the generator saw when it had sent `events` events."""
-        return self.start_load(port, events, connections, rate, is_forged=is_forged)()
+        return self.start_load(port, events, connections, rate, is_forged=is_forged, size=size)()
 
     def start_load(
-        self, port: int, events: int, connections: int, rate: float = 0.0, *, is_forged: bool = False
+        self,
+        port: int,
+        events: int,
+        connections: int,
+        rate: float = 0.0,
+        *,
+        is_forged: bool = False,
+        size: int = 0,
     ) -> Callable[[], Result]:
         """Start the generator, and return what waits for its result."""
         command = [
             *(sys.executable, "-m", "bench.load", str(port), "--events", str(events)),
-            *("--connections", str(connections), "--rate", str(rate)),
+            *("--connections", str(connections), "--rate", str(rate), "--size", str(size)),
             *(["--forged"] if is_forged else []),
         ]
         generator = subprocess.Popen(

@@ -28,7 +28,7 @@ EXCHANGE = "recipe"
 _SECRET = os.environ.get("STRIPE_WEBHOOK_SECRET", "").encode()
 _TOLERANCE = 300
 _RETENTION = 4 * 24 * 3600
-_SCHEMA = {
+SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "required": ["id", "object", "type", "created", "data"],
@@ -57,7 +57,7 @@ _SCHEMA = {
         },
     },
 }
-_VALIDATOR = jsonschema.Draft202012Validator(_SCHEMA)
+_VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 class Connections:

@@ -13,6 +13,18 @@ TEMPLATE = Path(__file__).resolve().parent.parent / "providers/samples/stripe/pa
 SECRET_VARIABLE = "STRIPE_WEBHOOK_SECRET"
 PATH = "/webhooks/stripe"
 
+_ITEM = {
+    "id": "li_1PqR8sT9uVwXyZ0",
+    "object": "line_item",
+    "amount": 129_900,
+    "currency": "eur",
+    "description": "One item of many, as long texts of a list are",
+    "livemode": False,
+    "metadata": {},
+    "quantity": 3,
+}
+"""What large events consist of: many small objects, which cost more than one long text."""
+
 
 def requests(
     template: bytes, secret: bytes, count: int, port: int, *, is_forged: bool = False
@@ -35,6 +47,17 @@ def requests(
             + body
         )
     return written
+
+
+def resized(template: bytes, size: int) -> bytes:
+    """Return the event with as many more items as make it about ``size`` bytes long; as it is if it is longer."""
+    event = json.loads(template)
+    room = size - len(json.dumps(event, separators=(",", ":")).encode()) - len(',"items":[]')
+    if room <= 0:
+        return template
+    length = len(json.dumps(_ITEM, separators=(",", ":"))) + 1
+    event["items"] = [_ITEM] * (room // length)
+    return json.dumps(event, separators=(",", ":")).encode()
 
 
 def bodies(template: bytes, count: int) -> Iterator[bytes]:

@@ -106,16 +106,14 @@ def _masked(value: Any, steps: list[str]) -> tuple[Any, bool]:
     step, rest = steps[0], steps[1:]
     if type(value) is str:
         return _masked_text(value, steps)
-    places: Iterable[Any]
+    places: Iterable[Any] = ()
     if type(value) is dict:
-        places = list(value) if step == ANY else value.keys() & {step}
-        copy: Any = dict(value)
+        places = list(value) if step == ANY else [step] if step in value else ()
     elif type(value) is list:
         places = [index for index in range(len(value)) if step in (ANY, str(index))]
-        copy = list(value)
-    else:
+    if not places:
         return value, False
-    is_met = False
+    copy, is_met = value.copy(), False
     for place in places:
         copy[place], is_met_there = _masked(copy[place], rest)
         is_met |= is_met_there

@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from jsonschema_rs import Draft202012Validator
 
 from gateway.errors import MalformedJson
+from gateway.events.json_bounds import check_bounds
 from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers
-
-MAX_DEPTH = 100
-"""Levels of nesting. Rich text with lists in lists has about forty; consumers that recurse fail at several hundred."""
-
-MAX_NAMES = 10_000
-"""Names in one object: a consumer whose hash table an attacker can make collide needs quadratic time."""
-
-MAX_NAME = 4096
-"""Characters of a name in a large body: consumers make columns, indexes and labels of names."""
-
-_LARGE = 64 * 1024
-"""Bytes of a body up to which its size bounds the names well enough. Nearly all bodies are smaller."""
-
-_COUNTED = 16 * 1024
-"""Bytes of a body up to which its brackets are counted. In a larger one, finding the depth at once costs no more."""
-
-_HAS_FEW_NAMES = Draft202012Validator(
-    {"maxProperties": MAX_NAMES, "additionalProperties": {"$ref": "#"}, "items": {"$ref": "#"}}
-)
-"""Finds an object with too many names in half the time of a loop in Python."""
-
-_BACKSLASH = ord("\\")
-
-_WRITABLE_DEPTH = 254
-"""Levels that orjson writes; it raises at one more. (It reads 1024.)"""
 
 _TRACEPARENT_LENGTH = 55
 """Characters of a ``traceparent`` of version 00."""
@@ -72,15 +46,7 @@ def parse_json(body: bytes) -> Any:
             10,000 names or a name of more than 4096 characters.
     """
     payload = load_json(body)
-    # What is counted in the bytes is an upper bound. Only a body that exceeds it is walked, by a compiled library.
-    is_flat = len(body) <= _COUNTED and body.count(b"{") + body.count(b"[") <= MAX_DEPTH
-    if not is_flat and _is_too_deep(payload):
-        raise MalformedJson("nested too deeply")
-    if len(body) > _LARGE:
-        if body.count(b":") > MAX_NAMES and not _HAS_FEW_NAMES.is_valid(payload):
-            raise MalformedJson("an object has too many names")
-        if _has_long_text(body) and _has_long_name(payload):
-            raise MalformedJson("a name is too long")
+    check_bounds(body, payload)
     return payload
 
 
@@ -115,60 +81,6 @@ def load_event(body: bytes) -> dict[str, Any]:
     except MalformedJson:
         return {}
     return event if type(event) is dict else {}
-
-
-def is_deeper(value: object, levels: int) -> bool:
-    """Return whether objects and lists are nested in more than ``levels`` levels."""
-    return any(level > levels for level, _ in enumerate(_layers(value), start=1))
-
-
-def _is_too_deep(payload: object) -> bool:
-    """Have orjson find out by writing the payload within lists: a walk takes thrice as long."""
-    for _ in range(_WRITABLE_DEPTH - MAX_DEPTH):
-        payload = [payload]
-    try:
-        orjson.dumps(payload)
-    except orjson.JSONEncodeError:
-        return True
-    return False
-
-
-def _has_long_text(body: bytes) -> bool:
-    """Return whether a body could have a string longer than a name may be.
-
-    A string of that length covers one of these pieces, and each quote inside of it has a backslash before it.
-    """
-    piece = MAX_NAME // 2
-    for start in range(0, len(body) - piece + 1, piece):
-        quote = body.find(b'"', start, start + piece)
-        if quote > 0 and body[quote - 1] == _BACKSLASH:
-            # The first byte may be a quote whose backslash is before it.
-            quote = body[start - 1 : start + piece].replace(b'\\"', b"").find(b'"', 1)
-        if quote < 0:
-            return True
-    return False
-
-
-def _has_long_name(payload: object) -> bool:
-    return any(
-        max(map(len, container), default=0) > MAX_NAME
-        for layer in _layers(payload)
-        for container in layer
-        if type(container) is dict
-    )
-
-
-def _layers(value: object) -> Iterator[list[dict[str, Any] | list[Any]]]:
-    """Yield the objects and lists of each level of nesting, outermost first."""
-    layer: list[Any] = [value] if type(value) is dict or type(value) is list else []
-    while layer:
-        yield layer
-        layer = [
-            inner
-            for container in layer
-            for inner in (container.values() if type(container) is dict else container)
-            if type(inner) is dict or type(inner) is list
-        ]
 
 
 def _fault_of(body: bytes, error: orjson.JSONDecodeError) -> MalformedJson:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.events.strict_json import MAX_DEPTH
+from gateway.events.json_bounds import MAX_DEPTH
 from gateway.signatures.rejections import MalformedRequest
 
 MAX_ELEMENTS = 10_000

@@ -149,14 +149,6 @@ def _exit_codes() -> str:
     return _table(("command", "exit codes"), *rows)
 
 
-def _performance() -> str:
-    """Return the main table of the benchmarks' results."""
-    results = (ROOT / "bench/RESULTS.md").read_text("utf-8")
-    section = next(each for each in results.split("\n## ") if "\n| floor |" in each)
-    title, _, rest = section.partition("\n")
-    return f"**{title}**\n\n{rest.strip()}"
-
-
 _TABLES: dict[str, Callable[[], str]] = {
     "attributes": _attributes,
     "exit-codes": _exit_codes,
@@ -164,7 +156,6 @@ _TABLES: dict[str, Callable[[], str]] = {
     "gateway-metrics": gateway_metrics,
     "headers": _headers,
     "log-lines": _log_lines,
-    "performance": _performance,
     "request-fields": _request_fields,
     "responses": _responses,
     "worker-metrics": worker_metrics,

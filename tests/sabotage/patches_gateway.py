@@ -266,7 +266,7 @@ GATEWAY = (
     # --- what is taken for an event --------------------------------------------------------------
     Patch(
         "a body may be nested as deep as one likes",
-        "gateway/events/strict_json.py::parse_json",
+        "gateway/events/json_bounds.py::check_bounds",
         "<= MAX_DEPTH\n",
         "<= 1000\n",
         "tests/gateway/events/test_strict_json.py::test_nesting_is_bounded",
@@ -350,7 +350,7 @@ GATEWAY = (
     ),
     Patch(
         "a long name of quotes is not found",
-        "gateway/events/strict_json.py::_has_long_text",
+        "gateway/events/json_bounds.py::_has_long_text",
         """.find(b'"', 1)""",
         """.find(b'"')""",
         "tests/gateway/events/test_hostile_payloads.py::test_a_long_name_is_found_wherever_it_begins",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
-import jsonschema
 import jsonschema_rs
 
-from gateway.events.strict_json import is_deeper
+from gateway.events.json_bounds import is_deeper
 
 MAX_UNIQUE_ITEMS = 256
 """Items of a list with ``uniqueItems``: each is compared with each other, in quadratic time."""
@@ -26,14 +26,6 @@ MAX_SCHEMA_DEPTH = 64
 """Levels of nesting of a schema, which has two for each level of the body that it describes."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_KEYWORDS = frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
-    "$schema", "$id", "$anchor", "$defs", "$comment", "title", "description", "examples", "default",
-    "deprecated", "readOnly", "writeOnly", "then", "else", "minContains", "maxContains",
-    "contentEncoding", "contentMediaType", "contentSchema",
-}  # fmt: skip
-_NO_FORMATS = jsonschema.FormatChecker(())
-"""Checks no formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar."""
-
 _REFUSED_KEYWORDS = {
     "format": "is not checked by JSON Schema 2020-12; write a pattern, or say it in description",
     "$dynamicRef": "can lead anywhere; write $ref",
@@ -47,6 +39,18 @@ SINGLE_SCHEMAS = (
 )  # fmt: skip
 _MAX_ERROR_LENGTH = 200
 """Characters of jsonschema's own messages, which quote the schema."""
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    """Return the keywords that are checked, and those that say nothing about values."""
+    import jsonschema
+
+    return frozenset(jsonschema.Draft202012Validator.VALIDATORS) - {"format", "$dynamicRef"} | {
+        "$schema", "$id", "$anchor", "$defs", "$comment", "title", "description", "examples", "default",
+        "deprecated", "readOnly", "writeOnly", "then", "else", "minContains", "maxContains",
+        "contentEncoding", "contentMediaType", "contentSchema",
+    }  # fmt: skip
 
 
 class SchemaError(ValueError):
@@ -71,6 +75,8 @@ def check_document(document: object, place: str) -> None:
     Raises:
         SchemaError: The document cannot be used.
     """
+    import jsonschema
+
     if not isinstance(document, dict):
         raise SchemaError(f"{place}: is not a JSON object")
     if is_deeper(document, MAX_SCHEMA_DEPTH):
@@ -78,7 +84,8 @@ def check_document(document: object, place: str) -> None:
     if document.setdefault("$schema", DIALECT) != DIALECT:
         raise SchemaError(f"{place}: $schema must be {DIALECT}")
     try:
-        jsonschema.Draft202012Validator.check_schema(document, _NO_FORMATS)
+        # No formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar.
+        jsonschema.Draft202012Validator.check_schema(document, jsonschema.FormatChecker(()))
     except jsonschema.SchemaError as error:
         text = f"{pointer(error.absolute_path)}: {error.message}"
         raise SchemaError(f"{place}: {text[:_MAX_ERROR_LENGTH]}") from error
@@ -115,7 +122,7 @@ def pointer(path: Iterable[str | int]) -> str:
 
 def _problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the keyword and the text of each problem of one schema, without the schemas in it."""
-    for keyword in schema.keys() - _KEYWORDS:
+    for keyword in schema.keys() - _keywords():
         yield keyword, _REFUSED_KEYWORDS.get(keyword) or _unknown(keyword)
     reference = schema.get("$ref", "#")
     if not reference.startswith(("#", "urn:")):
@@ -135,7 +142,7 @@ def _problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(keyword: str) -> str:
-    close = get_close_matches(keyword, _KEYWORDS, n=1)
+    close = get_close_matches(keyword, _keywords(), n=1)
     return f"is not a keyword of JSON Schema 2020-12{f'; did you mean {close[0]}?' if close else ''}"
 
 

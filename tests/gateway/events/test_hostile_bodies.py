@@ -14,7 +14,7 @@ from gateway.adapters.identity import Identity
 from gateway.adapters.spec import DeliverySpec
 from gateway.events.body import Content, Reader
 from gateway.events.envelope import Envelope
-from gateway.events.strict_json import MAX_DEPTH
+from gateway.events.json_bounds import MAX_DEPTH
 from gateway.events.xml import MAX_ELEMENTS
 from gateway.signatures.forms import MAX_FIELDS, MAX_NAME
 from gateway.signatures.rejections import MalformedRequest, Rejection

@@ -17,7 +17,8 @@ from gateway.adapters.identity import MAX_ATTRIBUTE, Identity
 from gateway.adapters.spec import AdapterSpec
 from gateway.adapters.summary import MAX_SUMMARY
 from gateway.events.envelope import MAX_ROUTING_KEY, Envelope
-from gateway.events.strict_json import MAX_NAME, MAX_NAMES, UnreadableNumber, parse_json
+from gateway.events.json_bounds import MAX_NAME, MAX_NAMES
+from gateway.events.strict_json import UnreadableNumber, parse_json
 from gateway.signatures import request as internals
 from gateway.signatures.rejections import MalformedRequest, Rejection
 from gateway.signatures.request import Headers, RawRequest, VerifiedRequest

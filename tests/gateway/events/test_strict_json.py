@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gateway.adapters.spec import DeliverySpec
 from gateway.errors import MalformedJson, UnsupportedMediaType
 from gateway.events.body import Reader
-from gateway.events.strict_json import MAX_DEPTH, parse_json, traceparent_of
+from gateway.events.json_bounds import MAX_DEPTH
+from gateway.events.strict_json import parse_json, traceparent_of
 from gateway.signatures.rejections import MalformedRequest
 from gateway.signatures.request import Headers
 

@@ -15,9 +15,9 @@ from gateway.cli.dead_letters import describe as describe_held
 from gateway.cli.tail import describe, to_json_line
 from gateway.config import Config
 from gateway.events.envelope import Envelope
+from gateway.events.json_bounds import MAX_DEPTH
 from gateway.events.message import Message
 from gateway.events.redaction import Redaction
-from gateway.events.strict_json import MAX_DEPTH
 from gateway.events.validation import UNREADABLE
 from gateway.queues.archive import Archived
 from gateway.queues.dead_letters import DeadLetter
