@@ -10,7 +10,7 @@ import atexit
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -68,16 +68,17 @@ class JsonLogger(structlog.BoundLoggerBase):
         self._write("error", event, {**fields, **trace})
 
     def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._logger.write(_render(level, event, {**self._context, **fields}))
+        self._logger.write(_render(level, event, self._context, fields))
 
 
-def _render(level: str, event: str, fields: dict[str, Any]) -> bytes:
-    line = {"timestamp": rfc3339_milliseconds(time.time()), "level": level, "event": event, **fields}
+def _render(level: str, event: str, context: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
+    now = rfc3339_milliseconds(time.time())
+    line = {"timestamp": now, "level": level, "event": event, **context, **fields}
     return orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
 
 
 def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
-    return lambda lost: _render("warning", "log lines lost", {**common, "lines": lost})
+    return lambda lost: _render("warning", "log lines lost", common, {"lines": lost})
 
 
 def silence_logs() -> None:

@@ -301,13 +301,27 @@ def _compile_header(name: bytes) -> Getter:
 
 
 def _compile_pointer(steps: list[str], *, is_of_item: bool) -> Getter:
+    # Nearly all pointers have one or two steps, and most values of an event are read here: so these are written out.
     if len(steps) == 1 and not is_of_item:
         name = steps[0]
         return lambda context: context.payload.get(name) if isinstance(context.payload, dict) else None
+    if len(steps) == 2 and not is_of_item:
+        outer, inner = steps
+
+        def read_two(context: SourceContext) -> object:
+            payload = context.payload
+            if type(payload) is not dict:
+                return resolve(payload, steps)
+            member = payload.get(outer)
+            if type(member) is dict:
+                return member.get(inner)
+            return None if member is None else _enter(member, inner)
+
+        return read_two
 
     def read(context: SourceContext) -> object:
         value = context.item if is_of_item else context.payload
-        for step in steps:  # the loop of resolve() again: most values of an event are read here
+        for step in steps:  # the loop of resolve() again
             if type(value) is dict:
                 value = value.get(step)
             elif value is None:

@@ -107,9 +107,9 @@ def test_the_stack_on_node_is_valid_javascript() -> None:
 
 
 @pytest.mark.parametrize("path", page.PAGES, ids=lambda path: path.name)
-def test_the_pages_show_the_results_that_are_kept(path: Path) -> None:
-    """`make pages` writes them."""
-    text = path.read_text("utf-8")
+def test_a_page_shows_the_results_as_they_are(path: Path) -> None:
+    """`make pages` copies them."""
+    shown = path.read_text("utf-8")
 
-    assert page.refreshed(text, page.RESULTS.read_text("utf-8")) == text
-    assert "| gateway |" in text
+    assert shown == page.refreshed(shown, page.RESULTS.read_text("utf-8"))
+    assert "| gateway |" in shown

@@ -221,7 +221,7 @@ class Case:
         )
         return _encode(hmac.new(key, message, self.spec.algorithm).digest(), self.encoding)
 
-    def compose(self, candidates: list[bytes], moment: bytes | None, body: bytes = BODY) -> Request:
+    def compose(self, candidates: list[bytes], moment: bytes | None, body: bytes = BODY) -> RawRequest:
         """A request with these signatures, whatever they are; no timestamp when ``moment`` is None."""
         elements = [self.prefix + candidate for candidate in candidates]
         if self.timestamp_element and moment is not None:
@@ -231,12 +231,12 @@ class Case:
             fields.insert(0, (self.timestamp_header, moment))
         return as_request(fields, body)
 
-    def signed(self, *, body: bytes = BODY, seconds: float = NOW, key: bytes = KEYS[0]) -> Request:
+    def signed(self, *, body: bytes = BODY, seconds: float = NOW, key: bytes = KEYS[0]) -> RawRequest:
         """A request that is as it should be."""
         moment = self.moment(seconds)
         return self.compose([self.candidate(body, moment, key)], moment, body)
 
-    def signed_at(self, text: bytes) -> Request:
+    def signed_at(self, text: bytes) -> RawRequest:
         """A request whose timestamp is any text, properly signed."""
         return self.compose([self.candidate(BODY, text)], text)
 
@@ -255,35 +255,27 @@ class Case:
         return None
 
 
-class Request(RawRequest):
-    """A request that can be taken apart again."""
-
-    def __init__(self, fields: list[Field], body: bytes) -> None:
-        super().__init__(body=body, headers=Headers(fields), method=METHOD, path=PATH, url=URL)
-        self.fields = fields
-
-
-def as_request(fields: list[Field], body: bytes = BODY) -> Request:
+def as_request(fields: list[Field], body: bytes = BODY) -> RawRequest:
     """A POST with these header fields."""
-    return Request(fields, body)
+    return RawRequest(body=body, headers=Headers(fields), method=METHOD, path=PATH, url=URL)
 
 
-def fields_of(request: Request) -> list[Field]:
+def fields_of(request: RawRequest) -> list[Field]:
     """The header fields, in their order."""
-    return list(request.fields)
+    return list(request.headers.fields)
 
 
-def with_body(request: Request, body: bytes) -> Request:
+def with_body(request: RawRequest, body: bytes) -> RawRequest:
     """The same request with another body."""
     return as_request(fields_of(request), body)
 
 
-def with_value(request: Request, name: bytes, value: bytes) -> Request:
+def with_value(request: RawRequest, name: bytes, value: bytes) -> RawRequest:
     """The same request with another value of a header field."""
     return as_request([(key, value if key == name else old) for key, old in fields_of(request)], request.body)
 
 
-def without(request: Request, name: bytes) -> Request:
+def without(request: RawRequest, name: bytes) -> RawRequest:
     """The same request without a header field."""
     return as_request([(key, value) for key, value in fields_of(request) if key != name], request.body)
 
