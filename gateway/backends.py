@@ -50,10 +50,8 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
 
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     from gateway.claims.redis import RedisClaims
-    from gateway.claims.redis_packed import PackedRedisClaims
 
-    implementation = PackedRedisClaims if config.dedupe.compact else RedisClaims
-    return implementation(config.redis.address, lease, retention, config.redis.timeout)
+    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
 
 
 def open_publisher(

@@ -25,8 +25,7 @@ from typing import Any, cast
 import hiredis
 from typing_extensions import override
 
-from gateway.claims import PROBE_KEY
-from gateway.claims.redis_replies import ForwardedReply, IgnoredReply, Reply, fail, refuse
+from gateway.claims import PROBE_KEY, ignore_failure
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
@@ -82,6 +81,42 @@ _WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", 
 """Errors of a server that is no longer the primary, or not yet: a new connection may lead to the right one."""
 
 
+class _IgnoredReply:
+    """A reply that nobody waits for. A future would cost as much as the rest of the command."""
+
+    __slots__ = ("_on_failure",)
+
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        self._on_failure = on_failure
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _: Any) -> None:
+        """Ignore a reply that is no error."""
+
+    def set_exception(self, _: Exception) -> None:
+        self._on_failure()
+
+
+class _ForwardedReply(_IgnoredReply):
+    """A reply that is passed to a callback."""
+
+    __slots__ = ("_on_reply",)
+
+    def __init__(self, on_reply: Callable[[Any], None]) -> None:
+        super().__init__(ignore_failure)
+        self._on_reply = on_reply
+
+    @override
+    def set_result(self, reply: Any) -> None:
+        self._on_reply(reply)
+
+
+Reply = asyncio.Future[Any] | _IgnoredReply
+"""Where a reply goes: a future, or what looks like one to :class:`RedisConnection`."""
+
+
 class RedisConnection(asyncio.Protocol):
     """An open connection; made by :func:`connect`.
 
@@ -92,7 +127,6 @@ class RedisConnection(asyncio.Protocol):
 
     Attributes:
         script_refusal: Why the server does not run our scripts; empty if it does.
-        time: Returns the seconds of the event loop.
         lost: Done, with the cause, when the connection is no longer usable.
     """
 
@@ -101,12 +135,10 @@ class RedisConnection(asyncio.Protocol):
         self._server = server
         self._tls = tls
         self._loop = asyncio.get_running_loop()
-        self.time = self._loop.time
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._timeout = timeout
         self._reader = hiredis.Reader()
-        self._outgoing: list[bytes] = []
-        self._expected: list[Reply] = []
+        self._waiting: list[tuple[bytes, Reply]] = []
         self._in_flight: deque[Reply] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
         self._is_flush_due = False
@@ -119,24 +151,13 @@ class RedisConnection(asyncio.Protocol):
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._send(command, reply)
-        if len(self._outgoing) >= _BATCH_SIZE and not self._in_flight:
-            self._flush()
-        return reply
-
-    def execute_packed(self, commands: bytes, earlier: list[Any], count: int) -> asyncio.Future[Any]:
-        """Send ``count`` commands that are encoded already; the future has the reply to the last.
-
-        Those before it are in the list ``earlier`` by then; an error of the server is one of them.
-        """
-        reply: asyncio.Future[Any] = self._loop.create_future()
-        self.send_packed(commands, *([earlier] * (count - 1)), reply)
-        if len(self._outgoing) >= _BATCH_SIZE and not self._in_flight:
+        if len(self._waiting) >= _BATCH_SIZE and not self._in_flight:
             self._flush()
         return reply
 
     def tell(self, on_failure: Callable[[], None], *command: Value) -> None:
         """Send ``command``; ``on_failure`` is called if the reply is an error or does not come."""
-        self._send(command, IgnoredReply(on_failure))
+        self._send(command, _IgnoredReply(on_failure))
 
     def execute_then(self, on_reply: Callable[[Any], None], *command: Value) -> None:
         """Send ``command`` in one batch with the next :meth:`execute` of this turn of the loop.
@@ -144,25 +165,14 @@ class RedisConnection(asyncio.Protocol):
         ``on_reply`` is called with the reply, before the future of that other command is done; not if there is an
         error.
         """
-        self._send(command, ForwardedReply(on_reply))
+        self._send(command, _ForwardedReply(on_reply))
 
     def _send(self, command: tuple[Value, ...], reply: Reply) -> None:
         if self.lost.done():
-            fail((reply,), ConnectionError("connection lost"))
+            reply.set_exception(ConnectionError("connection lost"))
             return
-        self._outgoing.append(hiredis.pack_command(command))  # type: ignore[arg-type] # the stub says a tuple of one
-        self._expected.append(reply)
-        if not self._in_flight and not self._is_flush_due:
-            self._is_flush_due = True
-            self._loop.call_soon(self._flush)
-
-    def send_packed(self, commands: bytes, *replies: Reply) -> None:
-        """Send commands that are encoded already, and pass on their ``replies``, one for each."""
-        if self.lost.done():
-            fail(replies, ConnectionError("connection lost"))
-            return
-        self._outgoing.append(commands)
-        self._expected.extend(replies)
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
+        self._waiting.append((packed, reply))
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -190,15 +200,15 @@ class RedisConnection(asyncio.Protocol):
         wrong_server = ""
         try:
             while in_flight and (reply := self._reader.gets()) is not False:
-                waiter = in_flight.popleft()
-                if type(reply) is hiredis.ReplyError:
+                future = in_flight.popleft()
+                if future.done():  # its request was cancelled
+                    continue
+                if isinstance(reply, hiredis.ReplyError):
+                    future.set_exception(reply)
                     if str(reply).startswith(_WRONG_SERVER_ERRORS):
                         wrong_server = explain(reply, "")
-                    refuse(waiter, reply)
-                elif isinstance(waiter, list):
-                    waiter.append(reply)
-                elif not waiter.done():  # else its request was cancelled
-                    waiter.set_result(reply)
+                else:
+                    future.set_result(reply)
         except hiredis.ProtocolError as error:
             self._fail(ConnectionError(f"not a Redis server: {error}"))
             return
@@ -207,7 +217,7 @@ class RedisConnection(asyncio.Protocol):
         elif not in_flight:
             if self._watchdog:
                 self._watchdog.cancel()
-            if self._outgoing:
+            if self._waiting:
                 self._flush()
 
     @override
@@ -218,12 +228,11 @@ class RedisConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._in_flight or not self._outgoing:
+        if self._in_flight or not self._waiting:
             return
-        commands, self._outgoing = self._outgoing, []
-        self._in_flight.extend(self._expected)
-        self._expected.clear()
-        self._transport.write(b"".join(commands))
+        batch, self._waiting = self._waiting, []
+        self._in_flight.extend(reply for _, reply in batch)
+        self._transport.write(b"".join([command for command, _ in batch]))
         self._watchdog = self._loop.call_later(
             self._timeout, self._fail, TimeoutError(f"no reply within {self._timeout * 1000:.0f} ms")
         )
@@ -236,11 +245,12 @@ class RedisConnection(asyncio.Protocol):
             self.lost.exception()  # retrieved: nobody may be waiting for it
             self._transport.abort()
         kind = TimeoutError if isinstance(error, TimeoutError) else ConnectionError
-        stranded = [*self._in_flight, *self._expected]
+        stranded = [*self._in_flight, *(reply for _, reply in self._waiting)]
         self._in_flight.clear()
-        self._outgoing.clear()
-        self._expected.clear()
-        fail(stranded, kind(str(error)))
+        self._waiting.clear()
+        for reply in stranded:
+            if not reply.done():
+                reply.set_exception(kind(str(error)))
 
 
 async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:

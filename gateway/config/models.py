@@ -191,11 +191,6 @@ class DedupeConfig(Section):
 
     lease: Duration = Field(30.0, description="How long one attempt to publish an event holds its claim.")
     retention: Duration = Field(345_600.0, description="How long a published event is remembered.")
-    compact: bool = Field(
-        False,
-        description="Keep finished claims in Redis in 20 bytes each instead of 165, for nearly twice its CPU time. The same for all "
-        "gateways on one Redis; what is finished so is forgotten when it is switched off.",
-    )
     on_unavailable: Literal["accept", "reject"] = Field(
         "accept",
         description="Without the deduplication store, publish events marked `dedupe: unchecked`, or answer 503.",

@@ -13,7 +13,7 @@ import yaml
 from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
-from gateway.claims.redis_packed import PackedRedisClaims
+from gateway.claims.redis import RedisClaims
 from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
@@ -127,8 +127,8 @@ async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_passwor
         execute: Any = raw.execute_command
         for user in reversed(users):  # the last one closes the door behind itself
             execute("ACL", "SETUSER", *user)
-        claims = PackedRedisClaims(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0")
-        nobody = PackedRedisClaims(server.url)
+        claims = RedisClaims(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0")
+        nobody = RedisClaims(server.url)
         await claims.start()
         await nobody.start()
         try:

@@ -30,7 +30,7 @@ LAYERS = (
 
 LAYER_OF = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*.py"))
-IMPLEMENTATIONS = {"memory", "sqlite", "redis", "redis_packed", "rabbitmq", "embedded", "tail"}
+IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail"}
 """Names of modules that implement a port. They may use each other; :mod:`gateway.backends` opens them."""
 
 PORTS = {"claims", "publishers", "queues", "worker"}

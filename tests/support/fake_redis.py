@@ -13,7 +13,6 @@ import hiredis
 from gateway.claims import DONE
 from gateway.claims.redis_connection import RedisConnection
 from gateway.transport.redis_url import RedisUrl
-from support import claims_in_redis
 
 _LATENCY = 0.001  # seconds
 
@@ -47,7 +46,6 @@ class FakeRedis:
         self.refusal = ""
         self.fates: deque[Fate] = deque()
         self.values: dict[bytes, tuple[bytes, float]] = {}
-        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self._clock = clock
         self._transports: list[_Transport] = []
 
@@ -78,14 +76,7 @@ class FakeRedis:
 
     def is_done(self, key: str) -> bool:
         """Return whether an attempt would find the event done."""
-        return (self.get(key.encode()) or b"").startswith(DONE) or claims_in_redis.is_done(
-            key, lambda name: self.hashes.get(name, {}), self._clock
-        )
-
-    def forget(self) -> None:
-        """Lose all keys."""
-        self.values.clear()
-        self.hashes.clear()
+        return (self.get(key.encode()) or b"").startswith(DONE)
 
     def execute(self, command: list[bytes]) -> bytes:
         """Carry out one command; the reply as it is on the wire."""
@@ -100,8 +91,6 @@ class FakeRedis:
             case [b"EVAL", script, b"1", _]:
                 assert b"'GET'" in script  # the one by which a connection finds out whether scripts run
                 return b"$-1\r\n"
-            case [verb, key, *arguments] if verb.startswith(b"H"):
-                return self._execute_on_hash(verb, self.hashes.setdefault(key, {}), arguments)
             case [b"GET", key]:
                 return _bulk(self.get(key))
             case [b"DEL", key]:
@@ -118,24 +107,6 @@ class FakeRedis:
         if b"GET" not in options:
             return b"+OK\r\n"
         return _bulk(found)
-
-    def _execute_on_hash(self, verb: bytes, fields: dict[bytes, bytes], arguments: list[bytes]) -> bytes:
-        match verb, arguments:
-            case b"HGET", [field]:
-                return _bulk(fields.get(field))
-            case ((b"HSET" | b"HSETNX"), [field, value]):
-                is_new = field not in fields
-                if is_new or verb == b"HSET":
-                    fields[field] = value
-                return b":%d\r\n" % is_new
-            case b"HDEL", [field]:
-                return b":%d\r\n" % (fields.pop(field, None) is not None)
-            case b"HLEN", []:
-                return b":%d\r\n" % len(fields)
-            case b"HGETALL", []:
-                parts = [part for pair in fields.items() for part in pair]
-                return b"*%d\r\n" % len(parts) + b"".join(map(_bulk, parts))
-        raise AssertionError(f"no gateway sends {verb!r} {arguments!r}")
 
     def _delete(self, key: bytes) -> bytes:
         was_there = self.get(key) is not None

@@ -22,7 +22,7 @@ from typing_extensions import override
 
 from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
-from gateway.claims.redis_packed import PackedRedisClaims
+from gateway.claims.redis import RedisClaims
 from gateway.config import Config
 from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
@@ -118,8 +118,8 @@ class Attempt:
 class Node:
     """One gateway with a connection of its own to the Redis that all share."""
 
-    def __init__(self, config: Config, publisher: HoldingPublisher, clock: Callable[[], float]) -> None:
-        self.claims = PackedRedisClaims("redis://fake", LEASE, 3600.0, clock=clock)
+    def __init__(self, config: Config, publisher: HoldingPublisher) -> None:
+        self.claims = RedisClaims("redis://fake", LEASE, 3600.0)
         self.metrics = Incidents()
         with (
             patch.object(Catalogue, "bundled", return_value=NO_SCHEMAS),
@@ -176,7 +176,7 @@ class ClaimProtocol(RuleBasedStateMachine):
 
     def add_node(self) -> None:
         """One more gateway."""
-        self.nodes.append(Node(self.config, self.publisher, self.now))
+        self.nodes.append(Node(self.config, self.publisher))
         self.past.append(self.nodes[-1])
         self.loop.run_until_complete(self.nodes[-1].claims.start())
         self.run_for(0.01)
@@ -243,7 +243,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.attempts.append(attempt)
         node = self.nodes[position % len(self.nodes)]
         node.tasks.append(self.loop.create_task(self.deliver(node.gateway, attempt)))
-        self.run_for(0.03)  # longer than it takes to read the lists of generations and claim
+        self.run_for(0.01)
 
     @rule(
         position=st.integers(0, 3),
@@ -278,11 +278,11 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.has_faults |= fault in ("forget", "garbage", "kill")
         match fault:
             case "forget":  # it came back empty, or another one took over that had not heard of the keys
-                self.redis.forget()
-                self.lose_holders(*self.holders)
+                self.redis.values.clear()
+                self.holders.clear()
             case "garbage":
                 self.redis.put(claim_key("github", id_of(event)).encode(), b"xyz", LEASE)
-                self.lose_holders(event)
+                self.holders.pop(event, None)
             case "away":
                 self.redis.go_away()
             case "kill":  # what it had published may arrive or not; another one takes its place
@@ -291,12 +291,6 @@ class ClaimProtocol(RuleBasedStateMachine):
             case _:
                 self.redis.refusal = f"{fault} refused"
         self.run_for(0.3)
-
-    def lose_holders(self, *events: str) -> None:
-        """The store knows no more who holds them. Their commits still take the key from other content under the id."""
-        for event in events:
-            if self.holders.pop(event, None):
-                self.strays |= {other for other in EVENTS if id_of(other) == id_of(event) and other != event}
 
     @invariant()
     def what_is_done_is_published(self) -> None:

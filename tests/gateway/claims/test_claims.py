@@ -20,7 +20,6 @@ import redis
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.redis import RedisClaims
-from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.claims.sqlite import SqliteClaims
 from gateway.transport.embedded import Database
 from support.redis_server import RedisServer
@@ -88,9 +87,9 @@ def put_into_redis(url: str, key: str, value: bytes) -> None:
         raw.set(key, value)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "packed redis"])
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Each of them, started and empty."""
+    """Each of the three, started and empty."""
     clock = Clock()
     match request.param:
         case "memory":
@@ -101,10 +100,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             database = Database(tmp_path)
             async with started(SqliteClaims(database, LEASE, RETENTION, clock)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_file(database.path, key, value))
-        case kind:
+        case "redis":
             url = request.getfixturevalue("redis_url")
-            implementation = PackedRedisClaims if kind == "packed redis" else RedisClaims
-            async with started(implementation(url, LEASE, RETENTION, timeout=5.0)) as claims:
+            async with started(RedisClaims(url, LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_redis(url, key, value))
 
 
