@@ -176,7 +176,7 @@ async def test_a_worker_that_fails_cancels_its_block_and_says_why(
             except TimeoutError:
                 was_cancelled = False
 
-    with pytest.raises(OperatorError, match="declared for other events") as raised:  # noqa: PT012 -- the block is the point
+    with pytest.raises(OperatorError, match="declared for other events") as raised:
         await wait_beside_the_worker()
     assert was_cancelled
     assert len(str(raised.value).splitlines()) == 1
