@@ -200,6 +200,10 @@ REJECTIONS: tuple[type[Rejection], ...] = (
 class Outcome(StrEnum):
     """The outcomes of a request that are not rejections."""
 
+    __hash__ = (
+        str.__hash__
+    )  # equal to that of Enum, which is a function in Python; each event looks up several tables
+
     ACCEPTED = "accepted"
     QUARANTINED = "quarantined"
     DUPLICATE = "duplicate"

@@ -37,6 +37,8 @@ _DIGEST_LENGTH = 40
 class Standing(Enum):
     """The store's answer to a claim."""
 
+    __hash__ = object.__hash__  # that of Enum is a function in Python
+
     CLAIMED = "claimed"
     IN_FLIGHT = "in_flight"
     DONE = "done"

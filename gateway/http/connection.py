@@ -227,9 +227,8 @@ class Connection(RequestReader, OpenConnection):
 
     def _start(self, incoming: Incoming, work: Coroutine[Any, Any, None]) -> None:
         self.busy = incoming
-        task = self._loop.create_task(work)
+        incoming.task = task = self._loop.create_task(work)
         self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
 
     async def _run(self, incoming: Incoming, receiver: Receiver, context: RequestContext, job: Job) -> None:
         width, state = job.width, self._state
@@ -239,6 +238,7 @@ class Connection(RequestReader, OpenConnection):
             state.in_flight -= width
             state.unproven -= not width
             state.buffered -= incoming.forget()
+            state.tasks.discard(incoming.task)
         self._go_on(incoming, context.response)
 
     async def _run_app(self, incoming: Incoming) -> None:
@@ -246,6 +246,7 @@ class Connection(RequestReader, OpenConnection):
             response = await ask(self._state.app, incoming.head, incoming.take_body())
         finally:
             self._forget_body(incoming)
+            self._state.tasks.discard(incoming.task)
         self._go_on(incoming, response)
 
     def _go_on(self, incoming: Incoming, response: Response | None) -> None:

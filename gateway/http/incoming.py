@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from io import BytesIO
 
 import msgspec
@@ -31,6 +32,7 @@ class Incoming(msgspec.Struct, eq=False):
         head_size: bytes of its head in memory.
         size: bytes of its body in memory.
         arrived: bytes that arrived without completing it.
+        task: the task that handles it, which takes itself out of the tasks of the listener when it ends.
     """
 
     head: RequestHead
@@ -40,6 +42,7 @@ class Incoming(msgspec.Struct, eq=False):
     head_size: int = 0
     size: int = 0
     arrived: int = 0
+    task: asyncio.Task[None] | None = None
     _body: bytes | BytesIO = b""
 
     @property

@@ -196,7 +196,7 @@ class Receiver:
             "request",
             outcome=outcome,
             status=status,
-            ms=round(elapsed * 1000, 2),
+            ms=int(elapsed * 100_000) / 100,  # round() formats and parses a text
             provider=record.provider,
             event_type=record.event_type,
             event_id=record.event_id,

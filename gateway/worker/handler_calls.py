@@ -53,20 +53,39 @@ def contained_tasks() -> Iterator[None]:
     The loop may be somebody else's, with a task factory of its own, and several workers may share it.
     """
     loop = asyncio.get_running_loop()
-    previous = loop.get_task_factory()
-
-    def make_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
-        if is_handling.get():
-            coro = _contain(coro)
-        return previous(loop, coro, **options) if previous else asyncio.Task(coro, loop=loop, **options)
-
-    loop.set_task_factory(make_task)
+    present = loop.get_task_factory()
+    factory = present if isinstance(present, _ContainingFactory) else _ContainingFactory(present)
+    loop.set_task_factory(factory)
+    factory.users += 1
     try:
         yield
     finally:
+        factory.users -= 1
         # Otherwise somebody has set another factory since, which may call this one. It is harmless without handlers.
-        if loop.get_task_factory() is make_task:
-            loop.set_task_factory(previous)
+        if not factory.users and loop.get_task_factory() is factory:
+            loop.set_task_factory(factory.previous)
+
+
+class _ContainingFactory:
+    """A task factory that contains the tasks of handlers, for all workers of one loop.
+
+    One for each worker would form a chain, from which a worker that ends could not take its own.
+
+    Attributes:
+        previous: the task factory of the loop before.
+        users: the number of workers that need this one.
+    """
+
+    def __init__(self, previous: Any) -> None:
+        self.previous = previous
+        self.users = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        if is_handling.get():
+            coro = _contain(coro)
+        if self.previous:
+            return self.previous(loop, coro, **options)
+        return asyncio.Task(coro, loop=loop, **options)
 
 
 async def _contain(coro: Awaitable[T]) -> T:

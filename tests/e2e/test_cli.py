@@ -434,7 +434,7 @@ def watch_and_interrupt(gateway: GatewayProcess) -> None:
 
         first, second = people.stdout.splitlines()
         assert re.match(
-            rf"\d\d:\d\d:\d\d  stripe  payout\.paid  {delivery.event_id}  Stripe: payout po_1 of 1250\.00 usd was paid  subject=po_1",
+            rf"\d\d:\d\d:\d\d  stripe  payout\.paid  {delivery.event_id}  subject=po_1  payout po_1 of 1250\.00 usd was paid  \d+ bytes",
             first,
         )
         assert own.event_id in second

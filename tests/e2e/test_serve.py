@@ -31,6 +31,7 @@ MAKERS: dict[str, Callable[[Secrets], Delivery]] = {
     "github": lambda secrets: senders.github(secrets.github, PING, "ping", str(uuid.uuid4())),
 }
 ADAPTERS = {"acme": "hmac", "partner": "standard_webhooks"}
+PREFIXES = {"acme": "acme"}  # an adapter of one's own has no name of its own in the type
 by_every_sender = pytest.mark.parametrize("provider", MAKERS)
 
 
@@ -72,7 +73,7 @@ def expect_contract(arrival: Arrival, delivery: Delivery) -> None:
     event = arrival.event
     assert arrival.routing_key == f"{delivery.provider}.{segment}"
     assert (arrival.message_id, event["id"]) == (delivery.event_id, delivery.event_id)
-    assert (arrival.type, event["type"]) == (f"com.{adapter}.{segment}",) * 2
+    assert (arrival.type, event["type"]) == (f"com.{PREFIXES.get(delivery.provider, adapter)}.{segment}",) * 2
     assert arrival.content_type == "application/cloudevents+json"
     assert arrival.app_id == "webhook-gateway"
     assert arrival.is_persistent
