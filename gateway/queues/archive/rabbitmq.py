@@ -43,6 +43,9 @@ _IDLE_TIMEOUT = 0.2
 _EMPTY_TIMEOUT = 5.0
 """Seconds without any message, not even from the last chunk, after which a stream counts as empty."""
 
+_OVERTAKING_TIMEOUT = 1.0
+"""Seconds that the broker may need to find the start in a stream, after it has sent the last chunk."""
+
 _MESSAGE_TIMEOUT = 30.0
 """Seconds to wait for a message that the stream has."""
 
@@ -137,15 +140,18 @@ class ArchiveStream(Archive):
             messages = _Messages()
             sought = await self._consume(channel, messages, start)
             await self._consume(channel, messages, "last")
+            last: AbstractIncomingMessage | None = None
             try:
                 message = await _next(messages, _EMPTY_TIMEOUT)
-            except TimeoutError:  # the stream is empty
+                while message.consumer_tag != sought:  # the last chunk was faster, or nothing else comes
+                    last = message
+                    message = await _next(messages, _OVERTAKING_TIMEOUT)
+            except TimeoutError:
                 return None
-            if message.consumer_tag != sought:
-                return None
-            while message.consumer_tag == sought:
+            while last is None:
                 message = await _next(messages, _MESSAGE_TIMEOUT)
-            return _offset_of(message)
+                last = message if message.consumer_tag != sought else None
+            return _offset_of(last)
 
     async def _consume(self, channel: AbstractChannel, messages: _Messages, start: _Offset) -> str:
         async def take(message: AbstractIncomingMessage) -> None:
