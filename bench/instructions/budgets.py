@@ -1,15 +1,14 @@
 """The budgets: how many instructions a request may take, with the reason for each change.
 
-``budgets.toml`` has one entry for each change and version of Python, and the last one of a version is valid. A build with
-profile-guided optimisation counts as a version of its own: it takes a tenth less, but not everywhere. The other
-differences between builds are scaled away by the floor, which was counted with the budget.
+``budgets.toml`` has one entry for each change and version of Python, and the last one of a version is valid. A version
+without one is compared with another of the same minor version, within a wider tolerance: most of what builds differ by
+is scaled away by the floor, which was counted with the budget, but not all.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import platform
-import sysconfig
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,10 @@ from bench.instructions.counting import Count
 PATH = Path(__file__).with_name("budgets.toml")
 
 TOLERANCE = 0.02
-"""By how much a count may be above its budget: what builds of the interpreter and of libraries still differ by."""
+"""By how much a count may be above its budget: what builds of one version and of libraries still differ by."""
+
+OTHER_VERSION_TOLERANCE = 0.08
+"""The same for a budget of another version of Python: a build that is optimised by a profile gains unevenly."""
 
 SLACK = 0.05
 """By how much a count may be below its budget before the budget should be lowered: more would hide a regression."""
@@ -34,7 +36,7 @@ class Budget:
 
     Attributes:
         date: The day on which it was made.
-        python: The minor version of Python, and how it was built.
+        python: The version of Python.
         reason: Why the budget is what it is.
         instructions: Thousands of instructions of each request, by case, one number for each of :data:`WIDTHS`.
     """
@@ -69,20 +71,17 @@ def read(path: Path = PATH) -> list[Budget]:
 
 
 def current(budgets: Sequence[Budget], python: str | None = None) -> Budget | None:
-    """Return the valid budget of a version of Python, by default the running one; None if it has none."""
-    wanted = python or python_version()
-    return next((budget for budget in reversed(budgets) if budget.python == wanted), None)
+    """Return the valid budget for a version of Python, by default the running one; None if there is none."""
+    wanted = python or platform.python_version()
+    of_minor = [budget for budget in reversed(budgets) if _minor(budget.python) == _minor(wanted)]
+    return next((budget for budget in of_minor if budget.python == wanted), next(iter(of_minor), None))
 
 
-def python_version() -> str:
-    """Return the minor version of the running Python, and whether it is optimized."""
-    is_optimized = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return platform.python_version().rpartition(".")[0] + (" optimized" if is_optimized else "")
-
-
-def compare(counts: Sequence[Count], budget: Budget) -> Verdict:
-    """Compare what was counted with a budget."""
+def compare(counts: Sequence[Count], budget: Budget, python: str | None = None) -> Verdict:
+    """Compare what was counted under a version of Python, by default the running one, with a budget."""
     verdict = Verdict()
+    is_same = budget.python == (python or platform.python_version())
+    tolerance = TOLERANCE if is_same else OTHER_VERSION_TOLERANCE
     counted = {(count.case, count.width): count.instructions for count in counts}
     for (name, width), instructions in counted.items():
         floor = CASES[name].floor
@@ -91,22 +90,31 @@ def compare(counts: Sequence[Count], budget: Budget) -> Verdict:
             continue
         limit *= counted[floor, width] / floor_then
         line = f"{name}, {width} at a time: {instructions:,.0f} instructions, budget {limit:,.0f} ({instructions / limit - 1:+.1%})"
-        if instructions > limit * (1 + TOLERANCE):
+        if instructions > limit * (1 + tolerance):
             verdict.beyond.append(line)
-        elif instructions < limit * (1 - SLACK):
+        elif is_same and instructions < limit * (1 - SLACK):
             verdict.generous.append(line)
     return verdict
 
 
 def add(counts: Sequence[Count], reason: str, path: Path = PATH) -> None:
     """Append what was counted as the new budget of the running Python."""
-    lines = ["", "[[budget]]", f"date = {dt.datetime.now(dt.UTC):%Y-%m-%d}", f'python = "{python_version()}"']
+    lines = [
+        "",
+        "[[budget]]",
+        f"date = {dt.datetime.now(dt.UTC):%Y-%m-%d}",
+        f'python = "{platform.python_version()}"',
+    ]
     lines.append(f'reason = "{reason}"')
     for name in dict.fromkeys(count.case for count in counts):
         numbers = ", ".join(f"{count.instructions / 1000:.1f}" for count in counts if count.case == name)
         lines.append(f'"{name}" = [{numbers}]')
     with path.open("a", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
+
+
+def _minor(version: str) -> str:
+    return version.rpartition(".")[0]
 
 
 def _parse(entry: dict[str, Any]) -> Budget:
