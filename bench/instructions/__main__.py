@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def table(counts: Sequence[Count], budget: budgets.Budget | None) -> Grid:
         )
     columns = ("", "at a time", "instructions", f"{TIMES} floor", "budget")
     return Grid(
-        f"Thousands of instructions for each request, Python {budgets.python_version()}", columns, rows
+        f"Thousands of instructions for each request, Python {platform.python_version()}", columns, rows
     )
 
 
