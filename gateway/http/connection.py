@@ -199,6 +199,8 @@ class Connection(RequestReader, OpenConnection):
     @override
     def _take(self, incoming: Incoming) -> None:
         if self.busy is None:
+            if incoming.record is None:  # a webhook gets the deadline of its provider
+                self.due_at = incoming.body_due_at
             self._handle(incoming)
         else:
             self.queue.append(incoming)

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.errors import Overloaded
 from gateway.http import connection as connection_module
+from gateway.http import incoming as incoming_module
 from gateway.http import reader
 from gateway.http.connection import Connection
 from gateway.http.incoming import HEAD_TIMEOUT, NO_HEAD, Incoming
@@ -35,7 +36,7 @@ BRIEF_KEEP_ALIVE = "300ms"
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines that a test can wait for."""
-    for module in (reader, connection_module):
+    for module in (reader, connection_module, incoming_module):
         monkeypatch.setattr(module, "HEAD_TIMEOUT", BRIEF)
     for name in ("KEEP_ALIVE_GRACE", "_LINGER_TIMEOUT"):
         monkeypatch.setattr(connection_module, name, BRIEF)
@@ -320,6 +321,24 @@ async def test_a_connection_is_not_kept_open_for_ever(serve: Serve) -> None:
 
     assert await caller.rest() == b""
     assert served.outcomes == {"accepted": 1}
+
+
+@pytest.mark.usefixtures("brief")
+async def test_the_application_has_a_deadline_on_a_connection_that_is_kept_open(serve: Serve) -> None:
+    """Not the time that an idle connection has, which is far longer."""
+    released = asyncio.Event()
+
+    async def hang(*_: Any) -> None:
+        await released.wait()
+
+    served = await serve(server={"keep_alive": "90s"})
+    caller = await served.call()
+    await caller.ask(LIVE)
+    served.listener.app = hang
+    caller.send(LIVE)
+
+    assert await caller.rest() == b""
+    released.set()
 
 
 async def test_a_connection_is_open_for_longer_than_it_says(serve: Serve) -> None:
