@@ -15,6 +15,7 @@ from gateway.cli.dead_letters import (
     expect_found,
     list_letters,
     load_quietly,
+    move_letters,
     select,
     show_letter,
 )
@@ -64,22 +65,11 @@ def run_drop(
 async def _redrive(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
-    dead, count = queue + DEAD_SUFFIX, 0
-    async with open_dead_letters(config, dead, queue) as letters:
-        try:
-            with progress_bar("redriving", hidden=dry_run) as progress:
-                task = progress.add_task("redriving", total=min(letters.size, limit or letters.size))
-                async for letter in select(letters, event_filter, limit):
-                    if dry_run:
-                        typer.echo(describe(letter))
-                    else:
-                        await letters.move(letter, queue)
-                    count += 1
-                    progress.update(task, completed=count)
-                progress.update(task, total=count)
-        finally:
-            typer.echo(f"{count_events(count)} {'would be ' if dry_run else ''}redriven to {queue}", err=True)
-    expect_found(dead, event_filter, count)
+    render = describe if dry_run else None
+    words = "redriving", "redriven"
+    await move_letters(
+        config, queue + DEAD_SUFFIX, queue, event_filter, limit, words, dry_run=dry_run, render=render
+    )
 
 
 async def _list_selected(

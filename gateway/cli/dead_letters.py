@@ -1,4 +1,4 @@
-"""What ``gateway dead`` and ``gateway quarantine`` have in common."""
+"""What ``gateway dead``, ``gateway quarantine`` and ``gateway unrouted`` have in common."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from msgspec import MsgspecError
 
 from gateway.backends import open_dead_letters
 from gateway.cli.common import count_events, warn_of_pattern
+from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_type_pattern
@@ -74,6 +75,48 @@ async def show_letter(config: Config, queue: str, event_id: str) -> None:
             count += 1
             typer.echo(printable(_in_full(letter), keep="\n"))
     expect_found(queue, event_filter, count)
+
+
+async def move_letters(
+    config: Config,
+    source: str,
+    target: str,
+    event_filter: EventFilter,
+    limit: int | None,
+    words: tuple[str, str],
+    *,
+    dry_run: bool,
+    render: Callable[[DeadLetter], str] | None,
+) -> None:
+    """Move the selected events to another queue, oldest first, and report their number on standard error.
+
+    Args:
+        config: the configuration.
+        source: the queue that has the events.
+        target: the queue that gets them.
+        event_filter: selects the events.
+        limit: the number of events at most.
+        words: what the command does and has done, such as ``routing`` and ``routed``.
+        dry_run: whether the events stay where they are.
+        render: makes the line that is printed for each event; None to show the progress instead.
+    """
+    doing, done = words
+    count = 0
+    async with open_dead_letters(config, source, target) as letters:
+        try:
+            with progress_bar(doing, hidden=render is not None) as progress:
+                task = progress.add_task(doing, total=min(letters.size, limit or letters.size))
+                async for letter in select(letters, event_filter, limit):
+                    if not dry_run:
+                        await letters.move(letter, target)
+                    if render:
+                        typer.echo(render(letter))
+                    count += 1
+                    progress.update(task, completed=count)
+                progress.update(task, total=count)
+        finally:
+            typer.echo(f"{count_events(count)} {'would be ' if dry_run else ''}{done} to {target}", err=True)
+    expect_found(source, event_filter, count)
 
 
 async def select(

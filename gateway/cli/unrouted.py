@@ -6,21 +6,19 @@ from pathlib import Path
 
 import typer
 
-from gateway.backends import open_dead_letters
-from gateway.cli.common import count_events, run
+from gateway.cli.common import run
 from gateway.cli.dead_letters import (
     describe,
-    expect_found,
     list_letters,
     load_quietly,
-    select,
+    move_letters,
     show_letter,
     to_json,
 )
-from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.publishers import UNROUTED_SUFFIX
+from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.unrouted import UnroutedFilter
 
 
@@ -53,38 +51,16 @@ def run_route(
             "events that it has no handler for"
         )
     config = load_quietly(path)
-    run(_route(config, target, event_filter, limit, dry_run=dry_run, as_json=as_json))
-
-
-async def _route(
-    config: Config,
-    target: str,
-    event_filter: UnroutedFilter,
-    limit: int | None,
-    *,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    unrouted, count = _queue_of(config), 0
+    unrouted = _queue_of(config)
     if target == unrouted:
         raise OperatorError(f"{target} is the queue of the unrouted events; name a worker's queue with --to")
-    async with open_dead_letters(config, unrouted, target) as letters:
-        try:
-            with progress_bar("routing", hidden=dry_run or as_json) as progress:
-                task = progress.add_task("routing", total=min(letters.size, limit or letters.size))
-                async for letter in select(letters, event_filter, limit):
-                    if not dry_run:
-                        await letters.move(letter, target)
-                    if as_json:
-                        typer.echo(to_json({**letter.facts(), "to": target, "routed": not dry_run}))
-                    elif dry_run:
-                        typer.echo(describe(letter))
-                    count += 1
-                    progress.update(task, completed=count)
-                progress.update(task, total=count)
-        finally:
-            typer.echo(f"{count_events(count)} {'would be ' if dry_run else ''}routed to {target}", err=True)
-    expect_found(unrouted, event_filter, count)
+
+    def as_line(letter: DeadLetter) -> str:
+        return to_json({**letter.facts(), "to": target, "routed": not dry_run})
+
+    render = as_line if as_json else describe if dry_run else None
+    words = "routing", "routed"
+    run(move_letters(config, unrouted, target, event_filter, limit, words, dry_run=dry_run, render=render))
 
 
 def _queue_of(config: Config) -> str:
