@@ -20,7 +20,7 @@ providers:
 
 
 def proposed(line: str) -> list[str]:
-    """Return what bash is told after ``line``."""
+    """Return the completions that bash receives for ``line``."""
     words = line.split(" ")
     variables = {"_GATEWAY_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     return CliRunner().invoke(app, [], prog_name="gateway", env=variables).output.split()

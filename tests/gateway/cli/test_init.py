@@ -44,7 +44,7 @@ def test_what_is_written_for_an_adapter_works_once_it_is_filled_in(tmp_path: Pat
 
 @pytest.mark.parametrize("name", adapter_names())
 def test_the_operator_is_told_what_to_enter(name: str) -> None:
-    """The URL, and the secret or that there is none; in lines that fit a terminal."""
+    """The steps name the URL and the secret, if there is one. Their lines fit a terminal."""
     lines = "\n".join(instructions(name, "https://hooks.example.org"))
 
     assert f"https://hooks.example.org/webhooks/{name}" in lines

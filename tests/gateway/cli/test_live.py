@@ -77,7 +77,7 @@ def test_many_events_are_counted_in_one_line() -> None:
 
 
 def test_other_lines_are_not_written_into_the_counter() -> None:
-    """A warning stands in a line of its own."""
+    """A warning has a line of its own."""
     stream, clock = Terminal(), Clock()
     lines = LiveLines(stream, clock)
     burst(lines, MAX_LINES + 10)

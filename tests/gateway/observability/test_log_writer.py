@@ -287,7 +287,7 @@ async def test_the_loop_counts_lines_for_a_reader_that_is_gone(pipe: Pipe) -> No
 
 
 def test_lines_of_a_loop_that_has_ended_are_written(pipe: Pipe) -> None:
-    """With the next line, whoever writes that; and at the latest when the writer is closed."""
+    """With the next line, or at the latest when the writer is closed."""
 
     async def log(line: bytes) -> None:
         pipe.log.write(line)
