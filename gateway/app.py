@@ -69,6 +69,10 @@ _FIXED = (
     "dedupe",
     "spool",
     "archive",
+    "postgres",
+    "journal",
+    "console",
+    "capture",
     "log",
 )
 """The settings that a running gateway cannot change."""

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -25,6 +24,8 @@ from pydantic import (
 
 from gateway.adapters.spec import DeliverySpec, ParameterName
 from gateway.config.bind_addresses import Binds
+from gateway.config.observing_models import ConsoleConfig, JournalConfig, LogConfig, PostgresConfig
+from gateway.config.section import Section
 from gateway.config.value_checks import (
     EMBEDDED,
     check_amqp_url,
@@ -59,12 +60,6 @@ EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]
 """A pattern of event types, without control characters."""
 
 _PemFile = Annotated[Path, BeforeValidator(check_path)]
-
-
-class Section(BaseModel):
-    """A part of the configuration; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ServerConfig(Section):
@@ -231,16 +226,6 @@ class ArchiveConfig(Section):
     max_size: Size = Field(10 * 1024**3, description="Bytes of events, beyond which the oldest are deleted.")
 
 
-class LogConfig(Section):
-    """The log."""
-
-    exception_messages: bool = Field(
-        default=False,
-        description="Whether a worker logs the texts of its handlers' exceptions, which may quote an event. On a terminal "
-        "they are always shown.",
-    )
-
-
 class ProviderConfig(DeliverySpec):
     """One provider. Keys that describe its requests override its adapter; `hmac` needs them."""
 
@@ -344,6 +329,16 @@ class Config(Section):
     dedupe: DedupeConfig = Field(DedupeConfig(), description="Deduplication.")
     spool: SpoolConfig = Field(SpoolConfig(), description="The spool.")
     archive: ArchiveConfig = Field(ArchiveConfig(), description="The archive.")
+    postgres: PostgresConfig = Field(
+        PostgresConfig(), description="The database that several machines share."
+    )
+    journal: JournalConfig = Field(JournalConfig(), description="The journal.")
+    console: ConsoleConfig = Field(ConsoleConfig(), description="The console.")
+    capture: Literal["refused", "off"] = Field(
+        "refused",
+        description="Whether the last refused requests are kept in memory, with secrets masked, for `gateway explain` and "
+        "the console.",
+    )
     log: LogConfig = Field(LogConfig(), description="The log.")
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."

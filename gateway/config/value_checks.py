@@ -38,6 +38,19 @@ def check_amqp_url(text: str) -> str:
     return text
 
 
+def check_postgres_url(text: str) -> str:
+    """Check the URL of PostgreSQL, or that of the embedded store.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    if text != EMBEDDED and urlsplit(text).scheme not in {"postgresql", "postgres"}:
+        raise ValueError(
+            "is not an address of PostgreSQL; write postgresql://user:password@host:5432/database, or embedded"
+        )
+    return text
+
+
 def check_public_url(text: str) -> str:
     """Check the URL that a provider calls.
 

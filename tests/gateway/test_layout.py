@@ -17,9 +17,11 @@ LAYERS = (
     {"cli", "pytest_plugin"},
     {"server", "testing"},
     {"app", "hosting"},
+    {"console"},
+    {"operations"},
     {"backends", "http"},
     {"receive", "worker"},
-    {"claims", "queues"},
+    {"claims", "queues", "journal"},
     {"config", "devtools", "observability", "publishers"},
     {"events", "supervisor"},
     {"errors"},
@@ -30,10 +32,10 @@ LAYERS = (
 
 LAYER_OF = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*.py"))
-IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail"}
+IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail", "postgresql"}
 """Names of modules that implement a port. They may use each other; :mod:`gateway.backends` opens them."""
 
-PORTS = {"claims", "publishers", "queues", "worker"}
+PORTS = {"claims", "journal", "publishers", "queues", "worker"}
 """The rooms that have such modules."""
 
 MAX_ROOT_MODULES = 8
