@@ -17,8 +17,8 @@ import msgspec
 import structlog
 
 from gateway.journal.entry import Entry
-from gateway.journal.entry_ids import EntryIds
 from gateway.journal.reports import Carrier, Heartbeat, Report, encode_report
+from gateway.journal.reports.ids import EntryIds
 
 BATCH_SIZE = 200
 """Entries in one report at most."""

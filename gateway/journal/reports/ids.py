@@ -15,9 +15,8 @@ _SEQUENCE_MASK = (1 << SEQUENCE_BITS) - 1
 class EntryIds:
     """Makes the ids of one process, each larger than the one before.
 
-    Nobody hands out numbers to these processes, so that the low bits begin at random and count on. Two busy processes
-    may make the same id; the journal then keeps one of the two entries. At 100 entries a second each that is expected
-    once in several days.
+    Nobody hands out numbers to these processes, so that the low bits begin at random and count on. Two processes may make
+    the same id all the same: the journal then keeps both entries, the second one under the next id.
 
     Args:
         clock: Returns Unix seconds.
