@@ -101,7 +101,7 @@ def next_steps(
 def _at_the_provider(config: Config, trace: ProviderTrace) -> Iterator[str]:
     question = f"See at {trace.title} whether it sent the event, and what it was answered"
     if trace.setup:
-        yield f"{question}; its webhooks are under: {trace.setup}"
+        yield f"{question}; its webhooks are set up under {trace.setup}."
     elif trace.docs and config.providers[trace.provider].adapter != registry.GENERIC:
         yield f"{question}; its page on webhooks is {trace.docs}"
     else:
