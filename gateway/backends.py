@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.journal import Journal
+from gateway.journal.catching_up import CatchingUpJournal
+from gateway.journal.indexer import Indexer
+from gateway.journal.intake import Intake
+from gateway.journal.raw import raw_folder
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
@@ -122,6 +127,31 @@ def open_dead_letters(
     from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
     return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+
+
+def open_journal(config: Config, *, writable: bool) -> Journal:
+    """Return the configured journal, which is made when something is first written to it.
+
+    Args:
+        config: The configuration.
+        writable: Whether the caller is the console, which indexes (:func:`open_indexer`). For others what processes have
+            written is indexed before each answer, unless a console does so.
+    """
+    intake = _open_intake(config)
+    return intake if writable else CatchingUpJournal(intake, Indexer(intake, raw_folder(config.data_dir)))
+
+
+def open_indexer(config: Config, journal: Journal) -> Indexer:
+    """Return what fills the journal of :func:`open_journal` with what processes write."""
+    assert isinstance(journal, Intake)  # noqa: S101 -- all journals are
+    return Indexer(journal, raw_folder(config.data_dir))
+
+
+def _open_intake(config: Config) -> Intake:
+    from gateway.journal.segments.writing import Limits
+    from gateway.journal.sqlite import SqliteJournal
+
+    return SqliteJournal(config.data_dir, Limits(config.journal.max_age, config.journal.max_size))
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:

@@ -36,7 +36,7 @@ def client_matches(condition: str, client: str) -> bool:
         wanted, kept = ip_network(condition, strict=False), ip_network(client, strict=False)
     except ValueError:
         return condition == client
-    return wanted.version == kept.version and wanted.overlaps(kept)  # type: ignore[arg-type]  # same version
+    return wanted.version == kept.version and wanted.overlaps(kept)
 
 
 def _has_words(query: Query, entry: Entry) -> bool:
@@ -56,9 +56,7 @@ def _has_texts(query: Query, entry: Entry) -> bool:
         (not query.event_id or entry.event_id == query.event_id)
         and (not query.subject or entry.subject == query.subject)
         and (not query.account or entry.account == query.account)
-        and (
-            not query.text or query.text in {entry.event_id, entry.subject, entry.account, entry.trace}
-        )
+        and (not query.text or query.text in {entry.event_id, entry.subject, entry.account, entry.trace})
     )
 
 
