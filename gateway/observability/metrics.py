@@ -78,12 +78,12 @@ class Metrics(Collector):
         numbers[SECRET_COUNT] = max(numbers[SECRET_COUNT], secret_count)
         return ProviderMetrics(numbers)
 
-    def sample(self, name: str, read: Callable[[], float]) -> None:
+    def sample(self, name: str, read: Callable[[], float], stage: str = "") -> None:
         """Sample one of :data:`GAUGES` with ``read``.
 
         It is called at each scrape of this process, and every second for scrapes of the other processes.
         """
-        self._readers[GAUGE_INDEX[name]] = read
+        self._readers[GAUGE_INDEX[name, stage]] = read
 
     async def start(self) -> None:
         """Begin to sample every second."""
@@ -155,10 +155,14 @@ class Metrics(Collector):
         processes = [region.numbers.tolist() for region in self._counters.regions]
         oldest = time.monotonic() - _STALE_AFTER
         fresh = [numbers for numbers in processes if numbers[SAMPLED_AT] >= oldest]
-        for index, (name, documentation, kind) in enumerate(GAUGES):
+        staged: dict[str, CounterMetricFamily] = {}
+        for index, (name, documentation, kind, stage) in enumerate(GAUGES):
             if index not in self._readers:
                 continue
-            if kind == "counter":
+            if stage:
+                family = staged.setdefault(name, CounterMetricFamily(name, documentation, labels=["stage"]))
+                family.add_metric([stage], sum(numbers[index] for numbers in processes))
+            elif kind == "counter":
                 yield CounterMetricFamily(name, documentation, sum(numbers[index] for numbers in processes))
             elif kind == "farthest":
                 yield GaugeMetricFamily(
@@ -166,6 +170,7 @@ class Metrics(Collector):
                 )
             else:
                 yield GaugeMetricFamily(name, documentation, sum(numbers[index] for numbers in fresh))
+        yield from staged.values()
 
 
 def add_histogram(
