@@ -16,15 +16,16 @@ The module has slightly more than 200 lines because both sides of the memory sta
 
 from __future__ import annotations
 
-import mmap
 import os
-import tempfile
+import secrets
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from struct import Struct
 
 import msgspec
+
+from gateway.observability.shared_memory import allocate, attach
 
 REGION_SIZE = 8 * 1024**2
 """Bytes of the memory of one process. The system gives it pages only once they are used."""
@@ -38,7 +39,8 @@ MAX_BODY = 64 * 1024
 _BLOCK = 4096
 _BLOCKS = REGION_SIZE // _BLOCK
 _HEADER = Struct("<8sII")
-_MAGIC = b"refused\x01"
+_MARK_SIZE = 8
+"""Bytes that each record begins with. They are random, so that no body can pass for a record once its own is gone."""
 
 
 class CapturedRequest(msgspec.Struct, array_like=True, frozen=True):
@@ -89,22 +91,26 @@ class CaptureRing:
     """
 
     def __init__(self, descriptor: int | None = None, slots: int = 1) -> None:
-        if descriptor is None:
-            descriptor = _open_memory()
-            os.ftruncate(descriptor, slots * REGION_SIZE)
-        self.descriptor = descriptor
-        self._memory = memoryview(mmap.mmap(descriptor, 0))
+        is_new = descriptor is None
+        self.descriptor = allocate("refused", _BLOCK + slots * REGION_SIZE) if descriptor is None else descriptor
+        memory = attach(self.descriptor, os.fstat(self.descriptor).st_size)
+        if is_new:
+            memory[:_MARK_SIZE] = secrets.token_bytes(_MARK_SIZE)
+        self._mark = bytes(memory[:_MARK_SIZE])
+        self._regions = [
+            memory[start : start + REGION_SIZE] for start in range(_BLOCK, len(memory), REGION_SIZE)
+        ]
 
     def writer(self, slot: int = 0) -> CaptureWriter:
         """Return what writes to the region of a process; it goes on where one that died has ended."""
-        return CaptureWriter(self._memory[slot * REGION_SIZE : (slot + 1) * REGION_SIZE])
+        return CaptureWriter(self._regions[slot], self._mark)
 
     def records(self) -> list[CapturedRequest]:
         """Return the requests that are kept, the newest first: of each provider the last twenty."""
         found = [
             record
-            for start in range(0, len(self._memory), REGION_SIZE)
-            for _, _, record in _records_in(self._memory[start : start + REGION_SIZE])
+            for region in self._regions
+            for _, _, record in _records_in(region, self._mark)
         ]
         found.sort(key=lambda record: record.entry, reverse=True)
         kept: list[CapturedRequest] = []
@@ -124,14 +130,16 @@ class CaptureWriter:
 
     Args:
         region: The memory of the process.
+        mark: What each record begins with.
     """
 
-    def __init__(self, region: memoryview) -> None:
+    def __init__(self, region: memoryview, mark: bytes) -> None:
         self._region = region
+        self._mark = mark
         self._encode = msgspec.msgpack.Encoder().encode
         self._is_used = bytearray(_BLOCKS)
         self._runs: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
-        for first, count, record in sorted(_records_in(region), key=lambda found: found[2].entry):
+        for first, count, record in sorted(_records_in(region, mark), key=lambda found: found[2].entry):
             self._keep(record.provider, first, count)
 
     def put(self, request: CapturedRequest) -> None:
@@ -147,7 +155,7 @@ class CaptureWriter:
         start = first * _BLOCK
         end = start + _HEADER.size
         self._region[end : end + len(content)] = content
-        self._region[start:end] = _HEADER.pack(_MAGIC, len(content), zlib.crc32(content))
+        self._region[start:end] = _HEADER.pack(self._mark, len(content), zlib.crc32(content))
         self._keep(request.provider, first, count)
 
     def _keep(self, provider: str, first: int, count: int) -> None:
@@ -163,15 +171,15 @@ class CaptureWriter:
         self._is_used[first : first + count] = bytes(count)
 
 
-def _records_in(region: memoryview) -> Iterator[tuple[int, int, CapturedRequest]]:
+def _records_in(region: memoryview, mark: bytes) -> Iterator[tuple[int, int, CapturedRequest]]:
     """Yield the first block, the number of blocks and the content of each whole record."""
     decode = msgspec.msgpack.Decoder(CapturedRequest).decode
     block = 0
     while block < _BLOCKS:
         start = block * _BLOCK
-        magic, length, checksum = _HEADER.unpack_from(region, start)
+        found, length, checksum = _HEADER.unpack_from(region, start)
         block += 1
-        if magic != _MAGIC or start + _HEADER.size + length > len(region):
+        if found != mark or start + _HEADER.size + length > len(region):
             continue
         content = bytes(region[start + _HEADER.size : start + _HEADER.size + length])
         if zlib.crc32(content) != checksum:
@@ -179,11 +187,3 @@ def _records_in(region: memoryview) -> Iterator[tuple[int, int, CapturedRequest]
         count = -(-(_HEADER.size + length) // _BLOCK)
         yield block - 1, count, decode(content)
         block += count - 1
-
-
-def _open_memory() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("refused-requests", os.MFD_CLOEXEC)
-    descriptor, path = tempfile.mkstemp()  # on systems without it, a file that has no name
-    os.unlink(path)
-    return descriptor

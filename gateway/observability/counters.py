@@ -133,9 +133,13 @@ PER_PROVIDER = SECRET_COUNT + 1
 _EVENT_INDEX = {outcome: COUNTER_INDEX[EVENT_PREFIX + outcome] for outcome in EVENT_OUTCOMES}
 
 
-def shared_counters(slots: int) -> SharedCounters:
-    """Allocate the numbers of ``slots`` processes. Call it before they are forked."""
-    return SharedCounters(slots, _PER_PROCESS, PER_PROVIDER)
+def shared_counters(slots: int, descriptor: int | None = None) -> SharedCounters:
+    """Allocate the numbers of ``slots`` processes, before they are forked; or map those at ``descriptor``.
+
+    Raises:
+        ValueError: What is at ``descriptor`` was made by another version of this program.
+    """
+    return SharedCounters(slots, _PER_PROCESS, PER_PROVIDER, descriptor)
 
 
 class ProviderMetrics:

@@ -1,6 +1,6 @@
 """The metrics by name. Labels have closed sets of values: the configuration and our enums.
 
-When any process is scraped, it turns the numbers of all processes into Prometheus' families.
+Whichever process is scraped, it turns the numbers of all processes into Prometheus' families.
 
 The module has slightly more than 200 lines because it is one list of metrics with their help texts.
 """
@@ -43,14 +43,93 @@ UNKNOWN_PROVIDER = ""
 _SAMPLE_DELAY = 1.0
 """Seconds between two samples: another process that is scraped reads gauges that are at most this old."""
 
-_STALE_AFTER = 5.0
+STALE_AFTER = 5.0
 """Seconds without a sample after which a process counts as dead or stuck; five samples in a row are missing then."""
 
 _ByProvider = Mapping[str, list[float]]
 
 
-class Metrics(Collector):
-    """All metrics, as one process sees them.
+class MetricsReader(Collector):
+    """All metrics, read from the numbers of all processes.
+
+    Args:
+        counters: The numbers of all processes.
+    """
+
+    def __init__(self, counters: SharedCounters) -> None:
+        self._counters = counters
+
+    def render(self) -> bytes:
+        """Render all metrics in Prometheus' text format."""
+        return generate_latest(self)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        providers = self._sums_by_provider()
+        yield _counter(
+            "webhook_requests", "Requests by provider and outcome.", "outcome", OUTCOMES, providers
+        )
+        yield _counter(
+            "webhook_events",
+            "Verified events by provider and outcome; a request can carry several.",
+            "outcome",
+            EVENT_OUTCOMES,
+            providers,
+            EVENT_PREFIX,
+        )
+        yield _counter(
+            "webhook_signature_failures",
+            "Refused signatures by provider and precise reason.",
+            "reason",
+            SIGNATURE_FAULTS,
+            providers,
+        )
+        yield _secret_slots(providers)
+        for incident, (name, documentation) in INCIDENTS.items():
+            family = CounterMetricFamily(name, documentation, labels=["provider"])
+            for provider, sums in providers.items():
+                family.add_metric([provider], sums[COUNTER_INDEX[incident]])
+            yield family
+        yield _latency(providers)
+        yield from self._gauges()
+
+    def _sums_by_provider(self) -> dict[str, list[float]]:
+        sums: dict[str, list[float]] = {}
+        for region in self._counters.regions:
+            for provider, numbers in region.records():
+                so_far = sums.setdefault(provider, [0.0] * PER_PROVIDER)
+                secret_count = max(so_far[SECRET_COUNT], numbers[SECRET_COUNT])
+                sums[provider] = [one + other for one, other in zip(so_far, numbers, strict=True)]
+                sums[provider][SECRET_COUNT] = secret_count
+        return sums
+
+    def _gauges(self) -> Iterator[Metric]:
+        processes = [region.numbers.tolist() for region in self._counters.regions]
+        oldest = time.monotonic() - STALE_AFTER
+        fresh = [numbers for numbers in processes if numbers[SAMPLED_AT] >= oldest]
+        staged: dict[str, CounterMetricFamily] = {}
+        for index, (name, documentation, kind, stage) in enumerate(GAUGES):
+            if not self._has(index):
+                continue
+            if stage:
+                family = staged.setdefault(name, CounterMetricFamily(name, documentation, labels=["stage"]))
+                family.add_metric([stage], sum(numbers[index] for numbers in processes))
+            elif kind == "counter":
+                yield CounterMetricFamily(name, documentation, sum(numbers[index] for numbers in processes))
+            elif kind == "farthest":
+                values = (numbers[index] for numbers in fresh)
+                yield GaugeMetricFamily(name, documentation, max(values, key=abs, default=0.0))
+            else:
+                yield GaugeMetricFamily(name, documentation, sum(numbers[index] for numbers in fresh))
+        yield from staged.values()
+
+    def _has(self, _: int) -> bool:
+        """Return whether the processes sample a gauge."""
+        return True
+
+
+class Metrics(MetricsReader):
+    """All metrics, as one process counts and sees them.
 
     Args:
         counters: The numbers of all processes; by default those of a single one.
@@ -58,7 +137,7 @@ class Metrics(Collector):
     """
 
     def __init__(self, counters: SharedCounters | None = None, slot: int = 0) -> None:
-        self._counters = counters or shared_counters(1)
+        super().__init__(counters or shared_counters(1))
         self._region = self._counters.regions[slot]
         self._before = self._region.numbers.tolist()
         self._readers: dict[int, Callable[[], float]] = {}
@@ -102,75 +181,19 @@ class Metrics(Collector):
             numbers[index] = read() + (self._before[index] if GAUGES[index].kind == "counter" else 0)
         numbers[SAMPLED_AT] = time.monotonic()
 
-    def render(self) -> bytes:
-        """Render all metrics in Prometheus' text format."""
-        return generate_latest(self)
-
     @override
     def collect(self) -> Iterator[Metric]:
         self.refresh()
-        providers = self._sums_by_provider()
-        yield _counter(
-            "webhook_requests", "Requests by provider and outcome.", "outcome", OUTCOMES, providers
-        )
-        yield _counter(
-            "webhook_events",
-            "Verified events by provider and outcome; a request can carry several.",
-            "outcome",
-            EVENT_OUTCOMES,
-            providers,
-            EVENT_PREFIX,
-        )
-        yield _counter(
-            "webhook_signature_failures",
-            "Refused signatures by provider and precise reason.",
-            "reason",
-            SIGNATURE_FAULTS,
-            providers,
-        )
-        yield _secret_slots(providers)
-        for incident, (name, documentation) in INCIDENTS.items():
-            family = CounterMetricFamily(name, documentation, labels=["provider"])
-            for provider, sums in providers.items():
-                family.add_metric([provider], sums[COUNTER_INDEX[incident]])
-            yield family
-        yield _latency(providers)
-        yield from self._gauges()
+        yield from super().collect()
+
+    @override
+    def _has(self, index: int) -> bool:
+        return index in self._readers
 
     def _keep_fresh(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
         self.refresh()
 
-    def _sums_by_provider(self) -> dict[str, list[float]]:
-        sums: dict[str, list[float]] = {}
-        for region in self._counters.regions:
-            for provider, numbers in region.records():
-                so_far = sums.setdefault(provider, [0.0] * PER_PROVIDER)
-                secret_count = max(so_far[SECRET_COUNT], numbers[SECRET_COUNT])
-                sums[provider] = [one + other for one, other in zip(so_far, numbers, strict=True)]
-                sums[provider][SECRET_COUNT] = secret_count
-        return sums
-
-    def _gauges(self) -> Iterator[Metric]:
-        processes = [region.numbers.tolist() for region in self._counters.regions]
-        oldest = time.monotonic() - _STALE_AFTER
-        fresh = [numbers for numbers in processes if numbers[SAMPLED_AT] >= oldest]
-        staged: dict[str, CounterMetricFamily] = {}
-        for index, (name, documentation, kind, stage) in enumerate(GAUGES):
-            if index not in self._readers:
-                continue
-            if stage:
-                family = staged.setdefault(name, CounterMetricFamily(name, documentation, labels=["stage"]))
-                family.add_metric([stage], sum(numbers[index] for numbers in processes))
-            elif kind == "counter":
-                yield CounterMetricFamily(name, documentation, sum(numbers[index] for numbers in processes))
-            elif kind == "farthest":
-                yield GaugeMetricFamily(
-                    name, documentation, max((numbers[index] for numbers in fresh), key=abs)
-                )
-            else:
-                yield GaugeMetricFamily(name, documentation, sum(numbers[index] for numbers in fresh))
-        yield from staged.values()
 
 
 def add_histogram(
