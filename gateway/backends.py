@@ -7,12 +7,13 @@ started or connected yet.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.events.message import Message
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
@@ -55,9 +56,16 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
 
 
 def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+    config: Config,
+    database: Database | None = None,
+    slot: int = 0,
+    slots: int = 1,
+    note_drained: Callable[[Message, float], None] | None = None,
 ) -> Publisher:
-    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``."""
+    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``.
+
+    ``note_drained`` is called with each message that has left the spool, and the seconds that it waited there.
+    """
     rabbitmq, archive = config.rabbitmq, config.archive
     retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if has_embedded_queue(config):
@@ -71,7 +79,7 @@ def open_publisher(
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
 
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots, note_drained)
 
 
 def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -13,6 +13,7 @@ from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
 from gateway.config.overrides import override_binds
 from gateway.errors import OperatorError
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
@@ -32,10 +33,11 @@ def run_serve(
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
+    captures = None if config.capture == "off" else CaptureRing(slots=config.server.processes)
     if config.server.processes == 1:
         configure_logs(logs, exception_messages=config.log.exception_messages)
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
-            run(serve(Gateway(config, path.parent, spans=spans), config, read))
+            run(serve(Gateway(config, path.parent, spans=spans, captures=captures), config, read))
         return
     slots = config.server.processes
     counters = shared_counters(slots)
@@ -52,7 +54,13 @@ def run_serve(
                 log.warning("process replaced", predecessor=process.predecessor)
             with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
+                    config,
+                    path.parent,
+                    slot=process.slot,
+                    slots=slots,
+                    counters=counters,
+                    spans=spans,
+                    captures=captures,
                 )
                 run(serve(gateway, config, read, listeners, process))
         finally:
