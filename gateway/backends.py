@@ -7,12 +7,13 @@ started or connected yet.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.events.message import Message
 from gateway.journal import Journal
 from gateway.journal.catching_up import CatchingUpJournal
 from gateway.journal.indexer import Indexer
@@ -60,9 +61,16 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
 
 
 def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+    config: Config,
+    database: Database | None = None,
+    slot: int = 0,
+    slots: int = 1,
+    note_drained: Callable[[Message, float], None] | None = None,
 ) -> Publisher:
-    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``."""
+    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``.
+
+    ``note_drained`` is called with each message that has left the spool, and the seconds that it waited there.
+    """
     rabbitmq, archive = config.rabbitmq, config.archive
     retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if has_embedded_queue(config):
@@ -76,7 +84,7 @@ def open_publisher(
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
 
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots, note_drained)
 
 
 def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
