@@ -77,13 +77,14 @@ def run_dev(
         tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans,
         session.announced(config.data_dir) as is_first,
     ):
-        console = DevConsole(path, bind, admin_bind) if config.console.enabled else None
+        console = DevConsole(path, config, bind, admin_bind) if config.console.enabled else None
         gateway = Gateway(
             config,
             path.parent,
             counters=console.counters if console else None,
             readiness=console.readiness if console else None,
             spans=spans,
+            captures=console.captures if console else None,
         )
         send = _send_command(path, is_found=is_first, has_bind=bool(bind))
         try:

@@ -15,10 +15,11 @@ from gateway.config import Config
 from gateway.console.child import ConsoleKeeper
 from gateway.console.launch import ConsoleLauncher
 from gateway.console.security.access import Access
-from gateway.operations.actions import system_user
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.readiness import ReadinessBoard
 from gateway.observability.shared_memory import SharedCounters
+from gateway.operations.actions import system_user
 
 _NOT_FIELDS = frozenset(("timestamp", "level", "event"))
 """The members of a line of JSON that are not fields of the log event."""
@@ -30,17 +31,22 @@ class DevConsole:
     """The console beside one ``gateway dev``.
 
     Args:
-        path: The configuration.
+        path: The file of the configuration.
+        config: The configuration.
         bind: The addresses of the command line.
         admin_bind: The same of the admin listener.
 
     Attributes:
+        captures: The refused requests that it shares with the gateway; None if none are kept.
         counters: The numbers that it shares with the gateway.
         readiness: The state that it shares with the gateway.
         keeper: Starts it, and keeps it running.
     """
 
-    def __init__(self, path: Path, bind: list[str] | None, admin_bind: list[str] | None) -> None:
+    def __init__(
+        self, path: Path, config: Config, bind: list[str] | None, admin_bind: list[str] | None
+    ) -> None:
+        self.captures = None if config.capture == "off" else CaptureRing()
         self.counters: SharedCounters = shared_counters(1)
         self.readiness = ReadinessBoard(1)
         self._lines, output = os.pipe()
@@ -54,6 +60,7 @@ class DevConsole:
             slots=1,
             counters=self.counters.descriptor,
             readiness=self.readiness.descriptor,
+            captures=self.captures.descriptor if self.captures else None,
             output=output,
         )
         self.keeper = ConsoleKeeper(launcher)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 from starlette.types import ASGIApp
 
-from gateway.backends import open_report_source, open_workers
 from gateway.config import Config
 from gateway.console.app import console_app
 from gateway.console.frame import Frame
 from gateway.console.security.access import Access
-from gateway.console.services import Services
 from gateway.console.tasks import Tasks, repeat
-from gateway.journal.reports.receiver import receive_reports
 from gateway.journal.writer import JournalWriter
 
 _PRUNE_DELAY = 60.0
