@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import structlog
 from starlette.types import ASGIApp
 
+from gateway.backends import open_indexer, open_journal, open_report_source, open_workers
 from gateway.config import Config
 from gateway.console.app import console_app
 from gateway.console.frame import Frame
 from gateway.console.security.access import Access
-from gateway.console.tasks import Tasks, repeat
+from gateway.console.services import Services
+from gateway.console.tasks import Tasks
+from gateway.journal import JOURNAL_FOLDER
+from gateway.journal.capture import CaptureRing
+from gateway.journal.reports.receiver import receive_reports
 from gateway.journal.writer import JournalWriter
-
-_PRUNE_DELAY = 60.0
-"""Seconds between two looks for entries that are too old, or too many."""
 
 log = structlog.get_logger()
 
@@ -25,13 +28,14 @@ class Assembly:
     """All parts of one console that need the configuration.
 
     Args:
-        config: The configuration at the start. What a reload may change is read from :attr:`config`.
+        config: The configuration at the start.
         folder: The folder of the configuration.
         frame: Metrics and health.
-        slots: The number of receiving processes.
+        captures: The refused requests; None if none are kept.
+        slots: The number of receiving processes. The console writes to the journal as one more.
 
     Attributes:
-        config: The configuration in force.
+        config: The configuration in force, which a reload replaces.
         problems: What was wrong with the configuration at the last reload.
         app: Serves pages and API.
 
@@ -39,27 +43,48 @@ class Assembly:
         OSError: The data directory cannot be used.
     """
 
-    def __init__(self, config: Config, folder: Path, frame: Frame, slots: int) -> None:
+    def __init__(
+        self, config: Config, folder: Path, frame: Frame, captures: CaptureRing | None, slots: int
+    ) -> None:
         self.config = config
         self.problems: tuple[str, ...] = ()
         self._access = Access(config.data_dir)
         self._journal = open_journal(config, writable=True)
         self._indexer = open_indexer(config, self._journal)
-        self._writer = JournalWriter(config.data_dir / "journal", slots)
+        self._writer = JournalWriter(config.data_dir / JOURNAL_FOLDER, slots)
         self._tasks = Tasks()
-        self.app: ASGIApp = console_app(self._services(folder, frame))
+        services = Services(
+            config=lambda: self.config,
+            folder=folder,
+            health=frame.health,
+            render_metrics=frame.render_metrics,
+            journal=self._journal,
+            access=self._access,
+            report=self._writer.write,
+            reload_problems=lambda: self.problems,
+        )
+        self.app: ASGIApp = console_app(services)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin with everything beside serving pages."""
-        config = self.config
-        self._writer.start()
-        self._indexer.start()
-        self._tasks.start("reports", self._receive_reports)
-        self._tasks.start("retention", lambda: repeat(self._prune, _PRUNE_DELAY))
-        if self._access.make_first_token():
-            log.info("no login yet", command="gateway console link")
+        if self.config.journal.enabled:
+            self._writer.start()
+            self._indexer.start()
+            self._tasks.start("reports", self._receive_reports)
+        if await asyncio.to_thread(self._access.make_first_token):
+            log.info("nobody has logged in to the console yet", command="gateway console link")
 
     async def stop(self) -> None:
         """End all of it, and close the journal."""
         await self._tasks.stop()
         await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.stop()
+        self._indexer.stop()
+        self._journal.close()
+        self._access.close()
+
+    async def _receive_reports(self) -> None:
+        workers = open_workers(self.config)
+        await receive_reports(partial(open_report_source, self.config), self._journal, workers)
