@@ -71,8 +71,8 @@ class Assembly:
             self._writer.start()
             self._indexer.start()
             self._tasks.start("reports", self._receive_reports)
-        if await asyncio.to_thread(self._access.make_first_token):
-            log.info("nobody has logged in to the console yet", command="gateway console link")
+        if self.config.console.auth == "token" and not await asyncio.to_thread(self._access.tokens.list):
+            log.info("the console has no tokens yet", command="gateway console link")
 
     async def stop(self) -> None:
         """End all of it, and close the journal."""

@@ -57,6 +57,9 @@ class Frame:
         return Response(self.render_metrics(), media_type=METRICS_TYPE)
 
     async def _leave_to_console(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/webhooks/"):  # a provider that has the wrong port is to be told so
+            await PlainTextResponse("webhooks are received at server.bind\n", 404)(scope, receive, send)
+            return
         console: ASGIApp = self.console or PlainTextResponse(
             f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER}
         )
