@@ -109,13 +109,13 @@ def moment_of(entry_id: int) -> float:
     return ((entry_id >> SEQUENCE_BITS) + EPOCH_MS) / 1000
 
 
-def cut(text: str, size: int = MAX_TEXT) -> str:
-    """Return the beginning of a text, of at most ``size`` bytes."""
-    if len(text) * 4 <= size or (len(text) <= size and text.isascii()):
-        return text
-    return text.encode(errors="replace")[:size].decode(errors="ignore")
-
-
 def first_id_at(seconds: float) -> int:
     """Return the smallest id of an entry made at a moment, in Unix seconds."""
     return max(round(seconds * 1000) - EPOCH_MS, 0) << SEQUENCE_BITS
+
+
+def cut(text: str, size: int = MAX_TEXT) -> str:
+    """Return the beginning of a text, of at most ``size`` bytes; a lone surrogate becomes `?`."""
+    if len(text) * 4 <= size or (len(text) <= size and text.isascii()):
+        return text
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
