@@ -1,0 +1,49 @@
+"""The templates: Jinja2 with everything escaped, and every text made visible before it is.
+
+No template marks a text as safe, which a test checks. Markup comes from templates alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gateway.console.pages import formatting, wording
+from gateway.console.pages.assets import Assets
+
+_FUNCTIONS = (
+    "ago", "clock_time", "count", "day_time", "entry_id", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
+    "rate", "short_count", "size", "span",
+)  # fmt: skip
+
+
+def _finalize(value: Any) -> Any:
+    """Make each value that a template prints visible; what a macro has made is left as it is."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, str):
+        return formatting.visible(value)
+    return "" if value is None else value
+
+
+def make_environment(assets: Assets) -> Environment:
+    """Return the environment with the functions that the templates use."""
+    environment = Environment(
+        loader=PackageLoader("gateway.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {name: getattr(formatting, name) for name in _FUNCTIONS}
+    environment.globals |= {
+        "address": formatting.address,
+        "asset": assets.path,
+        "label_of": wording.label_of,
+        "tone_of": wording.tone_of,
+    }
+    return environment
