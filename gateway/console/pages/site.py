@@ -1,0 +1,173 @@
+"""What all pages share: the services, the templates, the navigation, and what a page says when something fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import contextmanager
+from collections.abc import Iterator
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from gateway import __version__
+from gateway.console.pages.assets import Assets
+from gateway.console.pages.charts import spark
+from gateway.console.pages.current import Current
+from gateway.console.pages.navigation import navigation
+from gateway.console.pages.rendering import make_environment
+from gateway.console.security.cross_site import csrf_token
+from gateway.console.security.roles import Principal, Role
+from gateway.console.services import Services
+from gateway.errors import OperatorError
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Page = Callable[[Request], Awaitable[Response]]
+
+THEME_COOKIE = "theme"
+"""The cookie with `light` or `dark`; the script writes it, too."""
+
+
+class Message(NamedTuple):
+    """What the last action did, above the page.
+
+    Attributes:
+        tone: Its tone.
+        text: A sentence.
+    """
+
+    tone: str
+    text: str
+
+
+MESSAGES = {
+    "redelivered": Message("good", "The event was published again. Its next entries appear in the timeline."),
+    "forgotten": Message("good", "The texts of the event were erased from the journal."),
+    "sent": Message("good", "The sample was sent. It appears here as soon as it is indexed, in a second or two."),
+    "revoked": Message("good", "The token was revoked. Sessions that began with it have ended."),
+    "cancelled": Message("info", "The job stops after the event that it is working on."),
+}
+"""What an action may say on the page that follows it. Only these: the address is not believed."""
+
+
+class Site:
+    """The pages of one console.
+
+    Args:
+        services: What the pages read and do.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.assets = Assets()
+        self._environment = make_environment(self.assets)
+        self.current = Current(services)
+
+    async def ask(
+        self,
+        request: Request,
+        part: str,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Call what may wait for a disk on a thread, and add the time to that of ``part`` in `Server-Timing`."""
+        with timed(request, part):
+            return await asyncio.to_thread(function, *args, **kwargs)
+
+    async def render(self, request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
+        """Return a page."""
+        with timed(request, "render"):
+            principal: Principal | None = getattr(request.state, "principal", None)
+            message = MESSAGES.get(request.query_params.get("done", ""))
+            common = {
+                "address_here": _address(request),
+                "csrf_token": csrf_token(request) if principal else "",
+                "here": _place(request),
+                "make_spark": spark,
+                "may": lambda role: principal is not None and principal.role.includes(Role(role)),
+                "message": message,
+                "navigation": navigation(self.current.waiting),
+                "now": time.time(),
+                "principal": principal,
+                "theme": _theme(request),
+                "version": __version__,
+            }
+            text = self._environment.get_template(name).render(common | context)
+        response = HTMLResponse(text, status)
+        response.headers["Server-Timing"] = server_timing(request)
+        return response
+
+    async def trouble(self, request: Request, error: Exception) -> HTMLResponse:
+        """Return the page that says why another one cannot be shown."""
+        if isinstance(error, OSError):
+            place = f"{error.filename}: " if error.filename else ""
+            reason = f"{place}{error.strerror or error}"
+            return await self.render(request, "journal_trouble.html", 503, reason=reason)
+        return await self.render(request, "trouble.html", 503, reason=str(error))
+
+    def page(self, handler: Page) -> Page:
+        """Wrap a page so that it says what is wrong where the journal or a server cannot be read."""
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except (OSError, OperatorError) as error:
+                return await self.trouble(request, error)
+
+        return shown
+
+
+@contextmanager
+def timed(request: Request, part: str) -> Iterator[None]:
+    """Add the time that a block takes to that of a part of the answer."""
+    begun = time.perf_counter()
+    try:
+        yield
+    finally:
+        parts = _timings(request)
+        parts[part] = parts.get(part, 0.0) + time.perf_counter() - begun
+
+
+def server_timing(request: Request) -> str:
+    """Return the field that says where the time went, in milliseconds."""
+    return ", ".join(f"{part};dur={seconds * 1000:.1f}" for part, seconds in _timings(request).items())
+
+
+def _timings(request: Request) -> dict[str, float]:
+    state = request.scope.setdefault("state", {})
+    timings: dict[str, float] = state.setdefault("timings", {})
+    return timings
+
+
+def redirect(path: str) -> RedirectResponse:
+    """Return the answer to a form: where to look now."""
+    return RedirectResponse(path, 303)
+
+
+def local_path(text: str) -> str:
+    """Return a path to go back to, or the first page if it would lead to another site."""
+    is_local = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
+    return text if is_local else "/"
+
+
+def _theme(request: Request) -> str:
+    theme = request.cookies.get(THEME_COOKIE, "")
+    return theme if theme in {"light", "dark"} else ""
+
+
+def _address(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _place(request: Request) -> str:
+    first = request.url.path.split("/")[1] if request.url.path != "/" else ""
+    return "/events" if first in {"event", "entries", "search"} else f"/{first}"
+
+
+def first_values(fields: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the first value of each field of a form."""
+    return {name: values[0] for name, values in fields.items()}
