@@ -56,9 +56,7 @@ def _has_texts(query: Query, entry: Entry) -> bool:
         (not query.event_id or entry.event_id == query.event_id)
         and (not query.subject or entry.subject == query.subject)
         and (not query.account or entry.account == query.account)
-        and (
-            not query.text or query.text in {entry.event_id, entry.subject, entry.account, entry.trace}
-        )
+        and (not query.text or query.text in {entry.event_id, entry.subject, entry.account, entry.trace})
     )
 
 
