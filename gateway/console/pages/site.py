@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from starlette.requests import Request
@@ -19,6 +17,7 @@ from gateway.console.pages.current import Current
 from gateway.console.pages.navigation import navigation
 from gateway.console.pages.rendering import make_environment
 from gateway.console.security.cross_site import csrf_token
+from gateway.console.security.headers import timed
 from gateway.console.security.roles import Principal, Role
 from gateway.console.services import Services
 from gateway.errors import OperatorError
@@ -97,9 +96,7 @@ class Site:
                 "version": __version__,
             }
             text = self._environment.get_template(name).render(common | context)
-        response = HTMLResponse(text, status)
-        response.headers["Server-Timing"] = server_timing(request)
-        return response
+        return HTMLResponse(text, status)
 
     async def trouble(self, request: Request, error: Exception) -> HTMLResponse:
         """Return the page that says why another one cannot be shown."""
@@ -119,28 +116,6 @@ class Site:
                 return await self.trouble(request, error)
 
         return shown
-
-
-@contextmanager
-def timed(request: Request, part: str) -> Iterator[None]:
-    """Add the time that a block takes to that of a part of the answer."""
-    begun = time.perf_counter()
-    try:
-        yield
-    finally:
-        parts = _timings(request)
-        parts[part] = parts.get(part, 0.0) + time.perf_counter() - begun
-
-
-def server_timing(request: Request) -> str:
-    """Return the field that says where the time went, in milliseconds."""
-    return ", ".join(f"{part};dur={seconds * 1000:.1f}" for part, seconds in _timings(request).items())
-
-
-def _timings(request: Request) -> dict[str, float]:
-    state = request.scope.setdefault("state", {})
-    timings: dict[str, float] = state.setdefault("timings", {})
-    return timings
 
 
 def redirect(path: str) -> RedirectResponse:
