@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.journal.reports import Carrier, ReportSource
+from gateway.journal.reports.sender import Reports
+from gateway.journal.workers import Workers
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
@@ -161,8 +164,49 @@ def open_idempotency(config: Config, worker: Worker, database: Database | None =
     return Idempotency(store, worker.queue, config.dedupe.lease, worker.guard)
 
 
+def open_reports(config: Config, database: Database | None = None) -> Reports | None:
+    """Return what tells the journal what this process does; None if there is no journal."""
+    return Reports(_open_carrier(config, database)) if config.journal.enabled else None
+
+
+def _open_carrier(config: Config, database: Database | None) -> Carrier:
+    if has_embedded_queue(config):
+        from gateway.journal.reports.sqlite import SqliteCarrier
+
+        return SqliteCarrier(database or Database(config.data_dir))
+    from gateway.journal.reports.rabbitmq import RabbitCarrier
+
+    return RabbitCarrier(config.rabbitmq.address, config.rabbitmq.exchange)
+
+
+def open_report_source(config: Config) -> AbstractAsyncContextManager[ReportSource]:
+    """Open the queue of the reports of workers and commands.
+
+    Raises:
+        OSError: The broker cannot be reached, or the embedded database cannot be opened.
+    """
+    if has_embedded_queue(config):
+        from gateway.journal.reports.sqlite import open_sqlite_reports
+
+        return open_sqlite_reports(Database(config.data_dir))
+    from gateway.journal.reports.rabbitmq import open_rabbitmq_reports
+
+    return open_rabbitmq_reports(config.rabbitmq.address, config.rabbitmq.exchange)
+
+
+def open_workers(config: Config) -> Workers:
+    """Return the table of the workers that are alive, beside the journal."""
+    if config.postgres.url != EMBEDDED:
+        from gateway.journal.workers.postgresql import PostgresWorkers
+
+        return PostgresWorkers(config.postgres.url)
+    from gateway.journal.workers.sqlite import SqliteWorkers
+
+    return SqliteWorkers(config.data_dir)
+
+
 def open_runner(config: Config, worker: Worker, spans: Spans | None = None) -> Runner:
     """Return what runs ``worker`` in this process; ``spans`` makes spans if tracing is on."""
     database = Database(config.data_dir)  # one for both, which then commit together
     queue, idempotency = open_queue(config, worker, database), open_idempotency(config, worker, database)
-    return Runner(worker, queue, idempotency, spans=spans)
+    return Runner(worker, queue, idempotency, spans=spans, reports=open_reports(config, database))

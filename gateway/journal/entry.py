@@ -107,3 +107,10 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
 def first_id_at(seconds: float) -> int:
     """Return the smallest id of an entry made at a moment, in Unix seconds."""
     return max(round(seconds * 1000) - EPOCH_MS, 0) << SEQUENCE_BITS
+
+
+def cut(text: str, limit: int) -> str:
+    """Return as much of the beginning of ``text`` as has at most ``limit`` bytes of UTF-8; a lone surrogate becomes `?`."""
+    if text.isascii():
+        return text[:limit]
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

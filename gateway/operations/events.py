@@ -5,16 +5,9 @@ from __future__ import annotations
 from gateway.config import Config
 from gateway.journal import Journal
 from gateway.operations.event_models import EventView, NotFound, Payload
+from gateway.operations.event_view import event_view
 
-
-def event_view(
-    config: Config, journal: Journal, event_id: str, provider: str = "", *, now: float
-) -> EventView | None:
-    """Return what is known of an event; None if the journal has no entry of it.
-
-    Without a provider, the one that has the newest entry is taken, and the others are named.
-    """
-    raise NotImplementedError
+__all__ = ["event_view", "not_found", "payload"]
 
 
 async def not_found(

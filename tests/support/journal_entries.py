@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.journal import JournalState, Page, Point
 from gateway.journal.entry import Entry, Kind, first_id_at
-from gateway.journal.query import Query
-from gateway.transport.topic_patterns import matches
+from gateway.journal.memory import MemoryJournal
 
 NOON = 1_795_953_600.0
 """2026-11-30 12:00:00 UTC, when stories begin."""
-
-_FAILURES = frozenset(("quarantined", "retried", "dead", "invalid_signature", "broker_unavailable", "failed"))
 
 
 class Story:
@@ -88,107 +83,9 @@ class Story:
         return self.add(Kind.ACTION, name, after, **{"actor": actor, **more})
 
 
-class ListJournal:
-    """A journal in a list: slow, plain, and right by its looks.
-
-    Args:
-        entries: Its entries.
-        points: Its points, as they are.
-    """
-
-    def __init__(self, entries: Sequence[Entry] = (), points: Sequence[Point] = ()) -> None:
-        self.entries = sorted(entries, key=lambda entry: entry.id)
-        self.added = list(points)
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries."""
-        self.entries = sorted([*self.entries, *entries], key=lambda entry: entry.id)
-
-    def find(self, query: Query, *, before: int | None = None, limit: int = 50, budget: float = 0.08) -> Page:
-        """Return entries, newest first."""
-        found = [
-            entry
-            for entry in reversed(self.entries)
-            if (before is None or entry.id < before) and _accepts(query, entry)
-        ]
-        begins_at = self.entries[0].at if self.entries else None
-        is_complete = len(found) <= limit
-        return Page(found[:limit], None if is_complete else found[limit - 1].id, begins_at, is_complete)
-
-    def follow(self, query: Query, after: int, limit: int = 500) -> list[Entry]:
-        """Return later entries."""
-        return [entry for entry in self.entries if entry.id > after and _accepts(query, entry)][:limit]
-
-    def timeline(self, event_id: str, provider: str = "") -> list[Entry]:
-        """Return the entries of an event."""
-        return [
-            entry for entry in self.entries if entry.event_id == event_id and provider in ("", entry.provider)
-        ]
-
-    def newest_id(self) -> int:
-        """Return the newest id."""
-        return self.entries[-1].id if self.entries else 0
-
-    def add_points(self, points: Sequence[Point]) -> None:
-        """Keep points."""
-        self.added += points
-
-    def points(
-        self, measures: str, since: float, until: float, step: float, provider: str | None = None
-    ) -> list[Point]:
-        """Sum points over spans."""
-        sums: dict[tuple[float, str, str], float] = {}
-        for point in self.added:
-            if (
-                since <= point.at < until
-                and point.measure.startswith(measures)
-                and provider in (None, point.provider)
-            ):
-                key = since + (point.at - since) // step * step, point.provider, point.measure
-                sums[key] = sums.get(key, 0.0) + point.times
-        return [Point(*key, times) for key, times in sorted(sums.items())]
-
-    def forget(self, event_id: str, provider: str = "") -> int:
-        """Forget nothing."""
-        return 0
-
-    def state(self) -> JournalState:
-        """Return the state."""
-        return JournalState(
-            len(self.entries), 1000 * len(self.entries), self.entries[0].at if self.entries else None, 0
-        )
-
-    def prune(self, now: float) -> None:
-        """Keep everything."""
-
-    def close(self) -> None:
-        """Have nothing to close."""
-
-
-def _accepts(query: Query, entry: Entry) -> bool:
-    return all(_conditions(query, entry))
-
-
-def _conditions(query: Query, entry: Entry) -> Iterator[bool]:
-    yield not query.text or query.text in (entry.event_id, entry.subject, entry.account, entry.trace)
-    for wanted, value in (
-        (query.kinds, entry.kind),
-        (query.providers, entry.provider),
-        (query.outcomes, entry.outcome),
-        (query.reasons, entry.reason),
-        (query.queues, entry.queue),
-    ):
-        yield not wanted or value in wanted
-    yield not query.types or any(matches(pattern, entry.type) for pattern in query.types)
-    for text, value in (
-        (query.event_id, entry.event_id),
-        (query.subject, entry.subject),
-        (query.account, entry.account),
-        (query.actor, entry.actor),
-    ):
-        yield not text or text == value
-    yield query.slot is None or query.slot == entry.slot
-    yield query.request is None or query.request in (entry.request, entry.id)
-    yield query.since is None or entry.at >= query.since
-    yield query.until is None or entry.at < query.until
-    yield not query.failures or entry.outcome in _FAILURES
+def journal_of(*stories: Story) -> MemoryJournal:
+    """Return a journal in memory with the entries of stories."""
+    journal = MemoryJournal()
+    for story in stories:
+        journal.append(story.entries)
+    return journal
