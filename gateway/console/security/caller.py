@@ -6,6 +6,7 @@ then "same origin" for the browser. What it cannot do is to call the console by 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -16,6 +17,9 @@ from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
 from gateway.console.problems import Problem
 from gateway.receive.proxy_headers import TrustedProxies
 from gateway.signatures.request import Headers
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{1,5})?")
+"""A host as browsers send it: a name or an address, with a port or without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,6 @@ class CallerReader:
 
 
 def _name_of(host: str) -> str:
-    """Return the host without its port and brackets."""
-    name = host.lower()
-    if name.startswith("["):
-        return name[1:].partition("]")[0]
-    return name.partition(":")[0] if name.count(":") == 1 else name
+    """Return the host in lower case without its port and brackets; empty if it is none."""
+    match = _HOST.fullmatch(host.lower())
+    return (match[1] or match[2]) if match else ""
