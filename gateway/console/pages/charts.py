@@ -13,7 +13,7 @@ WIDTH = 1000.0
 
 HEIGHT = 100.0
 
-_LEAST_HEIGHT = 2.0
+_LEAST_HEIGHT = 1.2
 """Units of height for the smallest part of a bar that is not zero: one failure in a million has to be seen."""
 
 _GAP = 0.18
@@ -139,10 +139,10 @@ def bars(spans: Sequence[Span], tones: Mapping[str, str]) -> Bars:
     width = WIDTH / max(len(spans), 1)
     columns = tuple(
         Column(
-            round(index * width, 2),
-            round(width, 2),
-            round((index + _GAP / 2) * width, 2),
-            round(width * (1 - _GAP), 2),
+            round(index * width, 1),
+            round(width, 1),
+            round((index + _GAP / 2) * width, 1),
+            round(width * (1 - _GAP), 1),
             _stack(numbers, tones, top),
             at,
             until,
@@ -162,7 +162,7 @@ def _stack(numbers: Mapping[str, float], tones: Mapping[str, str], top: float) -
         if number := numbers.get(label):
             height = max(number / top * HEIGHT, _LEAST_HEIGHT)
             bottom = max(bottom - height, 0.0)
-            parts.append(Part(tone, round(bottom, 2), round(height, 2)))
+            parts.append(Part(tone, round(bottom, 1), round(height, 1)))
     return tuple(parts)
 
 

@@ -102,6 +102,7 @@ async def _show(
         payload=found,
         shown=_shown(found, tab),
         trouble=trouble,
+        is_secret=found is not None and found.is_whole,
         payloads=config.console.payloads,
         commands=_commands(view, f"{request.state.caller.scheme}://{request.state.caller.host}"),
         trace_url=config.console.trace_url,

@@ -27,6 +27,9 @@ DAY = 86_400.0
 _FAILURES = 10
 """Failures on the page."""
 
+_LOOKED_AT = 60
+"""Failures that are read for them; an event can have several."""
+
 _CHANGES = 8
 """Actions on the page."""
 
@@ -68,7 +71,7 @@ def routes(site: Site) -> list[Route]:
         return await site.render(
             request,
             "overview.html",
-            status=status,
+            health=status,
             content=content,
             tiles=_tiles(content.day, status, now) if content else [],
             trouble=trouble,
@@ -104,7 +107,7 @@ async def _journal_part(site: Site, request: Request, config: Config, now: float
     bars = await site.ask(request, "journal", histogram, journal, Query(), now=now)
     latency = await site.ask(request, "journal", latency_of, journal, now - DAY, now)
     failures = await site.ask(
-        request, "journal", search, journal, Query(failures=True), limit=_FAILURES, now=now
+        request, "journal", search, journal, Query(failures=True), limit=_LOOKED_AT, now=now
     )
     changes = await site.ask(
         request, "journal", journal.find, Query(kinds=(Kind.ACTION,)), limit=_CHANGES
@@ -113,8 +116,16 @@ async def _journal_part(site: Site, request: Request, config: Config, now: float
     state = await site.ask(request, "journal", journal.state)
     day = day_of(bars.bars, latency)
     return Content(
-        day, traffic_chart(bars.bars), failures.entries, changes.entries, providers, state.begins_at is None
+        day, traffic_chart(bars.bars), _newest_by_event(failures.entries)[:_FAILURES], changes.entries, providers, state.begins_at is None
     )
+
+
+def _newest_by_event(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the newest failure of each event: one that is retried eight times must not fill the list."""
+    found: dict[object, Entry] = {}
+    for entry in entries:
+        found.setdefault((entry.provider, entry.event_id) if entry.event_id else entry.id, entry)
+    return list(found.values())
 
 
 def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:

@@ -6,12 +6,15 @@ No template marks a text as safe, which a test checks. Markup comes from templat
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from gateway.config import Config
 from gateway.console.pages import formatting, wording
 from gateway.console.pages.assets import Assets
+from gateway.operations.search import describe
 
 _FUNCTIONS = (
     "ago", "clock_time", "count", "day_time", "entry_id", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
@@ -26,6 +29,18 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, str):
         return formatting.visible(value)
     return "" if value is None else value
+
+
+def quoted(text: str) -> str:
+    """Put a text into the quotes of a query, so that blanks and colons in it are its own."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def public_address(config: Config, provider: str) -> str:
+    """Return the address to give to a provider."""
+    settings = config.providers[provider]
+    return settings.public_url or f"https://<your host>/webhooks/{provider}"
 
 
 def make_environment(assets: Assets) -> Environment:
@@ -43,7 +58,13 @@ def make_environment(assets: Assets) -> Environment:
     environment.globals |= {
         "address": formatting.address,
         "asset": assets.path,
+        "describe": describe,
         "label_of": wording.label_of,
+        "public_address": public_address,
+        "quoted": quoted,
+        "state_label": lambda state: wording.STATE_LABELS[state],
+        "state_tone": lambda tone: wording.STATE_TONES[tone],
         "tone_of": wording.tone_of,
+        "trace_link": lambda pattern, trace: pattern.replace("{trace_id}", quote(trace, safe="")),
     }
     return environment

@@ -55,7 +55,7 @@
   for (const chart of all("[data-chart]")) {
     const readout = one("[data-readout]", chart.parentElement);
     if (!readout) continue;
-    on(chart, "pointerover", event => { readout.textContent = event.target.dataset?.say ?? event.target.closest("a")?.ariaLabel ?? readout.textContent; });
+    on(chart, "pointerover", event => { readout.textContent = event.target.closest("[aria-label]:not(svg)")?.ariaLabel ?? ""; });
     on(chart, "pointerleave", () => { readout.textContent = ""; });
   }
 
