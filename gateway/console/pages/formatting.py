@@ -10,6 +10,7 @@ import re
 import time
 from urllib.parse import quote, urlencode
 
+from gateway.journal.entry import Entry
 from gateway.journal.entry_ids import format_entry_id
 
 _HIDDEN = re.compile(
@@ -146,6 +147,13 @@ def event_path(provider: str, event_id: str) -> str:
     if _PLAIN_ID.fullmatch(event_id):
         return f"/events/{quote(provider, safe='')}/{event_id}"
     return address("/event", provider=provider, id=event_id)
+
+
+def entry_path(entry: Entry) -> str:
+    """Return the path of the page on which an entry stands: that of its event, or its own."""
+    if entry.event_id:
+        return event_path(entry.provider, entry.event_id)
+    return f"/entries/{format_entry_id(entry.id)}"
 
 
 def entry_id(number: int) -> str:

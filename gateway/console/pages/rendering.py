@@ -17,7 +17,7 @@ from gateway.console.pages.assets import Assets
 from gateway.operations.search import describe
 
 _FUNCTIONS = (
-    "ago", "clock_time", "count", "day_time", "entry_id", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
+    "ago", "clock_time", "count", "day_time", "entry_id", "entry_path", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
     "rate", "short_count", "size", "span",
 )  # fmt: skip
 
