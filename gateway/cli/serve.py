@@ -15,6 +15,7 @@ from gateway.config.overrides import override_binds
 from gateway.console.child import ConsoleChild, ConsoleKeeper
 from gateway.console.launch import ConsoleLauncher
 from gateway.errors import OperatorError
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.readiness import ReadinessBoard
@@ -37,6 +38,7 @@ def run_serve(
     config = read()
     slots = config.server.processes
     counters, launcher, readiness = shared_counters(slots), None, None
+    captures = None if config.capture == "off" else CaptureRing(slots=slots)
     if config.console.enabled:
         readiness = ReadinessBoard(slots)
         launcher = ConsoleLauncher(
@@ -48,12 +50,20 @@ def run_serve(
             slots=slots,
             counters=counters.descriptor,
             readiness=readiness.descriptor,
+            captures=captures.descriptor if captures else None,
         )
     if slots == 1:
         configure_logs(logs, exception_messages=config.log.exception_messages)
         keeper = ConsoleKeeper(launcher) if launcher else None
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
-            gateway = Gateway(config, path.parent, counters=counters, readiness=readiness, spans=spans)
+            gateway = Gateway(
+                config,
+                path.parent,
+                counters=counters,
+                readiness=readiness,
+                spans=spans,
+                captures=captures,
+            )
             run(serve(gateway, config, read, console=keeper))
         return
 
@@ -84,6 +94,7 @@ def run_serve(
                     counters=counters,
                     readiness=readiness,
                     spans=spans,
+                    captures=captures,
                 )
                 run(serve(gateway, config, read, (public, admin), process))
         finally:

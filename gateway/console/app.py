@@ -1,13 +1,13 @@
 """The console's application: who may come in, and where each path leads.
 
     every answer       security headers, Server-Timing, problems as pages or problem+json
-      /metrics, /livez, /readyz      open: they are for Prometheus and for probes
       the caller       Host 421, the client's address
       the principal    401, or on to the login; 403 without the role
       the body         413, 408
       a write          403 unless a page of the console made it
         /login, /logout, /api/v1, pages
 
+`/metrics`, `/livez` and `/readyz` are not here: they are open to Prometheus and to probes, see :mod:`gateway.console.frame`.
 The server must not read X-Forwarded-For by itself (uvicorn: ``proxy_headers=False``): :mod:`.security.caller` does.
 """
 
@@ -22,6 +22,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.console.api.app import Api
+from gateway.console.api.table import OPERATIONS
 from gateway.console.problems import Problem, problem_response
 from gateway.console.security.attempts import FailedLogins
 from gateway.console.security.gate import Gate
@@ -42,7 +44,6 @@ log = structlog.get_logger()
 def console_app(
     services: Services,
     pages: Sequence[BaseRoute] = (),
-    api: ASGIApp | None = None,
     *,
     render_login: RenderLogin = plain_login_page,
     render_problem: RenderProblem | None = None,
@@ -52,21 +53,19 @@ def console_app(
     Args:
         services: What it works with.
         pages: The routes of the web pages.
-        api: The API, which gets the paths that begin with :data:`API_PREFIX`.
         render_login: Renders the page with the login form.
         render_problem: Renders the page for a problem; by default it is a line of text.
     """
-
-    async def render_metrics(_: Request) -> Response:
-        return Response(services.render_metrics(), media_type="text/plain; version=0.0.4")
-
     failures = FailedLogins()
     login = Login(services.access, failures, render_login)
-    inside: ASGIApp = Router([*login.routes(), *pages], redirect_slashes=False, default=_not_found)
-    gate = Gate(_by_prefix(api, inside) if api else inside, services.access, services.config, failures)
-    open_routes = [Route("/metrics", render_metrics), *services.health.routes(is_public=False)]
-    app = Router(open_routes, redirect_slashes=False, default=gate)
-    return SecurityHeaders(_Problems(app, render_problem or _plain_problem))
+    inside = Router([*login.routes(), *pages], redirect_slashes=False, default=_not_found)
+    api = Api(services, OPERATIONS)
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope["path"].startswith(API_PREFIX) else inside)(scope, receive, send)
+
+    gate = Gate(choose, services.access, services.config, failures)
+    return SecurityHeaders(_Problems(gate, render_problem or _plain_problem))
 
 
 class _Problems:
@@ -126,9 +125,3 @@ async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
 def _plain_problem(_: Request, problem: Problem) -> Response:
     return PlainTextResponse(f"{problem.title}. {problem.detail}\n", problem.status)
 
-
-def _by_prefix(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
-    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-        await (api if scope["path"].startswith(API_PREFIX) else pages)(scope, receive, send)
-
-    return choose

@@ -31,15 +31,16 @@ class Frame:
     Attributes:
         console: Serves everything else; None while it cannot.
         problem: Why it cannot, for the operator.
+        health: Answers `/livez` and `/readyz`.
     """
 
     def __init__(self, metrics: Iterable[Collector], readiness: SharedReadiness) -> None:
         self.console: ASGIApp | None = None
         self.problem = _STARTING
         self._metrics = _Joined(metrics)
-        health = Health(readiness.reasons, readiness.is_ready)
+        self.health = Health(readiness.reasons, readiness.is_ready)
         self._router = Router(
-            [Route("/metrics", self._render_metrics), *health.routes(is_public=False)],
+            [Route("/metrics", self._respond), *self.health.routes(is_public=False)],
             redirect_slashes=False,
             default=self._leave_to_console,
         )
@@ -48,8 +49,12 @@ class Frame:
         """Serve one request."""
         await self._router(scope, receive, send)
 
-    async def _render_metrics(self, _: Request) -> Response:
-        return Response(generate_latest(self._metrics), media_type=METRICS_TYPE)
+    def render_metrics(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._metrics)
+
+    async def _respond(self, _: Request) -> Response:
+        return Response(self.render_metrics(), media_type=METRICS_TYPE)
 
     async def _leave_to_console(self, scope: Scope, receive: Receive, send: Send) -> None:
         console: ASGIApp = self.console or PlainTextResponse(

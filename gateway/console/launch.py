@@ -33,17 +33,20 @@ class Descriptors(msgspec.Struct, frozen=True):
         admin: The sockets of the admin listener.
         counters: The memory of :class:`gateway.observability.shared_memory.SharedCounters`.
         readiness: The memory of :class:`gateway.observability.readiness.ReadinessBoard`.
+        captures: The memory of :class:`gateway.journal.capture.CaptureRing`; None if no request is kept.
         lifeline: A pipe that nobody writes to; it ends with the gateway, in whatever way that ends.
     """
 
     admin: list[int]
     counters: int
     readiness: int
+    captures: int | None
     lifeline: int
 
     def all(self) -> list[int]:
         """Return all numbers."""
-        return [*self.admin, self.counters, self.readiness, self.lifeline]
+        captures = [] if self.captures is None else [self.captures]
+        return [*self.admin, self.counters, self.readiness, *captures, self.lifeline]
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +85,7 @@ class ConsoleLauncher:
         slots: The number of receiving processes.
         counters: The descriptor of their numbers.
         readiness: The descriptor of their readiness.
+        captures: The descriptor of the requests that they refused; None if they keep none.
         output: Where its log goes: a descriptor, ``subprocess.PIPE``, or None for the standard output of this process.
     """
 
@@ -93,6 +97,7 @@ class ConsoleLauncher:
     slots: int
     counters: int
     readiness: int
+    captures: int | None
     output: int | None = None
     _pipe: tuple[int, int] = field(default_factory=os.pipe, init=False)
 
@@ -110,7 +115,7 @@ class ConsoleLauncher:
             OSError: The system has no memory or no process left.
         """
         sockets = [each.fileno() for each in admin]
-        descriptors = Descriptors(sockets, self.counters, self.readiness, self._pipe[0])
+        descriptors = Descriptors(sockets, self.counters, self.readiness, self.captures, self._pipe[0])
         settings = ConsoleSettings(
             config=str(self.config.absolute()),
             bind=self.bind,

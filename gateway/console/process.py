@@ -25,12 +25,14 @@ from gateway.config import Config, load_config
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.discovery import dev_secrets_path
 from gateway.config.overrides import override_binds
+from gateway.console.assembly import Assembly
 from gateway.console.frame import Frame
 from gateway.console.launch import ConsoleSettings
 from gateway.console.metrics import ConsoleMetrics
 from gateway.console.tasks import Tasks
 from gateway.errors import ConfigurationError
 from gateway.http.sockets import address_of
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.metrics import MetricsReader
@@ -113,30 +115,53 @@ async def _serve(settings: ConsoleSettings) -> None:
 
 
 async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -> None:
-    """Run what needs the configuration; read it again whenever ``reload`` is set."""
-    while True:
-        try:
-            await asyncio.to_thread(_load, settings)
-        except ConfigurationError as error:
-            frame.problem = "the configuration cannot be used; the log says why"
-            for problem in error.args:
-                log.warning("configuration rejected", problem=str(problem))
-        await reload.wait()
-        reload.clear()
-
-
-def _load(settings: ConsoleSettings) -> Config:
-    """Load the configuration as the command does that has started the gateway.
+    """Run what needs the configuration; read it again whenever ``reload`` is set.
 
     Raises:
-        ConfigurationError: It cannot be used.
+        OSError: The data directory cannot be used.
     """
+    assembly: Assembly | None = None
+    try:
+        while True:
+            config, problems = await asyncio.to_thread(_load, settings)
+            if assembly:
+                assembly.config, assembly.problems = config or assembly.config, problems
+            elif config:
+                assembly = await asyncio.to_thread(_assemble, settings, config, frame)
+                await assembly.start()
+                frame.console = assembly.app
+            else:
+                frame.problem = "The configuration cannot be used; the log says why."
+                for problem in problems:
+                    log.warning("configuration rejected", problem=problem)
+            await reload.wait()
+            reload.clear()
+    except OSError as error:
+        frame.problem = f"The console cannot be opened: {error}"
+        raise
+    finally:
+        frame.console = None
+        if assembly:
+            await assembly.stop()
+
+
+def _assemble(settings: ConsoleSettings, config: Config, frame: Frame) -> Assembly:
+    captures = settings.descriptors.captures
+    ring = None if captures is None else CaptureRing(captures)
+    return Assembly(config, Path(settings.config).parent, frame, ring, settings.slots)
+
+
+def _load(settings: ConsoleSettings) -> tuple[Config | None, tuple[str, ...]]:
+    """Load the configuration as the command does that has started the gateway; return None and why if it cannot be used."""
     path = Path(settings.config)
-    if not settings.is_dev:
-        return override_binds(load_config(path), settings.bind, settings.admin_bind)
-    secrets = DevSecrets(dev_secrets_path(path))
-    config = load_config(path, missing=secrets.get, is_local=True)
-    return secrets.with_kept(override_binds(config, settings.bind, settings.admin_bind))
+    try:
+        if not settings.is_dev:
+            return override_binds(load_config(path), settings.bind, settings.admin_bind), ()
+        secrets = DevSecrets(dev_secrets_path(path))
+        config = load_config(path, missing=secrets.get, is_local=True)
+        return secrets.with_kept(override_binds(config, settings.bind, settings.admin_bind)), ()
+    except ConfigurationError as error:
+        return None, tuple(map(str, error.args))
 
 
 def _server(app: Frame) -> _Server:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from gateway.config import Config
 from gateway.console.security.access import Access
-from gateway.http.apps import Health
 from gateway.journal import Journal
-from gateway.journal.entry import Entry
+from gateway.journal.capture import CaptureRing
+from gateway.journal.workers import Workers
+from gateway.operations.status import ProcessesStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,19 +21,19 @@ class Services:
     Attributes:
         config: Returns the configuration in force, which a reload replaces.
         folder: The folder of the configuration, where schemas of one's own are found.
-        health: Answers `/livez` and `/readyz`.
-        render_metrics: Returns all metrics in Prometheus' text format.
         journal: The journal.
         access: Tokens, sessions, audit and signatures.
-        report: Adds an entry to the journal soon; it never raises, and does not wait.
+        workers: The workers that are alive.
+        refusals: The last refused requests; None if they are not kept.
+        processes: Returns how the receiving processes are.
         reload_problems: Returns what was wrong with the configuration at the last reload.
     """
 
     config: Callable[[], Config]
     folder: Path
-    health: Health
-    render_metrics: Callable[[], bytes]
     journal: Journal
     access: Access
-    report: Callable[[Entry], None]
+    workers: Workers
+    refusals: CaptureRing | None
+    processes: Callable[[], ProcessesStatus]
     reload_problems: Callable[[], tuple[str, ...]] = tuple

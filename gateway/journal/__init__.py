@@ -16,6 +16,9 @@ from typing import NamedTuple, Protocol
 from gateway.journal.entry import Entry
 from gateway.journal.query import Query
 
+JOURNAL_FOLDER = "journal"
+"""The folder of the journal, in `data_dir`."""
+
 QUERY_BUDGET = 0.08
 """Seconds after which a search returns what it has found, and how far back it has looked."""
 

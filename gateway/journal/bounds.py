@@ -12,7 +12,9 @@ MAX_WORD = 255
 MAX_SUMMARY = 300
 """Bytes of a summary; the envelope's has at most 200 characters."""
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
+"""The largest id of an entry: what databases have as an integer."""
+
 _MAX_NUMBER = 2**53
 """The largest number: every JSON reader has integers up to here."""
 
@@ -42,7 +44,7 @@ def bounded(entry: Entry) -> Entry | None:
 
     Characters that a database cannot keep, NUL and half of a surrogate pair, are replaced.
     """
-    if not 0 < entry.id <= _MAX_ID:
+    if not 0 < entry.id <= MAX_ID:
         return None
     changes: dict[str, object] = {}
     for name, limit in _LIMITS.items():
@@ -57,7 +59,7 @@ def bounded(entry: Entry) -> Entry | None:
         number = getattr(entry, name)
         if number is not None:
             changes[name] = round(number, 1) if -_MAX_NUMBER < number < _MAX_NUMBER else None
-    if entry.request is not None and not 0 < entry.request <= _MAX_ID:
+    if entry.request is not None and not 0 < entry.request <= MAX_ID:
         changes["request"] = None
     return msgspec.structs.replace(entry, **changes) if changes else entry
 

@@ -92,7 +92,9 @@ class CaptureRing:
 
     def __init__(self, descriptor: int | None = None, slots: int = 1) -> None:
         is_new = descriptor is None
-        self.descriptor = allocate("refused", _BLOCK + slots * REGION_SIZE) if descriptor is None else descriptor
+        self.descriptor = (
+            allocate("refused", _BLOCK + slots * REGION_SIZE) if descriptor is None else descriptor
+        )
         memory = attach(self.descriptor, os.fstat(self.descriptor).st_size)
         if is_new:
             memory[:_MARK_SIZE] = secrets.token_bytes(_MARK_SIZE)
@@ -107,11 +109,7 @@ class CaptureRing:
 
     def records(self) -> list[CapturedRequest]:
         """Return the requests that are kept, the newest first: of each provider the last twenty."""
-        found = [
-            record
-            for region in self._regions
-            for _, _, record in _records_in(region, self._mark)
-        ]
+        found = [record for region in self._regions for _, _, record in _records_in(region, self._mark)]
         found.sort(key=lambda record: record.entry, reverse=True)
         kept: list[CapturedRequest] = []
         numbers: dict[str, int] = defaultdict(int)

@@ -125,12 +125,14 @@ class JournalWriter:
 
     Attributes:
         gateway: The name of this host, for the entries.
+        is_running: Whether it writes; what comes before its start or after its end is ignored.
         next_id: Returns the id of an entry that is made now.
         dropped: The number of entries dropped so far, by stage.
     """
 
     def __init__(self, folder: Path, slot: int = 0, clock: Callable[[], float] = time.time) -> None:
         self.gateway = socket.gethostname()
+        self.is_running = False
         self.next_id = EntryIds(clock).next
         self.dropped: dict[JournalStage, int] = dict.fromkeys(JOURNAL_STAGES, 0)
         self._files = _Files(folder / RAW_FOLDER, slot)
@@ -140,27 +142,31 @@ class JournalWriter:
         self._handed_over = 0  # bytes; counted by the event loop
         self._done = 0  # bytes of them that are written or dropped; counted by the thread
         self._warned_at: dict[JournalStage, float] = {}
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to write."""
-        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        """Begin to write, on behalf of the running event loop."""
+        self._loop = asyncio.get_running_loop()
         self._thread.start()
+        self.is_running = True
 
     def stop(self) -> None:
-        """Write what has been collected, for at most a second."""
-        if self._thread:
+        """Write what has been collected, for at most a second. No entry may follow."""
+        if self.is_running:
+            self.is_running = False
             self.flush()
             self._batches.put(None)
             self._thread.join(_STOP_TIMEOUT)
-            self._thread = None
 
     def write(self, entry: Entry) -> None:
         """Append an entry, soon."""
-        collected = self._collected
+        loop, collected = self._loop, self._collected
+        if loop is None or not self.is_running:
+            return
         collected.append(entry)
         if len(collected) == 1:
-            asyncio.get_running_loop().call_later(COLLECT_DELAY, self.flush)
+            loop.call_later(COLLECT_DELAY, self.flush)
         elif len(collected) >= MAX_COLLECTED:
             self.flush()
 

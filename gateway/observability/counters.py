@@ -87,7 +87,10 @@ GAUGES = (
     Gauge("webhook_log_lines_dropped", "Log lines dropped because nobody read them in time.", "counter"),
     *(
         Gauge(
-            "webhook_journal_dropped", "Entries of the journal dropped, by the limit that they met.", "counter", stage
+            "webhook_journal_dropped",
+            "Entries of the journal dropped, by the limit that they met.",
+            "counter",
+            stage,
         )
         for stage in JOURNAL_STAGES
     ),

@@ -195,7 +195,6 @@ class Metrics(MetricsReader):
         self.refresh()
 
 
-
 def add_histogram(
     family: HistogramMetricFamily, label: str, bounds: Sequence[float], counts: Iterable[float], total: float
 ) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.journal.entry import Entry, Kind
+from gateway.operations.actions import Action
 from gateway.operations.event_models import State
-from gateway.operations.event_steps import action_of
-
-TO_A_QUEUE = frozenset(("redriven", "replayed", "redelivered", "routed", "released"))
-"""Actions after which a queue has the event anew."""
+from gateway.operations.event_steps import TO_A_QUEUE
 
 _DONE = frozenset(("handled", "delivered", "duplicate", "unhandled"))
+"""Outcomes of attempts after which the queue does not deliver the event again."""
 
 
 @dataclass(slots=True)
@@ -65,8 +64,8 @@ def places_of(entries: Sequence[Entry]) -> list[Place]:
             places.setdefault(entry.queue, Place(entry.queue)).attempts.append(entry)
         elif entry.kind is Kind.ACTION and entry.queue:
             name = entry.queue.removesuffix(".dead")
-            if action_of(entry) in TO_A_QUEUE:
+            if entry.outcome in TO_A_QUEUE:
                 places[name] = Place(name, action=entry)
-            elif action_of(entry) == "dropped" and name in places:
+            elif entry.outcome == Action.DROPPED and name in places:
                 places[name].dropped = entry
     return list(places.values())

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from gateway.errors import Outcome
 from gateway.journal.entry import Entry, Kind
+from gateway.operations.actions import Action
 from gateway.operations.event_models import State, Tone
-from gateway.operations.event_places import TO_A_QUEUE, Place, places_of
-from gateway.operations.event_steps import ACTIONS, TitleOf, action_of
+from gateway.operations.event_places import Place, places_of
+from gateway.operations.event_steps import ACTIONS, TO_A_QUEUE, TitleOf
 from gateway.operations.wording import ago, capital, count, ordinal, sentence, span, times
 
 _DEFERRED = {
@@ -25,6 +26,9 @@ _DEFERRED = {
     "requeued": "its process was shutting down",
     "unsettled": "it lost the connection to the broker",
 }
+
+_NO_CHANGES = frozenset((Action.VIEWED, Action.DRAINED))
+"""Actions that change nothing, or that an entry of another kind tells of as well."""
 
 _LONG_RETRY = 7_200.0
 """Seconds without a report after which a retry may have been missed: the longest delay of the backoff is an hour."""
@@ -81,9 +85,13 @@ class _Reading:
     def __init__(self, entries: Sequence[Entry], title_of: TitleOf, now: float, *, is_sampled: bool) -> None:
         self._now = now
         self._is_sampled = is_sampled
-        self._actions = [entry for entry in entries if entry.kind is Kind.ACTION]
+        self._actions = [
+            entry for entry in entries if entry.kind is Kind.ACTION and entry.outcome not in _NO_CHANGES
+        ]
         self._requests = [entry for entry in entries if entry.kind is Kind.RECEIVED]
-        self._published = [entry for entry in entries if entry.kind is Kind.PUBLISHED]
+        self._published = [
+            entry for entry in entries if entry.kind is Kind.PUBLISHED or entry.outcome == Action.DRAINED
+        ]
         provider = entries[0].provider
         self._title = title_of(provider) or provider or "The provider"
         taken = [
@@ -118,7 +126,7 @@ class _Reading:
             self._receipt is not None
             and self._receipt.outcome == Outcome.QUARANTINED
             and not self._accepted
-            and not any(action_of(entry) in {"released", "dropped"} for entry in self._actions)
+            and not any(entry.outcome in {Action.RELEASED, Action.DROPPED} for entry in self._actions)
         )
 
     @property
@@ -138,9 +146,9 @@ class _Reading:
             return "mixed" if "dead_lettered" in states else "retrying" if "retrying" in states else "waiting"
         if self._is_spooled:
             return "spooled"
-        if self._actions and action_of(self._actions[-1]) == "dropped":
+        if self._actions and self._actions[-1].outcome == Action.DROPPED:
             return "dropped"
-        if self._accepted or any(action_of(entry) in TO_A_QUEUE for entry in self._actions):
+        if self._accepted or any(entry.outcome in TO_A_QUEUE for entry in self._actions):
             return "waiting"
         if not self._requests:
             return "waiting" if self._published else "unknown"
@@ -161,7 +169,7 @@ class _Reading:
     def _without_reports(self, state: State) -> str:
         """Return the headline of an event of which no queue has reported anything."""
         since = "; no worker has reported an attempt" if state == "waiting" else ""
-        last_action = next((entry for entry in reversed(self._actions) if action_of(entry) in ACTIONS), None)
+        last_action = next((entry for entry in reversed(self._actions) if entry.outcome in ACTIONS), None)
         if state == "spooled":
             return (
                 f"Accepted into the spool {ago(self._accepted[-1].at, self._now)}; that the broker has taken it is not "
@@ -169,7 +177,7 @@ class _Reading:
             )
         if last_action is not None and (state in {"dropped", "unknown"} or last_action is self._last):
             by = f" by {last_action.actor}" if last_action.actor else ""
-            return f"{ACTIONS[action_of(last_action)]}{by} {ago(last_action.at, self._now)}{since}"
+            return f"{ACTIONS[last_action.outcome]}{by} {ago(last_action.at, self._now)}{since}"
         if state == "waiting":
             at = (self._published or self._accepted)[-1].at
             return f"Published {ago(at, self._now)}{since}"
@@ -200,9 +208,7 @@ class _Reading:
             action = place.action
             by = f" by {action.actor}" if action and action.actor else ""
             what = (
-                ACTIONS.get(action_of(action), action.outcome).split(" ")[0].lower()
-                if action
-                else "published"
+                ACTIONS.get(action.outcome, action.outcome).split(" ")[0].lower() if action else "published"
             )
             since = ago(action.at, self._now) if action else ""
             return f"{what} to {name}{by} {since}; no attempt has been reported since"
@@ -233,12 +239,7 @@ class _Reading:
         if start is None or entry.at < start.at or (place.action is None and self._skew):
             return ""
         if not verb:
-            verb = {
-                "replayed": "replayed",
-                "redriven": "redriven",
-                "routed": "routed",
-                "released": "released",
-            }.get(action_of(start), "delivered again")
+            verb = start.outcome
         return f", {span(entry.at - start.at)} after it was {verb}"
 
     def _clock_skew(self) -> float:

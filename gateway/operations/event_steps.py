@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gateway.errors import OUTCOMES, Outcome
 from gateway.journal.entry import Entry, Kind
+from gateway.operations.actions import Action
 from gateway.operations.event_models import Stage, Step, Tone
 from gateway.operations.wording import count, ordinal, sentence, span, times
 
@@ -16,25 +17,21 @@ MAX_UNFOLDED = 6
 MAX_KEPT = 20
 """Entries that a folded step keeps, from both ends: a page does not show ten thousand."""
 
-ACTIONS = {
-    "replayed": "Replayed",
-    "released": "Released from the quarantine",
-    "redriven": "Redriven from the dead-letter queue",
-    "redelivered": "Delivered again",
-    "routed": "Routed",
-    "dropped": "Dropped",
-    "forgotten": "Forgotten by the deduplication store",
-    "erased": "Erased from the journal",
-    "test_sent": "Sent as a test event",
+ACTIONS: dict[str, str] = {
+    Action.REPLAYED: "Replayed",
+    Action.RELEASED: "Released from the quarantine",
+    Action.REDRIVEN: "Redriven from the dead-letter queue",
+    Action.ROUTED: "Routed",
+    Action.DROPPED: "Dropped",
+    Action.FORGOTTEN: "Forgotten by the deduplication store",
+    Action.SENT: "Sent as a test event",
+    Action.DRAINED: "Published from the spool",
+    Action.VIEWED: "Its payload was looked at",
 }
 """What somebody did, by the outcome of the entry."""
 
-ACTION_SPELLINGS = {
-    "replay": "replayed", "release": "released", "redrive": "redriven", "redeliver": "redelivered", "route": "routed",
-    "drop": "dropped", "forget": "forgotten", "erase": "erased", "send": "test_sent", "sent": "test_sent",
-    "test": "test_sent", "test_event": "test_sent",
-}  # fmt: skip
-"""Other spellings of the names of actions."""
+TO_A_QUEUE = frozenset((Action.REDRIVEN, Action.REPLAYED, Action.ROUTED, Action.RELEASED))
+"""Actions after which a queue has the event anew."""
 
 _ATTEMPTS = {
     "handled": ("handled it at the {attempt} attempt{took}", "good"),
@@ -64,11 +61,6 @@ _RECEIVED = {
 
 TitleOf = Callable[[str], str]
 """Returns the name of a provider by its key."""
-
-
-def action_of(entry: Entry) -> str:
-    """Return the name of the action that an entry is about, in its one spelling."""
-    return ACTION_SPELLINGS.get(entry.outcome, entry.outcome)
 
 
 def tone_of(entry: Entry) -> Tone:
@@ -118,12 +110,11 @@ def _runs(entries: Sequence[Entry]) -> list[list[Entry]]:
 def _is_alike(one: Entry, other: Entry) -> bool:
     if one.kind is Kind.ACTION:
         return False
-    return (one.kind, one.outcome, one.reason, one.status, one.detail) == (
+    return (one.kind, one.outcome, one.reason, one.status) == (
         other.kind,
         other.outcome,
         other.reason,
         other.status,
-        other.detail,
     )
 
 
@@ -203,7 +194,7 @@ def _received(entry: Entry, title: str) -> str:
 
 
 def _action(entry: Entry) -> str:
-    name = action_of(entry)
+    name = entry.outcome
     what = ACTIONS.get(name, name.replace("_", " ").capitalize())
     to = (
         f" to {entry.queue}"

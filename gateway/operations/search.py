@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
+from gateway.errors import OUTCOMES
 from gateway.journal import Journal
 from gateway.journal.entry import Entry
-from gateway.journal.query import Query
+from gateway.journal.query import FAILURES, Query
+from gateway.journal.query_language import format_moment, format_query, keys_of, without
+from gateway.journal.spans import MINUTE
+from gateway.operations.wording import count
+
+MAX_RELAXED = 100
+"""Entries that are counted for each condition that could be dropped. Beyond that there are more."""
+
+_RELAXED_BUDGET = 0.02
+"""Seconds for each of those counts."""
+
+_DAY = 86_400.0
+
+_TOLD_APART = frozenset(("provider", "outcome", "since", "until", "is", "kind"))
+"""Keys of a query that the counters know as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +91,78 @@ class Histogram:
     ignored: tuple[str, ...]
 
 
-def search(
-    journal: Journal, query: Query, *, before: int | None = None, limit: int = 50, now: float
-) -> SearchResult:
+def search(journal: Journal, query: Query, *, before: int | None = None, limit: int = 50) -> SearchResult:
     """Return a page of the entries that match.
 
     Raises:
         OSError: The journal cannot be read.
     """
-    raise NotImplementedError
+    page = journal.find(query, before=before, limit=limit)
+    relaxations: tuple[Relaxation, ...] = ()
+    if not page.entries and page.is_complete and before is None:
+        relaxations = tuple(_relaxations(journal, query))
+    return SearchResult(
+        tuple(page.entries),
+        page.next,
+        page.searched_until,
+        page.is_complete,
+        _headline(page.entries, page.searched_until, query, is_complete=page.is_complete),
+        relaxations,
+    )
 
 
 def histogram(journal: Journal, query: Query, *, now: float, bars: int = 48) -> Histogram:
-    """Count the requests between the query's since and until, by default of the last 24 hours."""
-    raise NotImplementedError
+    """Count the requests between the query's since and until, by default of the last 24 hours.
+
+    Raises:
+        OSError: The journal cannot be read.
+    """
+    until = now if query.until is None else query.until
+    since = until - _DAY if query.since is None else query.since
+    step = max((until - since) / bars // MINUTE, 1) * MINUTE
+    counts: dict[float, dict[str, int]] = defaultdict(dict)
+    for provider in query.providers or (None,):
+        for point in journal.points("outcome:", since // step * step, until, step, provider):
+            outcome = point.measure.removeprefix("outcome:")
+            if _is_wanted(query, outcome):
+                bar = counts[point.at]
+                bar[outcome] = bar.get(outcome, 0) + round(point.times)
+    begins = [
+        since // step * step + number * step
+        for number in range(int((until - since // step * step) / step) + 1)
+    ]
+    found = tuple(Bar(at, at + step, counts.get(at, {})) for at in begins if at < until)
+    return Histogram(found, tuple(key for key in keys_of(query) if key not in _TOLD_APART))
 
 
-def describe(entry: Entry) -> str:
-    """Return what an entry says, as a sentence without the provider, the type and the id."""
-    raise NotImplementedError
+def _is_wanted(query: Query, outcome: str) -> bool:
+    # A query for what workers did has no outcome of a request: the bars show all requests then.
+    wanted = [each for each in query.outcomes if each in OUTCOMES]
+    return (not wanted or outcome in wanted) and (not query.failures or outcome in FAILURES)
+
+
+def _headline(entries: list[Entry], searched_until: float | None, query: Query, *, is_complete: bool) -> str:
+    if searched_until is None and not entries:
+        return "The journal is empty: no request has been received yet."
+    found = count(len(entries), "entry") if len(entries) == 1 else f"{len(entries):,} entries"
+    if is_complete:
+        return (
+            f"{found}."
+            if entries
+            else f"Nothing matches {format_query(query)}."
+            if keys_of(query)
+            else "Nothing."
+        )
+    looked = f"looked back to {format_moment(int(searched_until or 0))}"
+    return f"{found}; {looked}, and there may be more before." if entries else f"Nothing yet; {looked}."
+
+
+def _relaxations(journal: Journal, query: Query) -> list[Relaxation]:
+    keys = keys_of(query)
+    found = []
+    for key in keys if len(keys) > 1 else ():
+        rest = without(query, key)
+        page = journal.find(rest, limit=MAX_RELAXED, budget=_RELAXED_BUDGET)
+        if page.entries:
+            found.append(Relaxation(key, rest, len(page.entries), not page.is_complete))
+    return sorted(found, key=lambda relaxation: -relaxation.found)

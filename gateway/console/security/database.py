@@ -39,10 +39,15 @@ CREATE TABLE IF NOT EXISTS audit (
 );
 CREATE INDEX IF NOT EXISTS audit_by_time ON audit (at);
 CREATE TABLE IF NOT EXISTS answers (
-    key BLOB PRIMARY KEY, request BLOB NOT NULL, at REAL NOT NULL, status INTEGER, headers TEXT, body BLOB
+    key BLOB PRIMARY KEY, request BLOB NOT NULL, at REAL NOT NULL, status INTEGER NOT NULL, headers TEXT NOT NULL,
+    body BLOB
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS answers_by_time ON answers (at);
 """
+
+
+class ConsoleStorageError(OSError):
+    """Raised when the file cannot be opened, read or written."""
 
 
 class ConsoleDatabase:
@@ -52,7 +57,8 @@ class ConsoleDatabase:
         folder: The data directory.
 
     Raises:
-        OSError: The file cannot be opened or made.
+        ConsoleStorageError: The file cannot be opened.
+        OSError: It cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,14 +68,14 @@ class ConsoleDatabase:
         try:
             self._connection = open_file(self.path, _SCHEMA)
         except sqlite3.Error as error:
-            raise OSError(f"{self.path}: {error}") from error
+            raise ConsoleStorageError(f"{self.path}: {error}") from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection within a transaction that is committed at the end of the block.
 
         Raises:
-            OSError: The file cannot be read or written.
+            ConsoleStorageError: The file cannot be read or written.
         """
         with self._lock:
             try:
@@ -79,7 +85,7 @@ class ConsoleDatabase:
             except sqlite3.IntegrityError:  # a name that is taken: for the caller
                 raise
             except sqlite3.Error as error:
-                raise OSError(f"{self.path}: {error}") from error
+                raise ConsoleStorageError(f"{self.path}: {error}") from error
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -88,13 +94,13 @@ class ConsoleDatabase:
         """Return the rows that a statement selects.
 
         Raises:
-            OSError: The file cannot be read.
+            ConsoleStorageError: The file cannot be read.
         """
         with self._lock:
             try:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error as error:
-                raise OSError(f"{self.path}: {error}") from error
+                raise ConsoleStorageError(f"{self.path}: {error}") from error
 
     def key(self, name: str) -> bytes:
         """Return a random key of 32 bytes that stays the same from its first use on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import partial, wraps
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -35,7 +35,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Gate:
     """Lets requests in.
 
-    What is behind it finds in `request.state`: `caller`, `principal` (None on an open path) and `signer`.
+    What is behind it finds in `request.state`: `caller`, `principal` (None on an open path), `signer`, and `is_valid`, which
+    an answer that goes on for long awaits now and then: whether the session or token is still good.
 
     Args:
         app: What is behind it.
@@ -64,7 +65,12 @@ class Gate:
         is_open = path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
         principal = await self._principal(caller, is_open=is_open)
         state = scope.setdefault("state", {})
-        state |= {"caller": caller, "principal": principal, "signer": self._access.signer}
+        state |= {
+            "caller": caller,
+            "principal": principal,
+            "signer": self._access.signer,
+            "is_valid": partial(self._is_still, principal, caller),
+        }
         if principal and not is_open and scope["method"] in SAFE_METHODS:
             check_reading(caller, scope, principal, is_api=path.startswith("/api/"))
         if scope["method"] not in SAFE_METHODS:
@@ -72,6 +78,12 @@ class Gate:
             if principal and not is_open:
                 check_writing(caller, principal, self._access.signer, state["body"])
         await self._app(scope, receive, send)
+
+    async def _is_still(self, principal: Principal | None, caller: Caller) -> bool:
+        try:
+            return await self._principal(caller, is_open=False) == principal
+        except Problem:
+            return False
 
     def _caller(self, scope: Scope) -> Caller:
         config = self._config()

@@ -61,7 +61,7 @@ def _redriven_and_handled() -> Story:
 
 def _dropped() -> Story:
     story = _dead()
-    story.action("drop", after=60, queue="billing-agent.dead")
+    story.action("dropped", after=60, queue="billing-agent.dead")
     return story
 
 

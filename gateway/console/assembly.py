@@ -1,0 +1,90 @@
+"""Build the console from its configuration: what it reads, what it does beside serving pages, and its application."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import structlog
+from starlette.types import ASGIApp
+
+from gateway.backends import open_indexer, open_journal, open_report_source, open_workers
+from gateway.config import Config
+from gateway.console.app import console_app
+from gateway.console.frame import Frame
+from gateway.console.security.access import Access
+from gateway.console.services import Services
+from gateway.console.tasks import Tasks
+from gateway.journal import JOURNAL_FOLDER
+from gateway.journal.capture import CaptureRing
+from gateway.journal.reports.receiver import receive_reports
+from gateway.journal.writer import JournalWriter
+
+log = structlog.get_logger()
+
+
+class Assembly:
+    """All parts of one console that need the configuration.
+
+    Args:
+        config: The configuration at the start.
+        folder: The folder of the configuration.
+        frame: Metrics and health.
+        captures: The refused requests; None if none are kept.
+        slots: The number of receiving processes. The console writes to the journal as one more.
+
+    Attributes:
+        config: The configuration in force, which a reload replaces.
+        problems: What was wrong with the configuration at the last reload.
+        app: Serves pages and API.
+
+    Raises:
+        OSError: The data directory cannot be used.
+    """
+
+    def __init__(
+        self, config: Config, folder: Path, frame: Frame, captures: CaptureRing | None, slots: int
+    ) -> None:
+        self.config = config
+        self.problems: tuple[str, ...] = ()
+        self._access = Access(config.data_dir)
+        self._journal = open_journal(config, writable=True)
+        self._indexer = open_indexer(config, self._journal)
+        self._writer = JournalWriter(config.data_dir / JOURNAL_FOLDER, slots)
+        self._tasks = Tasks()
+        services = Services(
+            config=lambda: self.config,
+            folder=folder,
+            health=frame.health,
+            render_metrics=frame.render_metrics,
+            journal=self._journal,
+            access=self._access,
+            report=self._writer.write,
+            reload_problems=lambda: self.problems,
+        )
+        self.app: ASGIApp = console_app(services)
+
+    async def start(self) -> None:
+        """Begin with everything beside serving pages."""
+        if self.config.journal.enabled:
+            self._writer.start()
+            self._indexer.start()
+            self._tasks.start("reports", self._receive_reports)
+        if await asyncio.to_thread(self._access.make_first_token):
+            log.info("nobody has logged in to the console yet", command="gateway console link")
+
+    async def stop(self) -> None:
+        """End all of it, and close the journal."""
+        await self._tasks.stop()
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._writer.stop()
+        self._indexer.stop()
+        self._journal.close()
+        self._access.close()
+
+    async def _receive_reports(self) -> None:
+        workers = open_workers(self.config)
+        await receive_reports(partial(open_report_source, self.config), self._journal, workers)
