@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from gateway.backends import has_embedded_queue, open_archive, open_dead_letters, open_inspection
+from gateway.backends import has_embedded_queue, open_archive, open_inspection
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.strict_json import load_event
 from gateway.operations.event_models import EventView, Payload, PayloadPlace
 from gateway.operations.event_view import kept_id
 from gateway.operations.payload_shapes import shape_of_event
+from gateway.operations.readings import open_letters
 from gateway.publishers.spool.files import spool_files
 from gateway.publishers.spool.inspect import events_in
 from gateway.publishers.spool.records import SpooledMessage
@@ -103,7 +104,7 @@ async def _in_embedded_queue(config: Config, place: PayloadPlace, view: EventVie
 async def _in_broker_queue(config: Config, place: PayloadPlace, view: EventView) -> Found | None:
     found = None
     try:
-        async with open_dead_letters(config, place.queue) as letters:
+        async with open_letters(config, place.queue) as letters:
             async for letter in letters.browse():  # to its end, which keeps the order
                 if found is None and letter.provider == view.provider and _is_it(view, letter.message_id):
                     found = Found(letter.body, letter.headers)

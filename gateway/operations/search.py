@@ -6,12 +6,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from gateway.errors import OUTCOMES
-from gateway.journal import Journal
+from gateway.journal import Journal, Page
 from gateway.journal.entry import Entry
 from gateway.journal.query import FAILURES, Query
 from gateway.journal.query_language import format_moment, format_query, keys_of, without
 from gateway.journal.spans import MINUTE
-from gateway.operations.wording import count
+from gateway.operations.event_steps import describe
+from gateway.operations.wording import ago
+
+__all__ = ["Bar", "Histogram", "Relaxation", "SearchResult", "describe", "histogram", "search"]
 
 MAX_RELAXED = 100
 """Entries that are counted for each condition that could be dropped. Beyond that there are more."""
@@ -91,7 +94,9 @@ class Histogram:
     ignored: tuple[str, ...]
 
 
-def search(journal: Journal, query: Query, *, before: int | None = None, limit: int = 50) -> SearchResult:
+def search(
+    journal: Journal, query: Query, *, before: int | None = None, limit: int = 50, now: float
+) -> SearchResult:
     """Return a page of the entries that match.
 
     Raises:
@@ -106,7 +111,7 @@ def search(journal: Journal, query: Query, *, before: int | None = None, limit: 
         page.next,
         page.searched_until,
         page.is_complete,
-        _headline(page.entries, page.searched_until, query, is_complete=page.is_complete),
+        _headline(page, query, now),
         relaxations,
     )
 
@@ -141,20 +146,18 @@ def _is_wanted(query: Query, outcome: str) -> bool:
     return (not wanted or outcome in wanted) and (not query.failures or outcome in FAILURES)
 
 
-def _headline(entries: list[Entry], searched_until: float | None, query: Query, *, is_complete: bool) -> str:
-    if searched_until is None and not entries:
-        return "The journal is empty: no request has been received yet."
-    found = count(len(entries), "entry") if len(entries) == 1 else f"{len(entries):,} entries"
-    if is_complete:
-        return (
-            f"{found}."
-            if entries
-            else f"Nothing matches {format_query(query)}."
-            if keys_of(query)
-            else "Nothing."
-        )
-    looked = f"looked back to {format_moment(int(searched_until or 0))}"
-    return f"{found}; {looked}, and there may be more before." if entries else f"Nothing yet; {looked}."
+def _headline(page: Page, query: Query, now: float) -> str:
+    if page.searched_until is None and not page.entries:
+        return "The journal is empty: nothing has been received yet."
+    number = len(page.entries)
+    found = "1 entry" if number == 1 else f"{number:,} entries"
+    if page.is_complete:
+        if number:
+            return f"{found}."
+        return f"Nothing matches {format_query(query)}." if keys_of(query) else "Nothing has been received."
+    looked_at = int(page.searched_until or 0)
+    looked = f"looked back to {format_moment(looked_at)}, {ago(looked_at, now)}"
+    return f"{found}; {looked}, and there may be more before." if number else f"Nothing yet; {looked}."
 
 
 def _relaxations(journal: Journal, query: Query) -> list[Relaxation]:

@@ -54,6 +54,14 @@ def _two_units(whole: int, size: int, name: str, smaller: int, small_name: str) 
     return f"{number} {name} {rest} {small_name}" if rest and number < 10 else f"{number} {name}"
 
 
+def size_of(number: int) -> str:
+    """Return a number of bytes in KiB, MiB or GiB."""
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB")):
+        if number >= unit:
+            return f"{number / unit:,.1f}".removesuffix(".0") + f" {name}"
+    return f"{number / 1024:,.0f} KiB"
+
+
 def ago(at: float, now: float) -> str:
     """Return how long ago a moment was; a moment that our clock has not reached yet is `just now`."""
     return "just now" if now - at < 1 else f"{span(now - at)} ago"
