@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry
+from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, cut
 
 MAX_WORD = 255
 """Bytes of a word that repeats, such as a type, a queue or an actor: as long as a routing key."""
@@ -49,7 +49,7 @@ def bounded(entry: Entry) -> Entry | None:
     changes: dict[str, object] = {}
     for name, limit in _LIMITS.items():
         text = getattr(entry, name)
-        if text and (cut := _cut(text, limit)) != text:
+        if text and (cut := _kept(text, limit)) != text:
             changes[name] = cut
     for name in _INTEGERS:
         number = getattr(entry, name)
@@ -64,8 +64,7 @@ def bounded(entry: Entry) -> Entry | None:
     return msgspec.structs.replace(entry, **changes) if changes else entry
 
 
-def _cut(text: str, limit: int) -> str:
+def _kept(text: str, limit: int) -> str:
     if len(text) <= limit and text.isascii() and "\0" not in text:
         return text
-    encoded = text.replace("\0", "\ufffd").encode("utf-8", "replace")
-    return encoded[:limit].decode("utf-8", "ignore")
+    return cut(text.replace("\0", "\ufffd"), limit)

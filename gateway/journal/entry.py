@@ -114,8 +114,8 @@ def first_id_at(seconds: float) -> int:
     return max(round(seconds * 1000) - EPOCH_MS, 0) << SEQUENCE_BITS
 
 
-def cut(text: str, size: int = MAX_TEXT) -> str:
-    """Return the beginning of a text, of at most ``size`` bytes; a lone surrogate becomes `?`."""
-    if len(text) * 4 <= size or (len(text) <= size and text.isascii()):
-        return text
-    return text.encode(errors="replace")[:size].decode(errors="ignore")
+def cut(text: str, limit: int = MAX_TEXT) -> str:
+    """Return as much of the beginning of ``text`` as has at most ``limit`` bytes of UTF-8; a lone surrogate becomes `?`."""
+    if text.isascii():
+        return text[:limit]
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
