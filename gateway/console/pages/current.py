@@ -53,7 +53,9 @@ class Current:
     async def _ask(self) -> None:
         services = self._services
         try:
-            self._status = await status(services.config(), services.journal, now=time.time())
+            self._status = await status(
+                services.config(), services.journal, now=time.time(), processes=services.processes()
+            )
         except (OSError, OperatorError):
             self._status = None
 

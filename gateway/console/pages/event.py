@@ -82,7 +82,7 @@ async def _show(
     view = await site.ask(request, "journal", event_view, config, services.journal, event_id, provider, now=now)
     if view is None:
         missing = await not_found(config, services.journal, event_id, provider, now=now)
-        return await site.render(request, "missing.html", 404, missing=missing, provider=provider, event_id=event_id)
+        return site.render(request, "missing.html", 404, missing=missing, provider=provider, event_id=event_id)
     found: Payload | None = None
     trouble = ""
     if tab in {"envelope", "payload", "headers"}:
@@ -93,7 +93,7 @@ async def _show(
             found = await payload(config, view, is_whole=wants_whole)
         except OperatorError as error:
             trouble = str(error)
-    return await site.render(
+    return site.render(
         request,
         "event.html",
         view=view,

@@ -54,7 +54,7 @@ def ago(at: float, now: float) -> str:
     seconds = now - at
     if abs(seconds) < 1:
         return "now"
-    text = span(abs(seconds), parts=1)
+    text = span(round(abs(seconds)), parts=1)
     return f"{text} ago" if seconds > 0 else f"in {text}"
 
 

@@ -1,12 +1,13 @@
 """The lists of events and of requests: chips for the conditions, a histogram that narrows the time, and a table.
 
 Requests are all that came in, one row each, refused ones included. Events are everything that happened to what they
-carried: receipts, attempts, deliveries and what people did.
+carried, receipts, attempts, deliveries and what people did, one row an event with what happened to it last.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from gateway.console.pages.exporting import export_lines
 from gateway.console.pages.formatting import address, event_path
 from gateway.console.pages.site import Site, redirect
 from gateway.console.pages.traffic import traffic_chart
-from gateway.journal.entry import Kind
+from gateway.journal.entry import Entry, Kind
 from gateway.journal.entry_ids import format_entry_id, parse_entry_id
 from gateway.journal.query import Query
 from gateway.journal.query_language import QueryError, format_query, keys_of, parse_query, without
@@ -85,7 +86,7 @@ class Listing:
             query = parse_query(text, now)
             before = _cursor(request)
         except QueryError as error:
-            return await self._site.render(
+            return self._site.render(
                 request, "listing.html", 400, **self._common(text, Query()), problem=str(error), result=None
             )
         result = await self._search(request, query, before, now)
@@ -93,12 +94,13 @@ class Listing:
             request, "journal", histogram, self._site.services.journal, self._restricted(query), now=now
         )
         chart = traffic_chart(bars.bars, lambda at, until: self._narrowed(query, at, until))
-        return await self._site.render(
+        return self._site.render(
             request,
             "listing.html",
             **self._common(text, query),
             problem="",
             result=result,
+            rows=[(entry, 1) for entry in result.entries] if self._kind else by_event(result.entries),
             chart=chart,
             ignored=[key for key in bars.ignored if key != "kind"],
             relaxations=[
@@ -116,7 +118,7 @@ class Listing:
             self._site.services.journal,
             self._restricted(query),
             before=before,
-            limit=PAGE_SIZE,
+            limit=PAGE_SIZE if self._kind else 2 * PAGE_SIZE,
             now=now,
         )
 
@@ -157,6 +159,16 @@ class Listing:
         return address(self._path, q=text, **more)
 
 
+def by_event(entries: Sequence[Entry]) -> list[tuple[Entry, int]]:
+    """Return the newest entry of each event, and how many entries of it there are."""
+    found: dict[object, tuple[Entry, int]] = {}
+    for entry in entries:
+        key = (entry.provider, entry.event_id) if entry.event_id else entry.id
+        newest, count = found.get(key, (entry, 0))
+        found[key] = (newest, count + 1)
+    return list(found.values())
+
+
 def _cursor(request: Request) -> int | None:
     text = request.query_params.get("before", "")
     try:
@@ -188,19 +200,19 @@ def routes(site: Site) -> list[Route]:
         try:
             number = parse_entry_id(request.path_params["entry"])
         except ValueError:
-            return await site.render(request, "trouble.html", 404, title="No such entry", reason="The address holds no id of an entry.")
+            return site.render(request, "trouble.html", 404, title="No such entry", reason="The address holds no id of an entry.")
         page = await site.ask(
             request, "journal", site.services.journal.find, Query(), before=number + 1, limit=1
         )
         if not page.entries or page.entries[0].id != number:
-            return await site.render(
+            return site.render(
                 request,
                 "trouble.html",
                 404,
                 title="No such entry",
                 reason="The journal does not have it any more; the oldest entries are deleted first.",
             )
-        return await site.render(request, "entry.html", entry=page.entries[0])
+        return site.render(request, "entry.html", entry=page.entries[0])
 
     async def export(request: Request) -> Response:
         """Give the selected events as JSON lines, from the journal: without payloads."""

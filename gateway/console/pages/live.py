@@ -42,7 +42,7 @@ def routes(site: Site) -> list[Route]:
             problem = str(error)
         position = await site.ask(request, "journal", journal.position)
         found = await site.ask(request, "journal", search, journal, query, limit=_FIRST_ROWS, now=now)
-        return await site.render(
+        return site.render(
             request,
             "live.html",
             search_text=text,

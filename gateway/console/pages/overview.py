@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.config import Config
 from gateway.console.pages.charts import Bars
 from gateway.console.pages.formatting import count, milliseconds, plural, rate, size
+from gateway.console.pages.listing import by_event
 from gateway.console.pages.site import Site
 from gateway.console.pages.traffic import Day, day_of, latency_of, traffic_chart
 from gateway.journal.entry import Entry, Kind
@@ -68,7 +69,7 @@ def routes(site: Site) -> list[Route]:
             trouble = ""
         except OSError as error:
             content, trouble = None, f"{error.filename or config.data_dir}: {error.strerror or error}"
-        return await site.render(
+        return site.render(
             request,
             "overview.html",
             health=status,
@@ -116,16 +117,8 @@ async def _journal_part(site: Site, request: Request, config: Config, now: float
     state = await site.ask(request, "journal", journal.state)
     day = day_of(bars.bars, latency)
     return Content(
-        day, traffic_chart(bars.bars), _newest_by_event(failures.entries)[:_FAILURES], changes.entries, providers, state.begins_at is None
+        day, traffic_chart(bars.bars), [entry for entry, _ in by_event(failures.entries)][:_FAILURES], changes.entries, providers, state.begins_at is None
     )
-
-
-def _newest_by_event(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the newest failure of each event: one that is retried eight times must not fill the list."""
-    found: dict[object, Entry] = {}
-    for entry in entries:
-        found.setdefault((entry.provider, entry.event_id) if entry.event_id else entry.id, entry)
-    return list(found.values())
 
 
 def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:

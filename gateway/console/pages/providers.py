@@ -34,7 +34,7 @@ def routes(site: Site) -> list[Route]:
         found = await site.ask(
             request, "journal", all_providers, services.config(), services.journal, now=time.time()
         )
-        return await site.render(
+        return site.render(
             request, "providers.html", providers=found, sparks={each.provider: totals(each.chart) for each in found}
         )
 
@@ -42,7 +42,7 @@ def routes(site: Site) -> list[Route]:
         services, now = site.services, time.time()
         config, name = services.config(), request.path_params["name"]
         if name not in config.providers:
-            return await site.render(
+            return site.render(
                 request,
                 "trouble.html",
                 404,
@@ -57,7 +57,7 @@ def routes(site: Site) -> list[Route]:
         secrets = await site.ask(
             request, "journal", secret_evidence, config, services.journal, now=now, provider=name
         )
-        return await site.render(
+        return site.render(
             request,
             "provider.html",
             health=health,

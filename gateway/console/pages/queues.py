@@ -29,7 +29,7 @@ def routes(site: Site) -> list[Route]:
     async def show(request: Request) -> Response:
         health = await site.current.status(is_fresh=True)
         alive = await site.ask(request, "workers", site.services.workers.alive, time.time())
-        return await site.render(
+        return site.render(
             request,
             "queues.html",
             health=health,

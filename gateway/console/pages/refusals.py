@@ -31,7 +31,7 @@ def routes(site: Site) -> list[Route]:
     async def show_all(request: Request) -> Response:
         provider = request.query_params.get("provider", "")
         records = await site.ask(request, "memory", kept)
-        return await site.render(
+        return site.render(
             request,
             "refusals.html",
             records=[each for each in records if not provider or each.provider == provider],
@@ -47,7 +47,7 @@ def routes(site: Site) -> list[Route]:
             (each for each in records if format_entry_id(each.entry) == request.path_params["id"]), None
         )
         if record is None:
-            return await site.render(
+            return site.render(
                 request,
                 "trouble.html",
                 404,
@@ -66,7 +66,7 @@ def routes(site: Site) -> list[Route]:
                 now=time.time(),
                 arrived_at=record.at,
             )
-        return await site.render(
+        return site.render(
             request,
             "refusal.html",
             record=record,

@@ -54,16 +54,19 @@ def make_environment(assets: Assets) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.globals |= {name: getattr(formatting, name) for name in _FUNCTIONS}
     environment.globals |= {
         "address": formatting.address,
         "asset": assets.path,
         "describe": describe,
         "label_of": wording.label_of,
+        "milliseconds_of": lambda seconds: formatting.milliseconds(seconds * 1000),
         "public_address": public_address,
         "quoted": quoted,
         "state_label": lambda state: wording.STATE_LABELS[state],
         "state_tone": lambda tone: wording.STATE_TONES[tone],
+        "text_of": lambda content: content.decode("utf-8", "backslashreplace"),
         "tone_of": wording.tone_of,
         "trace_link": lambda pattern, trace: pattern.replace("{trace_id}", quote(trace, safe="")),
     }

@@ -85,34 +85,38 @@ class Site:
         with timed(request, part):
             return await asyncio.to_thread(function, *args, **kwargs)
 
-    async def render(self, request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
+    def render(self, request: Request, name: str, status: int = 200, **context: Any) -> HTMLResponse:
         """Return a page."""
         with timed(request, "render"):
-            principal: Principal | None = getattr(request.state, "principal", None)
-            message = MESSAGES.get(request.query_params.get("done", ""))
-            common = {
-                "address_here": _address(request),
-                "csrf_token": csrf_token(request) if principal else "",
-                "here": _place(request),
-                "make_spark": spark,
-                "may": lambda role: principal is not None and principal.role.includes(Role(role)),
-                "message": message,
-                "navigation": navigation(self.current.waiting),
-                "now": time.time(),
-                "principal": principal,
-                "theme": _theme(request),
-                "version": __version__,
-            }
-            text = self._environment.get_template(name).render(common | context)
+            text = self.text(request, name, **context)
             return _response(request, text, status, is_secret=bool(context.get("is_secret")))
 
-    async def trouble(self, request: Request, error: Exception) -> HTMLResponse:
+    def text(self, request: Request, name: str, **context: Any) -> str:
+        """Return the HTML of a page."""
+        principal: Principal | None = getattr(request.state, "principal", None)
+        common = {
+            "address_here": _address(request),
+            "csrf_token": csrf_token(request) if principal else "",
+            "here": _place(request),
+            "make_spark": spark,
+            "may": lambda role: principal is not None and principal.role.includes(Role(role)),
+            "message": MESSAGES.get(request.query_params.get("done", "")),
+            "navigation": navigation(self.current.waiting),
+            "now": time.time(),
+            "principal": principal,
+            "search_text": "",
+            "theme": _theme(request),
+            "version": __version__,
+        }
+        return self._environment.get_template(name).render(common | context)
+
+    def trouble(self, request: Request, error: Exception) -> HTMLResponse:
         """Return the page that says why another one cannot be shown."""
         if isinstance(error, OSError):
             place = f"{error.filename}: " if error.filename else ""
             reason = f"{place}{error.strerror or error}"
-            return await self.render(request, "journal_trouble.html", 503, reason=reason)
-        return await self.render(request, "trouble.html", 503, reason=str(error))
+            return self.render(request, "journal_trouble.html", 503, reason=reason)
+        return self.render(request, "trouble.html", 503, reason=str(error))
 
     def page(self, handler: Page) -> Page:
         """Wrap a page so that it says what is wrong where the journal or a server cannot be read."""
@@ -121,7 +125,7 @@ class Site:
             try:
                 return await handler(request)
             except (OSError, OperatorError) as error:
-                return await self.trouble(request, error)
+                return self.trouble(request, error)
 
         return shown
 

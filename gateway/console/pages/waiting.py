@@ -28,7 +28,7 @@ def routes(site: Site) -> list[Route]:
         full = [name for name, queue in zip(names, queues, strict=True) if queue.ready]
         chosen = request.query_params.get("queue", "") or next(iter(full), "")
         groups = await dead_letters.groups(site.services.config(), chosen) if chosen else None
-        return await site.render(
+        return site.render(
             request,
             "dead_letters.html",
             queues=list(zip(names, queues, strict=True)),
@@ -42,7 +42,7 @@ def routes(site: Site) -> list[Route]:
         except OperatorError as error:
             health = await site.current.status(is_fresh=True)
             groups, trouble = None, str(error) if health is None or waiting_in(health, "quarantine") else ""
-        return await site.render(request, "quarantine.html", groups=groups, trouble=trouble)
+        return site.render(request, "quarantine.html", groups=groups, trouble=trouble)
 
     async def show_group(request: Request) -> Response:
         return await _show_group(site, request, None, "")
@@ -70,7 +70,7 @@ def routes(site: Site) -> list[Route]:
                 raise
             groups = None  # the queue does not exist before the first event
         workers = [queue.name for queue in (health.queues if health else ()) if queue.kind == "worker"]
-        return await site.render(request, "unrouted.html", groups=groups, workers=workers)
+        return site.render(request, "unrouted.html", groups=groups, workers=workers)
 
     return [
         Route("/dead-letters", site.page(show_dead)),
@@ -89,7 +89,7 @@ async def _show_group(
     wanted = request.path_params["group"]
     group: QuarantineGroup | None = next((each for each in groups.groups if each.id == wanted), None)
     if group is None:
-        return await site.render(
+        return site.render(
             request,
             "trouble.html",
             404,
@@ -102,7 +102,7 @@ async def _show_group(
             proposal = await quarantine.proposal(services.config(), services.folder, wanted)
         except OperatorError as error:
             trouble = str(error)
-    return await site.render(
+    return site.render(
         request,
         "quarantine_group.html",
         group=group,
