@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.console.api.app import Api
@@ -124,4 +124,3 @@ async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 def _plain_problem(_: Request, problem: Problem) -> Response:
     return PlainTextResponse(f"{problem.title}. {problem.detail}\n", problem.status)
-

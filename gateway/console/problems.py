@@ -88,14 +88,13 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True):
     instance: str = ""
 
 
+def details_of(problem: Problem, instance: str) -> ProblemDetails:
+    """Return the body of an answer for a problem of the request for the path ``instance``."""
+    link = DOCUMENTATION + problem.reason
+    return ProblemDetails(link, problem.title, problem.status, problem.reason, problem.detail, instance)
+
+
 def problem_response(problem: Problem, instance: str) -> Response:
     """Return the answer of the API for a problem."""
-    details = ProblemDetails(
-        DOCUMENTATION + problem.reason,
-        problem.title,
-        problem.status,
-        problem.reason,
-        problem.detail,
-        instance,
-    )
-    return Response(msgspec.json.encode(details), problem.status, problem.headers, MEDIA_TYPE)
+    content = msgspec.json.encode(details_of(problem, instance))
+    return Response(content, problem.status, problem.headers, MEDIA_TYPE)

@@ -20,7 +20,7 @@ _MAX_ITEM_SHAPES = 3
 def shape_of(value: Any, depth: int = _MAX_DEPTH) -> Any:
     """Return the shape of a JSON value: objects keep their names, other values are described in words.
 
-    No value can be told from its shape, except by its type and length.
+    A shape says nothing of a value but its type and length.
     """
     if isinstance(value, dict):
         return _shape_of_object(value, depth) if depth else f"object, {_count(len(value), 'name')}"

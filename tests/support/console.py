@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.config import Config
 from gateway.config.cross_checks import conflicts
@@ -22,6 +22,8 @@ from gateway.console.services import Services
 from gateway.http.apps import Health
 from gateway.journal.entry import Entry
 from gateway.journal.memory import MemoryJournal
+from gateway.journal.workers.memory import MemoryWorkers
+from gateway.operations.status import ProcessesStatus
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have httpx2, which nothing else needs
@@ -32,6 +34,11 @@ HOST = "127.0.0.1:8081"
 
 PROVIDERS = {"providers": {"stripe": {"adapter": "stripe", "secrets": ["whsec_for-tests"]}}}
 """A configuration has at least one."""
+
+PROCESSES = ProcessesStatus(
+    is_running=True, is_ready=True, alive=1, configured=1, restarts=0, checks={"rabbitmq": "ok"}, error=""
+)
+"""A gateway that is well."""
 
 
 class Clock:
@@ -62,17 +69,21 @@ class Console:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.reported: list[Entry] = []
+        self.workers = MemoryWorkers()
         self.journal = MemoryJournal()
         self.access = Access(self.folder, self.clock)
         self.config = self.configured(self.settings)
         self.services = Services(
             config=lambda: self.config,
             folder=self.folder,
-            health=Health(lambda: {"rabbitmq": ""}, lambda: True),
-            render_metrics=lambda: b"# metrics\n",
             journal=self.journal,
             access=self.access,
+            health=Health(lambda: {"rabbitmq": ""}, lambda: True),
+            render_metrics=lambda: b"# metrics\n",
             report=self.reported.append,
+            workers=self.workers,
+            refusals=None,
+            processes=lambda: PROCESSES,
         )
         self.app = self.make_app()
 
@@ -94,7 +105,9 @@ class Console:
     @contextmanager
     def browser(self, base_url: str = f"http://{HOST}", client: str = "127.0.0.1") -> Iterator[TestClient]:
         """Yield a client with cookies that follows no redirects, and says what a browser says."""
-        with TestClient(self.app, base_url, follow_redirects=False, client=(client, 50_000)) as found:
+        with TestClient(
+            _with_lifespan(self.app), base_url, follow_redirects=False, client=(client, 50_000)
+        ) as found:
             yield found
 
     @contextmanager
@@ -104,6 +117,20 @@ class Console:
             if role:
                 client.headers["authorization"] = f"Bearer {self.token(role)}"
             yield client
+
+
+def _with_lifespan(app: ASGIApp) -> ASGIApp:
+    """Return the application with answers to the beginning and end that a test client announces, and a server does not."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await app(scope, receive, send)
+            return
+        for kind in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{kind}.complete"})
+
+    return answer
 
 
 def hidden_fields(page: str) -> dict[str, str]:

@@ -78,7 +78,12 @@ class Api:
         if key is None or not operation.is_write:
             return await _answer(call)
         content = b"\0".join(
-            (operation.method.encode(), request.url.path.encode(), request.url.query.encode(), body_of(request))
+            (
+                operation.method.encode(),
+                request.url.path.encode(),
+                request.url.query.encode(),
+                body_of(request),
+            )
         )
         return await self._writes.run(
             principal, key, content, lambda: _answer(call), keeps_answer=operation.keeps_answer

@@ -23,7 +23,9 @@ def open_cursor(signer: Signer, name: str, text: str, *conditions: str) -> int:
     """
     content = signer.open(_purpose(name, conditions), text)
     if content is None or len(content) != _SIZE:
-        raise Problem("invalid_cursor", "begin again without a cursor, or with the query that it was made for")
+        raise Problem(
+            "invalid_cursor", "begin again without a cursor, or with the query that it was made for"
+        )
     return int.from_bytes(content, "big")
 
 

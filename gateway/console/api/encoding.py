@@ -73,9 +73,7 @@ class EntryView(msgspec.Struct, frozen=True, omit_defaults=True):
     trace: str = ""
 
 
-_SHARED = tuple(
-    name for name in EntryView.__struct_fields__ if name not in {"id", "at", "request"}
-)
+_SHARED = tuple(name for name in EntryView.__struct_fields__ if name not in {"id", "at", "request"})
 """The fields that an entry and its view have in common."""
 
 

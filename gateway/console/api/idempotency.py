@@ -84,7 +84,9 @@ class IdempotentWrites:
     @asynccontextmanager
     async def _exclusively(self, name: bytes) -> AsyncIterator[None]:
         if name in self._under_way:
-            raise Problem("conflict", "a request with this Idempotency-Key is under way", {"retry-after": "1"})
+            raise Problem(
+                "conflict", "a request with this Idempotency-Key is under way", {"retry-after": "1"}
+            )
         self._under_way.add(name)
         try:
             yield
@@ -109,7 +111,9 @@ class IdempotentWrites:
     def _keep(self, name: bytes, digest: bytes, response: Response, *, keeps_answer: bool) -> None:
         body = bytes(response.body)
         kept = body if keeps_answer and len(body) <= _MAX_BODY else None
-        headers = {key: value for key, value in response.headers.items() if key in {"content-type", "location"}}
+        headers = {
+            key: value for key, value in response.headers.items() if key in {"content-type", "location"}
+        }
         now = self._access.clock()
         with self._access.database.transaction() as connection:
             connection.execute(

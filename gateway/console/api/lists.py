@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -58,12 +59,12 @@ async def _list(call: Call, kinds: tuple[str, ...]) -> EntryPage:
     parameters: ListParameters = call.parameters
     query = parse_query(parameters.q, call.now)
     if kinds:
-        query = msgspec.structs.replace(query, kinds=kinds) if False else _with_kinds(query, kinds)
+        query = replace(query, kinds=kinds)
     signer, name = call.services.access.signer, call.operation.path
     before = open_cursor(signer, name, parameters.cursor, parameters.q) if parameters.cursor else None
     with timed(call.request, "journal"):
         found = await asyncio.to_thread(
-            search, call.services.journal, query, before=before, limit=parameters.limit, now=call.now
+            search, call.services.journal, query, before=before, limit=parameters.limit
         )
     return EntryPage(
         [view_of(entry) for entry in found.entries],
@@ -72,3 +73,37 @@ async def _list(call: Call, kinds: tuple[str, ...]) -> EntryPage:
         found.is_complete,
         found.headline,
     )
+
+
+async def _entries(call: Call) -> EntryPage:
+    return await _list(call, ())
+
+
+async def _requests(call: Call) -> EntryPage:
+    return await _list(call, (Kind.RECEIVED,))
+
+
+_PROBLEMS = ("invalid_query", "invalid_cursor", "journal_unavailable")
+
+OPERATIONS = (
+    Operation(
+        method="GET",
+        path="/entries",
+        role=Role.VIEWER,
+        summary="List what happened to requests and events, newest first.",
+        handler=_entries,
+        parameters=ListParameters,
+        result=EntryPage,
+        problems=_PROBLEMS,
+    ),
+    Operation(
+        method="GET",
+        path="/requests",
+        role=Role.VIEWER,
+        summary="List the requests of providers, refused ones included, newest first.",
+        handler=_requests,
+        parameters=ListParameters,
+        result=EntryPage,
+        problems=_PROBLEMS,
+    ),
+)

@@ -46,7 +46,9 @@ def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
     schemas = _Schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+        paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(
+            operation, schemas
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Webhook gateway", "version": __version__, "description": _INFO},
@@ -121,8 +123,14 @@ def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.status == 204:
         return {"description": "It is done."}
     if operation.result is None:
-        return {"description": "Server-Sent Events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    return {"description": "It is done." if operation.is_write else "The answer.", "content": _json(schemas.of(operation.result))}
+        return {
+            "description": "Server-Sent Events.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    return {
+        "description": "It is done." if operation.is_write else "The answer.",
+        "content": _json(schemas.of(operation.result)),
+    }
 
 
 def _problems(operation: Operation) -> dict[str, Any]:
@@ -153,7 +161,12 @@ class _Schemas:
     """
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        types = [each for operation in operations for each in (operation.body, operation.result) if each is not None]
+        types = [
+            each
+            for operation in operations
+            for each in (operation.body, operation.result)
+            if each is not None
+        ]
         self._types = [*types, EntryView, ProblemDetails]
         references, self.components = msgspec.json.schema_components(self._types, ref_template=_REF)
         self._references = dict(zip(map(_key, self._types), references, strict=True))

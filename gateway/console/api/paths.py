@@ -36,7 +36,9 @@ def segments_of(scope: Scope) -> list[str]:
         except UnicodeDecodeError:
             raise Problem("malformed_request", "the path is not UTF-8") from None
         if "\0" in text or len(text) > _MAX_SEGMENT:
-            raise Problem("malformed_request", f"a segment of a path has at most {_MAX_SEGMENT} characters, and no NUL")
+            raise Problem(
+                "malformed_request", f"a segment of a path has at most {_MAX_SEGMENT} characters, and no NUL"
+            )
         segments.append(text)
     return segments
 
@@ -61,7 +63,9 @@ class Paths:
         """
         found: tuple[Mapping[str, Operation], dict[str, str]] | None = None
         for pattern, methods in self._methods.items():
-            if (values := _match(pattern, segments)) is not None and (found is None or len(values) < len(found[1])):
+            if (values := _match(pattern, segments)) is not None and (
+                found is None or len(values) < len(found[1])
+            ):
                 found = methods, values
         if found is None:
             raise Problem("not_found", f"{PREFIX}/openapi.json lists all paths")

@@ -14,15 +14,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 
+import msgspec
 import structlog
 
+from gateway.console.api.cursors import make_cursor
+from gateway.console.api.encoding import EntryView, view_of
+from gateway.console.security.signer import Signer
 from gateway.journal import Journal
 from gateway.journal.entry import Entry
 from gateway.journal.matching import is_match
 from gateway.journal.query import Query
+
+LIST_NAME = "/tail"
+"""What the cursors are for, and the path of the operation."""
 
 MAX_TAILS = 100
 """Tails at a time; each holds a connection and, if it is slow, some messages."""
@@ -56,6 +63,20 @@ _EVERYTHING = Query()
 log = structlog.get_logger()
 
 
+class TailMessage(msgspec.Struct):
+    """The data of an `entries` message.
+
+    Attributes:
+        entries: The newest entries since the message before, oldest first; at most 50.
+        more: How many more there were.
+        is_gap: Whether entries before these were left out, because the cursor was too old.
+    """
+
+    entries: list[EntryView]
+    more: int
+    is_gap: bool
+
+
 class Batch:
     """What one message says.
 
@@ -63,7 +84,7 @@ class Batch:
         entries: The entries, oldest first.
         more: How many more there were.
         position: The position in the journal behind them.
-        encode: Encodes the message.
+        signer: Signs the cursor.
         is_gap: Whether entries before them were skipped, whose number is not known.
 
     Attributes:
@@ -78,7 +99,7 @@ class Batch:
         entries: Sequence[Entry],
         more: int,
         position: int,
-        encode: Callable[[Batch], bytes],
+        signer: Signer,
         *,
         is_gap: bool = False,
     ) -> None:
@@ -86,19 +107,21 @@ class Batch:
         self.more = more
         self.position = position
         self.is_gap = is_gap
-        self._encode = encode
+        self._signer = signer
         self._encoded: bytes | None = None
 
     def encoded(self) -> bytes:
         """Return the message; it is made once for all tails that share it."""
         if self._encoded is None:
-            self._encoded = self._encode(self)
+            data = TailMessage([view_of(entry) for entry in self.entries], self.more, self.is_gap)
+            cursor = make_cursor(self._signer, LIST_NAME, self.position).encode()
+            self._encoded = b"id: %b\nevent: entries\ndata: %b\n\n" % (cursor, msgspec.json.encode(data))
         return self._encoded
 
     def without(self, ids: set[int]) -> Batch:
         """Return the batch without some entries."""
         kept = [entry for entry in self.entries if entry.id not in ids]
-        return Batch(kept, self.more, self.position, self._encode, is_gap=self.is_gap)
+        return Batch(kept, self.more, self.position, self._signer, is_gap=self.is_gap)
 
 
 class Tail:
@@ -126,7 +149,7 @@ class Tail:
             self._waiting.append(batch)
         self._has_news.set()
 
-    async def batches(self) -> AsyncIterator[Batch | None]:
+    async def batches(self) -> AsyncGenerator[Batch | None]:
         """Yield batches; None after a time without one. Ends if the tail is too slow."""
         seen: set[int] = set()
         reached = 0
@@ -159,7 +182,7 @@ class Tail:
         goal, count = self._tails.position, 0
         while position < goal:
             if count >= _MAX_CATCH_UP:
-                yield Batch([], 0, goal, self._tails.encode, is_gap=True)
+                yield Batch([], 0, goal, self._tails.signer, is_gap=True)
                 return
             # A message at a time: within a page there is no position to go on at.
             arrivals = await asyncio.to_thread(self._tails.journal.follow, self.query, position, MAX_ROWS)
@@ -168,7 +191,7 @@ class Tail:
             position = arrivals.position
             count += len(arrivals.entries)
             if arrivals.entries:
-                yield Batch(arrivals.entries, 0, position, self._tails.encode)
+                yield Batch(arrivals.entries, 0, position, self._tails.signer)
 
 
 class Tails:
@@ -176,15 +199,15 @@ class Tails:
 
     Args:
         journal: The journal.
-        encode: Makes the message of a batch.
+        signer: Signs the cursors.
 
     Attributes:
         position: How far the follower has read.
     """
 
-    def __init__(self, journal: Journal, encode: Callable[[Batch], bytes]) -> None:
+    def __init__(self, journal: Journal, signer: Signer) -> None:
         self.journal = journal
-        self.encode = encode
+        self.signer = signer
         self.position = 0
         self._groups: dict[Query, set[Tail]] = {}
         self._count = 0
@@ -250,7 +273,7 @@ class Tails:
             matched = entries if query == _EVERYTHING else [each for each in entries if is_match(query, each)]
             if matched:
                 rows = matched[-MAX_ROWS:]
-                batch = Batch(rows, len(matched) - len(rows), self.position, self.encode)
+                batch = Batch(rows, len(matched) - len(rows), self.position, self.signer)
                 for tail in tails:
                     tail.put(batch)
 
