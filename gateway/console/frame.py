@@ -32,12 +32,14 @@ class Frame:
         console: Serves everything else; None while it cannot.
         problem: Why it cannot, for the operator.
         health: Answers `/livez` and `/readyz`.
+        readiness: What `/readyz` reports.
     """
 
     def __init__(self, metrics: Iterable[Collector], readiness: SharedReadiness) -> None:
         self.console: ASGIApp | None = None
         self.problem = _STARTING
         self._metrics = _Joined(metrics)
+        self.readiness = readiness
         self.health = Health(readiness.reasons, readiness.is_ready)
         self._router = Router(
             [Route("/metrics", self._respond), *self.health.routes(is_public=False)],
