@@ -22,7 +22,8 @@ from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.queues.filter import EventFilter
 
 OnProgress = Callable[[int, int], None]
-"""Takes how many events are done, and how many there may be in all; both are the same at the end."""
+"""Takes how many events are done, and how many there may be in all: first 0, when the queue is open, and the same number
+twice at the end."""
 
 OnLetter = Callable[[DeadLetter], None]
 """Takes each event that something was done with, or would be."""
@@ -70,6 +71,7 @@ async def read_letters(
     matched: Counter[str] = Counter()
     seen = 0
     async with open_letters(config, queue) as letters:
+        on_progress(0, letters.size)
         async for letter in letters.browse():
             seen += 1
             on_progress(seen, max(letters.size, seen))
@@ -118,6 +120,7 @@ async def move_letters(
         open_letters(config, source, target, is_changed=not dry_run) as letters,
     ):
         total = min(letters.size, limit or letters.size)
+        on_progress(0, total)
 
         async def move(letter: DeadLetter) -> None:
             nonlocal count
@@ -175,6 +178,7 @@ async def drop_listed(
         reported_actions(config, actor) as actions,
         open_letters(config, queue, is_changed=True) as letters,
     ):
+        on_progress(0, total)
 
         async def drop(letter: DeadLetter) -> None:
             nonlocal count
