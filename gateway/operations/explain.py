@@ -29,22 +29,33 @@ def refusal_of(
     return None
 
 
-def explain_refusal(config: Config, record: CapturedRequest, *, now: float) -> Explanation:
-    """Try the common mistakes on a kept request, with the secrets that the configuration has now.
+def capture_of(record: CapturedRequest) -> Capture:
+    """Return a kept request as :func:`explain_refusal` takes it.
 
     Raises:
-        OperatorError: The configuration no longer has its provider, or its body was too large to be kept.
+        OperatorError: Its body was too large to be kept.
     """
-    if record.provider not in config.providers:
-        raise OperatorError(f"the configuration has no provider {record.provider!r} any more")
     if record.body is None:
         raise OperatorError(
-            f"its body of {record.size:,} bytes was not kept, because it is too large; save the request where it is sent "
-            "from, and use `gateway explain FILE`"
+            f"its body of {record.size:,} bytes is too large to be kept; save the request where it is sent from, and use "
+            "`gateway explain FILE`"
         )
-    target = record.path + (f"?{record.query.decode('latin-1')}" if record.query else "")
-    capture = Capture(record.method, record.url or target, Headers(record.headers), record.body)
-    return explain(case_of(config, record.provider, capture), now, record.at)
+    query = record.query.decode("latin-1")
+    target = f"{record.path}?{query}" if query else record.path
+    return Capture(record.method, record.url or target, Headers(record.headers), record.body)
+
+
+def explain_refusal(
+    config: Config, provider: str, capture: Capture, *, now: float, arrived_at: float | None = None
+) -> Explanation:
+    """Try the common mistakes on one request, with the secrets that the configuration has now.
+
+    Raises:
+        OperatorError: The configuration has no such provider.
+    """
+    if provider not in config.providers:
+        raise OperatorError(f"the configuration has no provider {provider!r}")
+    return explain(case_of(config, provider, capture), now, arrived_at)
 
 
 def case_of(config: Config, name: str, capture: Capture) -> Case:
