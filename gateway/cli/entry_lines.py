@@ -21,7 +21,7 @@ from gateway.observability.terminal import (
     paint,
 )
 from gateway.operations.event_models import Tone
-from gateway.operations.event_steps import describe, tone_of
+from gateway.operations.event_steps import brief, tone_of
 from gateway.operations.plain import iso
 
 MARKS: dict[Tone, tuple[str, str]] = {
@@ -94,5 +94,5 @@ def local_time(at: float, now: float) -> str:
 
 
 def _told(entry: Entry) -> list[str]:
-    told = one_line(describe(entry))
+    told = one_line(brief(entry))
     return [told, one_line(entry.summary)] if entry.summary and entry.kind is Kind.RECEIVED else [told]

@@ -15,7 +15,7 @@ from gateway.journal import Journal
 from gateway.journal.capture import CaptureRing
 from gateway.journal.entry import Entry, Kind
 from gateway.journal.reports.ids import EntryIds
-from gateway.journal.workers import Workers
+from gateway.operations.jobs import Jobs
 from gateway.operations.status import ProcessesStatus
 
 
@@ -31,10 +31,10 @@ class Services:
         health: Answers `/livez` and `/readyz`.
         render_metrics: Returns all metrics in Prometheus' text format.
         report: Adds an entry to the journal soon; it never raises, and does not wait.
-        workers: The workers that are alive; None if that is not known.
         refusals: The last refused requests; None if they are not kept.
         processes: Returns how the receiving processes are; None if they are to be asked over HTTP.
         reload_problems: Returns what was wrong with the configuration at the last reload.
+        jobs: The acts that run in the background.
         tails: The live tails.
     """
 
@@ -45,10 +45,10 @@ class Services:
     health: Health
     render_metrics: Callable[[], bytes]
     report: Callable[[Entry], None]
-    workers: Workers | None = None
     refusals: CaptureRing | None = None
     processes: Callable[[], ProcessesStatus | None] = lambda: None
     reload_problems: Callable[[], tuple[str, ...]] = tuple
+    jobs: Jobs = field(default_factory=Jobs)
     tails: Tails = field(init=False)
     _ids: EntryIds = field(default_factory=EntryIds, init=False)
 

@@ -37,7 +37,12 @@ _EVENTS = {
     "slack": (("app_mention", "Slack: the app was mentioned in C0{c}", "C0{c}", "T0DEMO"),),
 }  # fmt: skip
 _WEIGHTS = {"stripe": 8, "github": 5, "shopify": 4, "slack": 1}
-_QUEUES = {"stripe": "billing-agent", "github": "review-agent", "shopify": "orders-agent", "slack": "chat-agent"}
+_QUEUES = {
+    "stripe": "billing-agent",
+    "github": "review-agent",
+    "shopify": "orders-agent",
+    "slack": "chat-agent",
+}
 _FAULTS = ("no_match", "timestamp_too_old", "missing_header", "malformed_signature")
 _FINGERPRINTS = ("9f2c41aa", "03be77d1")
 
@@ -97,7 +102,9 @@ class DemoDay:
             "summary": "Stripe: payment of invoice in_1QxDemoStory of 29.00 eur failed for cus_RqDemoAda (attempt 1)",
         }
         trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-        yield self._entry(at, Kind.RECEIVED, "accepted", "spooled", **common, **self._answer(202), trace=trace)
+        yield self._entry(
+            at, Kind.RECEIVED, "accepted", "spooled", **common, **self._answer(202), trace=trace
+        )
         yield self._entry(at + 2.1, Kind.PUBLISHED, "published", **common)
         worker = {"queue": "billing-agent", "actor": "agent-1:4711", "trace": trace}
         yield self._entry(
@@ -130,7 +137,9 @@ class DemoDay:
                     "latency_sum": count * 0.006,
                 }
                 for bucket in range(len(LATENCY_BUCKETS)):
-                    numbers[f"latency:{bucket}"] = int(count * (0.62, 0.24, 0.08, 0.04, 0.015, 0.005)[min(bucket, 5)] * (bucket < 6))
+                    numbers[f"latency:{bucket}"] = int(
+                        count * (0.62, 0.24, 0.08, 0.04, 0.015, 0.005)[min(bucket, 5)] * (bucket < 6)
+                    )
                 for measure, times in numbers.items():
                     if times:
                         yield Point(at, provider, measure, times)

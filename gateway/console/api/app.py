@@ -23,6 +23,8 @@ from gateway.console.security.gate import require_role
 from gateway.console.services import Services
 from gateway.errors import OperatorError
 from gateway.journal.query_language import QueryError
+from gateway.operations.jobs import TooManyJobs
+from gateway.operations.readings import QueueBusy
 
 _MAX_FIELDS = 100
 """Fields of a query string."""
@@ -95,6 +97,8 @@ async def _answer(call: Call) -> Response:
         result = await call.operation.handler(call)
     except QueryError as error:
         raise Problem("invalid_query", str(error)) from None
+    except (QueueBusy, TooManyJobs) as error:
+        raise Problem("conflict", str(error)) from None
     except OperatorError as error:
         raise Problem("operation_failed", str(error)) from None
     except ConsoleStorageError:

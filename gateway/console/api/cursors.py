@@ -7,7 +7,8 @@ import hashlib
 from gateway.console.problems import Problem
 from gateway.console.security.signer import Signer
 
-_SIZE = 8
+_SIZE = 12
+"""Bytes of a position. A tail's has 20 bits more than the 63 of an entry's id."""
 
 
 def make_cursor(signer: Signer, name: str, position: int, *conditions: str) -> str:

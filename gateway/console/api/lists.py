@@ -64,7 +64,7 @@ async def _list(call: Call, kinds: tuple[str, ...]) -> EntryPage:
     before = open_cursor(signer, name, parameters.cursor, parameters.q) if parameters.cursor else None
     with timed(call.request, "journal"):
         found = await asyncio.to_thread(
-            search, call.services.journal, query, before=before, limit=parameters.limit
+            search, call.services.journal, query, before=before, limit=parameters.limit, now=call.now
         )
     return EntryPage(
         [view_of(entry) for entry in found.entries],

@@ -200,15 +200,18 @@ def _named(types: Iterable[Any]) -> list[type]:
 
 
 def _describe(schema: dict[str, Any], kind: type) -> None:
-    """Put the docstring of a class, and of its attributes, into its schema."""
-    text, _, attributes = cleandoc(kind.__doc__ or "").partition("\n\nAttributes:\n")
+    """Put the docstring of a class, and of its own and inherited attributes, into its schema."""
     schema.pop("description", None)
-    if text and "(" not in text.partition("\n")[0]:  # a dataclass without a docstring has its signature
-        schema["description"] = _line(text)
-    for name, description in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE):
-        if name in schema.get("properties", {}):
-            each = schema["properties"][name]
-            each["description"] = _line(description)
+    properties = schema.get("properties", {})
+    for each in reversed(kind.__mro__):
+        text, _, attributes = cleandoc(each.__dict__.get("__doc__") or "").partition("\n\nAttributes:\n")
+        if (
+            each is kind and text and not text.startswith(f"{kind.__name__}(")
+        ):  # as a dataclass without one has
+            schema["description"] = _line(text)
+        for name, description in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE):
+            if name in properties:
+                properties[name]["description"] = _line(description)
 
 
 def _line(text: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from gateway.console.api.operation import Call, Operation
 from gateway.console.security.headers import timed
 from gateway.console.security.roles import Role
 from gateway.journal.reports import Heartbeat
-from gateway.operations.status import QueueStatus, Status, status
+from gateway.operations.queue_status import live_workers
+from gateway.operations.status import status
+from gateway.operations.status_models import QueueStatus, Status
 
 
 class QueueList(msgspec.Struct):
@@ -44,8 +44,7 @@ async def _queues(call: Call) -> QueueList:
 
 
 async def _workers(call: Call) -> WorkerList:
-    workers = call.services.workers
-    return WorkerList(await asyncio.to_thread(workers.alive, call.now) if workers else [])
+    return WorkerList(await live_workers(call.services.config(), call.now))
 
 
 OPERATIONS = (

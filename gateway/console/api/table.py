@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from gateway.console.api import administration, events, evidence, lists, state, tail
+from gateway.console.api import administration, events, evidence, jobs, letters, lists, state, tail
 from gateway.console.api.openapi import openapi_document
 from gateway.console.api.operation import Call, Operation
 from gateway.console.security.roles import Role
@@ -26,6 +26,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *tail.OPERATIONS,
     *evidence.OPERATIONS,
     *state.OPERATIONS,
+    *letters.OPERATIONS,
+    *jobs.OPERATIONS,
     *administration.OPERATIONS,
     Operation(
         method="GET",

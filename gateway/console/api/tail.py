@@ -14,10 +14,9 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.console.api.cursors import make_cursor, open_cursor
 from gateway.console.api.lists import Cursor, Text
 from gateway.console.api.operation import Call, Operation
-from gateway.console.api.tails import LIST_NAME, Tail
+from gateway.console.api.tails import LIST_NAME, Place, Tail
 from gateway.console.problems import Problem
 from gateway.console.security.roles import Role
 from gateway.journal.query_language import parse_query
@@ -47,12 +46,14 @@ class TailParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def _tail(call: Call) -> Response:
-    query = parse_query(call.parameters.q, call.now)
+    text: str = call.parameters.q
+    query = parse_query(text, call.now)
     cursor = call.caller.header(b"last-event-id") or call.parameters.cursor
-    position = open_cursor(call.services.access.signer, LIST_NAME, cursor) if cursor else None
+    if cursor:
+        Place.parse(call.services.access.signer, text, cursor)
     if call.request.method == "HEAD":
         return Response(media_type="text/event-stream")
-    tail = await call.services.tails.join(query, position)
+    tail = await call.services.tails.join(text, query, cursor)
     if tail is None:
         raise Problem("overloaded", "there are as many live tails as there may be", {"retry-after": "10"})
     return _Stream(call, tail)
@@ -101,7 +102,7 @@ class _Stream(Response):
 
     def _start(self) -> bytes:
         """Return a message that only says where the tail begins, so that a break before its first one loses nothing."""
-        cursor = make_cursor(self._call.services.access.signer, LIST_NAME, self._tail.position).encode()
+        cursor = self._tail.place.cursor(self._call.services.access.signer, self._tail.group.text).encode()
         return b"id: " + cursor + b"\nevent: start\ndata: {}\n\n"
 
 

@@ -1,26 +1,32 @@
 """Live tails: one follower reads the journal for all of them.
 
-Four times a second the follower reads what has arrived since. Tails with the same query share a group: its entries are
-matched once and written as one message once. A message has at most 50 entries, the newest, and says how many more there
-were. A tail that cannot keep up is ended with the cursor at which it can go on.
+Four times a second the follower reads what has arrived since. Tails with the same query share a group, whose entries are
+matched once and written as messages once: of at most 50 entries each, and at most ten a second. What is beyond that is
+counted: the newest entries are shown, and the first message says how many are missing before it. A tail that cannot keep
+up is ended; it can go on at its cursor.
+
+A cursor is a position in the journal, and how many matching entries behind it have been told already: the journal gives
+positions for what is read at a time, and that may be several messages.
 
 A tail that begins at a cursor reads the journal by itself first, up to where the follower was when it joined, while the
 messages of its group wait. Its last page may reach further: what is in it is left out of the messages that waited.
 
-The module has slightly more than 200 lines because joining a tail depends on how the follower hands out entries.
+The module has more than 200 lines because joining a tail depends on how the follower hands out entries.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 import structlog
 
-from gateway.console.api.cursors import make_cursor
+from gateway.console.api.cursors import make_cursor, open_cursor
 from gateway.console.api.encoding import EntryView, view_of
 from gateway.console.security.signer import Signer
 from gateway.journal import Journal
@@ -37,11 +43,11 @@ MAX_TAILS = 100
 MAX_ROWS = 50
 """Entries of a message."""
 
-INTERVAL = 0.25
-"""Seconds between two messages: more often nobody can read them."""
+MAX_MESSAGES = 10
+"""Messages a second for a tail. The journal fills in bursts, so that all of them may come at once."""
 
-CATCH_UP_INTERVAL = 0.1
-"""Seconds between two messages of a tail that has begun at a cursor."""
+INTERVAL = 0.25
+"""Seconds between two readings of the journal."""
 
 HEARTBEAT_INTERVAL = 15.0
 """Seconds without a message after which :meth:`Tail.batches` yields an empty one."""
@@ -52,8 +58,11 @@ _MAX_CATCH_UP = 2000
 _MAX_READ = 5000
 """Entries that the follower reads at a time."""
 
-_MAX_WAITING = 40
-"""Messages that wait for a slow tail, ten seconds."""
+_MAX_WAITING = 100
+"""Messages that wait for a slow tail: those of ten seconds, or some 2 MB."""
+
+_TOLD_BITS = 20
+"""Bits of a cursor for the entries that have been told behind its position; one reading has fewer."""
 
 _RETRY_DELAY = 2.0
 """Seconds until the journal is read again after it could not be."""
@@ -77,20 +86,47 @@ class TailMessage(msgspec.Struct):
     is_gap: bool
 
 
+class Place(NamedTuple):
+    """Where a tail goes on.
+
+    Attributes:
+        position: A position in the journal.
+        told: How many matching entries behind it have been told.
+    """
+
+    position: int
+    told: int = 0
+
+    def cursor(self, signer: Signer, query: str) -> str:
+        """Return the cursor of this place for a query."""
+        return make_cursor(signer, LIST_NAME, self.position << _TOLD_BITS | self.told, query)
+
+    @classmethod
+    def parse(cls, signer: Signer, query: str, cursor: str) -> Place:
+        """Return the place of a cursor.
+
+        Raises:
+            Problem: It is none, or one of another query.
+        """
+        number = open_cursor(signer, LIST_NAME, cursor, query)
+        return cls(number >> _TOLD_BITS, number & (1 << _TOLD_BITS) - 1)
+
+
 class Batch:
     """What one message says.
 
     Args:
         entries: The entries, oldest first.
-        more: How many more there were.
-        position: The position in the journal behind them.
+        more: How many there were before them that are not shown.
+        place: Where to go on behind them.
+        query: The query that the cursor is for.
         signer: Signs the cursor.
         is_gap: Whether entries before them were skipped, whose number is not known.
 
     Attributes:
         entries: As above.
         more: As above.
-        position: As above.
+        place: As above.
         is_gap: As above.
     """
 
@@ -98,15 +134,17 @@ class Batch:
         self,
         entries: Sequence[Entry],
         more: int,
-        position: int,
+        place: Place,
+        query: str,
         signer: Signer,
         *,
         is_gap: bool = False,
     ) -> None:
         self.entries = entries
         self.more = more
-        self.position = position
+        self.place = place
         self.is_gap = is_gap
+        self._query = query
         self._signer = signer
         self._encoded: bytes | None = None
 
@@ -114,30 +152,30 @@ class Batch:
         """Return the message; it is made once for all tails that share it."""
         if self._encoded is None:
             data = TailMessage([view_of(entry) for entry in self.entries], self.more, self.is_gap)
-            cursor = make_cursor(self._signer, LIST_NAME, self.position).encode()
+            cursor = self.place.cursor(self._signer, self._query).encode()
             self._encoded = b"id: %b\nevent: entries\ndata: %b\n\n" % (cursor, msgspec.json.encode(data))
         return self._encoded
 
     def without(self, ids: set[int]) -> Batch:
         """Return the batch without some entries."""
         kept = [entry for entry in self.entries if entry.id not in ids]
-        return Batch(kept, self.more, self.position, self._signer, is_gap=self.is_gap)
+        return Batch(kept, self.more, self.place, self._query, self._signer, is_gap=self.is_gap)
 
 
 class Tail:
     """One tail.
 
     Attributes:
+        place: Where it goes on behind what it has been given.
         is_slow: Whether it was ended because it did not keep up.
-        position: The position behind what it has been given.
     """
 
-    def __init__(self, tails: Tails, query: Query, position: int | None) -> None:
-        self._tails = tails
-        self.query = query
-        self._begins_at = position
-        self.position = 0
+    def __init__(self, tails: Tails, group: Group, place: Place, *, is_resumed: bool) -> None:
+        self.group = group
+        self.place = place
         self.is_slow = False
+        self._tails = tails
+        self._is_resumed = is_resumed
         self._waiting: deque[Batch] = deque()
         self._has_news = asyncio.Event()
 
@@ -152,13 +190,13 @@ class Tail:
     async def batches(self) -> AsyncGenerator[Batch | None]:
         """Yield batches; None after a time without one. Ends if the tail is too slow."""
         seen: set[int] = set()
-        reached = 0
-        if self._begins_at is not None:
-            async for batch in self._catch_up(self._begins_at):
-                self.position = reached = batch.position
-                seen = {entry.id for entry in batch.entries} | seen
+        if self._is_resumed:
+            async for batch in self._catch_up():
+                seen.update(entry.id for entry in batch.entries)
+                self.place = batch.place
                 yield batch
-                await asyncio.sleep(CATCH_UP_INTERVAL)
+                await asyncio.sleep(1 / MAX_MESSAGES)
+        reached = self.place.position
         while not self.is_slow:
             if not self._waiting:
                 self._has_news.clear()
@@ -169,29 +207,84 @@ class Tail:
                 continue
             batch = self._waiting.popleft()
             if seen:
-                passed = batch.position >= reached
+                is_overlapping = batch.place.position <= reached
                 batch = batch.without(seen)
-                if passed:
+                if not is_overlapping:
                     seen = set()
-                if not batch.entries and not batch.more:
+                if not batch.entries:  # what is missing before it has been told as well
                     continue
-            self.position = batch.position
+            self.place = batch.place
             yield batch
 
-    async def _catch_up(self, position: int) -> AsyncIterator[Batch]:
-        goal, count = self._tails.position, 0
+    async def _catch_up(self) -> AsyncIterator[Batch]:
+        goal, position, told = self._tails.position, *self.place
+        count = 0
         while position < goal:
             if count >= _MAX_CATCH_UP:
-                yield Batch([], 0, goal, self._tails.signer, is_gap=True)
+                yield self.group.batch([], 0, Place(goal), is_gap=True)
                 return
             # A message at a time: within a page there is no position to go on at.
-            arrivals = await asyncio.to_thread(self._tails.journal.follow, self.query, position, MAX_ROWS)
+            limit = min(told, _MAX_READ) or MAX_ROWS
+            arrivals = await asyncio.to_thread(self._tails.journal.follow, self.group.query, position, limit)
             if arrivals.position == position:
                 return
             position = arrivals.position
-            count += len(arrivals.entries)
-            if arrivals.entries:
-                yield Batch(arrivals.entries, 0, position, self._tails.signer)
+            if told:
+                told = max(told - len(arrivals.entries), 0)
+            elif arrivals.entries:
+                count += len(arrivals.entries)
+                yield self.group.batch(arrivals.entries, 0, Place(position))
+
+
+class Group:
+    """The tails with one query.
+
+    Args:
+        text: The query as it was written.
+        query: The query.
+        signer: Signs the cursors.
+
+    Attributes:
+        query: As above.
+        tails: The tails.
+    """
+
+    def __init__(self, text: str, query: Query, signer: Signer) -> None:
+        self.text = text
+        self.query = query
+        self.tails: set[Tail] = set()
+        self._signer = signer
+        self._budget = float(MAX_MESSAGES)
+        self._filled_at = time.monotonic()
+
+    def batch(self, entries: Sequence[Entry], more: int, place: Place, *, is_gap: bool = False) -> Batch:
+        """Return what a message of this group says."""
+        return Batch(entries, more, place, self.text, self._signer, is_gap=is_gap)
+
+    def hand_out(self, entries: Sequence[Entry], before: int, after: int) -> None:
+        """Hand the entries between two positions of the journal to the tails."""
+        matched = (
+            entries if self.query == _EVERYTHING else [each for each in entries if is_match(self.query, each)]
+        )
+        messages = -(-len(matched) // MAX_ROWS)
+        first = max(messages - self._messages(messages), 0) * MAX_ROWS
+        more = min(first, len(matched))
+        for start in range(first, len(matched), MAX_ROWS):
+            end = min(start + MAX_ROWS, len(matched))
+            place = Place(after) if end == len(matched) else Place(before, end)
+            batch = self.batch(matched[start:end], more, place)
+            more = 0
+            for tail in self.tails:
+                tail.put(batch)
+
+    def _messages(self, wanted: int) -> int:
+        """Take as many messages as wanted from what is allowed; at least one, which says how many are missing."""
+        now = time.monotonic()
+        self._budget = min(self._budget + (now - self._filled_at) * MAX_MESSAGES, float(MAX_MESSAGES))
+        self._filled_at = now
+        taken = max(min(wanted, int(self._budget)), 1)
+        self._budget -= min(taken, wanted)
+        return taken
 
 
 class Tails:
@@ -209,17 +302,24 @@ class Tails:
         self.journal = journal
         self.signer = signer
         self.position = 0
-        self._groups: dict[Query, set[Tail]] = {}
+        self._groups: dict[str, Group] = {}
         self._count = 0
         self._follower: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
-    async def join(self, query: Query, position: int | None) -> Tail | None:
-        """Begin a tail at a position, or at the end of the journal; return None if there are too many.
+    async def join(self, text: str, query: Query, cursor: str = "") -> Tail | None:
+        """Begin a tail at a cursor, or at the end of the journal; return None if there are too many.
+
+        Args:
+            text: The query as it was written.
+            query: The query.
+            cursor: The cursor; empty for the end of the journal.
 
         Raises:
+            Problem: The cursor is not one of this query.
             OSError: The journal cannot be read.
         """
+        place = Place.parse(self.signer, text, cursor) if cursor else None
         if self._count >= MAX_TAILS:
             return None
         self._count += 1
@@ -231,19 +331,18 @@ class Tails:
         except BaseException:
             self._count -= 1
             raise
-        tail = Tail(self, query, position)
-        tail.position = self.position if position is None else position
-        self._groups.setdefault(query, set()).add(tail)
+        group = self._groups.setdefault(text, Group(text, query, self.signer))
+        tail = Tail(self, group, place or Place(self.position), is_resumed=place is not None)
+        group.tails.add(tail)
         return tail
 
     async def leave(self, tail: Tail) -> None:
         """End a tail; the follower ends with the last one."""
-        group = self._groups.get(tail.query, set())
-        if tail in group:
-            group.remove(tail)
+        if tail in tail.group.tails:
+            tail.group.tails.remove(tail)
             self._count -= 1
-        if not group:
-            self._groups.pop(tail.query, None)
+        if not tail.group.tails and self._groups.get(tail.group.text) is tail.group:
+            del self._groups[tail.group.text]
         if not self._groups and self._follower:
             follower, self._follower = self._follower, None
             follower.cancel()
@@ -253,8 +352,9 @@ class Tails:
     async def _follow(self) -> None:
         is_failing = False
         while True:
+            before = self.position
             try:
-                arrivals = await asyncio.to_thread(self.journal.follow, _EVERYTHING, self.position, _MAX_READ)
+                arrivals = await asyncio.to_thread(self.journal.follow, _EVERYTHING, before, _MAX_READ)
             except OSError as error:
                 if not is_failing:
                     log.warning("journal cannot be followed", error=str(error))
@@ -264,18 +364,7 @@ class Tails:
             is_failing = False
             self.position = arrivals.position
             if arrivals.entries:
-                self._hand_out(arrivals.entries)
+                for group in self._groups.values():
+                    group.hand_out(arrivals.entries, before, arrivals.position)
             if len(arrivals.entries) < _MAX_READ:
                 await asyncio.sleep(INTERVAL)
-
-    def _hand_out(self, entries: Sequence[Entry]) -> None:
-        for query, tails in self._groups.items():
-            matched = entries if query == _EVERYTHING else [each for each in entries if is_match(query, each)]
-            if matched:
-                rows = matched[-MAX_ROWS:]
-                batch = Batch(rows, len(matched) - len(rows), self.position, self.signer)
-                for tail in tails:
-                    tail.put(batch)
-
-
-_EVERYTHING = Query()

@@ -7,8 +7,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.console.pages import (
+    acts,
     doors,
     event,
+    jobs,
     listing,
     live,
     overview,
@@ -16,6 +18,7 @@ from gateway.console.pages import (
     providers,
     queues,
     refusals,
+    replaying,
     settings,
     waiting,
 )
@@ -25,7 +28,21 @@ from gateway.console.problems import Problem
 from gateway.console.security.login import LoginPage
 from gateway.console.services import Services
 
-_MODULES = (overview, listing, event, live, waiting, refusals, providers, queues, settings, preferences)
+_MODULES = (
+    overview,
+    listing,
+    event,
+    live,
+    waiting,
+    refusals,
+    providers,
+    queues,
+    replaying,
+    settings,
+    jobs,
+    acts,
+    preferences,
+)
 
 
 class Pages:

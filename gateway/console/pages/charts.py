@@ -166,15 +166,18 @@ def _stack(numbers: Mapping[str, float], tones: Mapping[str, str], top: float) -
     return tuple(parts)
 
 
-def lines(
-    series: Sequence[tuple[str, str, Sequence[float | None]]], begins_at: float, step: float
-) -> Lines:
+def lines(series: Sequence[tuple[str, str, Sequence[float | None]]], begins_at: float, step: float) -> Lines:
     """Draw lines over the same spans, given as label, tone and values."""
     known = [value for _, _, values in series for value in values if value is not None]
     top = max(known, default=0.0)
     length = max((len(values) for _, _, values in series), default=0)
     drawn = tuple(
-        Line(label, tone, _path(values, top), next((value for value in reversed(values) if value is not None), None))
+        Line(
+            label,
+            tone,
+            _path(values, top),
+            next((value for value in reversed(values) if value is not None), None),
+        )
         for label, tone, values in series
     )
     rows = tuple(

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.console.pages.acts import audit
 from gateway.console.pages.exporting import plain
 from gateway.console.pages.formatting import iso
 from gateway.console.pages.site import Site
@@ -53,19 +54,11 @@ def routes(site: Site) -> list[Route]:
     async def show_values(request: Request) -> Response:
         form = {name: values[0] for name, values in form_of(request).items()}
         provider, event_id = form.get("provider", ""), form.get("id", "")
-        principal: Principal = request.state.principal
-        await site.ask(
-            request,
-            "audit",
-            site.services.access.audit.add,
-            "payload.view",
-            actor=principal.name,
-            role=principal.role,
-            target=f"{provider}/{event_id}",
-            client=request.state.caller.client,
-        )
+        await audit(site, request, "payload.view", f"{provider}/{event_id}")
         tab = form.get("tab", "")
-        return await _show(site, request, provider, event_id, tab if tab in TABS else "payload", is_whole=True)
+        return await _show(
+            site, request, provider, event_id, tab if tab in TABS else "payload", is_whole=True
+        )
 
     return [
         Route("/events/{provider}/{id}", site.page(show), methods=["GET"]),
@@ -79,10 +72,14 @@ async def _show(
 ) -> Response:
     services, now = site.services, time.time()
     config = services.config()
-    view = await site.ask(request, "journal", event_view, config, services.journal, event_id, provider, now=now)
+    view = await site.ask(
+        request, "journal", event_view, config, services.journal, event_id, provider, now=now
+    )
     if view is None:
         missing = await not_found(config, services.journal, event_id, provider, now=now)
-        return site.render(request, "missing.html", 404, missing=missing, provider=provider, event_id=event_id)
+        return site.render(
+            request, "missing.html", 404, missing=missing, provider=provider, event_id=event_id
+        )
     found: Payload | None = None
     trouble = ""
     if tab in {"envelope", "payload", "headers"}:

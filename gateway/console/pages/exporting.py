@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 import orjson
 
+from gateway.console.pages.formatting import iso
 from gateway.journal import Journal
 from gateway.journal.entry import Entry
 from gateway.journal.entry_ids import format_entry_id
-from gateway.console.pages.formatting import iso
 
 MAX_EVENTS = 200
 """Events that are exported at a time: as many as can be selected on a page, and some."""

@@ -104,7 +104,9 @@ class Listing:
             chart=chart,
             ignored=[key for key in bars.ignored if key != "kind"],
             relaxations=[
-                (relaxed, self._href(format_query(relaxed.query))) for relaxed in result.relaxations if relaxed.key != "kind"
+                (relaxed, self._href(format_query(relaxed.query)))
+                for relaxed in result.relaxations
+                if relaxed.key != "kind"
             ],
             next=self._href(text, before=format_entry_id(result.next)) if result.next else "",
             newest=self._href(text) if before else "",
@@ -174,7 +176,9 @@ def _cursor(request: Request) -> int | None:
     try:
         return parse_entry_id(text) if text else None
     except ValueError:
-        raise QueryError("the address of this page is not complete: its `before` is no id of an entry") from None
+        raise QueryError(
+            "the address of this page is not complete: its `before` is no id of an entry"
+        ) from None
 
 
 def routes(site: Site) -> list[Route]:
@@ -200,7 +204,13 @@ def routes(site: Site) -> list[Route]:
         try:
             number = parse_entry_id(request.path_params["entry"])
         except ValueError:
-            return site.render(request, "trouble.html", 404, title="No such entry", reason="The address holds no id of an entry.")
+            return site.render(
+                request,
+                "trouble.html",
+                404,
+                title="No such entry",
+                reason="The address holds no id of an entry.",
+            )
         page = await site.ask(
             request, "journal", site.services.journal.find, Query(), before=number + 1, limit=1
         )
@@ -219,7 +229,9 @@ def routes(site: Site) -> list[Route]:
         chosen = request.query_params.getlist("event")
         lines = await site.ask(request, "journal", export_lines, site.services.journal, chosen)
         disposition = 'attachment; filename="events.jsonl"'
-        return Response(lines, media_type="application/octet-stream", headers={"Content-Disposition": disposition})
+        return Response(
+            lines, media_type="application/octet-stream", headers={"Content-Disposition": disposition}
+        )
 
     return [
         Route("/events", site.page(Listing(site, "/events").show)),
@@ -228,4 +240,3 @@ def routes(site: Site) -> list[Route]:
         Route("/entries/{entry}", site.page(show_entry)),
         Route("/export", site.page(export)),
     ]
-

@@ -110,14 +110,17 @@ async def _journal_part(site: Site, request: Request, config: Config, now: float
     failures = await site.ask(
         request, "journal", search, journal, Query(failures=True), limit=_LOOKED_AT, now=now
     )
-    changes = await site.ask(
-        request, "journal", journal.find, Query(kinds=(Kind.ACTION,)), limit=_CHANGES
-    )
+    changes = await site.ask(request, "journal", journal.find, Query(kinds=(Kind.ACTION,)), limit=_CHANGES)
     providers = await site.ask(request, "journal", all_providers, config, journal, now=now)
     state = await site.ask(request, "journal", journal.state)
     day = day_of(bars.bars, latency)
     return Content(
-        day, traffic_chart(bars.bars), [entry for entry, _ in by_event(failures.entries)][:_FAILURES], changes.entries, providers, state.begins_at is None
+        day,
+        traffic_chart(bars.bars),
+        [entry for entry, _ in by_event(failures.entries)][:_FAILURES],
+        changes.entries,
+        providers,
+        state.begins_at is None,
     )
 
 
@@ -127,7 +130,13 @@ def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:
     spooled = status.spool.events if status and status.spool else 0
     return [
         Tile(
-            "Requests a second", rate(day.per_second), "", f"{count(day.requests)} in 24 h", day.totals, "", "/requests"
+            "Requests a second",
+            rate(day.per_second),
+            "",
+            f"{count(day.requests)} in 24 h",
+            day.totals,
+            "",
+            "/requests",
         ),
         Tile(
             "Refused",
@@ -151,7 +160,9 @@ def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:
             "Spooled",
             count(spooled),
             "",
-            size(status.spool.size) + " on disk" if status and status.spool and spooled else "nothing waits on disk",
+            size(status.spool.size) + " on disk"
+            if status and status.spool and spooled
+            else "nothing waits on disk",
             [],
             "warn",
             "/queues",
@@ -169,7 +180,9 @@ def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:
             "Dead letters",
             count(waiting["dead_letters"]),
             "",
-            plural(sum(queue.kind == "dead_letters" and bool(queue.ready) for queue in status.queues), "queue")
+            plural(
+                sum(queue.kind == "dead_letters" and bool(queue.ready) for queue in status.queues), "queue"
+            )
             if status
             else "",
             [],

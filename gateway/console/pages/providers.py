@@ -35,7 +35,10 @@ def routes(site: Site) -> list[Route]:
             request, "journal", all_providers, services.config(), services.journal, now=time.time()
         )
         return site.render(
-            request, "providers.html", providers=found, sparks={each.provider: totals(each.chart) for each in found}
+            request,
+            "providers.html",
+            providers=found,
+            sparks={each.provider: totals(each.chart) for each in found},
         )
 
     async def show_one(request: Request) -> Response:
@@ -78,7 +81,10 @@ def routes(site: Site) -> list[Route]:
 
 def totals(chart: Chart) -> list[float]:
     """Return all requests by span."""
-    return [sum(value or 0 for value in values) for values in zip(*(each.values for each in chart.series), strict=True)]
+    return [
+        sum(value or 0 for value in values)
+        for values in zip(*(each.values for each in chart.series), strict=True)
+    ]
 
 
 def _traffic(chart: Chart, provider: str) -> Bars:

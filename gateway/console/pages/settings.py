@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any, NamedTuple
 
 import yaml
@@ -13,10 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.config import Config
+from gateway.console.pages.acts import audit
 from gateway.console.pages.site import Site, first_values, redirect
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
-from gateway.console.security.roles import Principal, Role
+from gateway.console.security.roles import Role
 from gateway.errors import OperatorError
 from gateway.journal import JOURNAL_FOLDER
 from gateway.journal.fingerprints import Fingerprints
@@ -57,11 +57,17 @@ def routes(site: Site) -> list[Route]:
             role = Role(form.get("role", ""))
             lifetime = float(days) * _DAY if days.isdigit() else None
             token, text = await site.ask(
-                request, "tokens", access.tokens.create, form.get("name", "").strip(), role, principal.name, lifetime
+                request,
+                "tokens",
+                access.tokens.create,
+                form.get("name", "").strip(),
+                role,
+                principal.name,
+                lifetime,
             )
         except (OperatorError, ValueError) as error:
             return await _show(site, request, problem=str(error))
-        await _audit(site, request, principal, "token.create", token.name)
+        await audit(site, request, "token.create", token.name)
         return await _show(site, request, made=Made(token.name, text))
 
     @require(Role.ADMIN)
@@ -71,7 +77,7 @@ def routes(site: Site) -> list[Route]:
         )
         if token is None:
             return redirect("/settings?tab=tokens")
-        await _audit(site, request, request.state.principal, "token.revoke", token.name)
+        await audit(site, request, "token.revoke", token.name)
         return redirect("/settings?tab=tokens&done=revoked")
 
     return [
@@ -110,19 +116,6 @@ async def _show(site: Site, request: Request, made: Made | None = None, problem:
         reload_problems=services.reload_problems(),
         is_secret=made is not None,
         **context,
-    )
-
-
-async def _audit(site: Site, request: Request, principal: Principal, action: str, target: str) -> None:
-    await site.ask(
-        request,
-        "audit",
-        site.services.access.audit.add,
-        action,
-        actor=principal.name,
-        role=principal.role,
-        target=target,
-        client=request.state.caller.client,
     )
 
 

@@ -53,7 +53,9 @@ class Message(NamedTuple):
 MESSAGES = {
     "redelivered": Message("good", "The event was published again. Its next entries appear in the timeline."),
     "forgotten": Message("good", "The texts of the event were erased from the journal."),
-    "sent": Message("good", "The sample was sent. It appears here as soon as it is indexed, in a second or two."),
+    "sent": Message(
+        "good", "The sample was sent. It appears here as soon as it is indexed, in a second or two."
+    ),
     "revoked": Message("good", "The token was revoked. Sessions that began with it have ended."),
     "cancelled": Message("info", "The job stops after the event that it is working on."),
 }

@@ -54,7 +54,9 @@ def routes(site: Site) -> list[Route]:
         event_filter = QuarantineFilter(group=request.path_params["group"])
         try:
             checked, problem = (
-                await quarantine.check(services.config(), services.folder, event_filter, schema.strip() or None),
+                await quarantine.check(
+                    services.config(), services.folder, event_filter, schema.strip() or None
+                ),
                 "",
             )
         except OperatorError as error:

@@ -100,3 +100,9 @@ def grouped(counts: dict[str, float]) -> dict[str, float]:
         if number and (group := group_of(outcome)):
             sums[group] = sums.get(group, 0) + number
     return sums
+
+
+def words_by_outcome() -> dict[str, tuple[str, str]]:
+    """Return tone and label of the outcomes whose label is not the outcome itself, or whose tone is not the usual one."""
+    known = dict.fromkeys([*_TONES, *_LABELS, *_REFUSALS])
+    return {str(outcome): (tone_of(outcome), label_of(outcome)) for outcome in known}

@@ -131,20 +131,24 @@
   const MOST_ROWS = 200, MOST_WAITING = 500;
   const body = one("tbody", tail), template = one("template", tail), state = one("[data-tail-state]");
   const missed = one("[data-missed]"), empty = one("[data-tail-empty]"), pause = one("[data-pause]");
-  let waiting = [], hidden = 0, isPaused = false, cursor = tail.dataset.cursor, retry = 1000;
+  const words = JSON.parse(tail.dataset.words);
+  let waiting = [], hidden = 0, isPaused = false, cursor = tail.dataset.cursor;
   const show = (text, tone) => { state.textContent = text; state.className = `status ${tone}`; };
+  const took = ms => ms == null ? "" : ms < 10 ? `${ms.toFixed(1)} ms` : ms < 1000 ? `${ms.toFixed(0)} ms` : `${(ms / 1000).toFixed(1)} s`;
   const fill = entry => {
     const row = template.content.firstElementChild.cloneNode(true);
     const status = one(".status", row), link = one("[data-open]", row), time = one("time", row);
-    status.textContent = visible(entry.label);
-    status.className = `status ${entry.tone}`;
-    link.textContent = visible(entry.title);
-    link.href = entry.href;
-    one(".under", row).textContent = visible(entry.under);
-    one(".took", row).textContent = entry.took;
-    time.dateTime = time.title = entry.at;
-    time.textContent = entry.at.slice(11, 19);
-    if (entry.tone === "bad") row.classList.add("failed");
+    const isSpooled = entry.outcome === "accepted" && entry.reason === "spooled";
+    const [tone, label] = isSpooled ? ["warn", "spooled"] : words[entry.outcome] ?? ["info", entry.outcome.replaceAll("_", " ")];
+    status.textContent = visible(label);
+    status.className = `status ${tone}`;
+    link.textContent = visible(entry.summary || [label, entry.reason].filter(Boolean).join(": "));
+    link.href = entry.event_id ? `/event?${new URLSearchParams({ provider: entry.provider ?? "", id: entry.event_id })}` : `/entries/${entry.id}`;
+    one(".under", row).textContent = visible([entry.provider || "unknown provider", entry.summary && entry.type, entry.event_id, entry.queue].filter(Boolean).join(" · "));
+    one(".took", row).textContent = took(entry.ms);
+    time.dateTime = time.title = new Date(entry.at * 1000).toISOString();
+    time.textContent = ago(Date.now() / 1000 - entry.at);
+    if (tone === "bad") row.classList.add("failed");
     row.classList.add("live-new");
     return row;
   };
@@ -165,23 +169,23 @@
   });
   const connect = () => {
     const address = new URL(tail.dataset.tail, location.origin);
-    if (cursor) address.searchParams.set("cursor", cursor);
+    address.searchParams.set("cursor", cursor);
     const source = new EventSource(address);
-    on(source, "open", () => { retry = 1000; if (!isPaused) show("Live", "good"); });
-    on(source, "rows", event => {
+    const note = event => { cursor = event.lastEventId || cursor; };
+    on(source, "open", () => { if (!isPaused) show("Live", "good"); });
+    on(source, "start", note);
+    on(source, "entries", event => {
+      note(event);
       const message = JSON.parse(event.data);
-      cursor = event.lastEventId || cursor;
-      hidden += message.skipped ?? 0;
-      waiting.push(...message.rows);
+      hidden += message.more;
+      waiting.push(...message.entries);
       if (waiting.length > MOST_WAITING) hidden += waiting.splice(0, waiting.length - MOST_WAITING).length;
       draw();
       if (isPaused) show(`Paused, ${waiting.length} waiting`, "warn");
     });
     on(source, "error", () => {
-      source.close();
       show("Connection lost, trying again", "bad");
-      setTimeout(connect, retry);
-      retry = Math.min(retry * 2, 15_000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(connect, 5000);
     });
   };
   pause.hidden = false;

@@ -32,10 +32,12 @@ EXPECTED = {
     "POST /dead-letters/{queue}/drop": "admin",
     "GET /quarantine": "viewer",
     "GET /quarantine/{group}/proposal": "operator",
+    "POST /quarantine/check": "operator",
     "POST /quarantine/release": "operator",
     "POST /quarantine/drop": "admin",
     "GET /unrouted": "viewer",
     "POST /unrouted/route": "operator",
+    "POST /unrouted/drop": "admin",
     "POST /replay": "operator",
     "POST /test-events": "operator",
     "GET /jobs": "viewer",
@@ -129,12 +131,12 @@ def test_another_site_is_refused(make_console: Any, operation: Operation, way: s
             response = client.request(operation.method, path_of(operation), content=b"{}", headers=headers)
             assert (response.status_code, response.json()["reason"]) == (403, "cross_site")
         if operation.is_write:
-            for headers in (
+            for said in (
                 {"origin": "http://evil.example"},
                 {"origin": "null"},
                 {"sec-fetch-site": "same-origin"},
             ):
-                headers |= BODY["headers"]
+                headers = {**said, **BODY["headers"]}
                 response = client.request(
                     operation.method, path_of(operation), content=b"{}", headers=headers
                 )

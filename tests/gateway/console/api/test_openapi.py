@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema
@@ -13,7 +14,7 @@ from gateway.console.problems import REASONS
 from gateway.journal.entry import Entry, Kind, first_id_at
 from support.console import Console
 
-DOCUMENT = openapi_document(OPERATIONS)
+DOCUMENT = json.loads(json.dumps(openapi_document(OPERATIONS)))
 
 
 def references(value: Any) -> list[str]:
