@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.console.api.lists import Cursor, Text
 from gateway.console.api.operation import Call, Operation
-from gateway.console.api.tails import LIST_NAME, Place, Tail
+from gateway.console.api.tail_messages import LIST_NAME, Place
+from gateway.console.api.tails import Tail
 from gateway.console.problems import Problem
 from gateway.console.security.roles import Role
 from gateway.journal.query_language import parse_query
