@@ -13,6 +13,7 @@ from gateway.backends import open_indexer, open_journal, open_report_source, ope
 from gateway.config import Config
 from gateway.console.app import console_app
 from gateway.console.frame import Frame
+from gateway.console.pages import Pages
 from gateway.console.security.access import Access
 from gateway.console.services import Services
 from gateway.console.tasks import Tasks
@@ -20,6 +21,8 @@ from gateway.journal import JOURNAL_FOLDER
 from gateway.journal.capture import CaptureRing
 from gateway.journal.reports.receiver import receive_reports
 from gateway.journal.writer import JournalWriter
+from gateway.operations.gateway_probe import processes_of
+from gateway.operations.status import ProcessesStatus
 
 log = structlog.get_logger()
 
@@ -53,17 +56,25 @@ class Assembly:
         self._indexer = open_indexer(config, self._journal)
         self._writer = JournalWriter(config.data_dir / JOURNAL_FOLDER, slots)
         self._tasks = Tasks()
+        self._frame = frame
+        self._workers = open_workers(config)
         services = Services(
             config=lambda: self.config,
             folder=folder,
-            health=frame.health,
-            render_metrics=frame.render_metrics,
             journal=self._journal,
             access=self._access,
+            health=frame.health,
+            render_metrics=frame.render_metrics,
             report=self._writer.write,
+            workers=self._workers,
+            refusals=captures,
+            processes=self._processes,
             reload_problems=lambda: self.problems,
         )
-        self.app: ASGIApp = console_app(services)
+        pages = Pages(services)
+        self.app: ASGIApp = console_app(
+            services, pages.routes(), render_login=pages.render_login, render_problem=pages.render_problem
+        )
 
     async def start(self) -> None:
         """Begin with everything beside serving pages."""
@@ -71,8 +82,8 @@ class Assembly:
             self._writer.start()
             self._indexer.start()
             self._tasks.start("reports", self._receive_reports)
-        if await asyncio.to_thread(self._access.make_first_token):
-            log.info("nobody has logged in to the console yet", command="gateway console link")
+        if self.config.console.auth == "token" and not await asyncio.to_thread(self._access.tokens.list):
+            log.info("the console has no tokens yet", command="gateway console link")
 
     async def stop(self) -> None:
         """End all of it, and close the journal."""
@@ -85,6 +96,12 @@ class Assembly:
         self._journal.close()
         self._access.close()
 
+    def _processes(self) -> ProcessesStatus:
+        readiness = self._frame.readiness
+        checks = {part: reason or "ok" for part, reason in readiness.reasons().items()}
+        text = self._frame.render_metrics().decode()
+        return processes_of(self.config, text, checks, is_ready=readiness.is_ready())
+
     async def _receive_reports(self) -> None:
-        workers = open_workers(self.config)
-        await receive_reports(partial(open_report_source, self.config), self._journal, workers)
+        source = partial(open_report_source, self.config)
+        await receive_reports(source, self._journal, self._workers)

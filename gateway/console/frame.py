@@ -32,12 +32,14 @@ class Frame:
         console: Serves everything else; None while it cannot.
         problem: Why it cannot, for the operator.
         health: Answers `/livez` and `/readyz`.
+        readiness: What `/readyz` reports.
     """
 
     def __init__(self, metrics: Iterable[Collector], readiness: SharedReadiness) -> None:
         self.console: ASGIApp | None = None
         self.problem = _STARTING
         self._metrics = _Joined(metrics)
+        self.readiness = readiness
         self.health = Health(readiness.reasons, readiness.is_ready)
         self._router = Router(
             [Route("/metrics", self._respond), *self.health.routes(is_public=False)],
@@ -57,6 +59,9 @@ class Frame:
         return Response(self.render_metrics(), media_type=METRICS_TYPE)
 
     async def _leave_to_console(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/webhooks/"):  # a provider that has the wrong port is to be told so
+            await PlainTextResponse("webhooks are received at server.bind\n", 404)(scope, receive, send)
+            return
         console: ASGIApp = self.console or PlainTextResponse(
             f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER}
         )

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.api.tails import LIST_NAME, Place
+from gateway.console.api.tail_messages import LIST_NAME, Place
 from gateway.console.pages.formatting import address
 from gateway.console.pages.site import Site
 from gateway.console.pages.wording import words_by_outcome
