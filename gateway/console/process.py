@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -25,7 +26,6 @@ from gateway.config import Config, load_config
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.discovery import dev_secrets_path
 from gateway.config.overrides import override_binds
-from gateway.console.assembly import Assembly
 from gateway.console.frame import Frame
 from gateway.console.launch import ConsoleSettings
 from gateway.console.metrics import ConsoleMetrics
@@ -37,6 +37,9 @@ from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.metrics import MetricsReader
 from gateway.observability.readiness import ReadinessBoard, SharedReadiness
+
+if TYPE_CHECKING:
+    from gateway.console.assembly import Assembly
 
 _PR_SET_PDEATHSIG = 1
 """The operation of ``prctl`` that has the kernel send a signal when the parent ends."""
@@ -118,7 +121,7 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
     """Run what needs the configuration; read it again whenever ``reload`` is set.
 
     Raises:
-        OSError: The data directory cannot be used.
+        Exception: Whatever keeps the console from being built, such as a data directory that cannot be used.
     """
     assembly: Assembly | None = None
     try:
@@ -136,7 +139,7 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
                     log.warning("configuration rejected", problem=problem)
             await reload.wait()
             reload.clear()
-    except OSError as error:
+    except Exception as error:
         frame.problem = f"The console cannot be opened: {error}"
         raise
     finally:
@@ -146,6 +149,8 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
 
 
 def _assemble(settings: ConsoleSettings, config: Config, frame: Frame) -> Assembly:
+    from gateway.console.assembly import Assembly
+
     captures = settings.descriptors.captures
     ring = None if captures is None else CaptureRing(captures)
     return Assembly(config, Path(settings.config).parent, frame, ring, settings.slots)
