@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.errors import REJECTIONS, Outcome
+
+FAILURES: frozenset[str] = frozenset(
+    (
+        *(rejection.reason for rejection in REJECTIONS),
+        Outcome.QUARANTINED,
+        *("retried", "dead", "failed"),
+    )
+)
+"""The outcomes of what failed: a refusal, a violated schema, an attempt of a worker or at an endpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

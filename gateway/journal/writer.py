@@ -6,7 +6,7 @@ and never a request. A process that is killed loses what it has not written: its
 
 A writer holds a lock (``flock``) on the file that it writes, and never writes to a file that it did not make. So a reader
 may delete a file that it has read to its end once it gets the lock: no more will be written to it, and no other file
-ever has its name.
+ever has its name. A reader that renames the file makes the writer begin another one.
 
 The module has slightly more than 200 lines because the limits on memory, files and disk meet in one place.
 """
@@ -240,6 +240,7 @@ class _Files:
         self._folder = folder
         self._slot = slot
         self._descriptor = -1
+        self._path = folder
         self._size = 0
         self._is_torn = False
         self._checked_at = -_CHECK_INTERVAL
@@ -263,7 +264,7 @@ class _Files:
         Raises:
             OSError: They cannot be written, or not all of them.
         """
-        if self._descriptor < 0 or self._size >= MAX_FILE_SIZE or not os.fstat(self._descriptor).st_nlink:
+        if self._descriptor < 0 or self._size >= MAX_FILE_SIZE or not self._path.exists():
             self.close()
             self._open()
         if self._is_torn:  # so that only one line is lost
@@ -294,6 +295,7 @@ class _Files:
                 self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
                 break
             number += 1
+        self._path = path
         self._size = 0
         self._is_torn = False
         fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
