@@ -131,11 +131,19 @@ class SegmentWriter:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def erase(self, event_id: str, provider: str) -> int:
-        """Erase the texts of an event, also from pages that are free, and from the write-ahead log."""
+        """Erase the texts of an event, also from pages that are free, and from the write-ahead log.
+
+        Raises:
+            OSError: They are left in the log, because others read it.
+        """
         with self.transaction() as connection:
             count = erase_rows(connection, event_id, provider)
         self._connection.execute("VACUUM")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise OSError(
+                "somebody reads the journal all the time, so that texts are left in its log; try again"
+            )
         return count
 
     def close(self) -> None:
