@@ -37,6 +37,9 @@ _MAX_PID = 2**31 - 1
 _DRAIN_WAIT = 0.3
 """Seconds without a report after which the queue counts as empty: RabbitMQ needs a moment to begin to deliver."""
 
+_DRAIN_TIMEOUT = 2.0
+"""Seconds after which a command goes on, whatever still waits."""
+
 _FIRST_DELAY, _MAX_DELAY = 1.0, 30.0
 """Seconds before the queue is opened again after a failure; the delay doubles with each."""
 
@@ -62,14 +65,19 @@ async def receive_reports(open_source: OpenSource, journal: Journal, workers: Wo
 
 
 async def drain_reports(open_source: OpenSource, journal: Journal, workers: Workers) -> int:
-    """Put the reports that wait into the journal, for a command where no console runs; return the number of entries.
+    """Put reports that wait into the journal, for a command where no console runs; return the number of entries.
+
+    It takes two seconds at most, because busy workers send faster than a queue becomes empty.
 
     Raises:
         OSError: The broker, the journal or the table of workers is away.
     """
     count = 0
     async with open_source() as source:
-        while batch := await _receive_batch(source, journal, workers, _DRAIN_WAIT):
+        until = time.monotonic() + _DRAIN_TIMEOUT
+        while time.monotonic() < until and (
+            batch := await _receive_batch(source, journal, workers, _DRAIN_WAIT)
+        ):
             count += sum(len(received.report.entries) for received in batch)
     return count
 

@@ -130,7 +130,9 @@ class Snapshot:
 
     def bounds(self) -> tuple[int, int] | None:
         """Return the smallest and the largest id; None without an entry."""
-        low, high = self.connection.execute("SELECT min(id), max(id) FROM entries").fetchone()
+        low, high = self.connection.execute(  # both in one SELECT would be a scan
+            "SELECT (SELECT min(id) FROM entries), (SELECT max(id) FROM entries)"
+        ).fetchone()
         return None if low is None else (low, high)
 
 
@@ -143,4 +145,4 @@ def read_state(connection: sqlite3.Connection) -> OpenState:
 def read_positions(connection: sqlite3.Connection) -> Mapping[str, Position]:
     """Return the positions in the raw files that a segment has."""
     rows = connection.execute("SELECT file, inode, offset FROM positions")
-    return {file: Position(inode, offset) for file, inode, offset in rows}
+    return {file: Position(int(inode), offset) for file, inode, offset in rows}

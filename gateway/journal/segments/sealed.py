@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from gateway.journal.entry import cut
 from gateway.journal.forgetting import ERASED
 from gateway.journal.segments.files import SegmentFile, sync_folder
 from gateway.journal.segments.rows import SELECTED, TABLES, WORD_FIELDS
@@ -41,6 +42,10 @@ CREATE TABLE main.tallies AS SELECT provider, type, outcome, count(*) AS times F
 class SealedSegment:
     """A sealed segment that is open for reading. Use it within :meth:`use`: one thread at a time.
 
+    Raises:
+        sqlite3.DatabaseError: It cannot be read.
+        ValueError: Likewise.
+
     Attributes:
         connection: The connection.
         words: The word of each number.
@@ -57,6 +62,8 @@ class SealedSegment:
         )
         try:
             self.connection.execute(f"PRAGMA cache_size = -{_READ_CACHE}")
+            if self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                raise ValueError("the file is empty")  # a database for SQLite
             self.words, self.numbers = read_words(self.connection)
             self.tallies: Tallies = {
                 (provider, type_, outcome): times
@@ -205,6 +212,7 @@ def erase_rows(connection: sqlite3.Connection, event_id: str, provider: str) -> 
 
 def event_condition(event_id: str, provider: str) -> tuple[str, tuple[object, ...]]:
     """Return the condition on the rows of an event, and its values."""
+    event_id = cut(event_id)
     if not provider:
         return "event_id = ?", (event_id,)
     number = "SELECT id FROM words WHERE field = ? AND word = ?"
