@@ -7,18 +7,25 @@ started or connected yet.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.events.message import Message
+from gateway.journal import Journal
+from gateway.journal.catching_up import CatchingUpJournal
+from gateway.journal.indexer import Indexer
+from gateway.journal.intake import Intake
+from gateway.journal.raw import raw_folder
 from gateway.journal.reports import Carrier, ReportSource
 from gateway.journal.reports.sender import Reports
 from gateway.journal.workers import Workers
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
+from gateway.queues.inspection import QueueInspection
 from gateway.transport.embedded import Database
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
@@ -58,9 +65,16 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
 
 
 def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+    config: Config,
+    database: Database | None = None,
+    slot: int = 0,
+    slots: int = 1,
+    note_drained: Callable[[Message, float], None] | None = None,
 ) -> Publisher:
-    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``."""
+    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``.
+
+    ``note_drained`` is called with each message that has left the spool, and the seconds that it waited there.
+    """
     rabbitmq, archive = config.rabbitmq, config.archive
     retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if has_embedded_queue(config):
@@ -74,7 +88,7 @@ def open_publisher(
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
 
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots, note_drained)
 
 
 def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -125,6 +139,51 @@ def open_dead_letters(
     from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
     return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+
+
+def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspection]:
+    """Open a view of the queues of the configured broker, which changes nothing in them.
+
+    Raises:
+        OSError: The broker cannot be reached.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.inspection.sqlite import inspect_database
+
+        return inspect_database(Database(config.data_dir).path)
+    rabbitmq = config.rabbitmq
+    if rabbitmq.management_url:
+        from gateway.queues.inspection.management import inspect_through_management
+
+        return inspect_through_management(rabbitmq.address, rabbitmq.management_url)
+    from gateway.queues.inspection.rabbitmq import inspect_broker
+
+    return inspect_broker(rabbitmq.address)
+
+
+def open_journal(config: Config, *, writable: bool) -> Journal:
+    """Return the configured journal, which is made when something is first written to it.
+
+    Args:
+        config: The configuration.
+        writable: Whether the caller is the console, which indexes (:func:`open_indexer`). For others what processes have
+            written is indexed before each answer, unless a console does so.
+    """
+    intake = _open_intake(config)
+    return intake if writable else CatchingUpJournal(intake, Indexer(intake, raw_folder(config.data_dir)))
+
+
+def open_indexer(config: Config, journal: Journal) -> Indexer:
+    """Return what fills the journal of :func:`open_journal` with what processes write."""
+    assert isinstance(journal, Intake)  # noqa: S101 -- all journals are
+    return Indexer(journal, raw_folder(config.data_dir))
+
+
+def _open_intake(config: Config) -> Intake:
+    from gateway.journal.segments.writing import Limits
+    from gateway.journal.sqlite import SqliteJournal
+
+    return SqliteJournal(config.data_dir, Limits(config.journal.max_age, config.journal.max_size))
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:

@@ -12,9 +12,9 @@ from typing import Any, TypeVar, get_args
 import typer
 import uvloop
 
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count

@@ -24,14 +24,14 @@ from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_
 from gateway.cli.common import local_url, run
 from gateway.cli.dev_config import choose_config, is_generated
 from gateway.cli.dev_lines import DevLines
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
-from gateway.cli.serve import override_binds
 from gateway.config import Config, ProviderConfig, load_config
 from gateway.config.bind_addresses import split_bind
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
+from gateway.config.overrides import override_binds
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator

@@ -17,9 +17,9 @@ import typer
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.spec import AdapterSpec
 from gateway.cli.common import find_provider, load_with_dev_secrets, local_url, run
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.saved_request import write_request
 from gateway.cli.send_many import TIMEOUT, explain_failure, send_many
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.models import ProviderConfig, ServerConfig
 from gateway.config.resolve import adapter_of
 from gateway.devtools.handshakes import HandshakeRequest, make_handshake

@@ -6,14 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.backends import messaging_system_of
 from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
-from gateway.config.cross_checks import conflicts
-from gateway.errors import ConfigurationError, OperatorError
+from gateway.config.overrides import override_binds
+from gateway.errors import OperatorError
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.tracing import tracing
@@ -33,10 +33,11 @@ def run_serve(
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
+    captures = None if config.capture == "off" else CaptureRing(slots=config.server.processes)
     if config.server.processes == 1:
         configure_logs(logs, exception_messages=config.log.exception_messages)
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
-            run(serve(Gateway(config, path.parent, spans=spans), config, read))
+            run(serve(Gateway(config, path.parent, spans=spans, captures=captures), config, read))
         return
     slots = config.server.processes
     counters = shared_counters(slots)
@@ -53,7 +54,13 @@ def run_serve(
                 log.warning("process replaced", predecessor=process.predecessor)
             with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
+                    config,
+                    path.parent,
+                    slot=process.slot,
+                    slots=slots,
+                    counters=counters,
+                    spans=spans,
+                    captures=captures,
                 )
                 run(serve(gateway, config, read, listeners, process))
         finally:
@@ -66,27 +73,3 @@ def run_serve(
                 each.close()
 
         Supervisor(slots, work, reload, close_sockets).run()
-
-
-def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:
-    """Return the configuration with the addresses from the command line.
-
-    Raises:
-        ConfigurationError: One of them is not HOST:PORT, or two listeners have the same address.
-    """
-    changes = {name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value}
-    if not changes:
-        return config
-    try:
-        type(config.server).model_validate(changes)
-    except ValidationError as error:
-        problems = (
-            f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx'].get('error', detail['msg'])}"
-            for detail in error.errors()
-        )
-        raise ConfigurationError(*problems) from None
-    config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
-    clashes = [f"{'.'.join(map(str, place))}: {text}" for place, text in conflicts(config)]
-    if clashes:
-        raise ConfigurationError(*clashes)
-    return config

@@ -16,6 +16,9 @@ from typing import NamedTuple, Protocol
 from gateway.journal.entry import Entry
 from gateway.journal.query import Query
 
+JOURNAL_FOLDER = "journal"
+"""The folder of the journal, in `data_dir`."""
+
 QUERY_BUDGET = 0.08
 """Seconds after which a search returns what it has found, and how far back it has looked."""
 
@@ -43,7 +46,7 @@ class Point(NamedTuple):
         at: The beginning of the span, in Unix seconds.
         provider: The provider; empty for the whole gateway.
         measure: What was counted, such as `outcome:accepted`, `fault:no_match`, `slot:0`, `event:quarantined` or
-            `latency:3`, a bucket of the histogram.
+            `latency:3`, a bucket of the histogram; see :mod:`gateway.journal.sampler`.
         times: How often; a sum of seconds for `latency_sum`.
     """
 
@@ -156,6 +159,8 @@ class Journal(Protocol):
         self, measures: str, since: float, until: float, step: float, provider: str | None = None
     ) -> list[Point]:
         """Return how often things happened, summed over spans of ``step`` seconds, oldest first.
+
+        Spans begin at multiples of ``step``, the first one perhaps before ``since``. Spans without anything are left out.
 
         Args:
             measures: The beginning of the measures, such as `outcome:`; empty for all.

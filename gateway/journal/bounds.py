@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry
+from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, cut
 
 MAX_WORD = 255
 """Bytes of a word that repeats, such as a type, a queue or an actor: as long as a routing key."""
@@ -12,7 +12,9 @@ MAX_WORD = 255
 MAX_SUMMARY = 300
 """Bytes of a summary; the envelope's has at most 200 characters."""
 
-_MAX_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
+"""The largest id of an entry: what databases have as an integer."""
+
 _MAX_NUMBER = 2**53
 """The largest number: every JSON reader has integers up to here."""
 
@@ -42,12 +44,12 @@ def bounded(entry: Entry) -> Entry | None:
 
     Characters that a database cannot keep, NUL and half of a surrogate pair, are replaced.
     """
-    if not 0 < entry.id <= _MAX_ID:
+    if not 0 < entry.id <= MAX_ID:
         return None
     changes: dict[str, object] = {}
     for name, limit in _LIMITS.items():
         text = getattr(entry, name)
-        if text and (cut := _cut(text, limit)) != text:
+        if text and (cut := _kept(text, limit)) != text:
             changes[name] = cut
     for name in _INTEGERS:
         number = getattr(entry, name)
@@ -57,13 +59,12 @@ def bounded(entry: Entry) -> Entry | None:
         number = getattr(entry, name)
         if number is not None:
             changes[name] = round(number, 1) if -_MAX_NUMBER < number < _MAX_NUMBER else None
-    if entry.request is not None and not 0 < entry.request <= _MAX_ID:
+    if entry.request is not None and not 0 < entry.request <= MAX_ID:
         changes["request"] = None
     return msgspec.structs.replace(entry, **changes) if changes else entry
 
 
-def _cut(text: str, limit: int) -> str:
+def _kept(text: str, limit: int) -> str:
     if len(text) <= limit and text.isascii() and "\0" not in text:
         return text
-    encoded = text.replace("\0", "\ufffd").encode("utf-8", "replace")
-    return encoded[:limit].decode("utf-8", "ignore")
+    return cut(text.replace("\0", "\ufffd"), limit)

@@ -101,7 +101,12 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
     @property
     def at(self) -> float:
         """When it happened, in Unix seconds."""
-        return ((self.id >> SEQUENCE_BITS) + EPOCH_MS) / 1000
+        return moment_of(self.id)
+
+
+def moment_of(entry_id: int) -> float:
+    """Return when an entry with an id was made, in Unix seconds."""
+    return ((entry_id >> SEQUENCE_BITS) + EPOCH_MS) / 1000
 
 
 def first_id_at(seconds: float) -> int:
@@ -109,7 +114,7 @@ def first_id_at(seconds: float) -> int:
     return max(round(seconds * 1000) - EPOCH_MS, 0) << SEQUENCE_BITS
 
 
-def cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int = MAX_TEXT) -> str:
     """Return as much of the beginning of ``text`` as has at most ``limit`` bytes of UTF-8; a lone surrogate becomes `?`."""
     if text.isascii():
         return text[:limit]

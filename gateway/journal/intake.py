@@ -6,7 +6,7 @@ An interruption at any moment leaves both or neither, so that no entry is added 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from gateway.journal import Journal
 from gateway.journal.entry import Entry
@@ -44,6 +44,7 @@ class Batch(NamedTuple):
     gone: Sequence[str] = ()
 
 
+@runtime_checkable
 class Intake(Journal, Protocol):
     """A journal that can be filled from raw files."""
 

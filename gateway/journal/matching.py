@@ -36,7 +36,7 @@ def client_matches(condition: str, client: str) -> bool:
         wanted, kept = ip_network(condition, strict=False), ip_network(client, strict=False)
     except ValueError:
         return condition == client
-    return wanted.version == kept.version and wanted.overlaps(kept)  # type: ignore[arg-type]  # same version
+    return wanted.version == kept.version and wanted.overlaps(kept)
 
 
 def _has_words(query: Query, entry: Entry) -> bool:

@@ -19,7 +19,7 @@ def gateway_metrics() -> str:
     metrics = Metrics()
     metrics.of_provider("github", 1)
     for gauge in GAUGES:
-        metrics.sample(gauge.name, lambda: 0)
+        metrics.sample(gauge.name, lambda: 0, gauge.stage)
     return _table(metrics.collect())
 
 

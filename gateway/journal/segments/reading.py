@@ -1,0 +1,235 @@
+"""Reading a folder of segments: the open one and the sealed ones together, newest first or in order of arrival."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from gateway.journal import Arrivals, Page
+from gateway.journal.entry import Entry, moment_of
+from gateway.journal.query import Query
+from gateway.journal.segments.files import SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
+from gateway.journal.segments.open_reader import OpenReader, Snapshot
+from gateway.journal.segments.rows import SELECTED, Row, entry_of
+from gateway.journal.segments.sealed import SealedSegment, SegmentCache
+from gateway.journal.segments.search import conditions_of, id_bounds, search
+
+FOLLOW_BUDGET = 0.2
+"""Seconds after which a follower that is far behind gets what was found, between two segments."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search under way.
+
+    Attributes:
+        low: The smallest id that is wanted.
+        high: The id below which all wanted ones are.
+        limit: The most entries.
+        deadline: The monotonic time after which it ends.
+        found: What was found, newest first.
+        reached: Ids down to which every segment was searched so far.
+    """
+
+    low: int
+    high: int
+    limit: int
+    deadline: float
+    found: list[Entry] = field(default_factory=list)
+    reached: int = 0
+
+    def add(self, rows: list[Row], words: dict[int, str]) -> None:
+        """Add rows of a segment."""
+        if rows:
+            self.found = sorted(
+                [*self.found, *(entry_of(row, words) for row in rows)], key=lambda entry: -entry.id
+            )
+
+    def is_over(self, next_high: int) -> bool:
+        """Return whether to end before the segments that are left, whose largest id is ``next_high``."""
+        bound = max(self.reached, min(next_high + 1, self.high))
+        if sum(entry.id >= bound for entry in self.found) > self.limit:
+            return True
+        if bound == self.high or time.monotonic() < self.deadline:
+            return False  # every call gets further, however short its time
+        self.reached = bound
+        return True
+
+    def page(self, begins_at: float | None) -> Page:
+        """Return what was found; ``begins_at`` is when the journal begins."""
+        entries = [entry for entry in self.found if entry.id >= self.reached]
+        if len(entries) > self.limit:
+            entries = entries[: self.limit]
+            return Page(entries, entries[-1].id, entries[-1].at, is_complete=False)
+        if self.reached > self.low:
+            return Page(entries, self.reached, moment_of(self.reached), is_complete=False)
+        return Page(entries, None, begins_at, is_complete=True)
+
+
+class SegmentReader:
+    """Reads a folder of segments. Its methods may be called by several threads.
+
+    Args:
+        folder: The folder of the journal, which need not be there yet.
+
+    Attributes:
+        corrupt: Sealed segments that could not be read, and are left out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._segments = folder / SEGMENTS_NAME
+        self._open = OpenReader(folder)
+        self._cache = SegmentCache(self._segments)
+        self.corrupt: set[SegmentFile] = set()
+
+    def find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
+        """Return entries, newest first, as the port says."""
+        low, high = id_bounds(query, before)
+        searched = _Search(low, high, limit, time.monotonic() + budget, reached=low)
+        with self.snapshot() as (opened, files):
+            begins = [file.low for file in files]
+            if opened and (span := opened.bounds()):
+                begins.append(span[0])
+                if span[0] < high and span[1] >= low:
+                    self._search_open(searched, query, opened)
+        files = [file for file in files if file.low < high and file.high >= low]
+        for file in sorted(files, key=lambda file: -file.high):
+            if searched.is_over(file.high):
+                break
+            self._search_sealed(searched, query, file)
+        return searched.page(moment_of(min(begins)) if begins else None)
+
+    def timeline(self, query: Query) -> list[Entry]:
+        """Return all entries that match, oldest first."""
+        return self.find(query, None, 1_000_000, 3_600.0).entries[::-1]
+
+    def follow(self, query: Query, after: int, limit: int) -> Arrivals:
+        """Return entries in the order of arrival, as the port says."""
+        deadline = time.monotonic() + FOLLOW_BUDGET
+        entries: list[Entry] = []
+        position = after
+        with self.snapshot() as (opened, files):
+            for file in files:
+                if file.last <= after:
+                    continue
+                with self._sealed(file) as segment:
+                    rows = _arrivals(
+                        segment.connection, query, segment.numbers, position, limit - len(entries)
+                    )
+                    entries += [entry_of(row, segment.words) for row in rows]
+                if len(entries) >= limit:
+                    return Arrivals(entries, rows[-1][1])
+                position = file.last
+                if time.monotonic() >= deadline:
+                    return Arrivals(entries, position)
+            if opened and opened.last > position:
+                words, numbers = opened.words()
+                rows = _arrivals(opened.connection, query, numbers, position, limit - len(entries))
+                entries += [entry_of(row, words) for row in rows]
+                position = rows[-1][1] if len(entries) >= limit else opened.last
+        return Arrivals(entries, position)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[tuple[Snapshot | None, list[SegmentFile]]]:
+        """Read the open segment as it is at one moment, with the sealed ones that are valid beside it."""
+        with self._open.snapshot() as opened:
+            files = segment_files(self._segments)  # after the beginning of the transaction
+            files = [file for file in files if file not in self.corrupt]
+            if opened:
+                files = [file for file in files if file.last <= opened.state.sealed]
+            yield opened, files
+
+    def sealed_entry(self, entry_id: int) -> Entry | None:
+        """Return the entry with an id if it is in a sealed segment."""
+        for file in segment_files(self._segments):
+            if file.low <= entry_id <= file.high and (entry := self.first_entry(file, "id = ?", (entry_id,))):
+                return entry
+        return None
+
+    def first_entry(self, file: SegmentFile, where: str, values: tuple[object, ...]) -> Entry | None:
+        """Return an entry of a sealed segment that meets a condition."""
+        found = None
+        with self._sealed(file) as segment:
+            row = segment.connection.execute(
+                f"SELECT {SELECTED} FROM entries WHERE {where} LIMIT 1",  # noqa: S608 -- values are parameters
+                values,
+            ).fetchone()
+            found = entry_of(row, segment.words) if row else None
+        return found  # noqa: RET504 -- the block ends early where the segment cannot be read
+
+    def discard(self, file: SegmentFile) -> None:
+        """Close a sealed segment that is about to be deleted."""
+        self._cache.discard(file)
+
+    def close(self) -> None:
+        """Close all files."""
+        self._open.close()
+        self._cache.close()
+
+    def _search_open(self, searched: _Search, query: Query, opened: Snapshot) -> None:
+        words, numbers = opened.words()
+        bounds = (searched.reached, searched.high)
+        rows, searched.reached = search(
+            opened.connection,
+            conditions_of(query, numbers),
+            bounds,
+            opened.marks(),
+            searched.limit + 1,
+            searched.deadline,
+        )
+        searched.add(rows, words)
+
+    def _search_sealed(self, searched: _Search, query: Query, file: SegmentFile) -> None:
+        bounds = (max(searched.reached, file.low), searched.high)
+        with self._sealed(file) as segment:
+            rows, reached = search(
+                segment.connection,
+                conditions_of(query, segment.numbers),
+                bounds,
+                segment.marks,
+                searched.limit + 1,
+                searched.deadline,
+                segment.tallies,
+            )
+            searched.add(rows, segment.words)
+            if reached > bounds[0]:
+                searched.reached = reached
+
+    @contextmanager
+    def _sealed(self, file: SegmentFile) -> Iterator[SealedSegment]:
+        """Use a sealed segment. The block ends without an error where the file is gone or corrupt."""
+        try:
+            with self._cache.use(file) as segment:
+                yield segment
+        except FileNotFoundError:
+            pass  # it was deleted just now, since it was too old
+        except (sqlite3.DatabaseError, KeyError, ValueError) as error:
+            if isinstance(error, sqlite3.Error) and not is_corrupt(error):
+                raise
+            if file not in self.corrupt:
+                log.error(  # noqa: TRY400 -- where it happened is of no use
+                    "journal segment corrupt", file=file.name, error=str(error)
+                )
+            self.corrupt.add(file)
+            self._cache.discard(file)
+
+
+def _arrivals(
+    connection: sqlite3.Connection, query: Query, numbers: dict[str, dict[str, int]], after: int, limit: int
+) -> list[Row]:
+    conditions = conditions_of(query, numbers)
+    if conditions.is_impossible:
+        return []
+    where = " AND ".join(["seq > ?", "id >= ?", "id < ?", *conditions.terms])
+    return connection.execute(
+        f"SELECT {SELECTED} FROM entries WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 -- values are parameters
+        (after, *id_bounds(query, None), *conditions.values, limit),
+    ).fetchall()
