@@ -168,6 +168,9 @@ def open_journal(config: Config, *, writable: bool) -> Journal:
         config: The configuration.
         writable: Whether the caller is the console, which indexes (:func:`open_indexer`). For others what processes have
             written is indexed before each answer, unless a console does so.
+
+    Raises:
+        OperatorError: The library of PostgreSQL is needed and missing.
     """
     intake = _open_intake(config)
     return intake if writable else CatchingUpJournal(intake, Indexer(intake, raw_folder(config.data_dir)))
@@ -180,10 +183,15 @@ def open_indexer(config: Config, journal: Journal) -> Indexer:
 
 
 def _open_intake(config: Config) -> Intake:
+    journal = config.journal
+    if config.postgres.url != EMBEDDED:
+        from gateway.journal.postgresql import PostgresJournal
+
+        return PostgresJournal(config.postgres.url, config.data_dir, journal.max_age, journal.max_size)
     from gateway.journal.segments.writing import Limits
     from gateway.journal.sqlite import SqliteJournal
 
-    return SqliteJournal(config.data_dir, Limits(config.journal.max_age, config.journal.max_size))
+    return SqliteJournal(config.data_dir, Limits(journal.max_age, journal.max_size))
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:

@@ -71,7 +71,7 @@ def run_dev(
         processors=[output.take, *console_processors()],
         logger_factory=lambda *_: lines,  # so that no line is written into the counter
     )
-    session = DevSession(path.absolute(), config.server.bind, os.getpid())
+    session = DevSession(path.absolute(), config.server.bind, os.getpid(), config.server.admin_bind)
     with (
         tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans,
         session.announced(config.data_dir) as is_first,

@@ -36,7 +36,7 @@ INTERVAL = 0.5
 PRUNE_INTERVAL = 60.0
 """Seconds between two looks for what is too old or too large."""
 
-_RETIRED_SIZE = 1024**2
+RETIRED_SIZE = 1024**2
 """Bytes of a file beyond which its process is made to begin a new one, so that this one can be deleted."""
 
 _LOCK_NAME = "index.lock"
@@ -143,7 +143,7 @@ class Indexer:
                 continue
             with suppress(FileNotFoundError), file.path.open("rb") as opened:
                 if _is_written(opened):
-                    if file.path.suffix == WRITING and position.offset >= _RETIRED_SIZE:
+                    if file.path.suffix == WRITING and position.offset >= RETIRED_SIZE:
                         file.path.rename(file.path.with_suffix(DONE))
                 elif not _has_line(opened, position.offset):
                     file.path.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from ipaddress import ip_network
 
-from gateway.journal.entry import Entry, first_id_at
+from gateway.journal.entry import Entry, cut, first_id_at
 from gateway.journal.query import FAILURES, Query
 from gateway.transport.topic_patterns import key_pattern, matches
 
@@ -52,11 +52,12 @@ def _has_words(query: Query, entry: Entry) -> bool:
 
 
 def _has_texts(query: Query, entry: Entry) -> bool:
+    text = cut(query.text)
     return (
-        (not query.event_id or entry.event_id == query.event_id)
-        and (not query.subject or entry.subject == query.subject)
-        and (not query.account or entry.account == query.account)
-        and (not query.text or query.text in {entry.event_id, entry.subject, entry.account, entry.trace})
+        (not query.event_id or entry.event_id == cut(query.event_id))
+        and (not query.subject or entry.subject == cut(query.subject))
+        and (not query.account or entry.account == cut(query.account))
+        and (not text or text in {entry.event_id, entry.subject, entry.account, entry.trace})
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.journal.entry import Entry
+from gateway.journal.entry import Entry, cut
 from gateway.journal.forgetting import forgotten
 from gateway.journal.intake import Positions
 
@@ -102,6 +102,7 @@ def erase_lines(folder: Path, event_id: str, provider: str) -> None:
     Raises:
         OSError: A file cannot be written.
     """
+    event_id = cut(event_id)
     needle = msgspec.json.encode(event_id)[1:-1]
     decoder = msgspec.json.Decoder(Entry)
     for file in raw_files(folder):

@@ -83,6 +83,16 @@ def describe(entry: Entry, title_of: TitleOf = str) -> str:
     return sentence(f"{_place_of(entry) or 'A worker'} {_attempt(entry)}")
 
 
+def brief(entry: Entry) -> str:
+    """Return what an entry says in a few words, for a list that has the provider, the type and the id already."""
+    if entry.kind is not Kind.RECEIVED:
+        return describe(entry).removesuffix(".")
+    outcome = "spooled" if entry.reason == "spooled" else entry.outcome.replace("_", " ")
+    reason = "" if entry.reason in {"", "spooled", entry.outcome} else f": {entry.reason.replace('_', ' ')}"
+    result = ", ".join(filter(None, (str(entry.status or ""), "" if entry.ms is None else _ms(entry.ms))))
+    return f"{outcome}{reason}{_in_parentheses(entry.detail)}" + (f", {result}" if result else "")
+
+
 def steps_of(entries: Sequence[Entry], title_of: TitleOf = str) -> tuple[Step, ...]:
     """Return the timeline of entries, which are sorted by their ids.
 

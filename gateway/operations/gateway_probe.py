@@ -8,6 +8,7 @@ import httpx
 
 from gateway.config import Config
 from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.dev_session import DevSession
 from gateway.operations.status_models import ProcessesStatus
 
 TIMEOUT = 2.0
@@ -56,8 +57,10 @@ def processes_of(config: Config, metrics: str, checks: dict[str, str], *, is_rea
 
 
 def admin_url(config: Config) -> str:
-    """Return the URL at which this machine reaches the operator's listener."""
-    host, port = split_bind(config.server.admin_bind[0])
+    """Return the URL at which this machine reaches the operator's listener, also that of a `gateway dev` elsewhere."""
+    running = DevSession.find(config.data_dir)
+    binds = (running.admin_bind if running else []) or config.server.admin_bind
+    host, port = split_bind(binds[0])
     host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

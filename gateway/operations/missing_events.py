@@ -12,13 +12,15 @@ from gateway.backends import has_embedded_claims, open_claims
 from gateway.claims import Claims, ClaimsUnavailable, Standing, claim_keys
 from gateway.config import Config
 from gateway.config.resolve import adapter_of
-from gateway.errors import OUTCOMES, Outcome
+from gateway.errors import REJECTIONS, Outcome
 from gateway.journal import Journal
 from gateway.journal.entry import Kind
 from gateway.journal.query import Query
+from gateway.journal.spans import MINUTE
 from gateway.operations.event_models import NotFound, ProviderTrace
 from gateway.operations.missing_sentences import facts_about, next_steps
 from gateway.operations.titles import title_of
+from gateway.signatures.rejections import SIGNATURE_FAULTS, SignatureRejected
 from gateway.transport.embedded import Database
 from gateway.transport.readiness import wait_ready
 
@@ -39,7 +41,11 @@ _SIMILAR = 200
 _MIN_PREFIX = 6
 """Characters that a similar id has in common at least: all ids of a provider begin with the same few."""
 
-_NO_FAILURES = frozenset((*Outcome, "client_disconnected"))
+_REFUSALS = frozenset(rejection.reason for rejection in REJECTIONS)
+"""The outcomes of refused requests."""
+
+_REFUSALS_READ = 1000
+"""Entries of refused requests that are read."""
 
 Claim = Literal["published", "in_flight", "none", "unknown"]
 
@@ -109,29 +115,39 @@ def _trace(
         limit=1,
     )
     last = page.entries[0] if page.entries else None
-    refusals: Counter[str] = Counter()
-    span_of_window = max((window[1] - window[0]) // 60, 1) * 60
-    for measure in ("outcome:", "fault:"):
-        for point in journal.points(measure, window[0] // 60 * 60, window[1], span_of_window, provider):
-            reason = point.measure.removeprefix(measure)
-            # The faults say more than the one outcome that they share.
-            if (
-                reason not in _NO_FAILURES
-                and reason != "invalid_signature"
-                and (measure == "fault:" or reason in OUTCOMES)
-            ):
-                refusals[reason] += round(point.times)
+    refusals = _refusals(journal, provider, window)
     spec = _spec_of(config, provider)
     return ProviderTrace(
         provider,
         title_of(config, provider),
         last.at if last else None,
         last.event_id if last else "",
-        tuple((reason, times) for reason, times in refusals.most_common() if times),
+        tuple(refusals.most_common()),
         claim,
         spec.setup.page if spec.setup else "",
         spec.docs,
     )
+
+
+def _refusals(journal: Journal, provider: str, window: tuple[float, float]) -> Counter[str]:
+    """Return how many requests were refused, by reason: as counted, or as far as there are entries of them."""
+    since, until = window
+    counted: Counter[str] = Counter()
+    step = max((until - since) // MINUTE, 1) * MINUTE
+    for measure in ("outcome:", "fault:"):
+        for point in journal.points(measure, since // MINUTE * MINUTE, until, step, provider):
+            reason = point.measure.removeprefix(measure)
+            # The faults say more than the one outcome that they share.
+            if reason in SIGNATURE_FAULTS or (reason in _REFUSALS and reason != SignatureRejected.reason):
+                counted[reason] += round(point.times)
+    noted: Counter[str] = Counter()
+    query = Query(
+        providers=(provider,), kinds=(Kind.RECEIVED,), outcomes=tuple(_REFUSALS), since=since, until=until
+    )
+    for entry in journal.find(query, limit=_REFUSALS_READ).entries:
+        noted[entry.reason or entry.outcome] += 1
+    # Counters are sampled by the console alone; entries may be dropped in a flood.
+    return +(counted | noted)
 
 
 def _spec_of(config: Config, provider: str) -> AdapterSpec:

@@ -38,7 +38,7 @@ def facts_about(
             reasons = listed([f"{reason} {times(number)}" for reason, number in trace.refusals[:_MAX_NAMED]])
             yield f"Refused requests of {trace.title} {when}: {reasons}. The journal has no ids of refused requests."
         elif len(traces) == 1:
-            yield f"No request of {trace.title} was refused {when}."
+            yield f"The journal knows of no refused request of {trace.title} {when}."
     if len(traces) == 1:
         yield _about_last_event(traces[0], now)
 

@@ -159,6 +159,8 @@ def _headline(requests: int, last_event_at: float | None, window: float, now: fl
     if last_event_at is None:
         return f"{count(requests, 'request')} and no event yet." if requests else "Nothing has come yet."
     last = f"the last event came {ago(last_event_at, now)}"
+    if not requests and now - last_event_at < window:
+        return f"Nothing has been counted yet; {last}."  # the counters are sampled by the console, every ten seconds
     if not requests:
         return f"No request in the last {span(window)}; {last}."
     return f"{count(requests, 'request')} in the last {span(window)}; {last}."

@@ -101,6 +101,11 @@ class QueueStatus:
     paused: str = ""
     error: str = ""
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a worker of the queue is paused."""
+        return bool(self.paused)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:

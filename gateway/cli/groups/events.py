@@ -30,6 +30,8 @@ def tail(
 ) -> None:
     """Stream published events (does not affect other consumers). Press Ctrl-C to stop.
 
+    `gateway events tail` follows the journal instead: it also shows refused requests, attempts of workers and actions.
+
     For example:
 
     - `gateway tail`

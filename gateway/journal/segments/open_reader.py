@@ -143,4 +143,4 @@ def read_state(connection: sqlite3.Connection) -> OpenState:
 def read_positions(connection: sqlite3.Connection) -> Mapping[str, Position]:
     """Return the positions in the raw files that a segment has."""
     rows = connection.execute("SELECT file, inode, offset FROM positions")
-    return {file: Position(inode, offset) for file, inode, offset in rows}
+    return {file: Position(int(inode), offset) for file, inode, offset in rows}

@@ -113,10 +113,15 @@ class SegmentWriter:
             (last,) = connection.execute("SELECT max(seq) FROM entries").fetchone()
         return (last or state.sealed) - state.sealed, state.opened_at
 
-    def seal(self, make: Callable[[], tuple[int, int]]) -> None:
-        """Call ``make``, which seals all entries and returns the last arrival and the largest id; then empty the file."""
+    def seal(self, make: Callable[[int], tuple[int, int]]) -> None:
+        """Seal all entries with ``make`` and empty the file.
+
+        Args:
+            make: Makes the segment, given the last arrival that is sealed already; it returns the last arrival and the largest
+                id of the segment.
+        """
         with self.transaction() as connection:
-            last, high = make()
+            last, high = make(read_state(connection).sealed)
             connection.execute("DELETE FROM entries")
             connection.execute("DELETE FROM words")
             connection.execute(
@@ -203,7 +208,7 @@ class SegmentWriter:
     def _set_positions(self, positions: Positions) -> None:
         self._connection.executemany(
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
-            [(name, position.inode, position.offset) for name, position in positions.items()],
+            [(name, str(position.inode), position.offset) for name, position in positions.items()],
         )
 
     _version = -1

@@ -24,7 +24,7 @@ CREATE TABLE IF NOT EXISTS entries (
     attempt INTEGER, age INTEGER, summary TEXT, detail TEXT, trace BLOB
 );
 CREATE TABLE IF NOT EXISTS words (id INTEGER PRIMARY KEY, field INTEGER NOT NULL, word TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS positions (file TEXT PRIMARY KEY, inode INTEGER NOT NULL, offset INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS positions (file TEXT PRIMARY KEY, inode TEXT NOT NULL, offset INTEGER NOT NULL);
 """
 """What the open segment and a sealed one have both."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from gateway.journal.entry import cut
 from gateway.journal.forgetting import ERASED
 from gateway.journal.segments.files import SegmentFile, sync_folder
 from gateway.journal.segments.rows import SELECTED, TABLES, WORD_FIELDS
@@ -205,6 +206,7 @@ def erase_rows(connection: sqlite3.Connection, event_id: str, provider: str) -> 
 
 def event_condition(event_id: str, provider: str) -> tuple[str, tuple[object, ...]]:
     """Return the condition on the rows of an event, and its values."""
+    event_id = cut(event_id)
     if not provider:
         return "event_id = ?", (event_id,)
     number = "SELECT id FROM words WHERE field = ? AND word = ?"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.journal.entry import first_id_at
+from gateway.journal.entry import cut, first_id_at
 from gateway.journal.matching import client_matches, type_matches
 from gateway.journal.query import FAILURES, Query
 from gateway.journal.segments.rows import SELECTED, Row, trace_value
@@ -114,12 +114,12 @@ def _add_points(found: Conditions, query: Query) -> None:
         ("account", query.account),
     ):
         if text:
-            found.add(f"{name} = ?", text)
+            found.add(f"{name} = ?", cut(text))
             found.is_point = True
     if query.text:
         found.add(
             "(event_id = ? OR subject = ? OR account = ? OR trace = ?)",
-            *(query.text,) * 3,
+            *(cut(query.text),) * 3,
             trace_value(query.text),
         )
         found.is_point = True

@@ -92,7 +92,7 @@ class SegmentFolder:
             if count == 0 or (count < self._limits.segment_entries and 0 <= age < self._segment_age):
                 return False
             with self._exclusive():
-                writer.seal(lambda: self._seal(writer))
+                writer.seal(lambda sealed: self._seal(writer, sealed))
         return True
 
     def sealed_positions(self) -> Positions:
@@ -153,10 +153,8 @@ class SegmentFolder:
     def _segment_age(self) -> float:
         return min(SEGMENT_AGE, self._limits.max_age / 10)
 
-    def _seal(self, writer: SegmentWriter) -> tuple[int, int]:
-        with self._reader.snapshot() as (opened, valid):
-            sealed = opened.state.sealed if opened else 0
-        for file in set(segment_files(self._segments)) - set(valid) - self._reader.corrupt:
+    def _seal(self, writer: SegmentWriter, sealed: int) -> tuple[int, int]:
+        for file in segment_files(self._segments):
             if file.last > sealed:  # made by a process that was killed before it could note so
                 (self._segments / file.name).unlink(missing_ok=True)
         file = seal(writer.path, self._segments)
