@@ -36,6 +36,5 @@ class EntryIds:
         # which begin again at 0 in the middle of a millisecond.
         if sequence == 0:
             self._last_ms += 1
-        if now_ms > self._last_ms:
-            self._last_ms = now_ms
+        self._last_ms = max(self._last_ms, now_ms)
         return self._last_ms << SEQUENCE_BITS | sequence
