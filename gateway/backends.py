@@ -25,6 +25,7 @@ from gateway.journal.workers import Workers
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
+from gateway.queues.inspection import QueueInspection
 from gateway.transport.embedded import Database
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
@@ -138,6 +139,26 @@ def open_dead_letters(
     from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
     return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+
+
+def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspection]:
+    """Open a view of the queues of the configured broker, which changes nothing in them.
+
+    Raises:
+        OSError: The broker cannot be reached.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.inspection.sqlite import inspect_database
+
+        return inspect_database(Database(config.data_dir).path)
+    rabbitmq = config.rabbitmq
+    if rabbitmq.management_url:
+        from gateway.queues.inspection.management import inspect_through_management
+
+        return inspect_through_management(rabbitmq.address, rabbitmq.management_url)
+    from gateway.queues.inspection.rabbitmq import inspect_broker
+
+    return inspect_broker(rabbitmq.address)
 
 
 def open_journal(config: Config, *, writable: bool) -> Journal:

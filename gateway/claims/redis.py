@@ -31,6 +31,7 @@ from gateway.claims import (
     StoreReport,
     done_value,
     ignore_failure,
+    standing_alone,
     standing_of,
 )
 from gateway.claims.redis_connection import RedisConnection, Value, connect, explain
@@ -204,6 +205,13 @@ class RedisClaims(Claims):
         except OSError as error:
             raise unavailable(error) from error
         return StoreReport(offset, tuple(warnings))
+
+    @override
+    async def look_up(self, key: str) -> Standing | None:
+        try:
+            return standing_alone(await self.connection().execute("GET", key))
+        except (hiredis.ReplyError, OSError) as error:
+            raise unavailable(error) from error
 
     @override
     async def forget(self, key: str) -> bool:

@@ -30,6 +30,7 @@ from gateway.config.value_checks import (
     EMBEDDED,
     check_amqp_url,
     check_exchange,
+    check_management_url,
     check_path,
     check_public_url,
     check_redis_url,
@@ -171,6 +172,12 @@ class RabbitConfig(Section):
         description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
     )
     confirm_timeout: Duration = Field(2.0, description="Time for the broker to confirm an event.")
+    management_url: Annotated[str, AfterValidator(check_management_url)] = Field(
+        "",
+        repr=False,  # it may contain a password
+        description="RabbitMQ's management API, such as `http://localhost:15672`, for `gateway status` to list all queues "
+        "with their unacknowledged messages; with the user of `url` unless it names another.",
+    )
     tls: TlsConfig = Field(
         TlsConfig(), description="Files for an amqps:// connection, such as those of a private authority."
     )

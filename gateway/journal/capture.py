@@ -8,8 +8,9 @@ itself and is masked. A signature (an HMAC, or one by a private key) is kept, be
 it proves one content, which was refused, and somebody who repeats it gets no further than the sender did. A JSON Web
 Token keeps its header and its claims, and loses its signature, unless it covers the body.
 
-Each process has a region of its own, divided into blocks. A record takes a run of blocks, and begins with its length and
-a checksum: a reader in another process, which takes no lock, skips what is being written.
+Each process has a region of its own, divided into blocks. The first block says in which blocks records begin; a record
+takes a run of blocks, and begins with its length and a checksum. A reader in another process, which takes no lock,
+skips what is being written. Nothing touches blocks that hold no record, because the system gives memory by the page.
 
 The module has slightly more than 200 lines because both sides of the memory stand here.
 """
@@ -17,7 +18,6 @@ The module has slightly more than 200 lines because both sides of the memory sta
 from __future__ import annotations
 
 import os
-import secrets
 import zlib
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -38,9 +38,7 @@ MAX_BODY = 64 * 1024
 
 _BLOCK = 4096
 _BLOCKS = REGION_SIZE // _BLOCK
-_HEADER = Struct("<8sII")
-_MARK_SIZE = 8
-"""Bytes that each record begins with. They are random, so that no body can pass for a record once its own is gone."""
+_HEADER = Struct("<II")
 
 
 class CapturedRequest(msgspec.Struct, array_like=True, frozen=True):
@@ -91,25 +89,17 @@ class CaptureRing:
     """
 
     def __init__(self, descriptor: int | None = None, slots: int = 1) -> None:
-        is_new = descriptor is None
-        self.descriptor = (
-            allocate("refused", _BLOCK + slots * REGION_SIZE) if descriptor is None else descriptor
-        )
+        self.descriptor = allocate("refused", slots * REGION_SIZE) if descriptor is None else descriptor
         memory = attach(self.descriptor, os.fstat(self.descriptor).st_size)
-        if is_new:
-            memory[:_MARK_SIZE] = secrets.token_bytes(_MARK_SIZE)
-        self._mark = bytes(memory[:_MARK_SIZE])
-        self._regions = [
-            memory[start : start + REGION_SIZE] for start in range(_BLOCK, len(memory), REGION_SIZE)
-        ]
+        self._regions = [memory[start : start + REGION_SIZE] for start in range(0, len(memory), REGION_SIZE)]
 
     def writer(self, slot: int = 0) -> CaptureWriter:
         """Return what writes to the region of a process; it goes on where one that died has ended."""
-        return CaptureWriter(self._regions[slot], self._mark)
+        return CaptureWriter(self._regions[slot])
 
     def records(self) -> list[CapturedRequest]:
         """Return the requests that are kept, the newest first: of each provider the last twenty."""
-        found = [record for region in self._regions for _, _, record in _records_in(region, self._mark)]
+        found = [record for region in self._regions for _, _, record in _records_in(region)]
         found.sort(key=lambda record: record.entry, reverse=True)
         kept: list[CapturedRequest] = []
         numbers: dict[str, int] = defaultdict(int)
@@ -128,23 +118,22 @@ class CaptureWriter:
 
     Args:
         region: The memory of the process.
-        mark: What each record begins with.
     """
 
-    def __init__(self, region: memoryview, mark: bytes) -> None:
+    def __init__(self, region: memoryview) -> None:
         self._region = region
-        self._mark = mark
         self._encode = msgspec.msgpack.Encoder().encode
         self._is_used = bytearray(_BLOCKS)
+        self._is_used[0] = 1
         self._runs: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
-        for first, count, record in sorted(_records_in(region, mark), key=lambda found: found[2].entry):
+        for first, count, record in sorted(_records_in(region), key=lambda found: found[2].entry):
             self._keep(record.provider, first, count)
 
     def put(self, request: CapturedRequest) -> None:
         """Keep a request."""
         content = self._encode(request)
         count = -(-(_HEADER.size + len(content)) // _BLOCK)
-        if count > _BLOCKS:
+        if count >= _BLOCKS:
             return
         while len(self._runs[request.provider]) >= MAX_RECORDS:
             self._forget(request.provider)
@@ -153,7 +142,8 @@ class CaptureWriter:
         start = first * _BLOCK
         end = start + _HEADER.size
         self._region[end : end + len(content)] = content
-        self._region[start:end] = _HEADER.pack(self._mark, len(content), zlib.crc32(content))
+        self._region[start:end] = _HEADER.pack(len(content), zlib.crc32(content))
+        self._region[first] = 1
         self._keep(request.provider, first, count)
 
     def _keep(self, provider: str, first: int, count: int) -> None:
@@ -164,24 +154,18 @@ class CaptureWriter:
         first, count = self._runs[provider].popleft()
         if not self._runs[provider]:
             del self._runs[provider]
-        start = first * _BLOCK
-        self._region[start : start + _HEADER.size] = bytes(_HEADER.size)
+        self._region[first] = 0
         self._is_used[first : first + count] = bytes(count)
 
 
-def _records_in(region: memoryview, mark: bytes) -> Iterator[tuple[int, int, CapturedRequest]]:
+def _records_in(region: memoryview) -> Iterator[tuple[int, int, CapturedRequest]]:
     """Yield the first block, the number of blocks and the content of each whole record."""
     decode = msgspec.msgpack.Decoder(CapturedRequest).decode
-    block = 0
-    while block < _BLOCKS:
-        start = block * _BLOCK
-        found, length, checksum = _HEADER.unpack_from(region, start)
-        block += 1
-        if found != mark or start + _HEADER.size + length > len(region):
+    for first, is_first in enumerate(bytes(region[:_BLOCKS])):
+        if not is_first:
             continue
-        content = bytes(region[start + _HEADER.size : start + _HEADER.size + length])
-        if zlib.crc32(content) != checksum:
-            continue
-        count = -(-(_HEADER.size + length) // _BLOCK)
-        yield block - 1, count, decode(content)
-        block += count - 1
+        start = first * _BLOCK + _HEADER.size
+        length, checksum = _HEADER.unpack_from(region, first * _BLOCK)
+        content = bytes(region[start : start + length])
+        if len(content) == length and zlib.crc32(content) == checksum:
+            yield first, -(-(_HEADER.size + length) // _BLOCK), decode(content)

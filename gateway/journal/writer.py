@@ -71,7 +71,6 @@ _STOP_TIMEOUT = 1.0
 
 _WRITER_BITS = 8
 _WRITER_SHIFT = SEQUENCE_BITS - _WRITER_BITS
-_SEQUENCE_MASK = (1 << _WRITER_SHIFT) - 1
 _MAX_START = 1 << (_WRITER_SHIFT - 1)
 
 log = structlog.get_logger()
@@ -101,18 +100,21 @@ class EntryIds:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._low = secrets.randbelow(1 << _WRITER_BITS) << _WRITER_SHIFT | secrets.randbelow(_MAX_START)
+        low = secrets.randbelow(1 << _WRITER_BITS) << _WRITER_SHIFT | secrets.randbelow(_MAX_START)
+        self._base = low - (EPOCH_MS << SEQUENCE_BITS)
         self._last = 0
+        self._until = 0.0  # the end of the millisecond of the last id
 
     def next(self) -> int:
         """Return the id of an entry that is made now."""
-        entry_id = (int(self._clock() * 1000) - EPOCH_MS) << SEQUENCE_BITS | self._low
-        if entry_id <= self._last:
-            entry_id = self._last + 1
-            if not entry_id & _SEQUENCE_MASK:  # the numbers of this millisecond are used up
-                entry_id = ((self._last >> SEQUENCE_BITS) + 1) << SEQUENCE_BITS | self._low
-        self._last = entry_id
-        return entry_id
+        now = self._clock()
+        if now >= self._until:
+            milliseconds = int(now * 1000)
+            self._until = (milliseconds + 1) / 1000
+            self._last = max((milliseconds << SEQUENCE_BITS) + self._base, self._last + 1)
+        else:  # in one millisecond, or while the clock is behind
+            self._last += 1
+        return self._last
 
 
 class JournalWriter:
@@ -143,11 +145,9 @@ class JournalWriter:
         self._done = 0  # bytes of them that are written or dropped; counted by the thread
         self._warned_at: dict[JournalStage, float] = {}
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to write, on behalf of the running event loop."""
-        self._loop = asyncio.get_running_loop()
+        """Begin to write."""
         self._thread.start()
         self.is_running = True
 
@@ -161,12 +161,12 @@ class JournalWriter:
 
     def write(self, entry: Entry) -> None:
         """Append an entry, soon."""
-        loop, collected = self._loop, self._collected
-        if loop is None or not self.is_running:
+        if not self.is_running:
             return
+        collected = self._collected
         collected.append(entry)
         if len(collected) == 1:
-            loop.call_later(COLLECT_DELAY, self.flush)
+            asyncio.get_running_loop().call_later(COLLECT_DELAY, self.flush)
         elif len(collected) >= MAX_COLLECTED:
             self.flush()
 

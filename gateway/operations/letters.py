@@ -1,4 +1,4 @@
-"""What the acts on dead-lettered, quarantined and unrouted events have in common: read, move and delete.
+"""What the acts on dead-lettered, quarantined and unrouted events have in common: to read and to move them.
 
 An act can be cancelled between any two events: the one that is being moved or deleted is finished first, so that no copy
 is left. A process that is killed loses nothing; at most, one event is in both queues, with the same id.
@@ -15,14 +15,15 @@ from hashlib import blake2s
 from typing import Any
 
 from gateway.config import Config
-from gateway.errors import OperatorError
+from gateway.errors import EventNotFound
 from gateway.operations.actions import Action, ActionReports, reported_actions
 from gateway.operations.readings import open_letters
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.queues.filter import EventFilter
 
 OnProgress = Callable[[int, int], None]
-"""Takes how many events are done, and how many there may be in all; both are the same at the end."""
+"""Takes how many events are done, and how many there may be in all: first 0, when the queue is open, and the same number
+twice at the end."""
 
 OnLetter = Callable[[DeadLetter], None]
 """Takes each event that something was done with, or would be."""
@@ -70,6 +71,7 @@ async def read_letters(
     matched: Counter[str] = Counter()
     seen = 0
     async with open_letters(config, queue) as letters:
+        on_progress(0, letters.size)
         async for letter in letters.browse():
             seen += 1
             on_progress(seen, max(letters.size, seen))
@@ -118,6 +120,7 @@ async def move_letters(
         open_letters(config, source, target, is_changed=not dry_run) as letters,
     ):
         total = min(letters.size, limit or letters.size)
+        on_progress(0, total)
 
         async def move(letter: DeadLetter) -> None:
             nonlocal count
@@ -133,86 +136,6 @@ async def move_letters(
     expect_found(source, event_filter, count)
     on_progress(count, count)
     return count
-
-
-class Listed:
-    """The events that somebody has seen, and none that came later.
-
-    Attributes:
-        copies: How often each failure of an event is listed: an event may fail again, and be in a queue twice.
-    """
-
-    def __init__(self) -> None:
-        self.copies: Counter[str] = Counter()
-
-    def add(self, letter: DeadLetter) -> None:
-        """List an event."""
-        self.copies[_failure_of(letter)] += 1
-
-    def take(self, letter: DeadLetter) -> bool:
-        """Return whether an event is listed, and strike it off."""
-        failure = _failure_of(letter)
-        if not self.copies[failure]:
-            return False
-        self.copies[failure] -= 1
-        return True
-
-    def __len__(self) -> int:
-        """Return the number of listed events."""
-        return self.copies.total()
-
-
-async def drop_listed(
-    config: Config, queue: str, listed: Listed, *, actor: str = "", on_progress: OnProgress = ignore
-) -> int:
-    """Delete the events that were listed, and return their number.
-
-    Raises:
-        OperatorError: The queue does not exist, or the broker fails.
-    """
-    count, total = 0, len(listed)
-    async with (
-        reported_actions(config, actor) as actions,
-        open_letters(config, queue, is_changed=True) as letters,
-    ):
-
-        async def drop(letter: DeadLetter) -> None:
-            nonlocal count
-            await letters.drop(letter)
-            note(actions, Action.DROPPED, letter, queue)
-            count += 1
-            on_progress(count, total)
-
-        async for letter in letters.browse():
-            if listed.take(letter):
-                await finish(drop(letter))
-    on_progress(count, count)
-    return count
-
-
-async def drop_letters(
-    config: Config,
-    queue: str,
-    event_filter: EventFilter,
-    *,
-    confirmed: int,
-    actor: str = "",
-    on_progress: OnProgress = ignore,
-) -> int:
-    """Delete the selected events if there are as many as somebody has confirmed, and return their number.
-
-    Raises:
-        OperatorError: There are more or fewer, the queue does not exist, or the broker fails. Nothing was deleted if the
-            number differs.
-    """
-    listed = Listed()
-    await read_letters(config, queue, event_filter, on_letter=listed.add)
-    if len(listed) != confirmed:
-        raise OperatorError(
-            f"{queue} has {len(listed):,} such events now, and {confirmed:,} were confirmed; nothing was deleted. "
-            "Look at them again and confirm their number"
-        )
-    return await drop_listed(config, queue, listed, actor=actor, on_progress=on_progress)
 
 
 async def select(
@@ -242,11 +165,11 @@ def expect_found(queue: str, event_filter: EventFilter, count: int) -> None:
     """Report that an event that was asked for by its id is not in the queue.
 
     Raises:
-        OperatorError: The filter names ids, and ``count`` is 0.
+        EventNotFound: The filter names ids, and ``count`` is 0.
     """
     if event_filter.ids and not count:
         ids = ", ".join(map(repr, event_filter.ids))
-        raise OperatorError(f"{queue} has no event with the id {ids}")
+        raise EventNotFound(f"{queue} has no event with the id {ids}")
 
 
 def note(actions: ActionReports, action: Action, letter: DeadLetter, queue: str) -> None:
@@ -272,8 +195,3 @@ def moment_of(text: object) -> float | None:
         return datetime.fromisoformat(str(text)).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _failure_of(letter: DeadLetter) -> str:
-    """Return what distinguishes this failure of an event from a later one of the same event."""
-    return f"{letter.when} {letter.message_id}"

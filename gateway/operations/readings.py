@@ -25,7 +25,7 @@ MAX_AGE = 5.0
 """Seconds for which a reading serves further viewers. Each reading counts towards RabbitMQ's limit of deliveries."""
 
 BUSY_TIMEOUT = 5.0
-"""Seconds to wait for whoever reads the queue now."""
+"""Seconds to wait for the one that reads the queue now."""
 
 _MAX_KEPT = 64
 """Readings that are kept, so that invented names of queues cannot fill the memory."""

@@ -546,9 +546,9 @@ SECURITY = (
     ),
     Patch(
         "what no worker can read is released",
-        "gateway/cli/quarantine.py::_release",
-        "(not is_forced or validation == UNREADABLE)",
-        "not is_forced",
+        "gateway/operations/quarantine.py::release",
+        "(force and validation != UNREADABLE)",
+        "force",
         "tests/gateway/queues/dead_letters/test_dead_letters.py::test_what_no_worker_can_read_is_not_released",
     ),
     Patch(

@@ -106,7 +106,11 @@ class AdapterSchemas:
 
     def find(self, event_type: str) -> Schema | None:
         """Return the schema of an event type, or of its longest dotted prefix, or else the envelope."""
-        return self.get(most_specific(self._of_types, event_type) or ENVELOPE)
+        return self.get(self.name_for(event_type))
+
+    def name_for(self, event_type: str) -> str:
+        """Return the name of the schema that :meth:`find` looks for; there may be none of this name."""
+        return most_specific(self._of_types, event_type) or ENVELOPE
 
     def get(self, name: str) -> Schema | None:
         """Return the schema of exactly this name, and compile it first if needed.

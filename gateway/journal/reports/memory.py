@@ -26,11 +26,16 @@ class MemoryReports(Carrier):
 
     Args:
         clock: Returns Unix seconds.
+
+    Attributes:
+        reports: The moment and the body of each report, by its number.
+        arrived: Set when a report has arrived.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._last = 0
+        self._size = 0
         self.reports: OrderedDict[int, tuple[float, bytes]] = OrderedDict()
         self.arrived = asyncio.Event()
 
@@ -42,12 +47,9 @@ class MemoryReports(Carrier):
     async def send(self, body: bytes) -> None:
         self._last += 1
         self.reports[self._last] = self._clock(), body
-        while (
-            len(self.reports) > MAX_REPORTS
-            or sum(len(body) for _, body in self.reports.values()) > MAX_WAITING_SIZE
-        ):
-            self.reports.popitem(last=False)
-        self.expire()
+        self._size += len(body)
+        while len(self.reports) > MAX_REPORTS or self._size > MAX_WAITING_SIZE:
+            self.remove(next(iter(self.reports)))
         self.arrived.set()
 
     @override
@@ -58,7 +60,12 @@ class MemoryReports(Carrier):
         """Drop what is too old."""
         oldest = self._clock() - MAX_REPORT_AGE
         while self.reports and next(iter(self.reports.values()))[0] < oldest:
-            self.reports.popitem(last=False)
+            self.remove(next(iter(self.reports)))
+
+    def remove(self, number: int) -> None:
+        """Remove a report, if it is still there."""
+        _, body = self.reports.pop(number, (0.0, b""))
+        self._size -= len(body)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ReportSource]:
@@ -74,19 +81,23 @@ class _MemorySource(ReportSource):
     @override
     async def receive(self, wait: float) -> ReceivedReport | None:
         try:
-            async with asyncio.timeout(wait):
-                while True:
-                    self._queue.expire()
-                    for number, (_, body) in self._queue.reports.items():
-                        if number > self._last:
-                            self._last = number
-                            return ReceivedReport(decode_report(body), number)
-                    self._queue.arrived.clear()
+            while (received := self._next()) is None:
+                self._queue.arrived.clear()
+                async with asyncio.timeout(wait):
                     await self._queue.arrived.wait()
         except TimeoutError:
             return None
+        return received
+
+    def _next(self) -> ReceivedReport | None:
+        self._queue.expire()
+        for number, (_, body) in self._queue.reports.items():
+            if number > self._last:
+                self._last = number
+                return ReceivedReport(decode_report(body), number)
+        return None
 
     @override
     async def acknowledge(self, received: ReceivedReport) -> None:
         assert isinstance(received.tag, int)  # noqa: S101 -- of this source
-        self._queue.reports.pop(received.tag, None)
+        self._queue.remove(received.tag)

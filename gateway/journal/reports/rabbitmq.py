@@ -185,10 +185,13 @@ class _RabbitSource(ReportSource):
     async def receive(self, wait: float) -> ReceivedReport | None:
         self._expect_open()
         try:
-            async with asyncio.timeout(wait):
-                message = await self._arrived.get()
-        except TimeoutError:
-            return None
+            message = self._arrived.get_nowait()
+        except asyncio.QueueEmpty:
+            try:
+                async with asyncio.timeout(wait):
+                    message = await self._arrived.get()
+            except TimeoutError:
+                return None
         self._expect_open()
         assert message is not None  # noqa: S101 -- the failure has been raised
         return ReceivedReport(decode_report(message.body), message)
