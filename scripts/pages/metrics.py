@@ -25,7 +25,7 @@ def gateway_metrics() -> str:
     metrics.of_provider("github", 1)
     for gauge in GAUGES:
         metrics.sample(gauge.name, lambda: 0, gauge.stage)
-    return _table(metrics.collect())
+    return _table([*metrics.collect(), *ConsoleMetrics().collect()])
 
 
 def console_metrics() -> str:
@@ -44,7 +44,7 @@ def console_metrics() -> str:
             (SecretEvidence("github", 0, "", None, None, 0, 0, "in_use", "", None),),
         )
     )
-    return _table([*ConsoleMetrics().collect(), *observed.collect()])
+    return _table(observed.collect())
 
 
 def worker_metrics() -> str:

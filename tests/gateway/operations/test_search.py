@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.journal import Page, Point
@@ -64,7 +66,7 @@ def test_an_incomplete_search_says_how_far_it_looked() -> None:
     """A page whose time was over claims nothing about what is before."""
 
     class Slow(MemoryJournal):
-        def find(self, *_: object, **__: object) -> Page:  # type: ignore[override]
+        def find(self, *_: object, **__: object) -> Page:
             return Page([], 7, NOON - 3600, is_complete=False)
 
     result = search(Slow(), Query(event_id="evt_9"), now=NOON)
@@ -105,9 +107,18 @@ def test_histogram_has_no_gaps_and_names_what_it_ignores() -> None:
             "invalid signature: signature mismatch, 401",
         ),
         (Kind.RECEIVED, "quarantined", {"detail": "/total: type"}, "quarantined (/total: type)"),
-        (Kind.HANDLED, "handled", {"queue": "q", "attempt": 2}, "q handled it at the second attempt"),
+        (
+            Kind.HANDLED,
+            "dead",
+            {"queue": "q", "reason": "KeyError", "attempt": 8},
+            "q: dead-lettered (KeyError), attempt 8",
+        ),
+        (Kind.HANDLED, "waiting", {"queue": "q"}, "q: deferred, out of order"),
+        (Kind.DELIVERED, "failed", {"queue": "crm", "status": 500}, "crm: failed with 500"),
+        (Kind.ACTION, "dropped", {"queue": "q.dead", "actor": "bob"}, "Dropped from q.dead by bob"),
+        (Kind.HANDLED, "handled", {"queue": "q", "attempt": 2}, "q: handled, attempt 2"),
     ],
 )
-def test_an_entry_in_a_few_words(kind: Kind, outcome: str, more: dict[str, object], expected: str) -> None:
+def test_an_entry_in_a_few_words(kind: Kind, outcome: str, more: dict[str, Any], expected: str) -> None:
     """A list has the provider, the type and the id in columns of their own."""
-    assert brief(Story().add(kind, outcome, **more)) == expected  # type: ignore[arg-type]
+    assert brief(Story().add(kind, outcome, **more)) == expected
