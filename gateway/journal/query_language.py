@@ -190,7 +190,7 @@ def _alternatives(key: str, value: str) -> list[str]:
         return [_outcome(each) for each in found]
     if key == "kind":
         for each in found:
-            _expect(each, tuple(Kind), "kind")
+            _expect(each, tuple(map(str, Kind)), "kind")
     return found
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from gateway.console.app import console_app
-from gateway.console.pages import Pages, current
+from gateway.console.pages import Pages, current, queues
 from gateway.journal.capture import CapturedRequest, CaptureRing
 from gateway.journal.entry import first_id_at
 from gateway.journal.reports import Heartbeat
@@ -83,7 +83,6 @@ class PagesConsole(Console):
         if not self.is_empty:
             now = time.time()
             DemoDay(now, events=250).fill(self.journal)
-            self.workers.note([heartbeat(now)])
             self.refuse("stripe", "signature_mismatch", b'{"id": "evt_1", "object": "event"}\n')
 
     @override
@@ -165,7 +164,7 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
     said = text or "8 attempts failed"
 
     async def ask(*_: Any, **__: Any) -> Status:
-        return status_of(now, is_empty=is_empty)
+        return status_of(now, is_empty=is_empty, text=text)
 
     async def dead(_: Any, queue: str, **__: Any) -> DeadGroups:
         group = DeadGroup(
@@ -180,7 +179,9 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
             said, 19, now - 70_000, now - 1200, text or "evt_1QxDemo0100",
             {text or "id": "string, 16 characters", "data": {"object": {"amount_due": "string, 5 characters"}}},
         )  # fmt: skip
-        return QuarantineGroups("webhooks.quarantine", 0 if is_empty else 19, () if is_empty else (group,), now - 2)
+        return QuarantineGroups(
+            "webhooks.quarantine", 0 if is_empty else 19, () if is_empty else (group,), now - 2
+        )
 
     async def propose(*_: Any, **__: Any) -> Proposal:
         difference = f'--- schema in force\n+++ proposal\n@@ -12,3 +12,3 @@\n-  "type": "integer"\n+  "type": ["integer", "string"]\n {text}'
@@ -193,10 +194,16 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
         return Check(19, 17, ((text or "evt_1QxDemo0100", said),))
 
     async def not_routed(*_: Any, **__: Any) -> UnroutedGroups:
-        group = UnroutedGroup(text or "slack", text or "app_mention", 3, now - 9000, now - 200, text or "sl-0100")
+        group = UnroutedGroup(
+            text or "slack", text or "app_mention", 3, now - 9000, now - 200, text or "sl-0100"
+        )
         return UnroutedGroups("webhooks.unrouted", 0 if is_empty else 3, () if is_empty else (group,), now)
 
+    async def alive(*_: Any, **__: Any) -> list[Heartbeat]:
+        return [] if is_empty else [heartbeat(now)]
+
     monkeypatch.setattr(current, "status", ask)
+    monkeypatch.setattr(queues, "live_workers", alive)
     monkeypatch.setattr(dead_letters, "groups", dead)
     monkeypatch.setattr(quarantine, "groups", quarantined)
     monkeypatch.setattr(quarantine, "proposal", propose)
@@ -204,7 +211,7 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
     monkeypatch.setattr(unrouted, "groups", not_routed)
 
 
-def status_of(now: float, *, is_empty: bool = False) -> Status:
+def status_of(now: float, *, is_empty: bool = False, text: str = "") -> Status:
     """Return how a gateway with RabbitMQ and Redis is, with some trouble unless nothing has happened."""
     problems = (
         Problem("warning", "queue:orders-agent", "orders-agent has no consumer, and 412 events wait. Start its worker."),
@@ -212,7 +219,7 @@ def status_of(now: float, *, is_empty: bool = False) -> Status:
     )  # fmt: skip
     queues = (
         QueueStatus("billing-agent", "worker", 3, 2, 1, 2, now - 4),
-        QueueStatus("orders-agent", "worker", 412, 0, 0, 0, now - 5400),
+        QueueStatus(text or "orders-agent", "worker", 412, 0, 0, 0, now - 5400, text, text),
         QueueStatus("billing-agent.dead", "dead_letters", 7, 0, 0, 0, now - 86_000),
         QueueStatus("webhooks.quarantine", "quarantine", 19, 0, 0, 0, now - 70_000),
         QueueStatus("webhooks.unrouted", "unrouted", 3, 0, 0, 0, now - 9000),
@@ -222,7 +229,13 @@ def status_of(now: float, *, is_empty: bool = False) -> Status:
         "All well" if is_empty else "2 things need you",
         () if is_empty else problems,
         ProcessesStatus(
-            is_running=True, is_ready=True, alive=2, configured=2, restarts=0, checks={"rabbitmq": "ok"}, error=""
+            is_running=True,
+            is_ready=True,
+            alive=2,
+            configured=2,
+            restarts=0,
+            checks={"rabbitmq": "ok"},
+            error="",
         ),
         SpoolStatus(0, 0, 1 << 30, None, 0),
         () if is_empty else queues,

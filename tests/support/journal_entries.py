@@ -7,7 +7,7 @@ from typing import Any
 from gateway.journal.entry import Entry, Kind, first_id_at
 from gateway.journal.memory import MemoryJournal
 
-NOON = 1_795_953_600.0
+NOON = 1_796_040_000.0
 """2026-11-30 12:00:00 UTC, when stories begin."""
 
 
