@@ -44,6 +44,7 @@ from gateway.journal.writer import JournalWriter
 from gateway.observability import logs
 from gateway.observability.counters import JOURNAL_STAGES, shared_counters
 from gateway.observability.metrics import Metrics
+from gateway.observability.readiness import ReadinessBoard, ReadinessWriter
 from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher
 from gateway.receive.access import AccessControl
@@ -104,6 +105,7 @@ class Gateway:
         slot: the number of this process, from 0.
         slots: the number of processes.
         counters: the counters that all processes share; by default this process has its own.
+        readiness: where the process writes whether it accepts events, for the console; by default nowhere.
         spans: makes spans if tracing is on.
         captures: the memory of refused requests that all processes share; by default none are kept.
 
@@ -126,6 +128,7 @@ class Gateway:
         slot: int = 0,
         slots: int = 1,
         counters: SharedCounters | None = None,
+        readiness: ReadinessBoard | None = None,
         spans: Spans | None = None,
         captures: CaptureRing | None = None,
     ) -> None:
@@ -167,6 +170,9 @@ class Gateway:
         recorder = self._recorder if is_recording or captures else None
         self.receiver = Receiver(routes, _proxies(config), pipeline, self.metrics, recorder)
         health = Health(self.unavailable_reasons, self.is_ready)
+        self._readiness = (
+            ReadinessWriter(readiness, slot, self.is_ready, self.unavailable_reasons) if readiness else None
+        )
         self.public = public_app(health)
         self.admin = admin_app(self.metrics, health)
 
@@ -184,9 +190,13 @@ class Gateway:
         await self._clock_watch.start()
         await self.metrics.start()
         await self._keys.start()
+        if self._readiness:
+            self._readiness.start()
 
     async def stop(self) -> None:
         """Finish what was accepted, then close everything."""
+        if self._readiness:
+            self._readiness.stop()
         await self.metrics.stop()
         await self._keys.aclose()
         await self._clock_watch.stop()
@@ -212,6 +222,8 @@ class Gateway:
     def announce_end(self) -> None:
         """Report on /readyz that this process takes no more traffic."""
         self._is_ending = True
+        if self._readiness:
+            self._readiness.refresh()
 
     def unavailable_reasons(self) -> dict[str, str]:
         """Return why each part is unavailable; an empty text for a part that is not."""

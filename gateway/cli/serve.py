@@ -12,10 +12,13 @@ from gateway.backends import messaging_system_of
 from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
 from gateway.config.overrides import override_binds
+from gateway.console.child import ConsoleChild, ConsoleKeeper
+from gateway.console.launch import ConsoleLauncher
 from gateway.errors import OperatorError
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.readiness import ReadinessBoard
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
 from gateway.supervisor import ProcessContext, Supervisor
@@ -33,14 +36,36 @@ def run_serve(
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
-    captures = None if config.capture == "off" else CaptureRing(slots=config.server.processes)
-    if config.server.processes == 1:
-        configure_logs(logs, exception_messages=config.log.exception_messages)
-        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
-            run(serve(Gateway(config, path.parent, spans=spans, captures=captures), config, read))
-        return
     slots = config.server.processes
-    counters = shared_counters(slots)
+    counters, launcher, readiness = shared_counters(slots), None, None
+    captures = None if config.capture == "off" else CaptureRing(slots=slots)
+    if config.console.enabled:
+        readiness = ReadinessBoard(slots)
+        launcher = ConsoleLauncher(
+            config=path,
+            bind=bind,
+            admin_bind=admin_bind,
+            is_dev=False,
+            log_format=logs,
+            slots=slots,
+            counters=counters.descriptor,
+            readiness=readiness.descriptor,
+            captures=captures.descriptor if captures else None,
+        )
+    if slots == 1:
+        configure_logs(logs, exception_messages=config.log.exception_messages)
+        keeper = ConsoleKeeper(launcher) if launcher else None
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
+            gateway = Gateway(
+                config,
+                path.parent,
+                counters=counters,
+                readiness=readiness,
+                spans=spans,
+                captures=captures,
+            )
+            run(serve(gateway, config, read, console=keeper))
+        return
 
     def reload() -> None:
         nonlocal config
@@ -49,6 +74,14 @@ def run_serve(
 
     def work(process: ProcessContext) -> None:
         configure_logs(logs, process.slot, exception_messages=config.log.exception_messages)
+        public, admin = listeners
+        if launcher:
+            launcher.disown()
+            for (
+                each
+            ) in admin:  # while this process finishes its requests, the next gateway may need the address
+                each.close()
+            admin = []
         try:
             if process.predecessor:
                 log.warning("process replaced", predecessor=process.predecessor)
@@ -59,10 +92,11 @@ def run_serve(
                     slot=process.slot,
                     slots=slots,
                     counters=counters,
+                    readiness=readiness,
                     spans=spans,
                     captures=captures,
                 )
-                run(serve(gateway, config, read, listeners, process))
+                run(serve(gateway, config, read, (public, admin), process))
         finally:
             close_logs()
 
@@ -72,4 +106,5 @@ def run_serve(
             for each in (*listeners[0], *listeners[1]):
                 each.close()
 
-        Supervisor(slots, work, reload, close_sockets).run()
+        console = ConsoleChild(launcher, listeners[1]) if launcher else None
+        Supervisor(slots, work, reload, close_sockets, console).run()

@@ -54,6 +54,13 @@ def do_clash(one: str, other: str) -> bool:
     return EVERYWHERE_4 in {host, other_host} and ":" not in host + other_host
 
 
+def is_loopback(bind: str) -> bool:
+    """Return whether only this machine can reach a checked address. Of names, `localhost` alone is known to be one."""
+    host, _ = split_bind(bind)
+    address = _address_of(host)
+    return address.is_loopback if address else host.lower() == "localhost"
+
+
 def _is_host(host: str) -> bool:
     """Return whether this is a host: an IPv6 address in brackets, an IPv4 address, or a name."""
     if host.startswith("["):

@@ -42,6 +42,19 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def is_console(pid: int) -> bool:
+    """Return whether a process is the console of a gateway."""
+    try:
+        return b"gateway.console" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def receivers(pid: int) -> list[int]:
+    """Return the receiving processes below ``pid``: all but the console."""
+    return [each for each in descendants(pid) if not is_console(each)]
+
+
 def _state_and_parent(pid: int) -> tuple[str, int]:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")

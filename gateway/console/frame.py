@@ -1,0 +1,80 @@
+"""The outermost application of the admin listener: metrics and health always, everything else as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import override
+
+from gateway.http.apps import METRICS_TYPE, Health
+from gateway.observability.readiness import SharedReadiness
+
+_STARTING = "the console is starting"
+_RETRY_AFTER = "1"
+"""Seconds after which a page may be asked for again, as a header field."""
+
+
+class Frame:
+    """``/metrics``, ``/livez`` and ``/readyz``; everything else is left to the console.
+
+    Args:
+        metrics: What ``/metrics`` renders.
+        readiness: What ``/readyz`` reports.
+
+    Attributes:
+        console: Serves everything else; None while it cannot.
+        problem: Why it cannot, for the operator.
+        health: Answers `/livez` and `/readyz`.
+        readiness: What `/readyz` reports.
+    """
+
+    def __init__(self, metrics: Iterable[Collector], readiness: SharedReadiness) -> None:
+        self.console: ASGIApp | None = None
+        self.problem = _STARTING
+        self._metrics = _Joined(metrics)
+        self.readiness = readiness
+        self.health = Health(readiness.reasons, readiness.is_ready)
+        self._router = Router(
+            [Route("/metrics", self._respond), *self.health.routes(is_public=False)],
+            redirect_slashes=False,
+            default=self._leave_to_console,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._router(scope, receive, send)
+
+    def render_metrics(self) -> bytes:
+        """Return all metrics in Prometheus' text format."""
+        return generate_latest(self._metrics)
+
+    async def _respond(self, _: Request) -> Response:
+        return Response(self.render_metrics(), media_type=METRICS_TYPE)
+
+    async def _leave_to_console(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/webhooks/"):  # a provider that has the wrong port is to be told so
+            await PlainTextResponse("webhooks are received at server.bind\n", 404)(scope, receive, send)
+            return
+        console: ASGIApp = self.console or PlainTextResponse(
+            f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER}
+        )
+        await console(scope, receive, send)
+
+
+class _Joined(Collector):
+    """Several collectors as one."""
+
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = tuple(collectors)
+
+    @override
+    def collect(self) -> Iterable[Metric]:
+        for collector in self._collectors:
+            yield from collector.collect()

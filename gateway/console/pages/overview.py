@@ -1,0 +1,229 @@
+"""The first page: how it is in one line, the numbers of a day, the last failures, and what changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.config import Config
+from gateway.console.pages.charts import Bars
+from gateway.console.pages.formatting import count, milliseconds, plural, rate, size
+from gateway.console.pages.listing import by_event
+from gateway.console.pages.site import Site
+from gateway.console.pages.traffic import Day, day_of, latency_of, traffic_chart
+from gateway.journal.entry import Entry, Kind
+from gateway.journal.query import Query
+from gateway.operations.providers import all_providers
+from gateway.operations.search import histogram, search
+from gateway.operations.status import QueueKind, Status
+
+DAY = 86_400.0
+"""Seconds that the page looks back."""
+
+_FAILURES = 10
+"""Failures on the page."""
+
+_LOOKED_AT = 60
+"""Failures that are read for them; an event can have several."""
+
+_CHANGES = 8
+"""Actions on the page."""
+
+
+class Tile(NamedTuple):
+    """A number with its line.
+
+    Attributes:
+        label: What it is.
+        value: The number now.
+        unit: Its unit.
+        aside: What else there is to say.
+        values: The line of the last day.
+        tone: The tone of the line.
+        href: Where to see more.
+    """
+
+    label: str
+    value: str
+    unit: str
+    aside: str
+    values: Sequence[float]
+    tone: str
+    href: str
+
+
+def routes(site: Site) -> list[Route]:
+    """Return the route of the page."""
+
+    async def overview(request: Request) -> Response:
+        services, now = site.services, time.time()
+        config = services.config()
+        status = await site.current.status(request)
+        try:
+            content = await _journal_part(site, request, config, now)
+            trouble = ""
+        except OSError as error:
+            content, trouble = None, f"{error.filename or config.data_dir}: {error.strerror or error}"
+        return site.render(
+            request,
+            "overview.html",
+            health=status,
+            content=content,
+            tiles=_tiles(content.day, status, now) if content else [],
+            trouble=trouble,
+            config=config,
+            links=problem_links(status),
+        )
+
+    return [Route("/", site.page(overview))]
+
+
+class Content(NamedTuple):
+    """What the page shows of the journal.
+
+    Attributes:
+        day: The numbers of the day.
+        chart: The traffic of the day.
+        failures: The last failures.
+        changes: The last actions.
+        providers: How the providers are.
+        is_empty: Whether no request has ever come.
+    """
+
+    day: Day
+    chart: Bars
+    failures: Sequence[Entry]
+    changes: Sequence[Entry]
+    providers: Sequence[object]
+    is_empty: bool
+
+
+async def _journal_part(site: Site, request: Request, config: Config, now: float) -> Content:
+    journal = site.services.journal
+    bars = await site.ask(request, "journal", histogram, journal, Query(), now=now)
+    latency = await site.ask(request, "journal", latency_of, journal, now - DAY, now)
+    failures = await site.ask(
+        request, "journal", search, journal, Query(failures=True), limit=_LOOKED_AT, now=now
+    )
+    changes = await site.ask(request, "journal", journal.find, Query(kinds=(Kind.ACTION,)), limit=_CHANGES)
+    providers = await site.ask(request, "journal", all_providers, config, journal, now=now)
+    state = await site.ask(request, "journal", journal.state)
+    day = day_of(bars.bars, latency)
+    return Content(
+        day,
+        traffic_chart(bars.bars),
+        [entry for entry, _ in by_event(failures.entries)][:_FAILURES],
+        changes.entries,
+        providers,
+        state.begins_at is None,
+    )
+
+
+def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:
+    hour = f"since:{int(now - 3600)}"
+    waiting = {kind: waiting_in(status, kind) for kind in ("quarantine", "dead_letters")}
+    spooled = status.spool.events if status and status.spool else 0
+    return [
+        Tile(
+            "Requests a second",
+            rate(day.per_second),
+            "",
+            f"{count(day.requests)} in 24 h",
+            day.totals,
+            "",
+            "/requests",
+        ),
+        Tile(
+            "Refused",
+            count(day.refused),
+            "",
+            f"{day.refused_share} of the requests",
+            day.refused_by_bar,
+            "bad" if day.refused else "quiet",
+            f"/requests?q=is:failed+kind:received+{hour}",
+        ),
+        Tile(
+            "Answered in",
+            milliseconds(day.p50 * 1000) if day.p50 is not None else "–",
+            "p50",
+            f"p99 {milliseconds(day.p99 * 1000)}" if day.p99 is not None else "no requests yet",
+            [value or 0.0 for value in day.p99_by_bar],
+            "",
+            "/providers",
+        ),
+        Tile(
+            "Spooled",
+            count(spooled),
+            "",
+            size(status.spool.size) + " on disk"
+            if status and status.spool and spooled
+            else "nothing waits on disk",
+            [],
+            "warn",
+            "/queues",
+        ),
+        Tile(
+            "Quarantined",
+            count(waiting["quarantine"]),
+            "",
+            f"{count(day.quarantined)} in 24 h",
+            day.quarantined_by_bar,
+            "warn" if day.quarantined else "quiet",
+            "/quarantine",
+        ),
+        Tile(
+            "Dead letters",
+            count(waiting["dead_letters"]),
+            "",
+            plural(
+                sum(queue.kind == "dead_letters" and bool(queue.ready) for queue in status.queues), "queue"
+            )
+            if status
+            else "",
+            [],
+            "bad",
+            "/dead-letters",
+        ),
+    ]
+
+
+def waiting_in(status: Status | None, kind: QueueKind) -> int:
+    """Return how many events wait in the queues of a kind."""
+    return sum(queue.ready or 0 for queue in status.queues if queue.kind == kind) if status else 0
+
+
+_LINKS = {
+    "spool": "/queues",
+    "queue": "/queues",
+    "broker": "/queues",
+    "dead_letters": "/dead-letters",
+    "quarantine": "/quarantine",
+    "unrouted": "/unrouted",
+    "provider": "/providers",
+    "secret": "/providers",
+    "journal": "/settings",
+}
+"""The pages to which the first word of a problem's part leads."""
+
+
+def problem_links(status: Status | None) -> list[str]:
+    """Return where each problem of a status leads; empty for none."""
+    if status is None:
+        return []
+    links = []
+    for problem in status.problems:
+        kind, _, name = problem.part.partition(":")
+        path = _LINKS.get(kind, "")
+        if name.endswith(".dead"):
+            path = "/dead-letters"
+        elif name.endswith((".quarantine", ".unrouted")):
+            path = f"/{name.rpartition('.')[2]}"
+        elif kind == "provider" and name:
+            path = f"/providers/{name}"
+        links.append(path)
+    return links

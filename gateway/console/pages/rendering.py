@@ -1,0 +1,73 @@
+"""The templates: Jinja2 with everything escaped, and every text made visible before it is.
+
+No template marks a text as safe, which a test checks. Markup comes from templates alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gateway.config import Config
+from gateway.console.pages import formatting, wording
+from gateway.console.pages.assets import Assets
+from gateway.operations.search import describe
+
+_FUNCTIONS = (
+    "ago", "clock_time", "count", "day_time", "entry_id", "entry_path", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
+    "rate", "short_count", "size", "span",
+)  # fmt: skip
+
+
+def _finalize(value: Any) -> Any:
+    """Make each value that a template prints visible; what a macro has made is left as it is."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, str):
+        return formatting.visible(value)
+    return "" if value is None else value
+
+
+def quoted(text: str) -> str:
+    """Put a text into the quotes of a query, so that blanks and colons in it are its own."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def public_address(config: Config, provider: str) -> str:
+    """Return the address to give to a provider."""
+    settings = config.providers[provider]
+    return settings.public_url or f"https://<your host>/webhooks/{provider}"
+
+
+def make_environment(assets: Assets) -> Environment:
+    """Return the environment with the functions that the templates use."""
+    environment = Environment(
+        loader=PackageLoader("gateway.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    environment.globals |= {name: getattr(formatting, name) for name in _FUNCTIONS}
+    environment.globals |= {
+        "address": formatting.address,
+        "asset": assets.path,
+        "describe": describe,
+        "label_of": wording.label_of,
+        "milliseconds_of": lambda seconds: formatting.milliseconds(seconds * 1000),
+        "public_address": public_address,
+        "quoted": quoted,
+        "state_label": lambda state: wording.STATE_LABELS[state],
+        "state_tone": lambda tone: wording.STATE_TONES[tone],
+        "text_of": lambda content: content.decode("utf-8", "backslashreplace"),
+        "tone_of": wording.tone_of,
+        "trace_link": lambda pattern, trace: pattern.replace("{trace_id}", quote(trace, safe="")),
+    }
+    return environment
