@@ -180,7 +180,9 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
             said, 19, now - 70_000, now - 1200, text or "evt_1QxDemo0100",
             {text or "id": "string, 16 characters", "data": {"object": {"amount_due": "string, 5 characters"}}},
         )  # fmt: skip
-        return QuarantineGroups("webhooks.quarantine", 0 if is_empty else 19, () if is_empty else (group,), now - 2)
+        return QuarantineGroups(
+            "webhooks.quarantine", 0 if is_empty else 19, () if is_empty else (group,), now - 2
+        )
 
     async def propose(*_: Any, **__: Any) -> Proposal:
         difference = f'--- schema in force\n+++ proposal\n@@ -12,3 +12,3 @@\n-  "type": "integer"\n+  "type": ["integer", "string"]\n {text}'
@@ -193,7 +195,9 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
         return Check(19, 17, ((text or "evt_1QxDemo0100", said),))
 
     async def not_routed(*_: Any, **__: Any) -> UnroutedGroups:
-        group = UnroutedGroup(text or "slack", text or "app_mention", 3, now - 9000, now - 200, text or "sl-0100")
+        group = UnroutedGroup(
+            text or "slack", text or "app_mention", 3, now - 9000, now - 200, text or "sl-0100"
+        )
         return UnroutedGroups("webhooks.unrouted", 0 if is_empty else 3, () if is_empty else (group,), now)
 
     monkeypatch.setattr(current, "status", ask)
@@ -222,7 +226,13 @@ def status_of(now: float, *, is_empty: bool = False) -> Status:
         "All well" if is_empty else "2 things need you",
         () if is_empty else problems,
         ProcessesStatus(
-            is_running=True, is_ready=True, alive=2, configured=2, restarts=0, checks={"rabbitmq": "ok"}, error=""
+            is_running=True,
+            is_ready=True,
+            alive=2,
+            configured=2,
+            restarts=0,
+            checks={"rabbitmq": "ok"},
+            error="",
         ),
         SpoolStatus(0, 0, 1 << 30, None, 0),
         () if is_empty else queues,

@@ -9,7 +9,10 @@ TONES = {"accepted": "good", "refused": "bad"}
 
 def test_bars_are_stacked_from_the_bottom() -> None:
     """The parts of the largest fill the whole height."""
-    chart = bars([(0.0, 60.0, {"accepted": 30.0, "refused": 10.0}, "/a"), (60.0, 120.0, {"accepted": 20.0}, "/b")], TONES)
+    chart = bars(
+        [(0.0, 60.0, {"accepted": 30.0, "refused": 10.0}, "/a"), (60.0, 120.0, {"accepted": 20.0}, "/b")],
+        TONES,
+    )
 
     accepted, refused = chart.columns[0].parts
     assert (accepted.y, accepted.height) == (25.0, 75.0)

@@ -11,7 +11,14 @@ from gateway.journal.memory import MemoryJournal
 from support.console_pages import PATHS, PagesConsole, stand_in_for_queues
 
 _FORM = re.compile(r'<form\b[^>]*method="post"[^>]*>.*?</form>', re.DOTALL)
-JOURNAL_PATHS = ("/events", "/requests", "/events/stripe/evt_1QxDemoStory", "/live", "/providers", "/providers/stripe")
+JOURNAL_PATHS = (
+    "/events",
+    "/requests",
+    "/events/stripe/evt_1QxDemoStory",
+    "/live",
+    "/providers",
+    "/providers/stripe",
+)
 
 
 class BrokenJournal(MemoryJournal):
@@ -102,7 +109,9 @@ def test_only_admins_may_drop(pages: PagesConsole, role: str, may_drop: bool, pa
     assert 'action="/redrive"' in text or 'action="/release"' in text
 
 
-@pytest.mark.parametrize("path", ["/redrive", "/release", "/route", "/drop", "/forget", "/tokens", "/event/values"])
+@pytest.mark.parametrize(
+    "path", ["/redrive", "/release", "/route", "/drop", "/forget", "/tokens", "/event/values"]
+)
 def test_viewers_are_refused_what_they_do_not_see(pages: PagesConsole, path: str) -> None:
     """Hiding a form is no protection."""
     with pages.program("viewer") as client:

@@ -26,7 +26,8 @@ def test_spans(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1 << 30, "1.0 GiB"), (None, "–")]
+    ("number", "text"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (1 << 30, "1.0 GiB"), (None, "–")],
 )
 def test_sizes(number: float | None, text: str) -> None:
     """In powers of 1024, named so."""
@@ -41,7 +42,10 @@ def test_short_counts_are_short(number: float) -> None:
 
 def test_what_is_invisible_becomes_its_code_point() -> None:
     """Line feeds and tabs stay."""
-    assert formatting.visible("a\u202eb\x00c\td\ne\u200bf\U000e0041") == "a⟨U+202E⟩b⟨U+0000⟩c\td\ne⟨U+200B⟩f⟨U+E0041⟩"
+    assert (
+        formatting.visible("a\u202eb\x00c\td\ne\u200bf\U000e0041")
+        == "a⟨U+202E⟩b⟨U+0000⟩c\td\ne⟨U+200B⟩f⟨U+E0041⟩"
+    )
 
 
 @pytest.mark.parametrize("text", ["grüße", "日本語", "👍", "é", "עברית"])

@@ -64,7 +64,10 @@ def test_an_event_with_such_an_id_has_a_page(hostile: PagesConsole) -> None:
 def test_a_query_is_not_believed(hostile: PagesConsole) -> None:
     """What stands in an address is hostile as well."""
     with hostile.program("viewer") as client:
-        answers = [client.get(path, params={"q": HOSTILE, "done": HOSTILE}) for path in ("/events", "/live", "/search")]
+        answers = [
+            client.get(path, params={"q": HOSTILE, "done": HOSTILE})
+            for path in ("/events", "/live", "/search")
+        ]
 
     assert all("<script>document" not in answer.text for answer in answers)
 
