@@ -22,7 +22,8 @@ from gateway.config import Config
 from gateway.events.message import DEAD_SUFFIX
 from gateway.observability.terminal import one_line
 from gateway.operations.dead_letters import redrive
-from gateway.operations.letters import Listed, drop_listed, read_letters
+from gateway.operations.dropping import Listed, drop_listed
+from gateway.operations.letters import read_letters
 from gateway.operations.queue_status import paused_worker
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter

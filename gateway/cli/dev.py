@@ -21,14 +21,14 @@ import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
-from gateway.cli.common import local_url, run
+from gateway.cli.common import run
 from gateway.cli.dev_config import choose_config, is_generated
 from gateway.cli.dev_console import DevConsole, login_link
 from gateway.cli.dev_lines import DevLines
 from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.bind_addresses import split_bind
+from gateway.config.bind_addresses import local_url, split_bind
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from gateway import __version__
+from gateway.cli.groups.console import console
 from gateway.cli.groups.dead import dead
 from gateway.cli.groups.events import events
 from gateway.cli.groups.journal import journal_events
@@ -66,6 +67,7 @@ app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
 app.add_typer(look)
 app.add_typer(journal_events, name="events", rich_help_panel=LOOK)
 app.add_typer(events)
+app.add_typer(console, name="console", rich_help_panel=LOOK)
 app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
 app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)

@@ -44,6 +44,13 @@ def check_bind(text: str) -> str:
     return text
 
 
+def local_url(bind: str) -> str:
+    """Return the URL at which this machine reaches a listener on ``bind`` (HOST:PORT)."""
+    host, port = split_bind(bind)
+    host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def do_clash(one: str, other: str) -> bool:
     """Return whether two addresses cannot both be bound: one equals or includes the other."""
     (host, port), (other_host, other_port) = _normalize(one), _normalize(other)

@@ -15,6 +15,7 @@ from gateway.journal import Journal
 from gateway.journal.capture import CaptureRing
 from gateway.journal.entry import Entry, Kind
 from gateway.journal.reports.ids import EntryIds
+from gateway.journal.workers import Workers
 from gateway.operations.jobs import Jobs
 from gateway.operations.status import ProcessesStatus
 
@@ -31,6 +32,7 @@ class Services:
         health: Answers `/livez` and `/readyz`.
         render_metrics: Returns all metrics in Prometheus' text format.
         report: Adds an entry to the journal soon; it never raises, and does not wait.
+        workers: The workers that are alive; None where they are to be looked up.
         refusals: The last refused requests; None if they are not kept.
         processes: Returns how the receiving processes are; None if they are to be asked over HTTP.
         reload_problems: Returns what was wrong with the configuration at the last reload.
@@ -45,6 +47,7 @@ class Services:
     health: Health
     render_metrics: Callable[[], bytes]
     report: Callable[[Entry], None]
+    workers: Workers | None = None
     refusals: CaptureRing | None = None
     processes: Callable[[], ProcessesStatus | None] = lambda: None
     reload_problems: Callable[[], tuple[str, ...]] = tuple

@@ -10,10 +10,10 @@ from typing_extensions import override
 from gateway.config import Config
 from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, EXCEPTION, EXCEPTION_AT, FIRST_FAILED_AT, REASON
 from gateway.operations.actions import Action
+from gateway.operations.dropping import drop_letters
 from gateway.operations.letters import (
     OnLetter,
     OnProgress,
-    drop_letters,
     group_id,
     ignore,
     moment_of,

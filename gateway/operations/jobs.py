@@ -180,7 +180,13 @@ class Jobs:
         def show(done: int, total: int) -> None:
             self._change(number, done=done, total=total)
 
-        return await work(show)
+        try:
+            return await work(show)
+        except (OperatorError, OSError):
+            raise
+        except Exception:  # a bug ends the job, and not the console
+            log.exception("job failed", kind=self._jobs[number].kind)
+            raise
 
     def _end(self, number: str, task: asyncio.Task[Any]) -> None:
         del self._tasks[number]
@@ -189,18 +195,16 @@ class Jobs:
         elif (failure := task.exception()) is None:
             self._change(number, state=JobState.DONE, result=task.result(), ended_at=self._clock())
         else:
-            error = self._explain(self._jobs[number], failure)
-            self._change(number, state=JobState.FAILED, error=error, ended_at=self._clock())
+            self._change(number, state=JobState.FAILED, error=_explain(failure), ended_at=self._clock())
         ended = [each for each, job in self._jobs.items() if job.has_ended]
         for old in ended[: max(len(ended) - self._max_history, 0)]:
             del self._jobs[old]
 
-    @staticmethod
-    def _explain(job: Job, failure: BaseException) -> str:
-        if isinstance(failure, (OperatorError, OSError)):
-            return " ".join((str(failure) or type(failure).__name__).split())[:_MAX_ERROR_LENGTH]
-        log.error("job failed", kind=job.kind, exc_info=failure)  # a bug ends the job, and not the console
-        return f"unexpected {type(failure).__name__}; the log has more"
-
     def _change(self, number: str, **changes: Any) -> None:
         self._jobs[number] = replace(self._jobs[number], **changes)
+
+
+def _explain(failure: BaseException) -> str:
+    if isinstance(failure, (OperatorError, OSError)):
+        return " ".join((str(failure) or type(failure).__name__).split())[:_MAX_ERROR_LENGTH]
+    return f"unexpected {type(failure).__name__}; the log has more"

@@ -12,10 +12,10 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.validation import UNREADABLE, Validation
 from gateway.operations.actions import Action, reported_actions
+from gateway.operations.dropping import drop_letters
 from gateway.operations.letters import (
     EVERYTHING,
     OnProgress,
-    drop_letters,
     expect_found,
     finish,
     ignore,
@@ -23,6 +23,7 @@ from gateway.operations.letters import (
     read_letters,
     select,
 )
+from gateway.operations.quarantine_checks import Check, check
 from gateway.operations.quarantine_groups import (
     QuarantineFilter,
     QuarantineGroup,
@@ -30,7 +31,7 @@ from gateway.operations.quarantine_groups import (
     groups,
     quarantine_queue,
 )
-from gateway.operations.quarantine_schemas import Check, Proposal, check, proposal
+from gateway.operations.quarantine_proposals import Proposal, proposal
 from gateway.operations.readings import open_letters
 from gateway.publishers import Publisher, PublishUnavailable
 from gateway.queues.dead_letters import DeadLetter

@@ -11,9 +11,9 @@ from typing_extensions import override
 
 from gateway.config import Config
 from gateway.errors import MalformedJson
-from gateway.events.shapes import shape_of
 from gateway.events.strict_json import parse_json
 from gateway.operations.letters import OnProgress, group_id, ignore, moment_of, read_letters
+from gateway.operations.payload_shapes import shape_of
 from gateway.operations.readings import read_shared
 from gateway.publishers import QUARANTINE_SUFFIX
 from gateway.queues.dead_letters import DeadLetter

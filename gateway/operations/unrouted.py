@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.operations.actions import Action
+from gateway.operations.dropping import drop_letters
 from gateway.operations.letters import (
     EVERYTHING,
     OnLetter,
     OnProgress,
-    drop_letters,
     ignore,
     moment_of,
     move_letters,

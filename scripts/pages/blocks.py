@@ -18,6 +18,7 @@ from gateway.errors import REJECTIONS, Outcome
 from gateway.events import message
 from gateway.receive.responses import _STATUS
 from gateway.worker import Event
+from pages.api import api_operations, api_reasons
 from pages.commands import command_pages
 from pages.failures import FAULTS
 from pages.metrics import gateway_metrics, worker_metrics
@@ -150,6 +151,8 @@ def _exit_codes() -> str:
 
 
 _TABLES: dict[str, Callable[[], str]] = {
+    "api-operations": api_operations,
+    "api-reasons": api_reasons,
     "attributes": _attributes,
     "exit-codes": _exit_codes,
     "faults": _faults,

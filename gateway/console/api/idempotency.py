@@ -1,6 +1,6 @@
 """Idempotency keys: a write that is repeated with its key is done once, and answered as it was the first time.
 
-The form is that of the IETF's draft: a header field `Idempotency-Key`, which belongs to whoever sends it. An answer is kept
+The form is that of the IETF's draft: a header field `Idempotency-Key`, which belongs to the token or session that sends it. An answer is kept
 for a day. A write that failed is not kept: it can be tried again with the same key.
 """
 

@@ -7,20 +7,17 @@ dataclasses. FastAPI would do the same, from pydantic models that would have to 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from inspect import cleandoc
-from typing import Any, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from gateway import __version__
-from gateway.console.api.encoding import EntryView
 from gateway.console.api.idempotency import HEADER
 from gateway.console.api.operation import Operation
 from gateway.console.api.paths import PREFIX
-from gateway.console.problems import MEDIA_TYPE, REASONS, ProblemDetails
-
-_REF = "#/components/schemas/{name}"
+from gateway.console.api.schemas import REFERENCE, Schemas, describe
+from gateway.console.problems import MEDIA_TYPE, REASONS
 
 COMMON_PROBLEMS = (
     "malformed_request",
@@ -43,7 +40,7 @@ its `reason`."""
 
 def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the document."""
-    schemas = _Schemas(operations)
+    schemas = Schemas(operations)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(
@@ -74,7 +71,7 @@ def operation_id(operation: Operation) -> str:
     return "_".join([operation.method.lower(), *words])
 
 
-def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     path = [
         {"name": segment[1:-1], "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
         for segment in operation.segments
@@ -103,9 +100,9 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _query(operation: Operation) -> list[dict[str, Any]]:
-    (schema,), components = msgspec.json.schema_components([operation.parameters], ref_template=_REF)
+    (schema,), components = msgspec.json.schema_components([operation.parameters], ref_template=REFERENCE)
     found = components[schema["$ref"].rpartition("/")[2]]
-    _describe(found, operation.parameters)
+    describe(found, operation.parameters)
     required = found.get("required", [])
     return [
         {
@@ -119,7 +116,7 @@ def _query(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+def _success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.status == 204:
         return {"description": "It is done."}
     if operation.result is None:
@@ -143,7 +140,7 @@ def _problems(operation: Operation) -> dict[str, Any]:
     return {
         str(status): {
             "description": ", ".join(f"`{reason}`" for reason in reasons),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="ProblemDetails")}}},
+            "content": {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(name="ProblemDetails")}}},
         }
         for status, reasons in sorted(by_status.items())
     }
@@ -151,68 +148,3 @@ def _problems(operation: Operation) -> dict[str, Any]:
 
 def _json(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
-
-
-class _Schemas:
-    """The schemas of all types, each once.
-
-    Attributes:
-        components: The schemas by name.
-    """
-
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        types = [
-            each
-            for operation in operations
-            for each in (operation.body, operation.result)
-            if each is not None
-        ]
-        self._types = [*types, EntryView, ProblemDetails]
-        references, self.components = msgspec.json.schema_components(self._types, ref_template=_REF)
-        self._references = dict(zip(map(_key, self._types), references, strict=True))
-        # Where an operation returns entries, the answer has their views; see the encoding.
-        if "Entry" in self.components:
-            self.components["Entry"] = {"$ref": _REF.format(name="EntryView")}
-        for kind in _named(self._types):
-            if kind.__name__ in self.components:
-                _describe(self.components[kind.__name__], kind)
-
-    def of(self, kind: Any) -> dict[str, Any]:
-        """Return the schema of a type of an operation."""
-        return self._references[_key(kind)]
-
-
-def _key(kind: Any) -> str:
-    return repr(kind)
-
-
-def _named(types: Iterable[Any]) -> list[type]:
-    """Return all classes that the types are made of."""
-    found: dict[type, None] = {}
-    waiting = list(types)
-    while waiting:
-        kind = waiting.pop()
-        waiting += getattr(kind, "__args__", ())
-        if isinstance(kind, type) and kind not in found and hasattr(kind, "__annotations__"):
-            found[kind] = None
-            waiting += get_type_hints(kind).values()
-    return list(found)
-
-
-def _describe(schema: dict[str, Any], kind: type) -> None:
-    """Put the docstring of a class, and of its own and inherited attributes, into its schema."""
-    schema.pop("description", None)
-    properties = schema.get("properties", {})
-    for each in reversed(kind.__mro__):
-        text, _, attributes = cleandoc(each.__dict__.get("__doc__") or "").partition("\n\nAttributes:\n")
-        if (
-            each is kind and text and not text.startswith(f"{kind.__name__}(")
-        ):  # as a dataclass without one has
-            schema["description"] = _line(text)
-        for name, description in re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE):
-            if name in properties:
-                properties[name]["description"] = _line(description)
-
-
-def _line(text: str) -> str:
-    return re.sub(r":\w+:`~?\.?([\w.]+)`", r"`\1`", " ".join(text.split()).replace("``", "`"))

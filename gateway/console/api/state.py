@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 from gateway.console.api.operation import Call, Operation
@@ -44,7 +46,10 @@ async def _queues(call: Call) -> QueueList:
 
 
 async def _workers(call: Call) -> WorkerList:
-    return WorkerList(await live_workers(call.services.config(), call.now))
+    workers = call.services.workers
+    if workers is None:
+        return WorkerList(await live_workers(call.services.config(), call.now))
+    return WorkerList(await asyncio.to_thread(workers.alive, call.now))
 
 
 OPERATIONS = (

@@ -5,7 +5,19 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from gateway.console.api import administration, events, evidence, jobs, letters, lists, state, tail
+from gateway.console.api import (
+    administration,
+    dead_letters,
+    events,
+    jobs,
+    lists,
+    providers,
+    quarantine,
+    refusals,
+    state,
+    tail,
+    unrouted,
+)
 from gateway.console.api.openapi import openapi_document
 from gateway.console.api.operation import Call, Operation
 from gateway.console.security.roles import Role
@@ -24,9 +36,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *lists.OPERATIONS,
     *events.OPERATIONS,
     *tail.OPERATIONS,
-    *evidence.OPERATIONS,
+    *providers.OPERATIONS,
+    *refusals.OPERATIONS,
     *state.OPERATIONS,
-    *letters.OPERATIONS,
+    *dead_letters.OPERATIONS,
+    *quarantine.OPERATIONS,
+    *unrouted.OPERATIONS,
     *jobs.OPERATIONS,
     *administration.OPERATIONS,
     Operation(

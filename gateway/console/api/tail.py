@@ -1,6 +1,6 @@
 """The live tail: Server-Sent Events with what arrives in the journal.
 
-An `EventSource` that loses its connection comes again with `Last-Event-ID`, and gets what it has missed. A program gives the
+An `EventSource` that loses its connection reconnects with `Last-Event-ID`, and gets what it has missed. A program gives the
 id of the last message as `cursor`.
 """
 
@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.console.api.lists import Cursor, Text
 from gateway.console.api.operation import Call, Operation
-from gateway.console.api.tails import LIST_NAME, Place, Tail
+from gateway.console.api.tail_messages import LIST_NAME, Place
+from gateway.console.api.tails import Tail
 from gateway.console.problems import Problem
 from gateway.console.security.roles import Role
 from gateway.journal.query_language import parse_query
@@ -28,7 +29,7 @@ _SEND_TIMEOUT = 30.0
 """Seconds within which a message must have left for the network."""
 
 _RETRY = b"retry: 2000\n\n"
-"""How long a browser waits before it comes again, in milliseconds."""
+"""How long a browser waits before it reconnects, in milliseconds."""
 
 _HEARTBEAT = b": waiting\n\n"
 

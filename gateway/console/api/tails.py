@@ -5,9 +5,6 @@ matched once and written as messages once: of at most 50 entries each, and at mo
 counted: the newest entries are shown, and the first message says how many are missing before it. A tail that cannot keep
 up is ended; it can go on at its cursor.
 
-A cursor is a position in the journal, and how many matching entries behind it have been told already: the journal gives
-positions for what is read at a time, and that may be several messages.
-
 A tail that begins at a cursor reads the journal by itself first, up to where the follower was when it joined, while the
 messages of its group wait. Its last page may reach further: what is in it is left out of the messages that waited.
 
@@ -21,21 +18,15 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
-import msgspec
 import structlog
 
-from gateway.console.api.cursors import make_cursor, open_cursor
-from gateway.console.api.encoding import EntryView, view_of
+from gateway.console.api.tail_messages import Batch, Place, Rows
 from gateway.console.security.signer import Signer
 from gateway.journal import Journal
 from gateway.journal.entry import Entry
 from gateway.journal.matching import is_match
 from gateway.journal.query import Query
-
-LIST_NAME = "/tail"
-"""What the cursors are for, and the path of the operation."""
 
 MAX_TAILS = 100
 """Tails at a time; each holds a connection and, if it is slow, some messages."""
@@ -61,105 +52,12 @@ _MAX_READ = 5000
 _MAX_WAITING = 100
 """Messages that wait for a slow tail: those of ten seconds, or some 2 MB."""
 
-_TOLD_BITS = 20
-"""Bits of a cursor for the entries that have been told behind its position; one reading has fewer."""
-
 _RETRY_DELAY = 2.0
 """Seconds until the journal is read again after it could not be."""
 
 _EVERYTHING = Query()
 
 log = structlog.get_logger()
-
-
-class TailMessage(msgspec.Struct):
-    """The data of an `entries` message.
-
-    Attributes:
-        entries: The newest entries since the message before, oldest first; at most 50.
-        more: How many more there were.
-        is_gap: Whether entries before these were left out, because the cursor was too old.
-    """
-
-    entries: list[EntryView]
-    more: int
-    is_gap: bool
-
-
-class Place(NamedTuple):
-    """Where a tail goes on.
-
-    Attributes:
-        position: A position in the journal.
-        told: How many matching entries behind it have been told.
-    """
-
-    position: int
-    told: int = 0
-
-    def cursor(self, signer: Signer, query: str) -> str:
-        """Return the cursor of this place for a query."""
-        return make_cursor(signer, LIST_NAME, self.position << _TOLD_BITS | self.told, query)
-
-    @classmethod
-    def parse(cls, signer: Signer, query: str, cursor: str) -> Place:
-        """Return the place of a cursor.
-
-        Raises:
-            Problem: It is none, or one of another query.
-        """
-        number = open_cursor(signer, LIST_NAME, cursor, query)
-        return cls(number >> _TOLD_BITS, number & (1 << _TOLD_BITS) - 1)
-
-
-class Batch:
-    """What one message says.
-
-    Args:
-        entries: The entries, oldest first.
-        more: How many there were before them that are not shown.
-        place: Where to go on behind them.
-        query: The query that the cursor is for.
-        signer: Signs the cursor.
-        is_gap: Whether entries before them were skipped, whose number is not known.
-
-    Attributes:
-        entries: As above.
-        more: As above.
-        place: As above.
-        is_gap: As above.
-    """
-
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        more: int,
-        place: Place,
-        query: str,
-        signer: Signer,
-        *,
-        is_gap: bool = False,
-    ) -> None:
-        self.entries = entries
-        self.more = more
-        self.place = place
-        self.is_gap = is_gap
-        self._query = query
-        self._signer = signer
-        self._encoded: bytes | None = None
-
-    def encoded(self) -> bytes:
-        """Return the message; it is made once for all tails that share it."""
-        if self._encoded is None:
-            data = TailMessage([view_of(entry) for entry in self.entries], self.more, self.is_gap)
-            cursor = self.place.cursor(self._signer, self._query).encode()
-            self._encoded = b"id: %b\nevent: entries\ndata: %b\n\n" % (cursor, msgspec.json.encode(data))
-        return self._encoded
-
-    def without(self, ids: set[int]) -> Batch:
-        """Return the batch without some entries."""
-        kept = [entry for entry in self.entries if entry.id not in ids]
-        return Batch(kept, self.more, self.place, self._query, self._signer, is_gap=self.is_gap)
 
 
 class Tail:
@@ -257,11 +155,21 @@ class Group:
         self._budget = float(MAX_MESSAGES)
         self._filled_at = time.monotonic()
 
-    def batch(self, entries: Sequence[Entry], more: int, place: Place, *, is_gap: bool = False) -> Batch:
+    def batch(
+        self,
+        entries: Sequence[Entry],
+        more: int,
+        place: Place,
+        rows: Rows | None = None,
+        *,
+        is_gap: bool = False,
+    ) -> Batch:
         """Return what a message of this group says."""
-        return Batch(entries, more, place, self.text, self._signer, is_gap=is_gap)
+        return Batch(
+            entries, more, place, self.text, self._signer, {} if rows is None else rows, is_gap=is_gap
+        )
 
-    def hand_out(self, entries: Sequence[Entry], before: int, after: int) -> None:
+    def hand_out(self, entries: Sequence[Entry], before: int, after: int, rows: Rows) -> None:
         """Hand the entries between two positions of the journal to the tails."""
         matched = (
             entries if self.query == _EVERYTHING else [each for each in entries if is_match(self.query, each)]
@@ -272,7 +180,7 @@ class Group:
         for start in range(first, len(matched), MAX_ROWS):
             end = min(start + MAX_ROWS, len(matched))
             place = Place(after) if end == len(matched) else Place(before, end)
-            batch = self.batch(matched[start:end], more, place)
+            batch = self.batch(matched[start:end], more, place, rows)
             more = 0
             for tail in self.tails:
                 tail.put(batch)
@@ -364,7 +272,8 @@ class Tails:
             is_failing = False
             self.position = arrivals.position
             if arrivals.entries:
+                rows: Rows = {}
                 for group in self._groups.values():
-                    group.hand_out(arrivals.entries, before, arrivals.position)
+                    group.hand_out(arrivals.entries, before, arrivals.position, rows)
             if len(arrivals.entries) < _MAX_READ:
                 await asyncio.sleep(INTERVAL)

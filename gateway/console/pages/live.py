@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.api.cursors import make_cursor
-from gateway.console.api.tails import LIST_NAME
+from gateway.console.api.tail_messages import LIST_NAME, Place
 from gateway.console.pages.formatting import address
 from gateway.console.pages.site import Site
 from gateway.console.pages.wording import words_by_outcome
@@ -45,7 +44,7 @@ def routes(site: Site) -> list[Route]:
             problem=problem,
             entries=() if problem else found.entries,
             stream=address(f"/api/v1{LIST_NAME}", q=text),
-            cursor=make_cursor(services.access.signer, LIST_NAME, position),
+            cursor=Place(position).cursor(services.access.signer, text),
             words=words,
         )
 

@@ -13,9 +13,6 @@ from gateway.console.security.sessions import Sessions
 from gateway.console.security.signer import Signer
 from gateway.console.security.tokens import Tokens
 
-_FIRST_TOKEN = "admin"  # noqa: S105 -- its name
-"""The name of the token that the first start creates."""
-
 
 class Access:
     """Tokens, sessions, audit and signatures of one data directory.
@@ -44,16 +41,6 @@ class Access:
         self.sessions = Sessions(self.database, clock)
         self.audit = Audit(self.database, clock)
         self.signer = Signer(self.database.key("signer"))
-
-    def make_first_token(self) -> str | None:
-        """Create an admin token if there never was one, and return its text; None if there was."""
-        with self.database.transaction() as connection:
-            added = connection.execute("INSERT OR IGNORE INTO keys VALUES ('first-token', x'')").rowcount
-        if not added:
-            return None
-        _, text = self.tokens.create(_FIRST_TOKEN, Role.ADMIN, "the first start")
-        self.audit.add("token.create", actor="the first start", target=_FIRST_TOKEN)
-        return text
 
     def login_link(self, console: str, name: str, role: Role = Role.ADMIN) -> str:
         """Return an address that logs a browser in, once, within a minute.

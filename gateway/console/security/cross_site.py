@@ -1,6 +1,6 @@
 """Requests that another site causes a browser to make, and the tokens in forms that such a site cannot know.
 
-Whoever comes with a bearer token is no such browser: nothing adds that by itself. For all others a write needs two
+A request with a bearer token was not made so: no browser adds that by itself. For all others a write needs two
 things: the browser says that a page of the console made it (`Sec-Fetch-Site`, or `Origin` where the connection is
 not encrypted and browsers leave that out), and it has the token of the form in the field `csrf` or in `X-CSRF-Token`.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -78,6 +79,12 @@ def lasting_fault(letter: DeadLetter) -> Validation | None:
         if letter.headers.get(_VIOLATIONS) == lasting.violations:
             return lasting
     return None
+
+
+def without_violations(letter: DeadLetter) -> DeadLetter:
+    """Return an event without the header that says which rules it broke."""
+    headers = {name: value for name, value in letter.headers.items() if name != _VIOLATIONS}
+    return replace(letter, headers=headers)
 
 
 def data_of(letter: DeadLetter) -> bytes:

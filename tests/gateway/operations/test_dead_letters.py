@@ -9,7 +9,8 @@ import pytest
 
 from gateway.errors import OperatorError
 from gateway.operations.dead_letters import DeadLetterFilter, drop, groups, listing, redrive
-from gateway.operations.letters import Listed, drop_listed, read_letters
+from gateway.operations.dropping import Listed, drop_listed
+from gateway.operations.letters import read_letters
 from gateway.operations.readings import open_letters
 from gateway.queues.dead_letters import DeadLetter
 from support.letter_queues import DEAD, EVERYTHING, FAILED, QUEUE, Broker, event, ids

@@ -16,19 +16,6 @@ from gateway.errors import OperatorError
 from support.console import Clock, Console
 
 
-def test_the_first_start_makes_one_admin_token(console: Console) -> None:
-    """A second start makes none, also after the first token was revoked."""
-    text = console.access.make_first_token()
-
-    assert text
-    principal = console.access.tokens.principal(text)
-    assert principal
-    assert (principal.name, principal.role) == ("admin", Role.ADMIN)
-    assert console.access.make_first_token() is None
-    console.access.tokens.revoke("admin")
-    assert console.access.make_first_token() is None
-
-
 def test_no_secret_is_in_the_file(console: Console) -> None:
     """Neither tokens nor sessions nor links: only their digests."""
     token = console.token(Role.VIEWER)
