@@ -346,10 +346,7 @@ def test_secrets_in_text_and_json(place: Place) -> None:
     found = place.lines("secrets")
 
     assert text.exit_code == 0
-    assert (
-        f"✓ stripe  secret 1  {fingerprints.of(SECRETS[1])}\n  In use: it last matched 1 min ago"
-        in text.stdout
-    )
+    assert f"✓ stripe  secret 1  {fingerprints.of(SECRETS[1])}\n  In use: it last matched" in text.stdout
     assert [(each["provider"], each["slot"], each["verdict"]) for each in found] == [
         ("stripe", 0, "never_used"),
         ("stripe", 1, "in_use"),

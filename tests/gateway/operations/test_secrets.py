@@ -192,6 +192,15 @@ def test_what_was_seen_is_remembered_longer_than_the_journal(rotation: Rotation)
     assert not is_overdue(later, NOON + 20 * DAY)
 
 
+def test_a_match_is_as_recent_as_it_was(rotation: Rotation) -> None:
+    """Also within the minute in which the history was written."""
+    rotation.matched(OLD, NOON - 40)
+    rotation.evidence(NOON - 30)
+    rotation.matched(OLD, NOON - 10)
+
+    assert rotation.evidence()[OLD].last_match_at == pytest.approx(NOON - 10, abs=0.01)
+
+
 def test_metrics(rotation: Rotation) -> None:
     """Fingerprints and moments, never a secret."""
     rotation.matched(OLD, NOON - 60)
