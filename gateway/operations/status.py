@@ -149,7 +149,7 @@ async def _claims(config: Config) -> tuple[StoreStatus, float | None]:
     kind = EMBEDDED if is_embedded else "Redis"
     if is_embedded and not Database(config.data_dir).path.exists():
         return StoreStatus(kind, is_available=True, text="nothing yet"), None
-    claims = open_claims(config)
+    claims = open_claims(config, is_quiet=True)
     try:
         await claims.start()
         try:
