@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import typer
 
-from gateway.cli.common import local_url
 from gateway.cli.tables import print_table
 from gateway.config import Config
+from gateway.config.bind_addresses import local_url
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import find_config, load_without_secrets
 from gateway.console.security.access import Access
