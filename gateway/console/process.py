@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -25,7 +26,6 @@ from gateway.config import Config, load_config
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.discovery import dev_secrets_path
 from gateway.config.overrides import override_binds
-from gateway.console.assembly import Assembly
 from gateway.console.frame import Frame
 from gateway.console.launch import ConsoleSettings
 from gateway.console.metrics import ConsoleMetrics
@@ -37,6 +37,10 @@ from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.metrics import MetricsReader
 from gateway.observability.readiness import ReadinessBoard, SharedReadiness
+from gateway.observability.shared_memory import SharedCounters
+
+if TYPE_CHECKING:
+    from gateway.console.assembly import Assembly
 
 _PR_SET_PDEATHSIG = 1
 """The operation of ``prctl`` that has the kernel send a signal when the parent ends."""
@@ -98,8 +102,9 @@ async def _serve(settings: ConsoleSettings) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     files = settings.descriptors
     loop.add_reader(files.lifeline, os._exit, 1)  # where the kernel does not end it
+    counters = shared_counters(settings.slots, files.counters)
     frame = Frame(
-        [MetricsReader(shared_counters(settings.slots, files.counters)), ConsoleMetrics(settings.starts)],
+        [MetricsReader(counters), ConsoleMetrics(settings.starts)],
         SharedReadiness(ReadinessBoard(settings.slots, files.readiness)),
     )
     sockets = [socket.socket(fileno=each) for each in files.admin]
@@ -107,18 +112,20 @@ async def _serve(settings: ConsoleSettings) -> None:
     serving = asyncio.create_task(server.serve(sockets=sockets), name="listener")
     log.info("listening", admin=", ".join(map(address_of, sockets)))
     tasks = Tasks()
-    tasks.start("console", lambda: _run(settings, frame, reload))
+    tasks.start("console", lambda: _run(settings, frame, counters, reload))
     await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
     await tasks.stop()
 
 
-async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -> None:
+async def _run(
+    settings: ConsoleSettings, frame: Frame, counters: SharedCounters, reload: asyncio.Event
+) -> None:
     """Run what needs the configuration; read it again whenever ``reload`` is set.
 
     Raises:
-        OSError: The data directory cannot be used.
+        Exception: Whatever keeps the console from being built, such as a data directory that cannot be used.
     """
     assembly: Assembly | None = None
     try:
@@ -127,7 +134,7 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
             if assembly:
                 assembly.config, assembly.problems = config or assembly.config, problems
             elif config:
-                assembly = await asyncio.to_thread(_assemble, settings, config, frame)
+                assembly = await asyncio.to_thread(_assemble, settings, config, frame, counters)
                 await assembly.start()
                 frame.console = assembly.app
             else:
@@ -136,7 +143,7 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
                     log.warning("configuration rejected", problem=problem)
             await reload.wait()
             reload.clear()
-    except OSError as error:
+    except Exception as error:
         frame.problem = f"The console cannot be opened: {error}"
         raise
     finally:
@@ -145,10 +152,12 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
             await assembly.stop()
 
 
-def _assemble(settings: ConsoleSettings, config: Config, frame: Frame) -> Assembly:
+def _assemble(settings: ConsoleSettings, config: Config, frame: Frame, counters: SharedCounters) -> Assembly:
+    from gateway.console.assembly import Assembly
+
     captures = settings.descriptors.captures
     ring = None if captures is None else CaptureRing(captures)
-    return Assembly(config, Path(settings.config).parent, frame, ring, settings.slots)
+    return Assembly(config, Path(settings.config).parent, frame, counters, ring)
 
 
 def _load(settings: ConsoleSettings) -> tuple[Config | None, tuple[str, ...]]:

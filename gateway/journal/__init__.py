@@ -45,7 +45,7 @@ class Point(NamedTuple):
     Attributes:
         at: The beginning of the span, in Unix seconds.
         provider: The provider; empty for the whole gateway.
-        measure: What was counted, such as `outcome:accepted`, `fault:no_match`, `slot:0`, `event:quarantined` or
+        measure: What was counted, such as `outcome:accepted`, `fault:signature_mismatch`, `slot:0`, `event:quarantined` or
             `latency:3`, a bucket of the histogram; see :mod:`gateway.journal.sampler`.
         times: How often; a sum of seconds for `latency_sum`.
     """

@@ -64,6 +64,26 @@ def bounded(entry: Entry) -> Entry | None:
     return msgspec.structs.replace(entry, **changes) if changes else entry
 
 
+def is_plain(entry: Entry) -> bool:
+    """Return whether :func:`bounded` would at most round numbers: true of most entries, and found out in a microsecond."""
+    ids = entry.event_id + entry.subject + entry.account
+    texts = entry.summary + entry.detail
+    words = entry.outcome + entry.reason + entry.provider + entry.type + entry.queue + entry.gateway
+    words += entry.actor + entry.key + entry.client + entry.trace
+    all_texts = ids + texts + words
+    numbers = abs(entry.slot or 0) + abs(entry.status or 0) + abs(entry.size or 0) + abs(entry.attempt or 0)
+    return (
+        0 < entry.id <= MAX_ID
+        and len(ids) <= MAX_TEXT
+        and len(texts) <= MAX_SUMMARY
+        and len(words) <= MAX_WORD
+        and all_texts.isascii()
+        and "\0" not in all_texts
+        and numbers + abs(entry.ms or 0) + abs(entry.age or 0) < _MAX_NUMBER
+        and (entry.request is None or 0 < entry.request <= MAX_ID)
+    )
+
+
 def _kept(text: str, limit: int) -> str:
     if len(text) <= limit and text.isascii() and "\0" not in text:
         return text

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.journal.entry import Entry
 from support.gateway_process import Section
-from support.rig import LENIENT, Rig
+from support.rig import Rig
 from support.waiting import wait_until
 
 NewRig = Callable[[Mapping[str, Section]], AbstractContextManager[Rig]]
@@ -29,7 +29,7 @@ _SLACK = 0.3
 @pytest.fixture(scope="module")
 def journal_rig(new_rig: NewRig) -> Iterator[Rig]:
     """A gateway with a journal that nobody indexes."""
-    with new_rig(LENIENT | {"console": {"enabled": False}}) as rig:
+    with new_rig({"console": {"enabled": False}}) as rig:
         yield rig
 
 

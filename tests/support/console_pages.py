@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from gateway.console.app import console_app
-from gateway.console.pages import Pages, current
+from gateway.console.pages import Pages, current, queues
 from gateway.journal.capture import CapturedRequest, CaptureRing
 from gateway.journal.entry import first_id_at
 from gateway.journal.reports import Heartbeat
@@ -83,7 +83,6 @@ class PagesConsole(Console):
         if not self.is_empty:
             now = time.time()
             DemoDay(now, events=250).fill(self.journal)
-            self.workers.note([heartbeat(now)])
             self.refuse("stripe", "signature_mismatch", b'{"id": "evt_1", "object": "event"}\n')
 
     @override
@@ -165,7 +164,7 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
     said = text or "8 attempts failed"
 
     async def ask(*_: Any, **__: Any) -> Status:
-        return status_of(now, is_empty=is_empty)
+        return status_of(now, is_empty=is_empty, text=text)
 
     async def dead(_: Any, queue: str, **__: Any) -> DeadGroups:
         group = DeadGroup(
@@ -200,7 +199,11 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
         )
         return UnroutedGroups("webhooks.unrouted", 0 if is_empty else 3, () if is_empty else (group,), now)
 
+    async def alive(*_: Any, **__: Any) -> list[Heartbeat]:
+        return [] if is_empty else [heartbeat(now)]
+
     monkeypatch.setattr(current, "status", ask)
+    monkeypatch.setattr(queues, "live_workers", alive)
     monkeypatch.setattr(dead_letters, "groups", dead)
     monkeypatch.setattr(quarantine, "groups", quarantined)
     monkeypatch.setattr(quarantine, "proposal", propose)
@@ -208,7 +211,7 @@ def stand_in_for_queues(monkeypatch: pytest.MonkeyPatch, *, text: str = "", is_e
     monkeypatch.setattr(unrouted, "groups", not_routed)
 
 
-def status_of(now: float, *, is_empty: bool = False) -> Status:
+def status_of(now: float, *, is_empty: bool = False, text: str = "") -> Status:
     """Return how a gateway with RabbitMQ and Redis is, with some trouble unless nothing has happened."""
     problems = (
         Problem("warning", "queue:orders-agent", "orders-agent has no consumer, and 412 events wait. Start its worker."),
@@ -216,7 +219,7 @@ def status_of(now: float, *, is_empty: bool = False) -> Status:
     )  # fmt: skip
     queues = (
         QueueStatus("billing-agent", "worker", 3, 2, 1, 2, now - 4),
-        QueueStatus("orders-agent", "worker", 412, 0, 0, 0, now - 5400),
+        QueueStatus(text or "orders-agent", "worker", 412, 0, 0, 0, now - 5400, text, text),
         QueueStatus("billing-agent.dead", "dead_letters", 7, 0, 0, 0, now - 86_000),
         QueueStatus("webhooks.quarantine", "quarantine", 19, 0, 0, 0, now - 70_000),
         QueueStatus("webhooks.unrouted", "unrouted", 3, 0, 0, 0, now - 9000),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from typing import NamedTuple
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
@@ -99,12 +100,18 @@ async def _show(
         payload=found,
         shown=_shown(found, tab),
         trouble=trouble,
+        queues=sorted({*view.queues, *(await _worker_queues(site))}),
         is_secret=found is not None and found.is_whole,
         payloads=config.console.payloads,
         commands=_commands(view, f"{request.state.caller.scheme}://{request.state.caller.host}"),
         trace_url=config.console.trace_url,
         as_json=lambda entry: orjson.dumps(plain(entry), option=orjson.OPT_INDENT_2).decode(),
     )
+
+
+async def _worker_queues(site: Site) -> list[str]:
+    health = await site.current.status()
+    return [queue.name for queue in (health.queues if health else ()) if queue.kind == "worker"]
 
 
 def _shown(found: Payload | None, tab: str) -> str:
@@ -123,15 +130,16 @@ def _shown(found: Payload | None, tab: str) -> str:
 
 
 def _commands(view: EventView, console: str) -> list[Command]:
+    to = view.queues[0] if view.queues else "QUEUE"
     event_id = shlex.quote(view.event_id)
     since = shlex.quote(iso(view.first_at - 60))
-    path = f"{console}/api/v1/events/{view.provider}/{view.event_id}/redeliver"
+    path = f"{console}/api/v1/events/{view.provider}/{quote(view.event_id, safe='')}/redeliver"
     curl = (
         f'curl -X POST -H "Authorization: Bearer $GATEWAY_TOKEN" -H "Content-Type: application/json" '
-        f"-d '{{}}' {shlex.quote(path)}"
+        f"-d {shlex.quote(orjson.dumps({'to': to}).decode())} {shlex.quote(path)}"
     )
     return [
         Command("Show it", f"gateway events show {event_id} --provider {shlex.quote(view.provider)}"),
-        Command("Redeliver it", f"gateway replay --since {since} --id {event_id}"),
+        Command("Redeliver it", f"gateway replay --since {since} --id {event_id} --to {shlex.quote(to)}"),
         Command("Redeliver it over HTTP", curl),
     ]

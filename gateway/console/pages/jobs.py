@@ -141,6 +141,8 @@ def shown(job: Job) -> ShownJob:
 
 
 def _result(result: Any, participle: str) -> str:
+    if isinstance(result, str):
+        return result
     if isinstance(result, int):
         return f"{plural(result, 'event was', 'events were')} {participle}."
     if isinstance(result, Replayed):

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from gateway.console.pages.overview import problem_links
 from gateway.console.pages.site import Site
+from gateway.operations.queue_status import live_workers
 
 KINDS = {
     "worker": "worker",
@@ -28,7 +29,7 @@ def routes(site: Site) -> list[Route]:
 
     async def show(request: Request) -> Response:
         health = await site.current.status(is_fresh=True)
-        alive = await site.ask(request, "workers", site.services.workers.alive, time.time())
+        alive = await live_workers(site.services.config(), time.time())
         return site.render(
             request,
             "queues.html",

@@ -130,7 +130,9 @@ class Snapshot:
 
     def bounds(self) -> tuple[int, int] | None:
         """Return the smallest and the largest id; None without an entry."""
-        low, high = self.connection.execute("SELECT min(id), max(id) FROM entries").fetchone()
+        low, high = self.connection.execute(  # both in one SELECT would be a scan
+            "SELECT (SELECT min(id) FROM entries), (SELECT max(id) FROM entries)"
+        ).fetchone()
         return None if low is None else (low, high)
 
 

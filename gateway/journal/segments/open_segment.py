@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.journal.bounds import bounded
+from gateway.journal.bounds import bounded, is_plain
 from gateway.journal.entry import Entry
 from gateway.journal.forgetting import forgotten
 from gateway.journal.intake import Batch, Positions
@@ -131,11 +131,19 @@ class SegmentWriter:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def erase(self, event_id: str, provider: str) -> int:
-        """Erase the texts of an event, also from pages that are free, and from the write-ahead log."""
+        """Erase the texts of an event, also from pages that are free, and from the write-ahead log.
+
+        Raises:
+            OSError: They are left in the log, because others read it.
+        """
         with self.transaction() as connection:
             count = erase_rows(connection, event_id, provider)
         self._connection.execute("VACUUM")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (is_busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise OSError(
+                "somebody reads the journal all the time, so that texts are left in its log; try again"
+            )
         return count
 
     def close(self) -> None:
@@ -143,7 +151,7 @@ class SegmentWriter:
         self._connection.close()
 
     def _insert(self, entries: Sequence[Entry], now: float) -> int:
-        kept = [each for entry in entries if (each := bounded(entry))]
+        kept = [each for entry in entries if (each := entry if is_plain(entry) else bounded(entry))]
         if not kept:
             return 0
         connection = self._connection
@@ -178,6 +186,7 @@ class SegmentWriter:
         return count
 
     def _insert_one(self, entry: Entry, seq: int, *, is_late: bool = False) -> bool:
+        entry = bounded(entry) or entry  # as it would come back
         while known := self._find(entry.id, is_late=is_late):
             entry = msgspec.structs.replace(entry, id=entry.id + 1)
             known = msgspec.structs.replace(known, id=entry.id)

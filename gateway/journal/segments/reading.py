@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +26,8 @@ FOLLOW_BUDGET = 0.2
 """Seconds after which a follower that is far behind gets what was found, between two segments."""
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -120,21 +124,19 @@ class SegmentReader:
             for file in files:
                 if file.last <= after:
                     continue
-                with self._sealed(file) as segment:
-                    rows = _arrivals(
-                        segment.connection, query, segment.numbers, position, limit - len(entries)
-                    )
-                    entries += [entry_of(row, segment.words) for row in rows]
+                question = partial(_sealed_arrivals, query, position, limit - len(entries))
+                rows: list[tuple[int, Entry]] = self._ask(file, question, [])
+                entries += [each for _, each in rows]
                 if len(entries) >= limit:
-                    return Arrivals(entries, rows[-1][1])
+                    return Arrivals(entries, rows[-1][0])
                 position = file.last
                 if time.monotonic() >= deadline:
                     return Arrivals(entries, position)
             if opened and opened.last > position:
                 words, numbers = opened.words()
-                rows = _arrivals(opened.connection, query, numbers, position, limit - len(entries))
-                entries += [entry_of(row, words) for row in rows]
-                position = rows[-1][1] if len(entries) >= limit else opened.last
+                found = _arrivals(opened.connection, query, numbers, position, limit - len(entries))
+                entries += [entry_of(row, words) for row in found]
+                position = found[-1][1] if len(entries) >= limit else opened.last
         return Arrivals(entries, position)
 
     @contextmanager
@@ -156,14 +158,15 @@ class SegmentReader:
 
     def first_entry(self, file: SegmentFile, where: str, values: tuple[object, ...]) -> Entry | None:
         """Return an entry of a sealed segment that meets a condition."""
-        found = None
-        with self._sealed(file) as segment:
+
+        def question(segment: SealedSegment) -> Entry | None:
             row = segment.connection.execute(
                 f"SELECT {SELECTED} FROM entries WHERE {where} LIMIT 1",  # noqa: S608 -- values are parameters
                 values,
             ).fetchone()
-            found = entry_of(row, segment.words) if row else None
-        return found  # noqa: RET504 -- the block ends early where the segment cannot be read
+            return entry_of(row, segment.words) if row else None
+
+        return self._ask(file, question, None)
 
     def discard(self, file: SegmentFile) -> None:
         """Close a sealed segment that is about to be deleted."""
@@ -189,7 +192,8 @@ class SegmentReader:
 
     def _search_sealed(self, searched: _Search, query: Query, file: SegmentFile) -> None:
         bounds = (max(searched.reached, file.low), searched.high)
-        with self._sealed(file) as segment:
+
+        def question(segment: SealedSegment) -> int:
             rows, reached = search(
                 segment.connection,
                 conditions_of(query, segment.numbers),
@@ -200,17 +204,19 @@ class SegmentReader:
                 segment.tallies,
             )
             searched.add(rows, segment.words)
-            if reached > bounds[0]:
-                searched.reached = reached
+            return reached
 
-    @contextmanager
-    def _sealed(self, file: SegmentFile) -> Iterator[SealedSegment]:
-        """Use a sealed segment. The block ends without an error where the file is gone or corrupt."""
+        reached = self._ask(file, question, bounds[0])
+        if reached > bounds[0]:
+            searched.reached = reached
+
+    def _ask(self, file: SegmentFile, question: Callable[[SealedSegment], T], otherwise: T) -> T:
+        """Ask a sealed segment; the answer is ``otherwise`` where the file is gone, or corrupt."""
         try:
             with self._cache.use(file) as segment:
-                yield segment
+                return question(segment)
         except FileNotFoundError:
-            pass  # it was deleted just now, since it was too old
+            return otherwise  # it was deleted just now, since it was too old
         except (sqlite3.DatabaseError, KeyError, ValueError) as error:
             if isinstance(error, sqlite3.Error) and not is_corrupt(error):
                 raise
@@ -220,6 +226,12 @@ class SegmentReader:
                 )
             self.corrupt.add(file)
             self._cache.discard(file)
+            return otherwise
+
+
+def _sealed_arrivals(query: Query, after: int, limit: int, segment: SealedSegment) -> list[tuple[int, Entry]]:
+    rows = _arrivals(segment.connection, query, segment.numbers, after, limit)
+    return [(row[1], entry_of(row, segment.words)) for row in rows]
 
 
 def _arrivals(

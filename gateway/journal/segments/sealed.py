@@ -42,6 +42,10 @@ CREATE TABLE main.tallies AS SELECT provider, type, outcome, count(*) AS times F
 class SealedSegment:
     """A sealed segment that is open for reading. Use it within :meth:`use`: one thread at a time.
 
+    Raises:
+        sqlite3.DatabaseError: It cannot be read.
+        ValueError: Likewise.
+
     Attributes:
         connection: The connection.
         words: The word of each number.
@@ -58,6 +62,8 @@ class SealedSegment:
         )
         try:
             self.connection.execute(f"PRAGMA cache_size = -{_READ_CACHE}")
+            if self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                raise ValueError("the file is empty")  # a database for SQLite
             self.words, self.numbers = read_words(self.connection)
             self.tallies: Tallies = {
                 (provider, type_, outcome): times

@@ -175,8 +175,8 @@ def search(
         is_few = expected <= MAX_BY_INDEX
         if is_few and not conditions.is_point and conditions.words.keys() & {"provider", "outcome", "type"}:
             source = _index_source(conditions, tallies)
-        if conditions.is_point or source != "entries":
-            return _select(connection, source, conditions, low, high, limit), low
+    if conditions.is_point or source != "entries":
+        return _select(connection, source, conditions, low, high, limit), low
     rows: list[Row] = []
     for mark in [*(mark for mark in sorted(marks, reverse=True) if low < mark < high), low]:
         rows += _select(connection, source, conditions, mark, high, limit - len(rows))

@@ -87,11 +87,14 @@ def _depths(connection: sqlite3.Connection, names: Sequence[str]) -> list[QueueD
 
 def _find(connection: sqlite3.Connection, provider: str, message_id: str) -> list[FoundMessage]:
     rows = connection.execute(
-        "SELECT queue, routing_key, coalesce(headers, '{}'), body FROM messages "
-        "WHERE message_id = ? AND substr(routing_key, 1, ?) = ? ORDER BY id LIMIT 100",
-        (message_id, len(provider) + 1, f"{provider}."),
+        "SELECT queue, routing_key, coalesce(headers, '{}'), body FROM messages WHERE message_id = ? ORDER BY id LIMIT 100",
+        (message_id,),
     )
-    return [FoundMessage(queue, key, orjson.loads(headers), body) for queue, key, headers, body in rows]
+    return [
+        FoundMessage(queue, key, orjson.loads(headers), body)
+        for queue, key, headers, body in rows
+        if key.startswith(f"{provider}.") or load_event(body).get("provider") == provider
+    ]
 
 
 @asynccontextmanager

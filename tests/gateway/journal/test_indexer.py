@@ -191,7 +191,7 @@ def test_the_rest_is_indexed_at_the_end(journal: Intake, raw: Path) -> None:
     """What a process has written just before the console ends."""
     indexer = Indexer(journal, raw)
     indexer.start()
-    wait_until(lambda: (raw.parent / "index.lock").exists())
+    wait_until((raw.parent / "index.lock").exists)
     write(raw / "0-1.jsonl", entries(10))
 
     indexer.stop()
@@ -245,7 +245,7 @@ def test_a_full_disk_is_waited_for(
     monkeypatch.setattr("gateway.journal.segments.writing.SegmentWriter", FullDisk)
     with capture_logs() as logs:
         indexer.start()
-        wait_until(lambda: indexer.unavailable_reason != "")
+        wait_until(lambda: bool(indexer.unavailable_reason))
         is_full = False
         wait_until(lambda: len(everything(segments)) == 10)
         wait_until(lambda: not indexer.unavailable_reason)

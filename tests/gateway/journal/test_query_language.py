@@ -16,13 +16,14 @@ from gateway.journal.query_language import (
     QueryError,
     format_query,
     keys_of,
-    parse_moment,
     parse_query,
     without,
 )
 
 NOW = 1_796_040_000.0
 """2026-11-30 12:00:00 UTC."""
+
+MIDNIGHT_OF_21 = NOW - 9.5 * 86_400.0
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ NOW = 1_796_040_000.0
         ("since:2h", Query(since=NOW - 7200)),
         (
             "since:2026-11-21 until:2026-11-22T01:00:00+01:00",
-            Query(since=1_795_132_800 + 43_200, until=1_795_262_400),
+            Query(since=MIDNIGHT_OF_21, until=MIDNIGHT_OF_21 + 86_400),
         ),
         ("since:1795953000", Query(since=1_795_953_000)),
         ("is:failed", Query(failures=True)),
@@ -62,10 +63,6 @@ NOW = 1_796_040_000.0
 )
 def test_queries(text: str, expected: Query) -> None:
     """Each key, alone and together."""
-    if "2026-11-21" in text:
-        expected = Query(
-            since=parse_moment("2026-11-21T00:00:00Z", NOW), until=parse_moment("2026-11-22T00:00:00Z", NOW)
-        )
     assert parse_query(text, NOW) == expected
 
 
@@ -111,7 +108,7 @@ def test_an_unknown_key_names_all_keys() -> None:
         parse_query("colour:red", NOW)
 
 
-_TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=30)
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 _WORDS = st.lists(_TEXTS, max_size=3, unique=True).map(tuple)
 _QUERIES = st.builds(
     Query,
@@ -132,7 +129,7 @@ _QUERIES = st.builds(
     request=st.none() | st.integers(0, 2**63 - 1),
     min_ms=st.none() | st.integers(0, 10**8).map(float),
     max_ms=st.none() | st.integers(0, 10**8).map(float),
-    since=st.none() | st.integers(10**9, NOW // 1).map(float),
+    since=st.none() | st.integers(10**9, int(NOW)).map(float),
     until=st.none() | st.integers(int(NOW), 3 * 10**9).map(lambda number: number + 0.125),
     failures=st.booleans(),
 )

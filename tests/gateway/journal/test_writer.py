@@ -121,8 +121,9 @@ async def test_a_file_that_is_full_or_gone_is_followed_by_another(
     assert len(files_of(tmp_path)) == 2
 
     monkeypatch.setattr(module, "MAX_FILE_SIZE", 10**6)
-    for path in files_of(tmp_path):
-        path.unlink()
+    first, second = files_of(tmp_path)
+    first.unlink()
+    second.rename(second.with_suffix(".done"))
     writer.write(entry(9))
     await wait_until_async(lambda: read(tmp_path) == [entry(9)])
 

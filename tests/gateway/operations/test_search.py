@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.journal import Page, Point
@@ -64,7 +66,7 @@ def test_an_incomplete_search_says_how_far_it_looked() -> None:
     """A page whose time was over claims nothing about what is before."""
 
     class Slow(MemoryJournal):
-        def find(self, *_: object, **__: object) -> Page:  # type: ignore[override]
+        def find(self, *_: object, **__: object) -> Page:
             return Page([], 7, NOON - 3600, is_complete=False)
 
     result = search(Slow(), Query(event_id="evt_9"), now=NOON)
@@ -108,6 +110,6 @@ def test_histogram_has_no_gaps_and_names_what_it_ignores() -> None:
         (Kind.HANDLED, "handled", {"queue": "q", "attempt": 2}, "q handled it at the second attempt"),
     ],
 )
-def test_an_entry_in_a_few_words(kind: Kind, outcome: str, more: dict[str, object], expected: str) -> None:
+def test_an_entry_in_a_few_words(kind: Kind, outcome: str, more: dict[str, Any], expected: str) -> None:
     """A list has the provider, the type and the id in columns of their own."""
-    assert brief(Story().add(kind, outcome, **more)) == expected  # type: ignore[arg-type]
+    assert brief(Story().add(kind, outcome, **more)) == expected
