@@ -69,7 +69,7 @@ def test_the_last_use_is_noted(console: Console) -> None:
     assert console.access.tokens.list()[0].last_used_at == console.clock.now
 
 
-@pytest.mark.parametrize("name", ["", " a", "a" * 65, "a\n", "a\x1b[31m", "<b>", "ä", "a/b"])
+@pytest.mark.parametrize("name", ["", " a", "a" * 65, "a\n", "a\x1b[31m", "<b>", "ä", "a/b", "0123456789ab"])
 def test_odd_names_are_refused(console: Console, name: str) -> None:
     """They would be shown on terminals and pages."""
     with pytest.raises(OperatorError, match="name has"):
