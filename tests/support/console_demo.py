@@ -44,7 +44,6 @@ _QUEUES = {
     "slack": "chat-agent",
 }
 _FAULTS = ("no_match", "timestamp_too_old", "missing_header", "malformed_signature")
-_FINGERPRINTS = ("9f2c41aa", "03be77d1")
 
 
 class DemoDay:
@@ -53,13 +52,21 @@ class DemoDay:
     Args:
         now: Its end, in Unix seconds.
         events: How many events.
+        fingerprints: Those of the two secrets of Stripe.
         seed: Makes the same day again.
     """
 
-    def __init__(self, now: float, events: int = 600, seed: int = 7) -> None:
+    def __init__(
+        self,
+        now: float,
+        events: int = 600,
+        fingerprints: tuple[str, str] = ("9f2c41aa", "03be77d1"),
+        seed: int = 7,
+    ) -> None:
         self.now = now
         self._events = events
         self._random = random.Random(seed)
+        self._fingerprints = fingerprints
         self._sequence = 0
 
     def fill(self, journal: Journal) -> None:
@@ -164,7 +171,11 @@ class DemoDay:
             "summary": summary.format(**names),
         }
         slot = int(provider == "stripe" and self._random.random() < 0.02)
-        proof: dict[str, Any] = {"slot": slot, "key": _FINGERPRINTS[slot], "age": round(self._random.expovariate(0.8), 1)}
+        proof: dict[str, Any] = {
+            "slot": slot,
+            "key": self._fingerprints[slot] if provider == "stripe" else "",
+            "age": round(self._random.expovariate(0.8), 1),
+        }
         if chance < 0.055:
             yield self._entry(
                 at, Kind.RECEIVED, "quarantined", **common, **self._answer(202), **proof,
