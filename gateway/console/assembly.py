@@ -20,7 +20,9 @@ from gateway.console.tasks import Tasks
 from gateway.journal import JOURNAL_FOLDER
 from gateway.journal.capture import CaptureRing
 from gateway.journal.reports.receiver import receive_reports
+from gateway.journal.sampler import Sampler
 from gateway.journal.writer import JournalWriter
+from gateway.observability.shared_memory import SharedCounters
 from gateway.operations.gateway_probe import processes_of
 from gateway.operations.status import ProcessesStatus
 
@@ -34,8 +36,8 @@ class Assembly:
         config: The configuration at the start.
         folder: The folder of the configuration.
         frame: Metrics and health.
+        counters: The numbers of the receiving processes. The console writes to the journal as one more process.
         captures: The refused requests; None if none are kept.
-        slots: The number of receiving processes. The console writes to the journal as one more.
 
     Attributes:
         config: The configuration in force, which a reload replaces.
@@ -47,14 +49,21 @@ class Assembly:
     """
 
     def __init__(
-        self, config: Config, folder: Path, frame: Frame, captures: CaptureRing | None, slots: int
+        self,
+        config: Config,
+        folder: Path,
+        frame: Frame,
+        counters: SharedCounters,
+        captures: CaptureRing | None,
     ) -> None:
         self.config = config
         self.problems: tuple[str, ...] = ()
         self._access = Access(config.data_dir)
         self._journal = open_journal(config, writable=True)
         self._indexer = open_indexer(config, self._journal)
-        self._writer = JournalWriter(config.data_dir / JOURNAL_FOLDER, slots)
+        journal_folder = config.data_dir / JOURNAL_FOLDER
+        self._sampler = Sampler(counters, self._journal, journal_folder)
+        self._writer = JournalWriter(journal_folder, len(counters.regions))
         self._tasks = Tasks()
         self._frame = frame
         self._workers = open_workers(config)
@@ -71,6 +80,7 @@ class Assembly:
             processes=self._processes,
             reload_problems=lambda: self.problems,
         )
+        self._jobs = services.jobs
         pages = Pages(services)
         self.app: ASGIApp = console_app(
             services, pages.routes(), render_login=pages.render_login, render_problem=pages.render_problem
@@ -81,17 +91,20 @@ class Assembly:
         if self.config.journal.enabled:
             self._writer.start()
             self._indexer.start()
+            self._sampler.start()
             self._tasks.start("reports", self._receive_reports)
         if self.config.console.auth == "token" and not await asyncio.to_thread(self._access.tokens.list):
             log.info("the console has no tokens yet", command="gateway console link")
 
     async def stop(self) -> None:
         """End all of it, and close the journal."""
+        await self._jobs.stop()
         await self._tasks.stop()
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
         self._writer.stop()
+        self._sampler.stop()
         self._indexer.stop()
         self._journal.close()
         self._access.close()

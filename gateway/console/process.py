@@ -37,6 +37,7 @@ from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.metrics import MetricsReader
 from gateway.observability.readiness import ReadinessBoard, SharedReadiness
+from gateway.observability.shared_memory import SharedCounters
 
 if TYPE_CHECKING:
     from gateway.console.assembly import Assembly
@@ -101,8 +102,9 @@ async def _serve(settings: ConsoleSettings) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     files = settings.descriptors
     loop.add_reader(files.lifeline, os._exit, 1)  # where the kernel does not end it
+    counters = shared_counters(settings.slots, files.counters)
     frame = Frame(
-        [MetricsReader(shared_counters(settings.slots, files.counters)), ConsoleMetrics(settings.starts)],
+        [MetricsReader(counters), ConsoleMetrics(settings.starts)],
         SharedReadiness(ReadinessBoard(settings.slots, files.readiness)),
     )
     sockets = [socket.socket(fileno=each) for each in files.admin]
@@ -110,14 +112,16 @@ async def _serve(settings: ConsoleSettings) -> None:
     serving = asyncio.create_task(server.serve(sockets=sockets), name="listener")
     log.info("listening", admin=", ".join(map(address_of, sockets)))
     tasks = Tasks()
-    tasks.start("console", lambda: _run(settings, frame, reload))
+    tasks.start("console", lambda: _run(settings, frame, counters, reload))
     await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     await serving
     await tasks.stop()
 
 
-async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -> None:
+async def _run(
+    settings: ConsoleSettings, frame: Frame, counters: SharedCounters, reload: asyncio.Event
+) -> None:
     """Run what needs the configuration; read it again whenever ``reload`` is set.
 
     Raises:
@@ -130,7 +134,7 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
             if assembly:
                 assembly.config, assembly.problems = config or assembly.config, problems
             elif config:
-                assembly = await asyncio.to_thread(_assemble, settings, config, frame)
+                assembly = await asyncio.to_thread(_assemble, settings, config, frame, counters)
                 await assembly.start()
                 frame.console = assembly.app
             else:
@@ -148,12 +152,12 @@ async def _run(settings: ConsoleSettings, frame: Frame, reload: asyncio.Event) -
             await assembly.stop()
 
 
-def _assemble(settings: ConsoleSettings, config: Config, frame: Frame) -> Assembly:
+def _assemble(settings: ConsoleSettings, config: Config, frame: Frame, counters: SharedCounters) -> Assembly:
     from gateway.console.assembly import Assembly
 
     captures = settings.descriptors.captures
     ring = None if captures is None else CaptureRing(captures)
-    return Assembly(config, Path(settings.config).parent, frame, ring, settings.slots)
+    return Assembly(config, Path(settings.config).parent, frame, counters, ring)
 
 
 def _load(settings: ConsoleSettings) -> tuple[Config | None, tuple[str, ...]]:

@@ -11,6 +11,7 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TypeAlias
 
 from gateway.errors import OperatorError
@@ -34,7 +35,7 @@ def allocate(name: str, size: int) -> int:
         name: What the memory is for, as ``/proc`` shows it.
         size: The number of bytes.
     """
-    if hasattr(os, "memfd_create"):
+    with suppress(AttributeError, PermissionError):  # another system than Linux, or a sandbox
         descriptor = os.memfd_create(f"gateway-{name}")
         os.ftruncate(descriptor, size)
         return descriptor
