@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
@@ -18,9 +20,11 @@ from gateway.cli.dead_letters import (
 )
 from gateway.config import Config
 from gateway.events.message import DEAD_SUFFIX
+from gateway.observability.terminal import one_line
 from gateway.operations.dead_letters import redrive
 from gateway.operations.dropping import Listed, drop_listed
 from gateway.operations.letters import read_letters
+from gateway.operations.queue_status import paused_worker
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter
 
@@ -70,6 +74,12 @@ async def _redrive(
         await redrive(
             config, queue, event_filter, limit, dry_run=dry_run, on_letter=report.add, on_progress=on_progress
         )
+    if paused := await paused_worker(config, queue, time.time()):
+        until = ""
+        if paused.paused_until:
+            until = f" until {datetime.fromtimestamp(paused.paused_until, UTC).astimezone():%H:%M:%S}"
+        cause = one_line(paused.paused)
+        typer.echo(f"the worker of {queue} is paused{until} ({cause}); the events wait until then", err=True)
 
 
 async def _list_selected(config: Config, dead: str, event_filter: EventFilter, limit: int | None) -> Listed:

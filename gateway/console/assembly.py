@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from gateway.backends import open_indexer, open_journal, open_report_source, ope
 from gateway.config import Config
 from gateway.console.app import console_app
 from gateway.console.frame import Frame
+from gateway.console.observed_metrics import Observed, keep_observing
 from gateway.console.pages import Pages
 from gateway.console.security.access import Access
 from gateway.console.services import Services
@@ -24,7 +26,8 @@ from gateway.journal.sampler import Sampler
 from gateway.journal.writer import JournalWriter
 from gateway.observability.shared_memory import SharedCounters
 from gateway.operations.gateway_probe import processes_of
-from gateway.operations.status import ProcessesStatus
+from gateway.operations.secrets import secret_evidence
+from gateway.operations.status import ProcessesStatus, status
 
 log = structlog.get_logger()
 
@@ -93,6 +96,7 @@ class Assembly:
             self._indexer.start()
             self._sampler.start()
             self._tasks.start("reports", self._receive_reports)
+        self._tasks.start("observing", lambda: keep_observing(self._frame.observed, self._observe))
         if self.config.console.auth == "token" and not await asyncio.to_thread(self._access.tokens.list):
             log.info("the console has no tokens yet", command="gateway console link")
 
@@ -108,6 +112,13 @@ class Assembly:
         self._indexer.stop()
         self._journal.close()
         self._access.close()
+
+    async def _observe(self) -> Observed:
+        now = time.time()
+        found = await status(self.config, self._journal, now=now, processes=self._processes())
+        workers = await asyncio.to_thread(self._workers.alive, now)
+        secrets = await asyncio.to_thread(secret_evidence, self.config, self._journal, now=now)
+        return Observed(found, tuple(workers), tuple(secrets))
 
     def _processes(self) -> ProcessesStatus:
         readiness = self._frame.readiness

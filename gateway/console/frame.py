@@ -13,6 +13,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 
+from gateway.console.observed_metrics import ObservedMetrics
 from gateway.http.apps import METRICS_TYPE, Health
 from gateway.observability.readiness import SharedReadiness
 
@@ -33,12 +34,14 @@ class Frame:
         problem: Why it cannot, for the operator.
         health: Answers `/livez` and `/readyz`.
         readiness: What `/readyz` reports.
+        observed: Metrics of what the console looks at, which it fills.
     """
 
     def __init__(self, metrics: Iterable[Collector], readiness: SharedReadiness) -> None:
         self.console: ASGIApp | None = None
         self.problem = _STARTING
-        self._metrics = _Joined(metrics)
+        self.observed = ObservedMetrics()
+        self._metrics = _Joined((*metrics, self.observed))
         self.readiness = readiness
         self.health = Health(readiness.reasons, readiness.is_ready)
         self._router = Router(

@@ -1,6 +1,6 @@
 """What is remembered of secrets for longer than the journal keeps entries: when each was first and last seen.
 
-The names are fingerprints. The file is written by whoever looks at the evidence, at most once a minute for each change.
+The names are fingerprints. A command or page that shows the evidence writes the file, at most once a minute for each change.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is known of one event, or of an id that is in no journal: the values that pages, API and commands show.
 
-Each sentence is complete and in plain text. Ids, types and reasons in it come from providers: whoever shows it escapes it.
+Each sentence is complete and in plain text. Ids, types and reasons in it come from providers: pages and commands escape it.
 """
 
 from __future__ import annotations

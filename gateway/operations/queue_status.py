@@ -43,6 +43,18 @@ async def live_workers(config: Config, now: float) -> list[Heartbeat]:
     return await asyncio.to_thread(read)
 
 
+async def paused_worker(config: Config, queue: str, now: float) -> Heartbeat | None:
+    """Return the heartbeat of a process of ``queue`` if all that are alive are paused; None if one works, or none is known.
+
+    Reports may not have been read yet, and a table that cannot be read names nobody.
+    """
+    try:
+        found = [each for each in await live_workers(config, now) if each.queue == queue]
+    except OSError:
+        return None
+    return found[0] if found and all(each.paused for each in found) else None
+
+
 async def queue_status(
     config: Config, journal: Journal | None, workers: Sequence[Heartbeat], *, now: float, knows_workers: bool
 ) -> list[QueueStatus]:

@@ -31,8 +31,10 @@ class EntryIds:
     def next(self) -> int:
         """Return the next id."""
         now_ms = int(self._clock() * 1000) - EPOCH_MS
-        self._sequence = (self._sequence + 1) & _SEQUENCE_MASK
+        sequence = self._sequence = (self._sequence + 1) & _SEQUENCE_MASK
         # A clock that goes back must not put an attempt before the one that it repeats; neither must the low bits,
         # which begin again at 0 in the middle of a millisecond.
-        self._last_ms = max(now_ms, self._last_ms + (self._sequence == 0))
-        return self._last_ms << SEQUENCE_BITS | self._sequence
+        if sequence == 0:
+            self._last_ms += 1
+        self._last_ms = max(self._last_ms, now_ms)
+        return self._last_ms << SEQUENCE_BITS | sequence

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.journal.intake import Intake
 from gateway.journal.memory import MemoryJournal
 from gateway.journal.query import Query
+from gateway.journal.segments import open_reader, sealed
 from gateway.journal.segments.writing import Limits
 from gateway.journal.sqlite import SqliteJournal
 from support.journals import NOW, entry
@@ -44,7 +46,9 @@ STEPS = st.lists(
 @settings(max_examples=60)
 def test_each_entry_is_on_one_page(steps: list[object], query: Query, limit: int, budget: float) -> None:
     """Those that were there when paging began, each once, newest first; later ones at most once."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        for module in (sealed, open_reader):
+            patch.setattr(module, "CHUNK", 3)  # so that a search stops within a segment
         journal = SqliteJournal(Path(folder), Limits(segment_entries=10))
         twin = MemoryJournal()
         try:

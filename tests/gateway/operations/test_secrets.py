@@ -92,9 +92,9 @@ def test_never_used(rotation: Rotation) -> None:
     both = rotation.evidence(NOON + 1)
 
     assert alone.verdict == "never_used"
-    assert "the provider has sent nothing yet" in alone.text
+    assert alone.text == "Never used: nothing has matched it since it was first seen, just now."
     assert both[NEW].verdict == "never_used"
-    assert "the provider signs with another one" in both[NEW].text
+    assert "while the provider signs with another one" in both[NEW].text
     assert both[OLD].verdict == "in_use"
 
 
