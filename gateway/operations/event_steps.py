@@ -229,7 +229,7 @@ def _action(entry: Entry) -> str:
     )
     source = f" from {entry.queue}" if entry.queue and name == "dropped" else ""
     by = f" by {entry.actor}" if entry.actor else ""
-    return f"{what}{to}{source}{by}"
+    return f"{what}{to}{source}{by}{_in_parentheses(entry.detail)}"
 
 
 def _attempt(entry: Entry) -> str:
