@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client.core import Metric
 
+from gateway.console.metrics import ConsoleMetrics
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
 from gateway.worker import Worker
@@ -20,7 +21,7 @@ def gateway_metrics() -> str:
     metrics.of_provider("github", 1)
     for gauge in GAUGES:
         metrics.sample(gauge.name, lambda: 0, gauge.stage)
-    return _table(metrics.collect())
+    return _table([*metrics.collect(), *ConsoleMetrics().collect()])
 
 
 def worker_metrics() -> str:
