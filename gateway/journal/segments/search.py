@@ -17,12 +17,15 @@ CHUNK = 10_000
 """Entries that are scanned before the time is looked at: 2 to 5 ms."""
 
 MAX_BY_INDEX = 2_000
-"""Entries of one provider and outcome, or type, up to which an index and a sort are faster than a scan in order."""
+"""Entries with the wanted providers, types and outcomes up to which an index and a sort are faster than a scan in order."""
 
 _MAX_INLINE = 200
 """Numbers of words that stand in the statement itself; more are passed as one JSON list."""
 
-Tallies = Mapping[tuple[int, int, int], int]
+GROUPED = ("provider", "type", "outcome")
+"""The fields that are counted in a sealed segment, and have an index together."""
+
+Tallies = Mapping[tuple[int, ...], int]
 """How many entries a sealed segment has of each provider, type and outcome, by the numbers of these words."""
 
 
@@ -53,16 +56,16 @@ class Conditions:
         """Let a field have only words with these numbers."""
         self.words[name] = self.words.get(name, numbers) & numbers
 
-    def expected(self, tallies: Tallies) -> int:
-        """Return how many entries have the provider, type and outcome."""
-        providers, types, outcomes = (self.words.get(name) for name in ("provider", "type", "outcome"))
-        return sum(
-            times
-            for (provider, type_, outcome), times in tallies.items()
-            if (providers is None or provider in providers)
-            and (types is None or type_ in types)
-            and (outcomes is None or outcome in outcomes)
-        )
+    def groups(self, tallies: Tallies) -> list[tuple[int, ...]]:
+        """Return the combinations of provider, type and outcome that are in a sealed segment and meet the conditions."""
+        wanted = [self.words.get(name) for name in GROUPED]
+        return [
+            group
+            for group in tallies
+            if all(
+                numbers is None or number in numbers for number, numbers in zip(group, wanted, strict=True)
+            )
+        ]
 
 
 def conditions_of(query: Query, words: Mapping[str, Mapping[str, int]]) -> Conditions:
@@ -169,12 +172,16 @@ def search(
         return [], low
     source = "entries"
     if tallies is not None:
-        expected = conditions.expected(tallies)
-        if expected == 0:
+        groups = conditions.groups(tallies)
+        if not groups:
             return [], low
-        is_few = expected <= MAX_BY_INDEX
-        if is_few and not conditions.is_point and conditions.words.keys() & {"provider", "outcome", "type"}:
-            source = _index_source(conditions, tallies)
+        is_few = sum(tallies[group] for group in groups) <= MAX_BY_INDEX
+        if is_few and not conditions.is_point and conditions.words.keys() & set(GROUPED):
+            values = ",".join(f"({','.join(map(str, group))})" for group in groups)
+            source = (  # SQLite uses the index for a join, though not for `IN (VALUES …)`
+                f"(VALUES {values}) AS wanted CROSS JOIN entries INDEXED BY entries_by_group "
+                "ON provider = wanted.column1 AND type = wanted.column2 AND outcome = wanted.column3"
+            )
     if conditions.is_point or source != "entries":
         return _select(connection, source, conditions, low, high, limit), low
     rows: list[Row] = []
@@ -186,14 +193,6 @@ def search(
         if time.monotonic() >= deadline:
             return rows, mark
     return rows, low
-
-
-def _index_source(conditions: Conditions, tallies: Tallies) -> str:
-    """Return the source with an index that begins with the provider, of which all are named then."""
-    if "provider" not in conditions.words:
-        conditions.add(*_is_among("provider", {provider for provider, _, _ in tallies}))
-    is_by_type = "outcome" not in conditions.words and "type" in conditions.words
-    return f"entries INDEXED BY entries_by_{'type' if is_by_type else 'outcome'}"
 
 
 def _select(
