@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.config import Config
-from gateway.console.pages.acts import audit
+from gateway.console.pages.auditing import audit
 from gateway.console.pages.site import Site, first_values, redirect
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
