@@ -130,11 +130,11 @@ async def running(
         if console:
             console.start(admin)
         settle_memory()
-        addresses = {"webhooks": public, "admin": [] if console else admin}
-        log.info(
-            "listening",
-            **{name: ", ".join(map(address_of, sockets)) for name, sockets in addresses.items() if sockets},
-        )
+        webhooks = ", ".join(map(address_of, public))
+        if admin and not console:
+            log.info("listening", webhooks=webhooks, admin=", ".join(map(address_of, admin)))
+        else:
+            log.info("listening", webhooks=webhooks)
         try:
             yield address_of(public[0]), address_of(admin[0]) if admin else ""
         finally:

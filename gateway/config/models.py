@@ -72,7 +72,7 @@ class ServerConfig(Section):
     )
     admin_bind: Binds = Field(
         ["127.0.0.1:8081"],
-        description="Metrics and health for the operator: one address or a list; never public.",
+        description="The console, metrics and health for the operator: one address or a list; never public.",
     )
     trusted_proxies: list[NetworkSetting] = Field(
         [],
