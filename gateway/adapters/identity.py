@@ -96,12 +96,10 @@ def clean_event_type(value: object) -> str | None:
 
 def clean_attribute(value: object) -> str | None:
     """Return a string or integer as one line of at most 255 bytes of UTF-8; None for anything else."""
-    if type(value) is int:
-        return str(value) if abs(value) < 10**18 else None
-    if type(value) is not str or not value:
-        return None
+    if type(value) is not str:
+        return str(value) if type(value) is int and abs(value) < 10**18 else None
     if value.isascii() and value.isprintable():
-        return value[:MAX_ATTRIBUTE]
+        return value[:MAX_ATTRIBUTE] or None
     return _CONTROL.sub("", value).encode()[:MAX_ATTRIBUTE].decode(errors="ignore") or None
 
 

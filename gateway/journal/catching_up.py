@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-import structlog
 from typing_extensions import override
 
 from gateway.journal import QUERY_BUDGET, Arrivals, Journal, JournalState, Page, Point
@@ -18,8 +18,6 @@ _BUDGET = 5.0
 
 _INTERVAL = 0.2
 """Seconds between two attempts; processes write as often."""
-
-log = structlog.get_logger()
 
 
 class CatchingUpJournal(Journal):
@@ -37,10 +35,8 @@ class CatchingUpJournal(Journal):
 
     def _current(self) -> Journal:
         if time.monotonic() - self._caught_up_at >= _INTERVAL:
-            try:
+            with suppress(OSError):  # a full disk, or one that may not be written: older entries can be read
                 self._indexer.try_to_catch_up(_BUDGET)
-            except OSError as error:  # a full disk, or one that may not be written: older entries can be read
-                log.debug("journal not indexed", reason=str(error))
             self._caught_up_at = time.monotonic()
         return self._journal
 

@@ -1,4 +1,7 @@
-"""The timeline of an event: each entry as a sentence, and entries alike folded into one."""
+"""The timeline of an event: each entry as a sentence, and entries alike folded into one.
+
+The module is over 200 lines: it is the list of all that an entry can say, once in full and once in a few words.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +232,7 @@ def _action(entry: Entry) -> str:
     )
     source = f" from {entry.queue}" if entry.queue and name == "dropped" else ""
     by = f" by {entry.actor}" if entry.actor else ""
-    return f"{what}{to}{source}{by}"
+    return f"{what}{to}{source}{by}{_in_parentheses(entry.detail)}"
 
 
 def _attempt(entry: Entry) -> str:

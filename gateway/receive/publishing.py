@@ -96,30 +96,24 @@ class EventPublisher:
 
     def _compose(self, route: Route, event: PendingEvent, claim: Claim, traceparent: str | None) -> Message:
         envelope, identity = route.envelope, event.identity
-        routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
-        headers = {
-            "provider": route.name,
-            "adapter": route.adapter.name,
-            "eventtype": identity.event_type,
-            "source": source,
-        }
+        kind = envelope.kind_of(identity.event_type, source)
+        headers, violations = kind.headers, event.validation.violations
         if traceparent:
-            headers["traceparent"] = traceparent
-        violations = event.validation.violations
+            headers = {**headers, "traceparent": traceparent}
         if violations:
-            headers["violations"] = violations
+            headers = {**headers, "violations": violations}
         return Message(
             exchange=self._quarantine if violations else self._exchange,
-            routing_key=routing_key,
+            routing_key=kind.routing_key,
             message_id=event.key.event_id,
-            type=kind,
+            type=kind.type,
             headers=headers,
             body=envelope.encode(
                 identity,
                 event.key.event_id,
                 source,
-                kind,
+                kind.type,
                 event.data,
                 received_at=rfc3339_milliseconds(event.received_at),
                 secret_slot=event.request.secret_slot,
