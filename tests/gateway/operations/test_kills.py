@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,12 +34,15 @@ async def test_a_killed_act_loses_no_event(
         key = "" if source == DEAD else "acme.order.created"
         await broker.put(source, event(number, '{"total": 1}'), headers, key=key)
 
-    async def has_arrived(count: int) -> bool:
-        return await broker.count(QUEUE) >= count
+    wanted = 0
 
-    for kill in range(KILLS):
+    async def have_arrived() -> bool:
+        return await broker.count(QUEUE) >= wanted
+
+    for _ in range(KILLS):
+        wanted += TOTAL // (KILLS + 2)
         with Program(tmp_path, *words, "--config", str(config)) as program:
-            await wait_until_async(partial(has_arrived, TOTAL * (kill + 1) // (KILLS + 2)))
+            await wait_until_async(have_arrived)
             program.kill()
     with Program(tmp_path, *words, "--config", str(config)) as program:
         assert await asyncio.to_thread(program.wait_for_end) == 0
