@@ -208,6 +208,10 @@ def _redrive_what_a_worker_gave_up(dev: Dev) -> None:
         wait_until(lambda: "worker started" in dev.worker.stdout)
         event_id = dev.order(total=3)
         dead = page.get_by_role("article", name=re.compile("ValueError"))
+        # A worker that is killed takes the reports of its last second along.
+        dev.seen_again(
+            f"/events/acme/{event_id}", page.get_by_text(re.compile("failed at the first attempt"))
+        )
         dev.seen_again("/dead-letters?queue=billing-agent", dead)
         dev.worker.kill()
     locked.unlink()
