@@ -1,4 +1,7 @@
-"""The timeline of an event: each entry as a sentence, and entries alike folded into one."""
+"""The timeline of an event: each entry as a sentence, and entries alike folded into one.
+
+The module is over 200 lines: it is the list of all that an entry can say, once in full and once in a few words.
+"""
 
 from __future__ import annotations
 
