@@ -304,7 +304,12 @@ def _compile_pointer(steps: list[str], *, is_of_item: bool) -> Getter:
     # Nearly all pointers have one or two steps, and most values of an event are read here: so these are written out.
     if len(steps) == 1 and not is_of_item:
         name = steps[0]
-        return lambda context: context.payload.get(name) if isinstance(context.payload, dict) else None
+
+        def read_one(context: SourceContext) -> object:
+            payload = context.payload
+            return payload.get(name) if type(payload) is dict else None
+
+        return read_one
     if len(steps) == 2 and not is_of_item:
         outer, inner = steps
 
