@@ -71,10 +71,10 @@ def test_queues_workers_spool_and_secrets_have_samples() -> None:
 
     assert samples(metrics) == {
         ("webhook_observed_timestamp_seconds",): 100.0,
-        ("webhook_queue_messages", "agent", "worker"): 5.0,
-        ("webhook_queue_messages", 'odd"\n', "dead_letters"): 3.0,
-        ("webhook_queue_consumers", "agent", "worker"): 2.0,
-        ("webhook_queue_oldest_timestamp_seconds", "agent", "worker"): 42.0,
+        ("webhook_queue_messages", "worker", "agent"): 5.0,
+        ("webhook_queue_messages", "dead_letters", 'odd"\n'): 3.0,
+        ("webhook_queue_consumers", "worker", "agent"): 2.0,
+        ("webhook_queue_oldest_timestamp_seconds", "worker", "agent"): 42.0,
         ("webhook_worker_processes", "agent"): 2.0,
         ("webhook_worker_processes_paused", "agent"): 1.0,
         ("webhook_worker_in_progress", "agent"): 4.0,
