@@ -26,8 +26,10 @@ from gateway.config import Config, load_config
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.discovery import dev_secrets_path
 from gateway.config.overrides import override_binds
+from gateway.console.connections import ConsoleConnection
 from gateway.console.frame import Frame
 from gateway.console.launch import ConsoleSettings
+from gateway.console.memory import return_unused
 from gateway.console.metrics import ConsoleMetrics
 from gateway.console.tasks import Tasks
 from gateway.errors import ConfigurationError
@@ -138,6 +140,7 @@ async def _run(
                 assembly = await asyncio.to_thread(_assemble, settings, config, frame, counters)
                 await assembly.start()
                 frame.console = assembly.app
+                await asyncio.to_thread(return_unused)
             else:
                 frame.problem = "The configuration cannot be used; the log says why."
                 for problem in problems:
@@ -179,7 +182,7 @@ def _server(app: Frame) -> _Server:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=ConsoleConnection,
             ws="none",
             interface="asgi3",
             lifespan="off",

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.journal.intake import Position
 from gateway.journal.segments.files import OPEN_NAME
-from gateway.journal.segments.sealed import read_words
+from gateway.journal.segments.rows import KnownWords
 from gateway.journal.segments.search import CHUNK
 
 BUSY_TIMEOUT = 5.0
@@ -47,6 +47,8 @@ class OpenReader:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self._words = KnownWords()
+        self._words_since = -1
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot | None]:
@@ -62,7 +64,11 @@ class OpenReader:
                 return
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection)
+                state = read_state(connection)
+                if state.sealed != self._words_since:  # it was emptied, and numbers its words anew
+                    self._words, self._words_since = KnownWords(), state.sealed
+                self._words.read(connection)
+                yield Snapshot(connection, state, self._words)
             finally:
                 connection.execute("ROLLBACK")
 
@@ -98,6 +104,7 @@ class OpenReader:
         if self._connection:
             self._connection.close()
             self._connection = None
+            self._words_since = -1
 
 
 class Snapshot:
@@ -106,18 +113,16 @@ class Snapshot:
     Attributes:
         connection: The connection, within a transaction.
         state: What it knows of the sealed segments.
+        words: Its words.
         last: The number of the last arrival.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, state: OpenState, words: KnownWords) -> None:
         self.connection = connection
-        self.state = read_state(connection)
+        self.state = state
+        self.words = words
         (last,) = connection.execute("SELECT max(seq) FROM entries").fetchone()
         self.last: int = last or self.state.sealed
-
-    def words(self) -> tuple[dict[int, str], dict[str, dict[str, int]]]:
-        """Return the word of each number, and the numbers of the words of each field."""
-        return read_words(self.connection)
 
     def marks(self) -> list[int]:
         """Return ids that divide the entries into parts of about equal size."""
