@@ -52,8 +52,8 @@ def messaging_system_of(config: Config) -> str:
     return EMBEDDED if has_embedded_queue(config) else "rabbitmq"
 
 
-def open_claims(config: Config, database: Database | None = None) -> Claims:
-    """Return the configured deduplication store."""
+def open_claims(config: Config, database: Database | None = None, *, is_quiet: bool = False) -> Claims:
+    """Return the configured deduplication store; if ``is_quiet``, its connection is not logged."""
     lease, retention = config.dedupe.lease, config.dedupe.retention
     if has_embedded_claims(config):
         from gateway.claims.sqlite import SqliteClaims
@@ -61,7 +61,7 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     from gateway.claims.redis import RedisClaims
 
-    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
+    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout, is_quiet=is_quiet)
 
 
 def open_publisher(

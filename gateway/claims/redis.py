@@ -61,6 +61,7 @@ class RedisClaims(Claims):
         retention: Seconds that a published event is remembered.
         timeout: Seconds that Redis may take to answer.
         needs_scripts: Whether scripts have to run. Claims can do without; limits and order of workers cannot.
+        is_quiet: Whether the connection is not logged.
     """
 
     def __init__(
@@ -71,16 +72,20 @@ class RedisClaims(Claims):
         timeout: float = 0.25,
         *,
         needs_scripts: bool = False,
+        is_quiet: bool = False,
     ) -> None:
         self._url = url
         self._needs_scripts = needs_scripts
+        self._is_quiet = is_quiet
         self._refusal = ""
         self._script_refusal = ""
         self._probe_timer: asyncio.TimerHandle | None = None
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection("redis", self._connect)
+        self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection(
+            "redis", self._connect, is_quiet=is_quiet
+        )
 
     @property
     @override
@@ -226,7 +231,8 @@ class RedisClaims(Claims):
     async def _connect(self) -> RedisConnection:
         connection = await connect(self._url, self._timeout, needs_scripts=self._needs_scripts)
         self._refusal = ""
-        if connection.script_refusal and connection.script_refusal != self._script_refusal:
+        is_news = connection.script_refusal and connection.script_refusal != self._script_refusal
+        if is_news and not self._is_quiet:
             log.warning(
                 "deduplication store",
                 cause=f"{connection.script_refusal}; until then claims are released and renewed in two steps",

@@ -66,15 +66,9 @@ def _print_step(page: Page, step: Step, now: float) -> None:
         first=f"{page.styled(head, DIM)}{page.styled(mark, style)} ",
         hanging=min(indent + 2, page.width // 2),
     )
-    if step.detail:
-        page.text(
-            step.detail,
-            first=" " * min(indent + 2, page.width // 2),
-            hanging=min(indent + 2, page.width // 2),
-            style=DIM,
-        )
-    if step.trace:
-        page.text(f"trace {step.trace}", first=" " * min(indent + 2, page.width // 2), hanging=4, style=DIM)
+    below = min(indent + 2, page.width // 2)
+    for text in (step.detail, f"trace {step.trace}" if step.trace else ""):
+        page.text(text, first=" " * below, hanging=below, style=DIM)
 
 
 def _facts(view: EventView) -> Iterator[tuple[str, str]]:

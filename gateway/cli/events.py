@@ -1,4 +1,7 @@
-"""``gateway events``: search the journal, show one event, and follow what happens."""
+"""``gateway events``: search the journal, show one event, and follow what happens.
+
+The module is over 200 lines: its three commands share what they select by and how they print.
+"""
 
 from __future__ import annotations
 

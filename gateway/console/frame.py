@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable
+from hashlib import sha256
+from html import escape
 
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
@@ -20,6 +23,22 @@ from gateway.observability.readiness import SharedReadiness
 _STARTING = "the console is starting"
 _RETRY_AFTER = "1"
 """Seconds after which a page may be asked for again, as a header field."""
+
+_RELOAD = "setTimeout(() => location.reload(), 1000)"
+"""What a browser does meanwhile: somebody who follows the login link at once would be left without a way on. A Refresh header
+would not load the page again, because the link has a fragment."""
+
+_WAITING_PAGE = (
+    "<!doctype html><html lang=en><meta charset=utf-8><title>Please wait</title><p>{problem}; please wait.</p>"
+    f"<script>{_RELOAD}</script>"
+    "<noscript><meta http-equiv=refresh content=1></noscript></html>"
+)
+_WAITING_HEADERS = {
+    "Retry-After": _RETRY_AFTER,
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; "
+    f"script-src 'sha256-{b64encode(sha256(_RELOAD.encode()).digest()).decode()}'",
+}
 
 
 class Frame:
@@ -65,10 +84,13 @@ class Frame:
         if scope["path"].startswith("/webhooks/"):  # a provider that has the wrong port is to be told so
             await PlainTextResponse("webhooks are received at server.bind\n", 404)(scope, receive, send)
             return
-        console: ASGIApp = self.console or PlainTextResponse(
-            f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER}
-        )
+        console = self.console or self._please_wait(Request(scope))
         await console(scope, receive, send)
+
+    def _please_wait(self, request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(_WAITING_PAGE.format(problem=escape(self.problem)), 503, _WAITING_HEADERS)
+        return PlainTextResponse(f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER})
 
 
 class _Joined(Collector):

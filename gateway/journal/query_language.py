@@ -6,25 +6,37 @@ A query is a row of words, all of which have to hold:
     "arn:aws:sns:1"                           the same, in quotes because it has a colon
     provider:stripe type:invoice.*            several values of a key are alternatives: provider:stripe,github
     outcome:dead is:failed ms:>500 since:2h
+
+The module has slightly more than 200 lines because a query is read and written in one place.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
 from difflib import get_close_matches
-from ipaddress import ip_network
 from typing import Any
 
-from gateway.errors import OUTCOMES, OperatorError
+from gateway.errors import OUTCOMES
 from gateway.journal.entry import Kind
-from gateway.journal.entry_ids import format_entry_id, parse_entry_id
+from gateway.journal.entry_ids import format_entry_id
 from gateway.journal.query import Query
+from gateway.journal.query_values import READERS, TEXTS, QueryError, expect, parse_moment, unquote
 from gateway.signatures.rejections import SIGNATURE_FAULTS
-from gateway.signatures.units import parse_duration
+
+__all__ = [
+    "KEYS",
+    "MAX_QUERY",
+    "QueryError",
+    "format_moment",
+    "format_query",
+    "keys_of",
+    "parse_moment",
+    "parse_query",
+    "without",
+]
 
 MAX_QUERY = 2000
 """Characters of a query: several ids at their longest."""
@@ -34,9 +46,6 @@ _MAX_VALUES = 50
 
 _WORD = re.compile(r"([A-Za-z_]+):(.*)", re.DOTALL)
 _QUOTED = re.compile(r"\s*((?:\"(?:[^\"\\]|\\.)*\"|[^\s\"])+|\")", re.DOTALL)
-_NUMBER = r"\d{1,9}(?:\.\d{1,6})?"
-_RANGE = re.compile(rf"(?P<low>{_NUMBER})?\.\.(?P<high>{_NUMBER})?|(?P<sign>[<>])=?(?P<bound>{_NUMBER})")
-
 ALTERNATIVES = {
     "kind": "kinds",
     "provider": "providers",
@@ -46,9 +55,6 @@ ALTERNATIVES = {
     "queue": "queues",
 }
 """The keys that take several values, and their fields in a :class:`Query`."""
-
-TEXTS = {"id": "event_id", "subject": "subject", "account": "account", "actor": "actor", "client": "client"}
-"""The keys that take one text, and their fields."""
 
 KEYS = (*ALTERNATIVES, *TEXTS, "secret", "request", "ms", "since", "until", "is")
 """All keys, in the order in which a query is written."""
@@ -64,12 +70,6 @@ OUTCOME_ALIASES = {
 _WORKER_OUTCOMES = (
     "handled", "unhandled", "retried", "dead", "waiting", "limited", "requeued", "unsettled", "delivered", "failed",
 )  # fmt: skip
-
-
-class QueryError(OperatorError):
-    """Raised when a query cannot be understood; the text says which word, and what is understood."""
-
-    exit_code = 2
 
 
 def parse_query(text: str, now: float) -> Query:
@@ -94,7 +94,7 @@ def parse_query(text: str, now: float) -> Query:
             if len(values[name]) > _MAX_VALUES:
                 raise QueryError(f"{key}: has more than {_MAX_VALUES} values")
             continue
-        read = {name: value for name, value in _READERS[key](value, now).items() if value is not None}
+        read = {name: value for name, value in READERS[key](value, now).items() if value is not None}
         for name in read.keys() & values.keys():
             raise QueryError(_twice(name))
         values |= read
@@ -166,7 +166,7 @@ def _split(word: str) -> tuple[str, str]:
     """Return the key and the value of a word; the key `text` if it has none."""
     match = None if word.startswith('"') else _WORD.fullmatch(word)
     if match is None:
-        return "text", _unquote(word)
+        return "text", unquote(word)
     key = match[1].lower()
     if key not in KEYS:
         close = get_close_matches(key, KEYS, n=1)
@@ -183,14 +183,14 @@ def _split(word: str) -> tuple[str, str]:
 
 def _alternatives(key: str, value: str) -> list[str]:
     parts = re.findall(r"(?:\"(?:[^\"\\]|\\.)*\"|[^,\"])+", value, re.DOTALL)
-    found = [_unquote(part) for part in parts]
+    found = [unquote(part) for part in parts]
     if not found or not all(found):
         raise QueryError(f"{key}: has an empty value")
     if key == "outcome":
         return [_outcome(each) for each in found]
     if key == "kind":
         for each in found:
-            _expect(each, tuple(map(str, Kind)), "kind")
+            expect(each, tuple(map(str, Kind)), "kind")
     return found
 
 
@@ -205,13 +205,6 @@ def _outcome(word: str) -> str:
     return word
 
 
-def _expect(word: str, known: tuple[str, ...], noun: str) -> None:
-    if word not in known:
-        close = get_close_matches(word, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(known)}"
-        raise QueryError(f"unknown {noun} {word!r}; {hint}")
-
-
 def _twice(name: str) -> str:
     if name == "text":
         return "the query has two ids; quote an id that contains a space"
@@ -223,102 +216,6 @@ def _check_span(values: Mapping[str, Any]) -> None:
     since, until = values.get("since"), values.get("until")
     if since is not None and until is not None and since >= until:
         raise QueryError("since: is not before until:, so that nothing can match")
-
-
-def _read_text(value: str, _: float) -> dict[str, Any]:
-    if not value:
-        raise QueryError("an empty pair of quotes is no id")
-    return {"text": value}
-
-
-def _read_slot(value: str, _: float) -> dict[str, Any]:
-    if not re.fullmatch(r"\d{1,3}", value):
-        raise QueryError("secret: takes the position of a secret, from 0")
-    return {"slot": int(value)}
-
-
-def _read_request(value: str, _: float) -> dict[str, Any]:
-    try:
-        return {"request": parse_entry_id(value)}
-    except ValueError:
-        raise QueryError(f"request: {value!r} is not the id of a request") from None
-
-
-def _read_ms(value: str, _: float) -> dict[str, Any]:
-    found = _RANGE.fullmatch(value)
-    if found is None or value == "..":
-        raise QueryError("ms: takes >500, <20 or 20..500, in milliseconds")
-    if found["sign"]:
-        return {"min_ms" if found["sign"] == ">" else "max_ms": float(found["bound"])}
-    low, high = (float(found[side]) if found[side] else None for side in ("low", "high"))
-    return {"min_ms": low, "max_ms": high}
-
-
-def _read_client(value: str, _: float) -> dict[str, Any]:
-    try:
-        ip_network(_unquote(value), strict=False)
-    except ValueError:
-        raise QueryError(
-            f"client: {value!r} is neither an address nor a network such as 203.0.113.0/24"
-        ) from None
-    return {"client": _unquote(value)}
-
-
-def _read_is(value: str, _: float) -> dict[str, Any]:
-    _expect({"failure": "failed", "failing": "failed"}.get(value, value), ("failed",), "state")
-    return {"failures": True}
-
-
-def parse_moment(text: str, now: float) -> float:
-    """Return the moment that a text names, in Unix seconds.
-
-    Raises:
-        QueryError: It is neither a duration before now, nor a time with its zone, nor Unix seconds.
-    """
-    if re.fullmatch(r"\d{9,11}(\.\d+)?", text):
-        return float(text)
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise QueryError(
-            f"{text!r} is not a time; write 2h, 2026-11-21, 2026-11-21T13:00:20Z or Unix seconds"
-        ) from None
-    # A day without a time is a day in UTC, as all times of the gateway are.
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _moment_reader(name: str) -> Callable[[str, float], dict[str, Any]]:
-    return lambda value, now: {name: parse_moment(_unquote(value), now)}
-
-
-def _text_reader(name: str) -> Callable[[str, float], dict[str, Any]]:
-    return lambda value, _: {name: _unquote(value)}
-
-
-_READERS: dict[str, Callable[[str, float], dict[str, Any]]] = {
-    **{key: _text_reader(name) for key, name in TEXTS.items()},
-    "text": _read_text,
-    "secret": _read_slot,
-    "request": _read_request,
-    "ms": _read_ms,
-    "client": _read_client,
-    "is": _read_is,
-    "since": _moment_reader("since"),
-    "until": _moment_reader("until"),
-}
-
-
-def _unquote(text: str) -> str:
-    return re.sub(
-        r'"((?:[^"\\]|\\.)*)"',
-        lambda found: re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL),
-        text,
-        flags=re.DOTALL,
-    )
 
 
 def _quote(text: str, *, is_id: bool = False) -> str:

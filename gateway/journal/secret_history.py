@@ -1,6 +1,6 @@
 """What is remembered of secrets for longer than the journal keeps entries: when each was first and last seen.
 
-The names are fingerprints. The file is written by whoever looks at the evidence, at most once a minute for each change.
+The names are fingerprints. A command or page that shows the evidence writes the file, at most once a minute for each change.
 """
 
 from __future__ import annotations
@@ -53,16 +53,16 @@ class SecretHistory:
             now: The time, in Unix seconds.
         """
         known = self._read()
-        changed = False
+        found: dict[str, Seen] = {}
+        is_changed = False
         for name, last_match in matches.items():
             before = known.get(name)
             newer = _later(before.last_match if before else None, last_match)
-            if before is None or (newer or 0.0) >= (before.last_match or 0.0) + _RESOLUTION:
-                known[name] = Seen(before.first if before else now, newer)
-                changed = True
-        if changed:
-            self._write(known)
-        return {name: known[name] for name in matches}
+            found[name] = Seen(before.first if before else now, newer)
+            is_changed |= before is None or (newer or 0.0) >= (before.last_match or 0.0) + _RESOLUTION
+        if is_changed:
+            self._write(known | found)
+        return found
 
     def _read(self) -> dict[str, Seen]:
         try:

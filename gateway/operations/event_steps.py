@@ -1,4 +1,7 @@
-"""The timeline of an event: each entry as a sentence, and entries alike folded into one."""
+"""The timeline of an event: each entry as a sentence, and entries alike folded into one.
+
+The module is over 200 lines: it is the list of all that an entry can say, once in full and once in a few words.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,17 @@ _ATTEMPTS = {
 }
 """What a worker or an endpoint did, by outcome."""
 
+_BRIEFLY = {
+    "retried": "failed",
+    "dead": "dead-lettered",
+    "in_flight": "deferred, in flight",
+    "waiting": "deferred, out of order",
+    "limited": "deferred, over the rate limit",
+    "unhandled": "no handler",
+    "duplicate": "skipped, handled before",
+}
+"""Outcomes of attempts in a list, where they are not the word itself."""
+
 _COUNTED_ALONE = frozenset(("retried", "failed", "handled", "delivered", "dead"))
 """Outcomes of attempts with numbers of their own; others are folded as soon as there are two."""
 
@@ -85,6 +99,10 @@ def describe(entry: Entry, title_of: TitleOf = str) -> str:
 
 def brief(entry: Entry) -> str:
     """Return what an entry says in a few words, for a list that has the provider, the type and the id already."""
+    if entry.kind in (Kind.HANDLED, Kind.DELIVERED):
+        what = _BRIEFLY.get(entry.outcome, entry.outcome.replace("_", " "))
+        attempt = f", attempt {entry.attempt:,}" if entry.attempt else ""
+        return f"{_place_of(entry) or 'a worker'}: {what}{_status(entry)}{_reason(entry)}{attempt}"
     if entry.kind is not Kind.RECEIVED:
         return describe(entry).removesuffix(".")
     outcome = "spooled" if entry.reason == "spooled" else entry.outcome.replace("_", " ")
@@ -173,8 +191,9 @@ def _many(run: list[Entry], title_of: TitleOf) -> str:
         title = title_of(first.provider) or "an unknown provider"
         what = _RECEIVED.get(first.outcome, (f"answered {first.outcome}", ""))[0]  # type: ignore[call-overload]
         detail = _in_parentheses(first.detail)
+        sent = "Sent again" if first.outcome == Outcome.DUPLICATE else "Sent"
         return sentence(
-            f"Sent {times(len(run))} by {title}{within}, each time {what.format(detail=detail)}{_status(first)}"
+            f"{sent} {times(len(run))} by {title}{within}, each time {what.format(detail=detail)}{_status(first)}"
         )
     if first.outcome in _COUNTED_ALONE and first.attempt is not None and last.attempt is not None:
         place = _place_of(first) or "A worker"
@@ -213,7 +232,7 @@ def _action(entry: Entry) -> str:
     )
     source = f" from {entry.queue}" if entry.queue and name == "dropped" else ""
     by = f" by {entry.actor}" if entry.actor else ""
-    return f"{what}{to}{source}{by}"
+    return f"{what}{to}{source}{by}{_in_parentheses(entry.detail)}"
 
 
 def _attempt(entry: Entry) -> str:

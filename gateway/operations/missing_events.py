@@ -158,7 +158,7 @@ async def _claims_of(config: Config, providers: Sequence[str], event_id: str) ->
     """Return what the deduplication store has under the id for each provider; asks nobody for longer than two seconds."""
     if has_embedded_claims(config) and not Database(config.data_dir).path.exists():
         return dict.fromkeys(providers, "none")
-    claims = open_claims(config)
+    claims = open_claims(config, is_quiet=True)
     try:
         async with asyncio.timeout(2 * CONNECT_TIMEOUT):
             await claims.start()

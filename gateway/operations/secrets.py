@@ -143,12 +143,11 @@ def _verdict(
     last_of_others: float,
 ) -> tuple[Verdict, str]:
     if last is None:
-        waits = (
-            "the provider has sent nothing yet"
-            if is_only or not last_of_others
-            else "the provider signs with another one"
+        others = "" if is_only or not last_of_others else ", while the provider signs with another one"
+        return (
+            "never_used",
+            f"Never used: nothing has matched it since it was first seen, {ago(first, now)}{others}.",
         )
-        return "never_used", f"Never used since it was first seen {ago(first, now)}: {waits}."
     if is_only:
         quiet = now - last > horizon
         text = f"The only secret; it last matched {ago(last, now)}."

@@ -1,4 +1,7 @@
-"""What is wrong, worst first: each in a sentence or two that says what to do."""
+"""What is wrong, worst first: each in a sentence or two that says what to do.
+
+The module is over 200 lines: it is the list of all problems, which should sound alike.
+"""
 
 from __future__ import annotations
 

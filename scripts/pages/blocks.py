@@ -21,7 +21,7 @@ from gateway.worker import Event
 from pages.api import api_operations, api_reasons
 from pages.commands import command_pages
 from pages.failures import FAULTS
-from pages.metrics import gateway_metrics, worker_metrics
+from pages.metrics import console_metrics, gateway_metrics, worker_metrics
 from pages.repository import DOCS, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- /generated: \2 -->)", re.DOTALL)
@@ -156,6 +156,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "attributes": _attributes,
     "exit-codes": _exit_codes,
     "faults": _faults,
+    "console-metrics": console_metrics,
     "gateway-metrics": gateway_metrics,
     "headers": _headers,
     "log-lines": _log_lines,

@@ -22,6 +22,7 @@ from playwright.sync_api import (
     Page,
     Request,
     WebError,
+    expect,
     sync_playwright,
 )
 
@@ -36,6 +37,8 @@ _HEIGHT = 900
 
 ACTION_TIMEOUT = 30_000
 """Milliseconds to wait for an element: many times what an idle machine needs, for one that is not."""
+
+expect.set_options(timeout=ACTION_TIMEOUT)
 
 SCREENSHOTS = "WEBHOOK_SCREENSHOTS"
 """The environment variable that names the folder for screenshots; without it none are taken."""

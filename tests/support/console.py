@@ -22,6 +22,7 @@ from gateway.console.services import Services
 from gateway.http.apps import Health
 from gateway.journal.entry import Entry
 from gateway.journal.memory import MemoryJournal
+from gateway.journal.workers.memory import MemoryWorkers
 from gateway.operations.status import ProcessesStatus
 
 with warnings.catch_warnings():
@@ -68,6 +69,7 @@ class Console:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.reported: list[Entry] = []
+        self.workers = MemoryWorkers()
         self.journal = MemoryJournal()
         self.access = Access(self.folder, self.clock)
         self.config = self.configured(self.settings)
@@ -79,6 +81,7 @@ class Console:
             health=Health(lambda: {"rabbitmq": ""}, lambda: True),
             render_metrics=lambda: b"# metrics\n",
             report=self.reported.append,
+            workers=self.workers,
             refusals=None,
             processes=lambda: PROCESSES,
         )

@@ -44,7 +44,6 @@ _QUEUES = {
     "slack": "chat-agent",
 }
 _FAULTS = ("no_match", "timestamp_too_old", "missing_header", "malformed_signature")
-_FINGERPRINTS = ("9f2c41aa", "03be77d1")
 
 
 class DemoDay:
@@ -53,13 +52,21 @@ class DemoDay:
     Args:
         now: Its end, in Unix seconds.
         events: How many events.
+        fingerprints: Those of the two secrets of Stripe.
         seed: Makes the same day again.
     """
 
-    def __init__(self, now: float, events: int = 600, seed: int = 7) -> None:
+    def __init__(
+        self,
+        now: float,
+        events: int = 600,
+        fingerprints: tuple[str, str] = ("9f2c41aa", "03be77d1"),
+        seed: int = 7,
+    ) -> None:
         self.now = now
         self._events = events
         self._random = random.Random(seed)
+        self._fingerprints = fingerprints
         self._sequence = 0
 
     def fill(self, journal: Journal) -> None:
@@ -93,7 +100,7 @@ class DemoDay:
 
     def story(self, at: float) -> Iterator[Entry]:
         """Yield the entries of one event with a bit of everything."""
-        common = {
+        common: dict[str, Any] = {
             "provider": "stripe",
             "type": "invoice.payment_failed",
             "event_id": "evt_1QxDemoStory",
@@ -106,7 +113,7 @@ class DemoDay:
             at, Kind.RECEIVED, "accepted", "spooled", **common, **self._answer(202), trace=trace
         )
         yield self._entry(at + 2.1, Kind.PUBLISHED, "published", **common)
-        worker = {"queue": "billing-agent", "actor": "agent-1:4711", "trace": trace}
+        worker: dict[str, Any] = {"queue": "billing-agent", "actor": "agent-1:4711", "trace": trace}
         yield self._entry(
             at + 2.3, Kind.HANDLED, "retried", "TimeoutError", **common, **worker, attempt=1, ms=30_012.0,
             detail="agent.py:41 in remind <- crm.py:18 in fetch_customer",
@@ -155,7 +162,7 @@ class DemoDay:
             return
         kind, summary, subject, account = self._random.choice(_EVENTS[provider])
         names = {"n": f"1Qx{number:05d}", "c": f"{self._random.randrange(1000, 9999)}"}
-        common = {
+        common: dict[str, Any] = {
             "provider": provider,
             "type": kind,
             "event_id": f"{'evt_1QxDemo' if provider == 'stripe' else provider[:2] + '-'}{number:04d}",
@@ -164,7 +171,11 @@ class DemoDay:
             "summary": summary.format(**names),
         }
         slot = int(provider == "stripe" and self._random.random() < 0.02)
-        proof = {"slot": slot, "key": _FINGERPRINTS[slot], "age": round(self._random.expovariate(0.8), 1)}
+        proof: dict[str, Any] = {
+            "slot": slot,
+            "key": self._fingerprints[slot] if provider == "stripe" else "",
+            "age": round(self._random.expovariate(0.8), 1),
+        }
         if chance < 0.055:
             yield self._entry(
                 at, Kind.RECEIVED, "quarantined", **common, **self._answer(202), **proof,
@@ -172,7 +183,7 @@ class DemoDay:
             )  # fmt: skip
             return
         yield self._entry(at, Kind.RECEIVED, "accepted", **common, **self._answer(202), **proof)
-        worker = {"queue": _QUEUES[provider], "actor": f"agent-{number % 3 + 1}:4711"}
+        worker: dict[str, Any] = {"queue": _QUEUES[provider], "actor": f"agent-{number % 3 + 1}:4711"}
         delay, attempt = 0.02, 1
         while chance > 0.93 and attempt < (9 if chance > 0.985 else 3):
             is_last = attempt == 8

@@ -16,8 +16,10 @@ from typing_extensions import override
 
 from gateway.console.app import console_app
 from gateway.console.pages import Pages, current, queues
+from gateway.journal import JOURNAL_FOLDER
 from gateway.journal.capture import CapturedRequest, CaptureRing
 from gateway.journal.entry import first_id_at
+from gateway.journal.fingerprints import Fingerprints
 from gateway.journal.reports import Heartbeat
 from gateway.operations import dead_letters, quarantine, unrouted
 from gateway.operations.dead_letters import DeadGroup, DeadGroups
@@ -82,7 +84,9 @@ class PagesConsole(Console):
         self.services.refusals = self.ring
         if not self.is_empty:
             now = time.time()
-            DemoDay(now, events=250).fill(self.journal)
+            made = Fingerprints(self.folder / JOURNAL_FOLDER)
+            current_secret, older_secret = map(made.of, PROVIDERS["stripe"]["secrets"])
+            DemoDay(now, 250, (current_secret, older_secret)).fill(self.journal)
             self.refuse("stripe", "signature_mismatch", b'{"id": "evt_1", "object": "event"}\n')
 
     @override

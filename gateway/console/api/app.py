@@ -21,7 +21,7 @@ from gateway.console.security.bodies import body_of
 from gateway.console.security.database import ConsoleStorageError
 from gateway.console.security.gate import require_role
 from gateway.console.services import Services
-from gateway.errors import OperatorError
+from gateway.errors import EventNotFound, OperatorError, QueueNotFound
 from gateway.journal.query_language import QueryError
 from gateway.operations.jobs import TooManyJobs
 from gateway.operations.readings import QueueBusy
@@ -97,6 +97,8 @@ async def _answer(call: Call) -> Response:
         result = await call.operation.handler(call)
     except QueryError as error:
         raise Problem("invalid_query", str(error)) from None
+    except (EventNotFound, QueueNotFound) as error:
+        raise Problem("not_found", str(error)) from None
     except (QueueBusy, TooManyJobs) as error:
         raise Problem("conflict", str(error)) from None
     except OperatorError as error:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from gateway.console.api import (
+    acts,
     administration,
     dead_letters,
     events,
@@ -42,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *dead_letters.OPERATIONS,
     *quarantine.OPERATIONS,
     *unrouted.OPERATIONS,
+    *acts.OPERATIONS,
     *jobs.OPERATIONS,
     *administration.OPERATIONS,
     Operation(

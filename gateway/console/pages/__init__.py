@@ -10,6 +10,7 @@ from gateway.console.pages import (
     acts,
     doors,
     event,
+    finding,
     jobs,
     listing,
     live,
@@ -33,6 +34,7 @@ from gateway.console.services import Services
 _MODULES = (
     overview,
     listing,
+    finding,
     event,
     live,
     waiting,

@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages import jobs
+from gateway.console.pages.auditing import audit
 from gateway.console.pages.formatting import plural
+from gateway.console.pages.jobs import start
 from gateway.console.pages.site import Site, first_values, redirect
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
@@ -29,43 +30,62 @@ from gateway.queues.filter import EventFilter
 
 def routes(site: Site) -> list[Route]:
     """Return the routes of the forms."""
-    services = site.services
+    acts = Acts(site)
+    return [
+        _post(site, "/redrive", Role.OPERATOR, acts.redrive),
+        _post(site, "/release", Role.OPERATOR, acts.release),
+        _post(site, "/route", Role.OPERATOR, acts.route),
+        _post(site, "/drop", Role.ADMIN, acts.drop),
+        _post(site, "/forget", Role.ADMIN, acts.forget),
+    ]
 
-    @require(Role.OPERATOR)
-    async def redrive(request: Request) -> Response:
+
+class Acts:
+    """The forms' handlers.
+
+    Args:
+        site: The pages.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._services = site.services
+
+    async def redrive(self, request: Request) -> Response:
+        """Return dead letters to their worker's queue."""
         form = first_values(form_of(request))
         queue, actor = form.get("queue", ""), _actor(request)
         chosen = _dead_filter(form)
 
         async def work(on_progress: OnProgress) -> int:
             return await dead_letters.redrive(
-                services.config(), queue, chosen, actor=actor, on_progress=on_progress
+                self._services.config(), queue, chosen, actor=actor, on_progress=on_progress
             )
 
-        await audit(site, request, "redrive", f"{queue} {form.get('id') or form.get('group', '')}")
-        return jobs.start(site, request, "redrive", work, queue=queue + DEAD_SUFFIX)
+        await audit(self._site, request, "redrive", f"{queue} {form.get('id') or form.get('group', '')}")
+        return start(self._site, request, "redrive", work, queue=queue + DEAD_SUFFIX)
 
-    @require(Role.OPERATOR)
-    async def release(request: Request) -> Response:
+    async def release(self, request: Request) -> Response:
+        """Publish quarantined events that pass their schema now."""
         form, actor = first_values(form_of(request)), _actor(request)
         group, is_forced = form.get("group", ""), form.get("force") == "1"
 
         async def work(on_progress: OnProgress) -> quarantine.Released:
             return await quarantine.release(
-                services.config(),
-                services.folder,
+                self._services.config(),
+                self._services.folder,
                 QuarantineFilter(group=group),
                 force=is_forced,
                 actor=actor,
                 on_progress=on_progress,
             )
 
-        await audit(site, request, "release", f"group {group}{', forced' if is_forced else ''}")
-        queue = quarantine.quarantine_queue(services.config())
-        return jobs.start(site, request, "release", work, queue=queue)
+        await audit(self._site, request, "release", f"group {group}{', forced' if is_forced else ''}")
+        queue = quarantine.quarantine_queue(self._services.config())
+        return start(self._site, request, "release", work, queue=queue)
 
-    @require(Role.OPERATOR)
-    async def route(request: Request) -> Response:
+    async def route(self, request: Request) -> Response:
+        """Move unrouted events of the chosen types to a queue."""
         fields = form_of(request)
         target, types, actor = fields.get("to", [""])[0].strip(), fields.get("type", []), _actor(request)
         if not types:
@@ -76,7 +96,7 @@ def routes(site: Site) -> list[Route]:
             for each in types:
                 provider, _, event_type = each.partition(".")
                 moved += await unrouted.route(
-                    services.config(),
+                    self._services.config(),
                     target,
                     _type_filter(provider, event_type),
                     actor=actor,
@@ -84,20 +104,24 @@ def routes(site: Site) -> list[Route]:
                 )
             return moved
 
-        await audit(site, request, "route", f"{plural(len(types), 'type')} to {target}")
-        return jobs.start(site, request, "route", work, queue=unrouted.unrouted_queue(services.config()))
+        await audit(self._site, request, "route", f"{plural(len(types), 'type')} to {target}")
+        return start(
+            self._site, request, "route", work, queue=unrouted.unrouted_queue(self._services.config())
+        )
 
-    @require(Role.ADMIN)
-    async def drop(request: Request) -> Response:
+    async def drop(self, request: Request) -> Response:
+        """Delete the events of a group for good, if their number was typed."""
         form, actor = first_values(form_of(request)), _actor(request)
         confirmed = _confirmed(form)
         is_dead = form.get("kind") == "dead_letters"
         queue = (
-            form.get("queue", "") + DEAD_SUFFIX if is_dead else quarantine.quarantine_queue(services.config())
+            form.get("queue", "") + DEAD_SUFFIX
+            if is_dead
+            else quarantine.quarantine_queue(self._services.config())
         )
 
         async def work(on_progress: OnProgress) -> int:
-            config = services.config()
+            config = self._services.config()
             if is_dead:
                 return await dead_letters.drop(
                     config,
@@ -112,31 +136,23 @@ def routes(site: Site) -> list[Route]:
                 config, chosen, confirmed=confirmed, actor=actor, on_progress=on_progress
             )
 
-        await audit(site, request, "drop", f"{confirmed} of {queue}, group {form.get('group', '')}")
+        await audit(self._site, request, "drop", f"{confirmed} of {queue}, group {form.get('group', '')}")
         back = "/dead-letters" if is_dead else "/quarantine"
-        return jobs.start(site, request, "drop", work, queue=queue, details={"back": back})
+        return start(self._site, request, "drop", work, queue=queue, details={"back": back})
 
-    @require(Role.ADMIN)
-    async def forget(request: Request) -> Response:
+    async def forget(self, request: Request) -> Response:
+        """Erase the texts of an event from the journal, if its id was typed."""
         form = first_values(form_of(request))
         provider, event_id = form.get("provider", ""), form.get("id", "")
         if not event_id or form.get("confirm", "").strip() != event_id:
             raise OperatorError("The id that you typed is another one. Nothing was erased.")
-        await audit(site, request, "forget", f"{provider}/{event_id}")
-        await site.ask(request, "journal", services.journal.forget, event_id, provider)
+        await audit(self._site, request, "forget", f"{provider}/{event_id}")
+        await self._site.ask(request, "journal", self._services.journal.forget, event_id, provider)
         return redirect("/events?done=forgotten")
 
-    return [
-        _post(site, "/redrive", redrive),
-        _post(site, "/release", release),
-        _post(site, "/route", route),
-        _post(site, "/drop", drop),
-        _post(site, "/forget", forget),
-    ]
 
-
-def _post(site: Site, path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
-    return Route(path, site.page(handler), methods=["POST"])
+def _post(site: Site, path: str, role: Role, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+    return Route(path, site.page(require(role)(handler)), methods=["POST"])
 
 
 def _actor(request: Request) -> str:
@@ -160,22 +176,3 @@ def _confirmed(form: dict[str, str]) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise OperatorError("Type the number of events to drop.")
     return int(text)
-
-
-async def audit(site: Site, request: Request, action: str, target: str) -> None:
-    """Write down who does something, before it is done.
-
-    Raises:
-        OSError: It cannot be written; then it must not be done.
-    """
-    principal: Principal = request.state.principal
-    await site.ask(
-        request,
-        "audit",
-        site.services.access.audit.add,
-        action,
-        actor=principal.name,
-        role=principal.role,
-        target=target,
-        client=request.state.caller.client,
-    )

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages.acts import audit
+from gateway.console.pages.auditing import audit
 from gateway.console.pages.exporting import plain
 from gateway.console.pages.formatting import iso
 from gateway.console.pages.site import Site

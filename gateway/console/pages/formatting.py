@@ -18,6 +18,9 @@ _HIDDEN = re.compile(
     "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _PLAIN_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.~:@-]{1,200}")
+UNKNOWN = "\N{EN DASH}"
+"""Stands for a number that is not known."""
+
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -64,7 +67,8 @@ def span(seconds: float, parts: int = 2) -> str:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10 and seconds % 1 >= 0.05:
         return f"{seconds:.1f} s"
-    left, found = round(seconds), []
+    left = round(seconds)
+    found: list[str] = []
     for size, unit in _UNITS:
         if left >= size or (found and left):
             count, left = divmod(left, size)
@@ -87,7 +91,7 @@ def milliseconds(ms: float | None) -> str:
 def count(number: float | None) -> str:
     """Format a number of things, with commas between thousands."""
     if number is None:
-        return "–"
+        return UNKNOWN
     return f"{number:,.0f}"
 
 
@@ -112,7 +116,7 @@ def rate(per_second: float) -> str:
 def percent(share: float | None) -> str:
     """Format a share of one."""
     if share is None:
-        return "–"
+        return UNKNOWN
     if 0 < share < 0.001:
         return "< 0.1 %"
     return f"{share * 100:.1f} %" if 0 < share < 0.1 else f"{share * 100:.0f} %"
@@ -121,7 +125,7 @@ def percent(share: float | None) -> str:
 def size(number: float | None) -> str:
     """Format a number of bytes."""
     if number is None:
-        return "–"
+        return UNKNOWN
     unit = 0
     while number >= 1024 and unit < len(_SIZES) - 1:
         number /= 1024

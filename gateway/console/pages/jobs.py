@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from gateway.console.pages.site import Site, redirect
 from gateway.console.security.gate import require
 from gateway.console.security.roles import Principal, Role
 from gateway.operations.jobs import Job, JobState, Work
+from gateway.operations.quarantine import Released
 from gateway.operations.replay import Replayed
 
 _TONES = {
@@ -147,7 +147,7 @@ def _result(result: Any, participle: str) -> str:
         return f"{plural(result, 'event was', 'events were')} {participle}."
     if isinstance(result, Replayed):
         return f"{plural(result.delivered, 'event was', 'events were')} delivered again, of {plural(result.read, 'archived event')}."
-    if is_dataclass(result) and hasattr(result, "released"):
+    if isinstance(result, Released):
         kept = (
             f" {plural(result.kept, 'event still breaks', 'events still break')} the schema, and stays."
             if result.kept

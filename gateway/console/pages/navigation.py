@@ -14,7 +14,7 @@ class Entry(NamedTuple):
         label: The name of the page.
         icon: Its icon.
         key: The letter after `g`; empty for none.
-        count: How many events wait there.
+        waiting: How many events wait there.
         tone: The tone of the number.
     """
 
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     label: str
     icon: str
     key: str = ""
-    count: int = 0
+    waiting: int = 0
     tone: str = ""
 
 
@@ -60,6 +60,6 @@ _GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
 def navigation(waiting: Mapping[str, int]) -> list[tuple[str, list[Entry]]]:
     """Return the navigation with the number of events that wait for somebody on each page."""
     return [
-        (group, [entry._replace(count=waiting.get(entry.href, 0)) for entry in entries])
+        (group, [entry._replace(waiting=waiting.get(entry.href, 0)) for entry in entries])
         for group, entries in _GROUPS
     ]

@@ -12,15 +12,15 @@ from starlette.routing import Route
 
 from gateway.config import Config
 from gateway.console.pages.charts import Bars
-from gateway.console.pages.formatting import count, milliseconds, plural, rate, size
 from gateway.console.pages.listing import by_event
 from gateway.console.pages.site import Site
+from gateway.console.pages.tiles import tiles_of
 from gateway.console.pages.traffic import Day, day_of, latency_of, traffic_chart
 from gateway.journal.entry import Entry, Kind
 from gateway.journal.query import Query
 from gateway.operations.providers import all_providers
 from gateway.operations.search import histogram, search
-from gateway.operations.status import QueueKind, Status
+from gateway.operations.status import Status
 
 DAY = 86_400.0
 """Seconds that the page looks back."""
@@ -33,28 +33,6 @@ _LOOKED_AT = 60
 
 _CHANGES = 8
 """Actions on the page."""
-
-
-class Tile(NamedTuple):
-    """A number with its line.
-
-    Attributes:
-        label: What it is.
-        value: The number now.
-        unit: Its unit.
-        aside: What else there is to say.
-        values: The line of the last day.
-        tone: The tone of the line.
-        href: Where to see more.
-    """
-
-    label: str
-    value: str
-    unit: str
-    aside: str
-    values: Sequence[float]
-    tone: str
-    href: str
 
 
 def routes(site: Site) -> list[Route]:
@@ -74,7 +52,7 @@ def routes(site: Site) -> list[Route]:
             "overview.html",
             health=status,
             content=content,
-            tiles=_tiles(content.day, status, now) if content else [],
+            tiles=tiles_of(content.day, status, now) if content else [],
             trouble=trouble,
             config=config,
             links=problem_links(status),
@@ -122,79 +100,6 @@ async def _journal_part(site: Site, request: Request, config: Config, now: float
         providers,
         state.begins_at is None,
     )
-
-
-def _tiles(day: Day, status: Status | None, now: float) -> list[Tile]:
-    hour = f"since:{int(now - 3600)}"
-    waiting = {kind: waiting_in(status, kind) for kind in ("quarantine", "dead_letters")}
-    spooled = status.spool.events if status and status.spool else 0
-    return [
-        Tile(
-            "Requests a second",
-            rate(day.per_second),
-            "",
-            f"{count(day.requests)} in 24 h",
-            day.totals,
-            "",
-            "/requests",
-        ),
-        Tile(
-            "Refused",
-            count(day.refused),
-            "",
-            f"{day.refused_share} of the requests",
-            day.refused_by_bar,
-            "bad" if day.refused else "quiet",
-            f"/requests?q=is:failed+kind:received+{hour}",
-        ),
-        Tile(
-            "Answered in",
-            milliseconds(day.p50 * 1000) if day.p50 is not None else "–",
-            "p50",
-            f"p99 {milliseconds(day.p99 * 1000)}" if day.p99 is not None else "no requests yet",
-            [value or 0.0 for value in day.p99_by_bar],
-            "",
-            "/providers",
-        ),
-        Tile(
-            "Spooled",
-            count(spooled),
-            "",
-            size(status.spool.size) + " on disk"
-            if status and status.spool and spooled
-            else "nothing waits on disk",
-            [],
-            "warn",
-            "/queues",
-        ),
-        Tile(
-            "Quarantined",
-            count(waiting["quarantine"]),
-            "",
-            f"{count(day.quarantined)} in 24 h",
-            day.quarantined_by_bar,
-            "warn" if day.quarantined else "quiet",
-            "/quarantine",
-        ),
-        Tile(
-            "Dead letters",
-            count(waiting["dead_letters"]),
-            "",
-            plural(
-                sum(queue.kind == "dead_letters" and bool(queue.ready) for queue in status.queues), "queue"
-            )
-            if status
-            else "",
-            [],
-            "bad",
-            "/dead-letters",
-        ),
-    ]
-
-
-def waiting_in(status: Status | None, kind: QueueKind) -> int:
-    """Return how many events wait in the queues of a kind."""
-    return sum(queue.ready or 0 for queue in status.queues if queue.kind == kind) if status else 0
 
 
 _LINKS = {

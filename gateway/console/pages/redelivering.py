@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages import jobs
-from gateway.console.pages.acts import audit
+from gateway.console.pages.auditing import audit
 from gateway.console.pages.exporting import MAX_EVENTS
 from gateway.console.pages.formatting import event_path, plural
+from gateway.console.pages.jobs import start
 from gateway.console.pages.site import Site
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
@@ -74,7 +74,7 @@ def routes(site: Site) -> list[Route]:
             f"{plural(len(events), 'event')} to {target}, first {'/'.join(events[0])}",
         )
         back = event_path(*events[0]) if len(events) == 1 else "/events"
-        return jobs.start(site, request, "redeliver", work, queue=target, details={"back": back})
+        return start(site, request, "redeliver", work, queue=target, details={"back": back})
 
     return [
         Route("/redeliver", site.page(show), methods=["GET"]),

@@ -12,14 +12,52 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gateway.config import Config
-from gateway.console.pages import formatting, wording
 from gateway.console.pages.assets import Assets
+from gateway.console.pages.formatting import (
+    address,
+    ago,
+    clock_time,
+    count,
+    day_time,
+    entry_id,
+    entry_path,
+    event_path,
+    exact,
+    iso,
+    milliseconds,
+    percent,
+    plural,
+    rate,
+    short_count,
+    size,
+    span,
+    visible,
+)
+from gateway.console.pages.wording import STATE_LABELS, STATE_TONES, label_of, tone_of
 from gateway.operations.search import describe
 
 _FUNCTIONS = (
-    "ago", "clock_time", "count", "day_time", "entry_id", "entry_path", "event_path", "exact", "iso", "milliseconds", "percent", "plural",
-    "rate", "short_count", "size", "span",
-)  # fmt: skip
+    address,
+    ago,
+    clock_time,
+    count,
+    day_time,
+    describe,
+    entry_id,
+    entry_path,
+    event_path,
+    exact,
+    iso,
+    label_of,
+    milliseconds,
+    percent,
+    plural,
+    rate,
+    short_count,
+    size,
+    span,
+    tone_of,
+)
 
 
 def _finalize(value: Any) -> Any:
@@ -27,7 +65,7 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, Markup):
         return value
     if isinstance(value, str):
-        return formatting.visible(value)
+        return visible(value)
     return "" if value is None else value
 
 
@@ -40,7 +78,7 @@ def quoted(text: str) -> str:
 def public_address(config: Config, provider: str) -> str:
     """Return the address to give to a provider."""
     settings = config.providers[provider]
-    return settings.public_url or f"https://<your host>/webhooks/{provider}"
+    return settings.public_url or f"https://<your host>{settings.path or f'/webhooks/{provider}'}"
 
 
 def make_environment(assets: Assets) -> Environment:
@@ -55,19 +93,15 @@ def make_environment(assets: Assets) -> Environment:
         auto_reload=False,
     )
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    environment.globals |= {name: getattr(formatting, name) for name in _FUNCTIONS}
+    environment.globals |= {function.__name__: function for function in _FUNCTIONS}
     environment.globals |= {
-        "address": formatting.address,
         "asset": assets.path,
-        "describe": describe,
-        "label_of": wording.label_of,
-        "milliseconds_of": lambda seconds: formatting.milliseconds(seconds * 1000),
+        "milliseconds_of": lambda seconds: milliseconds(seconds * 1000),
         "public_address": public_address,
         "quoted": quoted,
-        "state_label": lambda state: wording.STATE_LABELS[state],
-        "state_tone": lambda tone: wording.STATE_TONES[tone],
+        "state_label": lambda state: STATE_LABELS[state],
+        "state_tone": lambda tone: STATE_TONES[tone],
         "text_of": lambda content: content.decode("utf-8", "backslashreplace"),
-        "tone_of": wording.tone_of,
         "trace_link": lambda pattern, trace: pattern.replace("{trace_id}", quote(trace, safe="")),
     }
     return environment

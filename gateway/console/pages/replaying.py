@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages import jobs
-from gateway.console.pages.acts import audit
+from gateway.console.pages.auditing import audit
+from gateway.console.pages.jobs import start
 from gateway.console.pages.site import Site, first_values
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
@@ -64,7 +64,7 @@ def routes(site: Site) -> list[Route]:
         await audit(
             site, request, "replay", " ".join(f"{name}={text}" for name, text in form.items() if text)
         )
-        return jobs.start(site, request, "replay", work, queue=form["to"].strip())
+        return start(site, request, "replay", work, queue=form["to"].strip())
 
     return [
         Route("/replay", site.page(show), methods=["GET"]),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages.acts import audit
+from gateway.console.pages.auditing import audit
 from gateway.console.pages.site import Site, first_values
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require

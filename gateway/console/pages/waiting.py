@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages.overview import waiting_in
 from gateway.console.pages.site import Site
+from gateway.console.pages.tiles import waiting_in
 from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
 from gateway.console.security.roles import Role

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from gateway.console.security.cookies import LOGIN, SESSION, read_cookie, set_co
 from gateway.console.security.cross_site import FIELD, check_origin
 from gateway.console.security.roles import Principal
 from gateway.console.security.sessions import SESSION_LIFETIME
+from gateway.receive.token_bucket import TokenBucket
+from gateway.signatures.units import EventRate
 
 LOGIN_PATH = "/login"
 SCRIPT_PATH = "/login.js"
@@ -34,6 +37,9 @@ _FORM_LIFETIME = 3600.0
 
 _MAX_ADDRESS = 2000
 """Characters of the address that a login leads to."""
+
+_MAX_NOTED = EventRate(60, 60.0)
+"""Failed logins that the audit keeps: with more, a crowd of clients could fill it."""
 
 _PURPOSE = "login"
 
@@ -69,6 +75,7 @@ class Login:
         self._access = access
         self._failures = failures
         self._render = render
+        self._failures_noted = TokenBucket(_MAX_NOTED, time.monotonic)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -99,7 +106,9 @@ class Login:
         principal = await asyncio.to_thread(self._find, form.get("token", "").strip(), form.get("once", ""))
         if principal is None:
             self._failures.note(caller.client, "login")
-            await asyncio.to_thread(self._audit, "login", None, "not_authenticated", caller)
+            if not self._failures_noted.is_empty():
+                self._failures_noted.take()
+                await asyncio.to_thread(self._audit, "login", None, "not_authenticated", caller)
             problem = (
                 "The link has been used, or is older than a minute. `gateway console link` makes another."
                 if form.get("once")

@@ -23,6 +23,8 @@ _TOKEN = re.compile(rf"{_PREFIX}_([0-9a-f]{{12}})_[A-Za-z0-9_-]{{43}}")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@ -]{0,63}")
 
+_ID = re.compile(r"[0-9a-f]{12}")
+
 _USE_INTERVAL = 60.0
 """Seconds between two notes of a token's last use: each is a write to the disk."""
 
@@ -77,9 +79,10 @@ class Tokens:
             OperatorError: The name is taken or unusable, or there are too many tokens.
             OSError: The database cannot be written.
         """
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or _ID.fullmatch(name):
             raise OperatorError(
-                "a token's name has 1 to 64 letters, digits, blanks or ._@- and begins with a letter or a digit"
+                "a token's name has 1 to 64 letters, digits, blanks or ._@-, begins with a letter or a digit, and does not "
+                "look like an id"
             )
         now = self._clock()
         token = Token(secrets.token_hex(6), name, role, now, by, None if lifetime is None else now + lifetime)

@@ -121,6 +121,8 @@ class SegmentWriter:
                 id of the segment.
         """
         with self.transaction() as connection:
+            if connection.execute("SELECT max(seq) FROM entries").fetchone() == (None,):
+                return  # another process has just sealed them
             last, high = make(read_state(connection).sealed)
             connection.execute("DELETE FROM entries")
             connection.execute("DELETE FROM words")

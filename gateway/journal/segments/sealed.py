@@ -17,6 +17,7 @@ from gateway.journal.segments.files import SegmentFile, sync_folder
 from gateway.journal.segments.rows import SELECTED, TABLES, WORD_FIELDS
 from gateway.journal.segments.search import CHUNK, Tallies
 from gateway.transport.private_files import make_private, private_opener
+from gateway.transport.sqlite import PAGE_SIZE
 
 MAX_CONNECTIONS = 64
 """Segments that are kept open: 6.4 million entries, at 256 KiB of cache and a few words each."""
@@ -33,8 +34,7 @@ CREATE INDEX main.entries_by_subject ON entries (subject) WHERE subject IS NOT N
 CREATE INDEX main.entries_by_account ON entries (account) WHERE account IS NOT NULL;
 CREATE INDEX main.entries_by_trace ON entries (trace) WHERE trace IS NOT NULL;
 CREATE INDEX main.entries_by_request ON entries (request) WHERE request IS NOT NULL;
-CREATE INDEX main.entries_by_outcome ON entries (provider, outcome);
-CREATE INDEX main.entries_by_type ON entries (provider, type);
+CREATE INDEX main.entries_by_group ON entries (provider, type, outcome);
 CREATE TABLE main.tallies AS SELECT provider, type, outcome, count(*) AS times FROM entries GROUP BY 1, 2, 3;
 """
 
@@ -225,6 +225,7 @@ def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
     make_private(path)
     connection = sqlite3.connect(f"{path.absolute().as_uri()}", uri=True, isolation_level=None)
     try:
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         connection.execute("PRAGMA journal_mode = OFF")  # an unfinished file is made anew
         connection.execute("PRAGMA synchronous = OFF")  # it is synchronised once, when it is complete
         connection.execute(f"PRAGMA cache_size = -{_BUILD_CACHE}")

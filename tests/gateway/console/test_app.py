@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.config import Config
+from gateway.config import Config, config_warnings
 from gateway.config.cross_checks import conflicts
 from gateway.console.security.headers import CONTENT_SECURITY_POLICY
 from support.console import PROVIDERS, Console
@@ -164,6 +164,17 @@ def test_without_authentication_everybody_is_admin(make_console: Any) -> None:
         200,
         "local:admin:127.0.0.1",
     )
+
+
+@pytest.mark.parametrize(("network", "count"), [("10.0.0.0/8", 1), ("10.0.0.1", 0), ("2001:db8::/124", 0)])
+def test_a_network_in_which_everybody_is_anybody_is_warned_of(network: str, count: int) -> None:
+    """Each machine there can name the user."""
+    console = {"auth": "proxy", "groups": {"sre": "admin"}}
+    config = Config.model_validate(
+        {**PROVIDERS, "console": console, "server": {"trusted_proxies": [network]}}
+    )
+    found = [text for text in config_warnings(config) if "can name any user" in text]
+    assert len(found) == count
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_duplicates_are_counted_in_one_sentence() -> None:
     assert standing.headline.endswith("Stripe sent it 4 times.")
     assert [step.text for step in steps] == [
         "Received from Stripe and accepted with 202 in 12 ms.",
-        "Sent 3 times by Stripe within 5 min 30 s, each time recognised as a duplicate with 200.",
+        "Sent again 3 times by Stripe within 5 min 30 s, each time recognised as a duplicate with 200.",
     ]
     assert [step.times for step in steps] == [1, 3]
 

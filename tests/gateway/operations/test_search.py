@@ -107,7 +107,16 @@ def test_histogram_has_no_gaps_and_names_what_it_ignores() -> None:
             "invalid signature: signature mismatch, 401",
         ),
         (Kind.RECEIVED, "quarantined", {"detail": "/total: type"}, "quarantined (/total: type)"),
-        (Kind.HANDLED, "handled", {"queue": "q", "attempt": 2}, "q handled it at the second attempt"),
+        (
+            Kind.HANDLED,
+            "dead",
+            {"queue": "q", "reason": "KeyError", "attempt": 8},
+            "q: dead-lettered (KeyError), attempt 8",
+        ),
+        (Kind.HANDLED, "waiting", {"queue": "q"}, "q: deferred, out of order"),
+        (Kind.DELIVERED, "failed", {"queue": "crm", "status": 500}, "crm: failed with 500"),
+        (Kind.ACTION, "dropped", {"queue": "q.dead", "actor": "bob"}, "Dropped from q.dead by bob"),
+        (Kind.HANDLED, "handled", {"queue": "q", "attempt": 2}, "q: handled, attempt 2"),
     ],
 )
 def test_an_entry_in_a_few_words(kind: Kind, outcome: str, more: dict[str, Any], expected: str) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.registry import Collector
 
 from gateway.config import Config
 from gateway.journal import JOURNAL_FOLDER, Point
 from gateway.journal.fingerprints import Fingerprints
 from gateway.journal.memory import MemoryJournal
-from gateway.operations.secret_metrics import secret_metrics
 from gateway.operations.secrets import SecretEvidence, is_overdue, secret_evidence
 from support.journal_entries import NOON, Story
 from support.operator_config import operator_config
@@ -92,9 +89,9 @@ def test_never_used(rotation: Rotation) -> None:
     both = rotation.evidence(NOON + 1)
 
     assert alone.verdict == "never_used"
-    assert "the provider has sent nothing yet" in alone.text
+    assert alone.text == "Never used: nothing has matched it since it was first seen, just now."
     assert both[NEW].verdict == "never_used"
-    assert "the provider signs with another one" in both[NEW].text
+    assert "while the provider signs with another one" in both[NEW].text
     assert both[OLD].verdict == "in_use"
 
 
@@ -192,19 +189,10 @@ def test_what_was_seen_is_remembered_longer_than_the_journal(rotation: Rotation)
     assert not is_overdue(later, NOON + 20 * DAY)
 
 
-def test_metrics(rotation: Rotation) -> None:
-    """Fingerprints and moments, never a secret."""
-    rotation.matched(OLD, NOON - 60)
-    evidence = secret_evidence(rotation.config, rotation.journal, now=NOON)
+def test_a_match_is_as_recent_as_it_was(rotation: Rotation) -> None:
+    """Also within the minute in which the history was written."""
+    rotation.matched(OLD, NOON - 40)
+    rotation.evidence(NOON - 30)
+    rotation.matched(OLD, NOON - 10)
 
-    class Once(Collector):
-        def collect(self) -> list[object]:  # type: ignore[override]
-            return [secret_metrics(evidence)]
-
-    registry = CollectorRegistry()
-    registry.register(Once())
-    text = generate_latest(registry).decode()
-
-    fingerprint = rotation.fingerprints.of(OLD)
-    assert f'{{fingerprint="{fingerprint}",provider="stripe",slot="0"}}' in text
-    assert OLD not in text
+    assert rotation.evidence()[OLD].last_match_at == pytest.approx(NOON - 10, abs=0.01)

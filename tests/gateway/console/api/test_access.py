@@ -39,6 +39,8 @@ EXPECTED = {
     "POST /unrouted/route": "operator",
     "POST /unrouted/drop": "admin",
     "POST /replay": "operator",
+    "POST /events/{provider}/{id}/forget": "admin",
+    "GET /test-events": "viewer",
     "POST /test-events": "operator",
     "GET /jobs": "viewer",
     "GET /jobs/{id}": "viewer",

@@ -118,6 +118,15 @@ def test_ten_failures_in_a_minute_are_too_many(console: Console) -> None:
     assert [entry.outcome for entry in console.access.audit.entries()][:2] == ["done", "not_authenticated"]
 
 
+def test_a_crowd_does_not_fill_the_audit(console: Console) -> None:
+    """Of failed logins some sixty a minute are kept, whoever fails."""
+    for number in range(10):
+        with console.browser(client=f"10.0.0.{number}") as browser:
+            for _ in range(10):
+                assert log_in(browser, token="wrong").status_code == 401
+    assert 60 <= len(console.access.audit.entries(limit=200)) <= 75
+
+
 def test_a_session_survives_a_restart_of_the_console(console: Console) -> None:
     """Everything about it is in the file."""
     with console.browser() as browser:
