@@ -62,7 +62,7 @@ class LauncherVersion(msgspec.Struct, frozen=True):
 
 
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the console is told when it starts; see :class:`ConsoleLauncher` for most of it.
+    """What the console receives when it starts; see :class:`ConsoleLauncher` for most of it.
 
     Attributes:
         version: The version of the gateway; see :class:`LauncherVersion`.
