@@ -15,7 +15,7 @@ import yaml
 from monitoring.alerts import alerts
 from monitoring.dashboards import DASHBOARDS
 from monitoring.files import generated_files
-from monitoring.model import Alert, Case
+from monitoring.model import EVALUATIONS, Alert, Case
 from monitoring.objectives import OBJECTIVES, OURS, PROVEN
 from monitoring.prometheus import rules
 from monitoring.prometheus import tests as promtool_tests
@@ -156,7 +156,7 @@ def test_the_rules_are_valid() -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", [0, 1], ids=["short", "long"])
+@pytest.mark.parametrize("part", range(len(EVALUATIONS)))
 def test_every_alert_fires_when_it_should_and_only_then(part: int, tmp_path: Path) -> None:
     """Each against series that must fire it, and series that must not."""
     content = promtool_tests(alerts(), str(RULES))[part]
@@ -165,14 +165,14 @@ def test_every_alert_fires_when_it_should_and_only_then(part: int, tmp_path: Pat
 
     done = promtool("test", "rules", str(path), timeout=850)
 
-    assert len(content["tests"]) > 20
+    assert len(content["tests"]) > 8
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_alert_that_does_not_fire_is_noticed(tmp_path: Path) -> None:
     """Otherwise the test above would prove nothing."""
     (alert,) = [each for each in alerts() if each.name == "BrokerAway"]
-    never = Case({name: "0x10" for name in alert.fires.series}, alert.fires.at, labels=alert.fires.labels)
+    never = Case(dict.fromkeys(alert.fires.series, "0x10"), alert.fires.at, labels=alert.fires.labels)
     broken = Alert(**{**vars(alert), "fires": never})
     path = tmp_path / "tests.yaml"
     path.write_text(yaml.safe_dump(promtool_tests([broken], str(RULES))[0], sort_keys=False), "utf-8")

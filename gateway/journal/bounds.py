@@ -1,4 +1,4 @@
-"""Texts and numbers of an entry within what every journal can keep, whoever made the entry."""
+"""Texts and numbers of an entry within what every journal can keep: reports come from programs of any version."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Indexer:
             self._stopping.wait(INTERVAL)
 
     def _attempt(self) -> None:
-        """Index once. What fails now, such as a full disk, is tried again later, from the same positions."""
+        """Index once. After a failure, such as a full disk, the next attempt begins at the same positions."""
         try:
             self._catch_up(float("inf"))
             now = time.monotonic()

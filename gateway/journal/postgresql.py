@@ -39,7 +39,7 @@ _SOURCE_NAME = "source"
 """The file with the name of this data directory in the database; names of hosts are not unique."""
 
 _MAX_COUNTED = 64 * 1024**2
-"""Bytes of tables up to which entries are counted; beyond, PostgreSQL's own estimate is told."""
+"""Bytes of tables up to which entries are counted; of larger ones the state has PostgreSQL's estimate."""
 
 _TIMELINE_BUDGET = 20.0
 """Seconds to find all entries of an event, which an index does."""

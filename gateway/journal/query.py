@@ -61,3 +61,8 @@ class Query:
     since: float | None = None
     until: float | None = None
     failures: bool = False
+
+
+def is_lookup(query: Query) -> bool:
+    """Return whether an index of a single text or number finds what is wanted."""
+    return bool(query.event_id or query.subject or query.account or query.text) or query.request is not None

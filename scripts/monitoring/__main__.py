@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts")]
 
-from monitoring.files import generated_files
+from monitoring.files import generated_files  # noqa: E402
 
 
 def main() -> None:

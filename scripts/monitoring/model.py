@@ -8,8 +8,8 @@ from typing import Literal
 Severity = Literal["page", "ticket", "notice"]
 """Wake somebody; somebody looks on the next working day; good to know."""
 
-_LONG = 100
-"""Minutes after which a test is evaluated less often."""
+EVALUATIONS = ((100, "1m"), (720, "10m"), (1_000_000, "30m"))
+"""Minutes that a test lasts at most, and the time between two evaluations of the rules."""
 
 Series = dict[str, str]
 """Series of a promtool test by their names with labels: their values at intervals, in promtool's notation."""
@@ -34,10 +34,10 @@ class Case:
     value: str = ""
 
     @property
-    def is_long(self) -> bool:
-        """Whether the test lasts for hours."""
+    def evaluated_every(self) -> str:
+        """Return the time between two evaluations: often if the test is short, or else it would take minutes."""
         minutes = int(self.at[:-1]) * (60 if self.at.endswith("h") else 1)
-        return minutes > _LONG
+        return next(interval for limit, interval in EVALUATIONS if minutes <= limit)
 
 
 @dataclass(frozen=True)

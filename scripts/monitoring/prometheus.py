@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitoring.model import Alert, Case
+from monitoring.model import EVALUATIONS, Alert, Case
 from monitoring.objectives import OBJECTIVES, WINDOWS
 
 RUNBOOK = "https://webhook-gateway.github.io/webhook-gateway/reference/alerts/"
@@ -55,16 +55,18 @@ def _rule(alert: Alert) -> dict[str, Any]:
 def tests(alerts: list[Alert], rules_file: str) -> list[dict[str, Any]]:
     """Return two tests for each alert: series that fire it, and series that do not.
 
-    They are two files: those that last for hours are evaluated less often, or else they would take minutes.
+    They are several files, because the rules of a file are evaluated at one interval.
     """
     cases = [(alert, case) for alert in alerts for case in (alert.fires, alert.quiet)]
     return [
         {
             "rule_files": [rules_file],
             "evaluation_interval": interval,
-            "tests": [_test(alert, case, alerts) for alert, case in cases if case.is_long is is_long],
+            "tests": [
+                _test(alert, case, alerts) for alert, case in cases if case.evaluated_every == interval
+            ],
         }
-        for is_long, interval in ((False, "1m"), (True, "10m"))
+        for _, interval in EVALUATIONS
     ]
 
 

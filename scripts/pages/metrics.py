@@ -44,7 +44,7 @@ def console_metrics() -> str:
             (SecretEvidence("github", 0, "", None, None, 0, 0, "in_use", "", None),),
         )
     )
-    return _table([*ConsoleMetrics().collect(), *observed.collect()])
+    return _table(observed.collect())
 
 
 def worker_metrics() -> str:

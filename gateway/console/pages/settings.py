@@ -22,6 +22,9 @@ from gateway.journal import JOURNAL_FOLDER
 from gateway.journal.fingerprints import Fingerprints
 
 _TABS = ("tokens", "audit", "journal", "configuration")
+_FOR_ADMINS = ("tokens", "audit")
+"""Tabs that others do not see."""
+
 _PAGE_SIZE = 50
 """Entries of the audit on a page."""
 
@@ -92,7 +95,7 @@ async def _show(site: Site, request: Request, made: Made | None = None, problem:
     config, principal = services.config(), request.state.principal
     is_admin = principal.role.includes(Role.ADMIN)
     tab = request.query_params.get("tab", "") if not (made or problem) else "tokens"
-    if tab not in _TABS or (tab == "tokens" and not is_admin):
+    if tab not in _TABS or (tab in _FOR_ADMINS and not is_admin):
         tab = "tokens" if is_admin else "journal"
     context: dict[str, Any] = {}
     if tab == "tokens":

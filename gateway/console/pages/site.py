@@ -107,6 +107,7 @@ class Site:
             "now": time.time(),
             "principal": principal,
             "search_text": "",
+            "title": "",
             "theme": _theme(request),
             "version": __version__,
         }
@@ -118,6 +119,8 @@ class Site:
             place = f"{error.filename}: " if error.filename else ""
             reason = f"{place}{error.strerror or error}"
             return self.render(request, "journal_trouble.html", 503, reason=reason)
+        if request.method == "POST":
+            return self.render(request, "trouble.html", 422, title="It was not done", reason=str(error))
         return self.render(request, "trouble.html", 503, reason=str(error))
 
     def page(self, handler: Page) -> Page:

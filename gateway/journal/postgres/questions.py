@@ -72,11 +72,6 @@ def _add_words(query: Query, add: Any) -> None:
         add("type <> '' AND '.' || type ~ ANY(%s)", [_expression(pattern) for pattern in query.types])
 
 
-def is_point(query: Query) -> bool:
-    """Return whether an index of a single text or number finds what is wanted."""
-    return bool(query.event_id or query.subject or query.account or query.text) or query.request is not None
-
-
 @lru_cache(10_000)
 def network_of(client: str) -> str | None:
     """Return the address or network of a client as ``inet`` has it; None if it is none."""

@@ -12,10 +12,10 @@ from psycopg.errors import QueryCanceled
 
 from gateway.journal import Arrivals, Page
 from gateway.journal.entry import SEQUENCE_BITS, Entry, moment_of
-from gateway.journal.postgres.questions import is_point, terms_of
+from gateway.journal.postgres.questions import terms_of
 from gateway.journal.postgres.tables import SELECTED
 from gateway.journal.postgres.writing import entry_of
-from gateway.journal.query import Query
+from gateway.journal.query import Query, is_lookup
 from gateway.journal.segments.search import id_bounds
 
 _SECOND = 1000 << SEQUENCE_BITS
@@ -40,11 +40,11 @@ def find(connection: psycopg.Connection, query: Query, before: int | None, limit
         return Page([], None, None, is_complete=True)
     oldest, newest = begins
     low, high = max(low, oldest), min(high, newest + 1)
-    span = high - low if is_point(query) else _FIRST_SPAN
+    span = high - low if is_lookup(query) else _FIRST_SPAN
     entries: list[Entry] = []
     while low < high:
         start = max(low, high - span)
-        timeout = None if span <= _LEAST_SPAN or is_point(query) else max(deadline - time.monotonic(), 0.01)
+        timeout = None if span <= _LEAST_SPAN or is_lookup(query) else max(deadline - time.monotonic(), 0.01)
         try:
             entries += _select(connection, query, start, high, limit + 1 - len(entries), timeout)
         except QueryCanceled:

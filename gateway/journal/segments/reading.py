@@ -15,7 +15,7 @@ import structlog
 
 from gateway.journal import Arrivals, Page
 from gateway.journal.entry import Entry, moment_of
-from gateway.journal.query import Query
+from gateway.journal.query import Query, is_lookup
 from gateway.journal.segments.files import SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
 from gateway.journal.segments.open_reader import OpenReader, Snapshot
 from gateway.journal.segments.rows import SELECTED, Row, entry_of
@@ -24,6 +24,9 @@ from gateway.journal.segments.search import conditions_of, id_bounds, search
 
 FOLLOW_BUDGET = 0.2
 """Seconds after which a follower that is far behind gets what was found, between two segments."""
+
+LOOKUP_BUDGET = 1.0
+"""Seconds that a search for an id, a subject or an account has at least: it takes little, and "not here" should be whole."""
 
 log = structlog.get_logger()
 
@@ -97,6 +100,8 @@ class SegmentReader:
     def find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
         """Return entries, newest first, as the port says."""
         low, high = id_bounds(query, before)
+        if is_lookup(query):
+            budget = max(budget, LOOKUP_BUDGET)
         searched = _Search(low, high, limit, time.monotonic() + budget, reached=low)
         with self.snapshot() as (opened, files):
             begins = [file.low for file in files]

@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.journal.entry import cut, first_id_at
 from gateway.journal.matching import client_matches, type_matches
-from gateway.journal.query import FAILURES, Query
+from gateway.journal.query import FAILURES, Query, is_lookup
 from gateway.journal.segments.rows import SELECTED, Row, trace_value
 
 CHUNK = 10_000
@@ -37,14 +37,14 @@ class Conditions:
         terms: Terms that all hold.
         values: The values of their parameters.
         is_impossible: Whether the segment has no such entry, since a word is not in it.
-        is_point: Whether an index of a single text or number finds the entries.
+        is_lookup: Whether an index of a single text or number finds the entries.
         words: The numbers of the words that a field may have.
     """
 
     terms: list[str] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     is_impossible: bool = False
-    is_point: bool = False
+    is_lookup: bool = False
     words: dict[str, set[int]] = field(default_factory=dict)
 
     def add(self, term: str, *values: object) -> None:
@@ -70,7 +70,7 @@ class Conditions:
 
 def conditions_of(query: Query, words: Mapping[str, Mapping[str, int]]) -> Conditions:
     """Return the conditions of a query over a segment; ``words`` has the numbers of the words of each field."""
-    found = Conditions()
+    found = Conditions(is_lookup=is_lookup(query))
     for name, wanted in (
         ("kind", query.kinds),
         ("provider", query.providers),
@@ -90,7 +90,7 @@ def conditions_of(query: Query, words: Mapping[str, Mapping[str, int]]) -> Condi
     for name, numbers in found.words.items():
         found.is_impossible |= not numbers
         found.add(*_is_among(name, numbers))
-    _add_points(found, query)
+    _add_lookups(found, query)
     _add_numbers(found, query)
     return found
 
@@ -110,7 +110,7 @@ def _is_among(name: str, numbers: set[int]) -> tuple[str, ...]:
     return f"{name} IN (SELECT value FROM json_each(?))", f"[{listed}]"  # noqa: S608 -- the name of a column
 
 
-def _add_points(found: Conditions, query: Query) -> None:
+def _add_lookups(found: Conditions, query: Query) -> None:
     for name, text in (
         ("event_id", query.event_id),
         ("subject", query.subject),
@@ -118,17 +118,14 @@ def _add_points(found: Conditions, query: Query) -> None:
     ):
         if text:
             found.add(f"{name} = ?", cut(text))
-            found.is_point = True
     if query.text:
         found.add(
             "(event_id = ? OR subject = ? OR account = ? OR trace = ?)",
             *(cut(query.text),) * 3,
             trace_value(query.text),
         )
-        found.is_point = True
     if query.request is not None:
         found.add("(id = ? OR request = ?)", query.request, query.request)
-        found.is_point = True
 
 
 def _add_numbers(found: Conditions, query: Query) -> None:
@@ -176,13 +173,13 @@ def search(
         if not groups:
             return [], low
         is_few = sum(tallies[group] for group in groups) <= MAX_BY_INDEX
-        if is_few and not conditions.is_point and conditions.words.keys() & set(GROUPED):
+        if is_few and not conditions.is_lookup and conditions.words.keys() & set(GROUPED):
             values = ",".join(f"({','.join(map(str, group))})" for group in groups)
             source = (  # SQLite uses the index for a join, though not for `IN (VALUES …)`
                 f"(VALUES {values}) AS wanted CROSS JOIN entries INDEXED BY entries_by_group "
                 "ON provider = wanted.column1 AND type = wanted.column2 AND outcome = wanted.column3"
             )
-    if conditions.is_point or source != "entries":
+    if conditions.is_lookup or source != "entries":
         return _select(connection, source, conditions, low, high, limit), low
     rows: list[Row] = []
     for mark in [*(mark for mark in sorted(marks, reverse=True) if low < mark < high), low]:
