@@ -32,6 +32,9 @@ _LARGE = 64 * 1024
 _COUNTED = 8 * 1024
 """Bytes of a body up to which its brackets are counted. In a larger one, finding the depth at once costs no more."""
 
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{[")
+"""All bytes but those that open a level. Deleting them takes less time than counting the two."""
+
 _BACKSLASH = ord("\\")
 
 _WRITABLE_DEPTH = 254
@@ -54,7 +57,7 @@ def check_bounds(body: bytes, payload: object) -> None:
             raise MalformedJson("a name is too long")
         return
     # What is counted in the bytes is an upper bound. Only a body that exceeds it is walked, by a compiled library.
-    is_flat = len(body) <= _COUNTED and body.count(b"{") + body.count(b"[") <= MAX_DEPTH
+    is_flat = len(body) <= _COUNTED and len(body.translate(None, _NO_BRACKETS)) <= MAX_DEPTH
     if not is_flat and _is_too_deep(payload):
         raise MalformedJson("nested too deeply")
 
