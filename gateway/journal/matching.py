@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
 from ipaddress import ip_network
 
 from gateway.journal.entry import Entry, cut, first_id_at
@@ -17,7 +17,7 @@ def is_match(query: Query, entry: Entry) -> bool:
         and _has_texts(query, entry)
         and _has_numbers(query, entry)
         and (not query.types or any(type_matches(pattern, entry.type) for pattern in query.types))
-        and (not query.client or client_matches(query.client, entry.client))
+        and (not query.client or client_condition(query.client)(entry.client))
     )
 
 
@@ -26,17 +26,24 @@ def type_matches(pattern: str, event_type: str) -> bool:
     return bool(event_type) and matches(key_pattern(pattern), event_type)
 
 
-@cache
-def client_matches(condition: str, client: str) -> bool:
-    """Return whether the kept address of a client, or its kept network, lies in an address or a network.
+def client_condition(condition: str) -> Callable[[str], bool]:
+    """Return what tells whether the kept address of a client, or its network, lies in an address or a network.
 
     A kept network that is wider than the condition matches if it contains it: the client may have been there.
     """
     try:
-        wanted, kept = ip_network(condition, strict=False), ip_network(client, strict=False)
+        wanted = ip_network(condition, strict=False)
     except ValueError:
-        return condition == client
-    return wanted.version == kept.version and wanted.overlaps(kept)
+        return condition.__eq__
+
+    def is_match(client: str) -> bool:
+        try:
+            kept = ip_network(client, strict=False)
+        except ValueError:
+            return False
+        return wanted.version == kept.version and wanted.overlaps(kept)
+
+    return is_match
 
 
 def _has_words(query: Query, entry: Entry) -> bool:

@@ -17,7 +17,7 @@ from gateway.journal.forgetting import forgotten
 from gateway.journal.intake import Batch, Intake, Position, Positions
 from gateway.journal.matching import is_match
 from gateway.journal.query import Query
-from gateway.journal.spans import GAUGE_PREFIX, MINUTE, summed
+from gateway.journal.spans import GAUGE_PREFIX, HOURS_KEPT, MINUTE, summed
 
 
 class MemoryJournal(Intake):
@@ -135,6 +135,8 @@ class MemoryJournal(Intake):
             kept = kept[-self._max_entries :]
             self._entries = {each: self._entries[each] for each in kept}
             self._ids = kept
+            oldest = now - HOURS_KEPT
+            self._points = {key: times for key, times in self._points.items() if key[0] >= oldest}
 
     @override
     def take(self, read: Callable[[Positions], Batch]) -> Batch:

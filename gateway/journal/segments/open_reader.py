@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from gateway.journal.intake import Position
 from gateway.journal.segments.files import OPEN_NAME
-from gateway.journal.segments.sealed import read_words
+from gateway.journal.segments.rows import KnownWords
 from gateway.journal.segments.search import CHUNK
 
 BUSY_TIMEOUT = 5.0
@@ -40,6 +40,9 @@ class OpenReader:
 
     Args:
         folder: The folder of the journal.
+
+    Attributes:
+        corrupt_inode: The number of the file that is left out, since it is corrupt; 0 if none is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +50,9 @@ class OpenReader:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self.corrupt_inode = 0
+        self._words = KnownWords()
+        self._words_since = -1
 
     @contextmanager
     def snapshot(self) -> Iterator[Snapshot | None]:
@@ -62,9 +68,20 @@ class OpenReader:
                 return
             connection.execute("BEGIN")
             try:
-                yield Snapshot(connection)
+                state = read_state(connection)
+                if state.sealed != self._words_since:  # it was emptied, and numbers its words anew
+                    self._words, self._words_since = KnownWords(), state.sealed
+                self._words.read(connection)
+                yield Snapshot(connection, state, self._words)
             finally:
                 connection.execute("ROLLBACK")
+
+    def leave_out(self) -> None:
+        """Leave the segment out from now on, since it is corrupt, until another one takes its place."""
+        with self._lock:
+            self._disconnect()
+            with suppress(FileNotFoundError):
+                self.corrupt_inode = self._path.stat().st_ino
 
     def close(self) -> None:
         """Close the file."""
@@ -77,6 +94,8 @@ class OpenReader:
         except FileNotFoundError:
             self._disconnect()
             return None
+        if inode == self.corrupt_inode:
+            return None
         if inode != self._inode:  # it is new, or was set aside and made anew
             self._disconnect()
         if self._connection is None:
@@ -87,8 +106,13 @@ class OpenReader:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            connection.execute("PRAGMA query_only = ON")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+            try:
+                connection.execute("PRAGMA query_only = ON")
+                found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone()
+            except sqlite3.Error:
+                connection.close()
+                raise
+            if not found:
                 connection.close()  # another process is about to make it
                 return None
             self._connection, self._inode = connection, inode
@@ -98,6 +122,7 @@ class OpenReader:
         if self._connection:
             self._connection.close()
             self._connection = None
+            self._words_since = -1
 
 
 class Snapshot:
@@ -106,18 +131,16 @@ class Snapshot:
     Attributes:
         connection: The connection, within a transaction.
         state: What it knows of the sealed segments.
+        words: Its words.
         last: The number of the last arrival.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, state: OpenState, words: KnownWords) -> None:
         self.connection = connection
-        self.state = read_state(connection)
+        self.state = state
+        self.words = words
         (last,) = connection.execute("SELECT max(seq) FROM entries").fetchone()
         self.last: int = last or self.state.sealed
-
-    def words(self) -> tuple[dict[int, str], dict[str, dict[str, int]]]:
-        """Return the word of each number, and the numbers of the words of each field."""
-        return read_words(self.connection)
 
     def marks(self) -> list[int]:
         """Return ids that divide the entries into parts of about equal size."""

@@ -19,7 +19,7 @@ from gateway.journal.forgetting import forgotten
 from gateway.journal.intake import Batch, Positions
 from gateway.journal.segments.files import OPEN_NAME
 from gateway.journal.segments.open_reader import BUSY_TIMEOUT, OpenState, read_positions, read_state
-from gateway.journal.segments.rows import INSERT, SELECTED, TABLES, Words, entry_of
+from gateway.journal.segments.rows import INSERT, SELECTED, TABLES, WORD_FIELDS, Words, entry_of
 from gateway.journal.segments.sealed import erase_rows
 from gateway.transport.private_files import make_private
 
@@ -206,7 +206,8 @@ class SegmentWriter:
             words = {
                 number: word for numbers in self._words.numbers.values() for word, number in numbers.items()
             }
-            return entry_of(row, words)
+            client = WORD_FIELDS.index("client") + 2  # behind id and seq
+            return entry_of((*row[:client], words[row[client]], *row[client + 1 :]), words)
         return self._find_sealed(entry_id) if is_late else None
 
     def _read_words(self) -> None:

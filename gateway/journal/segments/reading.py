@@ -16,9 +16,9 @@ import structlog
 from gateway.journal import Arrivals, Page
 from gateway.journal.entry import Entry, moment_of
 from gateway.journal.query import Query, is_lookup
-from gateway.journal.segments.files import SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
+from gateway.journal.segments.files import OPEN_NAME, SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
 from gateway.journal.segments.open_reader import OpenReader, Snapshot
-from gateway.journal.segments.rows import SELECTED, Row, entry_of
+from gateway.journal.segments.rows import READ, KnownWords, Row, entry_of
 from gateway.journal.segments.sealed import SealedSegment, SegmentCache
 from gateway.journal.segments.search import conditions_of, id_bounds, search
 
@@ -53,11 +53,11 @@ class _Search:
     found: list[Entry] = field(default_factory=list)
     reached: int = 0
 
-    def add(self, rows: list[Row], words: dict[int, str]) -> None:
+    def add(self, rows: list[Row], words: KnownWords) -> None:
         """Add rows of a segment."""
         if rows:
             self.found = sorted(
-                [*self.found, *(entry_of(row, words) for row in rows)], key=lambda entry: -entry.id
+                [*self.found, *(entry_of(row, words.texts) for row in rows)], key=lambda entry: -entry.id
             )
 
     def is_over(self, next_high: int) -> bool:
@@ -99,6 +99,9 @@ class SegmentReader:
 
     def find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
         """Return entries, newest first, as the port says."""
+        return self.answer(lambda: self._find(query, before, limit, budget))
+
+    def _find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
         low, high = id_bounds(query, before)
         if is_lookup(query):
             budget = max(budget, LOOKUP_BUDGET)
@@ -122,6 +125,9 @@ class SegmentReader:
 
     def follow(self, query: Query, after: int, limit: int) -> Arrivals:
         """Return entries in the order of arrival, as the port says."""
+        return self.answer(lambda: self._follow(query, after, limit))
+
+    def _follow(self, query: Query, after: int, limit: int) -> Arrivals:
         deadline = time.monotonic() + FOLLOW_BUDGET
         entries: list[Entry] = []
         position = after
@@ -138,11 +144,28 @@ class SegmentReader:
                 if time.monotonic() >= deadline:
                     return Arrivals(entries, position)
             if opened and opened.last > position:
-                words, numbers = opened.words()
-                found = _arrivals(opened.connection, query, numbers, position, limit - len(entries))
-                entries += [entry_of(row, words) for row in found]
+                found = _arrivals(opened.connection, query, opened.words, position, limit - len(entries))
+                entries += [entry_of(row, opened.words.texts) for row in found]
                 position = found[-1][1] if len(entries) >= limit else opened.last
         return Arrivals(entries, position)
+
+    def answer(self, ask: Callable[[], T]) -> T:
+        """Return what ``ask`` returns; if the open segment is corrupt, ask again without it."""
+        try:
+            return ask()
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+            log.error(  # noqa: TRY400 -- where it happened is of no use
+                "journal segment corrupt", file=OPEN_NAME, error=str(error)
+            )
+        self._open.leave_out()
+        return ask()
+
+    @property
+    def corrupt_inode(self) -> int:
+        """The number of the file of the open segment if it is corrupt."""
+        return self._open.corrupt_inode
 
     @contextmanager
     def snapshot(self) -> Iterator[tuple[Snapshot | None, list[SegmentFile]]]:
@@ -166,10 +189,10 @@ class SegmentReader:
 
         def question(segment: SealedSegment) -> Entry | None:
             row = segment.connection.execute(
-                f"SELECT {SELECTED} FROM entries WHERE {where} LIMIT 1",  # noqa: S608 -- values are parameters
+                f"SELECT {READ} FROM entries WHERE {where} LIMIT 1",  # noqa: S608 -- values are parameters
                 values,
             ).fetchone()
-            return entry_of(row, segment.words) if row else None
+            return entry_of(row, segment.words.texts) if row else None
 
         return self._ask(file, question, None)
 
@@ -183,17 +206,16 @@ class SegmentReader:
         self._cache.close()
 
     def _search_open(self, searched: _Search, query: Query, opened: Snapshot) -> None:
-        words, numbers = opened.words()
         bounds = (searched.reached, searched.high)
         rows, searched.reached = search(
             opened.connection,
-            conditions_of(query, numbers),
+            conditions_of(query, opened.words, opened.connection),
             bounds,
             opened.marks(),
             searched.limit + 1,
             searched.deadline,
         )
-        searched.add(rows, words)
+        searched.add(rows, opened.words)
 
     def _search_sealed(self, searched: _Search, query: Query, file: SegmentFile) -> None:
         bounds = (max(searched.reached, file.low), searched.high)
@@ -201,7 +223,7 @@ class SegmentReader:
         def question(segment: SealedSegment) -> int:
             rows, reached = search(
                 segment.connection,
-                conditions_of(query, segment.numbers),
+                conditions_of(query, segment.words, segment.connection),
                 bounds,
                 segment.marks,
                 searched.limit + 1,
@@ -235,18 +257,18 @@ class SegmentReader:
 
 
 def _sealed_arrivals(query: Query, after: int, limit: int, segment: SealedSegment) -> list[tuple[int, Entry]]:
-    rows = _arrivals(segment.connection, query, segment.numbers, after, limit)
-    return [(row[1], entry_of(row, segment.words)) for row in rows]
+    rows = _arrivals(segment.connection, query, segment.words, after, limit)
+    return [(row[1], entry_of(row, segment.words.texts)) for row in rows]
 
 
 def _arrivals(
-    connection: sqlite3.Connection, query: Query, numbers: dict[str, dict[str, int]], after: int, limit: int
+    connection: sqlite3.Connection, query: Query, words: KnownWords, after: int, limit: int
 ) -> list[Row]:
-    conditions = conditions_of(query, numbers)
+    conditions = conditions_of(query, words, connection)
     if conditions.is_impossible:
         return []
     where = " AND ".join(["seq > ?", "id >= ?", "id < ?", *conditions.terms])
     return connection.execute(
-        f"SELECT {SELECTED} FROM entries WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 -- values are parameters
+        f"SELECT {READ} FROM entries WHERE {where} ORDER BY seq LIMIT ?",  # noqa: S608 -- values are parameters
         (after, *id_bounds(query, None), *conditions.values, limit),
     ).fetchall()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from gateway.journal.entry import Entry, Kind
@@ -29,10 +29,15 @@ CREATE TABLE IF NOT EXISTS positions (file TEXT PRIMARY KEY, inode TEXT NOT NULL
 """What the open segment and a sealed one have both."""
 
 SELECTED = ", ".join(COLUMNS)
+READ = SELECTED.replace(" client,", " (SELECT word FROM words WHERE words.id = client),")
+"""The columns of an entry that is read. Words of clients are not kept in memory: in a flood each has its own."""
+
 INSERT = f"INSERT INTO entries ({SELECTED}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 -- our constants
 
 _TRACE_DIGITS = 32
 """Hexadecimal digits of a trace id, kept as 16 bytes."""
+
+_CLIENT = WORD_FIELDS.index("client")
 
 Row = tuple[Any, ...]
 
@@ -110,6 +115,36 @@ class Words:
             )
 
 
+class KnownWords:
+    """The words of a segment that is read, but those of clients.
+
+    Attributes:
+        texts: The word of each number.
+        numbers: The numbers of the words of each field.
+    """
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str] = {0: ""}
+        self.numbers: dict[str, dict[str, int]] = {field: {} for field in WORD_FIELDS}
+        self._last = 0
+
+    def read(self, connection: sqlite3.Connection) -> None:
+        """Read the words that are new."""
+        (last,) = connection.execute("SELECT max(id) FROM words").fetchone()
+        for number, field, word in connection.execute(
+            "SELECT id, field, word FROM words WHERE id > ? AND field <> ?", (self._last, _CLIENT)
+        ):
+            self.texts[number] = word
+            self.numbers[WORD_FIELDS[field]][word] = number
+        self._last = last or 0
+
+
+def client_numbers(connection: sqlite3.Connection, is_wanted: Callable[[str], bool]) -> set[int]:
+    """Return the numbers of the clients that are wanted."""
+    rows = connection.execute("SELECT id, word FROM words WHERE field = ?", (_CLIENT,))
+    return {number for number, word in rows if is_wanted(word)}
+
+
 def trace_value(trace: str) -> bytes | str:
     """Return a trace id as it is kept: 16 bytes if it is one of W3C, else the text."""
     if len(trace) == _TRACE_DIGITS:
@@ -123,7 +158,7 @@ def trace_value(trace: str) -> bytes | str:
 
 
 def entry_of(row: Row, words: dict[int, str]) -> Entry:
-    """Return the entry of a row; ``words`` has the word of each number."""
+    """Return the entry of a row of :data:`READ`; ``words`` has the word of each number but those of clients."""
     (id_, _, kind, outcome, reason, provider, type_, queue, gateway, actor, key, client) = row[:12]
     (event_id, subject, account, request, slot, status, ms, size, attempt, age, summary, detail, trace) = row[
         12:
@@ -149,7 +184,7 @@ def entry_of(row: Row, words: dict[int, str]) -> Entry:
         size,
         attempt,
         None if age is None else age / 10,
-        words[client],
+        client or "",
         summary or "",
         detail or "",
         trace.hex() if isinstance(trace, bytes) else trace or "",

@@ -14,7 +14,7 @@ from pathlib import Path
 from gateway.journal.entry import cut
 from gateway.journal.forgetting import ERASED
 from gateway.journal.segments.files import SegmentFile, sync_folder
-from gateway.journal.segments.rows import SELECTED, TABLES, WORD_FIELDS
+from gateway.journal.segments.rows import SELECTED, TABLES, WORD_FIELDS, KnownWords
 from gateway.journal.segments.search import CHUNK, Tallies
 from gateway.transport.private_files import make_private, private_opener
 from gateway.transport.sqlite import PAGE_SIZE
@@ -48,8 +48,7 @@ class SealedSegment:
 
     Attributes:
         connection: The connection.
-        words: The word of each number.
-        numbers: The numbers of the words of each field.
+        words: Its words.
         tallies: How many entries there are of each provider, type and outcome.
         marks: Ids that divide it into parts of equal size.
     """
@@ -64,7 +63,8 @@ class SealedSegment:
             self.connection.execute(f"PRAGMA cache_size = -{_READ_CACHE}")
             if self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
                 raise ValueError("the file is empty")  # a database for SQLite
-            self.words, self.numbers = read_words(self.connection)
+            self.words = KnownWords()
+            self.words.read(self.connection)
             self.tallies: Tallies = {
                 (provider, type_, outcome): times
                 for provider, type_, outcome, times in self.connection.execute("SELECT * FROM tallies")
@@ -141,16 +141,6 @@ class SegmentCache:
             segments, self._open = list(self._open.values()), OrderedDict()
         for segment in segments:
             segment.close()
-
-
-def read_words(connection: sqlite3.Connection) -> tuple[dict[int, str], dict[str, dict[str, int]]]:
-    """Return the word of each number, and the numbers of the words of each field."""
-    words: dict[int, str] = {0: ""}
-    numbers: dict[str, dict[str, int]] = {field: {} for field in WORD_FIELDS}
-    for number, field, word in connection.execute("SELECT id, field, word FROM words"):
-        words[number] = word
-        numbers[WORD_FIELDS[field]][word] = number
-    return words, numbers
 
 
 def seal(source: Path, folder: Path) -> SegmentFile:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.journal.entry import cut, first_id_at
-from gateway.journal.matching import client_matches, type_matches
+from gateway.journal.matching import client_condition, type_matches
 from gateway.journal.query import FAILURES, Query, is_lookup
-from gateway.journal.segments.rows import SELECTED, Row, trace_value
+from gateway.journal.segments.rows import READ, KnownWords, Row, client_numbers, trace_value
 
 CHUNK = 10_000
 """Entries that are scanned before the time is looked at: 2 to 5 ms."""
@@ -68,8 +68,9 @@ class Conditions:
         ]
 
 
-def conditions_of(query: Query, words: Mapping[str, Mapping[str, int]]) -> Conditions:
-    """Return the conditions of a query over a segment; ``words`` has the numbers of the words of each field."""
+def conditions_of(query: Query, known: KnownWords, connection: sqlite3.Connection) -> Conditions:
+    """Return the conditions of a query over a segment."""
+    words = known.numbers
     found = Conditions(is_lookup=is_lookup(query))
     for name, wanted in (
         ("kind", query.kinds),
@@ -84,23 +85,22 @@ def conditions_of(query: Query, words: Mapping[str, Mapping[str, int]]) -> Condi
     if query.failures:
         found.restrict("outcome", {words["outcome"][word] for word in FAILURES & words["outcome"].keys()})
     if query.types:
-        found.restrict("type", _numbers(words["type"], query.types, type_matches))
+        found.restrict(
+            "type",
+            {
+                number
+                for word, number in words["type"].items()
+                if any(type_matches(pattern, word) for pattern in query.types)
+            },
+        )
     if query.client:
-        found.restrict("client", _numbers(words["client"], (query.client,), client_matches))
+        found.restrict("client", client_numbers(connection, client_condition(query.client)))
     for name, numbers in found.words.items():
         found.is_impossible |= not numbers
         found.add(*_is_among(name, numbers))
     _add_lookups(found, query)
     _add_numbers(found, query)
     return found
-
-
-def _numbers(
-    words: Mapping[str, int], conditions: Collection[str], is_match: Callable[[str, str], bool]
-) -> set[int]:
-    return {
-        number for word, number in words.items() if any(is_match(condition, word) for condition in conditions)
-    }
 
 
 def _is_among(name: str, numbers: set[int]) -> tuple[str, ...]:
@@ -197,6 +197,6 @@ def _select(
 ) -> list[Row]:
     where = " AND ".join(["id >= ?", "id < ?", *conditions.terms])
     return connection.execute(
-        f"SELECT {SELECTED} FROM {source} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 -- values are parameters
+        f"SELECT {READ} FROM {source} WHERE {where} ORDER BY id DESC LIMIT ?",  # noqa: S608 -- values are parameters
         (low, high, *conditions.values, limit),
     ).fetchall()

@@ -427,3 +427,25 @@ def test_what_is_too_old_goes(journal: Intake) -> None:
     begins_at = journal.state().begins_at
     assert begins_at == entry(0).at
     assert arrivals(journal, ALL) == entries(10)
+
+
+def test_old_minutes_become_hours(journal: Intake) -> None:
+    """Of what is older than two weeks only hours are left, of what is older than 400 days nothing."""
+    day = 86_400
+    hour = NOW // 3600 * 3600
+    moments = [
+        hour - 500 * day,
+        hour - 20 * day,
+        hour - 20 * day + 120,
+        hour - 13 * day,
+        hour - 13 * day + 60,
+    ]
+    journal.add_points([Point(at, "stripe", "outcome:accepted", 1) for at in moments])
+
+    journal.prune(NOW)
+
+    by_day = journal.points("outcome:", 0, NOW, day)
+    assert [point.times for point in by_day] == [2, 2]
+    assert sum(point.times for point in journal.points("outcome:", 0, NOW, 60)) == 4
+    recent = journal.points("outcome:", hour - 13 * day, NOW, 60)
+    assert [point.times for point in recent] == [1, 1]
