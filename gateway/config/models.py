@@ -285,7 +285,7 @@ class ProviderConfig(DeliverySpec):
     schema_file: Path | None = Field(
         None,
         alias="schema",
-        description="A JSON Schema for every event of this provider, relative to this file.",
+        description="A JSON Schema for every event of this provider, in JSON or YAML, relative to this file.",
     )
     redact: list[Pointer] = Field(
         [],

@@ -36,7 +36,10 @@ RenderProblem = Callable[[Request, Problem], Response]
 
 API_PREFIX = "/api/"
 
-_LOAD_AGAIN = '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><title>Webhook gateway</title></html>'
+_LOAD_AGAIN = (
+    '<!doctype html><html lang="en"><meta http-equiv="refresh" content="0"><link rel="icon" href="data:,">'
+    "<title>Webhook gateway</title></html>"
+)
 
 log = structlog.get_logger()
 

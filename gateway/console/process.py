@@ -26,6 +26,7 @@ from gateway.config import Config, load_config
 from gateway.config.dev_secrets import DevSecrets
 from gateway.config.discovery import dev_secrets_path
 from gateway.config.overrides import override_binds
+from gateway.console.connections import ConsoleConnection
 from gateway.console.frame import Frame
 from gateway.console.launch import ConsoleSettings
 from gateway.console.metrics import ConsoleMetrics
@@ -178,7 +179,7 @@ def _server(app: Frame) -> _Server:
         uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=ConsoleConnection,
             ws="none",
             interface="asgi3",
             lifespan="off",

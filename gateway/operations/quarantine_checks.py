@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import orjson
-import yaml
 
 from gateway.config import Config
 from gateway.errors import MalformedJson, OperatorError
-from gateway.events.schemas import SchemaError, check_document
+from gateway.events.schemas import SchemaError, check_document, parse_document
 from gateway.events.schemas.schema import Schema
 from gateway.events.strict_json import parse_json
 from gateway.operations.letters import OnProgress, ignore, read_letters
@@ -77,27 +73,16 @@ def parse_schema(text: str) -> Schema:
         OperatorError: It is not a usable schema.
     """
     try:
-        document = _parse(text)
+        if len(text) > _MAX_SCHEMA_LENGTH:
+            raise SchemaError(f"it has more than {_MAX_SCHEMA_LENGTH:,} characters")
+        content = text.encode("utf-8", "replace")
+        document = parse_document(content, is_yaml=not text.lstrip().startswith("{"))
         if isinstance(document, dict):
             document.setdefault("$id", "urn:webhook-gateway:schema:proposal")
         check_document(document, "the schema")
         return Schema(document, {})
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (SchemaError, RecursionError) as error:
         raise OperatorError(f"the schema cannot be used: {' '.join(str(error).split())}") from error
-
-
-def _parse(text: str) -> Any:
-    if len(text) > _MAX_SCHEMA_LENGTH:
-        raise SchemaError(f"it has more than {_MAX_SCHEMA_LENGTH:,} characters")
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise SchemaError("it has YAML aliases, through which a short text can be a huge one") from None
-        document = yaml.safe_load(text)
-        if not isinstance(document, dict):
-            raise SchemaError("it is neither JSON nor YAML with the keywords of a schema") from None
-        return document
 
 
 class _Judge:

@@ -14,7 +14,7 @@ import yaml
 from gateway.config import Config, ProviderConfig
 from gateway.config.resolve import adapter_of, schemas_of
 from gateway.errors import MalformedJson, OperatorError
-from gateway.events.schemas import Catalogue, SchemaError
+from gateway.events.schemas import YAML_SUFFIXES, Catalogue, SchemaError
 from gateway.events.schemas.formatting import format_schema
 from gateway.events.schemas.infer import infer
 from gateway.events.schemas.widen import standalone, widen
@@ -146,19 +146,29 @@ _NOTE_ON_INFERRED = (
 
 def _note_on_use(name: str, provider: ProviderConfig) -> str:
     if provider.schema_file:
-        return f"Write it to {provider.schema_file}, which serves every event type of {name}, and reload the gateway."
+        language = "YAML" if provider.schema_file.suffix in YAML_SUFFIXES else "JSON"
+        return (
+            f"Write it to {provider.schema_file} as {language}, which serves every event type of {name}, and reload the "
+            "gateway."
+        )
     return (
         f"Write it to a file, name that as providers.{name}.schema, and reload the gateway. From then on it serves every "
         f"event type of {name} in place of the bundled schemas."
     )
 
 
+_FIRST = ("$schema", "$id", "title", "description")
+"""Keywords that a schema begins with, for those who read it."""
+
+
 def _renamed(document: dict[str, Any], name: str, provider: ProviderConfig) -> dict[str, Any]:
     """Return a schema with an ``$id`` of its own: events carry it, and must not claim to have passed a bundled schema."""
+    ordered = {key: document[key] for key in _FIRST if key in document} | document
     if not provider.schema_file:
-        return document | {"$id": f"urn:{name}:event:1"}
-    is_default = str(document.get("$id", "")).startswith("file:")
-    return {key: value for key, value in document.items() if not (key == "$id" and is_default)}
+        return ordered | {"$id": f"urn:{name}:event:1"}
+    if str(document.get("$id", "")).startswith("file:"):  # it has none, and the place of its file stands in
+        del ordered["$id"]
+    return ordered
 
 
 @dataclass(slots=True)

@@ -68,11 +68,14 @@ class Broker(Protocol):
     async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
         """Empty a queue: the ids, headers and bodies."""
 
+    async def count(self, queue: str) -> int:
+        """Return the number of events that are ready in a queue, without touching them."""
+
     async def bind(self) -> None:
         """Have the queue of the worker get what is published to the exchange."""
 
 
-def configuration(folder: Path, url: str) -> Config:
+def settings(folder: Path, url: str) -> dict[str, Any]:
     """One provider, with a schema of its own beside the configuration."""
     (folder / "acme.json").write_text(json.dumps(SCHEMA))
     acme = {
@@ -83,9 +86,12 @@ def configuration(folder: Path, url: str) -> Config:
         "event_type": "body:/event",
         "schema": "acme.json",
     }
-    return Config.model_validate(
-        {"rabbitmq": {"url": url}, "data_dir": str(folder), "providers": {"acme": acme}}
-    )
+    return {"rabbitmq": {"url": url}, "data_dir": str(folder), "providers": {"acme": acme}}
+
+
+def configuration(folder: Path, url: str) -> Config:
+    """The same as it is loaded."""
+    return Config.model_validate(settings(folder, url))
 
 
 class Embedded:
@@ -120,6 +126,15 @@ class Embedded:
             ).fetchall()
         )
         return [(message_id, json.loads(headers), body) for message_id, headers, body in rows]
+
+    async def count(self, queue: str) -> int:
+        """See Broker."""
+        (found,) = await self.database.run(
+            lambda connection: connection.execute(
+                "SELECT count(*) FROM messages WHERE queue = ?", (queue,)
+            ).fetchone()
+        )
+        return int(found)
 
     async def bind(self) -> None:
         """See Broker."""
@@ -167,6 +182,11 @@ class Rabbit:
             headers = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
             taken.append((message.message_id or "", headers, message.body))
         return taken
+
+    async def count(self, queue: str) -> int:
+        """See Broker."""
+        declared = await self.channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
 
     async def bind(self) -> None:
         """See Broker."""

@@ -80,7 +80,7 @@ class _Stream(Response):
                 task.cancel()
             await asyncio.gather(writing, leaving, return_exceptions=True)
             await self._call.services.tails.leave(self._tail)
-        if not writing.cancelled() and (error := writing.exception()):
+        if not writing.cancelled() and (error := writing.exception()) and not isinstance(error, TimeoutError):
             raise error
 
     async def _write(self, send: Send) -> None:

@@ -94,13 +94,23 @@ def _loosen(document: dict[str, Any], violation: Violation, sample: object) -> b
     if keyword == "required" and isinstance(rule, list) and steps and steps[-1] in rule:
         part[keyword] = [name for name in rule if name != steps[-1]]
     elif keyword == "type" and isinstance(rule, str | list):
-        known, found = [rule] if isinstance(rule, str) else rule, _type_at(sample, steps)
-        part[keyword] = [*known, found] if found is not None and found not in known else []
+        part[keyword] = _with_type([rule] if isinstance(rule, str) else rule, _type_at(sample, steps))
     else:
         part[keyword] = []
     if not part[keyword]:
         del part[keyword]
     return True
+
+
+def _with_type(known: list[str], found: str | None) -> str | list[str]:
+    """Return types with one more; nothing if that is unknown, or cannot be what was missing."""
+    if found is None or found in known:
+        return []
+    if found == "number" and "integer" in known:  # which is a number
+        wider = ["number" if each == "integer" else each for each in known]
+    else:
+        wider = [*known, found]
+    return wider if len(wider) > 1 else wider[0]
 
 
 def _find(document: dict[str, Any], steps: list[str]) -> tuple[dict[str, Any], str] | None:

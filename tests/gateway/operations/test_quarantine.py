@@ -79,12 +79,13 @@ async def test_a_proposal_widens_the_schema_in_force_until_the_group_passes(brok
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:acme:2",
         "type": "object",
-        "properties": {"total": {"type": ["integer", "string", "number"]}},
+        "properties": {"total": {"type": ["number", "string"]}},
     }
     assert json.loads(proposed.json) == yaml.safe_load(proposed.yaml) == proposed.document
     assert '-  "required": ["total"],' in proposed.difference.splitlines()
     assert schema.is_valid({"total": 1.5})
-    assert any("acme.json" in note for note in proposed.notes)
+    assert list(proposed.document)[:2] == ["$schema", "$id"]
+    assert any("acme.json as JSON" in note for note in proposed.notes)
     passing = await check(
         broker.config, broker.config.data_dir, QuarantineFilter(group=await the_group(broker)), proposed.yaml
     )
@@ -112,13 +113,14 @@ async def test_a_check_counts_what_would_pass(broker: Broker) -> None:
     [
         ('{"type": "nothing"}', "the schema cannot be used"),
         ("[", "the schema cannot be used"),
-        ("just words", "neither JSON nor YAML"),
+        ("just words", "is not a JSON object"),
         ("a: &a [1]\nb: *a", "aliases"),
         ('{"$ref": "https://example.com/x"}', "the schema cannot be used"),
         ('"' + "x" * 300_000 + '"', "more than 262,144 characters"),
         ("true", "the schema cannot be used"),
+        ("1: 2", "no JSON written as YAML"),
     ],
-    ids=["type", "yaml", "words", "aliases", "elsewhere", "long", "boolean"],
+    ids=["type", "yaml", "words", "aliases", "elsewhere", "long", "boolean", "names"],
 )
 async def test_a_schema_that_cannot_be_used_is_refused_in_one_line(
     broker: Broker, schema: str, text: str
