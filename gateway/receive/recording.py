@@ -1,6 +1,6 @@
 """Writes an entry of the journal for each request, and keeps the last refused ones in memory.
 
-Of a request that nobody has proven an entry has nothing but numbers, the provider that its path names and words of ours: who
+Of a request that nobody has proven an entry has only numbers, the provider that its path names and words of ours: who
 sends it could choose everything else. There are at most ten such entries a second for each provider; the metrics count
 all of them.
 """
