@@ -24,7 +24,7 @@ OnMessage = Callable[[Message], None]
 
 @dataclass(slots=True)
 class Replayed:
-    """How far a replay is. It is kept up to date, so that whoever interrupts it can say what was done.
+    """How far a replay is. It is kept up to date, so that a caller that is interrupted can say what was done.
 
     Attributes:
         delivered: The number of events that were delivered, or would be.

@@ -126,9 +126,9 @@ def test_a_first_hour_with_the_console(dev: Dev, complaints: Complaints) -> None
 def _log_in(dev: Dev, complaints: Complaints) -> None:
     """By the link that the terminal shows, which works once; a browser that is too fast tries again by itself."""
     complaints.expect(r"503 .*/login")
-    found = wait_until(lambda: re.search(r"(http://\S+/login#once=\S+)", dev.gateway.stdout))
+    (link,) = wait_until(lambda: re.findall(r"http://\S+/login#once=\S+", dev.gateway.stdout))
     page = dev.page
-    page.goto(found[1])
+    page.goto(link)
     expect(page.get_by_role("navigation").first).to_be_visible()
     expect(page).not_to_have_url(re.compile("once="))
     screenshot(page, "journey-1-overview")

@@ -42,7 +42,8 @@ async def test_a_killed_act_loses_no_event(
     for _ in range(KILLS):
         wanted += TOTAL // (KILLS + 2)
         with Program(tmp_path, *words, "--config", str(config)) as program:
-            await wait_until_async(have_arrived)
+            has_arrived: bool = await wait_until_async(have_arrived)
+            assert has_arrived
             program.kill()
     with Program(tmp_path, *words, "--config", str(config)) as program:
         assert await asyncio.to_thread(program.wait_for_end) == 0
