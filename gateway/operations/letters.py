@@ -31,6 +31,12 @@ OnLetter = Callable[[DeadLetter], None]
 EVERYTHING = EventFilter()
 """Selects all events."""
 
+MAX_GROUPS = 200
+"""Groups of a queue that are told apart: other programs can put any text where a cause should be."""
+
+_MAX_TEXT = 300
+"""Characters of a text that groups events."""
+
 
 def ignore(*_: object) -> None:
     """Do nothing with progress or an event."""
@@ -187,6 +193,11 @@ def note(actions: ActionReports, action: Action, letter: DeadLetter, queue: str)
 def group_id(*words: str) -> str:
     """Return a short id for what a group has in common, fit for addresses."""
     return blake2s("\0".join(words).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def brief(value: object) -> str:
+    """Return a header or another text of a message as the text of a group."""
+    return str(value or "")[:_MAX_TEXT]
 
 
 def moment_of(text: object) -> float | None:

@@ -12,7 +12,15 @@ from typing_extensions import override
 from gateway.config import Config
 from gateway.errors import MalformedJson
 from gateway.events.strict_json import parse_json
-from gateway.operations.letters import OnProgress, group_id, ignore, moment_of, read_letters
+from gateway.operations.letters import (
+    MAX_GROUPS,
+    OnProgress,
+    brief,
+    group_id,
+    ignore,
+    moment_of,
+    read_letters,
+)
 from gateway.operations.payload_shapes import shape_of
 from gateway.operations.readings import read_shared
 from gateway.publishers import QUARANTINE_SUFFIX
@@ -39,7 +47,7 @@ class QuarantineGroup:
         first: When the first of them was received, in Unix seconds; None if unknown.
         last: When the last of them was received.
         example: The id of the last one.
-        shape: The shape of its data: each value replaced by its type.
+        shape: The shape of the data of the first one: each value replaced by its type.
     """
 
     id: str
@@ -62,14 +70,16 @@ class QuarantineGroups:
     Attributes:
         queue: The queue of the quarantine.
         total: The number of its events.
-        groups: Their groups, the largest first.
+        groups: Their groups, the largest first; those that were found first, if there are very many.
         at: When the queue was read, in Unix seconds.
+        others: The number of events in further groups.
     """
 
     queue: str
     total: int
     groups: tuple[QuarantineGroup, ...]
     at: float
+    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +115,17 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Quarant
         gathered: dict[tuple[str, ...], _Gathered] = {}
 
         def gather(letter: DeadLetter) -> None:
-            gathered.setdefault(_cause_of(letter), _Gathered(letter)).add(letter)
+            cause = _cause_of(letter)
+            if cause not in gathered and len(gathered) < MAX_GROUPS:
+                gathered[cause] = _Gathered()
+            if cause in gathered:
+                gathered[cause].add(letter)
 
         found = await read_letters(config, queue, on_letter=gather, on_progress=on_progress)
         made = [each.group(cause) for cause, each in gathered.items()]
         made.sort(key=lambda group: (-group.count, -(group.last or 0), group.id))
-        return QuarantineGroups(queue, found.total, tuple(made), time.time())
+        others = found.total - sum(group.count for group in made)
+        return QuarantineGroups(queue, found.total, tuple(made), time.time(), others)
 
     return await read_shared(config, queue, "quarantine", read)
 
@@ -118,8 +133,9 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Quarant
 class _Gathered:
     """A group while the queue is read."""
 
-    def __init__(self, example: DeadLetter) -> None:
-        self.example = example
+    def __init__(self) -> None:
+        self.example = self.violations = ""
+        self.shape: Any = None
         self.count = 0
         self.first: float | None = None
         self.last: float | None = None
@@ -127,11 +143,14 @@ class _Gathered:
     def add(self, letter: DeadLetter) -> None:
         self.count += 1
         moment = moment_of(letter.when)
-        if moment is None:
-            return
-        self.first = moment if self.first is None else min(self.first, moment)
-        if self.last is None or moment >= self.last:
-            self.last, self.example = moment, letter
+        if moment is not None:
+            self.first = moment if self.first is None else min(self.first, moment)
+        if self.count == 1 or (moment is not None and (self.last is None or moment >= self.last)):
+            self.last = moment
+            # Not the event itself, which may be large; nor the shape of each, which takes its time.
+            self.example, self.violations = letter.message_id, brief(letter.why)
+            if self.count == 1:
+                self.shape = _shape_of(letter)
 
     def group(self, cause: tuple[str, ...]) -> QuarantineGroup:
         provider, event_type, _ = cause
@@ -142,17 +161,17 @@ class _Gathered:
             event_type,
             path if rule else "",
             rule or path,
-            self.example.why,
+            self.violations,
             self.count,
             self.first,
             self.last,
-            self.example.message_id,
-            _shape_of(self.example),
+            self.example,
+            self.shape,
         )
 
 
 def _cause_of(event: FilteredEvent) -> tuple[str, str, str]:
-    return event.provider, event.word, _NUMBER.sub("*", event.why)
+    return brief(event.provider), brief(event.word), _NUMBER.sub("*", brief(event.why))
 
 
 def _shape_of(letter: DeadLetter) -> Any:

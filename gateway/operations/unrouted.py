@@ -11,8 +11,10 @@ from gateway.operations.actions import Action
 from gateway.operations.dropping import drop_letters
 from gateway.operations.letters import (
     EVERYTHING,
+    MAX_GROUPS,
     OnLetter,
     OnProgress,
+    brief,
     ignore,
     moment_of,
     move_letters,
@@ -52,14 +54,16 @@ class UnroutedGroups:
     Attributes:
         queue: Their queue.
         total: Their number.
-        groups: Their types, the most frequent first.
+        groups: Their types, the most frequent first; those that were found first, if there are very many.
         at: When the queue was read, in Unix seconds.
+        others: The number of events of further types.
     """
 
     queue: str
     total: int
     groups: tuple[UnroutedGroup, ...]
     at: float
+    others: int = 0
 
 
 def unrouted_queue(config: Config) -> str:
@@ -79,7 +83,9 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Unroute
         gathered: dict[tuple[str, str], UnroutedGroup] = {}
 
         def gather(letter: DeadLetter) -> None:
-            key, moment = (letter.provider, letter.word), moment_of(letter.when)
+            key, moment = (brief(letter.provider), brief(letter.word)), moment_of(letter.when)
+            if key not in gathered and len(gathered) >= MAX_GROUPS:
+                return
             known = gathered.get(key, UnroutedGroup(*key, 0, moment, moment, ""))
             gathered[key] = UnroutedGroup(
                 *key,
@@ -91,7 +97,8 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Unroute
 
         found = await read_letters(config, queue, on_letter=gather, on_progress=on_progress)
         made = sorted(gathered.values(), key=lambda group: (-group.count, group.provider, group.type))
-        return UnroutedGroups(queue, found.total, tuple(made), time.time())
+        others = found.total - sum(group.count for group in made)
+        return UnroutedGroups(queue, found.total, tuple(made), time.time(), others)
 
     return await read_shared(config, queue, "unrouted", read)
 

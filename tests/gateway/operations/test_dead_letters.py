@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ import pytest
 from gateway.errors import OperatorError
 from gateway.operations.dead_letters import DeadLetterFilter, drop, groups, listing, redrive
 from gateway.operations.dropping import Listed, drop_listed
-from gateway.operations.letters import read_letters
+from gateway.operations.letters import MAX_GROUPS, read_letters
 from gateway.operations.readings import open_letters
 from gateway.queues.dead_letters import DeadLetter
-from support.letter_queues import DEAD, EVERYTHING, FAILED, QUEUE, Broker, event, ids
+from support.letter_queues import DEAD, EVERYTHING, FAILED, QUEUE, Broker, embedded, event, ids
 
 PLACE = {"x-exception": "ValueError", "x-exception-at": "agent.py:7"}
 
@@ -208,3 +209,16 @@ def test_a_group_selects_with_other_conditions() -> None:
     assert not DeadLetterFilter(group="another").accepts(letter)
     assert DeadLetterFilter().accepts(letter)
     assert not DeadLetterFilter(provider="stripe").accepts(letter)
+
+
+async def test_causes_without_number_are_counted_and_not_kept(tmp_path: Path) -> None:
+    """Another program can put any text there."""
+    async with embedded(tmp_path) as broker:
+        await broker.declare(DEAD)
+        for number in range(MAX_GROUPS + 5):
+            headers = {"x-reason": f"{number} " + "x" * 5000, "x-attempts": "many"}
+            await broker.put(DEAD, event(number, provider="y" * 5000), headers)
+        found = await groups(broker.config, QUEUE)
+
+    assert (found.total, len(found.groups), found.others) == (MAX_GROUPS + 5, MAX_GROUPS, 5)
+    assert max(len(group.reason) + len(group.providers[0]) for group in found.groups) <= 600
