@@ -117,6 +117,7 @@ async def _serve(settings: ConsoleSettings) -> None:
     tasks.start("console", lambda: _run(settings, frame, counters, reload))
     await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
+    frame.end_streams()
     await serving
     await tasks.stop()
 
