@@ -23,6 +23,7 @@ from gateway.errors import OperatorError
 from gateway.events.message import DEAD_SUFFIX
 from gateway.operations import dead_letters, quarantine, unrouted
 from gateway.operations.dead_letters import DeadLetterFilter
+from gateway.operations.forget import forget_texts
 from gateway.operations.letters import OnProgress
 from gateway.operations.quarantine import QuarantineFilter
 from gateway.queues.filter import EventFilter
@@ -146,8 +147,10 @@ class Acts:
         provider, event_id = form.get("provider", ""), form.get("id", "")
         if not event_id or form.get("confirm", "").strip() != event_id:
             raise OperatorError("The id that you typed is another one. Nothing was erased.")
-        await audit(self._site, request, "forget", f"{provider}/{event_id}")
-        await self._site.ask(request, "journal", self._services.journal.forget, event_id, provider)
+        # What is erased on request must not be kept in the audit for a year.
+        await audit(self._site, request, "forget", provider)
+        config, journal = self._services.config(), self._services.journal
+        await forget_texts(config, provider, event_id, journal=journal, actor=_actor(request))
         return redirect("/events?done=forgotten")
 
 
