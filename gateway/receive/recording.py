@@ -181,7 +181,7 @@ class RequestRecorder:
                     detail=cut(note.violations, MAX_DETAIL),
                 )
             )
-        if (missing := (record.events or 0) - len(notes)) > 0:
+        if (missing := sum((record.tally or {}).values()) - len(notes)) > 0:
             writer.drop("list", missing)
 
     def _is_within_limit(self, provider: str | None) -> bool:
