@@ -140,17 +140,22 @@ async def test_a_cancelled_act_leaves_each_event_in_one_place(broker: Broker, ac
     def count(*_: object) -> None:
         nonlocal done
         done += 1
-        if done in (5, 10, 15):
-            task.cancel()
 
     listed = Listed()
     await read_letters(broker.config, DEAD, on_letter=listed.add)
-    for _ in range(3):
+    for turns in (2, 3, 4, 6, 9):
+        wanted = done + 3
         if act == "redrive":
             work = redrive(broker.config, QUEUE, EVERYTHING, on_letter=count)
         else:
-            work = drop_listed(broker.config, DEAD, listed, on_progress=lambda *_: count())
+            work = drop_listed(broker.config, DEAD, listed, on_progress=count)
         task = asyncio.create_task(work)
+        while done < wanted and not task.done():
+            await asyncio.sleep(0)
+        # A few turns of the event loop later the next event is on its way.
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -158,7 +163,7 @@ async def test_a_cancelled_act_leaves_each_event_in_one_place(broker: Broker, ac
     expected = [f"id-{number}" for number in range(total)]
     assert sorted(left + moved) == sorted(expected if act == "redrive" else left)
     assert len(set(left)) == len(left)
-    assert 25 <= len(left) < total
+    assert 0 < len(left) < total
     if act == "redrive":
         assert len(moved) == done
 
