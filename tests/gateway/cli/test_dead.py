@@ -17,6 +17,12 @@ from support.agents import Place
 from support.waiting import PATIENCE, wait_until_async
 
 
+@pytest.fixture(autouse=True)
+def _loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command silences the log of its whole process, which other tests here want to read."""
+    monkeypatch.setattr("gateway.cli.dead_letters.silence_logs", lambda: None)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """The configuration of an embedded gateway, whose worker has dead-lettered an event."""
