@@ -200,7 +200,7 @@ class Supervisor:
         return [place for place in self._places if place.pid]
 
     def _pause(self) -> float | None:
-        """Look after the companion; return the seconds until the next start is due, None if nothing is to be started."""
+        """Tend the companion; return the seconds until the next start is due, None if nothing is to be started."""
         now = time.monotonic()
         pauses = [max(0.0, place.due_at - now) for place in self._places if not place.pid]
         if self._companion and (pause := self._companion.tend()) is not None:

@@ -7,9 +7,10 @@ absent.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+
+import msgspec
 
 from gateway.signatures.extractors import INTEGER_LIMIT, text_of
 from gateway.signatures.times import rfc3339_milliseconds, rfc3339_seconds
@@ -33,8 +34,7 @@ _MAX_SECONDS = 100_000_000_000
 """Unix seconds of the year 5138. Larger numbers count milliseconds."""
 
 
-@dataclass(slots=True)
-class Identity:
+class Identity(msgspec.Struct):
     """The identity of an event, in the provider's own terms.
 
     Attributes:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key, content_key
@@ -39,8 +39,7 @@ GENERATION_SIZE = 2048
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """An event that this request publishes.
 
     Attributes:

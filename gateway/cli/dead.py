@@ -74,7 +74,7 @@ async def _redrive(
         await redrive(
             config, queue, event_filter, limit, dry_run=dry_run, on_letter=report.add, on_progress=on_progress
         )
-    if paused := await paused_worker(config, queue, time.time()):
+    if report.count and (paused := await paused_worker(config, queue, time.time())):
         until = ""
         if paused.paused_until:
             until = f" until {datetime.fromtimestamp(paused.paused_until, UTC).astimezone():%H:%M:%S}"

@@ -125,6 +125,11 @@ class MoveReport:
         """Show the progress, and print the number of events at the end."""
         return reported_progress(self._doing, self._summary, hidden=self._render is not None)
 
+    @property
+    def count(self) -> int:
+        """Return the number of events that were moved, or would be."""
+        return self._count
+
     def add(self, letter: DeadLetter) -> None:
         """Count an event."""
         self._count += 1

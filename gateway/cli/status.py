@@ -32,6 +32,12 @@ _KINDS = {
 }
 
 
+_HEADINGS = ("queue", "", "ready", "unacked", "delayed", "consumers", "oldest")
+
+_WIDE = 72
+"""Columns from which on the queues have columns."""
+
+
 def run_status(path: Path, *, as_json: bool) -> None:
     """Print how everything is; exit with 1 if something is wrong that needs somebody."""
     config = load_quietly(path)
@@ -66,10 +72,11 @@ def _print(found: Status) -> None:
         page.fact(name, text)
     if found.queues:
         page.blank()
-        print_table(
-            ("queue", "", "ready", "unacked", "delayed", "consumers", "oldest"),
-            [_row(queue, found.at) for queue in found.queues],
-        )
+    if found.queues and page.width < _WIDE:
+        for queue in found.queues:
+            page.fact(queue.name, _sentence(queue, found.at))
+    elif found.queues:
+        print_table(_HEADINGS, [_row(queue, found.at) for queue in found.queues])
 
 
 def _print_problem(page: Page, problem: Problem) -> None:
@@ -110,12 +117,30 @@ def _store(store: StoreStatus) -> str:
 
 
 def _row(queue: QueueStatus, now: float) -> tuple[str, ...]:
-    oldest = "" if queue.oldest_at is None else span(max(now - queue.oldest_at, 0))
-    kind = "paused" if queue.is_paused else _KINDS[queue.kind]
+    return one_line(queue.name), _kind_of(queue), *_numbers(queue), _oldest(queue, now)
+
+
+def _sentence(queue: QueueStatus, now: float) -> str:
+    """Return the row of a queue as a line, for a terminal that has no room for columns."""
+    parts = [_kind_of(queue)]
+    parts += [
+        f"{number} {name}"
+        for name, number in zip(_HEADINGS[2:], _numbers(queue), strict=False)
+        if number != "-"
+    ]
+    oldest = _oldest(queue, now)
+    return ", ".join(filter(None, (*parts, f"oldest {oldest}" if oldest else "")))
+
+
+def _kind_of(queue: QueueStatus) -> str:
+    return "paused" if queue.is_paused else _KINDS[queue.kind]
+
+
+def _numbers(queue: QueueStatus) -> tuple[str, ...]:
+    unknown = "?" if queue.kind == "worker" else "-"
     numbers = (queue.ready, queue.unacknowledged, queue.delayed, queue.consumers)
-    return (
-        one_line(queue.name),
-        kind,
-        *("?" if number is None else f"{number:,}" for number in numbers),
-        oldest,
-    )
+    return tuple(unknown if number is None else f"{number:,}" for number in numbers)
+
+
+def _oldest(queue: QueueStatus, now: float) -> str:
+    return "" if queue.oldest_at is None else span(max(now - queue.oldest_at, 0))

@@ -103,7 +103,7 @@ class ConsoleChild(Companion):
 
 
 class ConsoleKeeper:
-    """Looks after a console from an event loop, which must be that of the main thread.
+    """Keeps a console running from an event loop, which must be that of the main thread.
 
     Args:
         launcher: Starts the console.

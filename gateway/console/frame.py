@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -13,7 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import override
 
 from gateway.console.observed_metrics import ObservedMetrics
@@ -62,6 +63,8 @@ class Frame:
         self.observed = ObservedMetrics()
         self._metrics = _Joined((*metrics, self.observed))
         self.readiness = readiness
+        self._is_ending = False
+        self._streams: set[asyncio.Task[object]] = set()
         self.health = Health(readiness.reasons, readiness.is_ready)
         self._router = Router(
             [Route("/metrics", self._respond), *self.health.routes(is_public=False)],
@@ -71,7 +74,29 @@ class Frame:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        await self._router(scope, receive, send)
+        task = asyncio.current_task()
+        assert task  # noqa: S101 -- a coroutine runs in one
+
+        async def send_and_note(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_stream(message):
+                self._streams.add(task)
+            await send(message)
+
+        try:
+            await self._router(scope, receive, send_and_note)
+        except asyncio.CancelledError:
+            if not self._is_ending or task not in self._streams:
+                raise
+            task.uncancel()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            self._streams.discard(task)
+
+    def end_streams(self) -> None:
+        """End the answers that would go on for ever, so that no viewer of a live page holds up the end."""
+        self._is_ending = True
+        for task in self._streams:
+            task.cancel()
 
     def render_metrics(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -91,6 +116,12 @@ class Frame:
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(_WAITING_PAGE.format(problem=escape(self.problem)), 503, _WAITING_HEADERS)
         return PlainTextResponse(f"{self.problem}\n", 503, {"Retry-After": _RETRY_AFTER})
+
+
+def _is_stream(message: Message) -> bool:
+    """Return whether an answer is Server-Sent Events, by its head."""
+    headers = dict(message["headers"])
+    return bool(headers.get(b"content-type", b"").startswith(b"text/event-stream"))
 
 
 class _Joined(Collector):

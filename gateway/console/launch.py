@@ -49,11 +49,23 @@ class Descriptors(msgspec.Struct, frozen=True):
         return [*self.admin, self.counters, self.readiness, *captures, self.lifeline]
 
 
-class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the console is told when it starts; see :class:`ConsoleLauncher` for most of it.
+class LauncherVersion(msgspec.Struct, frozen=True):
+    """What every version of the console understands of its settings.
 
     Attributes:
         version: The version of the gateway. After an upgrade, the files on disk are another program.
+        log_format: How the lines of the log look.
+    """
+
+    version: str
+    log_format: LogFormat = "json"
+
+
+class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the console receives when it starts; see :class:`ConsoleLauncher` for most of it.
+
+    Attributes:
+        version: The version of the gateway; see :class:`LauncherVersion`.
         parent: The process that starts it.
         predecessor: How the console ended whose place this one takes; empty for the first.
         starts: How many consoles there were before.

@@ -22,16 +22,14 @@ import structlog
 import uvicorn
 
 import gateway
-from gateway.config import Config, load_config
-from gateway.config.dev_secrets import DevSecrets
-from gateway.config.discovery import dev_secrets_path
-from gateway.config.overrides import override_binds
+from gateway.config import Config
+from gateway.console.configuration import load_configuration
 from gateway.console.connections import ConsoleConnection
 from gateway.console.frame import Frame
-from gateway.console.launch import ConsoleSettings
+from gateway.console.launch import ConsoleSettings, LauncherVersion
+from gateway.console.memory import return_unused
 from gateway.console.metrics import ConsoleMetrics
 from gateway.console.tasks import Tasks
-from gateway.errors import ConfigurationError
 from gateway.http.sockets import address_of
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
@@ -66,25 +64,32 @@ class _Server(uvicorn.Server):
 
 def main(text: str) -> None:
     """Run the console with the settings of its launcher, in JSON, until it is asked to end or the gateway has ended."""
+    # A terminal sends it to the gateway as well, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _expect_version(msgspec.json.decode(text, type=LauncherVersion))
     settings = msgspec.json.decode(text, type=ConsoleSettings)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to the gateway as well, which ends this one
     _end_with(settings.parent)
     configure_logs(settings.log_format, "console")
     try:
         if settings.predecessor:
             log.warning("process replaced", predecessor=settings.predecessor)
-        if settings.version != gateway.__version__:
-            log.error(
-                "another version is installed; restart the gateway",
-                running=settings.version,
-                installed=gateway.__version__,
-            )
-            sys.exit(1)
         asyncio.run(_serve(settings))
     finally:
         close_logs()
+
+
+def _expect_version(launcher: LauncherVersion) -> None:
+    """Exit if the gateway that runs is of another version: its settings and its memory mean something else."""
+    if launcher.version == gateway.__version__:
+        return
+    configure_logs(launcher.log_format, "console")
+    log.error(
+        "another version is installed; restart the gateway",
+        running=launcher.version,
+        installed=gateway.__version__,
+    )
+    close_logs()
+    sys.exit(1)
 
 
 def _end_with(parent: int) -> None:
@@ -116,6 +121,7 @@ async def _serve(settings: ConsoleSettings) -> None:
     tasks.start("console", lambda: _run(settings, frame, counters, reload))
     await asyncio.wait([serving, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
+    frame.end_streams()
     await serving
     await tasks.stop()
 
@@ -131,13 +137,14 @@ async def _run(
     assembly: Assembly | None = None
     try:
         while True:
-            config, problems = await asyncio.to_thread(_load, settings)
+            config, problems = await asyncio.to_thread(load_configuration, settings)
             if assembly:
                 assembly.config, assembly.problems = config or assembly.config, problems
             elif config:
                 assembly = await asyncio.to_thread(_assemble, settings, config, frame, counters)
                 await assembly.start()
                 frame.console = assembly.app
+                await asyncio.to_thread(return_unused)
             else:
                 frame.problem = "The configuration cannot be used; the log says why."
                 for problem in problems:
@@ -159,19 +166,6 @@ def _assemble(settings: ConsoleSettings, config: Config, frame: Frame, counters:
     captures = settings.descriptors.captures
     ring = None if captures is None else CaptureRing(captures)
     return Assembly(config, Path(settings.config).parent, frame, counters, ring)
-
-
-def _load(settings: ConsoleSettings) -> tuple[Config | None, tuple[str, ...]]:
-    """Load the configuration as the command does that has started the gateway; return None and why if it cannot be used."""
-    path = Path(settings.config)
-    try:
-        if not settings.is_dev:
-            return override_binds(load_config(path), settings.bind, settings.admin_bind), ()
-        secrets = DevSecrets(dev_secrets_path(path))
-        config = load_config(path, missing=secrets.get, is_local=True)
-        return secrets.with_kept(override_binds(config, settings.bind, settings.admin_bind)), ()
-    except ConfigurationError as error:
-        return None, tuple(map(str, error.args))
 
 
 def _server(app: Frame) -> _Server:

@@ -1,6 +1,6 @@
 """The last refused requests, in memory alone, for `gateway explain`.
 
-Whoever configures a provider wants to see what arrived. Nobody has proven these requests, so they are never written to
+An operator who configures a provider wants to see what arrived. Nobody has proven these requests, so they are never written to
 disk: they are kept in memory that the processes share with the console, and are gone when the gateway ends.
 
 What a credential is and what a proof is differs by scheme. A token, a password or a cookie is worth as much as the secret

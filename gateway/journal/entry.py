@@ -68,7 +68,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
         age: Seconds from the signed timestamp to the receipt: how close requests come to the tolerance.
         client: The client's address as `journal.addresses` says.
         summary: The envelope's one line.
-        detail: Violated paths and rules, codes of faults, or places of an exception. Never a value, never the text of an
+        detail: Violated paths and rules, codes of faults, what a handler says it did, or places of an exception. Never a value, never the text of an
             exception, except where `log.exception_messages` allows it.
         trace: The trace id in hexadecimal.
     """

@@ -115,6 +115,8 @@ class Indexer:
                 self._journal.prune(time.time())
         except OSError as error:
             self._note_failure(error)
+        except Exception:  # a bug, or a file that is no longer what it was, must not end the thread
+            log.exception("journal not indexed")
         else:
             if self.unavailable_reason:
                 log.info("journal indexed again")

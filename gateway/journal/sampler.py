@@ -124,6 +124,9 @@ class Sampler:
             if not has_failed:
                 log.error("counters not sampled", reason=str(error))  # noqa: TRY400 -- where it happened is of no use
             return True
+        except Exception:  # a bug must not end the thread
+            log.exception("counters not sampled")
+            return True
         return False
 
     def _read(self) -> _Sums:

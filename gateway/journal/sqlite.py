@@ -58,7 +58,11 @@ class SqliteJournal(Intake):
 
     @override
     def position(self) -> int:
-        with self._errors(), self._reader.snapshot() as (opened, files):
+        with self._errors():
+            return self._reader.answer(self._position)
+
+    def _position(self) -> int:
+        with self._reader.snapshot() as (opened, files):
             return opened.last if opened else max((file.last for file in files), default=0)
 
     @override
@@ -86,7 +90,11 @@ class SqliteJournal(Intake):
 
     @override
     def state(self) -> JournalState:
-        with self._errors(), self._reader.snapshot() as (opened, files):
+        with self._errors():
+            return self._reader.answer(self._state)
+
+    def _state(self) -> JournalState:
+        with self._reader.snapshot() as (opened, files):
             entries = sum(file.entries for file in files)
             begins = [file.low for file in files]
             positions: Positions = {}

@@ -41,7 +41,8 @@ class Silence:
 
     Attributes:
         seconds: Since its last event; None if the journal has none.
-        usual: The gap that 99 of 100 of the last seven days were shorter than, in seconds; None for too few events.
+        usual: The gap that 99 of 100 of the last seven days were shorter than, in seconds; None for too few events, and
+            while the silence is too short to matter.
         is_unusual: Whether the silence is more than five times as long, and over 15 minutes.
     """
 

@@ -104,7 +104,9 @@ def silence_of(journal: Journal, provider: str, last_event_at: float | None, now
     if last_event_at is None:
         return Silence(None, None, is_unusual=False)
     seconds = max(now - last_event_at, 0.0)
-    points = journal.points("event:", now - WEEK, now, GAP_STEP, provider)
+    if seconds < MIN_SILENCE:
+        return Silence(seconds, None, is_unusual=False)
+    points = journal.points("event:accepted", now - WEEK, now, GAP_STEP, provider)
     events = sum(point.times for point in points)
     if events < _MIN_EVENTS:
         return Silence(seconds, None, is_unusual=False)
@@ -113,5 +115,4 @@ def silence_of(journal: Journal, provider: str, last_event_at: float | None, now
     place = int(events * 0.01)
     # Most gaps are within a span, and shorter than it.
     usual = gaps[place] if place < len(gaps) else GAP_STEP
-    is_unusual = seconds > max(_SILENCE_FACTOR * usual, MIN_SILENCE)
-    return Silence(seconds, usual, is_unusual=is_unusual)
+    return Silence(seconds, usual, is_unusual=seconds > max(_SILENCE_FACTOR * usual, MIN_SILENCE))

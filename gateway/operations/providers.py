@@ -14,7 +14,7 @@ from gateway.config.resolve import adapter_of, deadline_of
 from gateway.devtools.provider_reference import coverage
 from gateway.errors import OperatorError, Outcome
 from gateway.journal import Journal
-from gateway.journal.entry import Kind
+from gateway.journal.entry import Entry, Kind
 from gateway.journal.query import FAILURES, Query
 from gateway.operations.event_models import Tone
 from gateway.operations.provider_models import Ages, Chart, ProviderHealth, Series, Silence
@@ -82,16 +82,21 @@ def provider_health(
     adapter = adapter_of(configured)
     step = step_of(window)
     since = (now - window) // step * step
-    points = journal.points("", since, now, step, provider)
+    points = [
+        point
+        for measures in ("outcome:", "event:", "fault:", "latency:")
+        for point in journal.points(measures, since, now, step, provider)
+    ]
     sums = sums_of(points)
     outcomes, events, faults = named(sums, "outcome:"), named(sums, "event:"), named(sums, "fault:")
     requests, published = sum(times for _, times in outcomes), sum(times for _, times in events)
     refused = sum(
         times for outcome, times in outcomes if outcome in FAILURES and outcome != Outcome.QUARANTINED
     )
-    last_event_at = _last_event_at(journal, provider)
+    latest = _latest_events(journal, provider)
+    last_event_at = latest[0].at if latest else None
     silence = silence_of(journal, provider, last_event_at, now)
-    ages = _ages(journal, provider, adapter.spec)
+    ages = _ages(latest, adapter.spec)
     p99 = quantile(sums, 0.99)
     signed, not_signed = coverage(adapter.spec)
     problems = [
@@ -135,18 +140,16 @@ def all_providers(
     return sorted(found, key=lambda health: (not health.problems, -health.requests, health.provider))
 
 
-def _last_event_at(journal: Journal, provider: str) -> float | None:
+def _latest_events(journal: Journal, provider: str) -> list[Entry]:
     query = Query(providers=(provider,), kinds=(Kind.RECEIVED,), outcomes=_EVENT_OUTCOMES)
-    entries = journal.find(query, limit=1).entries
-    return entries[0].at if entries else None
+    return journal.find(query, limit=_LOOKED_AT).entries
 
 
-def _ages(journal: Journal, provider: str, spec: AdapterSpec) -> Ages:
+def _ages(latest: list[Entry], spec: AdapterSpec) -> Ages:
     tolerance = spec.signature.timestamp_tolerance if spec.signature.has_timestamp else None
     if tolerance is None:
         return Ages(None, None, None, 0)
-    query = Query(providers=(provider,), kinds=(Kind.RECEIVED,), outcomes=_EVENT_OUTCOMES)
-    found = [entry.age for entry in journal.find(query, limit=_LOOKED_AT).entries if entry.age is not None]
+    found = [entry.age for entry in latest if entry.age is not None]
     if not found:
         return Ages(tolerance, None, None, 0)
     return Ages(tolerance, median(found), max(found, key=abs), len(found))

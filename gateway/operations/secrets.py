@@ -68,7 +68,7 @@ def secret_evidence(
     for name, configured in config.providers.items():
         if configured.secrets and provider in {"", name}:
             keys = [fingerprints.of(secret) for secret in configured.secret_texts()]
-            matches = matches_of(journal, name, now=now)
+            matches = matches_of(journal, name, now=now, secrets=len(keys))
             seen = history.note({f"{name}/{key}": _last_of(matches, key) for key in keys}, now)
             by_key = {key: seen[f"{name}/{key}"] for key in keys}
             horizon = retention_of(config, configured, adapter_of(configured))
@@ -104,7 +104,7 @@ def _judge(
 ) -> SecretEvidence:
     own = matches.get(key, Matches([], 0.0))
     last = seen[key].last_match
-    first = min([seen[key].first, *(at for at, _ in own.minutes[:1])])
+    first = min([seen[key].first, *(span.at for span in own.spans[:1])])
     others = [matches[other] for other in seen if other != key and other in matches]
     # Matches of the others since this one was last of use, or since it came.
     since = first if last is None else last

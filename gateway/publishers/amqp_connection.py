@@ -44,7 +44,6 @@ from gateway.publishers.amqp_frames import (
     METHOD_FRAME,
     NACK,
     PROTOCOL_HEADER,
-    Piece,
     encode_publish,
 )
 from gateway.publishers.circuit_breaker import PublishBreaker
@@ -115,7 +114,7 @@ class PublishConnection(asyncio.Protocol):
         self.blocked = ""
         self._timeout = timeout
         self._received = bytearray()
-        self._outgoing: list[Piece] = []
+        self._outgoing: list[bytes | memoryview] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
         self._breaker = PublishBreaker(self._now)
         self._last_tag = self._flushed_tag = 0

@@ -1,6 +1,6 @@
 """Writes an entry of the journal for each request, and keeps the last refused ones in memory.
 
-Of a request that nobody has proven an entry has nothing but numbers, the provider that its path names and words of ours: who
+Of a request that nobody has proven an entry has only numbers, the provider that its path names and words of ours: who
 sends it could choose everything else. There are at most ten such entries a second for each provider; the metrics count
 all of them.
 """
@@ -181,7 +181,7 @@ class RequestRecorder:
                     detail=cut(note.violations, MAX_DETAIL),
                 )
             )
-        if (missing := (record.events or 0) - len(notes)) > 0:
+        if (missing := sum((record.tally or {}).values()) - len(notes)) > 0:
             writer.drop("list", missing)
 
     def _is_within_limit(self, provider: str | None) -> bool:

@@ -50,7 +50,7 @@ class Runner:
         clock: Returns Unix seconds.
         spans: Makes a trace span for each attempt; None without tracing.
         stats: Counts and logs deliveries; by default a new object.
-        reports: Tells the journal of each attempt; None if nobody is told.
+        reports: Tells the journal of each attempt; None if there is no journal.
 
     Attributes:
         queue: As given.

@@ -67,7 +67,7 @@ ALERTS = (
         "webhook_broker_unavailable > 0",
         "2m",
         "page",
-        "RabbitMQ takes no events from the gateway",
+        "RabbitMQ accepts no events from the gateway",
         "Events are acknowledged and wait in the spool; no worker gets them. With the spool off they are answered 503.",
         (
             "`/readyz` on the admin listener says why: refused, blocked by an alarm, or not confirmed in time.",
@@ -271,11 +271,11 @@ ALERTS = (
         'max by (queue) (delta(webhook_queue_messages{kind="dead_letters"}[30m])) > 0',
         "5m",
         "ticket",
-        "Events are given up in {{ $labels.queue }}",
+        "Events are dead-lettered in {{ $labels.queue }}",
         "Their handler failed at every attempt, or refused them. They wait there until somebody decides.",
         (
             "`gateway dead list QUEUE`, or the page *Dead letters* of the console, groups them by exception and place.",
-            "Mend the handler, then `gateway dead redrive QUEUE`. See [dead letters](../how-to/operate/dead-letters.md).",
+            "Fix the handler, then `gateway dead redrive QUEUE`. See [dead letters](../how-to/operate/dead-letters.md).",
         ),
         Case(
             {'webhook_queue_messages{queue="agent.dead",kind="dead_letters"}': "0x5 0+1x30"},
@@ -351,7 +351,7 @@ ALERTS = (
         "Its handlers fail in a row, or it is over its rate limit. Events wait and are not lost.",
         (
             "`gateway status` and the worker's log say why: `paused`, with the last exception and its place.",
-            "Mend the handler and restart the worker, which ends the pause.",
+            "Fix the handler and restart the worker, which ends the pause.",
         ),
         Case(
             {'webhook_worker_processes_paused{queue="agent"}': "0x5 1x20"},

@@ -212,7 +212,7 @@ WORKERS = Dashboard(
                     "{{queue}} {{outcome}}",
                 ),
             ),
-            "What became of each attempt. Retried is a failure that is tried again; dead was given up: see `gateway dead list`.",
+            "What became of each attempt. Retried is a failure that is tried again; dead exhausted its retries: see `gateway dead list`.",
             "reqps",
         ),
         Panel(
@@ -259,7 +259,7 @@ WORKERS = Dashboard(
         Panel(
             "Dead letters",
             (('max by (queue) (webhook_queue_messages{kind="dead_letters"})', "{{queue}}"),),
-            "Events that were given up. Nothing empties these by itself: mend the handler, then `gateway dead redrive`.",
+            "Events that exhausted their retries. Nothing empties these by itself: fix the handler, then `gateway dead redrive`.",
         ),
         Panel(
             "Quarantine and unrouted",

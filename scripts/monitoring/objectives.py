@@ -179,7 +179,7 @@ OBJECTIVES = (
         ),
         (
             "List what failed by its cause: `gateway dead list QUEUE`, or the page *Dead letters* of the console.",
-            "Mend the handler, then return the events: `gateway dead redrive QUEUE`.",
+            "Fix the handler, then return the events: `gateway dead redrive QUEUE`.",
         ),
     ),
 )

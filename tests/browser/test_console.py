@@ -21,6 +21,7 @@ from support.browser import (
     screenshot,
 )
 from support.console_pages import PATHS, PagesConsole, stand_in_for_queues
+from support.ports import free_port
 
 LOOKS = (Look(), Look("dark", PHONE_WIDTH))
 """One look for each scheme and each width: colours and widths do not depend on each other."""
@@ -58,11 +59,11 @@ class Site:
         return entry
 
 
-def _serve(folder: Path, text: str = "") -> Iterator[Site]:
+def _serve(folder: Path, text: str = "", port: int | None = None) -> Iterator[Site]:
     with pytest.MonkeyPatch.context() as patch:
         stand_in_for_queues(patch, text=text)
         console = PagesConsole(folder, {"console": {"auth": "none"}}, is_empty=bool(text))
-        with console.served() as address:
+        with console.served(port) as address:
             yield Site(console, address)
         console.access.close()
 
@@ -250,3 +251,44 @@ def test_hostile_text_stays_text(tmp_path: Path, page: Page, complaints: Complai
         assert "\u202e" not in shown
         assert entry.event_id
         page.goto("about:blank")  # before the stream is cut off
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_the_login_is_accessible_and_fits(
+    tmp_path: Path, page: Page, look: Look, complaints: Complaints
+) -> None:
+    """With the reason if a token is not known; a good one leads to the page that was asked for."""
+    complaints.expect("401")
+    console = PagesConsole(tmp_path, {}, is_empty=True)
+    token = console.token("viewer")
+    with console.served() as address:
+        page.goto(f"{address}/events?q=outcome:dead")
+        check_width(page)
+        check_accessibility(page)
+        screenshot(page, f"login-{look}")
+        page.get_by_label("Token").fill("whgw_wrong")
+        page.get_by_role("button", name="Log in").click()
+        expect(page.get_by_role("alert")).to_contain_text("There is no such token")
+        check_accessibility(page)
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Log in").click()
+        expect(page).to_have_url(f"{address}/events?q=outcome:dead")
+        page.goto("about:blank")
+    console.access.close()
+
+
+def test_a_tail_that_loses_its_connection_says_so_and_goes_on(
+    tmp_path: Path, page: Page, complaints: Complaints
+) -> None:
+    """It misses nothing of what happened meanwhile."""
+    complaints.expect("ERR_|status of 5")
+    port = free_port()
+    for site in _serve(tmp_path, "text", port):
+        page.goto(f"{site.address}/live?q=account:back")
+        expect(page.locator("[data-tail-state]")).to_have_text("Live")
+    expect(page.locator("[data-tail-state]")).to_have_text("Connection lost, trying again")
+    for site in _serve(tmp_path, "text", port):
+        site.happen(event_id="evt_back", account="back", summary="Stripe: back again")
+        expect(page.locator("[data-tail-state]")).to_have_text("Live", timeout=30_000)
+        expect(page.get_by_role("link", name="Stripe: back again")).to_be_visible()
+        page.goto("about:blank")

@@ -226,6 +226,25 @@ def test_the_state_of_the_processes_is_seen(tmp_path: Path, fresh_secrets: Secre
         assert gateway.stop() == 0
 
 
+def test_it_ends_at_once_though_somebody_watches(tmp_path: Path, fresh_secrets: Secrets) -> None:
+    """A live page goes on for ever; its end leaves no line in the log."""
+    with start(tmp_path, fresh_secrets) as gateway:
+        made = gateway.run("console", "tokens", "create", "test", "--role", "viewer")
+        headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        wait_until(lambda: gateway.get("/", admin=True).status_code != 503, message="it has pages")
+        with (
+            httpx.Client(trust_env=False, timeout=60) as client,
+            client.stream("GET", f"{gateway.admin_url}/api/v1/tail", headers=headers) as answer,
+        ):
+            lines = answer.iter_lines()
+            assert answer.status_code == 200
+            assert next(lines)
+            gateway.child.signal(signal.SIGTERM)
+            list(lines)  # it ends in order
+        assert gateway.wait_for_end() == 0
+        assert {line["level"] for line in gateway.log_lines()} == {"info"}
+
+
 def test_webhooks_are_not_received_there(tmp_path: Path, fresh_secrets: Secrets) -> None:
     """A provider that has the wrong port is told so, from the first moment on."""
     with start(tmp_path, fresh_secrets) as gateway:

@@ -123,9 +123,9 @@ class PagesConsole(Console):
         return record.provider
 
     @contextmanager
-    def served(self) -> Iterator[str]:
+    def served(self, port: int | None = None) -> Iterator[str]:
         """Serve it on loopback in a thread of its own, and yield its address."""
-        port = free_port()
+        port = port or free_port()
         config = uvicorn.Config(
             self.app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", proxy_headers=False
         )

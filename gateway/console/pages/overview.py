@@ -10,15 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.config import Config
 from gateway.console.pages.charts import Bars
 from gateway.console.pages.listing import by_event
+from gateway.console.pages.providers import providers_of
 from gateway.console.pages.site import Site
 from gateway.console.pages.tiles import tiles_of
 from gateway.console.pages.traffic import Day, day_of, latency_of, traffic_chart
 from gateway.journal.entry import Entry, Kind
 from gateway.journal.query import Query
-from gateway.operations.providers import all_providers
 from gateway.operations.search import histogram, search
 from gateway.operations.status import Status
 
@@ -43,7 +42,7 @@ def routes(site: Site) -> list[Route]:
         config = services.config()
         status = await site.current.status(request)
         try:
-            content = await _journal_part(site, request, config, now)
+            content = await _journal_part(site, request, now)
             trouble = ""
         except OSError as error:
             content, trouble = None, f"{error.filename or config.data_dir}: {error.strerror or error}"
@@ -81,20 +80,24 @@ class Content(NamedTuple):
     is_empty: bool
 
 
-async def _journal_part(site: Site, request: Request, config: Config, now: float) -> Content:
+async def _journal_part(site: Site, request: Request, now: float) -> Content:
     journal = site.services.journal
-    bars = await site.ask(request, "journal", histogram, journal, Query(), now=now)
-    latency = await site.ask(request, "journal", latency_of, journal, now - DAY, now)
+
+    async def ask_day() -> tuple[Bars, Day]:
+        bars = await site.ask(request, "journal", histogram, journal, Query(), now=now)
+        latency = await site.ask(request, "journal", latency_of, journal, now - DAY, now)
+        return traffic_chart(bars.bars), day_of(bars.bars, latency)
+
+    chart, day = await site.remembered.get(("day", id(journal)), ask_day)
     failures = await site.ask(
         request, "journal", search, journal, Query(failures=True), limit=_LOOKED_AT, now=now
     )
     changes = await site.ask(request, "journal", journal.find, Query(kinds=(Kind.ACTION,)), limit=_CHANGES)
-    providers = await site.ask(request, "journal", all_providers, config, journal, now=now)
+    providers = await providers_of(site, request)
     state = await site.ask(request, "journal", journal.state)
-    day = day_of(bars.bars, latency)
     return Content(
         day,
-        traffic_chart(bars.bars),
+        chart,
         [entry for entry, _ in by_event(failures.entries)][:_FAILURES],
         changes.entries,
         providers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from starlette.routing import Route
 from gateway.console.pages.charts import Bars, Lines, bars, lines
 from gateway.console.pages.site import Site
 from gateway.console.pages.wording import GROUPS, grouped
-from gateway.operations.providers import Chart, all_providers, provider_health
+from gateway.operations.providers import Chart, ProviderHealth, all_providers, provider_health
 from gateway.operations.secrets import secret_evidence
 
 WINDOWS: Mapping[str, float] = {"1h": 3600.0, "24h": 86_400.0, "7d": 604_800.0, "14d": 1_209_600.0}
@@ -30,10 +30,7 @@ def routes(site: Site) -> list[Route]:
     """Return the routes of the two pages."""
 
     async def show_all(request: Request) -> Response:
-        services = site.services
-        found = await site.ask(
-            request, "journal", all_providers, services.config(), services.journal, now=time.time()
-        )
+        found = await providers_of(site, request)
         return site.render(
             request,
             "providers.html",
@@ -77,6 +74,20 @@ def routes(site: Site) -> list[Route]:
         Route("/providers", site.page(show_all)),
         Route("/providers/{name}", site.page(show_one)),
     ]
+
+
+async def providers_of(site: Site, request: Request) -> Sequence[ProviderHealth]:
+    """Return how each provider was a few seconds ago, those with problems first.
+
+    Raises:
+        OSError: The journal cannot be read.
+    """
+    config, journal = site.services.config(), site.services.journal
+
+    async def ask() -> Sequence[ProviderHealth]:
+        return await site.ask(request, "journal", all_providers, config, journal, now=time.time())
+
+    return await site.remembered.get(("providers", id(config), id(journal)), ask)
 
 
 def totals(chart: Chart) -> list[float]:

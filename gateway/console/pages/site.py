@@ -16,6 +16,7 @@ from gateway.console.pages.assets import Assets
 from gateway.console.pages.charts import spark
 from gateway.console.pages.current import Current
 from gateway.console.pages.navigation import navigation
+from gateway.console.pages.remembered import Remembered
 from gateway.console.pages.rendering import make_environment
 from gateway.console.security.cross_site import csrf_token
 from gateway.console.security.headers import timed
@@ -67,6 +68,12 @@ class Site:
 
     Args:
         services: What the pages read and do.
+
+    Attributes:
+        services: As above.
+        assets: Style and script.
+        current: The last known status.
+        remembered: Answers that are not asked for again for some seconds.
     """
 
     def __init__(self, services: Services) -> None:
@@ -74,6 +81,7 @@ class Site:
         self.assets = Assets()
         self._environment = make_environment(self.assets)
         self.current = Current(services)
+        self.remembered = Remembered()
 
     async def ask(
         self,

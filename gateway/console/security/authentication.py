@@ -63,11 +63,12 @@ class Authenticator:
 
 
 def _forwarded(caller: Caller, console: ConsoleConfig) -> Principal | None:
+    # Not "nobody is logged in": the login form would be no help.
     if not caller.is_proxy:
-        raise Problem("not_authenticated", "the console is to be called through its proxy")
+        raise Problem("forbidden", "the console is to be called through its proxy")
     name = printable(_decoded(caller.header(b"x-forwarded-user"))[:_MAX_NAME]).strip()
     if not name:
-        raise Problem("not_authenticated", "the proxy names no user in X-Forwarded-User")
+        raise Problem("forbidden", "the proxy names no user in X-Forwarded-User")
     groups = {group.strip() for group in _decoded(caller.header(b"x-forwarded-groups")).split(",")}
     roles = [Role(role) for group, role in console.groups.items() if group in groups or group == EVERY_GROUP]
     if not roles:

@@ -38,6 +38,9 @@ _CONNECT_TIMEOUT = 10.0
 _SEND_TIMEOUT = 5.0
 """Seconds to send a report. A broker that is short of memory does not read it."""
 
+_CLOSE_TIMEOUT = 1.0
+"""Seconds for the broker to answer a close, so that one which hangs does not hold up the end of a worker."""
+
 _PREFETCH = 20
 """Reports that a reader holds at most."""
 
@@ -124,7 +127,7 @@ class RabbitCarrier(Carrier):
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             with suppress(AMQPError, OSError, RuntimeError, asyncio.CancelledError):
-                async with asyncio.timeout(_SEND_TIMEOUT):
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await connection.close()
 
 
@@ -163,7 +166,7 @@ async def open_rabbitmq_reports(url: str, exchange: str) -> AsyncIterator[Report
         yield source
     finally:
         with suppress(AMQPError, OSError, RuntimeError):
-            async with asyncio.timeout(_SEND_TIMEOUT):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await connection.close()
 
 

@@ -110,7 +110,7 @@ def _keep(batch: list[ReceivedReport], journal: Journal, workers: Workers) -> No
 
 
 def _bounded(heartbeat: Heartbeat) -> Heartbeat:
-    """Return the heartbeat as every table can keep it, whoever made it; none is of the future."""
+    """Return the heartbeat as every table can keep it; none is of the future."""
     now = time.time()
     texts = {name: _bounded_text(getattr(heartbeat, name)) for name in ("queue", "host", "version", "paused")}
     return msgspec.structs.replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -40,6 +40,9 @@ class OpenReader:
 
     Args:
         folder: The folder of the journal.
+
+    Attributes:
+        corrupt_inode: The number of the file that is left out, since it is corrupt; 0 if none is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +50,7 @@ class OpenReader:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
+        self.corrupt_inode = 0
         self._words = KnownWords()
         self._words_since = -1
 
@@ -72,6 +76,13 @@ class OpenReader:
             finally:
                 connection.execute("ROLLBACK")
 
+    def leave_out(self) -> None:
+        """Leave the segment out from now on, since it is corrupt, until another one takes its place."""
+        with self._lock:
+            self._disconnect()
+            with suppress(FileNotFoundError):
+                self.corrupt_inode = self._path.stat().st_ino
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -83,6 +94,8 @@ class OpenReader:
         except FileNotFoundError:
             self._disconnect()
             return None
+        if inode == self.corrupt_inode:
+            return None
         if inode != self._inode:  # it is new, or was set aside and made anew
             self._disconnect()
         if self._connection is None:
@@ -93,8 +106,13 @@ class OpenReader:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            connection.execute("PRAGMA query_only = ON")
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone():
+            try:
+                connection.execute("PRAGMA query_only = ON")
+                found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'state'").fetchone()
+            except sqlite3.Error:
+                connection.close()
+                raise
+            if not found:
                 connection.close()  # another process is about to make it
                 return None
             self._connection, self._inode = connection, inode

@@ -16,7 +16,7 @@ import structlog
 from gateway.journal import Arrivals, Page
 from gateway.journal.entry import Entry, moment_of
 from gateway.journal.query import Query, is_lookup
-from gateway.journal.segments.files import SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
+from gateway.journal.segments.files import OPEN_NAME, SEGMENTS_NAME, SegmentFile, is_corrupt, segment_files
 from gateway.journal.segments.open_reader import OpenReader, Snapshot
 from gateway.journal.segments.rows import READ, KnownWords, Row, entry_of
 from gateway.journal.segments.sealed import SealedSegment, SegmentCache
@@ -99,6 +99,9 @@ class SegmentReader:
 
     def find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
         """Return entries, newest first, as the port says."""
+        return self.answer(lambda: self._find(query, before, limit, budget))
+
+    def _find(self, query: Query, before: int | None, limit: int, budget: float) -> Page:
         low, high = id_bounds(query, before)
         if is_lookup(query):
             budget = max(budget, LOOKUP_BUDGET)
@@ -122,6 +125,9 @@ class SegmentReader:
 
     def follow(self, query: Query, after: int, limit: int) -> Arrivals:
         """Return entries in the order of arrival, as the port says."""
+        return self.answer(lambda: self._follow(query, after, limit))
+
+    def _follow(self, query: Query, after: int, limit: int) -> Arrivals:
         deadline = time.monotonic() + FOLLOW_BUDGET
         entries: list[Entry] = []
         position = after
@@ -142,6 +148,24 @@ class SegmentReader:
                 entries += [entry_of(row, opened.words.texts) for row in found]
                 position = found[-1][1] if len(entries) >= limit else opened.last
         return Arrivals(entries, position)
+
+    def answer(self, ask: Callable[[], T]) -> T:
+        """Return what ``ask`` returns; if the open segment is corrupt, ask again without it."""
+        try:
+            return ask()
+        except sqlite3.DatabaseError as error:
+            if not is_corrupt(error):
+                raise
+            log.error(  # noqa: TRY400 -- where it happened is of no use
+                "journal segment corrupt", file=OPEN_NAME, error=str(error)
+            )
+        self._open.leave_out()
+        return ask()
+
+    @property
+    def corrupt_inode(self) -> int:
+        """The number of the file of the open segment if it is corrupt."""
+        return self._open.corrupt_inode
 
     @contextmanager
     def snapshot(self) -> Iterator[tuple[Snapshot | None, list[SegmentFile]]]:

@@ -172,20 +172,22 @@ class SegmentFolder:
                 yield self._open()
             except sqlite3.DatabaseError as error:
                 if is_corrupt(error):
-                    log.error(  # noqa: TRY400 -- where it happened is of no use
-                        "journal segment set aside", file=OPEN_NAME, error=str(error)
-                    )
-                    self.close()
-                    with self._exclusive():
-                        set_aside(self._folder, self._folder / OPEN_NAME)
+                    self._set_aside()
                 raise
+
+    def _set_aside(self) -> None:
+        log.error("journal segment set aside", file=OPEN_NAME)
+        self.close()
+        with self._exclusive():
+            set_aside(self._folder, self._folder / OPEN_NAME)
 
     def _open(self) -> SegmentWriter:
         path = self._folder / OPEN_NAME
         inode = path.stat().st_ino if path.exists() else 0
-        if (
-            self._writer and inode != self._inode
-        ):  # it was removed or set aside, and would be written for nobody
+        if inode and inode == self._reader.corrupt_inode:
+            self._set_aside()
+            inode = 0
+        if self._writer and inode != self._inode:  # it was removed or set aside
             self.close()
         if self._writer is None:
             make_private_folder(self._folder)

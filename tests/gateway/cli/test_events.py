@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -333,6 +334,23 @@ def test_status_without_a_gateway(place: Place) -> None:
     assert "journal       embedded: 2 entries since" in text.stdout
     assert found["problems"][0]["part"] == "processes"
     assert found["processes"]["is_running"] is False
+
+
+async def test_status_has_the_queues(place: Place) -> None:
+    """In columns; on a narrow terminal, each as a line."""
+    async with embedded(place.folder / "var") as broker:
+        await broker.declare("billing-agent", DEAD)
+        await broker.put(DEAD, event(1), FAILED)
+
+    wide = await asyncio.to_thread(place.run, "status")
+    with Terminal("status", "-c", str(place.path), cwd=place.folder, columns=40) as terminal:
+        terminal.wait_for("billing-agent.dead")
+        terminal.wait_for("1 ready")
+        shown = terminal.lines
+
+    assert re.search(r"^billing-agent +0 +0 +0 +\?$", wide.stdout, re.MULTILINE)
+    assert re.search(r"^billing-agent\.dead +dead letters +1 +0 +0 +- ", wide.stdout, re.MULTILINE)
+    assert all(cell_width(line) <= 40 for line in shown)
 
 
 def test_secrets_in_text_and_json(place: Place) -> None:

@@ -19,6 +19,7 @@ from gateway.config import Config
 from gateway.events.message import Message
 from gateway.journal.capture import CaptureRing
 from gateway.journal.entry import Entry, Kind
+from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.publisher import SpoolingPublisher
 from gateway.receive import context as context_module
 from gateway.receive.credentials import MASK
@@ -266,6 +267,19 @@ async def test_a_long_list_has_a_limited_number_of_entries(
     assert request.detail == "12 events, 12 accepted"
     assert len(events) == 5
     assert office.dropped("list") == 7
+
+
+async def test_a_list_that_fails_says_of_which_events(office: Office) -> None:
+    """Those that were not begun have no entry, and are none that a limit dropped."""
+    office.publisher.bug = PublishUnavailable("away")
+    assert (await office.batch(*map(str, range(150)))).status_code == 503
+
+    await office.gateway.stop()
+    request, *events = await office.entries(1)
+    assert (request.outcome, request.request) == ("broker_unavailable", None)
+    assert events
+    assert {event.outcome for event in events} == {"broker_unavailable"}
+    assert office.dropped("list") == 0
 
 
 async def test_a_share_of_the_accepted_events_can_be_kept(open_office: Open) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,9 +79,15 @@ async def send(line: Line, *bodies: bytes) -> None:
     """Send reports on a connection of their own."""
     carrier = line.carrier()
     await carrier.start()
-    for body in bodies:
-        await carrier.send(body)
+    await carrier.send(bodies[0])
+    for batch in batched(bodies[1:], 500):
+        await asyncio.gather(*map(carrier.send, batch))
     await carrier.stop()
+
+
+def batched(bodies: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    """Return the bodies in batches, which are sent without waiting for each."""
+    yield from (bodies[start : start + size] for start in range(0, len(bodies), size))
 
 
 async def numbers(line: Line, count: int) -> list[int]:
@@ -157,7 +164,10 @@ async def test_the_oldest_reports_go_when_there_are_too_many(line: Line) -> None
         found: list[int] = []
         while received := await source.receive(1 if found else PATIENCE):
             found += [entry.id for entry in received.report.entries]
-            await source.acknowledge(received)
+            if (
+                line.clock is None
+            ):  # RabbitMQ delivers no more before it is acknowledged; others would take a commit each
+                await source.acknowledge(received)
             if found[-1] == len(bodies):
                 break
 

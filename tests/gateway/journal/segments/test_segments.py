@@ -146,6 +146,33 @@ def test_a_corrupt_open_segment_is_made_anew_from_the_raw_files(
     assert journal.state().unindexed == 0
 
 
+def test_a_corrupt_open_segment_is_left_out_until_it_is_made_anew(reopen: Open, folder: Path) -> None:
+    """Also if only a reader notices, since the damage is where nobody writes."""
+    added = entries(79)
+    raw = folder / "raw"
+    raw.mkdir(parents=True)
+    first = reopen()
+    fill(first, added[:40])
+    (raw / "0-1.jsonl").write_bytes(b"".join(map(line_of, added[40:])))
+    Indexer(first, raw).try_to_catch_up(60)
+    first.close()
+    with sqlite3.connect(folder / "open.db") as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'entries'").fetchone()
+    connection.close()
+    with (folder / "open.db").open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    journal = reopen()
+    assert everything(journal) == added[:40]
+    assert journal.state().entries == 40
+    assert len(journal.follow(ALL, 0, 100).entries) == 40
+    Indexer(journal, raw).try_to_catch_up(60)
+
+    assert everything(journal) == added
+    assert journal.state().corrupt == ("open.db",)
+
+
 def test_an_open_segment_that_is_removed_is_made_anew(reopen: Open, folder: Path) -> None:
     """By somebody who cleans up; what is sealed stays, and arrivals go on."""
     journal = reopen()
