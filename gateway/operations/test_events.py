@@ -1,6 +1,8 @@
 """Test events: signed samples, intact or tampered with, sent to the running gateway as their provider would.
 
 A test event takes the way of every other event. In the journal it is known by an entry of who sent it.
+
+The module has slightly more than 200 lines because sending and judging the response share their words.
 """
 
 from __future__ import annotations
