@@ -1,4 +1,4 @@
-"""Dead letters: what workers have given up."""
+"""The dead letters of workers."""
 
 from __future__ import annotations
 
