@@ -1,0 +1,255 @@
+"""The port to what the way out keeps. The row of a delivery is the single source of truth about it.
+
+All methods are called on one event loop. Whatever they return is durable: nothing that was accepted or recorded is lost
+by a crash afterwards. Every method raises :class:`StoreUnavailable` if the database cannot be used at the moment; nothing
+was written then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from gateway.outbound.models import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Endpoint,
+    Health,
+    Operation,
+    OutboundMessage,
+    Trigger,
+)
+
+
+class StoreUnavailable(OSError):
+    """Raised when the database cannot be used at the moment. Nothing was written."""
+
+
+class Conflict(Exception):
+    """Raised when something changed meanwhile, or is just in flight; nothing was written."""
+
+
+class Lease(NamedTuple):
+    """A shard that a process owns.
+
+    Attributes:
+        shard: The shard, from 0.
+        epoch: Grows with each change of the owner; what an earlier owner records is refused.
+        until: When it ends, in Unix seconds of the database's clock.
+    """
+
+    shard: int
+    epoch: int
+    until: float
+
+
+class Record(NamedTuple):
+    """The end of one attempt: what is written about it, in one transaction.
+
+    Attributes:
+        delivery: The delivery as it is from now on.
+        attempt: The attempt.
+        epoch: The epoch of the lease under which it was made.
+    """
+
+    delivery: Delivery
+    attempt: Attempt
+    epoch: int
+
+
+class Waiting(NamedTuple):
+    """What waits for an endpoint.
+
+    Attributes:
+        pending: Pending deliveries.
+        held: Held deliveries.
+        dead: Dead deliveries that are still kept.
+        oldest: When the oldest pending delivery was accepted, in Unix seconds; None if there is none.
+        next_due: When the next pending delivery is due; None if there is none.
+    """
+
+    pending: int = 0
+    held: int = 0
+    dead: int = 0
+    oldest: float | None = None
+    next_due: float | None = None
+
+
+class DeliveryFilter(NamedTuple):
+    """Conditions on deliveries, all of which must hold.
+
+    Attributes:
+        tenant: The tenant of the endpoint; empty for all.
+        endpoint: The endpoint's id; empty for all.
+        message: The message's id; empty for all.
+        event_id: The CloudEvents id; empty for all.
+        states: The states; empty for all.
+        keys: Patterns over routing keys; empty for all.
+        outcome: How the last attempt ended; empty for all.
+        since: Accepted at this moment or later; None for no limit.
+        until: Accepted before this moment; None for no limit.
+    """
+
+    tenant: str = ""
+    endpoint: str = ""
+    message: str = ""
+    event_id: str = ""
+    states: tuple[DeliveryState, ...] = ()
+    keys: tuple[str, ...] = ()
+    outcome: str = ""
+    since: float | None = None
+    until: float | None = None
+
+
+class Store(Protocol):
+    """Endpoints, messages, deliveries and attempts."""
+
+    async def start(self) -> None:
+        """Open the database, and make or migrate its tables.
+
+        Raises:
+            OperatorError: The database is newer than this program.
+        """
+
+    async def stop(self) -> None:
+        """Close the database."""
+
+    async def now(self) -> float:
+        """Return the database's clock in Unix seconds, by which deliveries become due."""
+
+    # Endpoints: few, so that every process holds them all.
+
+    async def version(self) -> int:
+        """Return a number that grows with every change of an endpoint, or of a health made by a person."""
+
+    async def endpoints(self) -> list[tuple[Endpoint, Health]]:
+        """Return all endpoints, oldest first."""
+
+    async def put_endpoint(self, endpoint: Endpoint, expected: int | None = None) -> Endpoint:
+        """Add an endpoint, or replace the one with its id; return it with its new version.
+
+        Args:
+            endpoint: The endpoint. Its secrets, private key and headers are kept encrypted.
+            expected: The version that it must have at the moment; 0 if there must be none; None for any.
+
+        Raises:
+            Conflict: It has another version.
+        """
+
+    async def delete_endpoint(self, endpoint: str) -> bool:
+        """Delete an endpoint, cancel its deliveries, and return whether it was there."""
+
+    async def sync_configured(self, endpoints: Sequence[Endpoint]) -> None:
+        """Make the configured endpoints these: add, change, or delete. A change of nothing changes no version."""
+
+    async def put_health(self, health: Health, *, by_person: bool) -> None:
+        """Replace what is known of an endpoint. A change by a person changes :meth:`version`."""
+
+    # The way in.
+
+    async def accept(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> list[bool]:
+        """Keep messages with their deliveries in one transaction; return for each whether it is new.
+
+        A message that is there already is left as it is, with its deliveries, and none is added.
+        """
+
+    # The owner.
+
+    async def lease(self, owner: str, duration: float, *, want: int) -> list[Lease]:
+        """Renew the shards of a process, take free ones up to ``want`` in all, give up those beyond; return all that it owns."""
+
+    async def release(self, owner: str) -> None:
+        """Give up all shards of a process."""
+
+    async def owners(self) -> int:
+        """Return how many processes own a shard or asked for one within the last lease."""
+
+    async def due(
+        self, endpoint: str, before: float, limit: int, without: Iterable[str] = ()
+    ) -> list[Delivery]:
+        """Return pending deliveries of an endpoint that are due, those that are due longest first.
+
+        With an order key, only the oldest pending delivery of its key is returned, by sequence where there is one. With
+        ``on_dead: hold``, none of a key that has a dead delivery.
+
+        Args:
+            endpoint: The endpoint's id.
+            before: Due at this moment or earlier.
+            limit: The most deliveries to return.
+            without: Ids of deliveries that are not wanted, since they are under way.
+        """
+
+    async def next_due(self, endpoints: Sequence[str]) -> dict[str, float]:
+        """Return for endpoints with a pending delivery when the next one is due."""
+
+    async def messages(self, ids: Sequence[str]) -> dict[str, OutboundMessage]:
+        """Return messages by their ids; those that are gone are left out."""
+
+    async def record(self, records: Sequence[Record]) -> list[bool]:
+        """Write the ends of attempts in one transaction; return for each whether its lease still held.
+
+        An attempt is kept in any case. A delivery is changed only if the lease held, and if nobody cancelled it meanwhile.
+        """
+
+    # Operators.
+
+    async def waiting(self, endpoints: Sequence[str]) -> dict[str, Waiting]:
+        """Return what waits for endpoints. Counts beyond 100,000 are cut to that."""
+
+    async def deliveries(
+        self, wanted: DeliveryFilter, *, before: str = "", limit: int = 50
+    ) -> list[Delivery]:
+        """Return deliveries, newest first; only those with ids smaller than ``before`` unless it is empty."""
+
+    async def delivery(self, delivery: str) -> Delivery | None:
+        """Return a delivery, None if it is gone."""
+
+    async def attempts(self, delivery: str) -> list[Attempt]:
+        """Return the attempts of a delivery, oldest first."""
+
+    async def add_attempt(self, attempt: Attempt) -> None:
+        """Keep an attempt that belongs to no delivery: a test."""
+
+    async def count(self, wanted: DeliveryFilter) -> int:
+        """Return the number of deliveries that match."""
+
+    async def redeliver(
+        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False
+    ) -> Delivery:
+        """Begin a new round of a delivery that has ended, is held or waits; return it as it is now.
+
+        Raises:
+            KeyError: There is no such delivery.
+            Conflict: An attempt is under way, or its message's body was forgotten.
+        """
+
+    async def cancel(self, wanted: DeliveryFilter) -> int:
+        """Cancel the pending and held deliveries that match; return their number."""
+
+    async def resume(self, endpoint: str, *, since: float | None) -> int:
+        """Make held deliveries of an endpoint pending, those accepted at ``since`` or later; cancel the others.
+
+        None for ``since`` cancels all, 0.0 resumes all. Returns how many were resumed.
+        """
+
+    async def replay(self, operation: Operation, wanted: DeliveryFilter, *, rate: float) -> Operation:
+        """Begin a new round of all deliveries that match, oldest first, ``rate`` of them due in each second."""
+
+    async def operation(self, operation: str) -> Operation | None:
+        """Return a bulk replay with its numbers, None if it is gone."""
+
+    async def cancel_operation(self, operation: str) -> bool:
+        """Cancel what is pending of a bulk replay; return whether it was there."""
+
+    async def message(self, message: str) -> OutboundMessage | None:
+        """Return a message, None if it is gone."""
+
+    async def messages_of_event(self, event_id: str, provider: str = "") -> list[OutboundMessage]:
+        """Return the messages of an event, of all providers and agents unless one is named."""
+
+    async def forget(self, message: str) -> bool:
+        """Erase the body, the subject and the excerpts of a message; return whether it was there."""
+
+    async def prune(self, now: float) -> int:
+        """Delete what is older than its retention, and let held deliveries end; return how many deliveries ended or went."""
