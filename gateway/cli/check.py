@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 
@@ -36,6 +37,12 @@ def run_check(path: Path) -> None:
     typer.echo(
         f"  deduplication: {_scheme(config.redis.url)}, events: {_scheme(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
     )
+    for name, endpoint in sorted(config.endpoints.items()):
+        host = urlsplit(endpoint.url).hostname  # the path may contain a token
+        typer.echo(
+            f"  endpoint {name}: {', '.join(endpoint.events)} to {host}, format: {endpoint.format}, "
+            f"{format_count(len(endpoint.secrets), 'secret')}"
+        )
     for warning in warnings:
         typer.echo(f"  warning: {warning}")
 

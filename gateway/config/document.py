@@ -15,8 +15,8 @@ from gateway.transport.files import FileTooLarge, read_file
 FieldPath = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
 
-_PLACEHOLDER_SECTION = "providers"
-"""The section in which a command may replace unset variables. All other sections say where data are, so that every
+_PLACEHOLDER_SECTIONS = {"providers", "endpoints"}
+"""The sections in which a command may replace unset variables. All other sections say where data are, so that every
 command must read them alike."""
 
 _MAX_ALIASES = 20
@@ -35,7 +35,7 @@ class Document:
     Args:
         path: The path of the file.
         environment: The environment variables.
-        missing: Returns a value for an unset variable of a provider, given its name, or None to report a problem.
+        missing: Returns a value for an unset variable of a provider or an endpoint, given its name, or None to report a problem.
         supplies_all: Whether ``missing`` is also asked for variables of other sections.
 
     Attributes:
@@ -144,7 +144,7 @@ class Document:
             return False
 
     def _try_expand(self, text: str, place: FieldPath) -> str:
-        is_supplied = self._supplies_all or place[:1] == (_PLACEHOLDER_SECTION,)
+        is_supplied = self._supplies_all or bool(_PLACEHOLDER_SECTIONS.intersection(place[:1]))
         return expand(
             text,
             self._environment,

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from gateway.config.cross_checks import conflicts
 from gateway.config.document import Document
+from gateway.config.endpoint_checks import check_endpoint, check_outbound
 from gateway.config.error_messages import describe
 from gateway.config.models import Config
 from gateway.config.provider_checks import check_provider
@@ -34,7 +35,7 @@ def load_config(
     Args:
         path: The YAML file.
         environment: The environment variables; by default those of the process.
-        missing: Returns a value for an unset variable of a provider, given its name, or None to report a problem.
+        missing: Returns a value for an unset variable of a provider or an endpoint, given its name, or None to report a problem.
         has_secrets: Whether secrets and parameters are real and to be checked; otherwise they are placeholders.
         is_local: Whether only this machine calls the gateway, so that the gateway knows its own URL.
         supplies_all: Whether ``missing`` is also asked for variables of other sections. Use it only if no stored data
@@ -58,6 +59,17 @@ def load_config(
         for place, text in check_provider(
             provider, config, path.parent, has_secrets=has_secrets, is_local=is_local
         )
+    ]
+    problems += [
+        document.locate(("outbound", *place), text)
+        for place, text in check_outbound(
+            config.outbound, config.postgres.url, has_way_out=config.has_way_out
+        )
+    ]
+    problems += [
+        document.locate(("endpoints", name, *place), text)
+        for name, endpoint in config.endpoints.items()
+        for place, text in check_endpoint(endpoint, config.outbound, has_secrets=has_secrets)
     ]
     if problems:
         raise ConfigurationError(*problems)

@@ -25,6 +25,7 @@ from pydantic import (
 from gateway.adapters.spec import DeliverySpec, ParameterName
 from gateway.config.bind_addresses import Binds
 from gateway.config.observing_models import ConsoleConfig, JournalConfig, LogConfig, PostgresConfig
+from gateway.config.outbound_models import EndpointConfig, EndpointName, OutboundConfig
 from gateway.config.section import Section
 from gateway.config.value_checks import (
     EMBEDDED,
@@ -347,9 +348,21 @@ class Config(Section):
         "the console.",
     )
     log: LogConfig = Field(LogConfig(), description="The log.")
+    outbound: OutboundConfig = Field(
+        OutboundConfig(), description="The way out: events to endpoints, by a process of its own."
+    )
+    endpoints: dict[EndpointName, EndpointConfig] = Field(
+        {}, max_length=10_000, description="The endpoints that events are POSTed to, by name."
+    )
     providers: dict[ProviderName, ProviderConfig] = Field(
         min_length=1, description="The providers, by the last segment of their path."
     )
+
+    @property
+    def has_way_out(self) -> bool:
+        """Whether events are delivered to endpoints."""
+        enabled = self.outbound.enabled
+        return bool(self.endpoints) if enabled == "auto" else enabled
 
     @property
     def document_warnings(self) -> tuple[str, ...]:

@@ -52,6 +52,20 @@ def check_management_url(text: str) -> str:
     return text
 
 
+def check_proxy_url(text: str) -> str:
+    """Check the URL of an egress proxy; empty for none.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    parts = urlsplit(text)
+    if text and (
+        parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment
+    ):
+        raise ValueError("is not the address of a proxy; write http://host:3128")
+    return text
+
+
 def check_postgres_url(text: str) -> str:
     """Check the URL of PostgreSQL, or that of the embedded store.
 

@@ -34,6 +34,8 @@ def config_warnings(config: Config) -> list[str]:
         *_open_enrolments(config),
         *_unknown_types(config),
         *_short_retentions(config),
+        *_unknown_keys(config),
+        *_unused_endpoints(config),
     ]
 
 
@@ -164,3 +166,26 @@ def _short_retentions(config: Config) -> Iterator[str]:
                 f"providers.{name}.dedupe.retention: is {format_duration(retention)}; {adapter.spec.title} retries a "
                 f"request for up to {format_duration(horizon)}, and a later retry is published again"
             )
+
+
+def _unknown_keys(config: Config) -> Iterator[str]:
+    """Yield the patterns of endpoints that match no known event of their provider; what agents emit is not known here."""
+    catalogue = Catalogue.bundled()
+    for name, endpoint in config.endpoints.items():
+        for position, pattern in enumerate(endpoint.events):
+            provider, dot, event_type = pattern.partition(".")
+            if not dot and pattern not in {"#", "*"}:
+                why: str | None = (
+                    f"matches no event: write {pattern}.# for all events of a provider or an agent"
+                )
+            elif dot and provider in config.providers:
+                why = doubt(event_type, adapter_of(config.providers[provider]), catalogue)
+            else:
+                why = None
+            if why:
+                yield f"endpoints.{name}.events.{position}: {pattern} {why}"
+
+
+def _unused_endpoints(config: Config) -> Iterator[str]:
+    if config.endpoints and not config.has_way_out:
+        yield "outbound.enabled: is false, so that nothing is delivered to the configured endpoints"

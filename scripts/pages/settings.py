@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from gateway.adapters.spec import DeliverySpec
 from gateway.config.models import Config, ProviderConfig, TlsConfig
+from gateway.config.outbound_models import EndpointConfig, OutboundRetention
 from gateway.signatures.schemes.hmac import HmacSpec
 from gateway.signatures.schemes.timestamps import TimestampSpec
 from gateway.signatures.units import format_duration, format_size
@@ -65,6 +66,8 @@ def sections() -> Iterator[Section]:
         if isinstance(model, type) and issubclass(model, BaseModel):
             yield Section(name, f"`{name}`", field.description or "", model)
     yield Section("tls", "`redis.tls` and `rabbitmq.tls`", TlsConfig.__doc__ or "", TlsConfig)
+    yield Section("retention", "`outbound.retention`", OutboundRetention.__doc__ or "", OutboundRetention)
+    yield Section("endpoint", "`endpoints.<name>`", EndpointConfig.__doc__ or "", EndpointConfig)
     yield Section(
         "provider",
         "`providers.<name>`",
@@ -99,7 +102,7 @@ def _plain_settings() -> str:
         f"| `{name}` | {_default(field) or '`var`'} | {field.description} |"
         for name, field in Config.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
-        and name != "providers"
+        and name not in {"providers", "endpoints"}
     ]
     return "\n".join(
         ["## At the top level\n", "| setting | default | meaning |", "| --- | --- | --- |", *rows, ""]
