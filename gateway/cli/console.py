@@ -16,7 +16,7 @@ from gateway.config.bind_addresses import local_url
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import find_config, load_without_secrets
 from gateway.console.security.access import Access
-from gateway.console.security.roles import Role
+from gateway.console.security.roles import STAFF, Role, parse_role
 from gateway.console.security.tokens import Token
 from gateway.devtools.formatting import format_age
 from gateway.errors import OperatorError
@@ -60,15 +60,19 @@ def run_list(path: Path, *, as_json: bool) -> None:
 
 def run_create(path: Path, name: str, role: str, lifetime: str | None) -> None:
     """Create a token and print it."""
-    kind, seconds = _role(role), None
+    seconds = None
+    try:
+        parse_role(role)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--role") from None
     if lifetime is not None:
         try:
             seconds = parse_duration(lifetime)
         except ValueError as error:
             raise typer.BadParameter(f"{lifetime!r} {error}", param_hint="--lifetime") from None
     with _open(load_without_secrets(path)) as access:
-        _, text = access.tokens.create(name, kind, system_user(), seconds)
-        access.audit.add("token.create", actor=system_user(), target=f"{name} ({kind})")
+        _, text = access.tokens.create(name, role, system_user(), seconds)
+        access.audit.add("token.create", actor=system_user(), target=f"{name} ({role})")
     typer.echo(text)
     typer.echo("Keep it: it is not shown again.", err=True)
 
@@ -91,16 +95,14 @@ def _row(token: Token, now: float) -> tuple[str, str, str, str, str]:
         ends = f"ended {format_age(now - token.ends_at)} ago"
     else:
         ends = f"in {format_age(token.ends_at - now)}"
-    return one_line(token.name), token.role, token.id, used, ends
+    role = f"{token.role}:{token.tenant}" if token.tenant else token.role
+    return one_line(token.name), role, token.id, used, ends
 
 
 def _role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a role; there are {', '.join(Role)}", param_hint="--role"
-        ) from None
+    if text not in STAFF:
+        raise typer.BadParameter(f"{text!r} is not a role; there are {', '.join(STAFF)}", param_hint="--role")
+    return Role(text)
 
 
 def _bind(path: Path, config: Config) -> str:

@@ -36,6 +36,10 @@ class Action(StrEnum):
     """A test event was sent."""
     DRAINED = "drained"
     """An event left the spool by `gateway spool`."""
+    REDELIVERED = "redelivered"
+    """A delivery to an endpoint, or many, began anew."""
+    CANCELLED = "cancelled"
+    """A delivery to an endpoint was cancelled."""
     VIEWED = "viewed"
     """Somebody looked at a payload."""
 

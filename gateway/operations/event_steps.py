@@ -29,6 +29,8 @@ ACTIONS: dict[str, str] = {
     Action.FORGOTTEN: "Forgotten by the deduplication store",
     Action.SENT: "Sent as a test event",
     Action.DRAINED: "Published from the spool",
+    Action.REDELIVERED: "Redelivered",
+    Action.CANCELLED: "Its delivery was cancelled",
     Action.VIEWED: "Its payload was looked at",
 }
 """What somebody did, by the outcome of the entry."""

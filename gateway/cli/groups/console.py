@@ -62,7 +62,14 @@ def tokens_list(as_json: JsonOption = False, config: ConfigOption = DEFAULT_CONF
 @tokens.command("create")
 def tokens_create(
     name: Annotated[str, typer.Argument(help="Who will use it; it is in the audit.", show_default=False)],
-    role: Annotated[str, typer.Option(help="viewer, operator or admin.", metavar="ROLE", show_default=False)],
+    role: Annotated[
+        str,
+        typer.Option(
+            help="viewer, operator, admin, or tenant:NAME, which sees the endpoints and deliveries of that tenant alone.",
+            metavar="ROLE",
+            show_default=False,
+        ),
+    ],
     lifetime: Annotated[
         str | None,
         typer.Option(help="Time until it ends, such as 90d; by default it does not end.", metavar="DURATION"),

@@ -58,12 +58,13 @@ class NewToken(msgspec.Struct, forbid_unknown_fields=True):
 
     Attributes:
         name: Who will use it: 1 to 64 letters, digits, blanks or `._@-`.
-        role: What it allows.
+        role: What it allows: `viewer`, `operator`, `admin`, or `tenant:<name>` for the endpoints, messages and deliveries of
+            one tenant alone.
         lifetime: When it ends, such as `90d`; it does not end if this is absent.
     """
 
     name: str
-    role: Role
+    role: Annotated[str, Meta(pattern=r"^(viewer|operator|admin|tenant:[a-z0-9-]{1,48})$")]
     lifetime: Annotated[str, Meta(max_length=20)] | None = None
 
 
@@ -86,15 +87,17 @@ class Session(msgspec.Struct):
         name: The name in the audit.
         role: What one may do.
         way: How one is known: a token, a session, a proxy's word, or not at all.
+        tenant: The only tenant that one sees; empty for all.
     """
 
     name: str
     role: Role
     way: str
+    tenant: str
 
 
 async def _session(call: Call) -> Session:
-    return Session(call.principal.name, call.principal.role, call.principal.way)
+    return Session(call.principal.name, call.principal.role, call.principal.way, call.principal.tenant)
 
 
 async def _audit(call: Call) -> AuditPage:
@@ -145,6 +148,7 @@ OPERATIONS = (
         path="/session",
         role=Role.VIEWER,
         summary="Return who one is, and what one may do.",
+        is_for_tenants=True,
         handler=_session,
         result=Session,
     ),

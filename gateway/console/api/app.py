@@ -15,21 +15,25 @@ from starlette.types import Receive, Scope, Send
 from gateway.console.api.encoding import encode
 from gateway.console.api.idempotency import HEADER, IdempotentWrites
 from gateway.console.api.operation import Call, Operation
-from gateway.console.api.paths import Paths, segments_of
+from gateway.console.api.paths import PREFIX, Paths, segments_of
 from gateway.console.problems import Problem
 from gateway.console.security.bodies import body_of
 from gateway.console.security.database import ConsoleStorageError
 from gateway.console.security.gate import require_role
+from gateway.console.security.roles import Principal
 from gateway.console.services import Services
 from gateway.errors import EventNotFound, OperatorError, QueueNotFound
 from gateway.journal.query_language import QueryError
 from gateway.operations.jobs import TooManyJobs
+from gateway.operations.outbound import Refused
 from gateway.operations.readings import QueueBusy
+from gateway.outbound.store import StoreUnavailable
 
 _MAX_FIELDS = 100
 """Fields of a query string."""
 
 _JSON = "application/json"
+LINES = "application/x-ndjson"
 
 log = structlog.get_logger()
 
@@ -66,7 +70,11 @@ class Api:
         await response(scope, receive, send)
 
     async def _run(self, operation: Operation, request: Request, values: dict[str, str]) -> Response:
-        principal = require_role(request, operation.role)
+        principal: Principal = request.state.principal
+        if principal.tenant and not operation.is_for_tenants:
+            raise Problem("not_found", f"{PREFIX}/openapi.json lists all paths")
+        if not principal.tenant:
+            require_role(request, operation.role)
         call = Call(
             self._services,
             operation,
@@ -101,6 +109,10 @@ async def _answer(call: Call) -> Response:
         raise Problem("not_found", str(error)) from None
     except (QueueBusy, TooManyJobs) as error:
         raise Problem("conflict", str(error)) from None
+    except Refused as error:
+        raise Problem(error.reason, str(error), _pause(error)) from None
+    except StoreUnavailable as error:
+        raise Problem("deliveries_unavailable", f"{error}; nothing was changed", {"retry-after": "5"}) from None
     except OperatorError as error:
         raise Problem("operation_failed", str(error)) from None
     except ConsoleStorageError:
@@ -113,6 +125,10 @@ async def _answer(call: Call) -> Response:
     if call.operation.status == 204:
         return Response(status_code=204)
     return Response(encode(result), call.operation.status, media_type=_JSON)
+
+
+def _pause(error: Refused) -> dict[str, str]:
+    return {} if error.retry_after is None else {"retry-after": str(error.retry_after)}
 
 
 def _allowed(methods: Any) -> str:
@@ -144,8 +160,10 @@ def _body(operation: Operation, request: Request) -> Any:
         if body:
             raise Problem("malformed_request", "this operation has no body")
         return None
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-        raise Problem("unsupported_media_type", f"send the body as {_JSON}")
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in operation.media_types:
+        raise Problem("unsupported_media_type", f"send the body as {' or '.join(operation.media_types)}")
+    if operation.body is msgspec.Raw:
+        return msgspec.Raw(body)
     try:
         return msgspec.json.decode(body, type=operation.body)
     except msgspec.ValidationError as error:

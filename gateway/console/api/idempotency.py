@@ -74,7 +74,7 @@ class IdempotentWrites:
         name = hashlib.sha256(f"{principal.way}\0{principal.key}\0{key}".encode()).digest()
         digest = hashlib.sha256(request).digest()
         async with self._exclusively(name):
-            if (answer := await asyncio.to_thread(self._find, name, digest)) is not None:
+            if (answer := await asyncio.to_thread(self._find, name, digest, keeps_answer)) is not None:
                 return answer
             response = await act()
             if response.status_code < 400:
@@ -93,7 +93,7 @@ class IdempotentWrites:
         finally:
             self._under_way.discard(name)
 
-    def _find(self, name: bytes, digest: bytes) -> Response | None:
+    def _find(self, name: bytes, digest: bytes, keeps_answer: bool) -> Response | None:
         rows: list[Any] = self._access.database.rows(
             "SELECT request, status, headers, body FROM answers WHERE key = ? AND at > ?",
             name,
@@ -105,7 +105,10 @@ class IdempotentWrites:
         if request != digest:
             raise Problem("idempotency_key_reused", "choose another key for another request")
         if body is None:
-            raise Problem("conflict", "this was done already; its answer is not kept")
+            raise Problem(
+                "conflict" if keeps_answer else "secret_already_shown",
+                "this was done already; its answer is not kept",
+            )
         return Response(body, status, {**json.loads(headers), REPLAYED: "true"})
 
     def _keep(self, name: bytes, digest: bytes, response: Response, *, keeps_answer: bool) -> None:

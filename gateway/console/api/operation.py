@@ -29,12 +29,15 @@ class Operation:
         summary: What it does, in a sentence that begins with a verb.
         handler: Does it, and returns the answer: a value that becomes JSON, or a response.
         parameters: The query string's fields.
-        body: The body's fields; None for no body.
+        body: The type of the body; None for no body, :class:`msgspec.Raw` for one that the handler reads itself.
         result: The type of the answer; None for one that is not JSON.
         status: The HTTP status of success.
         keeps_answer: Whether the answer is kept for a repetition with the same Idempotency-Key. An answer with a secret
             must not be.
         problems: The reasons that it may answer, beside those that every operation has.
+        is_for_tenants: Whether the token of a tenant may call it; then it shows and changes only what is the tenant's.
+        media_types: The media types of the body; the first is the usual one.
+        lines: Whether it answers `Accept: application/x-ndjson` with one JSON object a line.
     """
 
     method: str
@@ -43,11 +46,14 @@ class Operation:
     summary: str
     handler: Callable[[Call], Awaitable[Any]]
     parameters: type[msgspec.Struct] = NoParameters
-    body: type[msgspec.Struct] | None = None
+    body: Any = None
     result: Any = None
     status: int = 200
     keeps_answer: bool = True
     problems: tuple[str, ...] = ()
+    is_for_tenants: bool = False
+    media_types: tuple[str, ...] = ("application/json",)
+    lines: bool = False
 
     @property
     def is_write(self) -> bool:

@@ -71,8 +71,11 @@ class Gate:
             "signer": self._access.signer,
             "is_valid": partial(self._is_still, principal, caller),
         }
+        is_api = path.startswith("/api/")
+        if principal and principal.tenant and not (is_open or is_api):
+            raise Problem("forbidden", "the token of a tenant is for the API alone")
         if principal and not is_open and scope["method"] in SAFE_METHODS:
-            check_reading(caller, scope, principal, is_api=path.startswith("/api/"))
+            check_reading(caller, scope, principal, is_api=is_api)
         if scope["method"] not in SAFE_METHODS:
             receive = await buffer_body(scope, receive, _MAX_LOGIN_BODY if is_open else MAX_BODY)
             if principal and not is_open:

@@ -139,7 +139,8 @@ class Login:
         return response
 
     def _find(self, token: str, once: str) -> Principal | None:
-        return self._access.sessions.use_link(once) if once else self._access.tokens.principal(token)
+        found = self._access.sessions.use_link(once) if once else self._access.tokens.principal(token)
+        return None if found and found.tenant else found  # a tenant's token is for the API
 
     def _begin(self, principal: Principal, caller: Caller) -> str:
         self._audit("login", principal, "done", caller)

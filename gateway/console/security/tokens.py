@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.console.security.database import ConsoleDatabase, hash_of
-from gateway.console.security.roles import Principal, Role
+from gateway.console.security.roles import Principal, Role, parse_role
 from gateway.errors import OperatorError
 
 _PREFIX = "whgw"
@@ -43,6 +43,7 @@ class Token(msgspec.Struct, frozen=True):
         created_by: Who created it.
         ends_at: When it ends, in Unix seconds; None if it does not.
         last_used_at: When it was last used, to the minute, in Unix seconds; None if it never was.
+        tenant: The only tenant whose endpoints, messages and deliveries it sees; empty for all.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Token(msgspec.Struct, frozen=True):
     created_by: str
     ends_at: float | None = None
     last_used_at: float | None = None
+    tenant: str = ""
 
 
 class Tokens:
@@ -66,17 +68,17 @@ class Tokens:
         self._database = database
         self._clock = clock
 
-    def create(self, name: str, role: Role, by: str, lifetime: float | None = None) -> tuple[Token, str]:
+    def create(self, name: str, role: str, by: str, lifetime: float | None = None) -> tuple[Token, str]:
         """Create a token; return it, and its text, which cannot be had again.
 
         Args:
             name: A unique name.
-            role: What it allows.
+            role: What it allows: a role, or `tenant:<name>`.
             by: Who creates it.
             lifetime: Seconds until it ends; None for no end.
 
         Raises:
-            OperatorError: The name is taken or unusable, or there are too many tokens.
+            OperatorError: The name is taken or unusable, there is no such role, or there are too many tokens.
             OSError: The database cannot be written.
         """
         if not _NAME.fullmatch(name) or _ID.fullmatch(name):
@@ -84,8 +86,13 @@ class Tokens:
                 "a token's name has 1 to 64 letters, digits, blanks or ._@-, begins with a letter or a digit, and does not "
                 "look like an id"
             )
+        try:
+            kind, tenant = parse_role(role)
+        except ValueError as error:
+            raise OperatorError(str(error)) from None
         now = self._clock()
-        token = Token(secrets.token_hex(6), name, role, now, by, None if lifetime is None else now + lifetime)
+        ends_at = None if lifetime is None else now + lifetime
+        token = Token(secrets.token_hex(6), name, kind, now, by, ends_at, tenant=tenant)
         text = f"{_PREFIX}_{token.id}_{secrets.token_urlsafe(32)}"
         try:
             with self._database.transaction() as connection:
@@ -93,7 +100,7 @@ class Tokens:
                     raise OperatorError(f"there are {MAX_TOKENS} tokens already; revoke some")
                 connection.execute(
                     "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-                    (token.id, name, role, hash_of(text), now, by, token.ends_at),
+                    (token.id, name, str(role), hash_of(text), now, by, token.ends_at),
                 )
         except sqlite3.IntegrityError:
             raise OperatorError(f"there is a token called {name!r} already; choose another name") from None
@@ -127,11 +134,13 @@ class Tokens:
         if last_used_at is None or now - last_used_at >= _USE_INTERVAL:
             with self._database.transaction() as connection:
                 connection.execute("UPDATE tokens SET last_used_at = ? WHERE id = ?", (now, match[1]))
-        return Principal(name, Role(role), "token", match[1])
+        kind, tenant = parse_role(role)
+        return Principal(name, kind, "token", match[1], tenant)
 
 
 _COLUMNS = "id, name, role, created_at, created_by, ends_at, last_used_at"
 
 
 def _token(row: Any) -> Token:
-    return Token(row[0], row[1], Role(row[2]), *row[3:])
+    role, tenant = parse_role(row[2])
+    return Token(row[0], row[1], role, *row[3:], tenant=tenant)

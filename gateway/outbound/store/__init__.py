@@ -82,22 +82,26 @@ class DeliveryFilter(NamedTuple):
     Attributes:
         tenant: The tenant of the endpoint; empty for all.
         endpoint: The endpoint's id; empty for all.
+        delivery: The delivery's id; empty for all.
         message: The message's id; empty for all.
         event_id: The CloudEvents id; empty for all.
         states: The states; empty for all.
         keys: Patterns over routing keys; empty for all.
         outcome: How the last attempt ended; empty for all.
+        status: The HTTP status of the last attempt; None for all.
         since: Accepted at this moment or later; None for no limit.
         until: Accepted before this moment; None for no limit.
     """
 
     tenant: str = ""
     endpoint: str = ""
+    delivery: str = ""
     message: str = ""
     event_id: str = ""
     states: tuple[DeliveryState, ...] = ()
     keys: tuple[str, ...] = ()
     outcome: str = ""
+    status: int | None = None
     since: float | None = None
     until: float | None = None
 
@@ -125,6 +129,9 @@ class Store(Protocol):
 
     async def endpoints(self) -> list[tuple[Endpoint, Health]]:
         """Return all endpoints, oldest first."""
+
+    async def endpoint(self, endpoint: str) -> tuple[Endpoint, Health] | None:
+        """Return one endpoint, None if there is none."""
 
     async def put_endpoint(self, endpoint: Endpoint, expected: int | None = None) -> Endpoint:
         """Add an endpoint, or replace the one with its id; return it with its new version.
@@ -198,9 +205,18 @@ class Store(Protocol):
         """Return what waits for endpoints. Counts beyond 100,000 are cut to that."""
 
     async def deliveries(
-        self, wanted: DeliveryFilter, *, before: str = "", limit: int = 50
+        self,
+        wanted: DeliveryFilter,
+        *,
+        before: str = "",
+        after: str = "",
+        limit: int = 50,
+        oldest_first: bool = False,
     ) -> list[Delivery]:
-        """Return deliveries, newest first; only those with ids smaller than ``before`` unless it is empty."""
+        """Return deliveries, newest first unless the oldest are wanted first.
+
+        Only those with ids smaller than ``before`` and larger than ``after``, unless these are empty.
+        """
 
     async def delivery(self, delivery: str) -> Delivery | None:
         """Return a delivery, None if it is gone."""

@@ -1,0 +1,73 @@
+"""What all that is asked about endpoints and deliveries has in common: the open store, and how a request is refused."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.backends import open_outbound_store
+from gateway.config import Config
+from gateway.errors import OperatorError
+from gateway.outbound.models import Endpoint, Health
+from gateway.outbound.store import Store, StoreUnavailable
+
+DEFAULT_TENANT = "default"
+"""The tenant of what names none."""
+
+
+class Refused(OperatorError):
+    """Raised when something cannot be done to an endpoint, a delivery or a message.
+
+    Args:
+        reason: A word for programs; one of :data:`gateway.console.problems.REASONS`.
+        text: What is wrong, and what to do.
+        retry_after: Seconds after which it may work; None if trying again does not help.
+    """
+
+    def __init__(self, reason: str, text: str, retry_after: int | None = None) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+@asynccontextmanager
+async def opened_store(config: Config) -> AsyncIterator[Store]:
+    """Open the store of endpoints and deliveries for a command.
+
+    Raises:
+        OperatorError: The database cannot be used, now or later.
+    """
+    store = open_outbound_store(config)
+    try:
+        await store.start()
+        try:
+            yield store
+        finally:
+            await store.stop()
+    except StoreUnavailable as error:
+        raise OperatorError(f"the database of endpoints and deliveries cannot be used: {error}") from error
+
+
+async def find_endpoint(store: Store, name: str, tenant: str = "") -> tuple[Endpoint, Health]:
+    """Return an endpoint by its id, or by its name where only one has it.
+
+    Args:
+        store: The store.
+        name: The id or the name.
+        tenant: The only tenant that is seen; empty for all.
+
+    Raises:
+        Refused: There is none, or several have the name.
+    """
+    found = await store.endpoint(name)
+    if found is not None and tenant in {"", found[0].tenant}:
+        return found
+    named = [
+        each for each in await store.endpoints() if each[0].name == name and tenant in {"", each[0].tenant}
+    ]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        ids = ", ".join(endpoint.id for endpoint, _ in named)
+        raise Refused("conflict", f"{len(named)} endpoints are called {name!r}; name one by its id: {ids}")
+    raise Refused("not_found", f"there is no endpoint {name!r}")
