@@ -10,7 +10,13 @@ from pathlib import Path
 import structlog
 from starlette.types import ASGIApp
 
-from gateway.backends import open_indexer, open_journal, open_report_source, open_workers
+from gateway.backends import (
+    open_indexer,
+    open_journal,
+    open_outbound_store,
+    open_report_source,
+    open_workers,
+)
 from gateway.config import Config
 from gateway.console.app import console_app
 from gateway.console.frame import Frame
@@ -26,6 +32,7 @@ from gateway.journal.sampler import Sampler
 from gateway.journal.writer import JournalWriter
 from gateway.observability.shared_memory import SharedCounters
 from gateway.operations.gateway_probe import processes_of
+from gateway.operations.messages import WayOut
 from gateway.operations.secrets import secret_evidence
 from gateway.operations.status import ProcessesStatus, status
 
@@ -83,6 +90,7 @@ class Assembly:
             processes=self._processes,
             reload_problems=lambda: self.problems,
         )
+        self._services = services
         self._jobs = services.jobs
         pages = Pages(services)
         self.app: ASGIApp = console_app(
@@ -96,6 +104,8 @@ class Assembly:
             self._indexer.start()
             self._sampler.start()
             self._tasks.start("reports", self._receive_reports)
+        if self.config.has_way_out:
+            self._tasks.start("outbound", self._open_outbound)
         self._tasks.start("observing", lambda: keep_observing(self._frame.observed, self._observe))
         if self.config.console.auth == "token" and not await asyncio.to_thread(self._access.tokens.list):
             log.info("the console has no tokens yet", command="gateway console link")
@@ -104,7 +114,15 @@ class Assembly:
         """End all of it, and close the journal."""
         await self._jobs.stop()
         await self._tasks.stop()
+        if self._services.outbound is not None:
+            await self._services.outbound.store.stop()
         await asyncio.to_thread(self._close)
+
+    async def _open_outbound(self) -> None:
+        """Open the store of endpoints and deliveries; begun anew for as long as its database is away."""
+        store = open_outbound_store(self.config)
+        await store.start()
+        self._services.outbound = WayOut(store)
 
     def _close(self) -> None:
         self._writer.stop()

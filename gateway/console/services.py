@@ -17,6 +17,7 @@ from gateway.journal.entry import Entry, Kind
 from gateway.journal.reports.ids import EntryIds
 from gateway.journal.workers import Workers
 from gateway.operations.jobs import Jobs
+from gateway.operations.messages import WayOut
 from gateway.operations.status import ProcessesStatus
 
 
@@ -36,6 +37,8 @@ class Services:
         refusals: The last refused requests; None if they are not kept.
         processes: Returns how the receiving processes are; None if they are to be asked over HTTP.
         reload_problems: Returns what was wrong with the configuration at the last reload.
+        outbound: The endpoints and their deliveries; None if nothing is delivered to endpoints here, or as long as the database
+            is away.
         jobs: The acts that run in the background.
         tails: The live tails.
     """
@@ -51,6 +54,7 @@ class Services:
     refusals: CaptureRing | None = None
     processes: Callable[[], ProcessesStatus | None] = lambda: None
     reload_problems: Callable[[], tuple[str, ...]] = tuple
+    outbound: WayOut | None = None
     jobs: Jobs = field(default_factory=Jobs)
     tails: Tails = field(init=False)
     _ids: EntryIds = field(default_factory=EntryIds, init=False)

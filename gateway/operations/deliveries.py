@@ -17,8 +17,7 @@ from gateway.operations.delivery_models import (
     message_view,
     title_of,
 )
-from gateway.operations.outbound import Refused, find_endpoint
-from gateway.outbound.ids import new_id
+from gateway.operations.outbound import Refused, find_endpoint, new_id
 from gateway.outbound.models import Delivery, DeliveryState, Endpoint, Operation, OutboundMessage, Trigger
 from gateway.outbound.store import Conflict, DeliveryFilter, Store
 
@@ -157,7 +156,7 @@ async def replay(
     endpoint, _ = await find_endpoint(store, endpoint_name, tenant)
     chosen = _of_endpoint(wanted, endpoint)
     operation = Operation(
-        id=new_id("op_"), endpoint=endpoint.id, created_at=now, actor=actor, state="running", total=0
+        id=new_id("op", now), endpoint=endpoint.id, created_at=now, actor=actor, state="running", total=0
     )
     begun = await store.replay(operation, chosen, rate=rate)
     await report_action(

@@ -11,8 +11,7 @@ from gateway.adapters import registry
 from gateway.config import Config
 from gateway.operations.endpoint_models import SecretView, secret_view
 from gateway.operations.endpoint_settings import check
-from gateway.operations.outbound import Refused, find_endpoint
-from gateway.outbound.ids import new_id
+from gateway.operations.outbound import Refused, find_endpoint, new_id
 from gateway.outbound.models import Endpoint, Format, Secret, SignatureKind
 from gateway.outbound.store import Conflict, Store
 
@@ -115,7 +114,7 @@ async def rotate_secret(
     ]
     if len(kept) >= MAX_SECRETS and expire_previous > 0:
         raise Refused("limit_reached", f"{MAX_SECRETS} secrets sign already; end one of them first")
-    added = Secret(id=new_id("sec_"), value=secret or make_secret(endpoint), created_at=now)
+    added = Secret(id=new_id("sec", now), value=secret or make_secret(endpoint), created_at=now)
     signers = (added, *(each for each in kept if each.expires_at is None or each.expires_at > now))
     changed = msgspec.structs.replace(endpoint, secrets=signers, changed_at=now)
     check(config, changed)
@@ -124,7 +123,7 @@ async def rotate_secret(
 
 
 async def end_secret(
-    config: Config, store: Store, endpoint_id: str, secret_id: str, *, now: float, tenant: str = ""
+    store: Store, endpoint_id: str, secret_id: str, *, now: float, tenant: str = ""
 ) -> None:
     """End a secret at once, as one that somebody else has seen.
 

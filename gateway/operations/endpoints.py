@@ -17,8 +17,7 @@ from gateway.operations.endpoint_secrets import (
     signing,
 )
 from gateway.operations.endpoint_settings import EndpointChange, NewEndpoint, check, with_change
-from gateway.operations.outbound import Refused, find_endpoint
-from gateway.outbound.ids import new_id
+from gateway.operations.outbound import Refused, find_endpoint, new_id
 from gateway.outbound.models import Endpoint, EndpointState, Health, Secret
 from gateway.outbound.store import Store, Waiting
 
@@ -76,7 +75,7 @@ async def create_endpoint(
     if len(await store.endpoints()) >= MAX_ENDPOINTS:
         raise Refused("limit_reached", f"there are {MAX_ENDPOINTS:,} endpoints already; delete some")
     draft = Endpoint(
-        id=new_id("ep_"),
+        id=new_id("ep", now),
         tenant=tenant or settings.tenant,
         url=settings.url,
         subscriptions=(),
@@ -87,7 +86,7 @@ async def create_endpoint(
     draft = signing(with_change(draft, settings))
     made = []
     if needs_secret(draft):
-        made = [Secret(id=new_id("sec_"), value=settings.secret or make_secret(draft), created_at=now)]
+        made = [Secret(id=new_id("sec", now), value=settings.secret or make_secret(draft), created_at=now)]
     draft = msgspec.structs.replace(draft, secrets=tuple(made))
     check(config, draft)
     endpoint = await put(store, draft, 0)

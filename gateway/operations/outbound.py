@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from gateway.backends import open_outbound_store
 from gateway.config import Config
 from gateway.errors import OperatorError
+from gateway.outbound.ids import Ids
 from gateway.outbound.models import Endpoint, Health
 from gateway.outbound.store import Store, StoreUnavailable
 
@@ -28,6 +29,14 @@ class Refused(OperatorError):
         super().__init__(text)
         self.reason = reason
         self.retry_after = retry_after
+
+
+_ids = Ids()
+
+
+def new_id(prefix: str, at: float) -> str:
+    """Return a new id of a thing that is made at a moment, in Unix seconds."""
+    return _ids.new(prefix, at)
 
 
 @asynccontextmanager

@@ -33,7 +33,6 @@ _MAX_FIELDS = 100
 """Fields of a query string."""
 
 _JSON = "application/json"
-LINES = "application/x-ndjson"
 
 log = structlog.get_logger()
 

@@ -30,5 +30,24 @@ def open_cursor(signer: Signer, name: str, text: str, *conditions: str) -> int:
     return int.from_bytes(content, "big")
 
 
+def make_text_cursor(signer: Signer, name: str, position: str, *conditions: str) -> str:
+    """Return a cursor as :func:`make_cursor` does, for a list whose positions are texts."""
+    return signer.sign(_purpose(name, conditions), position.encode())
+
+
+def open_text_cursor(signer: Signer, name: str, text: str, *conditions: str) -> str:
+    """Return the position of a cursor of :func:`make_text_cursor`.
+
+    Raises:
+        Problem: It was not made here, for this list with these conditions.
+    """
+    content = signer.open(_purpose(name, conditions), text)
+    if content is None:
+        raise Problem(
+            "invalid_cursor", "begin again without a cursor, or with the query that it was made for"
+        )
+    return content.decode()
+
+
 def _purpose(name: str, conditions: tuple[str, ...]) -> str:
     return f"cursor {name} {hashlib.sha256(chr(0).join(conditions).encode()).hexdigest()}"

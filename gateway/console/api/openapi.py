@@ -14,7 +14,7 @@ import msgspec
 
 from gateway import __version__
 from gateway.console.api.idempotency import HEADER
-from gateway.console.api.operation import Operation
+from gateway.console.api.operation import LINES, Operation
 from gateway.console.api.paths import PREFIX
 from gateway.console.api.schemas import REFERENCE, Schemas, describe
 from gateway.console.problems import MEDIA_TYPE, REASONS
@@ -36,6 +36,9 @@ _INFO = """What the web pages of the console and the commands can do, for progra
 Moments are Unix seconds. A list has `next`, the cursor of its next page; a cursor is opaque. A write may have an
 `Idempotency-Key`: repeated within a day, it is done once. Every error is `application/problem+json` (RFC 9457); decide by
 its `reason`."""
+
+
+_OR_TENANT = ", or the token of a tenant, which sees what is the tenant's"
 
 
 def openapi_document(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -81,9 +84,16 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
         "operationId": operation_id(operation),
         "tags": [operation.segments[0]],
         "summary": operation.summary,
-        "description": f"Needs the role `{operation.role}`.",
+        "description": f"Needs the role `{operation.role}`{_OR_TENANT if operation.is_for_tenants else ''}.",
         "parameters": [*path, *_query(operation)],
-        "responses": {str(operation.status): _success(operation, schemas), **_problems(operation)},
+        "responses": {
+            str(operation.status): _success(operation, schemas),
+            **{
+                str(status): {"description": "The answer.", "content": _json(schemas.of(kind))}
+                for status, kind in operation.others
+            },
+            **_problems(operation),
+        },
     }
     if operation.is_write:
         described["parameters"].append(
@@ -95,7 +105,9 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
             }
         )
     if operation.body:
-        described["requestBody"] = {"required": True, "content": _json(schemas.of(operation.body))}
+        body = {"type": ["object", "array"]} if operation.body is msgspec.Raw else schemas.of(operation.body)
+        content = {media_type: {"schema": body} for media_type in operation.media_types}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 
@@ -124,10 +136,10 @@ def _success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
             "description": "Server-Sent Events.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
-    return {
-        "description": "It is done." if operation.is_write else "The answer.",
-        "content": _json(schemas.of(operation.result)),
-    }
+    content = _json(schemas.of(operation.result))
+    if operation.lines:
+        content[LINES] = {"schema": {"type": "string", "description": "One object of `data` a line."}}
+    return {"description": "It is done." if operation.is_write else "The answer.", "content": content}
 
 
 def _problems(operation: Operation) -> dict[str, Any]:

@@ -14,6 +14,10 @@ from gateway.console.security.roles import Principal, Role
 from gateway.console.services import Services
 
 
+LINES = "application/x-ndjson"
+"""The media type of one JSON object a line."""
+
+
 class NoParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The query string of an operation that has none."""
 
@@ -37,6 +41,7 @@ class Operation:
         problems: The reasons that it may answer, beside those that every operation has.
         is_for_tenants: Whether the token of a tenant may call it; then it shows and changes only what is the tenant's.
         media_types: The media types of the body; the first is the usual one.
+        others: Further statuses of success, each with the type of its answer.
         lines: Whether it answers `Accept: application/x-ndjson` with one JSON object a line.
     """
 
@@ -53,6 +58,7 @@ class Operation:
     problems: tuple[str, ...] = ()
     is_for_tenants: bool = False
     media_types: tuple[str, ...] = ("application/json",)
+    others: tuple[tuple[int, Any], ...] = ()
     lines: bool = False
 
     @property

@@ -32,8 +32,8 @@ class Schemas:
         types = [
             each
             for operation in operations
-            for each in (operation.body, operation.result)
-            if each is not None
+            for each in (operation.body, operation.result, *(kind for _, kind in operation.others))
+            if each is not None and each is not msgspec.Raw
         ]
         self._types = [*types, EntryView, ProblemDetails]
         references, self.components = msgspec.json.schema_components(self._types, ref_template=REFERENCE)
