@@ -127,6 +127,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         give_up_on: Statuses that end a delivery at once.
         max_pending: Deliveries that wait, beyond which new ones are held.
         is_verified: Whether its owner has proved that they want requests there.
+        is_by_tenant: Whether a tenant's token made it: private networks stay shut to it, and it is sent nothing but tests
+            until it is verified.
         created_at: When it was made.
         changed_at: When it was last changed.
         version: Counts its changes, from 1; the `ETag` of the API.
@@ -153,6 +155,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     give_up_on: tuple[int, ...] = ()
     max_pending: int = 100_000
     is_verified: bool = False
+    is_by_tenant: bool = False
     created_at: float = 0.0
     changed_at: float = 0.0
     version: int = 1

@@ -84,6 +84,7 @@ class DeliveryFilter(NamedTuple):
     Attributes:
         tenant: The tenant of the endpoint; empty for all.
         endpoint: The endpoint's id; empty for all.
+        delivery: The delivery's id; empty for all.
         message: The message's id; empty for all.
         event_id: The CloudEvents id; empty for all.
         states: The states; empty for all.
@@ -96,6 +97,7 @@ class DeliveryFilter(NamedTuple):
 
     tenant: str = ""
     endpoint: str = ""
+    delivery: str = ""
     message: str = ""
     event_id: str = ""
     states: tuple[DeliveryState, ...] = ()

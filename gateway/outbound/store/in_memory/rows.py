@@ -112,6 +112,7 @@ def _matches(wanted: DeliveryFilter, row: Row) -> bool:
     return (
         wanted.tenant in {"", row.tenant}
         and wanted.endpoint in {"", each.endpoint}
+        and wanted.delivery in {"", each.id}
         and wanted.message in {"", each.message}
         and wanted.event_id in {"", row.event_id}
         and (not wanted.states or each.state in wanted.states)
