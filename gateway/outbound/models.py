@@ -242,6 +242,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         ended_at: When it was delivered, died or was cancelled; None before.
         status: The HTTP status of the last attempt; None if there was no response.
         outcome: How the last attempt ended; empty before the first. See :mod:`gateway.outbound.outcomes`.
+        made: The attempts of all rounds, those that were interrupted too. The next one has the number after it.
         operation: The bulk replay that it belongs to; empty if none.
     """
 
@@ -258,6 +259,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     status: int | None = None
     outcome: str = ""
+    made: int = 0
     operation: str = ""
 
 
