@@ -8,7 +8,9 @@ from starlette.routing import BaseRoute, Route
 
 from gateway.console.pages import (
     acts,
+    deliveries,
     doors,
+    endpoints,
     event,
     finding,
     jobs,
@@ -40,6 +42,8 @@ _MODULES = (
     waiting,
     refusals,
     providers,
+    endpoints,
+    deliveries,
     queues,
     replaying,
     redelivering,

@@ -46,6 +46,13 @@ _GROUPS: tuple[tuple[str, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        "Way out",
+        (
+            Entry("/endpoints", "Endpoints", "endpoint", "t"),
+            Entry("/deliveries", "Deliveries", "delivery", "v"),
+        ),
+    ),
+    (
         "System",
         (
             Entry("/providers", "Providers", "provider", "p"),

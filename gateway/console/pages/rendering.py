@@ -13,6 +13,16 @@ from markupsafe import Markup
 
 from gateway.config import Config
 from gateway.console.pages.assets import Assets
+from gateway.console.pages.delivery_wording import (
+    attempt_words,
+    delivery_sentence,
+    delivery_tone,
+    endpoint_words,
+    outcomes,
+    patterns_of,
+    result_words,
+    sentence_of,
+)
 from gateway.console.pages.formatting import (
     address,
     ago,
@@ -39,10 +49,14 @@ from gateway.operations.search import describe
 _FUNCTIONS = (
     address,
     ago,
+    attempt_words,
     clock_time,
     count,
     day_time,
+    delivery_sentence,
+    delivery_tone,
     describe,
+    endpoint_words,
     entry_id,
     entry_path,
     event_path,
@@ -50,9 +64,13 @@ _FUNCTIONS = (
     iso,
     label_of,
     milliseconds,
+    outcomes,
+    patterns_of,
     percent,
     plural,
     rate,
+    result_words,
+    sentence_of,
     short_count,
     size,
     span,

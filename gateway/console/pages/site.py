@@ -18,11 +18,14 @@ from gateway.console.pages.current import Current
 from gateway.console.pages.navigation import navigation
 from gateway.console.pages.remembered import Remembered
 from gateway.console.pages.rendering import make_environment
+from gateway.console.problems import REASONS
 from gateway.console.security.cross_site import csrf_token
 from gateway.console.security.headers import timed
 from gateway.console.security.roles import Principal, Role
 from gateway.console.services import Services
 from gateway.errors import OperatorError
+from gateway.operations.outbound import Refused
+from gateway.outbound.store import StoreUnavailable
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -58,6 +61,11 @@ MESSAGES = {
         "good", "The sample was sent. It appears here as soon as it is indexed, in a second or two."
     ),
     "revoked": Message("good", "The token was revoked. Sessions that began with it have ended."),
+    "enabled": Message("good", "The endpoint is enabled. What waits for it is delivered from now on."),
+    "paused": Message("info", "The endpoint is paused. What it would get waits until it is enabled again."),
+    "disabled": Message("info", "The endpoint is disabled. What it would get is held."),
+    "delivery_renewed": Message("good", "A new round of attempts begins, with the same id and the same bytes."),
+    "delivery_cancelled": Message("info", "The delivery is cancelled. It can be redelivered later."),
     "cancelled": Message("info", "The job stops after the event that it is working on."),
 }
 """What an action may say on the page that follows it. Only these: the address is not believed."""
@@ -123,6 +131,12 @@ class Site:
 
     def trouble(self, request: Request, error: Exception) -> HTMLResponse:
         """Return the page that says why another one cannot be shown."""
+        if isinstance(error, StoreUnavailable):
+            reason = f"The database of endpoints and deliveries cannot be used: {error}"
+            return self.render(request, "trouble.html", 503, reason=reason)
+        if isinstance(error, Refused):
+            status, title = REASONS[error.reason]
+            return self.render(request, "trouble.html", status, title=title, reason=str(error))
         if isinstance(error, OSError):
             place = f"{error.filename}: " if error.filename else ""
             reason = f"{place}{error.strerror or error}"
@@ -179,7 +193,9 @@ def _address(request: Request) -> str:
 
 def _place(request: Request) -> str:
     first = request.url.path.split("/")[1] if request.url.path != "/" else ""
-    return "/events" if first in {"event", "entries", "search"} else f"/{first}"
+    if first in {"event", "entries", "search"}:
+        return "/events"
+    return "/deliveries" if first == "replays" else f"/{first}"
 
 
 def first_values(fields: Mapping[str, list[str]]) -> dict[str, str]:
