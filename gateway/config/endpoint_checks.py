@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gateway.adapters import registry
 from gateway.config.document import FieldPath
@@ -114,7 +115,7 @@ def _check_url(endpoint: EndpointConfig, outbound: OutboundConfig) -> Iterator[t
         yield ("url",), "is not a URL; write https://host/path"
 
 
-def where_problems(where: Sequence[Mapping[str, Mapping[str, object]]]) -> Iterator[str]:
+def where_problems(where: Sequence[Mapping[str, Mapping[Any, object]]]) -> Iterator[str]:
     """Yield what is wrong with the conditions of an endpoint, whose pointers and operators are known to be some."""
     conditions = [
         (pointer, operator, operand)
