@@ -29,9 +29,7 @@ class Recorder:
         on_recorded: Called with each batch, and for each of its records whether its lease still held.
     """
 
-    def __init__(
-        self, store: Store, on_recorded: Callable[[Sequence[Record], Sequence[bool]], None]
-    ) -> None:
+    def __init__(self, store: Store, on_recorded: Callable[[Sequence[Record], Sequence[bool]], None]) -> None:
         self._store = store
         self._on_recorded = on_recorded
         self._waiting: list[Record] = []
