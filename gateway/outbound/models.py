@@ -127,6 +127,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         give_up_on: Statuses that end a delivery at once.
         max_pending: Deliveries that wait, beyond which new ones are held.
         is_verified: Whether its owner has proved that they want requests there.
+        is_by_tenant: Whether a tenant's token made it: private networks stay shut to it, and it is sent nothing but tests
+            until it is verified.
         created_at: When it was made.
         changed_at: When it was last changed.
         version: Counts its changes, from 1; the `ETag` of the API.
@@ -153,6 +155,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     give_up_on: tuple[int, ...] = ()
     max_pending: int = 100_000
     is_verified: bool = False
+    is_by_tenant: bool = False
     created_at: float = 0.0
     changed_at: float = 0.0
     version: int = 1
@@ -239,6 +242,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         ended_at: When it was delivered, died or was cancelled; None before.
         status: The HTTP status of the last attempt; None if there was no response.
         outcome: How the last attempt ended; empty before the first. See :mod:`gateway.outbound.outcomes`.
+        made: The attempts of all rounds, those that were interrupted too. The next one has the number after it.
         operation: The bulk replay that it belongs to; empty if none.
     """
 
@@ -255,6 +259,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     status: int | None = None
     outcome: str = ""
+    made: int = 0
     operation: str = ""
 
 

@@ -1,8 +1,9 @@
 """The port to what the way out keeps. The row of a delivery is the single source of truth about it.
 
 All methods are called on one event loop. Whatever they return is durable: nothing that was accepted or recorded is lost
-by a crash afterwards. Every method raises :class:`StoreUnavailable` if the database cannot be used at the moment; nothing
-was written then.
+by a crash afterwards. Every method raises :class:`StoreUnavailable` if the database cannot be used at the moment. Where the
+connection broke during the commit, nobody knows whether it was written; so everything may be called again with the same
+arguments. Ids are those of :class:`gateway.outbound.ids.Ids`, made of the moment that stands beside them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gateway.outbound.models import (
     Delivery,
     DeliveryState,
     Endpoint,
+    EndpointState,
     Health,
     Operation,
     OutboundMessage,
@@ -23,7 +25,7 @@ from gateway.outbound.models import (
 
 
 class StoreUnavailable(OSError):
-    """Raised when the database cannot be used at the moment. Nothing was written."""
+    """Raised when the database cannot be used at the moment. Whoever wants something written calls again."""
 
 
 class Conflict(Exception):
@@ -82,22 +84,26 @@ class DeliveryFilter(NamedTuple):
     Attributes:
         tenant: The tenant of the endpoint; empty for all.
         endpoint: The endpoint's id; empty for all.
+        delivery: The delivery's id; empty for all.
         message: The message's id; empty for all.
         event_id: The CloudEvents id; empty for all.
         states: The states; empty for all.
         keys: Patterns over routing keys; empty for all.
         outcome: How the last attempt ended; empty for all.
+        status: The HTTP status of the last attempt; None for all.
         since: Accepted at this moment or later; None for no limit.
         until: Accepted before this moment; None for no limit.
     """
 
     tenant: str = ""
     endpoint: str = ""
+    delivery: str = ""
     message: str = ""
     event_id: str = ""
     states: tuple[DeliveryState, ...] = ()
     keys: tuple[str, ...] = ()
     outcome: str = ""
+    status: int | None = None
     since: float | None = None
     until: float | None = None
 
@@ -121,10 +127,21 @@ class Store(Protocol):
     # Endpoints: few, so that every process holds them all.
 
     async def version(self) -> int:
-        """Return a number that grows with every change of an endpoint, or of a health made by a person."""
+        """Return a number that grows with every change of an endpoint, of its state, or of a health made by a person."""
 
     async def endpoints(self) -> list[tuple[Endpoint, Health]]:
-        """Return all endpoints, oldest first."""
+        """Return all endpoints, oldest first.
+
+        Raises:
+            OperatorError: The key is missing that opens what is kept encrypted.
+        """
+
+    async def endpoint(self, endpoint: str) -> tuple[Endpoint, Health] | None:
+        """Return an endpoint, None if there is none with this id.
+
+        Raises:
+            OperatorError: As :meth:`endpoints`.
+        """
 
     async def put_endpoint(self, endpoint: Endpoint, expected: int | None = None) -> Endpoint:
         """Add an endpoint, or replace the one with its id; return it with its new version.
@@ -138,29 +155,50 @@ class Store(Protocol):
         """
 
     async def delete_endpoint(self, endpoint: str) -> bool:
-        """Delete an endpoint, cancel its deliveries, and return whether it was there."""
+        """Delete an endpoint, cancel its deliveries that wait, and return whether it was there."""
 
     async def sync_configured(self, endpoints: Sequence[Endpoint]) -> None:
-        """Make the configured endpoints these: add, change, or delete. A change of nothing changes no version."""
+        """Make the configured endpoints these: add, change, or delete. A change of nothing changes no version.
 
-    async def put_health(self, health: Health, *, by_person: bool) -> None:
-        """Replace what is known of an endpoint. A change by a person changes :meth:`version`."""
+        When secrets and endpoints were made is no change: a process that starts does not know.
+        """
+
+    async def put_health(self, health: Health, *, by_person: bool, was: EndpointState | None = None) -> None:
+        """Replace what is known of an endpoint. A change by a person, or of the state, changes :meth:`version`.
+
+        Args:
+            health: What is known from now on. Of an endpoint that is gone, nothing is kept.
+            by_person: Whether a person decided it.
+            was: The state that it must have at the moment; None for any. An owner names the one that it knows, so that
+                it does not undo what a person decided meanwhile.
+
+        Raises:
+            Conflict: It has another state.
+        """
+
+    async def rekey(self) -> int:
+        """Encrypt anew, with the newest key, what an older key has encrypted; return how many values that were."""
 
     # The way in.
 
     async def accept(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> list[bool]:
         """Keep messages with their deliveries in one transaction; return for each whether it is new.
 
-        A message that is there already is left as it is, with its deliveries, and none is added.
+        A message that is there already is left as it is, with its deliveries, and none is added. Deliveries are pending or
+        held, as they say; those to an endpoint that is gone are kept as cancelled.
         """
 
     # The owner.
 
     async def lease(self, owner: str, duration: float, *, want: int) -> list[Lease]:
-        """Renew the shards of a process, take free ones up to ``want`` in all, give up those beyond; return all that it owns."""
+        """Renew the shards of a process, take free ones up to ``want`` in all, give up those beyond; return all that it owns.
 
-    async def release(self, owner: str) -> None:
-        """Give up all shards of a process."""
+        A shard that nobody took keeps its epoch, even if it was not renewed in time or was given up: attempts under way
+        are still recorded until another process takes it.
+        """
+
+    async def release(self, owner: str, shards: Iterable[int] | None = None) -> None:
+        """Give up shards of a process, all unless some are named: those on which it has ended all attempts."""
 
     async def owners(self) -> int:
         """Return how many processes own a shard or asked for one within the last lease."""
@@ -170,8 +208,8 @@ class Store(Protocol):
     ) -> list[Delivery]:
         """Return pending deliveries of an endpoint that are due, those that are due longest first.
 
-        With an order key, only the oldest pending delivery of its key is returned, by sequence where there is one. With
-        ``on_dead: hold``, none of a key that has a dead delivery.
+        With an order key, only the oldest pending delivery of its key is returned, by sequence where there is one and else
+        by id. With ``on_dead: hold``, none of a key that has a dead delivery, until that is redelivered, cancelled or pruned.
 
         Args:
             endpoint: The endpoint's id.
@@ -181,7 +219,7 @@ class Store(Protocol):
         """
 
     async def next_due(self, endpoints: Sequence[str]) -> dict[str, float]:
-        """Return for endpoints with a pending delivery when the next one is due."""
+        """Return for endpoints with a delivery that :meth:`due` returns now or later, when the next one is due."""
 
     async def messages(self, ids: Sequence[str]) -> dict[str, OutboundMessage]:
         """Return messages by their ids; those that are gone are left out."""
@@ -189,7 +227,8 @@ class Store(Protocol):
     async def record(self, records: Sequence[Record]) -> list[bool]:
         """Write the ends of attempts in one transaction; return for each whether its lease still held.
 
-        An attempt is kept in any case. A delivery is changed only if the lease held, and if nobody cancelled it meanwhile.
+        An attempt is kept in any case, without an excerpt if its message was forgotten. A delivery is changed only if the
+        lease held, and if it is still pending in the same round: not if somebody cancelled or redelivered it meanwhile.
         """
 
     # Operators.
@@ -198,9 +237,23 @@ class Store(Protocol):
         """Return what waits for endpoints. Counts beyond 100,000 are cut to that."""
 
     async def deliveries(
-        self, wanted: DeliveryFilter, *, before: str = "", limit: int = 50
+        self,
+        wanted: DeliveryFilter,
+        *,
+        before: str = "",
+        after: str = "",
+        limit: int = 50,
+        oldest_first: bool = False,
     ) -> list[Delivery]:
-        """Return deliveries, newest first; only those with ids smaller than ``before`` unless it is empty."""
+        """Return deliveries, newest first unless the oldest are wanted first.
+
+        Args:
+            wanted: The conditions.
+            before: Only those with ids smaller than this; empty for all.
+            after: Only those with ids larger than this; empty for all.
+            limit: The most deliveries to return.
+            oldest_first: Whether to begin with the smallest id.
+        """
 
     async def delivery(self, delivery: str) -> Delivery | None:
         """Return a delivery, None if it is gone."""
@@ -221,11 +274,14 @@ class Store(Protocol):
 
         Raises:
             KeyError: There is no such delivery.
-            Conflict: An attempt is under way, or its message's body was forgotten.
+            Conflict: An attempt is under way, or the body of its message or its endpoint is gone.
         """
 
     async def cancel(self, wanted: DeliveryFilter) -> int:
-        """Cancel the pending and held deliveries that match; return their number."""
+        """Cancel the pending and held deliveries that match; return their number.
+
+        Dead ones are cancelled too where ``states`` names them: that frees an order key that they hold.
+        """
 
     async def resume(self, endpoint: str, *, since: float | None) -> int:
         """Make held deliveries of an endpoint pending, those accepted at ``since`` or later; cancel the others.
@@ -234,10 +290,14 @@ class Store(Protocol):
         """
 
     async def replay(self, operation: Operation, wanted: DeliveryFilter, *, rate: float) -> Operation:
-        """Begin a new round of all deliveries that match, oldest first, ``rate`` of them due in each second."""
+        """Begin a new round of all deliveries that match, oldest first, ``rate`` of them due in each second.
+
+        Those that are pending are left out, since they are on their way, and those whose message's body is gone. If the
+        process ends meanwhile, the operation covers what it had begun, and another replay takes the rest.
+        """
 
     async def operation(self, operation: str) -> Operation | None:
-        """Return a bulk replay with its numbers, None if it is gone."""
+        """Return a bulk replay with its numbers, None if it is gone. It is done once nothing of it is pending."""
 
     async def cancel_operation(self, operation: str) -> bool:
         """Cancel what is pending of a bulk replay; return whether it was there."""
@@ -249,7 +309,13 @@ class Store(Protocol):
         """Return the messages of an event, of all providers and agents unless one is named."""
 
     async def forget(self, message: str) -> bool:
-        """Erase the body, the subject and the excerpts of a message; return whether it was there."""
+        """Erase the body, the subject, the order keys and the excerpts of a message; return whether it was there.
+
+        Its deliveries that wait are cancelled: there is nothing left to send.
+        """
 
     async def prune(self, now: float) -> int:
-        """Delete what is older than its retention, and let held deliveries end; return how many deliveries ended or went."""
+        """Delete what is older than its retention, and let held deliveries end; return how many deliveries ended or went.
+
+        See :mod:`gateway.outbound.store.retention`. It is done in small steps, between which others write.
+        """
