@@ -44,6 +44,7 @@ from gateway.journal.writer import JournalWriter
 from gateway.observability import logs
 from gateway.observability.counters import JOURNAL_STAGES, shared_counters
 from gateway.observability.metrics import Metrics
+from gateway.observability.outbound_counters import OutboundReader
 from gateway.observability.readiness import ReadinessBoard, ReadinessWriter
 from gateway.observability.shared_memory import PRIVATE, SharedCounters
 from gateway.publishers import Publisher
@@ -86,6 +87,8 @@ _FIXED = (
     "console",
     "capture",
     "log",
+    "outbound.keys",
+    "outbound.retention",
 )
 """The settings that a running gateway cannot change."""
 
@@ -108,6 +111,7 @@ class Gateway:
         readiness: where the process writes whether it accepts events, for the console; by default nowhere.
         spans: makes spans if tracing is on.
         captures: the memory of refused requests that all processes share; by default none are kept.
+        outbound: the numbers of the way out, which is a process of its own; by default there are none.
 
     Attributes:
         receiver: receives webhooks.
@@ -131,6 +135,7 @@ class Gateway:
         readiness: ReadinessBoard | None = None,
         spans: Spans | None = None,
         captures: CaptureRing | None = None,
+        outbound: SharedCounters | None = None,
     ) -> None:
         database = Database(config.data_dir)
         self._journal = JournalWriter(config.data_dir / JOURNAL_FOLDER, slot, clock)
@@ -174,7 +179,7 @@ class Gateway:
             ReadinessWriter(readiness, slot, self.is_ready, self.unavailable_reasons) if readiness else None
         )
         self.public = public_app(health)
-        self.admin = admin_app(self.metrics, health)
+        self.admin = admin_app(self.metrics, health, OutboundReader(outbound) if outbound else None)
 
     async def start(self) -> None:
         """Open the stores, and start connecting to the servers.

@@ -23,8 +23,8 @@ import uvicorn
 from gateway.app import Gateway
 from gateway.config import config_warnings
 from gateway.config.models import Config
-from gateway.console.child import ConsoleKeeper
 from gateway.errors import AddressInUse, ConfigurationError, OperatorError
+from gateway.hosting.companions import Companions
 from gateway.http.apps import HEALTH_PATHS
 from gateway.http.listener import Listener
 from gateway.http.sockets import address_of, open_sockets
@@ -93,7 +93,7 @@ async def running(
     gateway: Gateway,
     config: Config,
     listeners: Listeners | None = None,
-    console: ConsoleKeeper | None = None,
+    companions: Companions | None = None,
 ) -> AsyncIterator[tuple[str, str]]:
     """Serve a gateway within the block; yield an address of the public and of the admin listener.
 
@@ -102,7 +102,7 @@ async def running(
         config: its configuration.
         listeners: sockets that other processes serve as well; without admin sockets if the console of all has them. By
             default the gateway opens its own.
-        console: serves the admin listener in a process of its own; by default the gateway serves it.
+        companions: run beside it. Without a console, the gateway serves the admin listener.
 
     Raises:
         OperatorError: an address is taken, or a store cannot be opened.
@@ -122,28 +122,31 @@ async def running(
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
         gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
         servers = [(_server(listener, config), public)]
-        if admin and not console:
+        has_console = companions is not None and companions.has_console
+        if admin and not has_console:
             servers.append((_server(Listener(None, gateway.admin, limits), config), admin))
         tasks = [
             asyncio.create_task(server.serve(sockets=sockets), name="listener") for server, sockets in servers
         ]
-        if console:
-            console.start(admin)
+        if companions:
+            companions.start(admin)
         settle_memory()
         webhooks = ", ".join(map(address_of, public))
-        if admin and not console:
+        if admin and not has_console:
             log.info("listening", webhooks=webhooks, admin=", ".join(map(address_of, admin)))
         else:
             log.info("listening", webhooks=webhooks)
         try:
             yield address_of(public[0]), address_of(admin[0]) if admin else ""
         finally:
+            if companions:
+                companions.begin_end()
             for server, _ in servers:
                 server.should_exit = True
             await asyncio.gather(*tasks)
             await gateway.stop()
-            if console:  # last, because it reports the end as well
-                await console.stop()
+            if companions:  # last, because the console reports the end as well
+                await companions.stop()
             log.info("stopped")
 
 
@@ -153,7 +156,7 @@ async def serve(
     read_again: Callable[[], Config],
     listeners: Listeners | None = None,
     process: ProcessContext | None = None,
-    console: ConsoleKeeper | None = None,
+    companions: Companions | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. A second one ends the process at once; SIGHUP reloads the configuration.
 
@@ -163,7 +166,7 @@ async def serve(
         read_again: reads the configuration, and raises ConfigurationError if it is wrong.
         listeners: sockets that other processes serve as well; by default the gateway opens its own.
         process: the connection to the parent, if this is one of several processes.
-        console: serves the admin listener; see :func:`running`.
+        companions: run beside it; see :func:`running`.
 
     Raises:
         OperatorError: see :func:`running`.
@@ -179,8 +182,8 @@ async def serve(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if process is None or process.slot == 0:
         log_config_warnings(config)
-    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload, console), name="reload")
-    async with running(gateway, config, listeners, console):
+    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload, companions), name="reload")
+    async with running(gateway, config, listeners, companions):
         if process:
             process.note_started()
         await stop.wait()
@@ -190,16 +193,16 @@ async def serve(
 
 
 async def _keep_reloading(
-    gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event, console: ConsoleKeeper | None
+    gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event, companions: Companions | None
 ) -> None:
     """Reload the configuration at each event; after any failure the gateway keeps the one that it has."""
     while True:
         await reload.wait()
         reload.clear()
-        if console:
-            console.reload()
         try:
             config = await asyncio.to_thread(read_again)
+            if companions:
+                companions.note(config)
             fixed = gateway.reload(config)
         except ConfigurationError as error:
             for problem in error.args:
@@ -211,6 +214,9 @@ async def _keep_reloading(
             log_config_warnings(config)
             for setting in fixed:
                 log.warning("setting needs a restart", setting=setting)
+        finally:
+            if companions:
+                companions.reload()
 
 
 def log_config_warnings(config: Config) -> None:

@@ -5,8 +5,8 @@ copies nothing in a bad state, and a log that nobody reads cannot keep it from r
 takes a place logs how its predecessor ended. The sockets stay open in the parent, so connections that a dying
 process had not accepted yet wait for the others.
 
-One more process, the companion, may run beside them: the console. The gateway does not need it to receive events.
-Whatever happens to it, the others go on; it ends after them.
+More programs, the companions, may run beside them: the console, and the way out. The gateway does not need them to receive
+events. Whatever happens to them, the others go on; the console ends after them.
 
 It is over 200 lines because both sides of a fork stand here: what the parent does, and what a process knows of its
 parent.
@@ -22,7 +22,7 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
@@ -52,7 +52,13 @@ _MAX_SIGNALS = 1024
 
 
 class Companion(Protocol):
-    """A child of the parent that is no gateway process, and replaces itself."""
+    """A child of the parent that is no gateway process, and replaces itself.
+
+    Attributes:
+        is_last: Whether it ends after the processes; else when they begin to.
+    """
+
+    is_last: bool
 
     def tend(self) -> float | None:
         """Start it if it is due, and notice its end; return the seconds until the next look, None while it runs."""
@@ -154,7 +160,7 @@ class Supervisor:
         reload: called at SIGHUP before the processes receive it, so that later forks start with the new settings.
         close_sockets: called when the end begins. Open sockets of the parent would go on taking connections that
             no process serves any more.
-        companion: runs beside the processes.
+        companions: run beside the processes.
     """
 
     def __init__(
@@ -163,13 +169,13 @@ class Supervisor:
         work: Callable[[ProcessContext], None],
         reload: Callable[[], None],
         close_sockets: Callable[[], None],
-        companion: Companion | None = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         self._work = work
         self._reload = reload
         self._close_sockets = close_sockets
         self._places = [_Place(slot) for slot in range(slots)]
-        self._companion = companion
+        self._companions = companions
         self._failure: OperatorError | None = None
         self._is_ending = False
         # Nothing is ever written to this pipe. Its reader becomes readable when the parent dies, in whatever way.
@@ -186,10 +192,10 @@ class Supervisor:
                 if not self._is_ending:
                     self._start_due()
                     pause = self._pause()
-                elif self._living():
-                    pause = None
-                elif (pause := self._companion.end() if self._companion else None) is None:
-                    break
+                else:
+                    pause = self._end_companions()
+                    if pause is None and not self._living():
+                        break
                 for number in _next(signals, pause):
                     self._on_signal(number)
                 self._reap()
@@ -200,12 +206,16 @@ class Supervisor:
         return [place for place in self._places if place.pid]
 
     def _pause(self) -> float | None:
-        """Tend the companion; return the seconds until the next start is due, None if nothing is to be started."""
+        """Tend the companions; return the seconds until the next start is due, None if nothing is to be started."""
         now = time.monotonic()
         pauses = [max(0.0, place.due_at - now) for place in self._places if not place.pid]
-        if self._companion and (pause := self._companion.tend()) is not None:
-            pauses.append(pause)
+        pauses += [pause for each in self._companions if (pause := each.tend()) is not None]
         return min(pauses, default=None)
+
+    def _end_companions(self) -> float | None:
+        """Have the companions end, the last ones once no process lives; return the seconds until the next look, None for no look."""
+        ending = [each for each in self._companions if not (each.is_last and self._living())]
+        return min((pause for each in ending if (pause := each.end()) is not None), default=None)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -251,11 +261,11 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload()
             self._send(signal.SIGHUP)
-            self._send_companion(signal.SIGHUP)
+            self._send_companions(signal.SIGHUP)
         elif number in ENDING:
             if self._is_ending:
                 self._send(signal.SIGKILL)
-                self._send_companion(signal.SIGKILL)
+                self._send_companions(signal.SIGKILL)
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             self._end()
@@ -269,9 +279,9 @@ class Supervisor:
         for place in self._living():
             os.kill(place.pid, number)
 
-    def _send_companion(self, number: int) -> None:
-        if self._companion:
-            self._companion.send(number)
+    def _send_companions(self, number: int) -> None:
+        for each in self._companions:
+            each.send(number)
 
     def _reap(self) -> None:
         for place in self._living():

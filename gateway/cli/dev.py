@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -18,8 +18,8 @@ import typer
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of
 from gateway.cli.common import run
+from gateway.cli.dev_companions import DevCompanions, login_link
 from gateway.cli.dev_config import choose_config, is_generated
-from gateway.cli.dev_console import DevConsole, login_link
 from gateway.cli.dev_lines import DevLines
 from gateway.cli.dev_worker import run_example_worker
 from gateway.cli.live import LiveLines
@@ -66,14 +66,15 @@ def run_dev(
         tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans,
         session.announced(config.data_dir) as is_first,
     ):
-        console = DevConsole(path, config, bind, admin_bind) if config.console.enabled else None
+        beside = DevCompanions(path, config, bind, admin_bind)
         gateway = Gateway(
             config,
             path.parent,
-            counters=console.counters if console else None,
-            readiness=console.readiness if console else None,
+            counters=beside.counters,
+            readiness=beside.readiness,
             spans=spans,
-            captures=console.captures if console else None,
+            captures=beside.captures,
+            outbound=beside.outbound,
         )
         send = _send_command(path, is_found=is_first, has_bind=bool(bind))
         try:
@@ -84,7 +85,7 @@ def run_dev(
                     secrets,
                     (send, note),
                     output,
-                    console,
+                    beside,
                     send_samples=send_samples,
                     is_demo=path == BUNDLED_CONFIG,
                 )
@@ -118,7 +119,7 @@ async def _dev(
     secrets: DevSecrets,
     texts: tuple[str, str],
     output: DevLines,
-    console: DevConsole | None,
+    beside: DevCompanions,
     *,
     send_samples: bool,
     is_demo: bool,
@@ -128,13 +129,13 @@ async def _dev(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with (
-        console.lines_forwarded() if console else nullcontext(),
-        running(gateway, config, console=console.keeper if console else None) as listening,
+        beside.lines_forwarded(),
+        running(gateway, config, companions=beside.companions) as listening,
     ):
         address, admin = (local_url(each.removeprefix("http://")) for each in listening)
         config = _with_addresses(config, address)
         gateway.reload(config)
-        page = await asyncio.to_thread(login_link, config, admin) if console else ""
+        page = await asyncio.to_thread(login_link, config, admin) if config.console.enabled else ""
         _print_banner(config, address, admin, page, secrets, *texts)
         worker = asyncio.create_task(
             run_example_worker(

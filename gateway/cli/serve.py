@@ -12,12 +12,14 @@ from gateway.backends import messaging_system_of
 from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
 from gateway.config.overrides import override_binds
-from gateway.console.child import ConsoleChild, ConsoleKeeper
 from gateway.console.launch import ConsoleLauncher
 from gateway.errors import OperatorError
+from gateway.hosting.companions import Companions
+from gateway.hosting.outbound.launch import OutboundLauncher
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.outbound_counters import outbound_counters
 from gateway.observability.readiness import ReadinessBoard
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
@@ -37,11 +39,12 @@ def run_serve(
 
     config = read()
     slots = config.server.processes
-    counters, launcher, readiness = shared_counters(slots), None, None
+    counters, outbound = shared_counters(slots), outbound_counters()
+    console, readiness = None, None
     captures = None if config.capture == "off" else CaptureRing(slots=slots)
     if config.console.enabled:
         readiness = ReadinessBoard(slots)
-        launcher = ConsoleLauncher(
+        console = ConsoleLauncher(
             config=path,
             bind=bind,
             admin_bind=admin_bind,
@@ -51,10 +54,15 @@ def run_serve(
             counters=counters.descriptor,
             readiness=readiness.descriptor,
             captures=captures.descriptor if captures else None,
+            outbound=outbound.descriptor,
         )
+    companions = Companions(
+        config,
+        console,
+        OutboundLauncher(config=path, is_dev=False, log_format=logs, counters=outbound.descriptor),
+    )
     if slots == 1:
         configure_logs(logs, exception_messages=config.log.exception_messages)
-        keeper = ConsoleKeeper(launcher) if launcher else None
         with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
             gateway = Gateway(
                 config,
@@ -63,20 +71,22 @@ def run_serve(
                 readiness=readiness,
                 spans=spans,
                 captures=captures,
+                outbound=outbound,
             )
-            run(serve(gateway, config, read, console=keeper))
+            run(serve(gateway, config, read, companions=companions))
         return
 
     def reload() -> None:
         nonlocal config
         with suppress(OperatorError):  # the processes log what is wrong with it
             config = read()
+            companions.note(config)
 
     def work(process: ProcessContext) -> None:
         configure_logs(logs, process.slot, exception_messages=config.log.exception_messages)
         public, admin = listeners
-        if launcher:
-            launcher.disown()
+        companions.disown()
+        if console:
             for (
                 each
             ) in admin:  # while this process finishes its requests, the next gateway may need the address
@@ -95,6 +105,7 @@ def run_serve(
                     readiness=readiness,
                     spans=spans,
                     captures=captures,
+                    outbound=outbound,
                 )
                 run(serve(gateway, config, read, (public, admin), process))
         finally:
@@ -106,5 +117,4 @@ def run_serve(
             for each in (*listeners[0], *listeners[1]):
                 each.close()
 
-        console = ConsoleChild(launcher, listeners[1]) if launcher else None
-        Supervisor(slots, work, reload, close_sockets, console).run()
+        Supervisor(slots, work, reload, close_sockets, companions.children(listeners[1])).run()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gateway.adapters import registry
 from gateway.config.document import FieldPath
@@ -85,8 +86,9 @@ def check_endpoint(
         outbound: What holds for all endpoints.
         has_secrets: Whether URLs and secrets are real; placeholders are not checked.
     """
-    yield from _check_where(endpoint)
-    yield from _check_headers(endpoint)
+    yield from ((("where",), problem) for problem in where_problems(endpoint.where))
+    headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
+    yield from ((("headers", *place), problem) for place, problem in header_problems(headers))
     if endpoint.sign_as and endpoint.sign_as not in registry.names():
         yield (
             ("sign_as",),
@@ -113,18 +115,19 @@ def _check_url(endpoint: EndpointConfig, outbound: OutboundConfig) -> Iterator[t
         yield ("url",), "is not a URL; write https://host/path"
 
 
-def _check_where(endpoint: EndpointConfig) -> Iterator[tuple[FieldPath, str]]:
+def where_problems(where: Sequence[Mapping[str, Mapping[Any, object]]]) -> Iterator[str]:
+    """Yield what is wrong with the conditions of an endpoint, whose pointers and operators are known to be some."""
     conditions = [
         (pointer, operator, operand)
-        for each in endpoint.where
+        for each in where
         for pointer, operands in each.items()
         for operator, operand in operands.items()
     ]
     if len(conditions) > MAX_CONDITIONS:
-        yield ("where",), f"has {len(conditions)} conditions; the most are {MAX_CONDITIONS}"
+        yield f"has {len(conditions)} conditions; the most are {MAX_CONDITIONS}"
     for pointer, operator, operand in conditions:
         if problem := _problem_of_operand(operator, operand):
-            yield ("where",), f"{pointer}: {operator} {problem}"
+            yield f"{pointer}: {operator} {problem}"
 
 
 def _problem_of_operand(operator: str, operand: object) -> str:
@@ -145,17 +148,17 @@ def _is_plain(operand: object) -> bool:
     return operand is None or isinstance(operand, str | int | float)
 
 
-def _check_headers(endpoint: EndpointConfig) -> Iterator[tuple[FieldPath, str]]:
+def header_problems(headers: Mapping[str, str]) -> Iterator[tuple[FieldPath, str]]:
+    """Yield what is wrong with the further headers of an endpoint: the path below `headers`, and the text."""
     size = 0
-    for name, secret in endpoint.headers.items():
-        value = secret.get_secret_value()
+    for name, value in headers.items():
         size += len(name) + len(value) + 4
         if name.lower() in _OF_THE_REQUEST or name.lower().startswith(("webhook-", "x-webhook-", "proxy-")):
-            yield ("headers", name), "is a header that the gateway writes itself; remove it"
+            yield (name,), "is a header that the gateway writes itself; remove it"
         elif not re.fullmatch(r"[\x20-\x7e]*", value) or value != value.strip():
-            yield ("headers", name), "has characters that a header cannot have, or blanks around it"
+            yield (name,), "has characters that a header cannot have, or blanks around it"
     if size > MAX_HEADERS_SIZE:
-        yield ("headers",), f"are larger than {MAX_HEADERS_SIZE} bytes"
+        yield (), f"are larger than {MAX_HEADERS_SIZE} bytes"
 
 
 def _check_secrets(endpoint: EndpointConfig) -> Iterator[tuple[FieldPath, str]]:
@@ -180,18 +183,30 @@ def _check_secrets(endpoint: EndpointConfig) -> Iterator[tuple[FieldPath, str]]:
     is_standard = not is_original and kind in {"standard", "ed25519"}
     texts = endpoint.secret_texts()
     for position, text in enumerate(texts):
-        problem = problem_of(text)
+        problem = secret_problem(text, is_standard=is_standard)
         if not problem and text in texts[:position]:
             problem = "stands there twice; while rotating, list two different secrets"
-        if not problem and is_standard and _size_of(text.removeprefix("whsec_")) not in SECRET_SIZES:
-            problem = (
-                f"is not whsec_ and base64 of {SECRET_SIZES.start} to {SECRET_SIZES.stop - 1} bytes; make one with "
-                '`echo "whsec_$(openssl rand -base64 32)"`'
-            )
-        if not problem and length_of(text) < MIN_LENGTH:
-            problem = f"is shorter than {MIN_LENGTH} characters; choose a longer one"
         if problem:
             yield ("secrets", position), problem
+
+
+def secret_problem(text: str, *, is_standard: bool) -> str | None:
+    """Return why a text cannot be a secret of an endpoint; None if it can.
+
+    Args:
+        text: The secret.
+        is_standard: Whether it signs as Standard Webhooks has it.
+    """
+    if problem := problem_of(text):
+        return problem
+    if is_standard and _size_of(text.removeprefix("whsec_")) not in SECRET_SIZES:
+        return (
+            f"is not whsec_ and base64 of {SECRET_SIZES.start} to {SECRET_SIZES.stop - 1} bytes; make one with "
+            '`echo "whsec_$(openssl rand -base64 32)"`'
+        )
+    if length_of(text) < MIN_LENGTH:
+        return f"is shorter than {MIN_LENGTH} characters; choose a longer one"
+    return None
 
 
 def _size_of(text: str) -> int:

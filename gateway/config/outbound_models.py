@@ -18,8 +18,10 @@ EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,4
 TenantName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,48}$")]
 """The label of a tenant."""
 
-KeyPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
-"""A pattern over routing keys, without control characters."""
+KeyPattern = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_*#-]+(\.[^\x00-\x1f\x7f-\x9f]+)?$", max_length=255)
+]
+"""A pattern over routing keys, whose event type may be in the provider's spelling."""
 
 _POINTER = r"(/([^~/\x00-\x1f]|~[01])*)+"
 

@@ -7,11 +7,9 @@ even where everything else is broken.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,28 +19,27 @@ import msgspec
 import structlog
 import uvicorn
 
-import gateway
 from gateway.config import Config
 from gateway.console.configuration import load_configuration
 from gateway.console.connections import ConsoleConnection
 from gateway.console.frame import Frame
-from gateway.console.launch import ConsoleSettings, LauncherVersion
+from gateway.console.launch import ConsoleSettings
 from gateway.console.memory import return_unused
 from gateway.console.metrics import ConsoleMetrics
 from gateway.console.tasks import Tasks
 from gateway.http.sockets import address_of
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
+from gateway.observability.launched import expect_version
 from gateway.observability.logs import close_logs, configure_logs
 from gateway.observability.metrics import MetricsReader
+from gateway.observability.outbound_counters import OutboundReader, outbound_counters
 from gateway.observability.readiness import ReadinessBoard, SharedReadiness
 from gateway.observability.shared_memory import SharedCounters
+from gateway.transport.program import end_with, receive_left_signals
 
 if TYPE_CHECKING:
     from gateway.console.assembly import Assembly
-
-_PR_SET_PDEATHSIG = 1
-"""The operation of ``prctl`` that has the kernel send a signal when the parent ends."""
 
 _MAX_CONNECTIONS = 256
 """Connections and tasks at a time; further requests are answered 503. Each viewer of a live page holds one."""
@@ -66,9 +63,9 @@ def main(text: str) -> None:
     """Run the console with the settings of its launcher, in JSON, until it is asked to end or the gateway has ended."""
     # A terminal sends it to the gateway as well, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _expect_version(msgspec.json.decode(text, type=LauncherVersion))
+    expect_version(text, "console")
     settings = msgspec.json.decode(text, type=ConsoleSettings)
-    _end_with(settings.parent)
+    end_with(settings.parent)
     configure_logs(settings.log_format, "console")
     try:
         if settings.predecessor:
@@ -78,39 +75,21 @@ def main(text: str) -> None:
         close_logs()
 
 
-def _expect_version(launcher: LauncherVersion) -> None:
-    """Exit if the gateway that runs is of another version: its settings and its memory mean something else."""
-    if launcher.version == gateway.__version__:
-        return
-    configure_logs(launcher.log_format, "console")
-    log.error(
-        "another version is installed; restart the gateway",
-        running=launcher.version,
-        installed=gateway.__version__,
-    )
-    close_logs()
-    sys.exit(1)
-
-
-def _end_with(parent: int) -> None:
-    """Have this process killed when the parent ends, in whatever way: it must not hold the address any longer."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before that
-        os._exit(1)
-
-
 async def _serve(settings: ConsoleSettings) -> None:
     loop = asyncio.get_running_loop()
     stop, reload = asyncio.Event(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
+    receive_left_signals()
     files = settings.descriptors
     loop.add_reader(files.lifeline, os._exit, 1)  # where the kernel does not end it
     counters = shared_counters(settings.slots, files.counters)
     frame = Frame(
-        [MetricsReader(counters), ConsoleMetrics(settings.starts)],
+        [
+            MetricsReader(counters),
+            ConsoleMetrics(settings.starts),
+            OutboundReader(outbound_counters(files.outbound)),
+        ],
         SharedReadiness(ReadinessBoard(settings.slots, files.readiness)),
     )
     sockets = [socket.socket(fileno=each) for each in files.admin]
@@ -137,7 +116,13 @@ async def _run(
     assembly: Assembly | None = None
     try:
         while True:
-            config, problems = await asyncio.to_thread(load_configuration, settings)
+            config, problems = await asyncio.to_thread(
+                load_configuration,
+                Path(settings.config),
+                settings.bind,
+                settings.admin_bind,
+                is_dev=settings.is_dev,
+            )
             if assembly:
                 assembly.config, assembly.problems = config or assembly.config, problems
             elif config:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from prometheus_client import generate_latest
+from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
@@ -63,11 +65,12 @@ def public_app(health: Health) -> Router:
     return Router(health.routes(is_public=True), redirect_slashes=False)
 
 
-def admin_app(metrics: Metrics, health: Health) -> Router:
-    """Return the application for the operator's listener."""
+def admin_app(metrics: Metrics, health: Health, outbound: Collector | None = None) -> Router:
+    """Return the application for the operator's listener; ``outbound`` has the metrics of the way out."""
 
     async def render_metrics(_: Request) -> Response:
-        return Response(metrics.render(), media_type=METRICS_TYPE)
+        beside = generate_latest(outbound) if outbound else b""
+        return Response(metrics.render() + beside, media_type=METRICS_TYPE)
 
     return Router(
         [Route("/metrics", render_metrics), *health.routes(is_public=False)], redirect_slashes=False

@@ -1,4 +1,4 @@
-"""The console of ``gateway dev``: its log goes through the lines of the terminal, and a link logs a browser in."""
+"""What runs beside ``gateway dev``: its log goes through the lines of the terminal, and a link logs a browser in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 import structlog
 
 from gateway.config import Config
-from gateway.console.child import ConsoleKeeper
 from gateway.console.launch import ConsoleLauncher
 from gateway.console.security.access import Access
+from gateway.hosting.companions import Companions
+from gateway.hosting.outbound.launch import OutboundLauncher
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
+from gateway.observability.outbound_counters import outbound_counters
 from gateway.observability.readiness import ReadinessBoard
 from gateway.observability.shared_memory import SharedCounters
 from gateway.operations.actions import system_user
@@ -27,8 +29,8 @@ _NOT_FIELDS = frozenset(("timestamp", "level", "event"))
 log = structlog.get_logger()
 
 
-class DevConsole:
-    """The console beside one ``gateway dev``.
+class DevCompanions:
+    """The console and the way out beside one ``gateway dev``.
 
     Args:
         path: The file of the configuration.
@@ -37,21 +39,23 @@ class DevConsole:
         admin_bind: The same of the admin listener.
 
     Attributes:
-        captures: The refused requests that it shares with the gateway; None if none are kept.
+        captures: The refused requests that the console shares with the gateway; None if none are kept.
         counters: The numbers that it shares with the gateway.
         readiness: The state that it shares with the gateway.
-        keeper: Starts it, and keeps it running.
+        outbound: The numbers of the way out.
+        companions: Starts both, and keeps them running.
     """
 
     def __init__(
         self, path: Path, config: Config, bind: list[str] | None, admin_bind: list[str] | None
     ) -> None:
-        self.captures = None if config.capture == "off" else CaptureRing()
+        self.captures = CaptureRing() if config.console.enabled and config.capture != "off" else None
         self.counters: SharedCounters = shared_counters(1)
         self.readiness = ReadinessBoard(1)
+        self.outbound = outbound_counters()
         self._lines, output = os.pipe()
         self._output = output
-        launcher = ConsoleLauncher(
+        console = ConsoleLauncher(
             config=path,
             bind=bind,
             admin_bind=admin_bind,
@@ -61,22 +65,30 @@ class DevConsole:
             counters=self.counters.descriptor,
             readiness=self.readiness.descriptor,
             captures=self.captures.descriptor if self.captures else None,
+            outbound=self.outbound.descriptor,
             output=output,
         )
-        self.keeper = ConsoleKeeper(launcher)
+        outbound = OutboundLauncher(
+            config=path,
+            is_dev=True,
+            log_format="json",
+            counters=self.outbound.descriptor,
+            output=output,
+        )
+        self.companions = Companions(config, console if config.console.enabled else None, outbound)
 
     @asynccontextmanager
     async def lines_forwarded(self) -> AsyncIterator[None]:
-        """Put the lines of its log into the log of this process, for as long as the block runs."""
+        """Put the lines of their logs into the log of this process, for as long as the block runs."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         with os.fdopen(self._lines, "rb", 0) as pipe:
             transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-            task = asyncio.create_task(_forward(reader), name="lines of the console")
+            task = asyncio.create_task(_forward(reader), name="lines of the companions")
             try:
                 yield
             finally:
-                os.close(self._output)  # what it has written is read to the end
+                os.close(self._output)  # what they have written is read to the end
                 await task
                 transport.close()
 

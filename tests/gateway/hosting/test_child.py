@@ -1,19 +1,18 @@
-"""The console as a child: replaced, but never so often that a crash loop takes a core."""
+"""A program beside the gateway: replaced, but never so often that a crash loop takes a core."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from gateway.console import child as child_module
-from gateway.console.child import ConsoleChild, ConsoleKeeper
+from gateway.hosting import child as child_module
+from gateway.hosting.child import Child, ChildKeeper
 from support.waiting import wait_until, wait_until_async
 
 SERVE = "import time; time.sleep(600)"
@@ -22,7 +21,7 @@ CRASH = "raise SystemExit(7)"
 
 
 class Launcher:
-    """Starts a program in place of the console, and remembers what it was told."""
+    """Starts a program in place of a companion, and remembers what it was told."""
 
     def __init__(self, program: str) -> None:
         self.program = program
@@ -30,9 +29,7 @@ class Launcher:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.fails = False
 
-    def start(
-        self, _: list[socket.socket], predecessor: str = "", starts: int = 0
-    ) -> subprocess.Popen[bytes]:
+    def start(self, predecessor: str, starts: int) -> subprocess.Popen[bytes]:
         """Start one."""
         if self.fails:
             raise BlockingIOError(11, "no process left")
@@ -43,7 +40,7 @@ class Launcher:
 
 @pytest.fixture
 def launcher() -> Iterator[Launcher]:
-    """Starts consoles that stay."""
+    """Starts programs that stay."""
     made = Launcher(SERVE)
     yield made
     for process in made.processes:
@@ -71,14 +68,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 def end_of(launcher: Launcher) -> None:
-    """Wait until the last console has ended, without taking its exit code."""
+    """Wait until the last program has ended, without taking its exit code."""
     os.waitid(os.P_PID, launcher.processes[-1].pid, os.WEXITED | os.WNOWAIT)
 
 
 def test_a_crash_loop_becomes_slower(launcher: Launcher, clock: Time) -> None:
     """Each pause is twice as long as the one before, up to half a minute."""
     launcher.program = CRASH
-    child = ConsoleChild(launcher, [])  # type: ignore[arg-type]
+    child = Child(launcher)
     pauses = []
     for _ in range(9):
         assert child.tend() is None
@@ -94,7 +91,7 @@ def test_a_crash_loop_becomes_slower(launcher: Launcher, clock: Time) -> None:
 
 def test_one_that_has_served_for_long_is_replaced_soon(launcher: Launcher, clock: Time) -> None:
     """However often that happens."""
-    child = ConsoleChild(launcher, [])  # type: ignore[arg-type]
+    child = Child(launcher)
     pauses = []
     for _ in range(3):
         child.tend()
@@ -111,7 +108,7 @@ def test_one_that_has_served_for_long_is_replaced_soon(launcher: Launcher, clock
 def test_a_system_without_processes_is_asked_again(launcher: Launcher, clock: Time) -> None:
     """The gateway goes on meanwhile."""
     launcher.fails = True
-    child = ConsoleChild(launcher, [])  # type: ignore[arg-type]
+    child = Child(launcher)
     pause = child.tend()
     assert pause == pytest.approx(0.5)
     launcher.fails = False
@@ -124,7 +121,7 @@ def test_a_system_without_processes_is_asked_again(launcher: Launcher, clock: Ti
 def test_one_that_does_not_end_is_killed(launcher: Launcher, clock: Time) -> None:
     """After some seconds."""
     launcher.program = STUBBORN
-    child = ConsoleChild(launcher, [])  # type: ignore[arg-type]
+    child = Child(launcher)
     child.tend()
     (process,) = launcher.processes
     assert process.stdout
@@ -140,13 +137,13 @@ def test_one_that_does_not_end_is_killed(launcher: Launcher, clock: Time) -> Non
 
 def test_nothing_is_to_be_ended_where_none_runs(launcher: Launcher) -> None:
     """Because it never started, or waits for its next start."""
-    assert ConsoleChild(launcher, []).end() is None  # type: ignore[arg-type]
+    assert Child(launcher).end() is None
 
 
 async def test_a_keeper_replaces_it_and_ends_it(launcher: Launcher) -> None:
     """It notices the end by itself."""
-    keeper = ConsoleKeeper(launcher)  # type: ignore[arg-type]
-    keeper.start([])
+    keeper = ChildKeeper(Child(launcher))
+    keeper.start()
     launcher.processes[0].kill()
     await wait_until_async(lambda: len(launcher.processes) == 2, message="it was replaced")
     await keeper.stop()
@@ -164,8 +161,8 @@ async def test_a_keeper_works_where_the_system_reports_no_end(
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "pidfd_open", refuse, raising=False)
-    keeper = ConsoleKeeper(launcher)  # type: ignore[arg-type]
-    keeper.start([])
+    keeper = ChildKeeper(Child(launcher))
+    keeper.start()
     launcher.processes[0].kill()
     await wait_until_async(lambda: len(launcher.processes) == 2, message="it was replaced")
     async with asyncio.timeout(10):
@@ -176,8 +173,37 @@ async def test_a_keeper_works_where_the_system_reports_no_end(
 
 async def test_a_keeper_that_was_not_started_stops(launcher: Launcher) -> None:
     """The gateway may fail before that."""
-    keeper = ConsoleKeeper(launcher)  # type: ignore[arg-type]
+    keeper = ChildKeeper(Child(launcher))
     keeper.reload()
     await keeper.stop()
 
     assert launcher.processes == []
+
+
+async def test_a_program_runs_only_while_it_is_wanted(launcher: Launcher) -> None:
+    """A reload may want it, or want it no more: then it ends by itself, and is not replaced."""
+    wanted = False
+    child = Child(launcher, is_wanted=lambda: wanted)
+    keeper = ChildKeeper(child)
+    keeper.start()
+    assert launcher.processes == []
+
+    wanted = True
+    keeper.reload()
+    assert launcher.told == [("", 0)]
+
+    wanted = False
+    launcher.processes[0].kill()
+    await wait_until_async(lambda: child.process is None, message="its end was noticed")
+    keeper.reload()
+    assert len(launcher.processes) == 1
+    wanted = True
+    keeper.reload()
+    await keeper.stop()
+    assert launcher.told == [("", 0), ("", 1)]
+
+
+def test_a_program_that_ends_first_ends_before_the_processes(launcher: Launcher) -> None:
+    """A supervisor asks it to end when the processes begin to."""
+    assert Child(launcher).is_last
+    assert not Child(launcher, is_last=False).is_last

@@ -1,0 +1,64 @@
+"""Which endpoints have so much waiting that new deliveries to them are held.
+
+The rows are counted every few seconds, and only those of endpoints that got something since. Between two counts an endpoint
+may get somewhat more than its limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gateway.outbound.directory import Directory
+from gateway.outbound.models import Delivery, DeliveryState, OutboundMessage
+from gateway.outbound.store import Store
+
+COUNT_INTERVAL = 5.0
+"""Seconds between two counts."""
+
+
+class Fullness:
+    """Knows about how many deliveries wait for each endpoint.
+
+    Args:
+        store: Counts them.
+        directory: Knows how many may wait.
+    """
+
+    def __init__(self, store: Store, directory: Directory) -> None:
+        self._store = store
+        self._directory = directory
+        self._pending: Counter[str] = Counter()
+        self._changed: set[str] = set()
+
+    def is_full(self, endpoint: str) -> bool:
+        """Return whether new deliveries to an endpoint are held."""
+        return self._pending[endpoint] >= self._directory.endpoints[endpoint].max_pending
+
+    def note(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> None:
+        """Count what was accepted just now."""
+        for _, deliveries in accepted:
+            for each in deliveries:
+                if each.state is DeliveryState.PENDING:
+                    self._pending[each.endpoint] += 1
+                    self._changed.add(each.endpoint)
+
+    async def count(self) -> None:
+        """Count again what waits for the endpoints that got something, or are full.
+
+        Raises:
+            StoreUnavailable: It could not be counted; the numbers of before stay.
+        """
+        limits = self._directory.endpoints
+        full = {
+            each
+            for each, number in self._pending.items()
+            if each in limits and number >= limits[each].max_pending
+        }
+        wanted = sorted((self._changed | full) & limits.keys())
+        if not wanted:
+            return
+        self._changed = set()
+        found = await self._store.waiting(wanted)
+        for each in wanted:
+            self._pending[each] = found[each].pending if each in found else 0

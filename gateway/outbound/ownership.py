@@ -1,0 +1,70 @@
+"""Which endpoints this process owns: leases of shards, renewed before they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from math import ceil
+
+from gateway.outbound.models import SHARDS
+from gateway.outbound.store import Store
+
+LEASE = 15.0
+"""Seconds for which a process owns a shard. So long the deliveries of a process that died wait for their next owner."""
+
+RENEW_INTERVAL = 5.0
+"""Seconds between two renewals: two may fail before the lease ends."""
+
+
+@lru_cache(maxsize=65536)
+def shard_of(endpoint: str) -> int:
+    """Return the shard of an endpoint: the first byte of SHA-256 of its id."""
+    return sha256(endpoint.encode()).digest()[0]
+
+
+class Ownership:
+    """The shards of one process.
+
+    Args:
+        store: Keeps the leases.
+        owner: The name of this process, which no other one has.
+        monotonic: Returns seconds that never go back: a clock that is set must not make a lease longer.
+    """
+
+    def __init__(self, store: Store, owner: str, monotonic: Callable[[], float]) -> None:
+        self._store = store
+        self._owner = owner
+        self._monotonic = monotonic
+        self._epochs: dict[int, int] = {}
+        self._ends_at = 0.0
+
+    @property
+    def shards(self) -> int:
+        """The number of shards that this process owns at the moment."""
+        return len(self._epochs) if self._monotonic() < self._ends_at else 0
+
+    def epoch_of(self, endpoint: str) -> int | None:
+        """Return the epoch of the lease of an endpoint's shard; None if this process does not own it at the moment."""
+        return self._epochs.get(shard_of(endpoint)) if self._monotonic() < self._ends_at else None
+
+    async def renew(self) -> None:
+        """Renew the leases, and take or give up shards so that all processes have as many.
+
+        Raises:
+            StoreUnavailable: The leases could not be renewed; those that there are hold until they end.
+        """
+        began_at = self._monotonic()  # before the request: the lease may have begun then
+        processes = max(await self._store.owners(), 1)
+        leases = await self._store.lease(self._owner, LEASE, want=ceil(SHARDS / processes))
+        self._epochs = {each.shard: each.epoch for each in leases}
+        self._ends_at = began_at + LEASE
+
+    async def release(self) -> None:
+        """Give up all shards.
+
+        Raises:
+            StoreUnavailable: They could not be given up, and end by themselves.
+        """
+        self._epochs = {}
+        await self._store.release(self._owner)

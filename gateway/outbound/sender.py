@@ -1,0 +1,150 @@
+"""What the owner of an endpoint has in memory of it: a window of due deliveries, and the attempts under way."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from gateway.outbound.circuit import Circuit
+from gateway.outbound.lanes import Lane
+from gateway.outbound.models import Delivery, Endpoint, Trigger
+from gateway.outbound.rate import RateLimit
+
+_REPLAY_TURNS = 4
+"""A replay gets one of so many turns of an endpoint while anything else is due."""
+
+_MIN_WINDOW = 4
+"""Deliveries that an endpoint may have in memory at least; otherwise twice its attempts at a time."""
+
+
+class Sender:
+    """One endpoint in the process that owns it.
+
+    Args:
+        endpoint: The endpoint.
+        circuit: What is known of its behaviour.
+
+    Attributes:
+        endpoint: The endpoint, as it is configured now.
+        circuit: What is known of its behaviour.
+        rate: The limit of its attempts.
+        lane: The lane in which its next attempt begins.
+        in_flight: The attempts under way.
+        has_more: Whether the store may have due deliveries that are not in the window.
+        is_filling: Whether they are being read.
+    """
+
+    __slots__ = (
+        "_keys",
+        "_replays",
+        "_turn",
+        "_under_way",
+        "_window",
+        "circuit",
+        "endpoint",
+        "has_more",
+        "in_flight",
+        "is_filling",
+        "lane",
+        "rate",
+    )
+
+    def __init__(self, endpoint: Endpoint, circuit: Circuit) -> None:
+        self.endpoint = endpoint
+        self.circuit = circuit
+        self.rate = RateLimit(endpoint.rate)
+        self.lane = Lane.SLOW if circuit.is_failing else Lane.FAST
+        self.in_flight = 0
+        self.has_more = self.is_filling = False
+        self._window: deque[Delivery] = deque()
+        self._replays: deque[Delivery] = deque()
+        self._under_way: dict[
+            str, str
+        ] = {}  # ids of deliveries whose attempt is not recorded, with their order keys
+        self._keys: set[str] = set()
+        self._turn = 0
+
+    def change(self, endpoint: Endpoint) -> None:
+        """Go on with another version of the endpoint; what is due is read again."""
+        if endpoint.rate != self.endpoint.rate:
+            self.rate = RateLimit(endpoint.rate)
+        self.endpoint = endpoint
+        self.forget_window()
+
+    def forget_window(self) -> None:
+        """Have what is due read again before the next attempt: some of it may have been cancelled meanwhile."""
+        self._window.clear()
+        self._replays.clear()
+        self.has_more = True
+
+    @property
+    def room(self) -> int:
+        """How many more deliveries may be in the window."""
+        limit = max(_MIN_WINDOW, 2 * self.circuit.concurrency)
+        return max(limit - len(self._window) - len(self._replays), 0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing of it is in memory that the store does not have."""
+        return not self._under_way and not self.in_flight
+
+    @property
+    def has_window(self) -> bool:
+        """Whether there is a delivery in the window."""
+        return bool(self._window or self._replays)
+
+    def known(self) -> Iterator[str]:
+        """Yield the ids of the deliveries that are in the window, or not recorded yet."""
+        yield from (each.id for each in self._window)
+        yield from (each.id for each in self._replays)
+        yield from self._under_way
+
+    def add(self, deliveries: list[Delivery]) -> None:
+        """Put due deliveries into the window, those that are due longest first."""
+        for each in deliveries:
+            (self._replays if each.trigger is Trigger.REPLAY else self._window).append(each)
+
+    def wait(self, now: float, monotonic: float) -> float | None:
+        """Return the seconds until the next attempt may begin, 0 if it may now; None if something else has to end first.
+
+        Args:
+            now: Unix seconds.
+            monotonic: Seconds that never go back.
+        """
+        if not self.has_window or self.in_flight >= self.circuit.concurrency:
+            return None
+        closed = self.circuit.wait(now, self.in_flight)
+        if closed is None:
+            return None
+        return max(closed, self.rate.wait(monotonic))
+
+    def take(self, monotonic: float) -> Delivery | None:
+        """Take the delivery whose turn it is; None if all of them wait for another one with the same key."""
+        self._turn += 1
+        first, second = self._window, self._replays
+        if self._turn % _REPLAY_TURNS == 0:
+            first, second = second, first
+        for queue in (first, second):
+            for _ in range(len(queue)):
+                delivery = queue.popleft()
+                if delivery.order_key and delivery.order_key in self._keys:
+                    self.has_more = True  # it is read again once the other one is recorded
+                    continue
+                self._under_way[delivery.id] = delivery.order_key
+                if delivery.order_key:
+                    self._keys.add(delivery.order_key)
+                self.in_flight += 1
+                self.rate.take(monotonic)
+                return delivery
+        return None
+
+    def note_end(self) -> None:
+        """Note that an attempt has ended; its delivery stays known until it is recorded."""
+        self.in_flight -= 1
+
+    def note_recorded(self, delivery: str) -> None:
+        """Forget a delivery: the store knows what has become of it."""
+        key = self._under_way.pop(delivery, "")
+        if key:
+            self._keys.discard(key)
+            self.has_more = True
