@@ -17,6 +17,11 @@ def complete_providers(ctx: Any, incomplete: str) -> list[str]:
     return _beginning(incomplete, _section(ctx, "providers"))
 
 
+def complete_endpoints(ctx: Any, incomplete: str) -> list[str]:
+    """Propose the endpoints in the configuration."""
+    return _beginning(incomplete, _section(ctx, "endpoints"))
+
+
 def complete_adapters(incomplete: str) -> list[str]:
     """Propose the adapters that come with the gateway."""
     from gateway.adapters import registry

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 from gateway import __version__
 from gateway.cli.groups.console import console
 from gateway.cli.groups.dead import dead
+from gateway.cli.groups.endpoints import deliveries, endpoints
 from gateway.cli.groups.events import events
 from gateway.cli.groups.journal import journal_events
 from gateway.cli.groups.look import look
@@ -23,7 +24,7 @@ from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
 from gateway.cli.groups.unrouted import unrouted
-from gateway.cli.help import LOOK, RECOVER, TRY, Commands
+from gateway.cli.help import CONNECT, LOOK, RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
 app = Commands(
@@ -72,6 +73,8 @@ app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
 app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
 app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
+app.add_typer(endpoints, name="endpoints", rich_help_panel=CONNECT)
+app.add_typer(deliveries, name="deliveries", rich_help_panel=CONNECT)
 
 
 def main() -> None:

@@ -91,7 +91,7 @@ async def redeliver(
     try:
         renewed = await store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=await store.now())
     except Conflict as error:
-        raise Refused("in_flight", f"{error or 'an attempt is under way'}; see how it ends", 1) from None
+        raise Refused("in_flight", f"{str(error) or 'an attempt is under way'}; see how it ends", 1) from None
     view = await _view(store, renewed)
     await _report(config, Action.REDELIVERED, view, actor)
     return view
@@ -205,7 +205,9 @@ async def show_message(
     return message_view(await _message(store, message_id, tenant), is_whole=is_whole)
 
 
-async def forget_message(config: Config, store: Store, message_id: str, *, actor: str = "", tenant: str = "") -> None:
+async def forget_message(
+    config: Config, store: Store, message_id: str, *, actor: str = "", tenant: str = ""
+) -> None:
     """Erase the body and the subject of a message, and what receivers said; its history stays.
 
     Raises:

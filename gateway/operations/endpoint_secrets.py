@@ -42,7 +42,7 @@ class NewSecret(msgspec.Struct, frozen=True):
 
 def make_secret(endpoint: Endpoint) -> str:
     """Return a new secret that fits how an endpoint signs."""
-    if endpoint.format is Format.ORIGINAL and endpoint.sign_as:
+    if endpoint.format is Format.ORIGINAL and endpoint.sign_as in set(registry.names()) - {registry.GENERIC}:
         return registry.load(endpoint.sign_as).spec.signature.make_secret().sender
     if endpoint.format is Format.ORIGINAL or endpoint.signature is SignatureKind.TIMESTAMP:
         return secrets.token_hex(_SECRET_SIZE)
@@ -64,7 +64,11 @@ def signing(endpoint: Endpoint) -> Endpoint:
     """Return an endpoint with the private key that its signature needs, or without one that it does not need."""
     if not needs_key(endpoint):
         return msgspec.structs.replace(endpoint, private_key=b"")
-    return endpoint if endpoint.private_key else msgspec.structs.replace(endpoint, private_key=secrets.token_bytes(32))
+    return (
+        endpoint
+        if endpoint.private_key
+        else msgspec.structs.replace(endpoint, private_key=secrets.token_bytes(32))
+    )
 
 
 async def secrets_of(store: Store, endpoint_id: str, tenant: str = "") -> list[SecretView]:
@@ -102,13 +106,17 @@ async def rotate_secret(
         Refused: There is no such endpoint, it is a configured one, or the secret cannot be used.
     """
     if not 0 <= expire_previous <= MAX_OVERLAP:
-        raise Refused("invalid_body", "expire_previous: a secret signs beside the next one for 7 days at most")
+        raise Refused(
+            "invalid_body", "expire_previous: a secret signs beside the next one for 7 days at most"
+        )
     endpoint = await changeable(store, endpoint_id, tenant)
     if not needs_secret(endpoint):
         raise Refused("secret_invalid", "the endpoint's requests are signed with its private key alone")
     ends_at = now + expire_previous
     kept = [
-        msgspec.structs.replace(each, expires_at=ends_at if each.expires_at is None else min(each.expires_at, ends_at))
+        msgspec.structs.replace(
+            each, expires_at=ends_at if each.expires_at is None else min(each.expires_at, ends_at)
+        )
         for each in endpoint.secrets
         if each.expires_at is None or each.expires_at > now
     ]
@@ -122,9 +130,7 @@ async def rotate_secret(
     return NewSecret(added.id, added.value)
 
 
-async def end_secret(
-    store: Store, endpoint_id: str, secret_id: str, *, now: float, tenant: str = ""
-) -> None:
+async def end_secret(store: Store, endpoint_id: str, secret_id: str, *, now: float, tenant: str = "") -> None:
     """End a secret at once, as one that somebody else has seen.
 
     Raises:
@@ -163,4 +169,6 @@ async def put(store: Store, endpoint: Endpoint, expected: int) -> Endpoint:
     try:
         return await store.put_endpoint(endpoint, expected)
     except Conflict:
-        raise Refused("version_changed", "somebody has changed the endpoint meanwhile; read it again") from None
+        raise Refused(
+            "version_changed", "somebody has changed the endpoint meanwhile; read it again"
+        ) from None

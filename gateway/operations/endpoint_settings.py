@@ -17,9 +17,10 @@ from gateway.config.endpoint_checks import check_endpoint
 from gateway.config.outbound_models import EndpointConfig
 from gateway.operations.outbound import DEFAULT_TENANT, Refused
 from gateway.outbound.addresses import AddressRefused, judge_url
-from gateway.outbound.configured import policy_of
+from gateway.outbound.configured import rules_of
 from gateway.outbound.models import Endpoint, Format, SignatureKind, Subscription
 from gateway.signatures.units import parse_rate
+from gateway.transport.topic_patterns import routing_pattern
 
 Text = Annotated[str, Meta(max_length=2048)]
 Words = Annotated[str, Meta(max_length=500)]
@@ -81,9 +82,7 @@ class EndpointChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ordering: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
     on_dead: Annotated[str, Meta(pattern="^(skip|hold)$")] | UnsetType = UNSET
     timeout: Annotated[float, Meta(ge=1, le=30)] | UnsetType = UNSET
-    give_up_on: (
-        Annotated[list[Annotated[int, Meta(ge=400, le=599)]], Meta(max_length=20)] | UnsetType
-    ) = UNSET
+    give_up_on: Annotated[list[Annotated[int, Meta(ge=400, le=599)]], Meta(max_length=20)] | UnsetType = UNSET
     max_pending: Annotated[int, Meta(ge=1, le=10_000_000)] | UnsetType = UNSET
 
 
@@ -132,7 +131,7 @@ def check(config: Config, endpoint: Endpoint) -> None:
     for number, subscription in enumerate(endpoint.subscriptions):
         _check_block(config, endpoint, subscription, number)
     try:
-        judge_url(endpoint.url, policy_of(config, endpoint))
+        judge_url(endpoint.url, rules_of(config, endpoint))
     except AddressRefused as error:
         raise Refused("url_refused", f"url: {error}") from None
 
@@ -179,7 +178,9 @@ def _refusal(path: tuple[str | int, ...], text: str, number: int) -> Refused:
 
 def _subscription(settings: SubscriptionSettings) -> Subscription:
     where = [settings.where] if isinstance(settings.where, dict) else settings.where
-    return Subscription(events=tuple(settings.events), where=tuple(each for each in where if each))
+    return Subscription(
+        events=tuple(map(routing_pattern, settings.events)), where=tuple(each for each in where if each)
+    )
 
 
 def _per_second(text: str) -> float:

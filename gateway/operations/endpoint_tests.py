@@ -22,12 +22,12 @@ from gateway.operations.delivery_models import AttemptView, attempt_view
 from gateway.operations.endpoint_models import EndpointView
 from gateway.operations.endpoints import UNVERIFIED, view_of
 from gateway.operations.outbound import Refused, find_endpoint, new_id
-from gateway.operations.outbound_samples import VERIFICATION, challenge_message, test_message
-from gateway.outbound.client import Answer, Client
-from gateway.outbound.configured import policy_of
+from gateway.operations.outbound_samples import VERIFICATION, make_challenge, make_test
+from gateway.outbound.client import OutboundRequest, Result
+from gateway.outbound.configured import client_of, rules_of
 from gateway.outbound.models import Attempt, Endpoint, EndpointState, Health, OutboundMessage, Trigger
 from gateway.outbound.outcomes import Outcome
-from gateway.outbound.signing import FormatRefused, request_of
+from gateway.outbound.signing import CannotSign, request_of
 from gateway.outbound.store import Store
 from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
@@ -88,7 +88,7 @@ class TestLimit:
         bucket.take()
 
 
-async def test(
+async def send_test(
     config: Config,
     store: Store,
     endpoint_name: str,
@@ -113,7 +113,7 @@ async def test(
         Refused: There is no such endpoint or sample, or there were too many tests.
     """
     endpoint, _ = await find_endpoint(store, endpoint_name, tenant)
-    message = test_message(config, endpoint, event_type, now)
+    message = make_test(config, endpoint, event_type, now)
     if limit:
         limit.take(endpoint.id)
     attempt, _ = await _attempt(config, store, endpoint, message, now)
@@ -148,7 +148,7 @@ async def enable(
     if endpoint.is_by_tenant and not endpoint.is_verified:
         raise Refused("not_verified", "the endpoint has to be verified first; see `verify`")
     if health.state is EndpointState.DISABLED and is_tested:
-        attempt, _ = await _attempt(config, store, endpoint, test_message(config, endpoint, "", now), now)
+        attempt, _ = await _attempt(config, store, endpoint, make_test(config, endpoint, "", now), now)
         if attempt.outcome != Outcome.DELIVERED:
             raise Refused(
                 "test_failed",
@@ -216,19 +216,19 @@ def described(outcome: str, status: int | None) -> str:
 
 async def _by_handshake(config: Config, endpoint: Endpoint) -> tuple[Way, float | None]:
     origin = _origin(config)
-    answer = await _send(config, endpoint, {"webhook-request-origin": origin}, b"", method="OPTIONS")
-    granted = answer.fields.get("webhook-allowed-origin", "").strip()
+    headers = {"webhook-request-origin": origin}
+    request = OutboundRequest(endpoint.url, headers, b"", endpoint.timeout, "OPTIONS")
+    answer = await _send(config, endpoint, request)
+    granted = answer.headers.get("webhook-allowed-origin", "").strip()
     if answer.outcome != Outcome.DELIVERED or granted not in {"*", origin}:
         return "", None
-    allowed = answer.fields.get("webhook-allowed-rate", "").strip()
+    allowed = answer.headers.get("webhook-allowed-rate", "").strip()
     return "handshake", int(allowed) / 60 if allowed.isdigit() and 0 < int(allowed) < 10**7 else None
 
 
-async def _by_challenge(
-    config: Config, store: Store, endpoint: Endpoint, now: float
-) -> tuple[Way, str]:
+async def _by_challenge(config: Config, store: Store, endpoint: Endpoint, now: float) -> tuple[Way, str]:
     challenge = secrets.token_urlsafe(_CHALLENGE_SIZE)
-    attempt, excerpt = await _attempt(config, store, endpoint, challenge_message(endpoint, challenge, now), now)
+    attempt, excerpt = await _attempt(config, store, endpoint, make_challenge(endpoint, challenge, now), now)
     try:
         echo = orjson.loads(excerpt)
     except orjson.JSONDecodeError:
@@ -246,10 +246,9 @@ async def _attempt(
 ) -> tuple[Attempt, bytes]:
     """Send a message that is no delivery, keep the attempt, and return it with the beginning of the answer."""
     try:
-        prepared = request_of(endpoint, message, now)
-        answer = await _send(config, endpoint, prepared.headers, prepared.body)
-    except FormatRefused:
-        answer = Answer(Outcome.FORMAT)
+        answer = await _send(config, endpoint, request_of(endpoint, message, now))
+    except CannotSign as error:
+        answer = Result(Outcome.FORMAT, str(error))
     attempt = Attempt(
         id=new_id("att", now),
         delivery="",
@@ -261,27 +260,21 @@ async def _attempt(
         outcome=answer.outcome,
         status=answer.status,
         ms=answer.ms,
-        phases=answer.phases,
+        phases=dict(answer.phases),
         address=answer.address,
         excerpt=answer.excerpt,
-        retry_after=answer.retry_after,
     )
     await store.add_attempt(attempt)
     return attempt, answer.excerpt
 
 
-async def _send(
-    config: Config, endpoint: Endpoint, headers: dict[str, str], body: bytes, *, method: str = "POST"
-) -> Answer:
-    async with Client() as client:
-        return await client.send(
-            endpoint.url,
-            headers,
-            body,
-            timeout=endpoint.timeout,
-            rules=policy_of(config, endpoint),
-            method=method,
-        )
+async def _send(config: Config, endpoint: Endpoint, request: OutboundRequest) -> Result:
+    client = client_of(config)
+    await client.start()
+    try:
+        return await client.send(request, rules_of(config, endpoint))
+    finally:
+        await client.stop()
 
 
 def _origin(config: Config) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from gateway.config import Config
@@ -176,7 +174,7 @@ async def set_state(
     return await view_of(store, endpoint, health, now)
 
 
-def _urgency(view: EndpointView) -> Sequence[object]:
+def _urgency(view: EndpointView) -> tuple[bool, int, bool, str, str]:
     ranks = {EndpointState.DISABLED: 0, EndpointState.ENABLED: 1, EndpointState.PAUSED: 2}
     is_well = view.state is EndpointState.ENABLED and view.circuit == "closed" and not view.dead
     return (is_well, ranks[view.state], view.circuit == "closed", view.title, view.id)

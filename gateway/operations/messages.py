@@ -103,7 +103,8 @@ class WayOut:
 def _read(body: bytes, tenant: str) -> Incoming:
     if len(body) > MAX_AGENT_EVENT:
         raise Refused(
-            "body_too_large", f"an event has at most {MAX_AGENT_EVENT // 1024} KiB; send a link to what is large"
+            "body_too_large",
+            f"an event has at most {MAX_AGENT_EVENT // 1024} KiB; send a link to what is large",
         )
     try:
         event, content = read_agent_event(body)

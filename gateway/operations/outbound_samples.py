@@ -25,7 +25,7 @@ VERIFICATION = "gateway.endpoint.verification"
 _SOURCE = "/gateway"
 
 
-def test_message(config: Config, endpoint: Endpoint, event_type: str, now: float) -> OutboundMessage:
+def make_test(config: Config, endpoint: Endpoint, event_type: str, now: float) -> OutboundMessage:
     """Return the message of a test event. It is kept nowhere.
 
     Args:
@@ -38,7 +38,9 @@ def test_message(config: Config, endpoint: Endpoint, event_type: str, now: float
         Refused: The endpoint takes the provider's own requests, and there is no sample of the type.
     """
     if not event_type:
-        event_type = next(_wanted_samples(config, endpoint), "" if endpoint.format is Format.ORIGINAL else TEST)
+        event_type = next(
+            _wanted_samples(config, endpoint), "" if endpoint.format is Format.ORIGINAL else TEST
+        )
     provider, _, own = event_type.partition(".")
     if provider in config.providers and own:
         return _sample(config, endpoint, provider, own, now)
@@ -50,12 +52,9 @@ def test_message(config: Config, endpoint: Endpoint, event_type: str, now: float
     return _message(endpoint, event_type, event_type, data, now)
 
 
-def challenge_message(endpoint: Endpoint, challenge: str, now: float) -> OutboundMessage:
+def make_challenge(endpoint: Endpoint, challenge: str, now: float) -> OutboundMessage:
     """Return the message with a challenge that the endpoint has to answer with `{"challenge": …}`."""
     return _message(endpoint, VERIFICATION, VERIFICATION, {"challenge": challenge}, now)
-
-
-test_message.__test__ = False  # type: ignore[attr-defined]  # pytest takes it for a test
 
 
 def _message(endpoint: Endpoint, key: str, kind: str, data: object, now: float) -> OutboundMessage:

@@ -111,7 +111,9 @@ async def _answer(call: Call) -> Response:
     except Refused as error:
         raise Problem(error.reason, str(error), _pause(error)) from None
     except StoreUnavailable as error:
-        raise Problem("deliveries_unavailable", f"{error}; nothing was changed", {"retry-after": "5"}) from None
+        raise Problem(
+            "deliveries_unavailable", f"{error}; nothing was changed", {"retry-after": "5"}
+        ) from None
     except OperatorError as error:
         raise Problem("operation_failed", str(error)) from None
     except ConsoleStorageError:

@@ -110,7 +110,7 @@ class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     since: float | None = None
     until: float | None = None
-    states: list[DeliveryState] = [DeliveryState.DEAD, DeliveryState.HELD]
+    states: list[DeliveryState] = msgspec.field(default_factory=lambda: list(deliveries.REPLAYED_STATES))
     events: Annotated[list[Word], Meta(max_length=100)] = []
     rate: Annotated[float, Meta(gt=0, le=deliveries.MAX_REPLAY_RATE)] = deliveries.DEFAULT_REPLAY_RATE
     dry_run: bool = False
@@ -160,7 +160,9 @@ async def _list_of_endpoint(call: Call) -> Response | DeliveryPage:
 async def _page(call: Call, ask: Asked, wanted: DeliveryFilter) -> Response | DeliveryPage:
     parameters, signer = call.parameters, call.services.access.signer
     conditions = (repr(wanted), parameters.order)
-    after = open_text_cursor(signer, "/deliveries", parameters.cursor, *conditions) if parameters.cursor else ""
+    after = (
+        open_text_cursor(signer, "/deliveries", parameters.cursor, *conditions) if parameters.cursor else ""
+    )
     is_ascending = parameters.order == "asc"
     if LINES in call.request.headers.get("accept", ""):
         return StreamingResponse(_export(ask, wanted, after, is_ascending), media_type=LINES)

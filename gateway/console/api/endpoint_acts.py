@@ -88,7 +88,7 @@ async def _verify(call: Call) -> Verified:
 async def _test(call: Call) -> AttemptView:
     ask = asked(call)
     await note(call, "endpoint.test", call.path["id"])
-    return await endpoint_tests.test(
+    return await endpoint_tests.send_test(
         call.services.config(),
         ask.store,
         call.path["id"],

@@ -13,7 +13,6 @@ from gateway.console.security.caller import Caller
 from gateway.console.security.roles import Principal, Role
 from gateway.console.services import Services
 
-
 LINES = "application/x-ndjson"
 """The media type of one JSON object a line."""
 

@@ -86,9 +86,7 @@ async def note(call: Call, action: str, target: str) -> None:
 
 def fields_of(body: msgspec.Struct) -> str:
     """Return the names of the fields that a body sets, for the audit: never their values."""
-    return ", ".join(
-        name for name in body.__struct_fields__ if getattr(body, name) not in (UNSET, None)
-    )
+    return ", ".join(name for name in body.__struct_fields__ if getattr(body, name) not in (UNSET, None))
 
 
 def answer(value: object, status: int, **headers: str) -> Response:

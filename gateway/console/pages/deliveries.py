@@ -206,7 +206,8 @@ def _replay_filter(form: Mapping[str, str], now: float) -> DeliveryFilter:
     states = form["states"] if form["states"] in STATES else "dead,held"
     try:
         since, until = (
-            parse_moment(form[name].strip(), now) if form[name].strip() else None for name in ("since", "until")
+            parse_moment(form[name].strip(), now) if form[name].strip() else None
+            for name in ("since", "until")
         )
     except QueryError as error:
         raise OperatorError(str(error)) from None

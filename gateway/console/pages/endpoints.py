@@ -36,7 +36,13 @@ def routes(site: Site) -> list[Route]:
     async def show_all(request: Request) -> Response:
         is_on = site.services.config().has_way_out
         found = await endpoints.endpoint_views(way_out(site).store, now=time.time()) if is_on else []
-        return site.render(request, "endpoints.html", endpoints=found, is_on=is_on, console_address=f"{request.state.caller.scheme}://{request.state.caller.host}")
+        return site.render(
+            request,
+            "endpoints.html",
+            endpoints=found,
+            is_on=is_on,
+            console_address=f"{request.state.caller.scheme}://{request.state.caller.host}",
+        )
 
     async def show_one(request: Request) -> Response:
         return await _show(site, request)
@@ -56,12 +62,23 @@ def routes(site: Site) -> list[Route]:
             return await _show(site, request, problem=str(error))
         return redirect(f"/endpoints/{endpoint_id}?done={_DONE[action]}")
 
+    return [
+        Route("/endpoints", site.page(show_all), methods=["GET"]),
+        Route("/endpoints/{id}", site.page(show_one), methods=["GET"]),
+        Route("/endpoints/{id}/state", site.page(set_state), methods=["POST"]),
+        *_trials(site),
+    ]
+
+
+def _trials(site: Site) -> list[Route]:
+    """Return the routes of the forms that send an endpoint a request."""
+
     @require(Role.OPERATOR)
     async def test(request: Request) -> Response:
         form, endpoint_id, found = first_values(form_of(request)), request.path_params["id"], way_out(site)
         await audit(site, request, "endpoint.test", endpoint_id)
         try:
-            attempt = await endpoint_tests.test(
+            attempt = await endpoint_tests.send_test(
                 site.services.config(),
                 found.store,
                 endpoint_id,
@@ -90,9 +107,6 @@ def routes(site: Site) -> list[Route]:
         return await _show(site, request, verified=verified)
 
     return [
-        Route("/endpoints", site.page(show_all), methods=["GET"]),
-        Route("/endpoints/{id}", site.page(show_one), methods=["GET"]),
-        Route("/endpoints/{id}/state", site.page(set_state), methods=["POST"]),
         Route("/endpoints/{id}/test", site.page(test), methods=["POST"]),
         Route("/endpoints/{id}/verify", site.page(verify), methods=["POST"]),
     ]

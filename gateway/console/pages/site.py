@@ -64,7 +64,9 @@ MESSAGES = {
     "enabled": Message("good", "The endpoint is enabled. What waits for it is delivered from now on."),
     "paused": Message("info", "The endpoint is paused. What it would get waits until it is enabled again."),
     "disabled": Message("info", "The endpoint is disabled. What it would get is held."),
-    "delivery_renewed": Message("good", "A new round of attempts begins, with the same id and the same bytes."),
+    "delivery_renewed": Message(
+        "good", "A new round of attempts begins, with the same id and the same bytes."
+    ),
     "delivery_cancelled": Message("info", "The delivery is cancelled. It can be redelivered later."),
     "cancelled": Message("info", "The job stops after the event that it is working on."),
 }

@@ -47,6 +47,7 @@ def parse_role(text: str) -> tuple[Role, str]:
         raise ValueError(f"{text!r} is not a role; there are viewer, operator, admin and tenant:<name>")
     return Role(text), ""
 
+
 Way = Literal["token", "session", "proxy", "none"]
 """How a request was authenticated: a bearer token, a session's cookie, a trusted proxy's word, or not at all."""
 
