@@ -86,7 +86,7 @@ def client_of(config: Config) -> Client:
 
 def _endpoint_of(name: str, settings: EndpointConfig, now: float) -> Endpoint:
     subscription = Subscription(
-        events=tuple(map(routing_pattern, settings.events)), where=tuple(map(dict, settings.where))
+        events=tuple(map(routing_pattern, settings.events)), where=tuple({**each} for each in settings.where)
     )
     private_key = b""
     if settings.private_key is not None:

@@ -57,7 +57,9 @@ class Ownership:
         began_at = self._monotonic()  # before the request: the lease may have begun then
         want = ceil(SHARDS / max(await self._store.owners(), 1))
         if len(self._epochs) > want:
-            await self.release([each for each in self._epochs if each not in busy][: len(self._epochs) - want])
+            await self.release(
+                [each for each in self._epochs if each not in busy][: len(self._epochs) - want]
+            )
             want = max(want, len(self._epochs))
         leases = await self._store.lease(self._owner, LEASE, want=want)
         self._epochs = {each.shard: each.epoch for each in leases}

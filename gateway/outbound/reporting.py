@@ -1,5 +1,7 @@
-"""Tell what attempts did: to the journal, so that one timeline has the way in, the workers and the way out; to the metrics; and
-to the log, which has ids, types, outcome words and times, and nothing of a URL, a body or a header.
+"""Tell journal, metrics and log what attempts did.
+
+With the journal, one timeline has the way in, the workers and the way out. The log has ids, types, outcome words and times,
+and nothing of a URL, a body or a header.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def main(text: str) -> None:
             runner.run(_serve(settings))
     except OperatorError as error:
         for problem in error.args:
-            log.error("way out cannot start", cause=str(problem))
+            log.error("way out cannot start", cause=str(problem))  # noqa: TRY400 -- the text is for people
         raise SystemExit(error.exit_code) from None
     finally:
         close_logs()
