@@ -7,6 +7,7 @@ started or connected yet.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
@@ -17,11 +18,13 @@ from gateway.events.message import Message
 from gateway.journal import Journal
 from gateway.journal.catching_up import CatchingUpJournal
 from gateway.journal.indexer import Indexer
-from gateway.journal.intake import Intake
+from gateway.journal.intake import Intake as JournalIntake
 from gateway.journal.raw import raw_folder
 from gateway.journal.reports import Carrier, ReportSource
 from gateway.journal.reports.sender import Reports
 from gateway.journal.workers import Workers
+from gateway.outbound.intake import Intake
+from gateway.outbound.store import Store as OutboundStore
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
@@ -178,11 +181,11 @@ def open_journal(config: Config, *, writable: bool) -> Journal:
 
 def open_indexer(config: Config, journal: Journal) -> Indexer:
     """Return what fills the journal of :func:`open_journal` with what processes write."""
-    assert isinstance(journal, Intake)  # noqa: S101 -- all journals are
+    assert isinstance(journal, JournalIntake)  # noqa: S101 -- all journals are
     return Indexer(journal, raw_folder(config.data_dir))
 
 
-def _open_intake(config: Config) -> Intake:
+def _open_intake(config: Config) -> JournalIntake:
     journal = config.journal
     if config.postgres.url != EMBEDDED:
         from gateway.journal.postgresql import PostgresJournal
@@ -259,6 +262,39 @@ def open_report_source(config: Config) -> AbstractAsyncContextManager[ReportSour
     from gateway.journal.reports.rabbitmq import open_rabbitmq_reports
 
     return open_rabbitmq_reports(config.rabbitmq.address, config.rabbitmq.exchange)
+
+
+def open_outbound_store(config: Config) -> OutboundStore:
+    """Return the configured store of the way out: its endpoints, messages and deliveries.
+
+    Raises:
+        OperatorError: The library of PostgreSQL is needed and missing, or the file of the key cannot be used.
+    """
+    from gateway.outbound.sealing import keys_in
+
+    keys = [base64.b64decode(text) for text in config.outbound.key_texts()] or keys_in(config.data_dir)
+    if config.postgres.url != EMBEDDED:
+        from gateway.outbound.store.postgresql import PostgresStore
+
+        return PostgresStore(config.postgres.url, keys)
+    from gateway.outbound.store.sqlite import SqliteStore
+
+    return SqliteStore(config.data_dir, keys)
+
+
+def open_outbound_intake(config: Config, exchange: str) -> AbstractAsyncContextManager[Intake]:
+    """Open the queue from which the way out takes the events of an exchange.
+
+    Raises:
+        OSError: The broker cannot be reached, or the embedded database cannot be opened.
+    """
+    if has_embedded_queue(config):
+        from gateway.outbound.intake.sqlite import open_sqlite_intake
+
+        return open_sqlite_intake(Database(config.data_dir), exchange)
+    from gateway.outbound.intake.rabbitmq import open_rabbitmq_intake
+
+    return open_rabbitmq_intake(config.rabbitmq.address, exchange)
 
 
 def open_workers(config: Config) -> Workers:

@@ -60,7 +60,12 @@ def check_proxy_url(text: str) -> str:
     """
     parts = urlsplit(text)
     if text and (
-        parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment
+        parts.scheme != "http"
+        or not parts.hostname
+        or not parts.port
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
     ):
         raise ValueError("is not the address of a proxy; write http://host:3128")
     return text

@@ -28,11 +28,11 @@ from gateway.journal.entry import Entry, cut, moment_of
 from gateway.journal.forgetting import ERASED
 from gateway.journal.intake import Batch, Intake, Position, Positions
 from gateway.journal.postgres import points, reading
-from gateway.journal.postgres.connections import Connections
 from gateway.journal.postgres.tables import DAY, day_of
 from gateway.journal.postgres.writing import insert, make_tables
 from gateway.journal.query import Query
 from gateway.journal.raw import erase_lines, raw_folder, unread_size
+from gateway.transport.postgresql import Connections
 from gateway.transport.private_files import make_private_folder, private_opener
 
 _SOURCE_NAME = "source"
@@ -58,7 +58,7 @@ class PostgresJournal(Intake):
     def __init__(
         self, url: str, data_dir: Path, max_age: float = 1_209_600.0, max_size: int = 2 * 1024**3
     ) -> None:
-        self._connections = Connections(url)
+        self._connections = Connections(url, "journal")
         self._folder = data_dir / "journal"
         self._raw = raw_folder(data_dir)
         self._max_age = max_age

@@ -36,12 +36,14 @@ class Incoming(NamedTuple):
         key: Its routing key.
         body: Its bytes, which are delivered.
         keeps_unwanted: Whether it is kept even if no endpoint wants it, so that its sender can look it up.
+        without: The id of an endpoint that does not get it, since it is about that endpoint; empty for none.
     """
 
     event: ReadEvent
     key: str
     body: bytes
     keeps_unwanted: bool = True
+    without: str = ""
 
 
 class Accepted(NamedTuple):
@@ -69,7 +71,6 @@ class Acceptor:
         directory: Knows the endpoints.
         clock: Returns Unix seconds, as the database's clock has them.
         on_accepted: Called with what was written and is new, for an owner in the same process.
-        tenant_of: Returns the tenant of an event; by default that of its extension.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Acceptor:
         ]
 
     def _entry_of(self, incoming: Incoming, now: float) -> Entry:
-        event, key, body, _ = incoming
+        event, key, body = incoming.event, incoming.key, incoming.body
         message = OutboundMessage(
             id=message_id(event.tenant, event.source, event.id),
             tenant=event.tenant,
@@ -150,6 +151,7 @@ class Acceptor:
                 created_at=now,
             )
             for endpoint in self._directory.matcher.find(key, event.tenant, parsed)
+            if endpoint.id != incoming.without
         ]
         return message, deliveries
 

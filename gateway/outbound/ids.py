@@ -20,6 +20,9 @@ _RANDOM_BITS = 80
 _LENGTH = 26
 """The characters of a ULID, and of the digest in the id of a message."""
 
+_TIME_LENGTH = 10
+"""The characters of a ULID that are its moment."""
+
 _MAX_MILLISECONDS = 2**48 - 1
 """The last moment that a ULID can have."""
 
@@ -45,6 +48,17 @@ class Ids:
 def first_id(prefix: str, at: float) -> str:
     """Return the smallest id that :class:`Ids` makes of things of a moment, in Unix seconds."""
     return f"{prefix}_{_text_of(_milliseconds(at) << _RANDOM_BITS)}"
+
+
+def moment_of(id_: str) -> float | None:
+    """Return the moment in an id of :class:`Ids`, in Unix seconds; None if it is another id."""
+    text = id_.partition("_")[2]
+    if len(text) != _LENGTH or not set(text) <= set(_ALPHABET):
+        return None
+    number = 0
+    for letter in text[:_TIME_LENGTH]:
+        number = number << 5 | _ALPHABET.index(letter)
+    return number / 1000
 
 
 def message_id(tenant: str, source: str, event_id: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from hashlib import sha256
+from collections.abc import Callable, Collection
 from math import ceil
 
+from gateway.outbound.ids import shard_of
 from gateway.outbound.models import SHARDS
 from gateway.outbound.store import Store
 
@@ -15,12 +14,6 @@ LEASE = 15.0
 
 RENEW_INTERVAL = 5.0
 """Seconds between two renewals: two may fail before the lease ends."""
-
-
-@lru_cache(maxsize=65536)
-def shard_of(endpoint: str) -> int:
-    """Return the shard of an endpoint: the first byte of SHA-256 of its id."""
-    return sha256(endpoint.encode()).digest()[0]
 
 
 class Ownership:
@@ -46,25 +39,43 @@ class Ownership:
 
     def epoch_of(self, endpoint: str) -> int | None:
         """Return the epoch of the lease of an endpoint's shard; None if this process does not own it at the moment."""
-        return self._epochs.get(shard_of(endpoint)) if self._monotonic() < self._ends_at else None
+        return self.epoch_of_shard(shard_of(endpoint))
 
-    async def renew(self) -> None:
+    def epoch_of_shard(self, shard: int) -> int | None:
+        """Return the epoch of the lease of a shard; None if this process does not own it at the moment."""
+        return self._epochs.get(shard) if self._monotonic() < self._ends_at else None
+
+    async def renew(self, busy: Collection[int] = ()) -> None:
         """Renew the leases, and take or give up shards so that all processes have as many.
+
+        Args:
+            busy: Shards with an attempt under way; they are given up last.
 
         Raises:
             StoreUnavailable: The leases could not be renewed; those that there are hold until they end.
         """
         began_at = self._monotonic()  # before the request: the lease may have begun then
-        processes = max(await self._store.owners(), 1)
-        leases = await self._store.lease(self._owner, LEASE, want=ceil(SHARDS / processes))
+        want = ceil(SHARDS / max(await self._store.owners(), 1))
+        if len(self._epochs) > want:
+            await self.release(
+                [each for each in self._epochs if each not in busy][: len(self._epochs) - want]
+            )
+            want = max(want, len(self._epochs))
+        leases = await self._store.lease(self._owner, LEASE, want=want)
         self._epochs = {each.shard: each.epoch for each in leases}
         self._ends_at = began_at + LEASE
 
-    async def release(self) -> None:
-        """Give up all shards.
+    async def release(self, shards: Collection[int] | None = None) -> None:
+        """Give up shards, all unless some are named.
 
         Raises:
             StoreUnavailable: They could not be given up, and end by themselves.
         """
-        self._epochs = {}
-        await self._store.release(self._owner)
+        gone = set(self._epochs) if shards is None else set(shards)
+        self._epochs = {shard: epoch for shard, epoch in self._epochs.items() if shard not in gone}
+        await self._store.release(self._owner, shards)
+
+    @property
+    def owned(self) -> Collection[int]:
+        """The shards that this process has a lease of."""
+        return self._epochs.keys()

@@ -44,6 +44,11 @@ class Recorder:
         """Whether an attempt that begins now can be recorded."""
         return not self.is_failing and len(self._waiting) < MAX_WAITING
 
+    @property
+    def waiting(self) -> int:
+        """The records that are not written yet."""
+        return len(self._waiting)
+
     def start(self) -> None:
         """Begin to write."""
         self._task = asyncio.create_task(self._write(), name="recording attempts")

@@ -93,6 +93,11 @@ class Sender:
         """Whether there is a delivery in the window."""
         return bool(self._window or self._replays)
 
+    @property
+    def oldest_due(self) -> float | None:
+        """When the first delivery in the window became due, in Unix seconds; None if it is empty."""
+        return min((queue[0].due_at for queue in (self._window, self._replays) if queue), default=None)
+
     def known(self) -> Iterator[str]:
         """Yield the ids of the deliveries that are in the window, or not recorded yet."""
         yield from (each.id for each in self._window)

@@ -51,18 +51,26 @@ def _digest_of(event_type: str) -> str:
     return f"x-{sha256(event_type.encode()).hexdigest()[:_DIGEST_LENGTH]}"
 
 
-@cache
-def _compile(pattern: str) -> re.Pattern[str]:
-    expression = ""
+def expression(pattern: str) -> str:
+    """Return a pattern as a regular expression over a routing key with a full stop before it.
+
+    Python and PostgreSQL read it alike.
+    """
+    text = ""
     for word in pattern.split("."):
         match word:
             case "#":
-                expression += r"(?:\.[^.]*)*"
+                text += r"(?:\.[^.]*)*"
             case "*":
-                expression += r"\.[^.]*"
+                text += r"\.[^.]*"
             case _:
-                expression += r"\." + re.escape(word)
-    return re.compile(expression)
+                text += r"\." + re.escape(word)
+    return text
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(expression(pattern))
 
 
 def matches(pattern: str, key: str) -> bool:

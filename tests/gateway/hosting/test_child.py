@@ -199,6 +199,7 @@ async def test_a_program_runs_only_while_it_is_wanted(launcher: Launcher) -> Non
     assert len(launcher.processes) == 1
     wanted = True
     keeper.reload()
+    await wait_until_async(lambda: len(launcher.processes) == 2, message="it was started again")
     await keeper.stop()
     assert launcher.told == [("", 0), ("", 1)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,10 +16,9 @@ STATEMENT_TIMEOUT = 30.0
 """Seconds after which PostgreSQL ends a statement: nobody waits for its answer any more."""
 
 MAX_IDLE = 4
-"""Connections that are kept: the indexer's, and those of a few pages at a time."""
+"""Connections that are kept unless the user needs more: a writer's, and those of a few pages at a time."""
 
 _SETTINGS = {
-    "application_name": "webhook-gateway journal",
     "connect_timeout": CONNECT_TIMEOUT,
     # A server that is gone without a word is noticed within half a minute.
     "keepalives_idle": 10,
@@ -33,12 +33,18 @@ class Connections:
 
     Args:
         url: The address, which may contain a password.
+        purpose: What they are for, which PostgreSQL shows.
+        max_idle: Connections that are kept.
+        trusted_for: Seconds after its last use in which a connection is used without asking whether it still lives.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, purpose: str, max_idle: int = MAX_IDLE, trusted_for: float = 0.0) -> None:
         self._url = url
+        self._purpose = purpose
+        self._max_idle = max_idle
+        self._trusted_for = trusted_for
         self._lock = threading.Lock()
-        self._idle: list[psycopg.Connection] = []
+        self._idle: list[tuple[psycopg.Connection, float]] = []
 
     @contextmanager
     def use(self) -> Iterator[psycopg.Connection]:
@@ -54,8 +60,8 @@ class Connections:
             connection.close()
             raise
         with self._lock:
-            if len(self._idle) < MAX_IDLE:
-                self._idle.append(connection)
+            if len(self._idle) < self._max_idle:
+                self._idle.append((connection, time.monotonic()))
                 return
         connection.close()
 
@@ -63,22 +69,25 @@ class Connections:
         """Close all connections that are not in use."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
     def _take(self) -> psycopg.Connection:
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
+                connection, used_at = self._idle.pop() if self._idle else (None, 0.0)
             if connection is None:
                 return self._connect()
+            if time.monotonic() - used_at < self._trusted_for:
+                return connection
             with suppress(psycopg.Error):  # it may have been closed by the server meanwhile
                 connection.execute("SELECT 1")
                 return connection
             connection.close()
 
     def _connect(self) -> psycopg.Connection:
-        connection = psycopg.connect(self._url, autocommit=True, **_SETTINGS)  # type: ignore[arg-type]  # keywords of libpq
+        name = f"webhook-gateway {self._purpose}"
+        connection = psycopg.connect(self._url, autocommit=True, application_name=name, **_SETTINGS)  # type: ignore[arg-type]  # keywords of libpq
         connection.execute(
             "SELECT set_config('statement_timeout', %s, false)", (str(int(STATEMENT_TIMEOUT * 1000)),)
         )

@@ -1,0 +1,131 @@
+"""Tell journal, metrics and log what attempts did.
+
+With the journal, one timeline has the way in, the workers and the way out. The log has ids, types, outcome words and times,
+and nothing of a URL, a body or a header.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, Kind, cut
+from gateway.journal.reports.sender import Reports
+from gateway.observability.outbound_counters import OutboundMetrics
+from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, OutboundMessage
+from gateway.outbound.outcomes import Outcome
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Reports what the way out does.
+
+    Args:
+        metrics: Counts it.
+        reports: Takes it to the journal; None if there is no journal.
+    """
+
+    def __init__(self, metrics: OutboundMetrics, reports: Reports | None) -> None:
+        self._metrics = metrics
+        self._reports = reports
+        self._actor = f"{reports.gateway}:{os.getpid()}" if reports else ""
+
+    def accepted(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> None:
+        """Report events that are new."""
+        for message, deliveries in accepted:
+            self._metrics.count(message.tenant, "accepted")
+            held = sum(each.state is DeliveryState.HELD for each in deliveries)
+            if held:
+                self._metrics.count(message.tenant, "held", held)
+                log.warning("deliveries held", message=message.id, type=message.type, deliveries=held)
+
+    def attempted(
+        self, endpoint: Endpoint, message: OutboundMessage, delivery: Delivery, attempt: Attempt
+    ) -> None:
+        """Report the end of an attempt.
+
+        Args:
+            endpoint: The endpoint.
+            message: The event.
+            delivery: The delivery as it is from now on.
+            attempt: The attempt.
+        """
+        is_delivered = attempt.outcome == Outcome.DELIVERED
+        is_dead = delivery.state is DeliveryState.DEAD
+        self._metrics.observe(attempt.phases, attempt.ms)
+        self._metrics.count(endpoint.tenant, "delivered" if is_delivered else attempt.outcome)
+        if is_dead:
+            self._metrics.count(endpoint.tenant, "dead")
+        fields = {
+            "delivery": delivery.id,
+            "endpoint": endpoint.id,
+            "message": message.id,
+            "type": message.type,
+            "attempt": attempt.number,
+            "outcome": attempt.outcome,
+            "ms": round(attempt.ms, 1),
+        }
+        if attempt.status is not None:
+            fields["status"] = attempt.status
+        if is_delivered:
+            log.info("delivered", **fields)
+        elif is_dead:
+            log.warning("delivery dead", **fields)
+        else:
+            if attempt.next_at is not None:
+                fields["again_in"] = round(max(attempt.next_at - attempt.at, 0.0), 1)
+            log.info("delivery failed", **fields)
+        if self._reports:
+            self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
+
+    def noticed(self, endpoint: Endpoint, notice: str, reason: str) -> None:
+        """Report that an endpoint is failing, slow, disabled or recovered."""
+        write = log.info if notice == "recovered" else log.warning
+        write("endpoint " + notice, endpoint=endpoint.id, tenant=endpoint.tenant, reason=reason)
+        if self._reports:
+            reports = self._reports
+            reports.send(
+                Entry(
+                    reports.next_id(),
+                    Kind.ACTION,
+                    f"endpoint_{notice}",
+                    reason,
+                    queue=endpoint.id,
+                    gateway=reports.gateway,
+                    actor=self._actor,
+                )
+            )
+
+    def _entry_of(
+        self, endpoint: Endpoint, message: OutboundMessage, delivery: Delivery, attempt: Attempt
+    ) -> Entry:
+        assert self._reports  # noqa: S101 -- the caller has looked
+        is_delivered = attempt.outcome == Outcome.DELIVERED
+        outcome = (
+            "delivered" if is_delivered else "dead" if delivery.state is DeliveryState.DEAD else "retried"
+        )
+        _, _, event_type = message.key.partition(".")
+        detail = ""
+        if not is_delivered and attempt.next_at is not None:
+            detail = f"again in {max(attempt.next_at - attempt.at, 0.0):.0f} s"
+        return Entry(
+            self._reports.next_id(),
+            Kind.DELIVERED,
+            outcome,
+            "" if is_delivered else attempt.outcome,
+            message.provider or message.key.partition(".")[0],
+            cut(event_type, MAX_TEXT),
+            cut(message.event_id, MAX_TEXT),
+            cut(message.subject, MAX_TEXT),
+            queue=endpoint.id,
+            gateway=self._reports.gateway,
+            actor=self._actor,
+            status=attempt.status,
+            ms=round(attempt.ms, 1),
+            attempt=attempt.number,
+            detail=cut(detail, MAX_DETAIL),
+            trace=message.traceparent[3:35],
+        )

@@ -1,0 +1,1 @@
+"""The store as SQL, in the words that SQLite and PostgreSQL share."""

@@ -1,0 +1,103 @@
+"""The tables of the way out, as numbered steps that are only ever added to.
+
+``ready`` is 1 for a pending delivery whose turn it is: always without an order key, and else for one of each key. So the
+index of what is due has nothing that has to be passed over, however much waits behind the first of a key.
+"""
+
+from __future__ import annotations
+
+from gateway.errors import OperatorError
+from gateway.outbound.models import SHARDS
+from gateway.outbound.store.sql.transaction import Transaction
+
+MIGRATIONS = (
+    """
+CREATE TABLE outbound_state (id {int} PRIMARY KEY, version {int} NOT NULL);
+INSERT INTO outbound_state VALUES (1, 0);
+CREATE TABLE outbound_endpoints (
+    id {text} PRIMARY KEY, created_at {real} NOT NULL, tenant {text} NOT NULL, on_dead {text} NOT NULL,
+    is_configured {int} NOT NULL, is_gone {int} NOT NULL, version {int} NOT NULL,
+    state {text} NOT NULL, document {bytes} NOT NULL, health {bytes} NOT NULL
+);
+CREATE TABLE outbound_sealed (
+    endpoint {text} NOT NULL, name {text} NOT NULL, value {bytes} NOT NULL, PRIMARY KEY (endpoint, name)
+);
+CREATE TABLE outbound_messages (
+    id {text} PRIMARY KEY, tenant {text} NOT NULL, routing_key {text} NOT NULL, event_id {text} NOT NULL,
+    source {text} NOT NULL, type {text} NOT NULL, provider {text} NOT NULL, subject {text} NOT NULL,
+    sequence {text} NOT NULL, traceparent {text} NOT NULL, accepted_at {real} NOT NULL, body {bytes},
+    event {text} NOT NULL
+);
+CREATE INDEX outbound_messages_by_event ON outbound_messages (event);
+CREATE INDEX outbound_messages_by_age ON outbound_messages (accepted_at);
+CREATE TABLE outbound_deliveries (
+    id {text} PRIMARY KEY, endpoint {text} NOT NULL, message {text} NOT NULL, tenant {text} NOT NULL,
+    routing_key {text} NOT NULL, event {text} NOT NULL, sequence {text} NOT NULL, state {text} NOT NULL,
+    due_at {real} NOT NULL, attempts {int} NOT NULL, round {int} NOT NULL, cause {text} NOT NULL,
+    order_key {text} NOT NULL, created_at {real} NOT NULL, ended_at {real}, status {int},
+    outcome {text} NOT NULL, made {int} NOT NULL, operation {text} NOT NULL, ready {int} NOT NULL
+) {loose};
+CREATE INDEX outbound_deliveries_due ON outbound_deliveries (endpoint, due_at, id) WHERE ready = 1;
+CREATE INDEX outbound_deliveries_by_endpoint ON outbound_deliveries (endpoint, state, id);
+CREATE INDEX outbound_deliveries_by_state ON outbound_deliveries (state, id);
+CREATE INDEX outbound_deliveries_by_tenant ON outbound_deliveries (tenant, id) WHERE tenant <> 'default';
+CREATE INDEX outbound_deliveries_by_message ON outbound_deliveries (message);
+CREATE INDEX outbound_deliveries_by_event ON outbound_deliveries (event);
+CREATE INDEX outbound_deliveries_by_operation ON outbound_deliveries (operation, state) WHERE operation <> '';
+CREATE INDEX outbound_deliveries_in_order ON outbound_deliveries (endpoint, order_key, sequence, id)
+    WHERE state = 'pending' AND order_key <> '';
+CREATE INDEX outbound_deliveries_in_turn ON outbound_deliveries (endpoint, order_key)
+    WHERE ready = 1 AND order_key <> '';
+CREATE INDEX outbound_deliveries_holding ON outbound_deliveries (endpoint, order_key)
+    WHERE state = 'dead' AND order_key <> '';
+CREATE TABLE outbound_attempts (
+    id {text} PRIMARY KEY, delivery {text} NOT NULL, endpoint {text} NOT NULL, message {text} NOT NULL,
+    cause {text} NOT NULL, number {int} NOT NULL, began_at {real} NOT NULL, outcome {text} NOT NULL,
+    status {int}, ms {real} NOT NULL, phases {text} NOT NULL, address {text} NOT NULL, excerpt {bytes} NOT NULL,
+    retry_after {real}, next_at {real}
+) {by_day};
+{first_partition}
+CREATE INDEX outbound_attempts_by_delivery ON outbound_attempts (delivery, id);
+CREATE TABLE outbound_shards (
+    shard {int} PRIMARY KEY, owner {text} NOT NULL, epoch {int} NOT NULL, until {real} NOT NULL
+);
+INSERT INTO outbound_shards {shards};
+CREATE TABLE outbound_owners (owner {text} PRIMARY KEY, until {real} NOT NULL);
+CREATE TABLE outbound_operations (
+    id {text} PRIMARY KEY, endpoint {text} NOT NULL, created_at {real} NOT NULL, actor {text} NOT NULL,
+    is_cancelled {int} NOT NULL, total {int} NOT NULL
+);
+""".replace("{shards}", "VALUES " + ", ".join(f"({number}, '', 0, 0)" for number in range(SHARDS))),
+)
+"""Each makes the tables of the version before it into those of its own number, which begins with 1."""
+
+
+def migrate(transaction: Transaction, place: str) -> None:
+    """Bring the tables to the version of this program.
+
+    Args:
+        transaction: A transaction of the database.
+        place: Where it is, for people.
+
+    Raises:
+        OperatorError: The database is newer than this program.
+    """
+    transaction.lock("migrate")
+    found = _version(transaction)
+    if found > len(MIGRATIONS):
+        raise OperatorError(
+            f"{place} has version {found} of its tables, and this program knows {len(MIGRATIONS)}; "
+            "run the newer program that made them"
+        )
+    for number, text in enumerate(MIGRATIONS[found:], found + 1):
+        for statement in text.format_map(transaction.types).split(";\n"):
+            if statement.strip():
+                transaction.run(statement)
+        transaction.run("INSERT INTO outbound_schema VALUES (?)", number)
+
+
+def _version(transaction: Transaction) -> int:
+    if not transaction.has_table("outbound_schema"):
+        transaction.run("CREATE TABLE outbound_schema (version integer NOT NULL)")
+    ((version,),) = transaction.rows("SELECT max(version) FROM outbound_schema")
+    return version or 0

@@ -1,0 +1,123 @@
+"""What the owner of an endpoint asks and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from gateway.outbound.ids import shard_of
+from gateway.outbound.models import Attempt, Delivery, DeliveryState, OutboundMessage
+from gateway.outbound.store import Record
+from gateway.outbound.store.sql import ordering
+from gateway.outbound.store.sql.codec import (
+    ATTEMPT,
+    DELIVERY_COLUMNS,
+    MESSAGE_COLUMNS,
+    RECORDED,
+    attempt_row,
+    delivery_of,
+    message_of,
+    recorded_row,
+)
+from gateway.outbound.store.sql.ordering import OrderKey
+from gateway.outbound.store.sql.transaction import Transaction
+
+
+def due(
+    transaction: Transaction, endpoint: str, before: float, limit: int, without: Iterable[str]
+) -> list[Delivery]:
+    """Do what :meth:`gateway.outbound.store.Store.due` says."""
+    unwanted = set(without)
+    rows = transaction.rows(
+        f"SELECT {DELIVERY_COLUMNS} FROM outbound_deliveries WHERE endpoint = ? AND ready = 1 AND due_at <= ? "
+        "ORDER BY due_at, id LIMIT ?",
+        endpoint,
+        before,
+        limit + len(unwanted),
+    )
+    return [delivery_of(row) for row in rows if row[0] not in unwanted][:limit]
+
+
+def next_due(transaction: Transaction, endpoints: Iterable[str]) -> dict[str, float]:
+    """Do what :meth:`gateway.outbound.store.Store.next_due` says."""
+    rows = transaction.rows(
+        f"SELECT e.id, (SELECT min(due_at) FROM outbound_deliveries d WHERE d.endpoint = e.id AND d.ready = 1) "
+        f"FROM outbound_endpoints e WHERE {transaction.among('e.id')}",
+        transaction.values(endpoints),
+    )
+    return {endpoint: moment for endpoint, moment in rows if moment is not None}
+
+
+def messages(transaction: Transaction, ids: Iterable[str]) -> dict[str, OutboundMessage]:
+    """Do what :meth:`gateway.outbound.store.Store.messages` says."""
+    rows = transaction.rows(
+        f"SELECT {MESSAGE_COLUMNS} FROM outbound_messages WHERE {transaction.among('id')}",
+        transaction.values(ids),
+    )
+    return {row[0]: message_of(row) for row in rows}
+
+
+def record(transaction: Transaction, records: Sequence[Record]) -> list[bool]:
+    """Do what :meth:`gateway.outbound.store.Store.record` says."""
+    transaction.make_room(each.attempt.id for each in records)
+    transaction.lock("leases", shared=True)
+    epochs = dict(transaction.rows("SELECT shard, epoch FROM outbound_shards"))
+    is_owner = [epochs[shard_of(each.delivery.endpoint)] == each.epoch for each in records]
+    changes = {
+        each.delivery.id: each.delivery for each, wanted in zip(records, is_owner, strict=True) if wanted
+    }
+    changed = _change(transaction, changes) if changes else set()
+    unchanged = {each.attempt.message for each in records if each.delivery.id not in changed}
+    add_attempts(transaction, [each.attempt for each in records], unchanged)
+    return is_owner
+
+
+def add_attempts(transaction: Transaction, attempts: Sequence[Attempt], doubtful: Iterable[str]) -> None:
+    """Add attempts, without the excerpts of messages that were forgotten.
+
+    Args:
+        transaction: A transaction.
+        attempts: The attempts.
+        doubtful: The messages that may have been forgotten. A delivery of such a message has ended, so that the messages
+            of those that an attempt still changed are none.
+    """
+    forgotten = _forgotten(transaction, doubtful)
+    kept = [replace(each, excerpt=b"") if each.message in forgotten else each for each in attempts]
+    transaction.insert("outbound_attempts", ATTEMPT, [attempt_row(each) for each in kept])
+
+
+def _change(transaction: Transaction, changes: dict[str, Delivery]) -> set[str]:
+    """Change deliveries that are pending in the same round; return their ids."""
+    ordering.lock(
+        transaction, {OrderKey(each.endpoint, each.order_key) for each in changes.values() if each.order_key}
+    )
+    found = transaction.rows(
+        "SELECT id, state, round, order_key, ready FROM outbound_deliveries "
+        f"WHERE {transaction.among('id')} ORDER BY id {transaction.for_update}",
+        transaction.values(changes),
+    )
+    now = transaction.now()
+    rows, settled = [], set()
+    for id_, state, round_, order_key, ready in found:
+        delivery = changes[id_]
+        if state != DeliveryState.PENDING or round_ != delivery.round:
+            continue
+        is_pending = delivery.state == DeliveryState.PENDING
+        rows.append(recorded_row(delivery, ready if is_pending else 0, now))
+        if order_key and not is_pending:
+            settled.add(OrderKey(delivery.endpoint, order_key))
+    transaction.update("outbound_deliveries", RECORDED, rows)
+    ordering.settle(transaction, settled)
+    return {row[0] for row in rows}
+
+
+def _forgotten(transaction: Transaction, messages_: Iterable[str]) -> set[str]:
+    wanted = set(messages_)
+    if not wanted:
+        return set()
+    rows = transaction.rows(
+        f"SELECT id FROM outbound_messages WHERE body IS NULL AND {transaction.among('id')}",
+        transaction.values(wanted),
+    )
+    return {name for (name,) in rows}
