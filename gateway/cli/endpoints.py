@@ -158,6 +158,8 @@ def _print(each: EndpointView, now: float, *, as_json: bool) -> None:
     page.fact("format", f"{each.format.value}{f', signed as {each.sign_as}' if each.sign_as else ''}")
     if each.format != "original":
         page.fact("signature", each.signature.value)
+    if each.public_key:
+        page.fact("public key", each.public_key)
     if each.header_names:
         page.fact("headers", ", ".join(each.header_names))
     limit = "no limit" if each.rate is None else f"{each.rate:g} a second"

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.outbound.models import Endpoint, EndpointState, Format, Health, Secret, SignatureKind
+from gateway.outbound.secrets import public_key_of
 from gateway.outbound.store import Waiting
 
 Circuit = Literal["closed", "open", "half_open"]
@@ -62,6 +63,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
         signature: How a request is signed.
         sign_as: With the format `original`, the adapter whose signature is made; empty for that of each event.
         secrets: Its secrets, newest first, without their text.
+        public_key: The Ed25519 key that receivers verify with; empty unless the signature has one.
         rate: Attempts a second; null for no limit.
         concurrency: Attempts at a time.
         ordering: `none`, `subject`, or a JSON pointer: deliveries with the same value go one after another.
@@ -98,6 +100,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     signature: SignatureKind
     sign_as: str
     secrets: list[SecretView]
+    public_key: str
     rate: float | None
     concurrency: int
     ordering: str
@@ -175,6 +178,7 @@ def endpoint_view(endpoint: Endpoint, health: Health, waiting: Waiting, now: flo
         signature=endpoint.signature,
         sign_as=endpoint.sign_as,
         secrets=[secret_view(each) for each in endpoint.secrets],
+        public_key=public_key_of(endpoint.private_key) if endpoint.private_key else "",
         rate=endpoint.rate,
         concurrency=endpoint.concurrency,
         ordering=endpoint.order,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 
 import msgspec
@@ -13,7 +12,10 @@ from gateway.operations.endpoint_models import SecretView, secret_view
 from gateway.operations.endpoint_settings import check
 from gateway.operations.outbound import Refused, find_endpoint, new_id
 from gateway.outbound.models import Endpoint, Format, Secret, SignatureKind
+from gateway.outbound.secrets import check_secret, make_seed
+from gateway.outbound.secrets import make_secret as make_standard_secret
 from gateway.outbound.store import Conflict, Store
+from gateway.signatures.secrets import SecretFormatError
 
 MAX_SECRETS = 5
 """Secrets that sign at a time."""
@@ -25,7 +27,7 @@ DEFAULT_OVERLAP = 86_400.0
 """Seconds for which it does so, unless somebody says otherwise."""
 
 _SECRET_SIZE = 32
-"""Bytes of a secret of Standard Webhooks."""
+"""Bytes of a secret that is written in hexadecimal."""
 
 
 class NewSecret(msgspec.Struct, frozen=True):
@@ -46,7 +48,21 @@ def make_secret(endpoint: Endpoint) -> str:
         return registry.load(endpoint.sign_as).spec.signature.make_secret().sender
     if endpoint.format is Format.ORIGINAL or endpoint.signature is SignatureKind.TIMESTAMP:
         return secrets.token_hex(_SECRET_SIZE)
-    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_SIZE)).decode()
+    return make_standard_secret()
+
+
+def checked_secret(endpoint: Endpoint, text: str) -> str:
+    """Return a secret that somebody brought along.
+
+    Raises:
+        Refused: It cannot be used.
+    """
+    if endpoint.format is not Format.ORIGINAL:
+        try:
+            check_secret(text, endpoint.signature)
+        except SecretFormatError as error:
+            raise Refused("secret_invalid", f"secret: it {error}") from None
+    return text
 
 
 def needs_secret(endpoint: Endpoint) -> bool:
@@ -64,11 +80,7 @@ def signing(endpoint: Endpoint) -> Endpoint:
     """Return an endpoint with the private key that its signature needs, or without one that it does not need."""
     if not needs_key(endpoint):
         return msgspec.structs.replace(endpoint, private_key=b"")
-    return (
-        endpoint
-        if endpoint.private_key
-        else msgspec.structs.replace(endpoint, private_key=secrets.token_bytes(32))
-    )
+    return endpoint if endpoint.private_key else msgspec.structs.replace(endpoint, private_key=make_seed())
 
 
 async def secrets_of(store: Store, endpoint_id: str, tenant: str = "") -> list[SecretView]:
@@ -122,7 +134,11 @@ async def rotate_secret(
     ]
     if len(kept) >= MAX_SECRETS and expire_previous > 0:
         raise Refused("limit_reached", f"{MAX_SECRETS} secrets sign already; end one of them first")
-    added = Secret(id=new_id("sec", now), value=secret or make_secret(endpoint), created_at=now)
+    added = Secret(
+        id=new_id("sec", now),
+        value=checked_secret(endpoint, secret) if secret else make_secret(endpoint),
+        created_at=now,
+    )
     signers = (added, *(each for each in kept if each.expires_at is None or each.expires_at > now))
     changed = msgspec.structs.replace(endpoint, secrets=signers, changed_at=now)
     check(config, changed)

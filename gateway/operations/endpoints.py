@@ -9,6 +9,7 @@ from gateway.operations.endpoint_models import EndpointView, endpoint_view, etag
 from gateway.operations.endpoint_secrets import (
     NewSecret,
     changeable,
+    checked_secret,
     make_secret,
     needs_secret,
     put,
@@ -84,7 +85,8 @@ async def create_endpoint(
     draft = signing(with_change(draft, settings))
     made = []
     if needs_secret(draft):
-        made = [Secret(id=new_id("sec", now), value=settings.secret or make_secret(draft), created_at=now)]
+        text = checked_secret(draft, settings.secret) if settings.secret else make_secret(draft)
+        made = [Secret(id=new_id("sec", now), value=text, created_at=now)]
     draft = msgspec.structs.replace(draft, secrets=tuple(made))
     check(config, draft)
     endpoint = await put(store, draft, 0)

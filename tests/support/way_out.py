@@ -68,7 +68,9 @@ def endpoint_at(url: str, now: float, name: str = "billing", **changes: Any) -> 
     return replace(made, **changes)
 
 
-def message_of(number: int, now: float, *, tenant: str = "default", provider: str = "stripe") -> OutboundMessage:
+def message_of(
+    number: int, now: float, *, tenant: str = "default", provider: str = "stripe"
+) -> OutboundMessage:
     """Return a message."""
     event_id = f"evt_out_{number}"
     event = {

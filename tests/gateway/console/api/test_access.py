@@ -8,7 +8,7 @@ import pytest
 
 from gateway.console.api.operation import Operation
 from gateway.console.api.table import OPERATIONS
-from gateway.console.security.roles import STAFF, Role
+from gateway.console.security.roles import STAFF
 from support.console import Console
 
 EXPECTED = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,11 @@ def test_one_that_is_not_enabled_is_held(api: Api) -> None:
         ({"url": "ftp://billing.example.com/"}, "url_refused", "url"),
         ({"subscriptions": [{"events": ["a\nb"]}]}, "invalid_body", "subscriptions.0.events.0"),
         ({"subscriptions": [{"events": []}]}, "invalid_body", "subscriptions"),
-        ({"subscriptions": [{"events": ["#"], "where": {"/data/x": {"matches": 1}}}]}, "invalid_body", "where"),
+        (
+            {"subscriptions": [{"events": ["#"], "where": {"/data/x": {"matches": 1}}}]},
+            "invalid_body",
+            "where",
+        ),
         ({"subscriptions": [{"events": ["#"], "where": {"/data/x": {"gt": "1"}}}]}, "invalid_body", "where"),
         ({"secret": "whsec_short"}, "secret_invalid", "secret"),
         ({"headers": {"Host": "evil"}}, "invalid_body", "headers.Host"),
@@ -180,6 +185,7 @@ def test_every_setting_comes_back(api: Api) -> None:
     assert shown["rate"] == 50.0
     expected = {name: value for name, value in settings.items() if name not in {"headers", "rate"}}
     assert {name: shown[name] for name in expected} == expected
+    assert shown["public_key"].startswith("whpk_")
 
 
 def test_a_change_needs_the_version_that_was_read(api: Api) -> None:
@@ -192,7 +198,13 @@ def test_a_change_needs_the_version_that_was_read(api: Api) -> None:
 
     assert status == 200
     assert changed["etag"] == after["etag"] != before["etag"]
-    assert {**before, "description": "new", "rate": 10 / 60, "etag": after["etag"], "changed_at": after["changed_at"]} == after
+    assert {
+        **before,
+        "description": "new",
+        "rate": 10 / 60,
+        "etag": after["etag"],
+        "changed_at": after["changed_at"],
+    } == after
 
     status, problem, _ = api.call("PATCH", path, body={"description": "x"}, if_match=headers["etag"])
     assert (status, problem["reason"]) == (412, "version_changed")
@@ -266,7 +278,7 @@ def test_secrets_are_five_at_most_and_end_within_a_week(api: Api) -> None:
 def test_a_secret_of_ones_own_is_taken_and_never_listed(api: Api) -> None:
     """If it is one."""
     path = f"/endpoints/{api.scene.failing.id}/secrets"
-    own = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
+    own = "whsec_" + base64.b64encode(os.urandom(32)).decode()
     status, made, _ = api.call("POST", path, body={"secret": own})
 
     assert (status, made["secret"]) == (201, own)
@@ -289,7 +301,9 @@ def test_a_test_event_is_sent_signed_and_shown_whole(tmp_path: Path, receiver: R
     api = Api(tmp_path, receiver.port)
     endpoint_id = at(api, receiver.url)
 
-    status, attempt, _ = api.call("POST", f"/endpoints/{endpoint_id}/test", "operator", {"type": "agent.run.failed"})
+    status, attempt, _ = api.call(
+        "POST", f"/endpoints/{endpoint_id}/test", "operator", {"type": "agent.run.failed"}
+    )
 
     assert status == 200
     assert (attempt["test"], attempt["outcome"], attempt["status"]) == (True, "delivered", 200)
@@ -334,8 +348,12 @@ def test_tests_are_limited(tmp_path: Path, receiver: Receiver) -> None:
     api.console.access.close()
 
 
-@pytest.mark.parametrize("behaviour", [respond(500), redirect(302, "http://127.0.0.1/"), hang], ids=lambda each: each.name)
-def test_enabling_needs_a_test_event_that_is_taken(tmp_path: Path, receiver: Receiver, behaviour: Any) -> None:
+@pytest.mark.parametrize(
+    "behaviour", [respond(500), redirect(302, "http://127.0.0.1/"), hang], ids=lambda each: each.name
+)
+def test_enabling_needs_a_test_event_that_is_taken(
+    tmp_path: Path, receiver: Receiver, behaviour: Any
+) -> None:
     """Otherwise the endpoint stays disabled; without the test it is enabled all the same."""
     receiver.behave(behaviour)
     api = Api(tmp_path, receiver.port)
@@ -355,7 +373,9 @@ def test_enabling_needs_a_test_event_that_is_taken(tmp_path: Path, receiver: Rec
     api.console.access.close()
 
 
-@pytest.mark.parametrize(("resume", "expected"), [("all", "pending"), ("none", "cancelled"), (0.0, "pending")])
+@pytest.mark.parametrize(
+    ("resume", "expected"), [("all", "pending"), ("none", "cancelled"), (0.0, "pending")]
+)
 def test_enabling_decides_about_what_was_held(api: Api, resume: Any, expected: str) -> None:
     """All, none, or since a moment."""
     scene = api.scene

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from gateway.console.api.operation import Operation
@@ -45,7 +47,11 @@ def acme(console: Console) -> Iterator[TestClient]:
 
 def path_of(operation: Operation, scene: Scene) -> str:
     """Return the path of an operation on what is somebody else's."""
-    known = {"endpoints": scene.well.id, "deliveries": scene.delivered.id, "messages": scene.delivered.message}
+    known = {
+        "endpoints": scene.well.id,
+        "deliveries": scene.delivered.id,
+        "messages": scene.delivered.message,
+    }
     first = operation.segments[0]
     parts = [
         (known.get(first, "x") if part == "{id}" else "x") if part.startswith("{") else part
@@ -78,9 +84,7 @@ def test_what_others_have_is_not_there(acme: TestClient, scene: Scene, operation
     content = b"{}" if operation.body else None
     path = path_of(operation, scene)
     response = acme.request(operation.method, path, content=content, headers=headers)
-    unknown = acme.request(
-        operation.method, path.replace("_", "_x", 1), content=content, headers=headers
-    )
+    unknown = acme.request(operation.method, path.replace("_", "_x", 1), content=content, headers=headers)
 
     assert (response.status_code, response.json()["reason"]) == (404, "not_found")
     assert unknown.status_code == 404
@@ -145,10 +149,6 @@ def test_private_networks_are_shut_to_tenants(tmp_path: Path) -> None:
 
 def test_an_unproven_endpoint_shows_nothing_of_its_answers(tmp_path: Path) -> None:
     """Otherwise a tenant could read what others answer to the gateway."""
-    import asyncio
-
-    from msgspec.structs import replace
-
     with Receiver(respond(200, b"internal-page")) as receiver:
         console = Console(tmp_path / "data", {"outbound": outbound(receiver.port)})
         scene = with_way_out(console)
