@@ -23,6 +23,7 @@ from gateway.journal.fingerprints import Fingerprints
 from gateway.journal.reports import Heartbeat
 from gateway.operations import dead_letters, quarantine, unrouted
 from gateway.operations.dead_letters import DeadGroup, DeadGroups
+from gateway.operations.messages import WayOut
 from gateway.operations.quarantine import Check, Proposal, QuarantineGroup, QuarantineGroups
 from gateway.operations.status_models import (
     Problem,
@@ -33,10 +34,12 @@ from gateway.operations.status_models import (
     StoreStatus,
 )
 from gateway.operations.unrouted import UnroutedGroup, UnroutedGroups
+from gateway.outbound.store.memory import MemoryStore
 from support.console import Console
 from support.console_demo import PROVIDERS, DemoDay
 from support.ports import free_port
 from support.waiting import wait_until
+from support.way_out import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 
 PATHS = (
     "/",
@@ -47,6 +50,12 @@ PATHS = (
     "/events/stripe/evt_1QxDemoStory?tab=related",
     "/event?id=evt_unknown",
     "/live",
+    "/endpoints",
+    f"/endpoints/{FAILING_ENDPOINT}",
+    f"/endpoints/{FAILING_ENDPOINT}/replay?states=dead",
+    "/deliveries",
+    "/deliveries?state=held&type=nothing",
+    f"/deliveries/{DEAD_DELIVERY}",
     "/quarantine",
     "/quarantine/q1?tab=proposal",
     "/dead-letters",
@@ -78,11 +87,13 @@ class PagesConsole(Console):
 
     def __post_init__(self) -> None:
         """Fill the journal with the demo day."""
-        self.settings = {"providers": PROVIDERS, **self.settings}
+        self.settings = {"providers": PROVIDERS, "outbound": {"enabled": True}, **self.settings}
         super().__post_init__()
         self.ring = CaptureRing()
         self.services.refusals = self.ring
+        self.services.outbound = WayOut(MemoryStore())
         if not self.is_empty:
+            self.scene = with_way_out(self, event_id="evt_1QxDemoStory")
             now = time.time()
             made = Fingerprints(self.folder / JOURNAL_FOLDER)
             current_secret, older_secret = map(made.of, PROVIDERS["stripe"]["secrets"])

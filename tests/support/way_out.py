@@ -44,6 +44,9 @@ LOOPBACK: dict[str, Any] = {
 }
 """Settings of a way out that may lead to this machine; a test adds the port."""
 
+FAILING_ENDPOINT, DEAD_DELIVERY = "ep_01JDEM0FA1L1NG00000000000A", "dlv_01JDEM0DEAD000000000000000"
+"""Ids that pages are tried with."""
+
 ids = Ids()
 """Makes the ids of these tests."""
 
@@ -69,10 +72,10 @@ def endpoint_at(url: str, now: float, name: str = "billing", **changes: Any) -> 
 
 
 def message_of(
-    number: int, now: float, *, tenant: str = "default", provider: str = "stripe"
+    number: int, now: float, *, tenant: str = "default", provider: str = "stripe", event_id: str = ""
 ) -> OutboundMessage:
     """Return a message."""
-    event_id = f"evt_out_{number}"
+    event_id = event_id or f"evt_out_{number}"
     event = {
         "specversion": "1.0",
         "id": event_id,
@@ -102,10 +105,12 @@ def delivery_of(endpoint: Endpoint, message: OutboundMessage, now: float, **chan
     return replace(made, **changes)
 
 
-async def keep(store: Store, endpoint: Endpoint, number: int, now: float) -> Delivery:
+async def keep(
+    store: Store, endpoint: Endpoint, number: int, now: float, event_id: str = "", **changes: Any
+) -> Delivery:
     """Keep one pending delivery."""
-    message = message_of(number, now, tenant=endpoint.tenant)
-    delivery = delivery_of(endpoint, message, now)
+    message = message_of(number, now, tenant=endpoint.tenant, event_id=event_id)
+    delivery = delivery_of(endpoint, message, now, **changes)
     await store.accept([(message, [delivery])])
     return delivery
 
@@ -171,16 +176,22 @@ class Scene:
         theirs: A delivery of acme.
     """
 
-    def __init__(self, store: Store, hostile: str = "") -> None:
+    def __init__(self, store: Store, hostile: str = "", event_id: str = "") -> None:
         self.store = store
         self._hostile = hostile
+        self._event_id = event_id
 
     async def fill(self, now: float) -> Scene:
         """Write all of it down."""
         store, hostile = self.store, self._hostile
-        text = {"description": hostile, "name": hostile} if hostile else {}
-        self.well = await self._put(endpoint_at("https://billing.example.com/hooks", now - 90_000, **text))
-        self.failing = await self._put(endpoint_at("https://crm.example.com/in", now - 80_000, "crm"))
+        text = {"description": hostile} if hostile else {}
+        self.well = await self._put(
+            endpoint_at("https://billing.example.com/hooks", now - 90_000, hostile or "billing", **text)
+        )
+        fixed = {"id": FAILING_ENDPOINT} if self._event_id else {}
+        self.failing = await self._put(
+            endpoint_at("https://crm.example.com/in", now - 80_000, "crm", **fixed, **text)
+        )
         self.disabled = await self._put(endpoint_at("https://old.example.com/", now - 70_000, "old"))
         self.foreign = await self._put(
             endpoint_at("https://acme.example.com/", now - 60_000, "theirs", tenant="acme")
@@ -190,7 +201,8 @@ class Scene:
             store, self.delivered, state=DeliveryState.DELIVERED, outcome="delivered", status=200, at=now - 599,
             excerpt=hostile.encode() or b'{"ok": true}',
         )  # fmt: skip
-        self.dead = await keep(store, self.failing, 2, now - 500)
+        fixed = {"id": DEAD_DELIVERY} if self._event_id else {}
+        self.dead = await keep(store, self.failing, 2, now - 500, self._event_id, **fixed)
         self.dead = await record(
             store, self.dead, state=DeliveryState.PENDING, outcome="timeout_head", at=now - 490
         )
@@ -223,11 +235,20 @@ class Scene:
         return await self.store.put_endpoint(endpoint, 0)
 
 
-def with_way_out(console: Console, store: Store | None = None, hostile: str = "") -> Scene:
-    """Give a console a way out in memory with endpoints and deliveries."""
+def with_way_out(
+    console: Console, store: Store | None = None, hostile: str = "", event_id: str = ""
+) -> Scene:
+    """Give a console a way out in memory with endpoints and deliveries.
+
+    Args:
+        console: The console.
+        store: The store; a new one in memory by default.
+        hostile: A text for all places into which strangers write.
+        event_id: The event of the dead delivery, which then has the id that pages are tried with.
+    """
     store = store or MemoryStore()
     console.services.outbound = WayOut(store)
-    return asyncio.run(Scene(store, hostile).fill(time.time()))
+    return asyncio.run(Scene(store, hostile, event_id).fill(time.time()))
 
 
 def wait_for(question: Callable[[], Awaitable[Result]]) -> Result:

@@ -96,7 +96,7 @@ class AttemptList(msgspec.Struct):
     data: list[AttemptView]
 
 
-class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
+class DeliveryReplay(msgspec.Struct, forbid_unknown_fields=True):
     """Deliveries to make anew.
 
     Attributes:
@@ -261,7 +261,7 @@ OPERATIONS = (
         role=Role.OPERATOR,
         summary="Begin a new round of many deliveries of an endpoint, or only count them.",
         handler=_replay,
-        body=ReplayRequest,
+        body=DeliveryReplay,
         result=Replay,
         status=202,
         others=((200, ReplayCount),),

@@ -32,7 +32,7 @@ class Enabling(msgspec.Struct, forbid_unknown_fields=True):
     test: bool = True
 
 
-class TestRequest(msgspec.Struct, forbid_unknown_fields=True):
+class EndpointTest(msgspec.Struct, forbid_unknown_fields=True):
     """The test event to send.
 
     Attributes:
@@ -147,7 +147,7 @@ OPERATIONS = (
         role=Role.OPERATOR,
         summary="Send an endpoint a signed test event, and return the attempt.",
         handler=_test,
-        body=TestRequest,
+        body=EndpointTest,
         result=AttemptView,
         problems=(*FINDS, "rate_limited"),
         is_for_tenants=True,

@@ -54,7 +54,7 @@ class CreatedEndpoint(msgspec.Struct):
     secrets: list[NewSecret]
 
 
-class SecretList(msgspec.Struct):
+class EndpointSecrets(msgspec.Struct):
     """The secrets of an endpoint.
 
     Attributes:
@@ -131,9 +131,9 @@ async def _delete(call: Call) -> None:
     )
 
 
-async def _secrets(call: Call) -> SecretList:
+async def _secrets(call: Call) -> EndpointSecrets:
     ask = asked(call)
-    return SecretList(await endpoint_secrets.secrets_of(ask.store, call.path["id"], ask.tenant))
+    return EndpointSecrets(await endpoint_secrets.secrets_of(ask.store, call.path["id"], ask.tenant))
 
 
 async def _rotate(call: Call) -> NewSecret:
@@ -224,7 +224,7 @@ OPERATIONS = (
         role=Role.VIEWER,
         summary="List the secrets of an endpoint by their fingerprints.",
         handler=_secrets,
-        result=SecretList,
+        result=EndpointSecrets,
         problems=FINDS,
         is_for_tenants=True,
     ),

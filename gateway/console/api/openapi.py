@@ -16,7 +16,7 @@ from gateway import __version__
 from gateway.console.api.idempotency import HEADER
 from gateway.console.api.operation import LINES, Operation
 from gateway.console.api.paths import PREFIX
-from gateway.console.api.schemas import REFERENCE, Schemas, describe
+from gateway.console.api.schemas import REFERENCE, Schemas, alternatives, describe
 from gateway.console.problems import MEDIA_TYPE, REASONS
 
 COMMON_PROBLEMS = (
@@ -136,7 +136,8 @@ def _success(operation: Operation, schemas: Schemas) -> dict[str, Any]:
             "description": "Server-Sent Events.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
-    content = _json(schemas.of(operation.result))
+    found = [schemas.of(kind) for kind in alternatives(operation.result)]
+    content = _json(found[0] if len(found) == 1 else {"oneOf": found})
     if operation.lines:
         content[LINES] = {"schema": {"type": "string", "description": "One object of `data` a line."}}
     return {"description": "It is done." if operation.is_write else "The answer.", "content": content}

@@ -33,7 +33,7 @@ class Operation:
         handler: Does it, and returns the answer: a value that becomes JSON, or a response.
         parameters: The query string's fields.
         body: The type of the body; None for no body, :class:`msgspec.Raw` for one that the handler reads itself.
-        result: The type of the answer; None for one that is not JSON.
+        result: The type of the answer; None for one that is not JSON, a tuple where it may be one of several.
         status: The HTTP status of success.
         keeps_answer: Whether the answer is kept for a repetition with the same Idempotency-Key. An answer with a secret
             must not be.

@@ -32,7 +32,11 @@ class Schemas:
         types = [
             each
             for operation in operations
-            for each in (operation.body, operation.result, *(kind for _, kind in operation.others))
+            for each in (
+                operation.body,
+                *alternatives(operation.result),
+                *(kind for _, kind in operation.others),
+            )
             if each is not None and each is not msgspec.Raw
         ]
         self._types = [*types, EntryView, ProblemDetails]
@@ -48,6 +52,11 @@ class Schemas:
     def of(self, kind: Any) -> dict[str, Any]:
         """Return the schema of a type of an operation."""
         return self._references[_key(kind)]
+
+
+def alternatives(result: Any) -> tuple[Any, ...]:
+    """Return the types that the answer of an operation may have."""
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _key(kind: Any) -> str:

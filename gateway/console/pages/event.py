@@ -20,14 +20,21 @@ from gateway.console.security.bodies import form_of
 from gateway.console.security.gate import require
 from gateway.console.security.roles import Principal, Role
 from gateway.errors import OperatorError
+from gateway.operations.deliveries import list_deliveries
+from gateway.operations.delivery_models import DeliveryView
 from gateway.operations.event_models import EventView, Payload
 from gateway.operations.events import event_view, not_found, payload
+from gateway.outbound.store import DeliveryFilter, StoreUnavailable
 
 TABS = ("timeline", "envelope", "payload", "headers", "related")
 """The tabs, the first of which is shown by default."""
 
 _MAX_SHOWN = 256 * 1024
 """Characters of a payload on a page; the rest is had by the command line."""
+
+
+_MAX_DELIVERIES = 50
+"""Deliveries of an event that its page names."""
 
 
 class Command(NamedTuple):
@@ -91,10 +98,17 @@ async def _show(
             found = await payload(config, view, is_whole=wants_whole)
         except OperatorError as error:
             trouble = str(error)
+    sent = await _deliveries(site, provider or view.provider, event_id)
     return site.render(
         request,
         "event.html",
         view=view,
+        deliveries=sent,
+        delivery_paths={
+            place: f"/deliveries/{each.id}"
+            for each in reversed(sent)
+            for place in (each.endpoint_title, each.endpoint)
+        },
         tab=tab,
         tabs=TABS,
         payload=found,
@@ -107,6 +121,18 @@ async def _show(
         trace_url=config.console.trace_url,
         as_json=lambda entry: orjson.dumps(plain(entry), option=orjson.OPT_INDENT_2).decode(),
     )
+
+
+async def _deliveries(site: Site, provider: str, event_id: str) -> list[DeliveryView]:
+    """Return the deliveries of an event to endpoints, newest first; none while their database is away."""
+    found = site.services.outbound
+    if found is None:
+        return []
+    try:
+        page = await list_deliveries(found.store, DeliveryFilter(event_id=event_id), limit=_MAX_DELIVERIES)
+    except StoreUnavailable:
+        return []
+    return [each for each in page.deliveries if each.provider in {"", provider}]
 
 
 async def _worker_queues(site: Site) -> list[str]:

@@ -10,13 +10,15 @@ import pytest
 
 from gateway.journal.entry import Entry, Kind, first_id_at
 from support.console_pages import PagesConsole, stand_in_for_queues
+from support.way_out import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 
 HOSTILE = "<script>document.body.dataset.pwned=1</script>\"'><img src=x onerror=alert(1)>{{7*7}}${7*7}\u202ertl\x1b[31m\x00&amp;"
 """Markup, handlers, template syntax, a reversal of the direction, an escape sequence and a NUL."""
 
 PATHS = (
     "/", "/events", "/requests", "/live", "/dead-letters", "/quarantine", "/quarantine/q1?tab=proposal", "/unrouted",
-    "/refusals", "/queues", "/settings?tab=audit",
+    "/refusals", "/queues", "/settings?tab=audit", "/endpoints", f"/endpoints/{FAILING_ENDPOINT}", "/deliveries",
+    f"/deliveries/{DEAD_DELIVERY}",
 )  # fmt: skip
 
 
@@ -31,6 +33,7 @@ def hostile(make_pages: Any, monkeypatch: pytest.MonkeyPatch) -> PagesConsole:
         console.journal.append(
             [Entry(first_id_at(now - 5) + index, kind, "dead", **dict.fromkeys(texts, HOSTILE))]  # type: ignore[arg-type]
         )
+    with_way_out(console, hostile=HOSTILE, event_id=HOSTILE)
     console.refuse(HOSTILE, HOSTILE, HOSTILE.encode(), HOSTILE)
     console.access.audit.add(HOSTILE, actor=HOSTILE, target=HOSTILE)
     return console
