@@ -20,9 +20,9 @@ from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, 
 from gateway.outbound.notices import Notices
 from gateway.outbound.outcomes import Outcome
 from gateway.outbound.reporting import Reporter
+from gateway.outbound.requests import CannotSign, request_of
 from gateway.outbound.schedule import decide
 from gateway.outbound.sender import Sender
-from gateway.outbound.signing import CannotSign, request_of
 from gateway.outbound.store import Record, StoreUnavailable
 
 log = structlog.get_logger()

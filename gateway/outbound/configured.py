@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gateway.config import Config
@@ -86,7 +86,8 @@ def client_of(config: Config) -> Client:
 
 def _endpoint_of(name: str, settings: EndpointConfig, now: float) -> Endpoint:
     subscription = Subscription(
-        events=tuple(map(routing_pattern, settings.events)), where=tuple({**each} for each in settings.where)
+        events=tuple(map(routing_pattern, settings.events)),
+        where=tuple(_plain(each) for each in settings.where),
     )
     private_key = b""
     if settings.private_key is not None:
@@ -119,6 +120,10 @@ def _endpoint_of(name: str, settings: EndpointConfig, now: float) -> Endpoint:
         created_at=now,
         changed_at=now,
     )
+
+
+def _plain(conditions: Mapping[str, Mapping[Any, Any]]) -> dict[str, dict[str, Any]]:
+    return {pointer: dict(operands) for pointer, operands in conditions.items()}
 
 
 def _port_of(url: str) -> frozenset[int]:

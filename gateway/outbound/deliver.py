@@ -279,7 +279,6 @@ class Deliverer:
         delivery = sender.take(loop.time())
         if delivery is None:
             return False
-        sender.circuit.began(self._clock())
         self.lanes.enter(lane)
         self._spawn(self._attempts, self._attempt(sender, delivery, lane))
         return True
@@ -292,7 +291,6 @@ class Deliverer:
             record = await self._attempter.attempt(sender, delivery, message)
         except StoreUnavailable as error:
             self._note_failure(error)
-            sender.circuit.began_nothing()
             sender.note_end()
             sender.note_recorded(delivery.id)
             sender.has_more = True

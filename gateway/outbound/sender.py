@@ -69,6 +69,7 @@ class Sender:
         if endpoint.rate != self.endpoint.rate:
             self.rate = RateLimit(endpoint.rate)
         self.endpoint = endpoint
+        self.circuit.limit(endpoint.concurrency)
         self.forget_window()
 
     def forget_window(self) -> None:

@@ -39,7 +39,7 @@ from support.console import Console
 from support.console_demo import PROVIDERS, DemoDay
 from support.ports import free_port
 from support.waiting import wait_until
-from support.way_out import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
+from support.delivery_scene import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 
 PATHS = (
     "/",

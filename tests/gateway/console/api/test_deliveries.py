@@ -14,7 +14,7 @@ import pytest
 
 from gateway.outbound.models import DeliveryState, Subscription
 from support.console import Console
-from support.way_out import Scene, endpoint_at, ids_of, keep, outbound, with_way_out
+from support.delivery_scene import Scene, endpoint_at, ids_of, keep, outbound, with_way_out
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",

@@ -17,7 +17,7 @@ from gateway.console.api.table import OPERATIONS
 from support.console import Console, hidden_fields, log_in
 from support.console_pages import PagesConsole
 from support.receivers import Receiver, respond
-from support.way_out import Scene, outbound, with_way_out
+from support.delivery_scene import Scene, outbound, with_way_out
 
 BODY = {"url": "https://acme.example.com/hooks", "subscriptions": [{"events": ["#"]}]}
 

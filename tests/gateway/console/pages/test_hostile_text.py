@@ -10,7 +10,7 @@ import pytest
 
 from gateway.journal.entry import Entry, Kind, first_id_at
 from support.console_pages import PagesConsole, stand_in_for_queues
-from support.way_out import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
+from support.delivery_scene import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 
 HOSTILE = "<script>document.body.dataset.pwned=1</script>\"'><img src=x onerror=alert(1)>{{7*7}}${7*7}\u202ertl\x1b[31m\x00&amp;"
 """Markup, handlers, template syntax, a reversal of the direction, an escape sequence and a NUL."""
