@@ -21,13 +21,14 @@ from gateway.config import Config
 from gateway.operations.delivery_models import AttemptView, attempt_view
 from gateway.operations.endpoint_models import EndpointView
 from gateway.operations.endpoints import UNVERIFIED, view_of
-from gateway.operations.outbound import Refused, find_endpoint, new_id
+from gateway.operations.outbound import Refused, find_endpoint, new_id, senders_of
 from gateway.operations.outbound_samples import VERIFICATION, make_challenge, make_test
 from gateway.outbound.client import OutboundRequest, Result
 from gateway.outbound.configured import client_of, rules_of
+from gateway.outbound.envelope import NoSuchFormat
 from gateway.outbound.models import Attempt, Endpoint, EndpointState, Health, OutboundMessage, Trigger
 from gateway.outbound.outcomes import Outcome
-from gateway.outbound.signing import CannotSign, request_of
+from gateway.outbound.requests import RequestMaker
 from gateway.outbound.store import Store
 from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
@@ -246,8 +247,8 @@ async def _attempt(
 ) -> tuple[Attempt, bytes]:
     """Send a message that is no delivery, keep the attempt, and return it with the beginning of the answer."""
     try:
-        answer = await _send(config, endpoint, request_of(endpoint, message, now))
-    except CannotSign as error:
+        answer = await _send(config, endpoint, RequestMaker(endpoint, senders_of(config)).make(message, now))
+    except NoSuchFormat as error:
         answer = Result(Outcome.FORMAT, str(error))
     attempt = Attempt(
         id=new_id("att", now),

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 
 from gateway.backends import open_outbound_store
 from gateway.config import Config
+from gateway.config.resolve import adapter_of
 from gateway.errors import OperatorError
 from gateway.outbound.ids import Ids
 from gateway.outbound.models import Endpoint, Health
+from gateway.outbound.original import Sender, Senders, bundled_sender
 from gateway.outbound.store import Store, StoreUnavailable
 
 DEFAULT_TENANT = "default"
@@ -37,6 +39,18 @@ _ids = Ids()
 def new_id(prefix: str, at: float) -> str:
     """Return a new id of a thing that is made at a moment, in Unix seconds."""
     return _ids.new(prefix, at)
+
+
+def senders_of(config: Config) -> Senders:
+    """Return what finds the provider whose requests are made anew: a configured one, or an adapter that comes with the gateway."""
+
+    def find(adapter: str, provider: str) -> Sender:
+        configured = config.providers.get(provider)
+        if configured is not None and adapter in {"", configured.adapter}:
+            return adapter_of(configured), configured.parameters
+        return bundled_sender(adapter, provider)
+
+    return find
 
 
 @asynccontextmanager

@@ -37,9 +37,9 @@ from gateway.operations.unrouted import UnroutedGroup, UnroutedGroups
 from gateway.outbound.store.memory import MemoryStore
 from support.console import Console
 from support.console_demo import PROVIDERS, DemoDay
+from support.delivery_scene import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 from support.ports import free_port
 from support.waiting import wait_until
-from support.delivery_scene import DEAD_DELIVERY, FAILING_ENDPOINT, with_way_out
 
 PATHS = (
     "/",

@@ -125,3 +125,72 @@ def worker(
     if reload and not check:
         run_reloading(config, target, log_format, metrics)
     run_worker(config, target, log_format, metrics, only_check=check)
+
+
+@run.command(rich_help_panel=RUN)
+def listen(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PORT/PATH",
+            help="Where the application listens on this machine, such as 3000/hooks.",
+            show_default=False,
+        ),
+    ],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="The address of another gateway's console, such as https://gateway.internal:8081; by default the "
+            "gateway of this configuration.",
+            metavar="URL",
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="A token of that console with the role operator.",
+            metavar="TOKEN",
+            envvar="GATEWAY_TOKEN",
+            show_envvar=True,
+        ),
+    ] = None,
+    match: Annotated[
+        str,
+        typer.Option("--match", "-m", help="Send only events whose routing keys match.", metavar="PATTERN"),
+    ] = "#",
+    as_sender: Annotated[
+        bool,
+        typer.Option(
+            "--as-sender",
+            help="Send the provider's own requests, signed as the provider signs, instead of CloudEvents signed as "
+            "Standard Webhooks.",
+        ),
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin with what came since 10m, or since a time, instead of where the last run ended.",
+            metavar="WHEN",
+        ),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """POST verified events to an application on this machine, as they come, without a tunnel.
+
+    It follows the archive of a gateway from a cursor that it keeps in a file: nothing is taken from any queue, and what came
+    while it did not run comes when it starts again. Requests are signed with a secret of this machine, which is shown.
+
+    On a terminal: a list with `enter` for detail, `r` to send again, `e` to edit and send, `f` to filter, `q` to quit.
+
+    For example:
+
+    - `gateway listen 3000/hooks`
+    - `gateway listen 3000/hooks --as-sender --match 'stripe.invoice.*' --since 10m`
+    - `gateway listen 3000 --from https://gateway.internal:8081 --token "$TOKEN"`
+
+    Exit codes: 0 stopped by q or Ctrl-C, 1 there is no archive, or the other gateway refuses, 3 invalid configuration.
+    """
+    from gateway.cli.listen import Wanted, run_listen
+
+    run_listen(config, Wanted(target, url, token, match, since, as_sender))

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.console.api import (
     acts,
     administration,
+    archive,
     dead_letters,
     deliveries,
     endpoint_acts,
@@ -53,6 +54,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *endpoint_acts.OPERATIONS,
     *deliveries.OPERATIONS,
     *messages.OPERATIONS,
+    *archive.OPERATIONS,
     *administration.OPERATIONS,
     Operation(
         method="GET",

@@ -143,4 +143,4 @@ _COLUMNS = "id, name, role, created_at, created_by, ends_at, last_used_at"
 
 def _token(row: Any) -> Token:
     role, tenant = parse_role(row[2])
-    return Token(row[0], row[1], role, *row[3:7], tenant)
+    return Token(row[0], row[1], role, row[3], row[4], row[5], row[6], tenant)

@@ -67,6 +67,7 @@ EXPECTED = {
     "POST /deliveries/{id}/cancel": "operator",
     "GET /operations/{id}": "viewer",
     "DELETE /operations/{id}": "operator",
+    "GET /archive": "operator",
     "POST /messages": "operator",
     "GET /messages/{id}": "viewer",
     "DELETE /messages/{id}/data": "admin",

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 from gateway.outbound.models import EndpointState, Health
 from support.console import Console
-from support.receivers import Receiver, hang, redirect, respond
 from support.delivery_scene import HEADER_VALUE, SECRET, Scene, endpoint_at, outbound, with_way_out
+from support.receivers import Receiver, hang, redirect, respond
 
 BODY: dict[str, Any] = {
     "url": "https://billing.example.com/hooks",

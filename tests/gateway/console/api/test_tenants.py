@@ -16,8 +16,8 @@ from gateway.console.api.operation import Operation
 from gateway.console.api.table import OPERATIONS
 from support.console import Console, hidden_fields, log_in
 from support.console_pages import PagesConsole
-from support.receivers import Receiver, respond
 from support.delivery_scene import Scene, outbound, with_way_out
+from support.receivers import Receiver, respond
 
 BODY = {"url": "https://acme.example.com/hooks", "subscriptions": [{"events": ["#"]}]}
 
