@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -112,14 +112,19 @@ async def _listen(
     session = Session(sender)
     on_terminal = is_terminal(sys.stdout) and sys.stdin.isatty()
     told: set[str] = set()
-    screen = Screen(session, head) if on_terminal else None
+
+    def secrets() -> Iterator[str]:
+        yield from (
+            f"verify {name} with the secret {memory.secret_for(name).receiver}" for name in sorted(told)
+        )
+
+    screen = Screen(session, head, secrets) if on_terminal else None
 
     def tell_secret(name: str) -> None:
         if name in told:
             return
         told.add(name)
-        who = "Standard Webhooks" if name == STANDARD else name
-        text = f"verify {who} with the secret {memory.secret_for(name).receiver}"
+        text = f"verify {name} with the secret {memory.secret_for(name).receiver}"
         if screen:
             screen.note(text)
         else:
@@ -139,20 +144,22 @@ async def _listen(
     await sender.start()
     following = asyncio.create_task(_follow(source, session, memory, cursor, tell_secret, show))
     try:
-        if screen is None:
-            await following
-        else:
-            showing = asyncio.create_task(screen.run())
-            done, _ = await asyncio.wait({following, showing}, return_when=asyncio.FIRST_COMPLETED)
-            if following in done:
-                showing.cancel()
-                await asyncio.wait({showing})
-            for task in done:
-                task.result()
+        await (following if screen is None else _show(screen, following))
     finally:
         following.cancel()
         await asyncio.wait({following})
         await sender.stop()
+
+
+async def _show(screen: Screen, following: asyncio.Task[None]) -> None:
+    """Show the screen until somebody quits, or there is nothing more to follow."""
+    showing = asyncio.create_task(screen.run())
+    done, _ = await asyncio.wait({following, showing}, return_when=asyncio.FIRST_COMPLETED)
+    if following in done:
+        showing.cancel()
+        await asyncio.wait({showing})
+    for task in done:
+        task.result()
 
 
 async def _follow(

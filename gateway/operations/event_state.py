@@ -220,6 +220,8 @@ class _Reading:
             case "delivered":
                 status = f" with {entry.status}" if entry.status else ""
                 return f"delivered to {name}{status}{at_attempt}{self._interval(place, entry)}"
+            case "dead" if entry.kind is Kind.DELIVERED:
+                return f"given up on for {name}{at_attempt}{reason}{self._interval(place, entry)}"
             case "dead":
                 return f"dead-lettered by {name}{at_attempt}{reason}{self._interval(place, entry)}"
             case "duplicate":

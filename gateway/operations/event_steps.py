@@ -49,10 +49,16 @@ _ATTEMPTS = {
     "dead": ("failed at the {attempt} attempt{reason}{took} and moved it to the dead-letter queue", "bad"),
     "requeued": ("returned it to the queue unfinished, because it was shutting down", "busy"),
     "unsettled": ("lost the connection to the broker before it could settle the event", "busy"),
-    "delivered": ("took it at the {attempt} attempt{status}{took}", "good"),
-    "failed": ("failed at the {attempt} attempt{status}{reason}{took}", "busy"),
 }
-"""What a worker or an endpoint did, by outcome."""
+"""What a worker did, by outcome."""
+
+_DELIVERIES = {
+    "delivered": ("took it at the {attempt} attempt{status}{took}", "good"),
+    "retried": ("did not take it at the {attempt} attempt{status}{reason}{took}; it is tried again", "busy"),
+    "failed": ("did not take it at the {attempt} attempt{status}{reason}{took}", "busy"),
+    "dead": ("did not take it at the {attempt} attempt{status}{reason}{took}; no further one is made", "bad"),
+}
+"""What an endpoint did, by outcome."""
 
 _BRIEFLY = {
     "retried": "failed",
@@ -84,7 +90,7 @@ def tone_of(entry: Entry) -> Tone:
     if entry.kind is Kind.RECEIVED:
         return _RECEIVED.get(entry.outcome, ("", "bad" if entry.outcome in OUTCOMES else "neutral"))[1]  # type: ignore[call-overload,no-any-return]
     if entry.kind in (Kind.HANDLED, Kind.DELIVERED):
-        return _ATTEMPTS.get(entry.outcome, ("", "neutral"))[1]  # type: ignore[return-value]
+        return _attempts_of(entry).get(entry.outcome, ("", "neutral"))[1]  # type: ignore[return-value]
     return "good" if entry.kind is Kind.PUBLISHED else "neutral"
 
 
@@ -238,13 +244,17 @@ def _action(entry: Entry) -> str:
 
 
 def _attempt(entry: Entry) -> str:
-    template = _ATTEMPTS.get(entry.outcome, (f"reported {entry.outcome}", ""))[0]
+    template = _attempts_of(entry).get(entry.outcome, (f"reported {entry.outcome}", ""))[0]
     number = ordinal(entry.attempt) if entry.attempt else "same"
     if not entry.attempt:
         template = template.replace("at the {attempt} attempt", "").replace("  ", " ").rstrip()
     took = f" in {_ms(entry.ms)}" if entry.ms is not None else ""
     status = _status(entry) if entry.kind is Kind.DELIVERED else ""
     return template.format(attempt=number, reason=_reason(entry), took=took, status=status)
+
+
+def _attempts_of(entry: Entry) -> dict[str, tuple[str, str]]:
+    return _DELIVERIES if entry.kind is Kind.DELIVERED else _ATTEMPTS
 
 
 def _reason(entry: Entry) -> str:

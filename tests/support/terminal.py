@@ -73,6 +73,10 @@ class Terminal:
             if time.monotonic() > deadline or not self._read():
                 raise AssertionError(f"{text!r} was not written")
 
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._ours, keys.encode())
+
     def stop(self) -> int:
         """Press Ctrl-C, read to the end, and return the exit code."""
         self.process.send_signal(signal.SIGINT)

@@ -13,7 +13,7 @@ from gateway.errors import OperatorError
 from gateway.outbound.secrets import make_secret
 from gateway.transport.private_files import make_private_folder, private_opener
 
-STANDARD = "standard"
+STANDARD = "Standard Webhooks"
 """The name of the secret for Standard Webhooks, beside those of adapters."""
 
 

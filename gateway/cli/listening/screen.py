@@ -41,7 +41,7 @@ _REFRESH = 0.2
 """Seconds between two frames."""
 
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-_HELP = "j/k move  enter detail  r resend  e edit and send  f filter  q quit"
+_HELP = "j/k move  enter detail  r resend  e edit and send  f filter  s secrets  q quit"
 _DETAIL_HELP = "j/k scroll  r resend  e edit and send  q back"
 _KEYS = {"\x1b[A": "k", "\x1b[B": "j", "\x1b[5~": "page up", "\x1b[6~": "page down", "\r": "\n"}
 
@@ -52,11 +52,13 @@ class Screen:
     Args:
         session: What came.
         head: What stands on top: where events come from and go to.
+        secrets: Yields what the application verifies with, a line each.
     """
 
-    def __init__(self, session: Session, head: str) -> None:
+    def __init__(self, session: Session, head: str, secrets: Callable[[], Iterator[str]]) -> None:
         self._session = session
         self._head = head
+        self._secrets = secrets
         self._selected: Item | None = None
         self._follows = True
         self._detail: list[str] | None = None
@@ -115,6 +117,7 @@ class Screen:
             "r": self._resend,
             "e": self._edit,
             "f": self._begin_filter,
+            "s": self._show_secrets,
         }
         if act := acts.get(key):
             act()
@@ -170,6 +173,9 @@ class Screen:
 
     def _begin_filter(self) -> None:
         self._detail, self._typing = None, self._filter
+
+    def _show_secrets(self) -> None:
+        self._detail, self._scroll = [one_line(line) for line in self._secrets()], 0
 
     def _resend(self) -> None:
         if item := self._current():

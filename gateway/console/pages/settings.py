@@ -57,7 +57,9 @@ def routes(site: Site) -> list[Route]:
         form, principal = first_values(form_of(request)), request.state.principal
         days = form.get("days", "")
         try:
-            role = Role(form.get("role", ""))
+            role = form.get("role", "")
+            if role == Role.TENANT:
+                role = f"{role}:{form.get('tenant', '').strip()}"
             lifetime = float(days) * _DAY if days.isdigit() else None
             token, text = await site.ask(
                 request,
