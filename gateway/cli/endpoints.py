@@ -19,7 +19,7 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.journal.query_language import parse_moment
 from gateway.observability.logs import silence_logs
-from gateway.observability.terminal import BOLD, GREEN, RED, YELLOW, one_line
+from gateway.observability.terminal import BOLD, GREEN, RED, YELLOW, one_line, printable_json
 from gateway.operations import endpoint_tests, endpoints
 from gateway.operations.endpoint_models import EndpointView
 from gateway.operations.outbound import opened_store
@@ -63,8 +63,8 @@ def ask(config: Config, question: Callable[[Store], Awaitable[Result]]) -> Resul
 
 
 def to_json(value: Any) -> str:
-    """Return a value as one line of JSON."""
-    return orjson.dumps(msgspec.to_builtins(value)).decode()
+    """Return a value as one line of JSON, in which everything invisible is escaped."""
+    return printable_json(orjson.dumps(msgspec.to_builtins(value)).decode())
 
 
 def run_list(path: Path, *, as_json: bool) -> None:
