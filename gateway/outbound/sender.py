@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from gateway.outbound.circuit import Circuit
+from gateway.outbound.behaviour import Behaviour
 from gateway.outbound.lanes import Lane
 from gateway.outbound.models import Delivery, Endpoint, Trigger
 from gateway.outbound.rate import RateLimit
+from gateway.outbound.requests import RequestMaker
 
 _REPLAY_TURNS = 4
 """A replay gets one of so many turns of an endpoint while anything else is due."""
@@ -22,12 +23,13 @@ class Sender:
 
     Args:
         endpoint: The endpoint.
-        circuit: What is known of its behaviour.
+        behaviour: What is known of its behaviour.
 
     Attributes:
         endpoint: The endpoint, as it is configured now.
-        circuit: What is known of its behaviour.
+        behaviour: What is known of its behaviour.
         rate: The limit of its attempts.
+        requests: Makes its requests; None if none can be made, since a secret cannot be used.
         lane: The lane in which its next attempt begins.
         in_flight: The attempts under way.
         has_more: Whether the store may have due deliveries that are not in the window.
@@ -40,20 +42,22 @@ class Sender:
         "_turn",
         "_under_way",
         "_window",
-        "circuit",
+        "behaviour",
         "endpoint",
         "has_more",
         "in_flight",
         "is_filling",
         "lane",
         "rate",
+        "requests",
     )
 
-    def __init__(self, endpoint: Endpoint, circuit: Circuit) -> None:
+    def __init__(self, endpoint: Endpoint, behaviour: Behaviour) -> None:
         self.endpoint = endpoint
-        self.circuit = circuit
+        self.behaviour = behaviour
         self.rate = RateLimit(endpoint.rate)
-        self.lane = Lane.SLOW if circuit.is_failing else Lane.FAST
+        self.requests = _maker_of(endpoint)
+        self.lane = Lane.SLOW if behaviour.is_failing else Lane.FAST
         self.in_flight = 0
         self.has_more = self.is_filling = False
         self._window: deque[Delivery] = deque()
@@ -69,7 +73,8 @@ class Sender:
         if endpoint.rate != self.endpoint.rate:
             self.rate = RateLimit(endpoint.rate)
         self.endpoint = endpoint
-        self.circuit.limit(endpoint.concurrency)
+        self.requests = _maker_of(endpoint)
+        self.behaviour.resize(endpoint.concurrency)
         self.forget_window()
 
     def forget_window(self) -> None:
@@ -81,7 +86,7 @@ class Sender:
     @property
     def room(self) -> int:
         """How many more deliveries may be in the window."""
-        limit = max(_MIN_WINDOW, 2 * self.circuit.concurrency)
+        limit = max(_MIN_WINDOW, 2 * self.behaviour.concurrency)
         return max(limit - len(self._window) - len(self._replays), 0)
 
     @property
@@ -117,9 +122,9 @@ class Sender:
             now: Unix seconds.
             monotonic: Seconds that never go back.
         """
-        if not self.has_window or self.in_flight >= self.circuit.concurrency:
+        if not self.has_window:
             return None
-        closed = self.circuit.wait(now, self.in_flight)
+        closed = self.behaviour.wait(now, self.in_flight)
         if closed is None:
             return None
         return max(closed, self.rate.wait(monotonic))
@@ -154,3 +159,10 @@ class Sender:
         if key:
             self._keys.discard(key)
             self.has_more = True
+
+
+def _maker_of(endpoint: Endpoint) -> RequestMaker | None:
+    try:
+        return RequestMaker(endpoint)
+    except ValueError:  # of a secret that was let in by an earlier version; the attempt says so
+        return None
