@@ -68,7 +68,8 @@ class RequestAttempter(Attempter):
 
     @override
     def sender_of(self, endpoint: Endpoint, health: Health) -> Sender:
-        return Sender(endpoint, Behaviour(endpoint, health, self._random.random))
+        behaviour = Behaviour(endpoint, health, self._random.random)
+        return Sender(endpoint, behaviour, asyncio.get_running_loop().time)
 
     @override
     async def attempt(self, sender: Sender, delivery: Delivery, message: OutboundMessage | None) -> Record:

@@ -273,13 +273,13 @@ class Deliverer:
         if not self._may_send(sender.endpoint.id):
             sender.forget_window()
             return False
-        wait = sender.wait(self._clock(), loop.time())
+        wait = sender.wait(self._clock())
         if wait is None or sender.lane is not lane:
             return False
         if wait > 0:
             loop.call_later(max(wait, _MIN_WAIT), self._wake, sender)
             return False
-        delivery = sender.take(loop.time())
+        delivery = sender.take()
         if delivery is None:
             return False
         self.lanes.enter(lane)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway.outbound.behaviour import Behaviour
 from gateway.outbound.lanes import Lane
 from gateway.outbound.models import Delivery, Endpoint, Trigger
-from gateway.outbound.rate import RateLimit
 from gateway.outbound.requests import RequestMaker
+from gateway.transport.token_bucket import TokenBucket
 
 _REPLAY_TURNS = 4
 """A replay gets one of so many turns of an endpoint while anything else is due."""
@@ -24,11 +24,11 @@ class Sender:
     Args:
         endpoint: The endpoint.
         behaviour: What is known of its behaviour.
+        monotonic: Returns seconds that never go back.
 
     Attributes:
         endpoint: The endpoint, as it is configured now.
         behaviour: What is known of its behaviour.
-        rate: The limit of its attempts.
         requests: Makes its requests; None if none can be made, since a secret cannot be used.
         lane: The lane in which its next attempt begins.
         in_flight: The attempts under way.
@@ -37,7 +37,9 @@ class Sender:
     """
 
     __slots__ = (
+        "_bucket",
         "_keys",
+        "_monotonic",
         "_replays",
         "_turn",
         "_under_way",
@@ -48,14 +50,14 @@ class Sender:
         "in_flight",
         "is_filling",
         "lane",
-        "rate",
         "requests",
     )
 
-    def __init__(self, endpoint: Endpoint, behaviour: Behaviour) -> None:
+    def __init__(self, endpoint: Endpoint, behaviour: Behaviour, monotonic: Callable[[], float]) -> None:
         self.endpoint = endpoint
         self.behaviour = behaviour
-        self.rate = RateLimit(endpoint.rate)
+        self._monotonic = monotonic
+        self._bucket = _bucket_of(endpoint, monotonic)
         self.requests = _maker_of(endpoint)
         self.lane = Lane.SLOW if behaviour.is_failing else Lane.FAST
         self.in_flight = 0
@@ -71,7 +73,7 @@ class Sender:
     def change(self, endpoint: Endpoint) -> None:
         """Go on with another version of the endpoint; what is due is read again."""
         if endpoint.rate != self.endpoint.rate:
-            self.rate = RateLimit(endpoint.rate)
+            self._bucket = _bucket_of(endpoint, self._monotonic)
         self.endpoint = endpoint
         self.requests = _maker_of(endpoint)
         self.behaviour.resize(endpoint.concurrency)
@@ -115,21 +117,19 @@ class Sender:
         for each in deliveries:
             (self._replays if each.trigger is Trigger.REPLAY else self._window).append(each)
 
-    def wait(self, now: float, monotonic: float) -> float | None:
+    def wait(self, now: float) -> float | None:
         """Return the seconds until the next attempt may begin, 0 if it may now; None if something else has to end first.
 
-        Args:
-            now: Unix seconds.
-            monotonic: Seconds that never go back.
+        ``now`` is in Unix seconds.
         """
         if not self.has_window:
             return None
         closed = self.behaviour.wait(now, self.in_flight)
         if closed is None:
             return None
-        return max(closed, self.rate.wait(monotonic))
+        return max(closed, self._bucket.delay() if self._bucket else 0.0)
 
-    def take(self, monotonic: float) -> Delivery | None:
+    def take(self) -> Delivery | None:
         """Take the delivery whose turn it is; None if all of them wait for another one with the same key."""
         self._turn += 1
         first, second = self._window, self._replays
@@ -145,7 +145,8 @@ class Sender:
                 if delivery.order_key:
                     self._keys.add(delivery.order_key)
                 self.in_flight += 1
-                self.rate.take(monotonic)
+                if self._bucket:
+                    self._bucket.take()
                 return delivery
         return None
 
@@ -166,3 +167,10 @@ def _maker_of(endpoint: Endpoint) -> RequestMaker | None:
         return RequestMaker(endpoint)
     except ValueError:  # of a secret that was let in by an earlier version; the attempt says so
         return None
+
+
+def _bucket_of(endpoint: Endpoint, monotonic: Callable[[], float]) -> TokenBucket | None:
+    """Return what keeps the rate of an endpoint: a second's worth at once after a pause, one attempt at least."""
+    if endpoint.rate is None:
+        return None
+    return TokenBucket((endpoint.rate, 1.0) if endpoint.rate >= 1 else (1.0, 1 / endpoint.rate), monotonic)

@@ -12,11 +12,9 @@ import msgspec
 
 from gateway.outbound.accept import Acceptor, Incoming
 from gateway.outbound.cloudevent import read_event
+from gateway.outbound.directory import NOTICES
 from gateway.outbound.models import Delivery, Endpoint, OutboundMessage
 from gateway.outbound.notices import DISABLE_AFTER, Notice
-
-GATEWAY = "gateway"
-"""The first word of the routing keys of notices. Only patterns that begin with it match them."""
 
 OPERATOR = "operator"
 """The tenant that gets the notices about all tenants."""
@@ -60,7 +58,7 @@ class Notices:
         Raises:
             StoreUnavailable: It could not be kept.
         """
-        if message.key.startswith(f"{GATEWAY}."):
+        if message.key.startswith(NOTICES):
             return
         data: dict[str, Any] = {
             "delivery_id": delivery.id,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +19,10 @@ import pytest
 import stripe
 from standardwebhooks import Webhook
 
+from gateway.hosting.outbound.launch import MODULE
 from support import senders
 from support.gateway_process import GatewayProcess, Secrets
-from support.process import descendants
+from support.process import descendants, is_companion
 from support.receivers import Received, Receiver, hang, respond
 from support.senders import post
 from support.waiting import wait_until
@@ -89,7 +92,7 @@ def test_an_event_arrives_signed_as_standard_webhooks_says(start: Start) -> None
         (request,) = receiver.wait_for(1)
         event = Webhook(STANDARD_SECRET).verify(request.body, request.headers)
         assert event["data"] == sent
-        assert event["type"] == "com.stripe.invoice.paid" or event["type"].startswith("com.stripe.")
+        assert event["type"] == "com.stripe.payout.paid"
         assert request.headers["content-type"].startswith("application/json")
         gateway.wait_for('"event":"delivered"')
         shown = wait_until(
@@ -98,9 +101,11 @@ def test_an_event_arrives_signed_as_standard_webhooks_says(start: Start) -> None
         )
         assert "billing" in shown
         metrics = wait_until(
-            lambda: (text := gateway.get("/metrics", admin=True).text)
-            and 'outbound_delivered_total{tenant="default"} 1.0' in text
-            and text,
+            lambda: (
+                (text := gateway.get("/metrics", admin=True).text)
+                and 'outbound_delivered_total{tenant="default"} 1.0' in text
+                and text
+            ),
             message="it is counted",
         )
         assert 'outbound_accepted_total{tenant="default"} 1.0' in metrics
@@ -167,13 +172,8 @@ def test_nothing_is_lost_with_a_process_that_is_killed(start: Start) -> None:
 
 def kill_way_out(gateway: GatewayProcess) -> None:
     """Kill the process of the way out as the system would when it runs out of memory."""
-    found = [
-        pid
-        for pid in descendants(gateway.child.pid)
-        if b"gateway.hosting.outbound" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    assert len(found) == 1
-    import os
-    import signal
-
+    found = wait_until(
+        lambda: [pid for pid in descendants(gateway.child.pid) if is_companion(pid, MODULE)],
+        message="it runs",
+    )
     os.kill(found[0], signal.SIGKILL)
