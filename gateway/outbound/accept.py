@@ -27,6 +27,9 @@ BATCH_DELAY = 0.005
 BATCH_SIZE = 100
 """Events that are written in one transaction at most."""
 
+MAX_ORDER_KEY = 200
+"""Characters of an order key that count."""
+
 
 class Incoming(NamedTuple):
     """An event that is to be accepted.
@@ -147,10 +150,10 @@ class Acceptor:
                 message=message.id,
                 state=DeliveryState.HELD if self._is_held(endpoint.id) else DeliveryState.PENDING,
                 due_at=now,
-                order_key=order_key(endpoint, message, parsed),
+                order_key=order_key(endpoint.order, message.subject, parsed)[:MAX_ORDER_KEY],
                 created_at=now,
             )
-            for endpoint in self._directory.matcher.find(key, event.tenant, parsed)
+            for endpoint in self._directory.wanting(key, event.tenant, parsed)
             if endpoint.id != incoming.without
         ]
         return message, deliveries

@@ -12,18 +12,19 @@ import structlog
 from typing_extensions import override
 
 from gateway.outbound.addresses import AddressRules
-from gateway.outbound.circuit import Circuit
+from gateway.outbound.behaviour import Behaviour
 from gateway.outbound.client import OutboundRequest, Result
 from gateway.outbound.deliver import Attempter
+from gateway.outbound.envelope import NoSuchFormat
 from gateway.outbound.ids import Ids
 from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, Health, OutboundMessage
-from gateway.outbound.notices import Notices
+from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
 from gateway.outbound.reporting import Reporter
-from gateway.outbound.requests import CannotSign, request_of
 from gateway.outbound.schedule import decide
 from gateway.outbound.sender import Sender
 from gateway.outbound.store import Record, StoreUnavailable
+from gateway.outbound.telling import Notices
 
 log = structlog.get_logger()
 
@@ -67,16 +68,32 @@ class RequestAttempter(Attempter):
 
     @override
     def sender_of(self, endpoint: Endpoint, health: Health) -> Sender:
-        return Sender(endpoint, Circuit(endpoint, health))
+        behaviour = Behaviour(endpoint, health, self._random.random)
+        return Sender(endpoint, behaviour, asyncio.get_running_loop().time)
 
     @override
     async def attempt(self, sender: Sender, delivery: Delivery, message: OutboundMessage | None) -> Record:
         endpoint, began_at = sender.endpoint, self._clock()
-        result = await self._send(endpoint, message, began_at)
+        result = await self._send(sender, message, began_at)
         now = self._clock()
-        decision = decide(delivery, endpoint, result, now, self._random)
+        verdict = decide(
+            delivery,
+            result.outcome,
+            result.status,
+            result.headers,
+            endpoint.give_up_on,
+            now,
+            self._random.random,
+        )
         after = msgspec.structs.replace(
-            decision.delivery, made=delivery.made + 1, status=result.status, outcome=result.outcome.value
+            delivery,
+            state=verdict.state,
+            attempts=verdict.attempts,
+            due_at=delivery.due_at if verdict.next_at is None else verdict.next_at,
+            ended_at=now if verdict.next_at is None else None,
+            made=delivery.made + 1,
+            status=result.status,
+            outcome=result.outcome.value,
         )
         attempt = Attempt(
             id=self._ids.new("att", began_at),
@@ -92,31 +109,37 @@ class RequestAttempter(Attempter):
             phases=dict(result.phases),
             address=result.address,
             excerpt=result.excerpt,
-            retry_after=decision.retry_after,
-            next_at=after.due_at if after.state is DeliveryState.PENDING else None,
+            retry_after=verdict.retry_after,
+            next_at=verdict.next_at,
         )
-        notices = sender.circuit.ended(result, decision, now, self._random)
+        notices = sender.behaviour.ended(result, verdict, began_at, now)
         if message is not None:
             self._reporter.attempted(endpoint, message, after, attempt)
             if after.state is DeliveryState.DEAD:
                 self._tell(self._notices.dead(endpoint, message, after, now))
         for notice in notices:
-            self._reporter.noticed(endpoint, notice, sender.circuit.health.reason)
-            since = sender.circuit.health.failing_since or now
-            self._tell(self._notices.endpoint(endpoint, notice, sender.circuit.health.reason, since))
+            self._note(sender, notice, now)
         return Record(after, attempt, 0)
 
-    async def _send(self, endpoint: Endpoint, message: OutboundMessage | None, now: float) -> Result:
-        if message is None or message.body is None:
+    async def _send(self, sender: Sender, message: OutboundMessage | None, now: float) -> Result:
+        if message is None:
             return Result(Outcome.FORMAT, "the event is no longer kept")
+        if sender.requests is None:
+            return Result(Outcome.FORMAT, "a secret of the endpoint cannot be used")
         try:
-            request = request_of(endpoint, message, now)
-        except CannotSign as error:
+            request = sender.requests.make(message, now)
+        except NoSuchFormat as error:
             return Result(Outcome.FORMAT, str(error))
         try:
-            return await self._client.send(request, self.rules_of(endpoint))
+            return await self._client.send(request, self.rules_of(sender.endpoint))
         except asyncio.CancelledError:  # the process ends: what was sent may have arrived, and is sent again
             return Result(Outcome.INTERRUPTED)
+
+    def _note(self, sender: Sender, notice: Notice, now: float) -> None:
+        health = sender.behaviour.health
+        self._reporter.noticed(sender.endpoint, notice, health.reason)
+        since = now if health.failing_since is None else health.failing_since
+        self._tell(self._notices.endpoint(sender.endpoint, notice, health.reason, since))
 
     def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(_told(telling))

@@ -44,6 +44,9 @@ GRACE = 20.0
 _RECORD_TIMEOUT = 5.0
 """Seconds that the last outcomes have to be written."""
 
+_MIN_WAIT = 0.001
+"""Seconds before an endpoint is looked at again: a wait that a float cannot add to the clock would never end."""
+
 _READERS = 8
 """Endpoints whose due deliveries are read at a time."""
 
@@ -160,7 +163,7 @@ class Deliverer:
 
     def circuits_open(self, now: float) -> int:
         """Return how many endpoints get nothing at the moment, because they failed."""
-        return sum(bool(sender.circuit.wait(now, 0)) for sender in self.senders.values())
+        return sum(sender.behaviour.is_closed(now) for sender in self.senders.values())
 
     def on_accepted(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> None:
         """Take what was accepted in this process, without asking the store for it."""
@@ -202,8 +205,8 @@ class Deliverer:
                 sender.change(endpoint)
             else:
                 sender.forget_window()
-            if health is not None and health.state is not sender.circuit.health.state:
-                sender.circuit.adopt(health)  # a person has decided; what we knew counts no more
+            if health is not None and health.state is not sender.behaviour.health.state:
+                sender.behaviour.adopt(health)  # a person has decided; what we knew counts no more
 
     def _drop(self, endpoint: str) -> None:
         sender = self.senders[endpoint]
@@ -270,13 +273,13 @@ class Deliverer:
         if not self._may_send(sender.endpoint.id):
             sender.forget_window()
             return False
-        wait = sender.wait(self._clock(), loop.time())
+        wait = sender.wait(self._clock())
         if wait is None or sender.lane is not lane:
             return False
         if wait > 0:
-            loop.call_later(wait, self._wake, sender)
+            loop.call_later(max(wait, _MIN_WAIT), self._wake, sender)
             return False
-        delivery = sender.take(loop.time())
+        delivery = sender.take()
         if delivery is None:
             return False
         self.lanes.enter(lane)
@@ -299,7 +302,7 @@ class Deliverer:
             timer.cancel()
             place.leave()
         sender.note_end()
-        sender.lane = Lane.SLOW if place.lane is Lane.SLOW or sender.circuit.is_failing else Lane.FAST
+        sender.lane = Lane.SLOW if place.lane is Lane.SLOW or sender.behaviour.is_failing else Lane.FAST
         epoch = self._ownership.epoch_of(sender.endpoint.id)
         self.recorder.put(record._replace(epoch=-1 if epoch is None else epoch))
         self._wake(sender)
@@ -322,13 +325,12 @@ class Deliverer:
         return {shard_of(each) for each, sender in self.senders.items() if not sender.is_idle}
 
     async def _renew(self) -> None:
-        if not self._is_ending:
-            await self._ownership.renew(self._busy())
+        await self._ownership.renew(self._busy(), takes_more=not self._is_ending)
 
     async def _save_health(self) -> None:
         """Write what was learnt of endpoints, as far as it matters to somebody else or after a crash."""
         for name, sender in list(self.senders.items()):
-            health = sender.circuit.unsaved(self._clock())
+            health = sender.behaviour.unsaved(self._clock())
             if health is None:
                 continue
             was = self._directory.health[name].state if name in self._directory.health else None
@@ -336,7 +338,7 @@ class Deliverer:
                 await self._store.put_health(health, by_person=False, was=was)
             except Conflict:  # a person has decided meanwhile; the next look reads it
                 continue
-            sender.circuit.note_saved(health, self._clock())
+            sender.behaviour.note_saved(health, self._clock())
             if name in self._directory.health:
                 self._directory.health[name] = health
 

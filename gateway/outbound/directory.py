@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from gateway.outbound.matching import Matcher
 from gateway.outbound.models import Endpoint, EndpointState, Health
 from gateway.outbound.store import Store
+
+NOTICES = "gateway."
+"""The beginning of the routing keys of what the gateway itself tells."""
 
 
 class Directory:
@@ -16,7 +22,6 @@ class Directory:
     Attributes:
         endpoints: The endpoints by their ids.
         health: What is known of each, by its id. An owner knows more of its own.
-        matcher: Finds the endpoints that want an event.
     """
 
     def __init__(self, store: Store) -> None:
@@ -24,7 +29,7 @@ class Directory:
         self._version: int | None = None
         self.endpoints: dict[str, Endpoint] = {}
         self.health: dict[str, Health] = {}
-        self.matcher = Matcher(())
+        self._matchers: dict[str, Matcher] = {}
 
     async def refresh(self) -> bool:
         """Read the endpoints again if one of them has changed; return whether one has.
@@ -38,9 +43,24 @@ class Directory:
         found = await self._store.endpoints()
         self.endpoints = {endpoint.id: endpoint for endpoint, _ in found}
         self.health = {endpoint.id: health for endpoint, health in found}
-        self.matcher = Matcher(self.endpoints.values())
+        by_tenant: dict[str, list[Endpoint]] = {}
+        for each in self.endpoints.values():
+            by_tenant.setdefault(each.tenant, []).append(each)
+        self._matchers = {tenant: Matcher(endpoints) for tenant, endpoints in by_tenant.items()}
         self._version = version
         return True
+
+    def wanting(self, key: str, tenant: str, event: Callable[[], Any]) -> list[Endpoint]:
+        """Return the endpoints of a tenant that want an event.
+
+        Args:
+            key: Its routing key. One of the gateway's own notices is wanted only by whoever names them.
+            tenant: Its tenant.
+            event: Returns the parsed event; it is called only if a condition has to be asked.
+        """
+        matcher = self._matchers.get(tenant)
+        found = [match.endpoint for match in matcher.match(key, event)] if matcher else []
+        return [each for each in found if _names_notices(each)] if key.startswith(NOTICES) else found
 
     def patterns(self) -> frozenset[str]:
         """Return the patterns of all endpoints."""
@@ -54,3 +74,11 @@ class Directory:
     def holds(self, endpoint: str) -> bool:
         """Return whether new deliveries to an endpoint are held, because it is disabled."""
         return self.health[endpoint].state is EndpointState.DISABLED
+
+
+def _names_notices(endpoint: Endpoint) -> bool:
+    return any(
+        pattern.startswith(NOTICES)
+        for subscription in endpoint.subscriptions
+        for pattern in subscription.events
+    )

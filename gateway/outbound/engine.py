@@ -23,12 +23,13 @@ from gateway.outbound.deliver import Deliverer
 from gateway.outbound.directory import Directory
 from gateway.outbound.fullness import COUNT_INTERVAL
 from gateway.outbound.intake import AGENTS_EXCHANGE, Intake
+from gateway.outbound.lanes import Lanes
 from gateway.outbound.models import EndpointState
-from gateway.outbound.notices import Notices
 from gateway.outbound.ownership import Ownership
 from gateway.outbound.reporting import Reporter
 from gateway.outbound.store import Store, StoreUnavailable
 from gateway.outbound.taking import Taker, read_emitted, read_own
+from gateway.outbound.telling import Notices
 
 _START_DELAY = 1.0
 """Seconds before a database that is away is asked again at the start."""
@@ -63,6 +64,7 @@ class WayOut:
         reports: Takes it to the journal; None if there is no journal.
         time_of_day: Returns Unix seconds.
         random: Spreads what would come all at once.
+        lanes: The places for attempts.
 
     Attributes:
         acceptor: Accepts events.
@@ -81,6 +83,7 @@ class WayOut:
         *,
         time_of_day: Callable[[], float] = time.time,
         random: Random | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -102,7 +105,7 @@ class WayOut:
         loop = asyncio.get_running_loop()
         owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
         self._ownership = Ownership(store, owner, loop.time)
-        self.deliverer = Deliverer(store, self.directory, self._ownership, self._attempter, self.now)
+        self.deliverer = Deliverer(store, self.directory, self._ownership, self._attempter, self.now, lanes)
         self._is_retired = False
         self._takers: list[Taker] = []
         if open_intake:

@@ -1,135 +1,158 @@
-"""Find the endpoints that want an event: by tenant, by patterns over its routing key, and by conditions on its content."""
+"""Finds the endpoints that want an event, among any number of them.
+
+The patterns of all endpoints form one tree of words, so that an event costs what matches it, and not one comparison for each
+endpoint. Conditions are asked only of those whose patterns match.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from gateway.outbound.models import Endpoint, OutboundMessage, Subscription
-from gateway.transport.topic_patterns import matches
+import orjson
 
-_OWN = ("gateway.", "agent.diagnostic.")
-"""Beginnings of keys that only a pattern with the same beginning matches: what the gateway itself tells, and diagnostics."""
+from gateway.outbound.conditions import Condition, compile_where
+from gateway.outbound.models import Endpoint, Subscription
+from gateway.outbound.pointers import ABSENT, parse_pointer, resolve
+from gateway.transport.topic_patterns import routing_pattern
 
-_MISSING = object()
+_DIAGNOSTIC = ("agent", "diagnostic")
+"""The words of event types that only patterns with these words match: nobody wants them who asks for everything."""
 
-_MAX_CACHED_KEYS = 4096
-"""Routing keys whose subscriptions are remembered. An installation has some hundreds; a sender may make them up."""
 
-MAX_ORDER_KEY = 200
-"""Characters of an order key."""
+class Match(NamedTuple):
+    """An endpoint that wants an event.
 
-Parse = Callable[[], Any]
-"""Parses an event, once and only if somebody needs to look into it."""
+    Attributes:
+        endpoint: The endpoint.
+        subscription: The first of its subscriptions that matches.
+    """
+
+    endpoint: Endpoint
+    subscription: Subscription
+
+
+class _Node:
+    """A word of patterns, and what follows it."""
+
+    __slots__ = ("ends", "following")
+
+    def __init__(self) -> None:
+        self.following: dict[str, _Node] = {}
+        self.ends: list[_Entry] = []
+
+
+class _Entry(NamedTuple):
+    """A pattern of a subscription.
+
+    Attributes:
+        number: The position of the endpoint.
+        position: The position of the subscription within its endpoint.
+        is_diagnostic: Whether the pattern asks for diagnostic events.
+    """
+
+    number: int
+    position: int
+    is_diagnostic: bool
 
 
 class Matcher:
-    """Knows which endpoints want what.
+    """The endpoints of one moment. Whenever one changes, another matcher is made.
 
     Args:
-        endpoints: All endpoints.
+        endpoints: The endpoints.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        by_tenant: dict[str, list[Endpoint]] = {}
-        for endpoint in endpoints:
-            by_tenant.setdefault(endpoint.tenant, []).append(endpoint)
+        self._endpoints = list(endpoints)
+        self._conditions: list[list[Condition | None]] = []
+        self._root = _Node()
+        for number, endpoint in enumerate(self._endpoints):
+            self._conditions.append([compile_where(each.where) for each in endpoint.subscriptions])
+            for position, subscription in enumerate(endpoint.subscriptions):
+                for pattern in subscription.events:
+                    self._add(routing_pattern(pattern).split("."), number, position)
 
-        @lru_cache(_MAX_CACHED_KEYS)
-        def candidates(tenant: str, key: str) -> Sequence[tuple[Endpoint, Sequence[Subscription]]]:
-            found = (
-                (endpoint, [each for each in endpoint.subscriptions if _wants(each, key)])
-                for endpoint in by_tenant.get(tenant, ())
-            )
-            return [(endpoint, subscriptions) for endpoint, subscriptions in found if subscriptions]
+    def _add(self, words: list[str], number: int, position: int) -> None:
+        node = self._root
+        for word in words:
+            node = node.following.setdefault(word, _Node())
+        node.ends.append(_Entry(number, position, _is_diagnostic(words)))
 
-        self._candidates = candidates
-
-    def find(self, key: str, tenant: str, event: Parse) -> list[Endpoint]:
-        """Return the endpoints that want an event.
+    def match(self, key: str, event: Callable[[], Any]) -> list[Match]:
+        """Return the endpoints that want an event, in their order.
 
         Args:
-            key: Its routing key.
-            tenant: Its tenant.
-            event: Parses it.
+            key: The routing key.
+            event: Returns the parsed CloudEvent. It is called once, and only if a condition has to be asked.
         """
-        return [
-            endpoint
-            for endpoint, subscriptions in self._candidates(tenant, key)
-            if any(not each.where or _holds(each.where, event()) for each in subscriptions)
-        ]
+        words = key.split(".")
+        needs_diagnostic = _is_diagnostic(words)
+        positions: dict[int, set[int]] = {}
+        for entry in self._entries(words):
+            if entry.is_diagnostic or not needs_diagnostic:
+                positions.setdefault(entry.number, set()).add(entry.position)
+        parsed: list[Any] = []
+        found = []
+        for number in sorted(positions):
+            conditions = self._conditions[number]
+            for position in sorted(positions[number]):
+                condition = conditions[position]
+                if condition is not None:
+                    if not parsed:
+                        parsed.append(event())
+                    if not condition(parsed[0]):
+                        continue
+                endpoint = self._endpoints[number]
+                found.append(Match(endpoint, endpoint.subscriptions[position]))
+                break
+        return found
+
+    def _entries(self, words: list[str]) -> Iterator[_Entry]:
+        """Yield the entries whose pattern matches, each of them once."""
+        waiting, seen = [(self._root, 0)], {(id(self._root), 0)}
+
+        def visit(node: _Node | None, depth: int) -> None:
+            # Several ways can lead to one place of a pattern with more than one #.
+            if node is not None and (id(node), depth) not in seen:
+                seen.add((id(node), depth))
+                waiting.append((node, depth))
+
+        ended: set[int] = set()
+        while waiting:
+            node, depth = waiting.pop()
+            if depth == len(words):
+                if id(node) not in ended:
+                    ended.add(id(node))
+                    yield from node.ends
+            else:
+                visit(node.following.get(words[depth]), depth + 1)
+                visit(node.following.get("*"), depth + 1)
+            if (rest := node.following.get("#")) is not None:
+                for after in range(depth, len(words) + 1):
+                    visit(rest, after)
 
 
-def order_key(endpoint: Endpoint, message: OutboundMessage, event: Parse) -> str:
-    """Return the key by which an endpoint gets its events one after another; empty if it does not, or the event has none."""
-    if endpoint.order == "none":
+def _is_diagnostic(words: list[str]) -> bool:
+    return any(tuple(words[place : place + 2]) == _DIAGNOSTIC for place in range(len(words) - 1))
+
+
+def order_key(order: str, subject: str, event: Callable[[], Any]) -> str:
+    """Return the key within which deliveries of an endpoint go one after another; empty if they need not.
+
+    Args:
+        order: `none`, `subject`, or a JSON pointer into the event.
+        subject: The subject of the event.
+        event: Returns the parsed CloudEvent.
+
+    Raises:
+        ValueError: The order is neither of these.
+    """
+    if order == "none":
         return ""
-    value = message.subject if endpoint.order == "subject" else look_up(event(), endpoint.order)
-    if value is _MISSING or value is None or isinstance(value, dict | list):
+    if order == "subject":
+        return subject
+    value = resolve(event(), parse_pointer(order))
+    if value is ABSENT or value is None or isinstance(value, dict | list):
         return ""
-    return str(value)[:MAX_ORDER_KEY]
-
-
-def look_up(event: Any, pointer: str) -> Any:
-    """Return the value at a JSON Pointer (RFC 6901); a sentinel if there is none."""
-    value = event
-    for step in pointer.split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, list) and name.isascii() and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            return _MISSING
-    return value
-
-
-def _wants(subscription: Subscription, key: str) -> bool:
-    own = next((each for each in _OWN if f"{key}.".startswith(each)), "")
-    return any(matches(pattern, key) and pattern.startswith(own) for pattern in subscription.events)
-
-
-def _holds(where: Sequence[Mapping[str, Mapping[str, Any]]], event: Any) -> bool:
-    return any(
-        all(
-            _compare(look_up(event, pointer), operator, operand)
-            for pointer, operands in conditions.items()
-            for operator, operand in operands.items()
-        )
-        for conditions in where
-    )
-
-
-def _compare(value: Any, operator: str, operand: Any) -> bool:
-    if operator == "exists":
-        return (value is not _MISSING) is operand
-    if value is _MISSING:
-        return operator in {"ne", "not_in"}
-    match operator:
-        case "eq":
-            return _is_equal(value, operand)
-        case "ne":
-            return not _is_equal(value, operand)
-        case "in":
-            return any(_is_equal(value, each) for each in operand)
-        case "not_in":
-            return not any(_is_equal(value, each) for each in operand)
-        case "prefix":
-            return isinstance(value, str) and value.startswith(operand)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    match operator:
-        case "gt":
-            return bool(value > operand)
-        case "gte":
-            return bool(value >= operand)
-        case "lt":
-            return bool(value < operand)
-        case _:
-            return bool(value <= operand)
-
-
-def _is_equal(value: Any, operand: Any) -> bool:
-    """Compare as JSON does: true is not 1."""
-    return isinstance(value, bool) is isinstance(operand, bool) and value == operand
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

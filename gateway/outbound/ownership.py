@@ -45,17 +45,18 @@ class Ownership:
         """Return the epoch of the lease of a shard; None if this process does not own it at the moment."""
         return self._epochs.get(shard) if self._monotonic() < self._ends_at else None
 
-    async def renew(self, busy: Collection[int] = ()) -> None:
+    async def renew(self, busy: Collection[int] = (), *, takes_more: bool = True) -> None:
         """Renew the leases, and take or give up shards so that all processes have as many.
 
         Args:
             busy: Shards with an attempt under way; they are given up last.
+            takes_more: Whether to take shards that are free; not at the end of a process.
 
         Raises:
             StoreUnavailable: The leases could not be renewed; those that there are hold until they end.
         """
         began_at = self._monotonic()  # before the request: the lease may have begun then
-        want = ceil(SHARDS / max(await self._store.owners(), 1))
+        want = ceil(SHARDS / max(await self._store.owners(), 1)) if takes_more else len(self._epochs)
         if len(self._epochs) > want:
             await self.release(
                 [each for each in self._epochs if each not in busy][: len(self._epochs) - want]

@@ -15,7 +15,16 @@ from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, Kind, cut
 from gateway.journal.reports.sender import Reports
 from gateway.observability.outbound_counters import OutboundMetrics
 from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, OutboundMessage
+from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
+
+_EVENTS = {
+    Notice.FAILING: "endpoint failing",
+    Notice.WARNING: "endpoint about to be disabled",
+    Notice.SLOW: "endpoint slow",
+    Notice.DISABLED: "endpoint disabled",
+    Notice.RECOVERED: "endpoint recovered",
+}
 
 log = structlog.get_logger()
 
@@ -81,17 +90,17 @@ class Reporter:
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
 
-    def noticed(self, endpoint: Endpoint, notice: str, reason: str) -> None:
+    def noticed(self, endpoint: Endpoint, notice: Notice, reason: str) -> None:
         """Report that an endpoint is failing, slow, disabled or recovered."""
-        write = log.info if notice == "recovered" else log.warning
-        write("endpoint " + notice, endpoint=endpoint.id, tenant=endpoint.tenant, reason=reason)
+        write = log.info if notice is Notice.RECOVERED else log.warning
+        write(_EVENTS[notice], endpoint=endpoint.id, tenant=endpoint.tenant, reason=reason)
         if self._reports:
             reports = self._reports
             reports.send(
                 Entry(
                     reports.next_id(),
                     Kind.ACTION,
-                    f"endpoint_{notice}",
+                    f"endpoint_{notice.value}",
                     reason,
                     queue=endpoint.id,
                     gateway=reports.gateway,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from gateway.outbound.circuit import Circuit
+from gateway.outbound.behaviour import Behaviour
 from gateway.outbound.lanes import Lane
 from gateway.outbound.models import Delivery, Endpoint, Trigger
-from gateway.outbound.rate import RateLimit
+from gateway.outbound.requests import RequestMaker
+from gateway.transport.token_bucket import TokenBucket
 
 _REPLAY_TURNS = 4
 """A replay gets one of so many turns of an endpoint while anything else is due."""
@@ -22,12 +23,13 @@ class Sender:
 
     Args:
         endpoint: The endpoint.
-        circuit: What is known of its behaviour.
+        behaviour: What is known of its behaviour.
+        monotonic: Returns seconds that never go back.
 
     Attributes:
         endpoint: The endpoint, as it is configured now.
-        circuit: What is known of its behaviour.
-        rate: The limit of its attempts.
+        behaviour: What is known of its behaviour.
+        requests: Makes its requests; None if none can be made, since a secret cannot be used.
         lane: The lane in which its next attempt begins.
         in_flight: The attempts under way.
         has_more: Whether the store may have due deliveries that are not in the window.
@@ -35,25 +37,29 @@ class Sender:
     """
 
     __slots__ = (
+        "_bucket",
         "_keys",
+        "_monotonic",
         "_replays",
         "_turn",
         "_under_way",
         "_window",
-        "circuit",
+        "behaviour",
         "endpoint",
         "has_more",
         "in_flight",
         "is_filling",
         "lane",
-        "rate",
+        "requests",
     )
 
-    def __init__(self, endpoint: Endpoint, circuit: Circuit) -> None:
+    def __init__(self, endpoint: Endpoint, behaviour: Behaviour, monotonic: Callable[[], float]) -> None:
         self.endpoint = endpoint
-        self.circuit = circuit
-        self.rate = RateLimit(endpoint.rate)
-        self.lane = Lane.SLOW if circuit.is_failing else Lane.FAST
+        self.behaviour = behaviour
+        self._monotonic = monotonic
+        self._bucket = _bucket_of(endpoint, monotonic)
+        self.requests = _maker_of(endpoint)
+        self.lane = Lane.SLOW if behaviour.is_failing else Lane.FAST
         self.in_flight = 0
         self.has_more = self.is_filling = False
         self._window: deque[Delivery] = deque()
@@ -67,9 +73,10 @@ class Sender:
     def change(self, endpoint: Endpoint) -> None:
         """Go on with another version of the endpoint; what is due is read again."""
         if endpoint.rate != self.endpoint.rate:
-            self.rate = RateLimit(endpoint.rate)
+            self._bucket = _bucket_of(endpoint, self._monotonic)
         self.endpoint = endpoint
-        self.circuit.limit(endpoint.concurrency)
+        self.requests = _maker_of(endpoint)
+        self.behaviour.resize(endpoint.concurrency)
         self.forget_window()
 
     def forget_window(self) -> None:
@@ -81,7 +88,7 @@ class Sender:
     @property
     def room(self) -> int:
         """How many more deliveries may be in the window."""
-        limit = max(_MIN_WINDOW, 2 * self.circuit.concurrency)
+        limit = max(_MIN_WINDOW, 2 * self.behaviour.concurrency)
         return max(limit - len(self._window) - len(self._replays), 0)
 
     @property
@@ -110,21 +117,19 @@ class Sender:
         for each in deliveries:
             (self._replays if each.trigger is Trigger.REPLAY else self._window).append(each)
 
-    def wait(self, now: float, monotonic: float) -> float | None:
+    def wait(self, now: float) -> float | None:
         """Return the seconds until the next attempt may begin, 0 if it may now; None if something else has to end first.
 
-        Args:
-            now: Unix seconds.
-            monotonic: Seconds that never go back.
+        ``now`` is in Unix seconds.
         """
-        if not self.has_window or self.in_flight >= self.circuit.concurrency:
+        if not self.has_window:
             return None
-        closed = self.circuit.wait(now, self.in_flight)
+        closed = self.behaviour.wait(now, self.in_flight)
         if closed is None:
             return None
-        return max(closed, self.rate.wait(monotonic))
+        return max(closed, self._bucket.delay() if self._bucket else 0.0)
 
-    def take(self, monotonic: float) -> Delivery | None:
+    def take(self) -> Delivery | None:
         """Take the delivery whose turn it is; None if all of them wait for another one with the same key."""
         self._turn += 1
         first, second = self._window, self._replays
@@ -140,7 +145,8 @@ class Sender:
                 if delivery.order_key:
                     self._keys.add(delivery.order_key)
                 self.in_flight += 1
-                self.rate.take(monotonic)
+                if self._bucket:
+                    self._bucket.take()
                 return delivery
         return None
 
@@ -154,3 +160,17 @@ class Sender:
         if key:
             self._keys.discard(key)
             self.has_more = True
+
+
+def _maker_of(endpoint: Endpoint) -> RequestMaker | None:
+    try:
+        return RequestMaker(endpoint)
+    except ValueError:  # of a secret that was let in by an earlier version; the attempt says so
+        return None
+
+
+def _bucket_of(endpoint: Endpoint, monotonic: Callable[[], float]) -> TokenBucket | None:
+    """Return what keeps the rate of an endpoint: a second's worth at once after a pause, one attempt at least."""
+    if endpoint.rate is None:
+        return None
+    return TokenBucket((endpoint.rate, 1.0) if endpoint.rate >= 1 else (1.0, 1 / endpoint.rate), monotonic)

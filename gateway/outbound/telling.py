@@ -12,10 +12,9 @@ import msgspec
 
 from gateway.outbound.accept import Acceptor, Incoming
 from gateway.outbound.cloudevent import read_event
+from gateway.outbound.directory import NOTICES
 from gateway.outbound.models import Delivery, Endpoint, OutboundMessage
-
-GATEWAY = "gateway"
-"""The first word of the routing keys of notices. Only patterns that begin with it match them."""
+from gateway.outbound.notices import DISABLE_AFTER, Notice
 
 OPERATOR = "operator"
 """The tenant that gets the notices about all tenants."""
@@ -33,8 +32,8 @@ class Notices:
     def __init__(self, acceptor: Acceptor) -> None:
         self._acceptor = acceptor
 
-    async def endpoint(self, endpoint: Endpoint, notice: str, reason: str, since: float) -> None:
-        """Tell that an endpoint is `failing`, `slow`, `disabled` or `recovered` since a moment, once.
+    async def endpoint(self, endpoint: Endpoint, notice: Notice, reason: str, since: float) -> None:
+        """Tell what holds of an endpoint since a moment, once.
 
         Raises:
             StoreUnavailable: It could not be kept.
@@ -45,11 +44,11 @@ class Notices:
             "tenant": endpoint.tenant,
             "since": _time(since),
         }
+        if notice is Notice.WARNING:
+            data["disabled_at"] = _time(since + DISABLE_AFTER)
         if reason:
             data["reason"] = reason
-        await self._tell(
-            endpoint, f"gateway.endpoint.{notice}", f"{endpoint.id}:{notice}:{since:.3f}", since, data
-        )
+        await self._tell(endpoint, notice.event_type, f"{endpoint.id}:{notice}:{since:.3f}", since, data)
 
     async def dead(
         self, endpoint: Endpoint, message: OutboundMessage, delivery: Delivery, now: float
@@ -59,7 +58,7 @@ class Notices:
         Raises:
             StoreUnavailable: It could not be kept.
         """
-        if message.key.startswith(f"{GATEWAY}."):
+        if message.key.startswith(NOTICES):
             return
         data: dict[str, Any] = {
             "delivery_id": delivery.id,

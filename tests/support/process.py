@@ -44,8 +44,13 @@ def descendants(pid: int) -> list[int]:
 
 def is_console(pid: int) -> bool:
     """Return whether a process is the console of a gateway."""
+    return is_companion(pid, "gateway.console")
+
+
+def is_companion(pid: int, module: str) -> bool:
+    """Return whether a process is the program of a gateway that this module is."""
     try:
-        return b"gateway.console" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,20 +23,34 @@ OpenStore = Callable[..., Awaitable[Store]]
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
     """Return what opens the store of a test; in memory it is the same one each time."""
-    only = MemoryStore()
+    async with opening(maker_of(request.param, request, tmp_path)) as open_one:
+        yield open_one
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def open_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    """Return what opens the store of a test that is about databases."""
+    async with opening(maker_of(request.param, request, tmp_path)) as open_one:
+        yield open_one
+
+
+def maker_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Callable[[tuple[bytes, ...]], Store]:
+    """Return what makes a store of a kind."""
+    if kind == "memory":
+        only = MemoryStore()
+        return lambda _: only
+    if kind == "sqlite":
+        return lambda keys: SqliteStore(folder, keys)
+    url = request.getfixturevalue("postgres_url")
+    from gateway.outbound.store.postgresql import PostgresStore
+
+    return lambda keys: PostgresStore(url, keys)
+
+
+@asynccontextmanager
+async def opening(make: Callable[[tuple[bytes, ...]], Store]) -> AsyncIterator[OpenStore]:
+    """Open stores, and close them at the end."""
     opened: list[Store] = []
-
-    def make(keys: tuple[bytes, ...]) -> Store:
-        if request.param == "memory":
-            return only
-        if request.param == "sqlite":
-            return SqliteStore(tmp_path, keys)
-        from gateway.outbound.store.postgresql import PostgresStore
-
-        return PostgresStore(request.getfixturevalue("postgres_url"), keys)
-
-    if request.param == "postgresql":
-        request.getfixturevalue("postgres_url")
 
     async def open_one(keys: tuple[bytes, ...] = (KEY,)) -> Store:
         store = make(keys)

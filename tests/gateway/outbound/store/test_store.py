@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.outbound.ids import first_id, shard_of
 from gateway.outbound.models import Delivery, DeliveryState, Operation, OutboundMessage, Trigger
-from gateway.outbound.store import Conflict, DeliveryFilter, Store, Waiting
+from gateway.outbound.store import Conflict, DeliveryFilter, Lease, Store, Waiting
 from support.outbound_records import a_delivery, a_message, a_record, an_attempt, an_endpoint, new_id
 from support.waiting import wait_until_async
 
@@ -249,7 +249,7 @@ async def test_a_lease_that_is_not_renewed_ends(store: Store) -> None:
     """The next process takes the shards; the one that comes too late gets none back."""
     assert len(await store.lease("one", 0.05, want=256)) == 256
 
-    taken = await wait_until_async(lambda: store.lease("two", 600.0, want=256))
+    taken: list[Lease] = await wait_until_async(lambda: store.lease("two", 600.0, want=256))
     assert len(taken) == 256
     assert await store.lease("one", 600.0, want=256) == []
     assert {each.epoch for each in await store.lease("two", 600.0, want=256)} == {2}
