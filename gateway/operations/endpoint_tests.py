@@ -30,8 +30,8 @@ from gateway.outbound.models import Attempt, Endpoint, EndpointState, Health, Ou
 from gateway.outbound.outcomes import Outcome
 from gateway.outbound.requests import RequestMaker
 from gateway.outbound.store import Store
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 MAX_TESTS = EventRate(10, 60.0)
 """Test events to one endpoint: each is a request that somebody else has to answer."""

@@ -28,6 +28,8 @@ NOT_RUN = {
     r"gh |export GITHUB_WEBHOOK_SECRET=\$\(openssl rand": "needs an account at GitHub, and its secret",
     r"cloudflared |ngrok |tailscale ": "needs the internet",
     r"token=\$\(gateway console tokens|curl -H \"Authorization": "needs a token and a console; tests/gateway/console has both",
+    r"gateway (?:endpoints|deliveries|listen) ": "needs an endpoint and an application; tests/e2e has both",
+    r"gateway console tokens create (?:acme-portal|laptop) ": "needs a console; tests/gateway/console has one",
     r"kill ": "signals the gateway of a machine",
     r"OTEL_|collector ": "needs a collector of traces",
     r"(?:npm|node|go) ": "has a test of its own, in tests/examples, for machines with Node.js and Go",

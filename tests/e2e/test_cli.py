@@ -24,7 +24,7 @@ from support.senders import post
 
 COMMANDS = [
     *("serve", "dev", "init", "check", "send", "tail", "worker", "providers", "schemas", "explain", "forget"),
-    *("replay", "spool", "dead", "quarantine", "unrouted"),
+    *("replay", "spool", "dead", "quarantine", "unrouted", "endpoints", "deliveries", "listen"),
 ]
 ExpectClean = Callable[..., None]
 
