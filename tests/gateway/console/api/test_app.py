@@ -239,7 +239,7 @@ class TestIdempotency:
         body, headers = {"name": "ci", "role": "viewer"}, {"idempotency-key": "k2"}
         created = admin.post("/api/v1/tokens", json=body, headers=headers)
         assert created.status_code == 201
-        problem(admin.post("/api/v1/tokens", json=body, headers=headers), 409, "conflict")
+        problem(admin.post("/api/v1/tokens", json=body, headers=headers), 409, "secret_already_shown")
         assert len([token for token in console.access.tokens.list() if token.name == "ci"]) == 1
         content = b"".join(path.read_bytes() for path in console.folder.glob("console.db*"))
         assert created.json()["text"].encode() not in content
@@ -289,6 +289,7 @@ def test_who_one_is(console: Console) -> None:
             "name": "operator 0",
             "role": "operator",
             "way": "token",
+            "tenant": "",
         }
 
 
