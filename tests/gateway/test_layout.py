@@ -20,7 +20,7 @@ LAYERS = (
     {"console"},
     {"operations"},
     {"backends", "http"},
-    {"receive", "worker"},
+    {"receive", "worker", "outbound"},
     {"claims", "queues", "journal"},
     {"config", "devtools", "observability", "publishers"},
     {"events", "supervisor"},
