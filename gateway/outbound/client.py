@@ -193,6 +193,8 @@ class Client:
         """Send a request, and return the response when its head is complete."""
         if self._session is None:
             raise RuntimeError("the client was not started")
+        if self._session.closed:
+            raise AttemptFailed(Outcome.INTERRUPTED)
         try:
             return await self._session.request(
                 request.method,

@@ -170,12 +170,15 @@ class Receiver:
     async def _stop(self) -> None:
         assert self._server
         self._server.close()
+        for _ in range(5):  # a connection that was just taken becomes a conversation
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for conversation in self.conversations:
             conversation.writer.transport.abort()
-        await asyncio.sleep(0)
+        closed = [conversation.writer.wait_closed() for conversation in self.conversations]
+        await asyncio.gather(*closed, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         conversation = Conversation(len(self.conversations) + 1, reader, writer)
@@ -264,6 +267,13 @@ async def hang(conversation: Conversation) -> None:
 async def hang_at_once(conversation: Conversation) -> None:
     """Accept the connection, and never say anything: a TLS handshake hangs."""
     await conversation.gone()
+
+
+@_behaviour(reads=False)
+async def say_at_once(conversation: Conversation) -> None:
+    """Answer the first bytes in plain HTTP, whatever they are."""
+    await conversation.reader.read(1)
+    await conversation.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
 @_behaviour(reads=False)
