@@ -23,6 +23,13 @@ from gateway.signatures.schemes.base import NO_PARAMETERS, Scheme, StaticVerifie
 from gateway.signatures.schemes.keyed_digest import prepare_hmac
 from gateway.signatures.schemes.layout import Layout
 from gateway.signatures.schemes.signed import Signed
+from gateway.signatures.schemes.standard_signing import (
+    SEED_BYTES,
+    private_key,
+    sign_v1,
+    sign_v1a,
+    signed_message,
+)
 from gateway.signatures.schemes.strict_fields import (
     MAX_CANDIDATES,
     check_tolerance,
@@ -35,7 +42,6 @@ from gateway.signatures.secrets import SecretFormatError, SecretPair, decode_bas
 from gateway.signatures.units import Duration
 
 _MAX_TIMESTAMP_DIGITS = longest_timestamp(units_per_second=1)
-_PUBLIC_KEY_BYTES = 32
 _PRIVATE_KEY_BYTES = 64
 
 
@@ -119,22 +125,17 @@ class StandardWebhooksScheme(Scheme):
         prefix = self.spec.header_prefixes[0]
         message_id = single(request.headers, f"{prefix}id".encode(), "signed_header_missing")
         moment = str(int(now))
-        message = b"%b.%b.%b" % (message_id, moment.encode(), request.body)
+        message = signed_message(message_id, moment.encode(), request.body)
         if secret.startswith("whsk_") and not self.spec.is_secret_text:
-            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-
-            seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:_PUBLIC_KEY_BYTES]
-            version, signature = "v1a", Ed25519PrivateKey.from_private_bytes(seed).sign(message)
+            seed = _sized_key(secret, "whsk_", _PRIVATE_KEY_BYTES)[:SEED_BYTES]
+            signature = sign_v1a(private_key(seed), message)
         else:
             is_text = self.spec.is_secret_text and not (
                 self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_")  # noqa: S105 - as above
             )
             key = decode_secret(secret, "raw" if is_text else "whsec_")
-            version, signature = "v1", hmac.digest(key, message, "sha256")
-        headers = {
-            f"{prefix}timestamp": moment,
-            f"{prefix}signature": f"{version},{base64.b64encode(signature).decode()}",
-        }
+            signature = sign_v1(key, message)
+        headers = {f"{prefix}timestamp": moment, f"{prefix}signature": signature}
         return Signed(headers, request.body, request.query)
 
 
@@ -191,7 +192,7 @@ def _check_text(secret: str) -> Check:
 
 def _check(secret: str) -> Check:
     if secret.startswith("whpk_"):
-        return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", _PUBLIC_KEY_BYTES))
+        return b"v1a,", _ed25519_check(_sized_key(secret, "whpk_", SEED_BYTES))
     if secret.startswith("whsk_"):
         raise SecretFormatError(
             "is the sender's private key (whsk_); a receiver is given the public one (whpk_)"
