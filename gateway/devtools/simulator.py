@@ -19,6 +19,7 @@ from uuid import UUID
 import orjson
 
 from gateway.adapters.adapter import Adapter
+from gateway.adapters.identifying_headers import field_of, type_header
 from gateway.adapters.identity import clean_event_id
 from gateway.devtools.samples import Sample
 from gateway.errors import OperatorError
@@ -183,16 +184,10 @@ class Simulator:
         spec, sample = self._adapter.spec, self._sample
         headers = {"Content-Type": sample.media_type} if sample.media_type else {}
         headers |= {"User-Agent": f"gateway-send ({self._adapter.name})", **sample.headers}
-        for place in places_of(spec.event_type):
-            if header_name(place) and not _has(headers, place):
-                headers[_field(place)] = self._header_type()
-                break
+        field = type_header(spec, sample.event_type)
+        if field and field[0].lower() not in map(str.lower, headers):
+            headers[field[0]] = field[1]
         return headers
-
-    def _header_type(self) -> str:
-        """Return the event type as a header has it: without the action, which is in the body."""
-        event_type = self._sample.event_type
-        return event_type.partition(".")[0] if self._adapter.spec.event_action else event_type
 
     def _renew_header(self, headers: dict[str, str]) -> bool:
         """Set new ids in the headers. Return whether the event id is one of them."""
@@ -200,7 +195,7 @@ class Simulator:
         for sources, is_own in ((self._adapter.spec.delivery_id, False), (self._adapter.spec.event_id, True)):
             # The places after the first are fallbacks.
             first = sources[:1] if isinstance(sources, list) else sources
-            fields = [_field(place) for place in places_of(first) if header_name(place)]
+            fields = [field_of(place) for place in places_of(first) if header_name(place)]
             if fields and (is_own or fields[-1] not in headers):
                 name = fields[0] if isinstance(sources, list) else fields[-1]
                 headers[name] = self._like(headers.get(name), prefix="")
@@ -328,14 +323,6 @@ def _json(text: bytes) -> Any:
 
 def _headers(fields: dict[str, str]) -> Headers:
     return Headers([(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()])
-
-
-def _field(place: str) -> str:
-    return place.partition(":")[2]
-
-
-def _has(headers: dict[str, str], place: str) -> bool:
-    return _field(place).lower() in map(str.lower, headers)
 
 
 def _merge(item: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections import Counter
+from itertools import pairwise
 from math import log2
 
 from gateway.outbound.models import SignatureKind
@@ -41,12 +42,9 @@ def check_secret(secret: str, kind: SignatureKind) -> None:
     Raises:
         SecretFormatError: It is not in the format of the kind, too short or long, or easy to guess. The text does not quote it.
     """
-    if kind == SignatureKind.TIMESTAMP:
-        key = _checked_text(secret)
-    else:
-        key = _checked_key(secret)
+    key = _checked_text(secret) if kind == SignatureKind.TIMESTAMP else _checked_key(secret)
     # Also of the differences, or counting upwards would pass for random.
-    steps = bytes((after - before) % 256 for before, after in zip(key, key[1:], strict=False))
+    steps = bytes((after - before) % 256 for before, after in pairwise(key))
     if min(_entropy(key), _entropy(steps)) < _MIN_BITS:
         raise SecretFormatError("is easy to guess, since it repeats itself; leave it out, and one is made")
 

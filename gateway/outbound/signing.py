@@ -15,7 +15,7 @@ from gateway.signatures.schemes.standard_signing import (
     sign_v1a,
     signed_message,
 )
-from gateway.signatures.secrets import MAX_SECRETS, decode_secret
+from gateway.signatures.secrets import MAX_SECRETS, SecretFormat, decode_secret
 
 HAS_V1 = frozenset({SignatureKind.STANDARD, SignatureKind.ED25519})
 """The signatures that are made with `whsec_` secrets."""
@@ -44,7 +44,7 @@ class Signer:
     def __init__(self, kind: SignatureKind, secrets: Sequence[Secret], seed: bytes = b"") -> None:
         self._kind = kind
         self._private_key = private_key(seed) if kind in HAS_V1A else None
-        secret_format = "raw" if kind == SignatureKind.TIMESTAMP else "whsec_"
+        secret_format: SecretFormat = "raw" if kind == SignatureKind.TIMESTAMP else "whsec_"
         needed = () if kind == SignatureKind.ED25519_ONLY else secrets
         self._keys = [(decode_secret(each.value, secret_format), each.expires_at) for each in needed]
 
