@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 from gateway.errors import IpNotAllowed, RateLimited
 from gateway.receive.addresses import IPNetwork, network_of, parse_address
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 _HANDSHAKES = EventRate(20, 4.0)
 """The handshakes that a client may send: 5 per second in bursts of 20. Providers send a few a day."""

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from gateway.receive.addresses import network_of
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.schemes.fetched_keys import KeyRequest
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 NEW_NAMES = EventRate(5, 5.0)
 """Fetches of keys under names that have verified nothing yet: 5 in 5 seconds."""

@@ -12,9 +12,9 @@ from typing_extensions import override
 from gateway.observability.terminal import printable
 from gateway.receive.context import RequestRecord
 from gateway.receive.request import RequestHead
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 PREFIX = b"/webhooks/"
 """The beginning of the path of every provider."""

@@ -20,9 +20,9 @@ from gateway.journal.sampling import is_sampled
 from gateway.journal.writer import JournalWriter
 from gateway.receive.addresses import parse_address
 from gateway.receive.context import RequestContext, RequestRecord
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.rejections import MalformedRequest, SignatureRejected
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 SPOOLED = "spooled"
 """The reason of an event that was accepted into the spool."""

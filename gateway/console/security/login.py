@@ -26,8 +26,8 @@ from gateway.console.security.cookies import LOGIN, SESSION, read_cookie, set_co
 from gateway.console.security.cross_site import FIELD, check_origin
 from gateway.console.security.roles import Principal
 from gateway.console.security.sessions import SESSION_LIFETIME
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 LOGIN_PATH = "/login"
 SCRIPT_PATH = "/login.js"
