@@ -181,7 +181,7 @@ def _site(directory: Path, endpoints: int, hanging: int = 0, *, is_embedded: boo
         gateway = stack.enter_context(
             GatewayProcess(directory, Secrets(), overrides=overrides, rabbitmq_url=url)
         )
-        gateway.wait_for('"event":"taking events","exchange":"webhooks"')
+        gateway.wait_for('"exchange":"webhooks","patterns"')
         publisher: Publisher = (
             SqlitePublisher(Database(directory / "var"), "webhooks")
             if is_embedded
