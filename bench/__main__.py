@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import attack, contenders, handling, journal, machine, outages, report, samples, spool
+from bench import attack, contenders, handling, journal, machine, outages, outbound, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, PeerMissingError, Surroundings
 from bench.grid import Grid
@@ -28,7 +28,8 @@ _QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000,
 _SOAK_STEP = 100_000
 _WORKERS = "workers"
 _JOURNAL = "journal"
-_PARTS = (*NAMES, _WORKERS, _JOURNAL)
+_OUTBOUND = "outbound"
+_PARTS = (*NAMES, _WORKERS, _JOURNAL, _OUTBOUND)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             limits = _journal(directory, options, console)  # alone, before there are servers
+            limits += _outbound(directory, options, console)
             measurements, redis, rabbitmq = _prepare(stack, directory, options.only, console)
             if measurements.records:
                 measurements.run(scale)
@@ -104,6 +106,18 @@ def _journal(directory: Path, options: argparse.Namespace, console: Console) -> 
     return journal.measure(directory / "journal", options.journal, console.print)
 
 
+def _outbound(directory: Path, options: argparse.Namespace, console: Console) -> list[Grid]:
+    if _OUTBOUND not in options.only:
+        return []
+    part = 10 if options.quick else 1
+    return outbound.measure(
+        directory / "outbound",
+        outbound.DELIVERIES // part,
+        options.endpoints or outbound.ENDPOINTS // part,
+        console.print,
+    )
+
+
 def _prepare(
     stack: ExitStack, directory: Path, names: Sequence[str], console: Console
 ) -> tuple[Measurements, RedisServer | None, RabbitMQServer | None]:
@@ -112,7 +126,7 @@ def _prepare(
     surroundings = Surroundings(directory, secret)
     neighbours = {}
     redis = rabbitmq = None
-    if set(names) - {"floor", _JOURNAL}:
+    if set(names) - {"floor", _JOURNAL, _OUTBOUND}:
         console.print("starting Redis and RabbitMQ")
         redis = stack.enter_context(RedisServer())
         rabbitmq = stack.enter_context(RabbitMQServer())
@@ -168,6 +182,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="N",
         help=f"entries of the journal (default: {journal.ENTRIES:,}, or a tenth with --quick); 10000000 takes a "
         "quarter of an hour or so, and 6 GB",
+    )
+    parser.add_argument(
+        "--endpoints",
+        type=_positive,
+        metavar="N",
+        help=f"endpoints of the way out, of which a tenth hangs (default: {outbound.ENDPOINTS:,}, or a tenth with --quick)",
     )
     parser.add_argument(
         "--quick", action="store_true", help="a look, not a measurement: little of everything, not saved"

@@ -1,1 +1,1 @@
-"""The host of a worker: it opens its queue and store, runs it in a process, and ends it in order."""
+"""Processes beside the gateway: a worker with its queue and store, the way out, and what keeps companions running."""

@@ -1,4 +1,4 @@
-"""Which URLs and addresses endpoints may have. A request to anywhere else would let a stranger reach what only this host can.
+"""Which URLs and addresses endpoints may have. A request to anywhere else would let outsiders reach what only this host can.
 
 Two pure functions decide: :func:`judge_url` about a URL as it was written, and :func:`judge_address` about each address of its
 name. Both run when an endpoint is made and before each attempt, the second once more about the peer of the connection.
@@ -82,7 +82,9 @@ class AddressRefused(ValueError):
     """Raised for a URL or an address that an endpoint must not have. The text says why, and quotes no path or query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    frozen=True, slots=True, eq=False
+)  # compared for every judgment, which costs as much as the judgment
 class AddressRules:
     """What an operator allows and forbids.
 

@@ -60,14 +60,14 @@ def read_original(body: bytes) -> tuple[Original, bytes]:
     """Return a provider's event, and its data in JSON with the white space that the provider had around them.
 
     Raises:
-        NoSuchFormat: It is no event of a provider.
+        NoSuchFormat: It is not an event of a provider.
     """
     try:
         event = _decode(body)
     except msgspec.MsgspecError:
         raise NoSuchFormat("is no CloudEvent of this gateway") from None
     if not event.adapter:
-        raise NoSuchFormat("is no event of a provider, so that there is no original to send")
+        raise NoSuchFormat("does not come from a provider, so that it has no original")
     data = bytes(event.data)
     _, marker, rest = body.partition(_JSON_DATA)
     whole = rest[:-1]

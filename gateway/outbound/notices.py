@@ -1,4 +1,4 @@
-"""What the owner of an endpoint is told, once each, and when the endpoint is disabled."""
+"""The notices that the owner of an endpoint gets, once each, and when the endpoint is disabled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ DISABLE_FAILURES = 10
 """Failures in a row that this needs at least: an endpoint that gets one event a day has not failed often."""
 
 TELL_AFTER = 900.0
-"""Seconds for which a circuit has to be open before the owner is told."""
+"""Seconds for which a circuit has to be open before its owner gets a notice."""
 
 WARN_BEFORE = 86_400.0
-"""Seconds before an endpoint is disabled at which its owner is told once more."""
+"""Seconds before an endpoint is disabled at which its owner gets another notice."""
 
 
 class Notice(StrEnum):
-    """What an owner is told; also the words of ``Health.told``, for those that hold for a while."""
+    """A notice to an owner. Those that hold for a while are also the words of ``Health.told``."""
 
     FAILING = "failing"
     """The circuit has been open for a quarter of an hour."""
@@ -32,11 +32,11 @@ class Notice(StrEnum):
     """The receiver takes longer than it should."""
     DISABLED = "disabled"
     RECOVERED = "recovered"
-    """An endpoint works again about which the owner was told."""
+    """An endpoint works again whose failures were noticed."""
 
     @property
     def event_type(self) -> str:
-        """Return the type of the event that tells it."""
+        """Return the type of the event that carries it."""
         return f"gateway.endpoint.{'failing' if self is Notice.WARNING else self.value}"
 
 
@@ -54,7 +54,7 @@ def must_disable(health: Health, now: float) -> bool:
 
 
 def due_notices(health: Health, now: float, *, is_slow: bool) -> tuple[list[Notice], Health]:
-    """Return what the owner has to be told now, and the health with what they have been told then.
+    """Return the notices that are due now, and the health with those that the owner has then.
 
     Args:
         health: What is known of the endpoint; with its new state if it was just disabled.

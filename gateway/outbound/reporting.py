@@ -18,14 +18,6 @@ from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, 
 from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
 
-_EVENTS = {
-    Notice.FAILING: "endpoint failing",
-    Notice.WARNING: "endpoint about to be disabled",
-    Notice.SLOW: "endpoint slow",
-    Notice.DISABLED: "endpoint disabled",
-    Notice.RECOVERED: "endpoint recovered",
-}
-
 log = structlog.get_logger()
 
 
@@ -68,32 +60,55 @@ class Reporter:
         self._metrics.count(endpoint.tenant, "delivered" if is_delivered else attempt.outcome)
         if is_dead:
             self._metrics.count(endpoint.tenant, "dead")
-        fields = {
-            "delivery": delivery.id,
-            "endpoint": endpoint.id,
-            "message": message.id,
-            "type": message.type,
-            "attempt": attempt.number,
-            "outcome": attempt.outcome,
-            "ms": round(attempt.ms, 1),
-        }
-        if attempt.status is not None:
-            fields["status"] = attempt.status
+        ms, status = round(attempt.ms, 1), attempt.status
         if is_delivered:
-            log.info("delivered", **fields)
+            log.info(
+                "delivered",
+                delivery=delivery.id,
+                endpoint=endpoint.id,
+                message=message.id,
+                type=message.type,
+                attempt=attempt.number,
+                status=status,
+                ms=ms,
+            )
         elif is_dead:
-            log.warning("delivery dead", **fields)
+            log.warning(
+                "delivery dead",
+                delivery=delivery.id,
+                endpoint=endpoint.id,
+                message=message.id,
+                type=message.type,
+                attempt=attempt.number,
+                outcome=attempt.outcome,
+                status=status,
+                ms=ms,
+            )
         else:
-            if attempt.next_at is not None:
-                fields["again_in"] = round(max(attempt.next_at - attempt.at, 0.0), 1)
-            log.info("delivery failed", **fields)
+            log.info(
+                "delivery failed",
+                delivery=delivery.id,
+                endpoint=endpoint.id,
+                message=message.id,
+                type=message.type,
+                attempt=attempt.number,
+                outcome=attempt.outcome,
+                status=status,
+                ms=ms,
+                again_in=_delay_of(attempt),
+            )
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
 
     def noticed(self, endpoint: Endpoint, notice: Notice, reason: str) -> None:
         """Report that an endpoint is failing, slow, disabled or recovered."""
-        write = log.info if notice is Notice.RECOVERED else log.warning
-        write(_EVENTS[notice], endpoint=endpoint.id, tenant=endpoint.tenant, reason=reason)
+        log.warning(
+            "endpoint notice",
+            endpoint=endpoint.id,
+            tenant=endpoint.tenant,
+            notice=notice.value,
+            reason=reason,
+        )
         if self._reports:
             reports = self._reports
             reports.send(
@@ -119,7 +134,7 @@ class Reporter:
         _, _, event_type = message.key.partition(".")
         detail = ""
         if not is_delivered and attempt.next_at is not None:
-            detail = f"again in {max(attempt.next_at - attempt.at, 0.0):.0f} s"
+            detail = f"again in {_delay_of(attempt):.0f} s"
         return Entry(
             self._reports.next_id(),
             Kind.DELIVERED,
@@ -138,3 +153,8 @@ class Reporter:
             detail=cut(detail, MAX_DETAIL),
             trace=message.traceparent[3:35],
         )
+
+
+def _delay_of(attempt: Attempt) -> float:
+    """Return the seconds from an attempt to the next one."""
+    return 0.0 if attempt.next_at is None else round(max(attempt.next_at - attempt.at, 0.0), 1)

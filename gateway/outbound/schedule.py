@@ -36,7 +36,7 @@ _GONE = 410
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 _COUNTED_OUT = frozenset({Outcome.FORMAT})
-"""Failures that another attempt cannot mend."""
+"""Failures that another attempt cannot repair."""
 
 
 class Verdict(NamedTuple):

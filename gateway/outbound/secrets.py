@@ -18,7 +18,7 @@ _MIN_BYTES, _MAX_BYTES = 24, 64
 _MIN_TEXT, _MAX_TEXT = 24, 256
 
 _MIN_BITS = 90.0
-"""The least entropy of a secret in bits, as far as it can be told from its bytes. 24 random bytes have more than 100."""
+"""The least entropy of a secret in bits, as estimated from its bytes. 24 random bytes have more than 100."""
 
 
 def make_secret() -> str:

@@ -1,4 +1,4 @@
-"""Slow receivers: they are told, and get fewer requests at a time, so that they do not fill the lanes of the others."""
+"""Slow receivers: they get fewer requests at a time, so that they do not fill the lanes of the others."""
 
 from __future__ import annotations
 

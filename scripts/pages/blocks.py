@@ -21,7 +21,7 @@ from gateway.worker import Event
 from pages.api import api_operations, api_reasons
 from pages.commands import command_pages
 from pages.failures import FAULTS
-from pages.metrics import console_metrics, gateway_metrics, worker_metrics
+from pages.metrics import console_metrics, gateway_metrics, outbound_metrics, worker_metrics
 from pages.repository import DOCS, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- /generated: \2 -->)", re.DOTALL)
@@ -160,6 +160,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "gateway-metrics": gateway_metrics,
     "headers": _headers,
     "log-lines": _log_lines,
+    "outbound-metrics": outbound_metrics,
     "request-fields": _request_fields,
     "responses": _responses,
     "worker-metrics": worker_metrics,

@@ -11,6 +11,8 @@ from gateway.console.observed_metrics import Observed, ObservedMetrics
 from gateway.journal.reports import Heartbeat
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
+from gateway.observability.outbound_counters import GAUGES as OUTBOUND_GAUGES
+from gateway.observability.outbound_counters import OutboundMetrics, OutboundReader, outbound_counters
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
 from gateway.worker import Worker
@@ -45,6 +47,16 @@ def console_metrics() -> str:
         )
     )
     return _table(observed.collect())
+
+
+def outbound_metrics() -> str:
+    """Return the table of the metrics of the way out."""
+    counters = outbound_counters()
+    metrics = OutboundMetrics(counters)
+    metrics.count("default", "status")
+    metrics.observe({}, 1.0)
+    metrics.sample(dict.fromkeys(OUTBOUND_GAUGES, 0.0))
+    return _table(OutboundReader(counters).collect())
 
 
 def worker_metrics() -> str:

@@ -242,7 +242,7 @@ def test_another_adapter_can_sign() -> None:
         (
             b'{"id":"1","source":"/agents/a","type":"agent.run.started","data":{}}',
             "",
-            "no event of a provider",
+            "not come from a provider",
         ),
         (b"no JSON", "", "no CloudEvent"),
         (b'{"id":1}', "", "no CloudEvent"),
