@@ -44,7 +44,7 @@ def page(console: PagesConsole, path: str, role: str = "operator") -> str:
     assert answer.status_code == 200
     assert SECRET not in answer.text
     assert HEADER_VALUE not in answer.text
-    return answer.text
+    return str(answer.text)
 
 
 def delivery(console: PagesConsole, delivery_id: str) -> Any:
