@@ -35,7 +35,7 @@ MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*.
 IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail", "postgresql"}
 """Names of modules that implement a port. They may use each other; :mod:`gateway.backends` opens them."""
 
-PORTS = {"claims", "journal", "publishers", "queues", "worker"}
+PORTS = {"claims", "journal", "outbound", "publishers", "queues", "worker"}
 """The rooms that have such modules."""
 
 MAX_ROOT_MODULES = 8
