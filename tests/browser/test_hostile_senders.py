@@ -57,7 +57,9 @@ def test_hostile_senders_reach_no_page_and_no_terminal(
     gateway.config.write_text(json.dumps(content | {"console": {"auth": "none"}}))
     with gateway:
         sent = [_sent(gateway, number, text) for number, text in enumerate(TEXTS)]
-        assert [signed for signed, _ in sent] == [[202, 202, 202]] * 8 + [[400, 400, 202]]  # names have a limit
+        assert [signed for signed, _ in sent] == [[202, 202, 202]] * 8 + [
+            [400, 400, 202]
+        ]  # names have a limit
         assert {status for _, forged in sent for status in forged} == {401}
         body = b'{"id": "not-utf-8-\xff", "event": "order.created"}'
         assert post(gateway.url, _signed(gateway, body)).status_code == 400
