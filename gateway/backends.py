@@ -34,7 +34,7 @@ def has_embedded_claims(config: Config) -> bool:
 
 def has_embedded_queue(config: Config) -> bool:
     """Return whether events are queued in the data directory rather than in RabbitMQ."""
-    return config.rabbitmq.url == EMBEDDED
+    return config.rabbitmq.is_embedded
 
 
 def messaging_system_of(config: Config) -> str:
@@ -66,7 +66,7 @@ def open_publisher(
         return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
     from gateway.publishers.rabbitmq import RabbitPublisher
 
-    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
+    broker = RabbitPublisher(rabbitmq.nodes, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
     if not config.spool.enabled:
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
@@ -88,7 +88,7 @@ def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[Async
         return tail_database(Database(config.data_dir), config.rabbitmq.exchange, pattern)
     from gateway.queues.tail import tail_broker
 
-    return tail_broker(config.rabbitmq.address, config.rabbitmq.exchange, pattern)
+    return tail_broker(config.rabbitmq.nodes, config.rabbitmq.exchange, pattern)
 
 
 def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
@@ -104,7 +104,7 @@ def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
         return open_log(Database(config.data_dir))
     from gateway.queues.archive.rabbitmq import open_stream
 
-    return open_stream(config.rabbitmq.address, config.rabbitmq.exchange + ARCHIVE_SUFFIX)
+    return open_stream(config.rabbitmq.nodes, config.rabbitmq.exchange + ARCHIVE_SUFFIX)
 
 
 def open_dead_letters(
@@ -121,7 +121,7 @@ def open_dead_letters(
         return open_sqlite_queue(Database(config.data_dir), queue, target)
     from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
-    return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+    return open_rabbitmq_queue(config.rabbitmq.nodes, queue, target)
 
 
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
@@ -135,7 +135,7 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
         )
     from gateway.worker.rabbitmq import RabbitQueue
 
-    return RabbitQueue(rabbitmq.address, rabbitmq.exchange, worker)
+    return RabbitQueue(rabbitmq.nodes, rabbitmq.exchange, worker)
 
 
 def open_store(config: Config, worker: Worker, database: Database | None = None) -> Store:

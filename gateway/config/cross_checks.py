@@ -58,20 +58,30 @@ def _path_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
-    for name, section, scheme in (("redis", config.redis, "rediss"), ("rabbitmq", config.rabbitmq, "amqps")):
-        in_file, url = section.tls.files, section.url
-        if url == EMBEDDED:
-            in_url, is_encrypted = TlsFiles(), False
-        else:
-            parts = RedisUrl.parse(url) if name == "redis" else BrokerUrl.parse(url)
-            in_url, is_encrypted = parts.tls, parts.is_tls
-        if in_file and not is_encrypted:
-            yield (name, "tls"), f"needs an encrypted connection; write {name}.url as {scheme}://"
-        elif in_file and in_url:
-            yield (name, "tls"), f"and {name}.url both name files; name all of them here"
-        elif in_file:
-            for field, problem in in_file.problems():
-                yield (name, "tls", field), problem
-        else:
-            for field, problem in in_url.problems():
-                yield (name, "url"), f"{field}: {problem}"
+    redis, rabbitmq = config.redis, config.rabbitmq
+    for url in [redis.url]:
+        parts = None if url == EMBEDDED else RedisUrl.parse(url)
+        yield from _tls_conflicts_of("redis", "url", "rediss", redis.tls.files, parts)
+    if rabbitmq.urls and rabbitmq.url != EMBEDDED:
+        yield ("rabbitmq", "urls"), "and rabbitmq.url both name nodes; name all of them here"
+    for url in rabbitmq.urls or [rabbitmq.url]:
+        field = "urls" if rabbitmq.urls else "url"
+        broker = None if url == EMBEDDED else BrokerUrl.parse(url)
+        yield from _tls_conflicts_of("rabbitmq", field, "amqps", rabbitmq.tls.files, broker)
+
+
+def _tls_conflicts_of(
+    name: str, field: str, scheme: str, in_file: TlsFiles, url: RedisUrl | BrokerUrl | None
+) -> Iterator[tuple[FieldPath, str]]:
+    """Yield what is wrong with the files of one connection; ``url`` is None for an embedded store."""
+    in_url, is_encrypted = (url.tls, url.is_tls) if url else (TlsFiles(), False)
+    if in_file and not is_encrypted:
+        yield (name, "tls"), f"needs an encrypted connection; write {name}.{field} as {scheme}://"
+    elif in_file and in_url:
+        yield (name, "tls"), f"and {name}.{field} both name files; name all of them here"
+    elif in_file:
+        for each, problem in in_file.problems():
+            yield (name, "tls", each), problem
+    else:
+        for each, problem in in_url.problems():
+            yield (name, field), f"{each}: {problem}"

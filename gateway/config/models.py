@@ -28,6 +28,7 @@ from gateway.config.observing_models import ConsoleConfig, JournalConfig, LogCon
 from gateway.config.section import Section
 from gateway.config.value_checks import (
     EMBEDDED,
+    check_amqp_node,
     check_amqp_url,
     check_exchange,
     check_path,
@@ -41,6 +42,7 @@ from gateway.signatures.schemes import SignatureSpec
 from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.tls import TlsFiles
 
 NetworkSetting = Annotated[
@@ -164,6 +166,12 @@ class RabbitConfig(Section):
         repr=False,  # it may contain a password
         description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir.",
     )
+    urls: list[Annotated[str, AfterValidator(check_amqp_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="The nodes of a cluster, in place of `url`: any of them serves, and another takes over when it is gone.",
+    )
     exchange: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(check_exchange)
     ] = Field(
@@ -176,9 +184,14 @@ class RabbitConfig(Section):
     )
 
     @property
-    def address(self) -> str:
-        """The URL with all TLS settings in its query, as every client of RabbitMQ here takes it."""
-        return amqp_url.with_tls(self.url, self.tls.files)
+    def is_embedded(self) -> bool:
+        """Whether events are queued in the data directory rather than in RabbitMQ."""
+        return not self.urls and self.url == EMBEDDED
+
+    @property
+    def nodes(self) -> BrokerNodes:
+        """The broker or the nodes of its cluster, with all TLS settings, as every client of RabbitMQ here takes them."""
+        return BrokerNodes(*(amqp_url.with_tls(url, self.tls.files) for url in self.urls or [self.url]))
 
 
 class DedupeConfig(Section):

@@ -38,6 +38,16 @@ def check_amqp_url(text: str) -> str:
     return text
 
 
+def check_amqp_node(text: str) -> str:
+    """Check the URL of one node of a RabbitMQ cluster.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    BrokerUrl.parse(text)
+    return text
+
+
 def check_postgres_url(text: str) -> str:
     """Check the URL of PostgreSQL, or that of the embedded store.
 

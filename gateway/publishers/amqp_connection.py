@@ -49,17 +49,12 @@ from gateway.publishers.amqp_frames import (
 from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.declaration import Part
 from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.amqp_nodes import ONLY, Patience
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
 
-_HEARTBEAT = 10
-"""The interval of heartbeats in seconds; twice that without a byte ends the connection."""
-
 _WATCH_INTERVAL = 0.1
 """Seconds between two looks at what may be overdue: the precision of all timeouts here."""
-
-_MAX_CONFIRM_WAIT = 60
-"""Seconds after which a confirm is lost for good. Its message blocks the spool, so that a new connection is needed."""
 
 _MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes that the broker has not read yet, beyond which no more is published: memory is bounded."""
@@ -90,6 +85,7 @@ class PublishConnection(asyncio.Protocol):
         server: Host and port, for error texts.
         tls: The files of an encrypted connection, for error texts.
         clock: Monotonic seconds; by default those of the event loop.
+        patience: How long the broker may take.
 
     Attributes:
         warnings: What an operator should know about the topology, one line each.
@@ -104,6 +100,7 @@ class PublishConnection(asyncio.Protocol):
         server: str = "the broker",
         tls: TlsFiles = NO_FILES,
         clock: Callable[[], float] | None = None,
+        patience: Patience = ONLY,
     ) -> None:
         self.warnings: list[str] = []
         self._server = server
@@ -113,6 +110,7 @@ class PublishConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
         self._timeout = timeout
+        self._patience = patience
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
@@ -216,7 +214,7 @@ class PublishConnection(asyncio.Protocol):
         """
         self._reply = self._loop.create_future()
         self._write(PROTOCOL_HEADER)
-        await self._reply
+        self._declaring.note_server(await self._reply)
         properties: FieldTable = {"product": APP_ID, "capabilities": _CAPABILITIES}
         tune = await self.call(
             commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
@@ -224,7 +222,9 @@ class PublishConnection(asyncio.Protocol):
         self._max_frame = min(tune.frame_max or _MAX_FRAME, _MAX_FRAME)
         self._max_content = self._max_frame - FRAME_OVERHEAD
         self._write(
-            frame.marshal(commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, _HEARTBEAT), 0)
+            frame.marshal(
+                commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, self._patience.heartbeat), 0
+            )
         )
         await self.call(commands.Connection.Open(url.vhost), 0)
         await self.call(commands.Channel.Open())
@@ -369,14 +369,14 @@ class PublishConnection(asyncio.Protocol):
             if pending.late is None:
                 self._report_overdue(pending)
         oldest = next(iter(self._unconfirmed.values()), None)
-        if oldest and now - oldest.sent_at > _MAX_CONFIRM_WAIT and not self.blocked:
-            self.fail(ConnectionError(f"a message was not confirmed for {_MAX_CONFIRM_WAIT} s"))
+        if oldest and now - oldest.sent_at > self._patience.confirm and not self.blocked:
+            self.fail(ConnectionError(f"a message was not confirmed for {self._patience.confirm:g} s"))
             return
         self._declaring.redeclare_if_due()
-        if now - self._spoke_at > _HEARTBEAT / 2:
+        if now - self._spoke_at > self._patience.heartbeat / 2:
             self._write(HEARTBEAT_FRAME)
-        if now - self._heard_at > 2 * _HEARTBEAT:
-            self.fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
+        if now - self._heard_at > 2 * self._patience.heartbeat:
+            self.fail(ConnectionError(f"nothing heard from the broker for {2 * self._patience.heartbeat} s"))
 
     def _report_overdue(self, pending: UnconfirmedMessage) -> None:
         self._breaker.note_timeout(pending.sent_at)

@@ -8,6 +8,7 @@ from prometheus_client.core import Metric
 
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
@@ -26,7 +27,7 @@ def gateway_metrics() -> str:
 def worker_metrics() -> str:
     """Return the table of a worker's metrics."""
     worker = Worker("agent", ["#"])
-    runner = Runner(worker, RabbitQueue("amqp://localhost", "webhooks", worker), None)
+    runner = Runner(worker, RabbitQueue(BrokerNodes("amqp://localhost"), "webhooks", worker), None)
     return _table(WorkerMetrics(worker.queue, runner).collect())
 
 

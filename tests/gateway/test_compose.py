@@ -17,6 +17,7 @@ from gateway.claims.redis import RedisClaims
 from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.rabbitmq import RabbitQueue
 from support.rabbitmq_server import RabbitMQServer
@@ -71,12 +72,14 @@ def event() -> Message:
 
 async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQServer) -> None:
     """The gateway declares and publishes; the worker has its queue; the operator looks into it."""
-    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    publisher = RabbitPublisher(BrokerNodes(address(broker, "gateway")), "webhooks", 20.0)
     await publisher.start()
     try:
         await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway is connected")
         queue = RabbitQueue(
-            address(broker, "worker"), "webhooks", Worker("example-worker", ["stripe.payment_intent.*"])
+            BrokerNodes(address(broker, "worker")),
+            "webhooks",
+            Worker("example-worker", ["stripe.payment_intent.*"]),
         )
         await queue.check()
         await publisher.publish(event())
@@ -85,7 +88,7 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
         await queue.dead_letter(delivery, {})
         await queue.stop()
         async with open_rabbitmq_queue(
-            address(broker, "operator"), "example-worker.dead", "example-worker"
+            BrokerNodes(address(broker, "operator")), "example-worker.dead", "example-worker"
         ) as holding:
             assert holding.size == 1
     finally:
@@ -97,7 +100,7 @@ async def test_a_worker_cannot_write_where_workers_believe_what_they_read(
     broker: RabbitMQServer, exchange: str
 ) -> None:
     """Who can publish there can invent events."""
-    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    publisher = RabbitPublisher(BrokerNodes(address(broker, "gateway")), "webhooks", 20.0)
     await publisher.start()
     await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway has declared it")
     await publisher.stop()

@@ -17,6 +17,7 @@ from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker import Worker
@@ -82,7 +83,7 @@ class Place:
     def queue_of(self, worker: Worker) -> Queue:
         """Return the worker's queue, not started."""
         if self.rabbitmq_url:
-            return RabbitQueue(self.rabbitmq_url, EXCHANGE, worker)
+            return RabbitQueue(BrokerNodes(self.rabbitmq_url), EXCHANGE, worker)
         return SqliteQueue(Database(self.folder), EXCHANGE, worker, visibility=LEASE)
 
     def store(self) -> Store:
@@ -114,7 +115,7 @@ class Place:
     async def publishing(self) -> AsyncIterator[Publisher]:
         """Return a connected publisher, for the block."""
         publisher: Publisher = (
-            RabbitPublisher(self.rabbitmq_url, EXCHANGE, 10)
+            RabbitPublisher(BrokerNodes(self.rabbitmq_url), EXCHANGE, 10)
             if self.rabbitmq_url
             else SqlitePublisher(Database(self.folder), EXCHANGE)
         )
