@@ -24,12 +24,13 @@ from gateway.worker.store import Store
 from gateway.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from gateway.claims.redis_servers import RedisServers
     from gateway.observability.tracing.spans import Spans
 
 
 def has_embedded_claims(config: Config) -> bool:
     """Return whether claims and leases are kept in the data directory rather than in Redis."""
-    return config.redis.url == EMBEDDED
+    return config.redis.is_embedded
 
 
 def has_embedded_queue(config: Config) -> bool:
@@ -51,7 +52,25 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     from gateway.claims.redis import RedisClaims
 
-    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout)
+    return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout)
+
+
+def _redis_servers(config: Config) -> RedisServers:
+    redis = config.redis
+    if redis.sentinels:
+        from gateway.claims.redis_sentinel import SentinelServers
+
+        password = redis.password.get_secret_value() if redis.password else ""
+        return SentinelServers(
+            [redis.with_tls(url) for url in redis.sentinels], redis.master, redis.username, password
+        )
+    if redis.cluster:
+        from gateway.claims.redis_cluster import ClusterServers
+
+        return ClusterServers([redis.with_tls(url) for url in redis.cluster])
+    from gateway.claims.redis_servers import OneServer
+
+    return OneServer(redis.with_tls(redis.url))
 
 
 def open_publisher(
@@ -149,7 +168,7 @@ def open_store(config: Config, worker: Worker, database: Database | None = None)
 
     needs_scripts = bool(worker.ordered_by or worker.limit)
     return RedisStore(
-        config.redis.address, lease, retention, config.redis.timeout, needs_scripts=needs_scripts
+        _redis_servers(config), lease, retention, config.redis.timeout, needs_scripts=needs_scripts
     )
 
 

@@ -33,7 +33,8 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.claims.redis_connection import RedisConnection, Value, connect, explain
+from gateway.claims.redis_connection import Value, explain
+from gateway.claims.redis_servers import Connection, RedisServers
 from gateway.transport.reconnect import ReconnectingConnection
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -55,7 +56,7 @@ class RedisClaims(Claims):
     """Claims that all gateways on one Redis share.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        servers: Where they are kept.
         lease: Seconds that a claim is held at most.
         retention: Seconds that a published event is remembered.
         timeout: Seconds that Redis may take to answer.
@@ -64,14 +65,14 @@ class RedisClaims(Claims):
 
     def __init__(
         self,
-        url: str,
+        servers: RedisServers,
         lease: float = 30,
         retention: float = 345_600,
         timeout: float = 0.25,
         *,
         needs_scripts: bool = False,
     ) -> None:
-        self._url = url
+        self._servers = servers
         self._needs_scripts = needs_scripts
         self._refusal = ""
         self._script_refusal = ""
@@ -79,12 +80,14 @@ class RedisClaims(Claims):
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection("redis", self._connect)
+        self._link: ReconnectingConnection[Connection] = ReconnectingConnection("redis", self._connect)
 
     @property
     @override
     def unavailable_reason(self) -> str:
-        return self._link.unavailable_reason or self._refusal
+        connection = self._link.current
+        of_some_keys = connection.unavailable_reason if connection else ""
+        return self._link.unavailable_reason or self._refusal or of_some_keys
 
     @property
     @override
@@ -215,8 +218,8 @@ class RedisClaims(Claims):
     def _seconds(self, retention: float | None) -> str:
         return self._retention_s if retention is None else str(max(1, int(retention)))
 
-    async def _connect(self) -> RedisConnection:
-        connection = await connect(self._url, self._timeout, needs_scripts=self._needs_scripts)
+    async def _connect(self) -> Connection:
+        connection = await self._servers.connect(self._timeout, needs_scripts=self._needs_scripts)
         self._refusal = ""
         if connection.script_refusal and connection.script_refusal != self._script_refusal:
             log.warning(
@@ -252,7 +255,7 @@ class RedisClaims(Claims):
         elif error is None:
             self._refusal = ""
 
-    def connection(self) -> RedisConnection:
+    def connection(self) -> Connection:
         """Return the current connection, for the methods of subclasses.
 
         Raises:

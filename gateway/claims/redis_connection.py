@@ -48,11 +48,9 @@ _SCRIPT_WITH_TIME = "return redis.call('TIME')[1]"
 _MODE = re.compile(rb"cluster_enabled:1\b|redis_mode:(cluster|sentinel)")
 """What INFO says of a server that is part of a cluster or a Sentinel."""
 _IS_CLUSTER = (
-    "the server is a node of a Redis Cluster, which is not supported; give one Redis that has all keys"
+    "the server is a node of a Redis Cluster; name its nodes in redis.cluster, in place of redis.url"
 )
-_IS_SENTINEL = (
-    "the server is a Redis Sentinel, which keeps no keys; give the address of the Redis that it watches"
-)
+_IS_SENTINEL = "the server is a Redis Sentinel, which keeps no keys; name it in redis.sentinels, with redis.master, in place of redis.url"
 _MEANINGS = {
     **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"), _IS_CLUSTER),
     "READONLY": "the server is a read-only replica; give the address of its primary",
@@ -77,8 +75,11 @@ _BATCH_SIZE = 8
 _MIN_CONNECT_TIMEOUT = 1.0
 """Seconds to connect and log in at least, however short the timeout of a batch is."""
 
-_WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
+_WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
 """Errors of a server that is no longer the primary, or not yet: a new connection may lead to the right one."""
+
+_WRONG_NODE_ERRORS = ("MOVED", "CLUSTERDOWN")
+"""Errors of a node in a cluster. Where no cluster is configured, they are errors of a wrong server."""
 
 
 class _IgnoredReply:
@@ -124,14 +125,25 @@ class RedisConnection(asyncio.Protocol):
         timeout: Seconds that a batch may take; a slower one ends the connection.
         server: Host and port, for error texts.
         tls: The files of an encrypted connection, for error texts.
+        in_cluster: Whether it is one of several nodes, and errors that name another are for the caller.
 
     Attributes:
         script_refusal: Why the server does not run our scripts; empty if it does.
         lost: Done, with the cause, when the connection is no longer usable.
     """
 
-    def __init__(self, timeout: float, server: str = "the server", tls: TlsFiles = NO_FILES) -> None:
+    unavailable_reason = ""
+
+    def __init__(
+        self,
+        timeout: float,
+        server: str = "the server",
+        tls: TlsFiles = NO_FILES,
+        *,
+        in_cluster: bool = False,
+    ) -> None:
         self.script_refusal = ""
+        self._wrong_server = _WRONG_SERVER_ERRORS + (() if in_cluster else _WRONG_NODE_ERRORS)
         self._server = server
         self._tls = tls
         self._loop = asyncio.get_running_loop()
@@ -205,7 +217,7 @@ class RedisConnection(asyncio.Protocol):
                     continue
                 if isinstance(reply, hiredis.ReplyError):
                     future.set_exception(reply)
-                    if str(reply).startswith(_WRONG_SERVER_ERRORS):
+                    if str(reply).startswith(self._wrong_server):
                         wrong_server = explain(reply, "")
                 else:
                     future.set_result(reply)
@@ -253,26 +265,29 @@ class RedisConnection(asyncio.Protocol):
                 reply.set_exception(kind(str(error)))
 
 
-async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:
+async def connect(
+    parts: RedisUrl, timeout: float, *, needs_scripts: bool = False, in_cluster: bool = False
+) -> RedisConnection:
     """Open a connection, log in, and try every command that claims need.
 
     So a server or a user that cannot keep claims is found now, not by the first event. What claims do not need
     may be refused.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        parts: The address.
         timeout: Seconds that a batch may take.
         needs_scripts: Whether EVAL and TIME have to work too, which limits and order of workers use.
+        in_cluster: Whether the server is one of several nodes, which has some of the keys.
 
     Raises:
         OSError: The server cannot be reached, or cannot keep claims; the text says why, and what to do.
     """
-    parts, connect_timeout = RedisUrl.parse(url), max(timeout, _MIN_CONNECT_TIMEOUT)
+    connect_timeout = max(timeout, _MIN_CONNECT_TIMEOUT)
     try:
         async with asyncio.timeout(connect_timeout):
-            connection = await _open(asyncio.get_running_loop(), parts, timeout)
+            connection = await _open(parts, timeout, in_cluster=in_cluster)
             try:
-                await _try_out(connection, parts, needs_scripts=needs_scripts)
+                await _try_out(connection, parts, needs_scripts=needs_scripts, in_cluster=in_cluster)
             except BaseException:  # also when cancelled by the timeout: nothing else refers to the connection
                 connection.abort()
                 raise
@@ -292,9 +307,26 @@ async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> R
     return connection
 
 
-async def _open(loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
-    context = parts.tls.context() if parts.is_tls else None
-    factory = partial(RedisConnection, timeout, parts.server, parts.tls)
+async def ask_once(parts: RedisUrl, timeout: float, *command: Value) -> Any:
+    """Send one command on a connection of its own, and return the reply.
+
+    Raises:
+        OSError: The server cannot be reached, or does not answer.
+        hiredis.ReplyError: The server refuses the command, or the login.
+    """
+    async with asyncio.timeout(max(timeout, _MIN_CONNECT_TIMEOUT)):
+        connection = await _open(parts, timeout)
+        try:
+            for login in _login(parts):
+                await connection.execute(*login)
+            return await connection.execute(*command)
+        finally:
+            connection.abort()
+
+
+async def _open(parts: RedisUrl, timeout: float, *, in_cluster: bool = False) -> RedisConnection:
+    loop, context = asyncio.get_running_loop(), parts.tls.context() if parts.is_tls else None
+    factory = partial(RedisConnection, timeout, parts.server, parts.tls, in_cluster=in_cluster)
     try:
         if parts.path:
             return (await loop.create_unix_connection(factory, parts.path))[1]
@@ -305,7 +337,9 @@ async def _open(loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float
         raise ConnectionError(explain_unreachable(error, parts.server)) from None
 
 
-async def _try_out(connection: RedisConnection, parts: RedisUrl, *, needs_scripts: bool) -> None:
+async def _try_out(
+    connection: RedisConnection, parts: RedisUrl, *, needs_scripts: bool, in_cluster: bool
+) -> None:
     needed = _needed(parts)
     optional: list[tuple[Value, ...]] = [
         ("INFO",),
@@ -316,25 +350,29 @@ async def _try_out(connection: RedisConnection, parts: RedisUrl, *, needs_script
         *(connection.execute(*command) for command in [*needed, *optional]), return_exceptions=True
     )
     info, script, _ = replies[len(needed) :]
-    if isinstance(info, bytes) and (mode := _MODE.search(info)):
+    if not in_cluster and isinstance(info, bytes) and (mode := _MODE.search(info)):
         raise ConnectionError(_IS_CLUSTER if b"cluster" in mode[0] else _IS_SENTINEL)
     for command, reply in zip(needed, replies, strict=False):
+        if in_cluster and str(reply).startswith("MOVED"):  # the command is right, and its key is elsewhere
+            continue
         if isinstance(reply, hiredis.ReplyError):
             raise ConnectionError(explain(reply, str(command[0]))) from None
         if isinstance(reply, BaseException):
             raise reply
-    if isinstance(script, hiredis.ReplyError):
+    if isinstance(script, hiredis.ReplyError) and not (in_cluster and str(script).startswith("MOVED")):
         connection.script_refusal = explain(script, "EVAL")
         if needs_scripts:
             raise ConnectionError(f"order and limits need EVAL and TIME: {connection.script_refusal}")
 
 
+def _login(parts: RedisUrl) -> list[tuple[Value, ...]]:
+    if not parts.password:
+        return []
+    return [("AUTH", parts.username, parts.password) if parts.username else ("AUTH", parts.password)]
+
+
 def _needed(parts: RedisUrl) -> list[tuple[Value, ...]]:
-    needed: list[tuple[Value, ...]] = []
-    if parts.password:
-        needed.append(
-            ("AUTH", parts.username, parts.password) if parts.username else ("AUTH", parts.password)
-        )
+    needed = _login(parts)
     if parts.database:
         needed.append(("SELECT", parts.database))
     needed.append(("SET", PROBE_KEY, b"", "NX", "PX", _PROBE_TTL, "GET"))

@@ -59,9 +59,18 @@ def _path_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     redis, rabbitmq = config.redis, config.rabbitmq
-    for url in [redis.url]:
+    kinds = {"url": [redis.url], "sentinels": redis.sentinels, "cluster": redis.cluster}
+    named = [field for field, urls in kinds.items() if urls and urls != [EMBEDDED]]
+    if len(named) > 1:
+        yield ("redis", named[1]), f"and redis.{named[0]} both name servers; keep one of them"
+    if bool(redis.sentinels) != bool(redis.master):
+        yield ("redis", "sentinels"), "needs redis.master, the name of the primary, and no other setting does"
+    if (redis.username or redis.password) and not redis.sentinels:
+        yield ("redis", "password"), "is for Sentinels only; elsewhere user and password stand in the address"
+    field = named[0] if named else "url"
+    for url in kinds[field]:
         parts = None if url == EMBEDDED else RedisUrl.parse(url)
-        yield from _tls_conflicts_of("redis", "url", "rediss", redis.tls.files, parts)
+        yield from _tls_conflicts_of("redis", field, "rediss", redis.tls.files, parts)
     if rabbitmq.urls and rabbitmq.url != EMBEDDED:
         yield ("rabbitmq", "urls"), "and rabbitmq.url both name nodes; name all of them here"
     for url in rabbitmq.urls or [rabbitmq.url]:

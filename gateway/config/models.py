@@ -33,6 +33,7 @@ from gateway.config.value_checks import (
     check_exchange,
     check_path,
     check_public_url,
+    check_redis_node,
     check_redis_url,
     check_url_path,
     parse_network,
@@ -147,15 +148,35 @@ class RedisConfig(Section):
         repr=False,  # it may contain a password
         description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
     )
+    sentinels: list[Annotated[str, AfterValidator(check_redis_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="Redis Sentinels that name the primary, in place of `url`; redis:// or rediss://, with the user of the "
+        "Sentinels if they have one.",
+    )
+    master: str = Field("", description="The name under which the Sentinels watch the primary.")
+    username: str = Field("", description="The user of the primary that Sentinels name.")
+    password: SecretStr | None = Field(None, description="The password of the primary that Sentinels name.")
+    cluster: list[Annotated[str, AfterValidator(check_redis_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="Some nodes of a Redis Cluster, in place of `url`; they name the others.",
+    )
     timeout: Duration = Field(0.25, description="Time for Redis to answer; a command is never repeated.")
     tls: TlsConfig = Field(
         TlsConfig(), description="Files for a rediss:// connection, such as those of a private authority."
     )
 
     @property
-    def address(self) -> str:
-        """The URL with all TLS settings in its query, as every client of Redis here takes it."""
-        return redis_url.with_tls(self.url, self.tls.files)
+    def is_embedded(self) -> bool:
+        """Whether claims and leases are kept in the data directory rather than in Redis."""
+        return self.url == EMBEDDED and not (self.sentinels or self.cluster)
+
+    def with_tls(self, url: str) -> str:
+        """Return an address with all TLS settings in its query, as every client of Redis here takes it."""
+        return redis_url.with_tls(url, self.tls.files)
 
 
 class RabbitConfig(Section):

@@ -94,7 +94,7 @@ class Idempotency:
 
     def __init__(self, store: Store, queue: str, lease: float, mode: GuardMode) -> None:
         self._store = store
-        self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
+        self._prefix = f"{KEY_PREFIX}:worker:{{{queue}}}:"
         self._lease_time = lease
         self._is_strict = mode == "strict"
         self._process = os.urandom(8).hex()

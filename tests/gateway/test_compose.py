@@ -14,6 +14,7 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
@@ -130,8 +131,8 @@ async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_passwor
         execute: Any = raw.execute_command
         for user in reversed(users):  # the last one closes the door behind itself
             execute("ACL", "SETUSER", *user)
-        claims = RedisClaims(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0")
-        nobody = RedisClaims(server.url)
+        claims = RedisClaims(OneServer(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0"))
+        nobody = RedisClaims(OneServer(server.url))
         await claims.start()
         await nobody.start()
         try:

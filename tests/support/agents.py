@@ -12,6 +12,7 @@ from typing import Any, cast
 import aio_pika
 import orjson
 
+from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
@@ -89,7 +90,7 @@ class Place:
     def store(self) -> Store:
         """Return the store that the worker's processes share, not started."""
         if self.redis_url:
-            return RedisStore(self.redis_url, LEASE, 3600)
+            return RedisStore(OneServer(self.redis_url), LEASE, 3600)
         return SqliteStore(Database(self.folder), LEASE, 3600)
 
     def runner_of(self, worker: Worker) -> Runner:

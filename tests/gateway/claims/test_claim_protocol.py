@@ -23,6 +23,7 @@ from typing_extensions import override
 from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connection
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.config import Config
 from gateway.events.message import Message
 from gateway.events.schemas import Catalogue
@@ -119,7 +120,7 @@ class Node:
     """One gateway with a connection of its own to the Redis that all share."""
 
     def __init__(self, config: Config, publisher: HoldingPublisher) -> None:
-        self.claims = RedisClaims("redis://fake", LEASE, 3600.0)
+        self.claims = RedisClaims(OneServer("redis://fake"), LEASE, 3600.0)
         self.metrics = Incidents()
         with (
             patch.object(Catalogue, "bundled", return_value=NO_SCHEMAS),

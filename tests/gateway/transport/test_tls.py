@@ -14,6 +14,7 @@ import pytest
 from gateway.backends import open_dead_letters, open_idempotency, open_queue, open_tail
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.config import load_config
 from gateway.errors import OperatorError
 from gateway.events.message import Message
@@ -139,7 +140,7 @@ async def test_gateway_worker_and_commands_read_it_alike(
     """Each connects, with the certificate that is asked for."""
     config = configured(tmp_path, servers, *ways(files)[way])
     publisher = RabbitPublisher(config.rabbitmq.nodes, "webhooks", 20.0)
-    claims = RedisClaims(config.redis.address, timeout=5.0)
+    claims = RedisClaims(OneServer(config.redis.with_tls(config.redis.url)), timeout=5.0)
     guard = open_idempotency(config, WORKER)
     assert guard
     await publisher.start()
@@ -168,7 +169,7 @@ async def causes_of(servers: Servers, amqp: str, redis: str) -> list[str]:
     """What the gateway, a worker, a command and the claim store say that cannot connect."""
     url = servers.rabbitmq + amqp
     publisher = RabbitPublisher(BrokerNodes(url), "webhooks", 20.0)
-    claims = RedisClaims(servers.redis + redis, timeout=5.0)
+    claims = RedisClaims(OneServer(servers.redis + redis), timeout=5.0)
     await publisher.start()
     await claims.start()
     try:

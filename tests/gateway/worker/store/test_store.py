@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.claims import Standing
+from gateway.claims.redis_servers import OneServer
 from gateway.transport.embedded import Database
 from gateway.worker.store import Store, sequences
 from gateway.worker.store import redis as redis_store
@@ -32,7 +33,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     elif request.param == "sqlite":
         found = SqliteStore(Database(tmp_path), LEASE)
     else:
-        found = RedisStore(request.getfixturevalue("redis_url"), LEASE)
+        found = RedisStore(OneServer(request.getfixturevalue("redis_url")), LEASE)
     await found.start()
     try:
         await wait_until_async(lambda: not found.unavailable_reason, message="the store is connected")
