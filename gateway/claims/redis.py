@@ -33,7 +33,8 @@ from gateway.claims import (
     ignore_failure,
     standing_of,
 )
-from gateway.claims.redis_connection import Value, explain
+from gateway.claims.redis_connection import Value
+from gateway.claims.redis_errors import explain
 from gateway.claims.redis_servers import Connection, RedisServers
 from gateway.transport.reconnect import ReconnectingConnection
 
@@ -116,9 +117,14 @@ class RedisClaims(Claims):
         command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"
         asked_at = time.monotonic()
         try:
+            connection = self.connection()
             try:
-                value = await self.connection().execute(*command)
+                value = await connection.execute(*command)
             except ConnectionError:
+                if (
+                    not connection.lost.done()
+                ):  # one node of a cluster is away; the others need no new connection
+                    raise
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
         except hiredis.ReplyError as error:

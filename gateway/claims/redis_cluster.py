@@ -22,7 +22,8 @@ import hiredis
 import structlog
 from typing_extensions import override
 
-from gateway.claims.redis_connection import RedisConnection, Value, ask_once, connect
+from gateway.claims.redis_connect import ask_once, connect
+from gateway.claims.redis_connection import RedisConnection, Value
 from gateway.claims.redis_servers import Connection, RedisServers
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.transport.redis_url import RedisUrl

@@ -9,7 +9,8 @@ from dataclasses import replace
 import hiredis
 from typing_extensions import override
 
-from gateway.claims.redis_connection import RedisConnection, ask_once, connect
+from gateway.claims.redis_connect import ask_once, connect
+from gateway.claims.redis_connection import RedisConnection
 from gateway.claims.redis_servers import RedisServers
 from gateway.transport.redis_url import RedisUrl
 

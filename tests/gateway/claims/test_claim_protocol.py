@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from typing_extensions import override
 
 from gateway.app import Gateway
-from gateway.claims import claim_key, redis_connection
+from gateway.claims import claim_key, redis_connect
 from gateway.claims.redis import RedisClaims
 from gateway.claims.redis_servers import OneServer
 from gateway.config import Config
@@ -147,7 +147,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.loop = VirtualTimeLoop()
         self.skipped = 0.0
         self.redis = FakeRedis(self.now)
-        self.patches.enter_context(patch.object(redis_connection, "_open", self.redis.open))
+        self.patches.enter_context(patch.object(redis_connect, "_open", self.redis.open))
         self.patches.enter_context(patch.object(reconnect, "log"))
         self.publisher = HoldingPublisher(self.note_publish)
         self.config = Config.model_validate(

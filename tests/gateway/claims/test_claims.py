@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,13 @@ import redis
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_cluster import ClusterServers
 from gateway.claims.redis_servers import OneServer
 from gateway.claims.sqlite import SqliteClaims
 from gateway.transport.embedded import Database
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
+from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
 
 LEASE = 30.0
@@ -88,9 +91,17 @@ def put_into_redis(url: str, key: str, value: bytes) -> None:
         raw.set(key, value)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries and their replicas."""
+    require("redis-server")
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Each of the three, started and empty."""
+    """Each of them, started and empty."""
     clock = Clock()
     match request.param:
         case "memory":
@@ -105,6 +116,15 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             url = request.getfixturevalue("redis_url")
             async with started(RedisClaims(OneServer(url), LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_redis(url, key, value))
+        case "cluster":
+            cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+            for primary in cluster.primaries:
+                primary.flush()
+            servers = ClusterServers(cluster.urls)
+            async with started(RedisClaims(servers, LEASE, RETENTION, timeout=5.0)) as claims:
+                yield Store(
+                    claims, clock, lambda key, value: put_into_redis(cluster.owner_of(key).url, key, value)
+                )
 
 
 def never() -> None:

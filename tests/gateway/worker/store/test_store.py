@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.claims import Standing
+from gateway.claims.redis_cluster import ClusterServers
 from gateway.claims.redis_servers import OneServer
 from gateway.transport.embedded import Database
 from gateway.worker.store import Store, sequences
@@ -19,12 +20,22 @@ from gateway.worker.store import redis as redis_store
 from gateway.worker.store.memory import MemoryStore
 from gateway.worker.store.redis import RedisStore
 from gateway.worker.store.sqlite import SqliteStore
+from support.redis_cluster import RedisCluster
+from support.requirements import require
 from support.waiting import wait_until_async
 
 LEASE = 30.0
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries and their replicas."""
+    require("redis-server")
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Return each store, connected."""
     found: Store
@@ -32,6 +43,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         found = MemoryStore(LEASE)
     elif request.param == "sqlite":
         found = SqliteStore(Database(tmp_path), LEASE)
+    elif request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+        for primary in cluster.primaries:
+            primary.flush()
+        found = RedisStore(ClusterServers(cluster.urls), LEASE, timeout=5.0, needs_scripts=True)
     else:
         found = RedisStore(OneServer(request.getfixturevalue("redis_url")), LEASE)
     await found.start()
