@@ -13,7 +13,7 @@ from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.declaration import Part
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import BrokerRefusal
-from gateway.transport.amqp_nodes import ONLY, Patience
+from gateway.transport.amqp_nodes import ONLY, Timeouts
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import explain_loss, explain_tls
 
@@ -24,7 +24,7 @@ async def connect(
     timeout: float,
     declare_every: float = math.inf,
     targets: Sequence[str] = (),
-    patience: Patience = ONLY,
+    timeouts: Timeouts = ONLY,
 ) -> PublishConnection:
     """Open a connection to the broker at ``url`` and declare ``topology``.
 
@@ -34,7 +34,7 @@ async def connect(
         timeout: Seconds that a confirm may take.
         declare_every: Seconds after which the topology is declared again.
         targets: The exchanges that messages are published to; the user's permission is checked.
-        patience: How long the broker may take.
+        timeouts: How long the broker may take.
 
     Raises:
         OSError: The broker cannot be reached; or it refuses (:class:`BrokerRefusal`), one of ``targets`` included.
@@ -42,9 +42,9 @@ async def connect(
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
-    factory = partial(PublishConnection, timeout, declare_every, parts.server, parts.tls, patience=patience)
+    factory = partial(PublishConnection, timeout, declare_every, parts.server, parts.tls, timeouts=timeouts)
     try:
-        async with _within(patience.connect):
+        async with _within(timeouts.connect):
             _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     except ssl.SSLError as error:
         raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
@@ -53,7 +53,7 @@ async def connect(
     except OSError as error:
         raise ConnectionError(explain_unreachable(error, parts.server)) from None
     try:
-        async with _within(patience.open):
+        async with _within(timeouts.open):
             await connection.open(parts, topology, targets)
     except BaseException as error:
         connection.fail(ConnectionError("could not be opened"))

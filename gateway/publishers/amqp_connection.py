@@ -49,7 +49,7 @@ from gateway.publishers.amqp_frames import (
 from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.declaration import Part
 from gateway.transport.amqp_errors import BrokerRefusal
-from gateway.transport.amqp_nodes import ONLY, Patience
+from gateway.transport.amqp_nodes import ONLY, Timeouts
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
 
@@ -85,7 +85,7 @@ class PublishConnection(asyncio.Protocol):
         server: Host and port, for error texts.
         tls: The files of an encrypted connection, for error texts.
         clock: Monotonic seconds; by default those of the event loop.
-        patience: How long the broker may take.
+        timeouts: How long the broker may take.
 
     Attributes:
         warnings: What an operator should know about the topology, one line each.
@@ -100,7 +100,7 @@ class PublishConnection(asyncio.Protocol):
         server: str = "the broker",
         tls: TlsFiles = NO_FILES,
         clock: Callable[[], float] | None = None,
-        patience: Patience = ONLY,
+        timeouts: Timeouts = ONLY,
     ) -> None:
         self.warnings: list[str] = []
         self._server = server
@@ -110,7 +110,7 @@ class PublishConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
         self._timeout = timeout
-        self._patience = patience
+        self._timeouts = timeouts
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
@@ -223,7 +223,7 @@ class PublishConnection(asyncio.Protocol):
         self._max_content = self._max_frame - FRAME_OVERHEAD
         self._write(
             frame.marshal(
-                commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, self._patience.heartbeat), 0
+                commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, self._timeouts.heartbeat), 0
             )
         )
         await self.call(commands.Connection.Open(url.vhost), 0)
@@ -369,14 +369,14 @@ class PublishConnection(asyncio.Protocol):
             if pending.late is None:
                 self._report_overdue(pending)
         oldest = next(iter(self._unconfirmed.values()), None)
-        if oldest and now - oldest.sent_at > self._patience.confirm and not self.blocked:
-            self.fail(ConnectionError(f"a message was not confirmed for {self._patience.confirm:g} s"))
+        if oldest and now - oldest.sent_at > self._timeouts.confirm and not self.blocked:
+            self.fail(ConnectionError(f"a message was not confirmed for {self._timeouts.confirm:g} s"))
             return
         self._declaring.redeclare_if_due()
-        if now - self._spoke_at > self._patience.heartbeat / 2:
+        if now - self._spoke_at > self._timeouts.heartbeat / 2:
             self._write(HEARTBEAT_FRAME)
-        if now - self._heard_at > 2 * self._patience.heartbeat:
-            self.fail(ConnectionError(f"nothing heard from the broker for {2 * self._patience.heartbeat} s"))
+        if now - self._heard_at > 2 * self._timeouts.heartbeat:
+            self.fail(ConnectionError(f"nothing heard from the broker for {2 * self._timeouts.heartbeat} s"))
 
     def _report_overdue(self, pending: UnconfirmedMessage) -> None:
         self._breaker.note_timeout(pending.sent_at)

@@ -113,7 +113,7 @@ class RabbitPublisher(Publisher):
             declare_every = REDECLARE_INTERVAL
 
         def open_node(url: str) -> Awaitable[PublishConnection]:
-            return connect(url, parts, self._timeout, declare_every, targets, self._nodes.patience)
+            return connect(url, parts, self._timeout, declare_every, targets, self._nodes.timeouts)
 
         connection = await self._nodes.connect(open_node)
         for warning in connection.warnings:

@@ -16,7 +16,7 @@ from pamqp import base, commands
 
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import CODES, BrokerRefusal, explain_login
-from gateway.transport.amqp_nodes import ONLY, BrokerNodes, Patience
+from gateway.transport.amqp_nodes import ONLY, BrokerNodes, Timeouts
 from gateway.transport.amqp_url import BrokerUrl, without_parameters
 from gateway.transport.tls import explain_loss, explain_tls
 
@@ -27,13 +27,13 @@ async def open_amqp(nodes: BrokerNodes) -> AbstractConnection:
     Raises:
         OSError: The broker cannot be reached, or refuses; the text is one line without a password.
     """
-    if nodes.patience is ONLY:
+    if nodes.timeouts is ONLY:
         return await nodes.connect(_open)
-    return await nodes.connect(partial(_open_within, nodes.patience))
+    return await nodes.connect(partial(_open_within, nodes.timeouts))
 
 
-async def _open_within(patience: Patience, url: str) -> AbstractConnection:
-    seconds = patience.connect + patience.open
+async def _open_within(timeouts: Timeouts, url: str) -> AbstractConnection:
+    seconds = timeouts.connect + timeouts.open
     try:
         async with asyncio.timeout(seconds):
             return await _open(url)

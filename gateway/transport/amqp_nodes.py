@@ -15,7 +15,7 @@ from gateway.transport.amqp_url import BrokerUrl
 C = TypeVar("C")
 
 
-class Patience(NamedTuple):
+class Timeouts(NamedTuple):
     """How long one node may take, in seconds.
 
     Attributes:
@@ -32,11 +32,11 @@ class Patience(NamedTuple):
     confirm: float
 
 
-ONLY = Patience(connect=3.0, open=10.0, heartbeat=10, confirm=60.0)
+ONLY = Timeouts(connect=3.0, open=10.0, heartbeat=10, confirm=60.0)
 """For the only node there is: a packet that is lost while it is away must not delay its return, and a broker that is
 starting takes its time."""
 
-ONE_OF_SEVERAL = Patience(connect=1.0, open=3.0, heartbeat=2, confirm=5.0)
+ONE_OF_SEVERAL = Timeouts(connect=1.0, open=3.0, heartbeat=2, confirm=5.0)
 """For one of several: while it is waited for, another could serve. A frozen node keeps its connections open and is
 noticed by its silence alone. A confirm can be lost for good when the leader of a queue dies."""
 
@@ -48,12 +48,12 @@ class BrokerNodes:
         urls: ``amqp://`` or ``amqps://``, one for each node.
 
     Attributes:
-        patience: How long one of them may take.
+        timeouts: How long one of them may take.
     """
 
     def __init__(self, *urls: str) -> None:
         self._urls = random.sample(urls, len(urls))
-        self.patience = ONLY if len(urls) == 1 else ONE_OF_SEVERAL
+        self.timeouts = ONLY if len(urls) == 1 else ONE_OF_SEVERAL
 
     @property
     def are_several(self) -> bool:

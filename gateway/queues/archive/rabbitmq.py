@@ -124,7 +124,7 @@ class ArchiveStream(Archive):
                 topology=[],
                 timeout=_CONFIRM_TIMEOUT,
                 targets=[""],
-                patience=self._nodes.patience,
+                timeouts=self._nodes.timeouts,
             )
         )
 
