@@ -35,7 +35,7 @@ USER gateway
 WORKDIR /data
 # The spool is here: accepted events that the broker has not got yet. Keep it on a volume.
 VOLUME /data
-# 8080 is for the senders; 8081 (metrics) is for the operator, never for the internet.
+# 8080 is for the senders; 8081 (console and metrics) is for the operator, never for the internet.
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 \

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import attack, contenders, handling, machine, outages, report, samples, spool
+from bench import attack, contenders, handling, journal, machine, outages, report, samples, spool
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, PeerMissingError, Surroundings
 from bench.grid import Grid
@@ -27,7 +27,8 @@ _FULL = Scale(rounds=5, events=10_000, alone=2_000, scheduled=5_000, forged=10_0
 _QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000, handled=1_000)
 _SOAK_STEP = 100_000
 _WORKERS = "workers"
-_PARTS = (*NAMES, _WORKERS)
+_JOURNAL = "journal"
+_PARTS = (*NAMES, _WORKERS, _JOURNAL)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,12 +49,12 @@ def main(arguments: Sequence[str]) -> int:
             contenders.gateway_command()
         with ExitStack() as stack:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            limits = _journal(directory, options, console)  # alone, before there are servers
             measurements, redis, rabbitmq = _prepare(stack, directory, options.only, console)
             if measurements.records:
                 measurements.run(scale)
             soaks = {}
             spooling = None
-            limits: list[Grid] = []
             for record in measurements.records:
                 if options.soak and record.contender.name == options.soak_on:
                     soaks[record.contender.name] = measurements.soak(record, options.soak, _SOAK_STEP)
@@ -97,6 +98,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if is_whole and not any(record.wrong for record in handlings) else 1
 
 
+def _journal(directory: Path, options: argparse.Namespace, console: Console) -> list[Grid]:
+    if _JOURNAL not in options.only:
+        return []
+    return journal.measure(directory / "journal", options.journal, console.print)
+
+
 def _prepare(
     stack: ExitStack, directory: Path, names: Sequence[str], console: Console
 ) -> tuple[Measurements, RedisServer | None, RabbitMQServer | None]:
@@ -105,7 +112,7 @@ def _prepare(
     surroundings = Surroundings(directory, secret)
     neighbours = {}
     redis = rabbitmq = None
-    if set(names) != {"floor"}:
+    if set(names) - {"floor", _JOURNAL}:
         console.print("starting Redis and RabbitMQ")
         redis = stack.enter_context(RedisServer())
         rabbitmq = stack.enter_context(RabbitMQServer())
@@ -156,6 +163,13 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"events that each consumer handles in each round (default: {_FULL.handled:,})",
     )
     parser.add_argument(
+        "--journal",
+        type=_positive,
+        metavar="N",
+        help=f"entries of the journal (default: {journal.ENTRIES:,}, or a tenth with --quick); 10000000 takes a "
+        "quarter of an hour or so, and 6 GB",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="a look, not a measurement: little of everything, not saved"
     )
     parser.add_argument(
@@ -191,6 +205,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="write bench/RESULTS.md (default: when all are measured and not --quick)",
     )
     options = parser.parse_args(arguments)
+    if options.journal is None:
+        options.journal = journal.ENTRIES // (10 if options.quick else 1)
     if options.save is None:
         options.save = not options.quick and set(options.only) == set(_PARTS)
     for option in ("spool", "attack", "faults"):

@@ -5,11 +5,15 @@ The module has slightly more than 200 lines because it names every part of a gat
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from gateway.adapters.adapter import BoundAdapter
 from gateway.backends import open_claims, open_publisher
@@ -32,12 +36,19 @@ from gateway.events.envelope import Envelope
 from gateway.events.redaction import Redaction
 from gateway.events.schemas import Catalogue
 from gateway.http.apps import Health, admin_app, public_app
+from gateway.journal import JOURNAL_FOLDER
+from gateway.journal.capture import CaptureRing
+from gateway.journal.drained import DrainRecorder
+from gateway.journal.fingerprints import Fingerprints
+from gateway.journal.writer import JournalWriter
 from gateway.observability import logs
-from gateway.observability.counters import shared_counters
+from gateway.observability.counters import JOURNAL_STAGES, shared_counters
 from gateway.observability.metrics import Metrics
+from gateway.observability.readiness import ReadinessBoard, ReadinessWriter
 from gateway.observability.shared_memory import SharedCounters
 from gateway.publishers import Publisher
 from gateway.receive.access import AccessControl
+from gateway.receive.credentials import CredentialMask
 from gateway.receive.handshakes import Enrolment
 from gateway.receive.ignored_types import IgnoredTypes
 from gateway.receive.pipeline import Pipeline
@@ -45,6 +56,7 @@ from gateway.receive.proxy_headers import TrustedProxies
 from gateway.receive.public_keys import PublicKeyFetcher
 from gateway.receive.publishing import EventPublisher
 from gateway.receive.receiver import Receiver
+from gateway.receive.recording import RequestRecorder
 from gateway.receive.responses import Success
 from gateway.receive.route import Route
 from gateway.transport.embedded import Database
@@ -78,6 +90,9 @@ _FIXED = (
 """The settings that a running gateway cannot change."""
 
 
+log = structlog.get_logger()
+
+
 class Gateway:
     """A gateway, ready to be started.
 
@@ -90,7 +105,9 @@ class Gateway:
         slot: the number of this process, from 0.
         slots: the number of processes.
         counters: the counters that all processes share; by default this process has its own.
+        readiness: where the process writes whether it accepts events, for the console; by default nowhere.
         spans: makes spans if tracing is on.
+        captures: the memory of refused requests that all processes share; by default none are kept.
 
     Attributes:
         receiver: receives webhooks.
@@ -111,11 +128,15 @@ class Gateway:
         slot: int = 0,
         slots: int = 1,
         counters: SharedCounters | None = None,
+        readiness: ReadinessBoard | None = None,
         spans: Spans | None = None,
+        captures: CaptureRing | None = None,
     ) -> None:
         database = Database(config.data_dir)
+        self._journal = JournalWriter(config.data_dir / JOURNAL_FOLDER, slot, clock)
+        drained = DrainRecorder(self._journal, config.journal.sample)
         self.claims = claims or open_claims(config, database)
-        self._publisher = publisher or open_publisher(config, database, slot, slots)
+        self._publisher = publisher or open_publisher(config, database, slot, slots, drained.note)
         self._dedupe = Dedupe(self.claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self.claims, clock)
         self.metrics = Metrics(counters or shared_counters(slots), slot)
@@ -125,17 +146,33 @@ class Gateway:
         self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.unavailable_reason))
         self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
         self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
+        for stage in JOURNAL_STAGES:
+            self.metrics.sample(
+                "webhook_journal_dropped", partial(self._journal.dropped.__getitem__, stage), stage
+            )
         self._catalogue = Catalogue.bundled()
         self._config = config
         self._folder = folder
         self._is_ending = False
+        self._fingerprints: Fingerprints | None = None
         self._keys = PublicKeyFetcher(config.data_dir, clock=clock)
         routes = self._routes(config)
         self._keys.attach(_adapters(routes))
         publishing = EventPublisher(self._dedupe, self._publisher, config.rabbitmq.exchange)
-        pipeline = Pipeline(publishing, self._keys, clock, spans)
-        self.receiver = Receiver(routes, _proxies(config), pipeline, self.metrics)
+        is_recording = config.journal.enabled
+        pipeline = Pipeline(publishing, self._keys, clock, spans, notes_events=is_recording)
+        self._recorder = RequestRecorder(
+            self._journal,
+            captures.writer(slot) if captures and config.capture != "off" else None,
+            config.journal.addresses,
+            config.journal.sample,
+        )
+        recorder = self._recorder if is_recording or captures else None
+        self.receiver = Receiver(routes, _proxies(config), pipeline, self.metrics, recorder)
         health = Health(self.unavailable_reasons, self.is_ready)
+        self._readiness = (
+            ReadinessWriter(readiness, slot, self.is_ready, self.unavailable_reasons) if readiness else None
+        )
         self.public = public_app(health)
         self.admin = admin_app(self.metrics, health)
 
@@ -145,19 +182,27 @@ class Gateway:
         Raises:
             OSError: an embedded store cannot be opened.
         """
+        if self._config.journal.enabled:
+            self._journal.start()
+            await asyncio.to_thread(self._open_fingerprints)
         await self.claims.start()
         await self._publisher.start()
         await self._clock_watch.start()
         await self.metrics.start()
         await self._keys.start()
+        if self._readiness:
+            self._readiness.start()
 
     async def stop(self) -> None:
         """Finish what was accepted, then close everything."""
+        if self._readiness:
+            self._readiness.stop()
         await self.metrics.stop()
         await self._keys.aclose()
         await self._clock_watch.stop()
         await self._publisher.stop()
         await self.claims.stop()
+        self._journal.stop()
 
     def reload(self, config: Config) -> list[str]:
         """Use the providers of ``config`` for all requests from now on.
@@ -171,11 +216,14 @@ class Gateway:
         routes = self._routes(config)
         self._keys.attach(_adapters(routes))
         self.receiver.replace(routes, _proxies(config))
+        self._note_secrets(config)
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:
         """Report on /readyz that this process takes no more traffic."""
         self._is_ending = True
+        if self._readiness:
+            self._readiness.refresh()
 
     def unavailable_reasons(self) -> dict[str, str]:
         """Return why each part is unavailable; an empty text for a part that is not."""
@@ -197,6 +245,20 @@ class Gateway:
         )
         is_well = not (self._clock_watch.unavailable_reason or self._is_ending)
         return can_dedupe and self._publisher.is_accepting and is_well
+
+    def _open_fingerprints(self) -> None:
+        try:
+            self._fingerprints = Fingerprints(self._config.data_dir / JOURNAL_FOLDER)
+        except OSError as error:
+            log.warning("secrets have no fingerprints in the journal", cause=str(error))
+        self._note_secrets(self._config)
+
+    def _note_secrets(self, config: Config) -> None:
+        if self._fingerprints:
+            self._recorder.fingerprints = {
+                name: [*map(self._fingerprints.of, provider.secret_texts())]
+                for name, provider in config.providers.items()
+            }
 
     def _routes(self, config: Config) -> dict[str, Route]:
         return {
@@ -260,5 +322,6 @@ def _route(
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),
         refusal=spec.refusal,
         ignored=IgnoredTypes(name),
+        mask=CredentialMask(spec.signature),
         paths=(provider.path.encode(),) if provider.path else (),
     )

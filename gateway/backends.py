@@ -7,15 +7,25 @@ started or connected yet.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
 from gateway.config import EMBEDDED, Config
+from gateway.events.message import Message
+from gateway.journal import Journal
+from gateway.journal.catching_up import CatchingUpJournal
+from gateway.journal.indexer import Indexer
+from gateway.journal.intake import Intake
+from gateway.journal.raw import raw_folder
+from gateway.journal.reports import Carrier, ReportSource
+from gateway.journal.reports.sender import Reports
+from gateway.journal.workers import Workers
 from gateway.publishers import ARCHIVE_SUFFIX, Publisher, Retention
 from gateway.queues.archive import Archive
 from gateway.queues.dead_letters import DeadLetterQueue
+from gateway.queues.inspection import QueueInspection
 from gateway.transport.embedded import Database
 from gateway.worker.idempotency import Idempotency
 from gateway.worker.queue import Queue
@@ -43,8 +53,8 @@ def messaging_system_of(config: Config) -> str:
     return EMBEDDED if has_embedded_queue(config) else "rabbitmq"
 
 
-def open_claims(config: Config, database: Database | None = None) -> Claims:
-    """Return the configured deduplication store."""
+def open_claims(config: Config, database: Database | None = None, *, is_quiet: bool = False) -> Claims:
+    """Return the configured deduplication store; if ``is_quiet``, its connection is not logged."""
     lease, retention = config.dedupe.lease, config.dedupe.retention
     if has_embedded_claims(config):
         from gateway.claims.sqlite import SqliteClaims
@@ -52,7 +62,7 @@ def open_claims(config: Config, database: Database | None = None) -> Claims:
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     from gateway.claims.redis import RedisClaims
 
-    return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout)
+    return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout, is_quiet=is_quiet)
 
 
 def _redis_servers(config: Config) -> RedisServers:
@@ -74,9 +84,16 @@ def _redis_servers(config: Config) -> RedisServers:
 
 
 def open_publisher(
-    config: Config, database: Database | None = None, slot: int = 0, slots: int = 1
+    config: Config,
+    database: Database | None = None,
+    slot: int = 0,
+    slots: int = 1,
+    note_drained: Callable[[Message, float], None] | None = None,
 ) -> Publisher:
-    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``."""
+    """Return the configured way to the broker, with its spool, for process ``slot`` of ``slots``.
+
+    ``note_drained`` is called with each message that has left the spool, and the seconds that it waited there.
+    """
     rabbitmq, archive = config.rabbitmq, config.archive
     retention = Retention(archive.max_age, archive.max_size) if archive.enabled else None
     if has_embedded_queue(config):
@@ -90,7 +107,7 @@ def open_publisher(
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
 
-    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots)
+    return SpoolingPublisher(broker, config.data_dir, config.spool.max_size, slot, slots, note_drained)
 
 
 def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
@@ -143,6 +160,59 @@ def open_dead_letters(
     return open_rabbitmq_queue(config.rabbitmq.nodes, queue, target)
 
 
+def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspection]:
+    """Open a view of the queues of the configured broker, which changes nothing in them.
+
+    Raises:
+        OSError: The broker cannot be reached.
+    """
+    if has_embedded_queue(config):
+        from gateway.queues.inspection.sqlite import inspect_database
+
+        return inspect_database(Database(config.data_dir).path)
+    rabbitmq = config.rabbitmq
+    if rabbitmq.management_url:
+        from gateway.queues.inspection.management import inspect_through_management
+
+        return inspect_through_management(rabbitmq.nodes, rabbitmq.management_url)
+    from gateway.queues.inspection.rabbitmq import inspect_broker
+
+    return inspect_broker(rabbitmq.nodes)
+
+
+def open_journal(config: Config, *, writable: bool) -> Journal:
+    """Return the configured journal, which is made when something is first written to it.
+
+    Args:
+        config: The configuration.
+        writable: Whether the caller is the console, which indexes (:func:`open_indexer`). For others what processes have
+            written is indexed before each answer, unless a console does so.
+
+    Raises:
+        OperatorError: The library of PostgreSQL is needed and missing.
+    """
+    intake = _open_intake(config)
+    return intake if writable else CatchingUpJournal(intake, Indexer(intake, raw_folder(config.data_dir)))
+
+
+def open_indexer(config: Config, journal: Journal) -> Indexer:
+    """Return what fills the journal of :func:`open_journal` with what processes write."""
+    assert isinstance(journal, Intake)  # noqa: S101 -- all journals are
+    return Indexer(journal, raw_folder(config.data_dir))
+
+
+def _open_intake(config: Config) -> Intake:
+    journal = config.journal
+    if config.postgres.url != EMBEDDED:
+        from gateway.journal.postgresql import PostgresJournal
+
+        return PostgresJournal(config.postgres.url, config.data_dir, journal.max_age, journal.max_size)
+    from gateway.journal.segments.writing import Limits
+    from gateway.journal.sqlite import SqliteJournal
+
+    return SqliteJournal(config.data_dir, Limits(journal.max_age, journal.max_size))
+
+
 def open_queue(config: Config, worker: Worker, database: Database | None = None) -> Queue:
     """Return the queue of ``worker`` at the configured broker."""
     rabbitmq = config.rabbitmq
@@ -180,8 +250,49 @@ def open_idempotency(config: Config, worker: Worker, database: Database | None =
     return Idempotency(store, worker.queue, config.dedupe.lease, worker.guard)
 
 
+def open_reports(config: Config, database: Database | None = None) -> Reports | None:
+    """Return what tells the journal what this process does; None if there is no journal."""
+    return Reports(_open_carrier(config, database)) if config.journal.enabled else None
+
+
+def _open_carrier(config: Config, database: Database | None) -> Carrier:
+    if has_embedded_queue(config):
+        from gateway.journal.reports.sqlite import SqliteCarrier
+
+        return SqliteCarrier(database or Database(config.data_dir))
+    from gateway.journal.reports.rabbitmq import RabbitCarrier
+
+    return RabbitCarrier(config.rabbitmq.nodes, config.rabbitmq.exchange)
+
+
+def open_report_source(config: Config) -> AbstractAsyncContextManager[ReportSource]:
+    """Open the queue of the reports of workers and commands.
+
+    Raises:
+        OSError: The broker cannot be reached, or the embedded database cannot be opened.
+    """
+    if has_embedded_queue(config):
+        from gateway.journal.reports.sqlite import open_sqlite_reports
+
+        return open_sqlite_reports(Database(config.data_dir))
+    from gateway.journal.reports.rabbitmq import open_rabbitmq_reports
+
+    return open_rabbitmq_reports(config.rabbitmq.nodes, config.rabbitmq.exchange)
+
+
+def open_workers(config: Config) -> Workers:
+    """Return the table of the workers that are alive, beside the journal."""
+    if config.postgres.url != EMBEDDED:
+        from gateway.journal.workers.postgresql import PostgresWorkers
+
+        return PostgresWorkers(config.postgres.url)
+    from gateway.journal.workers.sqlite import SqliteWorkers
+
+    return SqliteWorkers(config.data_dir)
+
+
 def open_runner(config: Config, worker: Worker, spans: Spans | None = None) -> Runner:
     """Return what runs ``worker`` in this process; ``spans`` makes spans if tracing is on."""
     database = Database(config.data_dir)  # one for both, which then commit together
     queue, idempotency = open_queue(config, worker, database), open_idempotency(config, worker, database)
-    return Runner(worker, queue, idempotency, spans=spans)
+    return Runner(worker, queue, idempotency, spans=spans, reports=open_reports(config, database))

@@ -236,6 +236,22 @@ class AddressInUse(OperatorError):
         self.bind = bind
 
 
+class QueueNotFound(OperatorError):
+    """Raised when a queue does not exist.
+
+    Attributes:
+        queue: Its name.
+    """
+
+    def __init__(self, queue: str, text: str = "") -> None:
+        super().__init__(text or f"there is no queue {queue}")
+        self.queue = queue
+
+
+class EventNotFound(OperatorError):
+    """Raised when no event has the id that was asked for, where it was looked for."""
+
+
 class ConfigurationError(OperatorError):
     """Raised when the configuration cannot be used; each argument is a problem and its place."""
 

@@ -1,4 +1,4 @@
-"""Run one gateway process: two listeners on one event loop, from the first socket to the last confirm.
+"""Run one gateway process: its listeners on one event loop, from the first socket to the last confirm.
 
 The module has slightly more than 200 lines because start, reload and end of a process depend on one another's
 order.
@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from math import ceil
@@ -22,7 +23,8 @@ import uvicorn
 from gateway.app import Gateway
 from gateway.config import config_warnings
 from gateway.config.models import Config
-from gateway.errors import ConfigurationError, OperatorError
+from gateway.console.child import ConsoleKeeper
+from gateway.errors import AddressInUse, ConfigurationError, OperatorError
 from gateway.http.apps import HEALTH_PATHS
 from gateway.http.listener import Listener
 from gateway.http.sockets import address_of, open_sockets
@@ -39,6 +41,12 @@ _GC_THRESHOLD = 20_000
 
 _READY_TIMEOUT = 2.0
 """Seconds that a process of several waits for its servers, while the others take the connections."""
+
+_BIND_TIMEOUT = 1.0
+"""Seconds that the processes of a gateway that was killed have to leave its addresses to the next one."""
+
+_BIND_DELAY = 0.05
+"""Seconds between two attempts to take an address."""
 
 Listeners = tuple[list[socket.socket], list[socket.socket]]
 
@@ -63,16 +71,38 @@ def listening(config: Config) -> Iterator[Listeners]:
     """
     with ExitStack() as stack:
         yield (
-            [stack.enter_context(each) for each in open_sockets(config.server.bind, "bind")],
-            [stack.enter_context(each) for each in open_sockets(config.server.admin_bind, "admin_bind")],
+            [stack.enter_context(each) for each in _open_in_time(config.server.bind, "bind")],
+            [stack.enter_context(each) for each in _open_in_time(config.server.admin_bind, "admin_bind")],
         )
+
+
+def _open_in_time(binds: list[str], setting: str) -> list[socket.socket]:
+    """Open sockets; wait a moment for an address that a gateway still has that was killed just now."""
+    ends_at = time.monotonic() + _BIND_TIMEOUT
+    while True:
+        try:
+            return open_sockets(binds, setting)
+        except AddressInUse:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(_BIND_DELAY)
 
 
 @asynccontextmanager
 async def running(
-    gateway: Gateway, config: Config, listeners: Listeners | None = None
+    gateway: Gateway,
+    config: Config,
+    listeners: Listeners | None = None,
+    console: ConsoleKeeper | None = None,
 ) -> AsyncIterator[tuple[str, str]]:
     """Serve a gateway within the block; yield an address of the public and of the admin listener.
+
+    Args:
+        gateway: the gateway.
+        config: its configuration.
+        listeners: sockets that other processes serve as well; without admin sockets if the console of all has them. By
+            default the gateway opens its own.
+        console: serves the admin listener in a process of its own; by default the gateway serves it.
 
     Raises:
         OperatorError: an address is taken, or a store cannot be opened.
@@ -91,22 +121,29 @@ async def running(
         listener = Listener(gateway.receiver, gateway.public, limits, HEALTH_PATHS)
         gateway.metrics.sample("webhook_connections", lambda: len(listener.connections))
         gateway.metrics.sample("webhook_requests_in_flight", lambda: listener.in_flight + listener.unproven)
-        servers = [_server(listener, config), _server(Listener(None, gateway.admin, limits), config)]
+        servers = [(_server(listener, config), public)]
+        if admin and not console:
+            servers.append((_server(Listener(None, gateway.admin, limits), config), admin))
         tasks = [
-            asyncio.create_task(server.serve(sockets=sockets), name="listener")
-            for server, sockets in zip(servers, (public, admin), strict=True)
+            asyncio.create_task(server.serve(sockets=sockets), name="listener") for server, sockets in servers
         ]
+        if console:
+            console.start(admin)
         settle_memory()
-        log.info(
-            "listening", webhooks=", ".join(map(address_of, public)), admin=", ".join(map(address_of, admin))
-        )
+        webhooks = ", ".join(map(address_of, public))
+        if admin and not console:
+            log.info("listening", webhooks=webhooks, admin=", ".join(map(address_of, admin)))
+        else:
+            log.info("listening", webhooks=webhooks)
         try:
-            yield address_of(public[0]), address_of(admin[0])
+            yield address_of(public[0]), address_of(admin[0]) if admin else ""
         finally:
-            for server in servers:
+            for server, _ in servers:
                 server.should_exit = True
             await asyncio.gather(*tasks)
             await gateway.stop()
+            if console:  # last, because it reports the end as well
+                await console.stop()
             log.info("stopped")
 
 
@@ -116,6 +153,7 @@ async def serve(
     read_again: Callable[[], Config],
     listeners: Listeners | None = None,
     process: ProcessContext | None = None,
+    console: ConsoleKeeper | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. A second one ends the process at once; SIGHUP reloads the configuration.
 
@@ -125,6 +163,7 @@ async def serve(
         read_again: reads the configuration, and raises ConfigurationError if it is wrong.
         listeners: sockets that other processes serve as well; by default the gateway opens its own.
         process: the connection to the parent, if this is one of several processes.
+        console: serves the admin listener; see :func:`running`.
 
     Raises:
         OperatorError: see :func:`running`.
@@ -140,8 +179,8 @@ async def serve(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if process is None or process.slot == 0:
         log_config_warnings(config)
-    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload), name="reload")
-    async with running(gateway, config, listeners):
+    reloading = asyncio.create_task(_keep_reloading(gateway, read_again, reload, console), name="reload")
+    async with running(gateway, config, listeners, console):
         if process:
             process.note_started()
         await stop.wait()
@@ -150,11 +189,15 @@ async def serve(
         await asyncio.sleep(config.server.shutdown_delay or 0)
 
 
-async def _keep_reloading(gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event) -> None:
+async def _keep_reloading(
+    gateway: Gateway, read_again: Callable[[], Config], reload: asyncio.Event, console: ConsoleKeeper | None
+) -> None:
     """Reload the configuration at each event; after any failure the gateway keeps the one that it has."""
     while True:
         await reload.wait()
         reload.clear()
+        if console:
+            console.reload()
         try:
             config = await asyncio.to_thread(read_again)
             fixed = gateway.reload(config)

@@ -5,8 +5,11 @@ copies nothing in a bad state, and a log that nobody reads cannot keep it from r
 takes a place logs how its predecessor ended. The sockets stay open in the parent, so connections that a dying
 process had not accepted yet wait for the others.
 
-It is a little over 200 lines because both sides of a fork stand here: what the parent does, and what a process
-knows of its parent.
+One more process, the companion, may run beside them: the console. The gateway does not need it to receive events.
+Whatever happens to it, the others go on; it ends after them.
+
+It is over 200 lines because both sides of a fork stand here: what the parent does, and what a process knows of its
+parent.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from gateway.errors import OperatorError
 
@@ -46,6 +49,24 @@ _MAX_PAUSE = 5.0
 
 _MAX_SIGNALS = 1024
 """Bytes read at once from the socket of signals; one byte is one signal."""
+
+
+class Companion(Protocol):
+    """A child of the parent that is no gateway process, and replaces itself."""
+
+    def tend(self) -> float | None:
+        """Start it if it is due, and notice its end; return the seconds until the next look, None while it runs."""
+
+    def send(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+
+    def end(self) -> float | None:
+        """Ask it to end, or kill it in time; return the seconds until the next look, None once it has ended."""
+
+
+def describe_end(code: int) -> str:
+    """Say how a process ended, given its exit code as :mod:`subprocess` has it."""
+    return f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 class Note:
@@ -133,6 +154,7 @@ class Supervisor:
         reload: called at SIGHUP before the processes receive it, so that later forks start with the new settings.
         close_sockets: called when the end begins. Open sockets of the parent would go on taking connections that
             no process serves any more.
+        companion: runs beside the processes.
     """
 
     def __init__(
@@ -141,11 +163,13 @@ class Supervisor:
         work: Callable[[ProcessContext], None],
         reload: Callable[[], None],
         close_sockets: Callable[[], None],
+        companion: Companion | None = None,
     ) -> None:
         self._work = work
         self._reload = reload
         self._close_sockets = close_sockets
         self._places = [_Place(slot) for slot in range(slots)]
+        self._companion = companion
         self._failure: OperatorError | None = None
         self._is_ending = False
         # Nothing is ever written to this pipe. Its reader becomes readable when the parent dies, in whatever way.
@@ -161,9 +185,12 @@ class Supervisor:
             while True:
                 if not self._is_ending:
                     self._start_due()
-                elif not self._living():
+                    pause = self._pause()
+                elif self._living():
+                    pause = None
+                elif (pause := self._companion.end() if self._companion else None) is None:
                     break
-                for number in _next(signals, self._pause()):
+                for number in _next(signals, pause):
                     self._on_signal(number)
                 self._reap()
         if self._failure:
@@ -173,9 +200,12 @@ class Supervisor:
         return [place for place in self._places if place.pid]
 
     def _pause(self) -> float | None:
-        """Return the seconds until the next start is due; None if nothing is to be started."""
-        due = [place.due_at for place in self._places if not place.pid]
-        return max(0.0, min(due) - time.monotonic()) if due and not self._is_ending else None
+        """Tend the companion; return the seconds until the next start is due, None if nothing is to be started."""
+        now = time.monotonic()
+        pauses = [max(0.0, place.due_at - now) for place in self._places if not place.pid]
+        if self._companion and (pause := self._companion.tend()) is not None:
+            pauses.append(pause)
+        return min(pauses, default=None)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -221,9 +251,11 @@ class Supervisor:
         if number == signal.SIGHUP:
             self._reload()
             self._send(signal.SIGHUP)
+            self._send_companion(signal.SIGHUP)
         elif number in ENDING:
             if self._is_ending:
                 self._send(signal.SIGKILL)
+                self._send_companion(signal.SIGKILL)
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             self._end()
@@ -236,6 +268,10 @@ class Supervisor:
     def _send(self, number: int) -> None:
         for place in self._living():
             os.kill(place.pid, number)
+
+    def _send_companion(self, number: int) -> None:
+        if self._companion:
+            self._companion.send(number)
 
     def _reap(self) -> None:
         for place in self._living():
@@ -254,7 +290,7 @@ class Supervisor:
             self._failure.exit_code = code
             self._end()
             return
-        how = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        how = describe_end(code)
         self._replace_later(place, f"{how}: {reason}" if reason else how)
 
     def _replace_later(self, place: _Place, how: str) -> None:

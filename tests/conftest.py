@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 
 from support.gateway_process import Program
+from support.postgresql_server import PostgreSQLServer
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
-from support.requirements import require
+from support.requirements import require, require_package
 from support.vhosts import VhostPool
 
 # By default an example that takes longer than 200 ms fails, which a busy machine makes of any.
@@ -50,6 +51,15 @@ def rabbitmq_server() -> Iterator[RabbitMQServer]:
 
 
 @pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """One PostgreSQL for the test run. A test that kills it need not start it again: the next `postgres_url` does."""
+    require("postgres", "initdb")
+    require_package("psycopg")
+    with PostgreSQLServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def _vhosts(rabbitmq_server: RabbitMQServer) -> VhostPool:
     return VhostPool(rabbitmq_server)
 
@@ -67,6 +77,16 @@ def rabbitmq_url(rabbitmq_server: RabbitMQServer, _vhosts: VhostPool) -> str:
     """The address of a virtual host in which nothing has been declared: names need not be unique."""
     rabbitmq_server.ensure_running()
     return rabbitmq_server.vhost_url(_vhosts.take())
+
+
+@pytest.fixture
+def postgres_url(postgresql_server: PostgreSQLServer) -> Iterator[str]:
+    """The address of an empty database."""
+    postgresql_server.ensure_running()
+    name = postgresql_server.create_database()
+    yield postgresql_server.database_url(name)
+    postgresql_server.ensure_running()
+    postgresql_server.drop_database(name)
 
 
 def _shared(name: str) -> Path:

@@ -179,14 +179,18 @@ def test_a_unit_is_valid_and_confined(tmp_path: Path, unit: Path) -> None:
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
-def test_nginx_takes_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [("webhook-gateway", "hooks.example.com"), ("webhook-console", "console.example.com")],
+)
+def test_nginx_takes_its_files(tmp_path: Path, name: str, host: str) -> None:
     """Where it is installed."""
     nginx = found("nginx")
     certify(tmp_path)
-    text = (DEPLOY / "nginx/webhook-gateway.conf").read_text("utf-8")
+    text = (DEPLOY / f"nginx/{name}.conf").read_text("utf-8")
     for old, new in (
-        ("/etc/ssl/hooks.example.com.pem", f"{tmp_path}/server.pem"),
-        ("/etc/ssl/hooks.example.com.key", f"{tmp_path}/server.key"),
+        (f"/etc/ssl/{host}.pem", f"{tmp_path}/server.pem"),
+        (f"/etc/ssl/{host}.key", f"{tmp_path}/server.key"),
         ("443", str(free_port())),
     ):
         text = text.replace(old, new)

@@ -302,7 +302,7 @@ def test_every_metric_that_is_named_is_there() -> None:
         )
     )
 
-    assert named <= known | {f"{name}_bucket" for name in known}
+    assert named <= known | {f"{name}{end}" for name in known for end in ("_bucket", "_count")}
 
 
 def _read(path: Path) -> str:

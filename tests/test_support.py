@@ -12,14 +12,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from support.fault_proxy import Direction, FaultProxy
 from support.ports import free_ports, is_free
+from support.postgresql_server import PASSWORD, PostgreSQLServer
 from support.process import Child, descendants, is_alive
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
-from support.requirements import require
+from support.requirements import require, require_package
 from support.waiting import PATIENCE, wait_until, wait_until_async
 
 
@@ -326,3 +328,42 @@ def test_the_collections_are_found(corpus: Path, facts: Path, conformance: Path)
     assert (corpus / "FORMAT.txt").is_file()
     assert (facts / "providers.yaml").is_file()
     assert (conformance / "cloudevents").is_dir()
+
+
+def test_postgresql_keeps_its_data_through_a_kill_and_leaves_nothing() -> None:
+    """The life of a PostgreSQL under test."""
+    require("postgres", "initdb")
+    require_package("psycopg")
+    with PostgreSQLServer() as server:
+        url = server.database_url(server.create_database())
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+
+        first = [server.pid, *descendants(server.pid)]
+        server.kill()
+        assert not any(map(is_alive, first))
+        server.start()
+        with contextlib.closing(psycopg.connect(url)) as connection:
+            assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+            server.suspend()
+            with pytest.raises(psycopg.OperationalError):
+                server.answers(timeout=1)
+            server.resume()
+            assert server.answers()
+            # One that is still connected does not hold up an orderly end.
+            server.stop()
+            assert not server.is_running
+
+        server.start()
+        last = [server.pid, *descendants(server.pid)]
+    assert not any(map(is_alive, last))
+    assert is_free(server.port)
+
+
+def test_each_test_gets_an_empty_database_behind_a_password(postgres_url: str) -> None:
+    """Which the address has."""
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert found == (0,)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(postgres_url.replace(PASSWORD, "wrong"))

@@ -221,14 +221,11 @@ class BoundAdapter:
 
     def _within_of(self, context: SourceContext) -> str:
         """Join the values within which the id is unique, unambiguously. Return "" if all are absent."""
-        joined, is_known = "", False
+        joined = ""
         for place in self._within:
             value = text_of(place(context))
-            if value:
-                joined, is_known = f"{joined}{len(value)}:{value}", True
-            else:
-                joined += "-"
-        return joined if is_known else ""
+            joined += f"{len(value)}:{value}" if value else "-"
+        return joined if joined.strip("-") else ""
 
     def _is_test(self, context: SourceContext) -> bool:
         for place, fits in self._tests:  # noqa: SIM110 -- a generator for each event costs more than the test

@@ -7,9 +7,10 @@ absent.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+
+import msgspec
 
 from gateway.signatures.extractors import INTEGER_LIMIT, text_of
 from gateway.signatures.times import rfc3339_milliseconds, rfc3339_seconds
@@ -33,8 +34,7 @@ _MAX_SECONDS = 100_000_000_000
 """Unix seconds of the year 5138. Larger numbers count milliseconds."""
 
 
-@dataclass(slots=True)
-class Identity:
+class Identity(msgspec.Struct):
     """The identity of an event, in the provider's own terms.
 
     Attributes:
@@ -96,12 +96,10 @@ def clean_event_type(value: object) -> str | None:
 
 def clean_attribute(value: object) -> str | None:
     """Return a string or integer as one line of at most 255 bytes of UTF-8; None for anything else."""
-    if type(value) is int:
-        return str(value) if abs(value) < 10**18 else None
-    if type(value) is not str or not value:
-        return None
+    if type(value) is not str:
+        return str(value) if type(value) is int and abs(value) < 10**18 else None
     if value.isascii() and value.isprintable():
-        return value[:MAX_ATTRIBUTE]
+        return value[:MAX_ATTRIBUTE] or None
     return _CONTROL.sub("", value).encode()[:MAX_ATTRIBUTE].decode(errors="ignore") or None
 
 

@@ -144,6 +144,14 @@ class Claims(Protocol):
             ClaimsUnavailable: The store did not answer.
         """
 
+    async def look_up(self, key: str) -> Standing | None:
+        """Return what is under ``key``, and change nothing: `DONE`, `IN_FLIGHT`, or None if there is nothing.
+
+        Raises:
+            ClaimsUnavailable: The store did not answer.
+            ForeignValue: The key holds a value that no gateway wrote.
+        """
+
     async def forget(self, key: str) -> bool:
         """Remove ``key`` in any state and return whether it existed; the event is accepted again.
 
@@ -205,6 +213,15 @@ def standing_of(value: bytes | None, holder: bytes) -> Standing:
     if own and content and own != content:
         return Standing.OTHER_DONE if standing is Standing.DONE else Standing.OTHER_IN_FLIGHT
     return standing
+
+
+def standing_alone(value: bytes | None) -> Standing | None:
+    """Interpret the value found under a key, for somebody who only looks.
+
+    Raises:
+        ForeignValue: No gateway wrote the value.
+    """
+    return None if value is None else standing_of(value, b"")
 
 
 def _content_of(pending: bytes) -> bytes:

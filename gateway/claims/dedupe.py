@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key, content_key
@@ -39,8 +39,7 @@ GENERATION_SIZE = 2048
 log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """An event that this request publishes.
 
     Attributes:
@@ -138,10 +137,13 @@ class Dedupe:
                 content_key(provider, key.mark), event, claim.suspect_replay, retention=key.retention
             )
         try:
-            standing = await self._claim(claim, max_wait)
+            standing = await self.claims.claim(claim.key, claim.token)
+            if standing in _UNDER_WAY:
+                standing = await self._wait(claim, standing, max_wait)
             if standing in _OTHER:
                 claim.yield_key(provider, key.text)
-                standing = await self._claim(claim, max_wait)
+                standing = await self.claims.claim(claim.key, claim.token)
+                standing = await self._wait(claim, standing, max_wait)
         except ClaimsUnavailable as error:
             self._log(error, claim.key)
             if content and self._bodies.differs(claim.key, claim.body_hash):
@@ -179,8 +181,8 @@ class Dedupe:
         if claim.is_held:
             self.claims.release(claim.key, claim.token)
 
-    async def _claim(self, claim: Claim, max_wait: float) -> Standing:
-        """Claim the key, and try again while another attempt holds it.
+    async def _wait(self, claim: Claim, standing: Standing, max_wait: float) -> Standing:
+        """Claim the key again and again while another attempt holds it.
 
         An attempt at other content under the key is waited for as well: if it fails the key is free for this event,
         and if it succeeds the key is known to be taken.
@@ -189,13 +191,11 @@ class Dedupe:
             InFlight: Another attempt at the same event held it for ``max_wait`` seconds.
             ClaimsUnavailable: The store did not answer.
         """
-        standing = await self.claims.claim(claim.key, claim.token)
-        if standing in _UNDER_WAY:
-            loop = asyncio.get_running_loop()
-            give_up_at = loop.time() + max_wait
-            while standing in _UNDER_WAY and loop.time() < give_up_at:
-                await asyncio.sleep(_POLL_INTERVAL)
-                standing = await self.claims.claim(claim.key, claim.token)
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + max_wait
+        while standing in _UNDER_WAY and loop.time() < give_up_at:
+            await asyncio.sleep(_POLL_INTERVAL)
+            standing = await self.claims.claim(claim.key, claim.token)
         if standing is Standing.IN_FLIGHT:
             raise InFlight
         return standing

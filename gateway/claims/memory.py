@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from typing_extensions import override
 
-from gateway.claims import PENDING, Claims, Standing, StoreReport, done_value, standing_of
+from gateway.claims import PENDING, Claims, Standing, StoreReport, done_value, standing_alone, standing_of
 
 
 class MemoryClaims(Claims):
@@ -80,6 +80,10 @@ class MemoryClaims(Claims):
     @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
         return StoreReport()
+
+    @override
+    async def look_up(self, key: str) -> Standing | None:
+        return standing_alone(self._get(key))
 
     @override
     async def forget(self, key: str) -> bool:

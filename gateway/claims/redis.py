@@ -31,6 +31,7 @@ from gateway.claims import (
     StoreReport,
     done_value,
     ignore_failure,
+    standing_alone,
     standing_of,
 )
 from gateway.claims.redis_connection import Value
@@ -62,6 +63,7 @@ class RedisClaims(Claims):
         retention: Seconds that a published event is remembered.
         timeout: Seconds that Redis may take to answer.
         needs_scripts: Whether scripts have to run. Claims can do without; limits and order of workers cannot.
+        is_quiet: Whether the connection is not logged.
     """
 
     def __init__(
@@ -72,16 +74,20 @@ class RedisClaims(Claims):
         timeout: float = 0.25,
         *,
         needs_scripts: bool = False,
+        is_quiet: bool = False,
     ) -> None:
         self._servers = servers
         self._needs_scripts = needs_scripts
+        self._is_quiet = is_quiet
         self._refusal = ""
         self._script_refusal = ""
         self._probe_timer: asyncio.TimerHandle | None = None
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: ReconnectingConnection[Connection] = ReconnectingConnection("redis", self._connect)
+        self._link: ReconnectingConnection[Connection] = ReconnectingConnection(
+            "redis", self._connect, is_quiet=is_quiet
+        )
 
     @property
     @override
@@ -215,6 +221,13 @@ class RedisClaims(Claims):
         return StoreReport(offset, tuple(warnings))
 
     @override
+    async def look_up(self, key: str) -> Standing | None:
+        try:
+            return standing_alone(await self.connection().execute("GET", key))
+        except (hiredis.ReplyError, OSError) as error:
+            raise unavailable(error) from error
+
+    @override
     async def forget(self, key: str) -> bool:
         try:
             return bool(await self.connection().execute("DEL", key))
@@ -227,7 +240,8 @@ class RedisClaims(Claims):
     async def _connect(self) -> Connection:
         connection = await self._servers.connect(self._timeout, needs_scripts=self._needs_scripts)
         self._refusal = ""
-        if connection.script_refusal and connection.script_refusal != self._script_refusal:
+        is_news = connection.script_refusal and connection.script_refusal != self._script_refusal
+        if is_news and not self._is_quiet:
             log.warning(
                 "deduplication store",
                 cause=f"{connection.script_refusal}; until then claims are released and renewed in two steps",

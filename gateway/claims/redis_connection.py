@@ -171,14 +171,15 @@ class RedisConnection(asyncio.Protocol):
         try:
             while in_flight and (reply := self._reader.gets()) is not False:
                 future = in_flight.popleft()
-                if future.done():  # its request was cancelled
-                    continue
-                if isinstance(reply, hiredis.ReplyError):
-                    future.set_exception(reply)
-                    if str(reply).startswith(self._wrong_server):
-                        wrong_server = explain(reply, "")
-                else:
-                    future.set_result(reply)
+                try:
+                    if isinstance(reply, hiredis.ReplyError):
+                        if str(reply).startswith(self._wrong_server):
+                            wrong_server = explain(reply, "")
+                        future.set_exception(reply)
+                    else:
+                        future.set_result(reply)
+                except asyncio.InvalidStateError:  # its request was cancelled
+                    pass
         except hiredis.ProtocolError as error:
             self._fail(ConnectionError(f"not a Redis server: {error}"))
             return

@@ -19,6 +19,7 @@ from gateway.claims import (
     call_on_failure,
     done_value,
     ignore_failure,
+    standing_alone,
     standing_of,
 )
 from gateway.transport.embedded import Database, SteadyClock
@@ -138,6 +139,12 @@ class SqliteClaims(Claims):
     @override
     async def inspect(self, clock: Callable[[], float]) -> StoreReport:
         return StoreReport()
+
+    @override
+    async def look_up(self, key: str) -> Standing | None:
+        return standing_alone(
+            await self._run(lambda connection: self._get(connection, key, self._clock.now(connection)))
+        )
 
     @override
     async def forget(self, key: str) -> bool:

@@ -12,9 +12,8 @@ from typing import Any, TypeVar, get_args
 import typer
 import uvloop
 
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.bind_addresses import EVERYWHERE_4, EVERYWHERE_6, split_bind
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import dev_secrets_path, find_config
 from gateway.devtools.formatting import format_count
@@ -66,13 +65,6 @@ def load_with_dev_secrets(path: Path) -> tuple[Config, DevSecrets]:
         server = config.server.model_copy(update={"bind": running.bind})
         config = config.model_copy(update={"server": server})
     return config, secrets
-
-
-def local_url(bind: str) -> str:
-    """Return the URL at which this machine reaches a listener on ``bind`` (HOST:PORT)."""
-    host, port = split_bind(bind)
-    host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
-from gateway.backends import open_dead_letters
 from gateway.cli.common import count_events, run
 from gateway.cli.dead_letters import (
+    MoveReport,
     check_pattern,
     describe,
-    expect_found,
     list_letters,
     load_quietly,
-    move_letters,
-    select,
+    reported_progress,
     show_letter,
 )
-from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.events.message import DEAD_SUFFIX
+from gateway.observability.terminal import one_line
+from gateway.operations.dead_letters import redrive
+from gateway.operations.dropping import Listed, drop_listed
+from gateway.operations.letters import read_letters
+from gateway.operations.queue_status import paused_worker
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter
 
@@ -53,7 +56,7 @@ def run_drop(
     check_pattern(config, event_filter)
     # The queue is opened twice, so that no connection or message is held while the operator decides.
     listed = run(_list_selected(config, queue + DEAD_SUFFIX, event_filter, limit))
-    count = listed.total()
+    count = len(listed)
     if not count:
         typer.echo("nothing to drop", err=True)
         return
@@ -66,43 +69,35 @@ async def _redrive(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, dry_run: bool
 ) -> None:
     render = describe if dry_run else None
-    words = "redriving", "redriven"
-    await move_letters(
-        config, queue + DEAD_SUFFIX, queue, event_filter, limit, words, dry_run=dry_run, render=render
-    )
+    report = MoveReport(("redriving", "redriven"), queue, dry_run=dry_run, render=render)
+    with report.progress() as on_progress:
+        await redrive(
+            config, queue, event_filter, limit, dry_run=dry_run, on_letter=report.add, on_progress=on_progress
+        )
+    if report.count and (paused := await paused_worker(config, queue, time.time())):
+        until = ""
+        if paused.paused_until:
+            until = f" until {datetime.fromtimestamp(paused.paused_until, UTC).astimezone():%H:%M:%S}"
+        cause = one_line(paused.paused)
+        typer.echo(f"the worker of {queue} is paused{until} ({cause}); the events wait until then", err=True)
 
 
-async def _list_selected(
-    config: Config, dead: str, event_filter: EventFilter, limit: int | None
-) -> Counter[str]:
-    """Print the selected events, and return the fingerprint of each with its number of copies."""
-    listed: Counter[str] = Counter()
-    async with open_dead_letters(config, dead) as letters:
-        async for letter in select(letters, event_filter, limit):
-            typer.echo(describe(letter))
-            listed[_fingerprint(letter)] += 1
-    expect_found(dead, event_filter, listed.total())
+async def _list_selected(config: Config, dead: str, event_filter: EventFilter, limit: int | None) -> Listed:
+    """Print the selected events, and return them."""
+    listed = Listed()
+
+    def show(letter: DeadLetter) -> None:
+        typer.echo(describe(letter))
+        listed.add(letter)
+
+    await read_letters(config, dead, event_filter, limit, on_letter=show)
     return listed
 
 
-async def _drop(config: Config, dead: str, listed: Counter[str]) -> None:
+async def _drop(config: Config, dead: str, listed: Listed) -> None:
     """Delete the events that were listed, and none that was dead-lettered since."""
-    count = 0
-    async with open_dead_letters(config, dead) as letters:
-        try:
-            with progress_bar("dropping") as progress:
-                task = progress.add_task("dropping", total=listed.total())
-                async for letter in letters.browse():
-                    fingerprint = _fingerprint(letter)
-                    if listed[fingerprint]:
-                        listed[fingerprint] -= 1
-                        await letters.drop(letter)
-                        count += 1
-                        progress.update(task, completed=count)
-        finally:
-            typer.echo(f"{count_events(count)} dropped from {dead}", err=True)
-
-
-def _fingerprint(letter: DeadLetter) -> str:
-    """Return what distinguishes this failure of an event from a later one of the same event."""
-    return f"{letter.when} {letter.message_id}"
+    total = len(listed)
+    with reported_progress(
+        "dropping", lambda: f"{count_events(total - len(listed))} dropped from {dead}"
+    ) as on_progress:
+        await drop_listed(config, dead, listed, on_progress=on_progress)

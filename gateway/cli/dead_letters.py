@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,17 @@ import msgspec
 import typer
 from msgspec import MsgspecError
 
-from gateway.backends import open_dead_letters
 from gateway.cli.common import count_events, warn_of_pattern
 from gateway.cli.progress import progress_bar
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_type_pattern
 from gateway.devtools.formatting import format_count
-from gateway.errors import OperatorError
 from gateway.events.message import ATTEMPTS
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import one_line, printable
-from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
+from gateway.operations.letters import OnProgress, read_letters
+from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter
 
 
@@ -48,97 +46,98 @@ async def list_letters(
     config: Config, queue: str, event_filter: EventFilter, limit: int | None, *, as_json: bool
 ) -> None:
     """Print the selected events, one per line, and a summary on standard error."""
-    matched: Counter[str] = Counter()
     check_pattern(config, event_filter)
-    async with open_dead_letters(config, queue) as letters:
-        async for letter in letters.browse():
-            if event_filter.accepts(letter):
-                matched[letter.provider or "?"] += 1
-                if limit is None or matched.total() <= limit:
-                    typer.echo(to_json(letter.facts()) if as_json else describe(letter))
-        size = letters.size
-    expect_found(queue, event_filter, matched.total())
-    each = ", ".join(f"{provider} {count:,}" for provider, count in matched.most_common())
-    shown = matched.total() if limit is None else min(limit, matched.total())
+
+    def show(letter: DeadLetter) -> None:
+        typer.echo(to_json(letter.facts()) if as_json else describe(letter))
+
+    found = await read_letters(config, queue, event_filter, limit, on_letter=show)
+    each = ", ".join(f"{provider} {count:,}" for provider, count in found.matched.items())
+    shown = found.total if limit is None else min(limit, found.total)
     typer.echo(
-        f"{count_events(size)} in {queue}, {matched.total():,} match{f' ({each})' if each else ''}, {shown:,} shown",
+        f"{count_events(found.size)} in {queue}, {found.total:,} match{f' ({each})' if each else ''}, {shown:,} shown",
         err=True,
     )
 
 
 async def show_letter(config: Config, queue: str, event_id: str) -> None:
     """Print the event with this id in full; the queue may hold it several times."""
-    event_filter = EventFilter(ids=[event_id])
-    count = 0
-    async with open_dead_letters(config, queue) as letters:
-        async for letter in select(letters, event_filter):
-            count += 1
-            typer.echo(printable(_in_full(letter), keep="\n"))
-    expect_found(queue, event_filter, count)
+    await read_letters(
+        config,
+        queue,
+        EventFilter(ids=[event_id]),
+        on_letter=lambda letter: typer.echo(printable(_in_full(letter), keep="\n")),
+    )
 
 
-async def move_letters(
-    config: Config,
-    source: str,
-    target: str,
-    event_filter: EventFilter,
-    limit: int | None,
-    words: tuple[str, str],
-    *,
-    dry_run: bool,
-    render: Callable[[DeadLetter], str] | None,
-) -> None:
-    """Move the selected events to another queue, oldest first, and report their number on standard error.
+@contextmanager
+def reported_progress(
+    doing: str, summary: Callable[[], str], *, hidden: bool = False
+) -> Iterator[OnProgress]:
+    """Show the progress of an act, and print its summary on standard error however it ends, once it has begun.
 
     Args:
-        config: the configuration.
-        source: the queue that has the events.
-        target: the queue that gets them.
-        event_filter: selects the events.
-        limit: the number of events at most.
-        words: what the command does and has done, such as ``routing`` and ``routed``.
-        dry_run: whether the events stay where they are.
-        render: makes the line that is printed for each event; None to show the progress instead.
+        doing: What the command does, such as ``routing``.
+        summary: Returns the line that says what was done.
+        hidden: Whether the progress is not shown.
     """
-    doing, done = words
-    count = 0
-    async with open_dead_letters(config, source, target) as letters:
-        try:
-            with progress_bar(doing, hidden=render is not None) as progress:
-                task = progress.add_task(doing, total=min(letters.size, limit or letters.size))
-                async for letter in select(letters, event_filter, limit):
-                    if not dry_run:
-                        await letters.move(letter, target)
-                    if render:
-                        typer.echo(render(letter))
-                    count += 1
-                    progress.update(task, completed=count)
-                progress.update(task, total=count)
-        finally:
-            typer.echo(f"{count_events(count)} {'would be ' if dry_run else ''}{done} to {target}", err=True)
-    expect_found(source, event_filter, count)
+    has_begun = False
+    try:
+        with progress_bar(doing, hidden=hidden) as progress:
+            task = progress.add_task(doing, total=None)
+
+            def show(done: int, total: int) -> None:
+                nonlocal has_begun
+                has_begun = True
+                progress.update(task, completed=done, total=total)
+
+            yield show
+    finally:
+        if has_begun:
+            typer.echo(summary(), err=True)
 
 
-async def select(
-    letters: DeadLetterQueue, event_filter: EventFilter, limit: int | None = None
-) -> AsyncIterator[DeadLetter]:
-    """Yield the first ``limit`` selected events. The queue is read to its end, or else its order would change."""
-    count = 0
-    async for letter in letters.browse():
-        if (limit is None or count < limit) and event_filter.accepts(letter):
-            count += 1
-            yield letter
+class MoveReport:
+    """Prints what a command moves to another queue.
 
-
-def expect_found(queue: str, event_filter: EventFilter, count: int) -> None:
-    """Report that an event that was asked for by its id is not in the queue.
-
-    Raises:
-        OperatorError: The filter names ids, and ``count`` is 0.
+    Args:
+        words: What the command does and has done, such as ``routing`` and ``routed``.
+        target: The queue that gets the events.
+        dry_run: Whether the events stay where they are.
+        render: Makes the line that is printed for each event; None to show the progress instead.
     """
-    if event_filter.ids and not count:
-        ids = ", ".join(map(repr, event_filter.ids))
-        raise OperatorError(f"{queue} has no event with the id {ids}")
+
+    def __init__(
+        self,
+        words: tuple[str, str],
+        target: str,
+        *,
+        dry_run: bool,
+        render: Callable[[DeadLetter], str] | None,
+    ) -> None:
+        self._doing, self._done = words
+        self._target = target
+        self._would = "would be " if dry_run else ""
+        self._render = render
+        self._count = 0
+
+    def progress(self) -> AbstractContextManager[OnProgress]:
+        """Show the progress, and print the number of events at the end."""
+        return reported_progress(self._doing, self._summary, hidden=self._render is not None)
+
+    @property
+    def count(self) -> int:
+        """Return the number of events that were moved, or would be."""
+        return self._count
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count an event."""
+        self._count += 1
+        if self._render:
+            typer.echo(self._render(letter))
+
+    def _summary(self) -> str:
+        return f"{count_events(self._count)} {self._would}{self._done} to {self._target}"
 
 
 def describe(letter: DeadLetter, reason: str | None = None) -> str:

@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -21,17 +21,18 @@ import typer
 
 from gateway.app import Gateway
 from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
-from gateway.cli.common import local_url, run
+from gateway.cli.common import run
 from gateway.cli.dev_config import choose_config, is_generated
+from gateway.cli.dev_console import DevConsole, login_link
 from gateway.cli.dev_lines import DevLines
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
-from gateway.cli.serve import override_binds
 from gateway.config import Config, ProviderConfig, load_config
-from gateway.config.bind_addresses import split_bind
+from gateway.config.bind_addresses import local_url, split_bind
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.dev_session import DevSession
 from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
+from gateway.config.overrides import override_binds
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import load_sample, sample_names
 from gateway.devtools.simulator import Simulator
@@ -71,15 +72,23 @@ def run_dev(
         processors=[output.take, *console_processors()],
         logger_factory=lambda *_: lines,  # so that no line is written into the counter
     )
-    session = DevSession(path.absolute(), config.server.bind, os.getpid())
+    session = DevSession(path.absolute(), config.server.bind, os.getpid(), config.server.admin_bind)
     with (
         tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans,
         session.announced(config.data_dir) as is_first,
     ):
-        gateway = Gateway(config, path.parent, spans=spans)
+        console = DevConsole(path, config, bind, admin_bind) if config.console.enabled else None
+        gateway = Gateway(
+            config,
+            path.parent,
+            counters=console.counters if console else None,
+            readiness=console.readiness if console else None,
+            spans=spans,
+            captures=console.captures if console else None,
+        )
         send = _send_command(path, is_found=is_first, has_bind=bool(bind))
         try:
-            run(_dev(gateway, config, secrets, (send, note), output, send_samples=send_samples))
+            run(_dev(gateway, config, secrets, (send, note), output, console, send_samples=send_samples))
         except AddressInUse as error:
             raise OperatorError(_why_not(error, config)) from error
 
@@ -109,6 +118,7 @@ async def _dev(
     secrets: DevSecrets,
     texts: tuple[str, str],
     output: DevLines,
+    console: DevConsole | None,
     *,
     send_samples: bool,
 ) -> None:
@@ -116,11 +126,15 @@ async def _dev(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with running(gateway, config) as listening:
+    async with (
+        console.lines_forwarded() if console else nullcontext(),
+        running(gateway, config, console=console.keeper if console else None) as listening,
+    ):
         address, admin = (local_url(each.removeprefix("http://")) for each in listening)
         config = _with_addresses(config, address)
         gateway.reload(config)
-        _print_banner(config, address, admin, secrets, *texts)
+        page = await asyncio.to_thread(login_link, config, admin) if console else ""
+        _print_banner(config, address, admin, page, secrets, *texts)
         worker = asyncio.create_task(
             _run_example_worker(gateway, config, secrets, address, output, send_samples=send_samples)
         )
@@ -193,7 +207,7 @@ async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> No
 
 
 def _print_banner(
-    config: Config, address: str, admin: str, secrets: DevSecrets, send: str, note: str
+    config: Config, address: str, admin: str, page: str, secrets: DevSecrets, send: str, note: str
 ) -> None:
     dedupe = f"SQLite in {config.data_dir}" if has_embedded_claims(config) else "Redis"
     queue = f"a queue in {config.data_dir}" if has_embedded_queue(config) else "RabbitMQ"
@@ -201,6 +215,7 @@ def _print_banner(
         "",
         f"The gateway is running: deduplication in {dedupe}, events to {queue}.",
         *([note] if note else []),
+        *([f"  console   {page}  (logs you in, once, within a minute)"] if page else []),
         *(f"  webhooks  {address}/webhooks/{name}" for name in config.providers),
         f"  metrics   {admin}/metrics",
     ]

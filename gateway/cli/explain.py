@@ -11,13 +11,12 @@ import typer
 
 from gateway.cli.common import find_provider, load_with_dev_secrets
 from gateway.cli.timestamps import parse_time
-from gateway.config import Config, ProviderConfig
+from gateway.config import Config
 from gateway.config.resolve import adapter_of, max_body_of
-from gateway.devtools.explain import Capture, Case, explain, read_capture
+from gateway.devtools.explain import Capture, explain, read_capture
 from gateway.errors import OperatorError
 from gateway.observability.terminal import printable
-from gateway.receive.called_address import signed_address
-from gateway.signatures.request import RawRequest
+from gateway.operations.explain import case_of
 from gateway.transport.files import FileTooLarge, read_file, read_stream
 
 _PATH = re.compile(r"/webhooks/([a-z0-9_-]+)/?(?:[?#]|$)")
@@ -35,39 +34,13 @@ def run_explain(path: Path, file: Path, provider: str | None, arrived_at: str | 
     max_body = max(max_body_of(config, each, adapter_of(each)) for each in config.providers.values())
     capture = read_capture(_read(file, max_body * _MAX_ESCAPED_LENGTH + _MAX_OVERHEAD), max_body)
     name = provider or _provider_of(capture, config)
-    explanation = explain(_case(config, path, name, capture), time.time(), arrival_time)
+    find_provider(config, path, name)
+    explanation = explain(case_of(config, name, capture), time.time(), arrival_time)
     typer.echo(f"{name}: {len(capture.body)} bytes for adapter {config.providers[name].adapter}")
     for line in explanation.lines:
         typer.echo(printable(line, keep="\n"))
     if not explanation.is_verified:
         raise typer.Exit(1)
-
-
-def _case(config: Config, path: Path, name: str, capture: Capture) -> Case:
-    configured = find_provider(config, path, name)
-    url, query = _address(capture, configured)
-    request = RawRequest(
-        method=capture.method,
-        path=capture.path,
-        query=query,
-        url=url,
-        headers=capture.headers,
-        body=capture.body,
-    )
-    other_secrets = {
-        other: provider.secret_texts() for other, provider in config.providers.items() if other != name
-    }
-    return Case(
-        adapter_of(configured), configured.secret_texts(), request, configured.parameters, other_secrets
-    )
-
-
-def _address(capture: Capture, configured: ProviderConfig) -> tuple[str, bytes]:
-    """Return the URL that the gateway takes for the one that the provider called, and its query."""
-    if configured.public_url is None and "://" in capture.url:
-        return capture.url, capture.query
-    host = b"".join(capture.headers.all(b"host")[:1]).decode("latin-1")
-    return signed_address(configured.public_url or f"http://{host}{capture.path}", capture.query)
 
 
 def _provider_of(capture: Capture, config: Config) -> str:

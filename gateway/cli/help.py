@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-from gateway.cli.lean_structlog import load_structlog
+from gateway.observability.lean_structlog import load_structlog
 
 Section = tuple[str, list[tuple[str, str]]]
 """A heading, and rows of a name and a text."""

@@ -12,15 +12,18 @@ import typer
 from typer.core import TyperCommand
 
 from gateway import __version__
+from gateway.cli.groups.console import console
 from gateway.cli.groups.dead import dead
 from gateway.cli.groups.events import events
+from gateway.cli.groups.journal import journal_events
+from gateway.cli.groups.look import look
 from gateway.cli.groups.quarantine import quarantine
 from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
 from gateway.cli.groups.spool import spool
 from gateway.cli.groups.trial import trial
 from gateway.cli.groups.unrouted import unrouted
-from gateway.cli.help import RECOVER, TRY, Commands
+from gateway.cli.help import LOOK, RECOVER, TRY, Commands
 from gateway.errors import OperatorError
 
 app = Commands(
@@ -61,7 +64,10 @@ def _version() -> None:
 app.add_typer(run)
 app.add_typer(trial)
 app.add_typer(schemas, name="schemas", rich_help_panel=TRY)
+app.add_typer(look)
+app.add_typer(journal_events, name="events", rich_help_panel=LOOK)
 app.add_typer(events)
+app.add_typer(console, name="console", rich_help_panel=LOOK)
 app.add_typer(dead, name="dead", rich_help_panel=RECOVER)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=RECOVER)
 app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)

@@ -6,13 +6,11 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
-from gateway.backends import open_archive
 from gateway.cli.common import count_events, find_provider, run, warn_of_pattern
 from gateway.cli.progress import progress_bar
 from gateway.cli.tail import describe, to_json_line
@@ -20,9 +18,9 @@ from gateway.cli.timestamps import parse_since, parse_time
 from gateway.config import Config
 from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_type_pattern
-from gateway.errors import OperatorError
 from gateway.events.message import Message
-from gateway.queues.archive import Archive, NotThere, Replay, mark_replayed
+from gateway.operations.replay import Replayed, look
+from gateway.operations.replay import run as replay
 from gateway.queues.filter import EventFilter
 
 
@@ -85,53 +83,50 @@ async def _replay(
     task = asyncio.current_task()
     assert task  # noqa: S101 -- this coroutine runs in it
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    replayed = Replayed()
+    done = f"replayed to {queue}" if queue else "would be replayed"
+    has_begun = False
     try:
-        async with open_archive(config) as archive:
+        with progress_bar(
+            "replaying", "{task.percentage:.0f} % read, {task.fields[delivered]:,} selected"
+        ) as progress:
+            shown = progress.add_task("replaying", total=None, delivered=0)
+
+            def show(place: int, total: int) -> None:
+                nonlocal has_begun
+                has_begun = True
+                progress.update(shown, total=total, completed=place, delivered=replayed.delivered)
+
             if queue is None:
                 list_event = _list_json if options.as_json else _list
-                replay = Replay(archive, event_filter, list_event, options.limit)
-                await _run(archive, replay, "would be replayed")
+                await look(
+                    config,
+                    event_filter,
+                    options.limit,
+                    on_message=list_event,
+                    on_progress=show,
+                    replayed=replayed,
+                )
             else:
-                await archive.open_queue(queue)
-                deliver = _delivering(archive, queue, is_forced=options.force)
-                replay = Replay(archive, event_filter, deliver, options.limit)
-                await _run(archive, replay, f"replayed to {queue}")
-            if not (replay.read or config.archive.enabled):  # one that was switched off may still hold events
-                raise NotThere("nothing was found")
-    except NotThere as error:
-        hint = (
-            ""
-            if config.archive.enabled
-            else "; archive.enabled is false, so nothing is archived: set it to true and restart the gateway"
-        )
-        raise OperatorError(f"{error}{hint}") from error
-    except OSError as error:
-        raise OperatorError(f"cannot replay: {error}") from error
+                await replay(
+                    config,
+                    event_filter,
+                    queue,
+                    options.limit,
+                    force=options.force,
+                    on_progress=show,
+                    replayed=replayed,
+                )
+    finally:
+        if has_begun:
+            typer.echo(
+                f"{count_events(replayed.delivered)} of {replayed.read:,} in the archive {done}", err=True
+            )
 
 
-def _delivering(archive: Archive, queue: str, *, is_forced: bool) -> Callable[[Message], Awaitable[None]]:
-    return lambda message: archive.deliver(queue, mark_replayed(message, is_forced=is_forced))
-
-
-async def _list(message: Message) -> None:
+def _list(message: Message) -> None:
     typer.echo(describe(message.body))
 
 
-async def _list_json(message: Message) -> None:
+def _list_json(message: Message) -> None:
     typer.echo(to_json_line(message.body))
-
-
-async def _run(archive: Archive, replay: Replay, done: str) -> None:
-    progress = progress_bar("replaying", "{task.percentage:.0f} % read, {task.fields[delivered]:,} selected")
-    task = progress.add_task("replaying", total=None, delivered=0)
-
-    def show() -> None:
-        first = replay.first or 0
-        total = max(archive.last, replay.place) - first + 1
-        progress.update(task, total=total, completed=replay.place - first + 1, delivered=replay.delivered)
-
-    try:
-        with progress:
-            await replay.run(show)
-    finally:
-        typer.echo(f"{count_events(replay.delivered)} of {replay.read:,} in the archive {done}", err=True)

@@ -12,6 +12,7 @@ from gateway.cli.common import did_you_mean
 from gateway.cli.tables import print_rows
 from gateway.errors import MalformedJson, OperatorError
 from gateway.events.schemas import ENVELOPE, Catalogue, SchemaError
+from gateway.events.schemas.formatting import format_schema
 from gateway.events.schemas.infer import infer
 from gateway.events.strict_json import parse_json
 from gateway.observability.terminal import printable
@@ -20,9 +21,6 @@ from gateway.transport.files import FileTooLarge, read_file
 
 _MAX_SAMPLE = 16 * 1024**2
 """Bytes of a sample: the largest body that a gateway accepts by default is far smaller."""
-
-_MAX_LINE = 88
-"""Characters of a line up to which a flat object or list is printed in one line, as in the bundled files."""
 
 
 def run_list(adapter: str | None, *, as_json: bool) -> None:
@@ -65,7 +63,7 @@ def run_show(adapter: str, event_type: str) -> None:
         "shared by all types without a schema of their own" if name == ENVELOPE else f"the schema of {name}"
     )
     typer.echo(f"{adapter} {event_type}: schemas/{adapter}/{name}.json, {which}", err=True)
-    typer.echo(printable(_format_json(catalogue.document(adapter, name)), keep="\n"))
+    typer.echo(printable(format_schema(catalogue.document(adapter, name)), keep="\n"))
 
 
 def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, with_example: bool) -> None:
@@ -75,7 +73,7 @@ def run_infer(files: list[Path], identifier: str, title: str, depth: int, *, wit
         schema = infer(samples, identifier, title, depth=depth, with_example=with_example)
     except SchemaError as error:
         raise OperatorError(str(error)) from error
-    typer.echo(printable(_format_json(schema), keep="\n"))
+    typer.echo(printable(format_schema(schema), keep="\n"))
 
 
 def _known(catalogue: Catalogue, adapter: str) -> str:
@@ -95,25 +93,3 @@ def _read_sample(file: Path) -> Any:
         raise OperatorError(f"{file}: {error.strerror}") from error
     except MalformedJson as error:
         raise OperatorError(f"{file}: is not JSON that the gateway accepts: {error}") from error
-
-
-def _format_json(value: Any, indent: str = "") -> str:
-    """Format JSON like the bundled schemas: an object or list that is short and flat is in one line."""
-    line = json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, dict | list) or not value:
-        return line
-    inner = value.values() if isinstance(value, dict) else value
-    is_flat = not any(isinstance(each, dict) for each in inner)
-    if is_flat and len(indent + line) <= _MAX_LINE:
-        return f"{{ {line[1:-1]} }}" if isinstance(value, dict) else line
-    deeper = indent + "  "
-    lines = (
-        [
-            f"{json.dumps(name, ensure_ascii=False)}: {_format_json(each, deeper)}"
-            for name, each in value.items()
-        ]
-        if isinstance(value, dict)
-        else [_format_json(each, deeper) for each in value]
-    )
-    opening, closing = "{}" if isinstance(value, dict) else "[]"
-    return "\n".join([opening, ",\n".join(deeper + line for line in lines), indent + closing])

@@ -15,9 +15,7 @@ import typer
 from gateway.cli.progress import progress_bar
 from gateway.devtools.simulator import SignedRequest, Simulator
 from gateway.observability.terminal import one_line
-
-TIMEOUT = 15.0
-"""Seconds to wait for a response."""
+from gateway.operations.test_events import TIMEOUT, explain_failure, outcome_of
 
 _MAX_CONNECTIONS = 32
 """Connections over which the events are sent."""
@@ -90,15 +88,7 @@ async def _count_one(client: httpx.AsyncClient, request: SignedRequest, tally: T
         tally.failures[explain_failure(error, request.url)] += 1
         return
     tally.seconds.append(time.perf_counter() - started_at)
-    tally.responses[f"{response.status_code} {_outcome(response)}"] += 1
-
-
-def _outcome(response: httpx.Response) -> str:
-    try:
-        content = response.json()
-    except ValueError:
-        return ""
-    return str(content.get("reason") or content.get("status")) if isinstance(content, dict) else ""
+    tally.responses[f"{response.status_code} {outcome_of(response)}"] += 1
 
 
 def _latency(seconds: list[float]) -> str:
@@ -106,10 +96,3 @@ def _latency(seconds: list[float]) -> str:
         return ""
     cuts = quantiles(seconds, n=100)
     return f"; latency p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms"
-
-
-def explain_failure(error: httpx.HTTPError, target: str) -> str:
-    """Describe why there was no response from ``target``."""
-    if isinstance(error, httpx.ConnectError):
-        return f"connection refused: {target}; start `gateway dev` or `gateway serve`, or pass another address with --url"
-    return f"no response from {target}: {str(error) or type(error).__name__}"

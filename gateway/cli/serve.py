@@ -6,16 +6,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.backends import messaging_system_of
 from gateway.cli.common import parse_log_format, run
 from gateway.config import Config, load_config
-from gateway.config.cross_checks import conflicts
-from gateway.errors import ConfigurationError, OperatorError
+from gateway.config.overrides import override_binds
+from gateway.console.child import ConsoleChild, ConsoleKeeper
+from gateway.console.launch import ConsoleLauncher
+from gateway.errors import OperatorError
+from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
 from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.readiness import ReadinessBoard
 from gateway.observability.tracing import tracing
 from gateway.server import listening, serve
 from gateway.supervisor import ProcessContext, Supervisor
@@ -33,13 +36,36 @@ def run_serve(
         return override_binds(load_config(path), bind, admin_bind)
 
     config = read()
-    if config.server.processes == 1:
-        configure_logs(logs, exception_messages=config.log.exception_messages)
-        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
-            run(serve(Gateway(config, path.parent, spans=spans), config, read))
-        return
     slots = config.server.processes
-    counters = shared_counters(slots)
+    counters, launcher, readiness = shared_counters(slots), None, None
+    captures = None if config.capture == "off" else CaptureRing(slots=slots)
+    if config.console.enabled:
+        readiness = ReadinessBoard(slots)
+        launcher = ConsoleLauncher(
+            config=path,
+            bind=bind,
+            admin_bind=admin_bind,
+            is_dev=False,
+            log_format=logs,
+            slots=slots,
+            counters=counters.descriptor,
+            readiness=readiness.descriptor,
+            captures=captures.descriptor if captures else None,
+        )
+    if slots == 1:
+        configure_logs(logs, exception_messages=config.log.exception_messages)
+        keeper = ConsoleKeeper(launcher) if launcher else None
+        with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
+            gateway = Gateway(
+                config,
+                path.parent,
+                counters=counters,
+                readiness=readiness,
+                spans=spans,
+                captures=captures,
+            )
+            run(serve(gateway, config, read, console=keeper))
+        return
 
     def reload() -> None:
         nonlocal config
@@ -48,14 +74,29 @@ def run_serve(
 
     def work(process: ProcessContext) -> None:
         configure_logs(logs, process.slot, exception_messages=config.log.exception_messages)
+        public, admin = listeners
+        if launcher:
+            launcher.disown()
+            for (
+                each
+            ) in admin:  # while this process finishes its requests, the next gateway may need the address
+                each.close()
+            admin = []
         try:
             if process.predecessor:
                 log.warning("process replaced", predecessor=process.predecessor)
             with tracing(messaging_system_of(config), config.rabbitmq.exchange) as spans:
                 gateway = Gateway(
-                    config, path.parent, slot=process.slot, slots=slots, counters=counters, spans=spans
+                    config,
+                    path.parent,
+                    slot=process.slot,
+                    slots=slots,
+                    counters=counters,
+                    readiness=readiness,
+                    spans=spans,
+                    captures=captures,
                 )
-                run(serve(gateway, config, read, listeners, process))
+                run(serve(gateway, config, read, (public, admin), process))
         finally:
             close_logs()
 
@@ -65,28 +106,5 @@ def run_serve(
             for each in (*listeners[0], *listeners[1]):
                 each.close()
 
-        Supervisor(slots, work, reload, close_sockets).run()
-
-
-def override_binds(config: Config, bind: list[str] | None, admin_bind: list[str] | None) -> Config:
-    """Return the configuration with the addresses from the command line.
-
-    Raises:
-        ConfigurationError: One of them is not HOST:PORT, or two listeners have the same address.
-    """
-    changes = {name: value for name, value in (("bind", bind), ("admin_bind", admin_bind)) if value}
-    if not changes:
-        return config
-    try:
-        type(config.server).model_validate(changes)
-    except ValidationError as error:
-        problems = (
-            f"--{str(detail['loc'][0]).replace('_', '-')}: {detail['ctx'].get('error', detail['msg'])}"
-            for detail in error.errors()
-        )
-        raise ConfigurationError(*problems) from None
-    config = config.model_copy(update={"server": config.server.model_copy(update=changes)})
-    clashes = [f"{'.'.join(map(str, place))}: {text}" for place, text in conflicts(config)]
-    if clashes:
-        raise ConfigurationError(*clashes)
-    return config
+        console = ConsoleChild(launcher, listeners[1]) if launcher else None
+        Supervisor(slots, work, reload, close_sockets, console).run()

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
 from gateway.cli.common import run
 from gateway.cli.dead_letters import (
+    MoveReport,
     describe,
     list_letters,
     load_quietly,
-    move_letters,
     show_letter,
     to_json,
 )
 from gateway.config import Config
-from gateway.errors import OperatorError
-from gateway.publishers import UNROUTED_SUFFIX
+from gateway.operations.unrouted import route, unrouted_queue
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.unrouted import UnroutedFilter
 
@@ -25,13 +25,13 @@ from gateway.queues.unrouted import UnroutedFilter
 def run_list(path: Path, event_filter: UnroutedFilter, limit: int | None, *, as_json: bool) -> None:
     """List unrouted events."""
     config = load_quietly(path)
-    run(list_letters(config, _queue_of(config), event_filter, limit, as_json=as_json))
+    run(list_letters(config, unrouted_queue(config), event_filter, limit, as_json=as_json))
 
 
 def run_show(path: Path, event_id: str) -> None:
     """Print an unrouted event in full."""
     config = load_quietly(path)
-    run(show_letter(config, _queue_of(config), event_id))
+    run(show_letter(config, unrouted_queue(config), event_id))
 
 
 def run_route(
@@ -51,17 +51,31 @@ def run_route(
             "events that it has no handler for"
         )
     config = load_quietly(path)
-    unrouted = _queue_of(config)
-    if target == unrouted:
-        raise OperatorError(f"{target} is the queue of the unrouted events; name a worker's queue with --to")
 
     def as_line(letter: DeadLetter) -> str:
         return to_json({**letter.facts(), "to": target, "routed": not dry_run})
 
     render = as_line if as_json else describe if dry_run else None
-    words = "routing", "routed"
-    run(move_letters(config, unrouted, target, event_filter, limit, words, dry_run=dry_run, render=render))
+    run(_route(config, target, event_filter, limit, dry_run=dry_run, render=render))
 
 
-def _queue_of(config: Config) -> str:
-    return config.rabbitmq.exchange + UNROUTED_SUFFIX
+async def _route(
+    config: Config,
+    target: str,
+    event_filter: UnroutedFilter,
+    limit: int | None,
+    *,
+    dry_run: bool,
+    render: Callable[[DeadLetter], str] | None,
+) -> None:
+    report = MoveReport(("routing", "routed"), target, dry_run=dry_run, render=render)
+    with report.progress() as on_progress:
+        await route(
+            config,
+            target,
+            event_filter,
+            limit,
+            dry_run=dry_run,
+            on_letter=report.add,
+            on_progress=on_progress,
+        )

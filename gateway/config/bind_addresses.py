@@ -44,6 +44,13 @@ def check_bind(text: str) -> str:
     return text
 
 
+def local_url(bind: str) -> str:
+    """Return the URL at which this machine reaches a listener on ``bind`` (HOST:PORT)."""
+    host, port = split_bind(bind)
+    host = {EVERYWHERE_4: "127.0.0.1", EVERYWHERE_6: "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def do_clash(one: str, other: str) -> bool:
     """Return whether two addresses cannot both be bound: one equals or includes the other."""
     (host, port), (other_host, other_port) = _normalize(one), _normalize(other)
@@ -52,6 +59,13 @@ def do_clash(one: str, other: str) -> bool:
     if host == other_host or EVERYWHERE_6 in {host, other_host}:
         return True
     return EVERYWHERE_4 in {host, other_host} and ":" not in host + other_host
+
+
+def is_loopback(bind: str) -> bool:
+    """Return whether only this machine can reach a checked address. Of names, `localhost` alone is known to be one."""
+    host, _ = split_bind(bind)
+    address = _address_of(host)
+    return address.is_loopback if address else host.lower() == "localhost"
 
 
 def _is_host(host: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.config.bind_addresses import do_clash
+from gateway.config.bind_addresses import do_clash, is_loopback
 from gateway.config.document import FieldPath
 from gateway.config.models import Config
 from gateway.config.value_checks import EMBEDDED
@@ -22,6 +22,7 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     server, dedupe = config.server, config.dedupe
     yield from _tls_conflicts(config)
     yield from _path_conflicts(config)
+    yield from _console_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
         yield (
             ("dedupe", "lease"),
@@ -55,6 +56,30 @@ def _path_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
         owner = taken.setdefault(provider.path, f"providers.{name}")
         if owner != f"providers.{name}":
             yield ("providers", name, "path"), f"{provider.path} belongs to {owner}; choose another path"
+
+
+def _console_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
+    """Yield ways of logging in that would let in everybody, or nobody."""
+    console, server = config.console, config.server
+    if not console.enabled:
+        return
+    if console.auth == "none":
+        for bind in server.admin_bind:
+            if not is_loopback(bind):
+                yield (
+                    ("console", "auth"),
+                    (
+                        f"none is for loopback addresses only, and server.admin_bind has {bind}; choose token or proxy, "
+                        "or bind 127.0.0.1"
+                    ),
+                )
+    elif console.auth == "proxy" and not server.trusted_proxies:
+        yield ("console", "auth"), "proxy needs the addresses of the proxies in server.trusted_proxies"
+    elif console.auth == "proxy" and not console.groups:
+        yield (
+            ("console", "auth"),
+            'proxy needs console.groups, such as {sre: admin, "*": viewer}: nobody has a role without it',
+        )
 
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -28,11 +28,13 @@ class DevSession:
         config: The absolute path of its configuration.
         bind: The addresses of its public listener.
         pid: Its process.
+        admin_bind: The addresses of its operator's listener.
     """
 
     config: Path
     bind: list[str]
     pid: int
+    admin_bind: list[str] = field(default_factory=list)
 
     @classmethod
     def find(cls, data_dir: Path) -> DevSession | None:

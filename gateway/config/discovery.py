@@ -22,7 +22,7 @@ BUNDLED_CONFIG = Path(str(resources.files("gateway.config") / "demo.yaml"))
 DATA_DIR = "var"
 """The default of ``data_dir``, which the demo and the configurations that ``gateway dev`` writes have."""
 
-_DEV_SECRETS = "dev.env"
+DEV_SECRETS = "dev.env"
 """The file in ``data_dir`` with the secrets that ``gateway dev`` generated."""
 
 _STAND_IN = "whsec_c3RhbmRzIGluIGZvciBhIHNlY3JldCE="
@@ -54,4 +54,4 @@ def find_config(path: Path) -> Path:
 
 def dev_secrets_path(config: Path) -> Path:
     """Return the path of the file in which ``gateway dev`` keeps the secrets for the configuration at ``config``."""
-    return load_without_secrets(config).data_dir / _DEV_SECRETS
+    return load_without_secrets(config).data_dir / DEV_SECRETS

@@ -31,6 +31,7 @@ from gateway.config.value_checks import (
     check_amqp_node,
     check_amqp_url,
     check_exchange,
+    check_management_url,
     check_path,
     check_public_url,
     check_redis_node,
@@ -74,7 +75,7 @@ class ServerConfig(Section):
     )
     admin_bind: Binds = Field(
         ["127.0.0.1:8081"],
-        description="Metrics and health for the operator: one address or a list; never public.",
+        description="The console, metrics and health for the operator: one address or a list; never public.",
     )
     trusted_proxies: list[NetworkSetting] = Field(
         [],
@@ -200,6 +201,12 @@ class RabbitConfig(Section):
         description="The topic exchange; .unrouted, .quarantine and .archive are added to its name.",
     )
     confirm_timeout: Duration = Field(2.0, description="Time for the broker to confirm an event.")
+    management_url: Annotated[str, AfterValidator(check_management_url)] = Field(
+        "",
+        repr=False,  # it may contain a password
+        description="RabbitMQ's management API, such as `http://localhost:15672`, for `gateway status` to list all queues "
+        "with their unacknowledged messages; with the user of `url` unless it names another.",
+    )
     tls: TlsConfig = Field(
         TlsConfig(), description="Files for an amqps:// connection, such as those of a private authority."
     )
@@ -312,7 +319,7 @@ class ProviderConfig(DeliverySpec):
     schema_file: Path | None = Field(
         None,
         alias="schema",
-        description="A JSON Schema for every event of this provider, relative to this file.",
+        description="A JSON Schema for every event of this provider, in JSON or YAML, relative to this file.",
     )
     redact: list[Pointer] = Field(
         [],

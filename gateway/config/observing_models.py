@@ -52,6 +52,14 @@ class ConsoleConfig(Section):
         description="Who may use it: those with a token; those whom a proxy in `server.trusted_proxies` names in "
         "X-Forwarded-User and X-Forwarded-Groups; or everybody, on a loopback address only.",
     )
+    groups: dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=255)],
+        Literal["viewer", "operator", "admin"],
+    ] = Field(
+        {},
+        description='With `auth: proxy`: the role of each group in X-Forwarded-Groups; `"*"` is everybody whom the proxy '
+        "lets in. The highest role counts.",
+    )
     payloads: Literal["masked", "full", "off"] = Field(
         "masked",
         description="What operators see of payloads: their shape until they ask for the values, the values at once, or "

@@ -62,6 +62,20 @@ def check_amqp_node(text: str) -> str:
     return text
 
 
+def check_management_url(text: str) -> str:
+    """Check the URL of RabbitMQ's management API; empty for none.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    parts = urlsplit(text)
+    if text and (
+        parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment
+    ):
+        raise ValueError("is not the address of RabbitMQ's management API; write http://host:15672")
+    return text
+
+
 def check_postgres_url(text: str) -> str:
     """Check the URL of PostgreSQL, or that of the embedded store.
 

@@ -16,6 +16,10 @@ _BALANCER_KEEP_ALIVE = 60.0
 """Seconds for which AWS's load balancers and nginx keep an idle connection to a server by default."""
 
 
+_MANY_PROXIES = 16
+"""Addresses of a network in which there is hardly anything but proxies."""
+
+
 def config_warnings(config: Config) -> list[str]:
     """Return what is most likely a mistake, one line each, without any secret."""
     return [
@@ -24,6 +28,7 @@ def config_warnings(config: Config) -> list[str]:
         *_shared_secrets(config),
         *_low_limits(config),
         *_open_proxies(config),
+        *_many_proxies(config),
         *_late_responses(config),
         *_short_keep_alive(config),
         *_open_enrolments(config),
@@ -84,6 +89,18 @@ def _low_limits(config: Config) -> Iterator[str]:
                 f"providers.{name}.tolerance: is {format_duration(provider.tolerance)}, but the default of adapter "
                 f"{provider.adapter} is {format_duration(usual)}, because {title} may sign that long before it sends; "
                 "older requests are answered 401"
+            )
+
+
+def _many_proxies(config: Config) -> Iterator[str]:
+    """Yield networks in which every machine can use the console as anybody."""
+    if not (config.console.enabled and config.console.auth == "proxy"):
+        return
+    for network in config.server.trusted_proxies:
+        if network.num_addresses > _MANY_PROXIES:
+            yield (
+                f"server.trusted_proxies: {network} has {network.num_addresses:,} addresses, each of which can name any "
+                "user to the console (console.auth: proxy); list the proxies' own addresses"
             )
 
 

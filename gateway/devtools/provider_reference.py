@@ -50,7 +50,7 @@ def summary(name: str) -> tuple[str, str, str]:
 def facts(name: str, evidence: Evidence) -> list[tuple[str, str]]:
     """Return the facts about an adapter, each as a heading and a text."""
     spec = registry.load(name).spec
-    signed, not_signed = _coverage(spec)
+    signed, not_signed = coverage(spec)
     proofs = evidence.get(name, {})
     tolerance = spec.signature.timestamp_tolerance if spec.signature.has_timestamp else None
     rows = [
@@ -110,7 +110,8 @@ def _parameters(spec: AdapterSpec, variable: str) -> Iterator[str]:
         yield f'    {mark}{name}: "${{{variable}_{name.upper()}}}"  # {each.description}'
 
 
-def _coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
+def coverage(spec: AdapterSpec) -> tuple[list[str], list[str]]:
+    """Return the parts of a request that the signature covers, and those that it does not."""
     signature = spec.signature
     parts = {
         **_body_coverage(signature),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -20,6 +21,20 @@ MAX_ROUTING_KEY = 255
 
 _MAX_CACHED_TYPES = 1024
 """Event types whose names are cached. A provider has far fewer; the limit bounds memory if one makes them up."""
+
+
+class MessageKind(NamedTuple):
+    """What the messages of one event type and source share.
+
+    Attributes:
+        routing_key: The routing key.
+        type: The CloudEvents ``type``.
+        headers: The headers, which must not be changed.
+    """
+
+    routing_key: str
+    type: str
+    headers: dict[str, str]
 
 
 class Envelope:
@@ -43,9 +58,11 @@ class Envelope:
         type_prefix: str | None = None,
     ) -> None:
         self.provider = provider
+        self._adapter = adapter
         self._redaction = redaction
         self._type_prefix = type_prefix or f"com.{adapter}"
         self._names: dict[str, tuple[str, tuple[str, str]]] = {}
+        self._kinds: dict[tuple[str, str], MessageKind] = {}
         self._source = f"/{provider}"
         constant: dict[str, str | bool] = {"specversion": "1.0", "provider": provider, "adapter": adapter}
         if is_partly_signed:
@@ -68,6 +85,21 @@ class Envelope:
             self._names.clear()
         self._names[event_type] = names = word, (routing_key, _cut(f"{self._type_prefix}.{segment}"))
         return names
+
+    def kind_of(self, event_type: str, source: str) -> MessageKind:
+        """Return what the messages of an event type and a CloudEvents ``source`` share."""
+        kind = self._kinds.get((event_type, source))
+        if kind is None:
+            if len(self._kinds) >= _MAX_CACHED_TYPES:
+                self._kinds.clear()
+            headers = {
+                "provider": self.provider,
+                "adapter": self._adapter,
+                "eventtype": event_type,
+                "source": source,
+            }
+            kind = self._kinds[event_type, source] = MessageKind(*self.names_of(event_type), headers)
+        return kind
 
     def source_of(self, identity: Identity) -> str:
         """Return the CloudEvents ``source``: the provider's own, or else its key and the account."""

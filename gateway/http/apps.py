@@ -16,6 +16,9 @@ from gateway.observability.metrics import Metrics
 HEALTH_PATHS = (b"/livez", b"/readyz")
 """The paths of the public listener that are no webhooks."""
 
+METRICS_TYPE = "text/plain; version=0.0.4"
+"""The media type of Prometheus' text format."""
+
 
 class Health:
     """``GET /livez`` and ``GET /readyz``.
@@ -64,7 +67,7 @@ def admin_app(metrics: Metrics, health: Health) -> Router:
     """Return the application for the operator's listener."""
 
     async def render_metrics(_: Request) -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+        return Response(metrics.render(), media_type=METRICS_TYPE)
 
     return Router(
         [Route("/metrics", render_metrics), *health.routes(is_public=False)], redirect_slashes=False

@@ -7,7 +7,7 @@ from io import BytesIO
 
 import msgspec
 
-from gateway.receive.context import RequestContext, RequestRecord
+from gateway.receive.context import RequestRecord
 from gateway.receive.request import RequestHead
 from gateway.signatures.request import Headers
 
@@ -29,6 +29,8 @@ class Incoming(msgspec.Struct, eq=False):
         record: its record; None if the ASGI application serves it.
         opened_at: when its head was complete, on the event loop's clock.
         stays_open: whether the connection outlives it.
+        max_body: bytes that its body may have.
+        body_due_at: when its body has to be complete, on the event loop's clock.
         head_size: bytes of its head in memory.
         size: bytes of its body in memory.
         arrived: bytes that arrived without completing it.
@@ -39,25 +41,13 @@ class Incoming(msgspec.Struct, eq=False):
     record: RequestRecord | None
     opened_at: float
     stays_open: bool
+    max_body: int = MAX_APP_BODY
+    body_due_at: float = 0.0
     head_size: int = 0
     size: int = 0
     arrived: int = 0
     task: asyncio.Task[None] | None = None
     _body: bytes | BytesIO = b""
-
-    @property
-    def max_body(self) -> int:
-        """Bytes that its body may have."""
-        record = self.record
-        return record.route.max_body if isinstance(record, RequestContext) else MAX_APP_BODY
-
-    @property
-    def body_due_at(self) -> float:
-        """When its body has to be complete, on the event loop's clock."""
-        record = self.record
-        return self.opened_at + (
-            record.route.body_deadline if isinstance(record, RequestContext) else HEAD_TIMEOUT
-        )
 
     @property
     def is_refused(self) -> bool:

@@ -27,9 +27,10 @@ from gateway.errors import (
     ShuttingDown,
     UnknownProvider,
 )
-from gateway.http.incoming import HEAD_TIMEOUT, Incoming
+from gateway.http.incoming import HEAD_TIMEOUT, MAX_APP_BODY, Incoming
 from gateway.http.rendering import CONTINUE
 from gateway.http.state import ListenerState
+from gateway.receive.context import RequestContext
 from gateway.receive.request import MAX_FIELDS, MAX_TARGET, RequestHead
 from gateway.signatures.rejections import MalformedRequest, Rejection
 from gateway.signatures.request import Headers
@@ -222,8 +223,12 @@ class RequestReader(asyncio.Protocol, ABC):
             and parser.should_keep_alive()
             and not (record and record.response)  # if its head is odd, where it ends may be odd as well
         )
-        incoming = Incoming(head, record, self._loop.time(), stays_open, size)
-        self.incoming = incoming
+        now = self._loop.time()
+        if isinstance(record, RequestContext):
+            max_body, due_at = record.route.max_body, now + record.route.body_deadline
+        else:
+            max_body, due_at = MAX_APP_BODY, now + HEAD_TIMEOUT
+        self.incoming = incoming = Incoming(head, record, now, stays_open, max_body, due_at, size)
         state.buffered += size
         if state.is_closing and record:
             self._refuse(incoming, ShuttingDown())

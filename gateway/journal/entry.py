@@ -68,7 +68,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
         age: Seconds from the signed timestamp to the receipt: how close requests come to the tolerance.
         client: The client's address as `journal.addresses` says.
         summary: The envelope's one line.
-        detail: Violated paths and rules, codes of faults, or places of an exception. Never a value, never the text of an
+        detail: Violated paths and rules, codes of faults, what a handler says it did, or places of an exception. Never a value, never the text of an
             exception, except where `log.exception_messages` allows it.
         trace: The trace id in hexadecimal.
     """
@@ -101,9 +101,21 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
     @property
     def at(self) -> float:
         """When it happened, in Unix seconds."""
-        return ((self.id >> SEQUENCE_BITS) + EPOCH_MS) / 1000
+        return moment_of(self.id)
+
+
+def moment_of(entry_id: int) -> float:
+    """Return when an entry with an id was made, in Unix seconds."""
+    return ((entry_id >> SEQUENCE_BITS) + EPOCH_MS) / 1000
 
 
 def first_id_at(seconds: float) -> int:
     """Return the smallest id of an entry made at a moment, in Unix seconds."""
     return max(round(seconds * 1000) - EPOCH_MS, 0) << SEQUENCE_BITS
+
+
+def cut(text: str, limit: int = MAX_TEXT) -> str:
+    """Return as much of the beginning of ``text`` as has at most ``limit`` bytes of UTF-8; a lone surrogate becomes `?`."""
+    if text.isascii():
+        return text[:limit]
+    return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")

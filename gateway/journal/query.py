@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.errors import REJECTIONS, Outcome
+
+FAILURES: frozenset[str] = frozenset(
+    (
+        *(rejection.reason for rejection in REJECTIONS),
+        Outcome.QUARANTINED,
+        *("retried", "dead", "failed"),
+    )
+)
+"""The outcomes of what failed: a refusal, a violated schema, an attempt of a worker or at an endpoint."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -50,3 +61,8 @@ class Query:
     since: float | None = None
     until: float | None = None
     failures: bool = False
+
+
+def is_lookup(query: Query) -> bool:
+    """Return whether an index of a single text or number finds what is wanted."""
+    return bool(query.event_id or query.subject or query.account or query.text) or query.request is not None

@@ -46,6 +46,13 @@ INCIDENTS: dict[Incident, tuple[str, str]] = {
 """The name and the description of the counter of each incident."""
 
 
+JournalStage = Literal["memory", "backlog", "refused", "list", "disk"]
+"""Where an entry of the journal was dropped: it waited in a full memory, or for a reader that lags behind; it was about one
+of too many requests that nobody proved, or one of too many events of a request; or the disk had no room for it."""
+
+JOURNAL_STAGES: tuple[JournalStage, ...] = get_args(JournalStage)
+
+
 class Gauge(NamedTuple):
     """A number of each process that is sampled, not counted.
 
@@ -54,11 +61,13 @@ class Gauge(NamedTuple):
         documentation: Its description.
         kind: How the values of all processes become one: ``sum``; ``farthest`` from zero; or ``counter``, a sum that
             goes on where a dead process ended.
+        stage: The value of the label ``stage``; empty for a metric without it.
     """
 
     name: str
     documentation: str
     kind: Literal["sum", "farthest", "counter"] = "sum"
+    stage: str = ""
 
 
 GAUGES = (
@@ -76,11 +85,20 @@ GAUGES = (
         "farthest",
     ),
     Gauge("webhook_log_lines_dropped", "Log lines dropped because nobody read them in time.", "counter"),
+    *(
+        Gauge(
+            "webhook_journal_dropped",
+            "Entries of the journal dropped, by the limit that they met.",
+            "counter",
+            stage,
+        )
+        for stage in JOURNAL_STAGES
+    ),
 )
 """All sampled numbers. A gateway reports those for which :meth:`Metrics.sample` was given a function."""
 
-GAUGE_INDEX = {gauge.name: index for index, gauge in enumerate(GAUGES)}
-"""The index of each gauge among the numbers of a process."""
+GAUGE_INDEX = {(gauge.name, gauge.stage): index for index, gauge in enumerate(GAUGES)}
+"""The index of each gauge among the numbers of a process, by its name and stage."""
 
 SAMPLED_AT = len(GAUGES)
 """The index of the time of the last sample, in seconds of the monotonic clock, which all processes share."""
@@ -118,9 +136,13 @@ PER_PROVIDER = SECRET_COUNT + 1
 _EVENT_INDEX = {outcome: COUNTER_INDEX[EVENT_PREFIX + outcome] for outcome in EVENT_OUTCOMES}
 
 
-def shared_counters(slots: int) -> SharedCounters:
-    """Allocate the numbers of ``slots`` processes. Call it before they are forked."""
-    return SharedCounters(slots, _PER_PROCESS, PER_PROVIDER)
+def shared_counters(slots: int, descriptor: int | None = None) -> SharedCounters:
+    """Allocate the numbers of ``slots`` processes, before they are forked; or map those at ``descriptor``.
+
+    Raises:
+        ValueError: What is at ``descriptor`` was made by another version of this program.
+    """
+    return SharedCounters(slots, _PER_PROCESS, PER_PROVIDER, descriptor)
 
 
 class ProviderMetrics:

@@ -77,7 +77,7 @@ def _render(level: str, event: str, context: Mapping[str, Any], fields: Mapping[
     return orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE)
 
 
-def _report_lost(common: dict[str, int]) -> Callable[[int], bytes]:
+def _report_lost(common: Mapping[str, object]) -> Callable[[int], bytes]:
     return lambda lost: _render("warning", "log lines lost", common, {"lines": lost})
 
 
@@ -87,13 +87,13 @@ def silence_logs() -> None:
 
 
 def configure_logs(
-    log_format: LogFormat, process: int | None = None, *, exception_messages: bool = False
+    log_format: LogFormat, process: int | str | None = None, *, exception_messages: bool = False
 ) -> None:
     """Send all logs to standard output in ``log_format``.
 
     Args:
         log_format: How lines look.
-        process: The number of this process if there are several; every line carries it.
+        process: The number of this process if there are several, or its name; every line carries it.
         exception_messages: Whether lines have the texts of handlers' exceptions, which may quote an event. A person at
             a terminal sees them in any case.
     """

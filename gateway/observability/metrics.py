@@ -1,6 +1,6 @@
 """The metrics by name. Labels have closed sets of values: the configuration and our enums.
 
-When any process is scraped, it turns the numbers of all processes into Prometheus' families.
+Whichever process is scraped, it turns the numbers of all processes into Prometheus' families.
 
 The module has slightly more than 200 lines because it is one list of metrics with their help texts.
 """
@@ -43,64 +43,21 @@ UNKNOWN_PROVIDER = ""
 _SAMPLE_DELAY = 1.0
 """Seconds between two samples: another process that is scraped reads gauges that are at most this old."""
 
-_STALE_AFTER = 5.0
+STALE_AFTER = 5.0
 """Seconds without a sample after which a process counts as dead or stuck; five samples in a row are missing then."""
 
 _ByProvider = Mapping[str, list[float]]
 
 
-class Metrics(Collector):
-    """All metrics, as one process sees them.
+class MetricsReader(Collector):
+    """All metrics, read from the numbers of all processes.
 
     Args:
-        counters: The numbers of all processes; by default those of a single one.
-        slot: The number of this process, from 0.
+        counters: The numbers of all processes.
     """
 
-    def __init__(self, counters: SharedCounters | None = None, slot: int = 0) -> None:
-        self._counters = counters or shared_counters(1)
-        self._region = self._counters.regions[slot]
-        self._before = self._region.numbers.tolist()
-        self._readers: dict[int, Callable[[], float]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        has_predecessor = self._before[SAMPLED_AT] > 0
-        self.sample("webhook_processes", lambda: 1)
-        self.sample("webhook_process_restarts", lambda: has_predecessor)
-        self.refresh()
-
-    def of_provider(self, provider: str, secret_count: int) -> ProviderMetrics:
-        """Return the numbers of a provider that has ``secret_count`` secrets.
-
-        Raises:
-            OperatorError: There is no room for another provider.
-        """
-        numbers = self._region.of_provider(provider)
-        numbers[SECRET_COUNT] = max(numbers[SECRET_COUNT], secret_count)
-        return ProviderMetrics(numbers)
-
-    def sample(self, name: str, read: Callable[[], float]) -> None:
-        """Sample one of :data:`GAUGES` with ``read``.
-
-        It is called at each scrape of this process, and every second for scrapes of the other processes.
-        """
-        self._readers[GAUGE_INDEX[name]] = read
-
-    async def start(self) -> None:
-        """Begin to sample every second."""
-        self.refresh()
-        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
-
-    async def stop(self) -> None:
-        """Stop sampling."""
-        if self._timer:
-            self._timer.cancel()
-
-    def refresh(self) -> None:
-        """Sample all gauges now."""
-        numbers = self._region.numbers
-        for index, read in self._readers.items():
-            numbers[index] = read() + (self._before[index] if GAUGES[index].kind == "counter" else 0)
-        numbers[SAMPLED_AT] = time.monotonic()
+    def __init__(self, counters: SharedCounters) -> None:
+        self._counters = counters
 
     def render(self) -> bytes:
         """Render all metrics in Prometheus' text format."""
@@ -108,7 +65,6 @@ class Metrics(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        self.refresh()
         providers = self._sums_by_provider()
         yield _counter(
             "webhook_requests", "Requests by provider and outcome.", "outcome", OUTCOMES, providers
@@ -137,10 +93,6 @@ class Metrics(Collector):
         yield _latency(providers)
         yield from self._gauges()
 
-    def _keep_fresh(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
-        self.refresh()
-
     def _sums_by_provider(self) -> dict[str, list[float]]:
         sums: dict[str, list[float]] = {}
         for region in self._counters.regions:
@@ -153,19 +105,94 @@ class Metrics(Collector):
 
     def _gauges(self) -> Iterator[Metric]:
         processes = [region.numbers.tolist() for region in self._counters.regions]
-        oldest = time.monotonic() - _STALE_AFTER
+        oldest = time.monotonic() - STALE_AFTER
         fresh = [numbers for numbers in processes if numbers[SAMPLED_AT] >= oldest]
-        for index, (name, documentation, kind) in enumerate(GAUGES):
-            if index not in self._readers:
+        staged: dict[str, CounterMetricFamily] = {}
+        for index, (name, documentation, kind, stage) in enumerate(GAUGES):
+            if not self._has(index):
                 continue
-            if kind == "counter":
+            if stage:
+                family = staged.setdefault(name, CounterMetricFamily(name, documentation, labels=["stage"]))
+                family.add_metric([stage], sum(numbers[index] for numbers in processes))
+            elif kind == "counter":
                 yield CounterMetricFamily(name, documentation, sum(numbers[index] for numbers in processes))
             elif kind == "farthest":
-                yield GaugeMetricFamily(
-                    name, documentation, max((numbers[index] for numbers in fresh), key=abs)
-                )
+                values = (numbers[index] for numbers in fresh)
+                yield GaugeMetricFamily(name, documentation, max(values, key=abs, default=0.0))
             else:
                 yield GaugeMetricFamily(name, documentation, sum(numbers[index] for numbers in fresh))
+        yield from staged.values()
+
+    def _has(self, _: int) -> bool:
+        """Return whether the processes sample a gauge."""
+        return True
+
+
+class Metrics(MetricsReader):
+    """All metrics, as one process counts and sees them.
+
+    Args:
+        counters: The numbers of all processes; by default those of a single one.
+        slot: The number of this process, from 0.
+    """
+
+    def __init__(self, counters: SharedCounters | None = None, slot: int = 0) -> None:
+        super().__init__(counters or shared_counters(1))
+        self._region = self._counters.regions[slot]
+        self._before = self._region.numbers.tolist()
+        self._readers: dict[int, Callable[[], float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        has_predecessor = self._before[SAMPLED_AT] > 0
+        self.sample("webhook_processes", lambda: 1)
+        self.sample("webhook_process_restarts", lambda: has_predecessor)
+        self.refresh()
+
+    def of_provider(self, provider: str, secret_count: int) -> ProviderMetrics:
+        """Return the numbers of a provider that has ``secret_count`` secrets.
+
+        Raises:
+            OperatorError: There is no room for another provider.
+        """
+        numbers = self._region.of_provider(provider)
+        numbers[SECRET_COUNT] = max(numbers[SECRET_COUNT], secret_count)
+        return ProviderMetrics(numbers)
+
+    def sample(self, name: str, read: Callable[[], float], stage: str = "") -> None:
+        """Sample one of :data:`GAUGES` with ``read``.
+
+        It is called at each scrape of this process, and every second for scrapes of the other processes.
+        """
+        self._readers[GAUGE_INDEX[name, stage]] = read
+
+    async def start(self) -> None:
+        """Begin to sample every second."""
+        self.refresh()
+        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
+
+    async def stop(self) -> None:
+        """Stop sampling."""
+        if self._timer:
+            self._timer.cancel()
+
+    def refresh(self) -> None:
+        """Sample all gauges now."""
+        numbers = self._region.numbers
+        for index, read in self._readers.items():
+            numbers[index] = read() + (self._before[index] if GAUGES[index].kind == "counter" else 0)
+        numbers[SAMPLED_AT] = time.monotonic()
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        self.refresh()
+        yield from super().collect()
+
+    @override
+    def _has(self, index: int) -> bool:
+        return index in self._readers
+
+    def _keep_fresh(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_DELAY, self._keep_fresh)
+        self.refresh()
 
 
 def add_histogram(

@@ -2,12 +2,16 @@
 
 The memory is allocated before the processes are forked. Each process writes only to its own region, so that counting
 needs no lock, and every process can read all regions. A process that replaces a dead one goes on with its region.
+The memory is a file without a name, so that a program that was not forked, the console, can map it by its descriptor.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TypeAlias
 
 from gateway.errors import OperatorError
@@ -24,6 +28,33 @@ _NAME_SIZE = 64
 Numbers: TypeAlias = "memoryview[float]"
 
 
+def allocate(name: str, size: int) -> int:
+    """Return the descriptor of ``size`` bytes of memory, all zero, that other programs can map as well.
+
+    Args:
+        name: What the memory is for, as ``/proc`` shows it.
+        size: The number of bytes.
+    """
+    with suppress(AttributeError, PermissionError):  # another system than Linux, or a sandbox
+        descriptor = os.memfd_create(f"gateway-{name}")
+        os.ftruncate(descriptor, size)
+        return descriptor
+    with tempfile.TemporaryFile(prefix=f"gateway-{name}-", buffering=0) as file:  # has no name, and mode 0600
+        file.write(bytes(size))  # now, because a page that a full disk cannot hold later ends the process
+        return os.dup(file.fileno())
+
+
+def attach(descriptor: int, size: int) -> memoryview:
+    """Map memory that :func:`allocate` has made, in this program or in another one.
+
+    Raises:
+        ValueError: The memory has another size.
+    """
+    if (found := os.fstat(descriptor).st_size) != size:
+        raise ValueError(f"{found} bytes of shared memory, not {size}")
+    return memoryview(mmap.mmap(descriptor, size))
+
+
 class SharedCounters:
     """The regions of all processes, zero at first.
 
@@ -31,15 +62,23 @@ class SharedCounters:
         slots: The number of processes.
         per_process: How many numbers each process has.
         per_provider: How many numbers each process has for every provider.
+        descriptor: Memory that another program has made for the same numbers; by default it is made here.
 
     Attributes:
+        descriptor: The descriptor of the memory.
         regions: The region of each process, by its slot.
+
+    Raises:
+        ValueError: The memory at ``descriptor`` was not made for these numbers.
     """
 
-    def __init__(self, slots: int, per_process: int, per_provider: int) -> None:
+    def __init__(
+        self, slots: int, per_process: int, per_provider: int, descriptor: int | None = None
+    ) -> None:
         record_size = _NAME_SIZE + per_provider * _NUMBER_SIZE
         size = (1 + per_process) * _NUMBER_SIZE + MAX_PROVIDERS * record_size
-        memory = memoryview(mmap.mmap(-1, slots * size))
+        self.descriptor = allocate("counters", slots * size) if descriptor is None else descriptor
+        memory = attach(self.descriptor, slots * size)
         self.regions = [
             Region(memory[start : start + size], per_process, record_size)
             for start in range(0, slots * size, size)

@@ -88,8 +88,11 @@ class Publisher(Protocol):
     async def stop(self) -> None:
         """Wait for the confirms that are due, and release all resources."""
 
-    def publish(self, message: Message) -> Awaitable[None]:
-        """Publish ``message``, and return once the broker is responsible for it.
+    def publish(self, message: Message) -> Awaitable[bool | None]:
+        """Publish ``message``, and return once it is durable.
+
+        Returns:
+            True if it waits on this machine's disk; otherwise the broker is responsible for it.
 
         Raises:
             PublishUnavailable: The broker did not confirm, or not in time.

@@ -112,7 +112,7 @@ class PublishConnection(asyncio.Protocol):
         self._timeout = timeout
         self._timeouts = timeouts
         self._received = bytearray()
-        self._outgoing: list[bytes] = []
+        self._outgoing: list[bytes | memoryview] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
         self._breaker = PublishBreaker(self._now)
         self._last_tag = self._flushed_tag = 0

@@ -10,8 +10,8 @@ that the connection joins with those of other messages, so that a body is copied
 minute, are left to pamqp.
 
 Measured (2026-11, CPython 3.11): publish and confirm of a message of 1.5 kB together take 2.5 µs, ten messages at a
-time; a test compares the frames with what pamqp reads. Not measured: whether a ``memoryview`` of a large body
-would save the copy into the joined write; most events have a few kB.
+time; a test compares the frames with what pamqp reads. The frames of a large body are views of it, so that joining them
+is the only copy.
 
 Specification: https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf, sections 2.3 (frames) and 4.2 (wire format).
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from typing import TypeAlias
 
 from gateway.events.message import APP_ID, CONTENT_TYPE, Message
 
@@ -75,7 +76,11 @@ _MAX_CACHED_KINDS = 1024
 """The kinds of message whose recurring parts are kept. Senders choose event types, so that memory needs a bound."""
 
 
-def encode_publish(message: Message, max_content: int) -> tuple[bytes, ...]:
+Piece: TypeAlias = bytes | memoryview
+"""A piece of a frame."""
+
+
+def encode_publish(message: Message, max_content: int) -> tuple[Piece, ...]:
     """Return the frames that publish ``message``, in pieces to be joined.
 
     Args:
@@ -102,9 +107,10 @@ def encode_publish(message: Message, max_content: int) -> tuple[bytes, ...]:
             body,
             FRAME_END,
         )
-    pieces = [before_size, _LONG_LONG.pack(body_size), before_id, message_id, after_id]
+    pieces: list[Piece] = [before_size, _LONG_LONG.pack(body_size), before_id, message_id, after_id]
+    view = memoryview(body)
     for start in range(0, body_size, max_content):
-        part = body[start : start + max_content]
+        part = view[start : start + max_content]
         pieces += (FRAME_HEAD.pack(BODY_FRAME, CHANNEL, len(part)), part, FRAME_END)
     return tuple(pieces)
 

@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from typing_extensions import override
 
 from gateway.adapters.handshake import RefusalSpec
+from gateway.adapters.identity import Identity
 from gateway.errors import Outcome
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.responses import Response
 from gateway.receive.route import Route
-from gateway.signatures.request import Headers, RawRequest
+from gateway.signatures.request import Headers, RawRequest, VerifiedRequest
 
 if TYPE_CHECKING:
     from gateway.observability.tracing.spans import RequestSpan
 
 
+MAX_NOTES = 1_000
+"""Events of one request that are recorded one by one."""
+
+
+class EventNote(NamedTuple):
+    """What is recorded of one event of a list.
+
+    Attributes:
+        outcome: Its outcome.
+        event_id: Its id.
+        event_type: Its type.
+        identity: What else the adapter found.
+        is_spooled: Whether it was accepted into the spool.
+        violations: How it breaks its schema; empty if it does not.
+    """
+
+    outcome: str
+    event_id: str
+    event_type: str
+    identity: Identity
+    is_spooled: bool = False
+    violations: str = ""
+
+
 class RequestRecord(msgspec.Struct, eq=False):
-    """What is logged and counted about a request, from its head to its answer.
+    """What is logged, counted and recorded about a request, from its head to its answer.
 
     Attributes:
         provider: the provider that the request is for; None if its path names none.
@@ -36,6 +61,11 @@ class RequestRecord(msgspec.Struct, eq=False):
         events: the number of its events, if it is a batch.
         tally: how many of them had which outcome.
         span: its span, once it is verified and if tracing is on.
+        verified: the request, once its sender is proven.
+        identity: what the adapter found in its event.
+        traceparent: its trace context, once it is verified.
+        is_spooled: whether an event of it was accepted into the spool.
+        notes: what is recorded of each event, if it is a batch and is recorded.
     """
 
     provider: str | None
@@ -51,6 +81,11 @@ class RequestRecord(msgspec.Struct, eq=False):
     events: int | None = None
     tally: Counter[str] | None = None
     span: RequestSpan | None = None
+    verified: VerifiedRequest | None = None
+    identity: Identity | None = None
+    traceparent: str | None = None
+    is_spooled: bool = False
+    notes: list[EventNote] | None = None
 
     @property
     def headers(self) -> Headers | None:
@@ -79,3 +114,8 @@ class RequestContext(RequestRecord, kw_only=True, eq=False):
     def respond(self, outcome: Outcome) -> Response:
         """Return the response to a verified request."""
         return self.route.success.respond(outcome, self.event_id or "", self.event_type)
+
+    def note_event(self, note: EventNote) -> None:
+        """Keep what is recorded of an event of a list, unless that has too many."""
+        if self.notes is not None and len(self.notes) < MAX_NOTES:
+            self.notes.append(note)

@@ -19,7 +19,7 @@ from typing_extensions import override
 from gateway.adapters.adapter import BoundAdapter
 from gateway.adapters.handshake_replies import HandshakeReply
 from gateway.errors import Internal, KeyUnavailable, Outcome
-from gateway.receive.context import RequestContext
+from gateway.receive.context import EventNote, RequestContext
 from gateway.receive.handshakes import SubscriptionConfirmer
 from gateway.receive.publishing import EventPublisher, PendingEvent
 from gateway.receive.responses import Response, handshake_response
@@ -144,19 +144,28 @@ class PublishBatch(Job):
             try:
                 outcome = await self.publisher.publish(context, event)
             except Rejection as rejection:
+                self._note(event, rejection.reason, tally)
                 self._failures.append(rejection)
-                tally[rejection.reason] += 1
             except Exception:
                 log.exception("internal error", provider=context.provider, event_id=event.key.event_id)
+                self._note(event, Internal.reason, tally)
                 self._failures.append(Internal())
-                tally[Internal.reason] += 1
             except (
                 BaseException
             ):  # a cancelled task does not fail its group, so the batch would pass for published
                 self._failures.append(Internal())
                 raise
             else:
-                tally[outcome] += 1
+                self._note(event, outcome, tally)
+
+    def _note(self, event: PendingEvent, outcome: str, tally: Counter[str]) -> None:
+        tally[outcome] += 1
+        context, identity = self._context, event.identity
+        event_type = context.route.envelope.word_of(identity.event_type)
+        violations = event.validation.violations or ""
+        context.note_event(
+            EventNote(outcome, event.key.event_id, event_type, identity, event.is_spooled, violations)
+        )
 
 
 class ConfirmSubscription(Job):

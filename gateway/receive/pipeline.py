@@ -29,7 +29,7 @@ from gateway.events.body import Content
 from gateway.events.strict_json import is_readable_json, traceparent_of
 from gateway.events.validation import NO_OBJECT, UNKNOWN, UNREADABLE, UNTYPED, Validation, validate
 from gateway.receive.aside import Aside
-from gateway.receive.context import RequestContext
+from gateway.receive.context import EventNote, RequestContext
 from gateway.receive.handshakes import SubscriptionConfirmer
 from gateway.receive.jobs import (
     AT_A_TIME,
@@ -76,15 +76,23 @@ class Pipeline:
         keys: fetches public keys, for adapters whose providers publish theirs.
         clock: Unix seconds.
         spans: makes spans if tracing is on.
+        notes_events: whether the events of a list are recorded one by one.
     """
 
     def __init__(
-        self, publisher: EventPublisher, keys: Keys, clock: Callable[[], float], spans: Spans | None = None
+        self,
+        publisher: EventPublisher,
+        keys: Keys,
+        clock: Callable[[], float],
+        spans: Spans | None = None,
+        *,
+        notes_events: bool = False,
     ) -> None:
         self._publisher = publisher
         self._keys = keys
         self._clock = clock
         self._spans = spans
+        self._notes_events = notes_events
         self._confirmer = SubscriptionConfirmer()
         self._aside = Aside()
 
@@ -121,12 +129,15 @@ class Pipeline:
 
     def _note_verified(self, context: RequestContext, verified: VerifiedRequest) -> None:
         route = context.route
+        context.verified = verified
+        context.traceparent = traceparent_of(verified.headers)
         route.metrics.count_secret_slot(verified.secret_slot)
         route.admission.count_verified()
         if self._spans is not None:
-            context.span = self._spans.begin(
-                route.name, context.request.method, context.started_at, traceparent_of(verified.headers)
+            context.span = span = self._spans.begin(
+                route.name, context.request.method, context.started_at, context.traceparent
             )
+            context.traceparent = span.traceparent
 
     def _recognise(
         self, context: RequestContext, verified: VerifiedRequest, content: Content, now: float
@@ -147,11 +158,14 @@ class Pipeline:
             context.request.body = verified.body = b""  # the items have it
             if not items:
                 return context.respond(Outcome.IGNORED)
+            if self._notes_events:
+                context.notes = []
             received = _Received(verified, payload, now, content.is_readable)
             return PublishBatch(
-                self._publisher, context, len(items), partial(_examine_items, route, received, items)
+                self._publisher, context, len(items), partial(_examine_items, context, received, items)
             )
         identity = route.adapter.identify(verified, payload)
+        context.identity = identity
         context.event_type = route.envelope.word_of(identity.event_type)
         key = route.keys.key_of(identity, verified, payload, now)
         context.event_id = key.event_id
@@ -172,7 +186,7 @@ class Pipeline:
 
 
 async def _examine_items(
-    route: Route, received: _Received, items: list[Item], tally: Counter[str]
+    context: RequestContext, received: _Received, items: list[Item], tally: Counter[str]
 ) -> deque[PendingEvent]:
     """Return the events of a batch that are to be published, and count the others in ``tally``.
 
@@ -181,25 +195,25 @@ async def _examine_items(
     Raises:
         SchemaMismatch: one of them breaks its schema, and the provider is set to reject such events.
     """
-    request = received.request
+    route, request = context.route, received.request
     events: deque[PendingEvent] = deque()
     known: dict[
         str, bytes
     ] = {}  # by key, what it stands for: the item and what surrounds it, or what is signed
-    for place, (item, data, parent, context) in enumerate(items):
+    for place, (item, data, parent, surroundings) in enumerate(items):
         if place % AT_A_TIME == AT_A_TIME - 1:
             await asyncio.sleep(0)  # a long batch takes a while, and other requests have their deadlines
         identity = route.adapter.identify(request, received.payload, item, parent)
         if not route.accepts(route.envelope.word_of(identity.event_type)):
-            _count(route, tally, Outcome.IGNORED)
+            _count(context, tally, Outcome.IGNORED, identity)
             continue
         # If the items are signed one by one, what is not signed does not make a second event.
-        content = data + context if request.signed_items is None else request.signed_items[place]
-        key = route.keys.key_of(identity, request, item, received.at, Part(data, place, context))
+        content = data + surroundings if request.signed_items is None else request.signed_items[place]
+        key = route.keys.key_of(identity, request, item, received.at, Part(data, place, surroundings))
         if known.get(key.text, content) != content:
             key = _key_by_content(key, content)
         if key.text in known:
-            _count(route, tally, Outcome.DUPLICATE)
+            _count(context, tally, Outcome.DUPLICATE, identity, key.event_id)
             continue
         known[key.text] = content
         is_readable = received.is_readable or is_readable_json(data)
@@ -214,9 +228,13 @@ def _key_by_content(key: EventKey, content: bytes) -> EventKey:
     return key._replace(event_id=digest, text=digest, is_id_enough=True)
 
 
-def _count(route: Route, tally: Counter[str], outcome: Outcome) -> None:
+def _count(
+    context: RequestContext, tally: Counter[str], outcome: Outcome, identity: Identity, event_id: str = ""
+) -> None:
     tally[outcome] += 1
-    route.metrics.count_event(outcome)
+    context.route.metrics.count_event(outcome)
+    event_type = context.route.envelope.word_of(identity.event_type)
+    context.note_event(EventNote(outcome, event_id or identity.event_id or "", event_type, identity))
 
 
 def _digest(content: bytes) -> str:

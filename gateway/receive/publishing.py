@@ -13,7 +13,6 @@ from gateway.claims.dedupe import Claim, Dedupe
 from gateway.claims.event_key import EventKey
 from gateway.errors import BrokerUnavailable, Outcome
 from gateway.events.message import Message
-from gateway.events.strict_json import traceparent_of
 from gateway.events.validation import Validation
 from gateway.publishers import QUARANTINE_SUFFIX, Publisher, PublishUnavailable
 from gateway.receive.context import RequestContext
@@ -33,6 +32,7 @@ class PendingEvent(msgspec.Struct, eq=False):
         received_at: when it was verified, in Unix seconds.
         data: its bytes, until the message has them.
         media_type: of the bytes; None for JSON, empty if there are none.
+        is_spooled: whether it was accepted into the spool.
     """
 
     key: EventKey
@@ -42,6 +42,7 @@ class PendingEvent(msgspec.Struct, eq=False):
     received_at: float
     data: bytes
     media_type: str | None = None
+    is_spooled: bool = False
 
 
 class EventPublisher:
@@ -73,10 +74,10 @@ class EventPublisher:
             route.metrics.count_event(Outcome.DUPLICATE)
             return Outcome.DUPLICATE
         try:
-            traceparent = traceparent_of(event.request.headers) if span is None else span.traceparent
-            message = self._compose(route, event, claim, traceparent)
+            message = self._compose(route, event, claim, context.traceparent)
             event.data = b""  # the message has it
-            await self._publisher.publish(message)
+            if await self._publisher.publish(message):
+                event.is_spooled = context.is_spooled = True
         except PublishUnavailable as error:
             self._dedupe.release(claim)
             raise BrokerUnavailable(str(error)) from error
@@ -95,30 +96,24 @@ class EventPublisher:
 
     def _compose(self, route: Route, event: PendingEvent, claim: Claim, traceparent: str | None) -> Message:
         envelope, identity = route.envelope, event.identity
-        routing_key, kind = envelope.names_of(identity.event_type)
         source = envelope.source_of(identity)
-        headers = {
-            "provider": route.name,
-            "adapter": route.adapter.name,
-            "eventtype": identity.event_type,
-            "source": source,
-        }
+        kind = envelope.kind_of(identity.event_type, source)
+        headers, violations = kind.headers, event.validation.violations
         if traceparent:
-            headers["traceparent"] = traceparent
-        violations = event.validation.violations
+            headers = {**headers, "traceparent": traceparent}
         if violations:
-            headers["violations"] = violations
+            headers = {**headers, "violations": violations}
         return Message(
             exchange=self._quarantine if violations else self._exchange,
-            routing_key=routing_key,
+            routing_key=kind.routing_key,
             message_id=event.key.event_id,
-            type=kind,
+            type=kind.type,
             headers=headers,
             body=envelope.encode(
                 identity,
                 event.key.event_id,
                 source,
-                kind,
+                kind.type,
                 event.data,
                 received_at=rfc3339_milliseconds(event.received_at),
                 secret_slot=event.request.secret_slot,

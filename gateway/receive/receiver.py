@@ -19,6 +19,7 @@ from gateway.receive.jobs import Job
 from gateway.receive.misdirected import PREFIX, NearMisses, RefusedRecord
 from gateway.receive.pipeline import Pipeline
 from gateway.receive.proxy_headers import TrustedProxies
+from gateway.receive.recording import RequestRecorder
 from gateway.receive.request import RequestHead, check_head
 from gateway.receive.responses import Response, rejection_response
 from gateway.receive.route import Route
@@ -41,15 +42,22 @@ class Receiver:
         proxies: the proxies that are believed about a request's client.
         pipeline: finds out what a request is.
         metrics: where requests are counted.
+        recorder: records requests in the journal; None to record none.
 
     Attributes:
         routes: the configured providers by path.
     """
 
     def __init__(
-        self, routes: Mapping[str, Route], proxies: TrustedProxies, pipeline: Pipeline, metrics: Metrics
+        self,
+        routes: Mapping[str, Route],
+        proxies: TrustedProxies,
+        pipeline: Pipeline,
+        metrics: Metrics,
+        recorder: RequestRecorder | None = None,
     ) -> None:
         self._pipeline = pipeline
+        self._recorder = recorder
         self._unknown = metrics.of_provider(UNKNOWN_PROVIDER, 0)
         self._log = log.bind()  # a module's logger looks its configuration up at every call
         self.routes: dict[bytes, Route] = {}
@@ -145,8 +153,8 @@ class Receiver:
         if isinstance(rejection, SignatureRejected):
             refusal = record.refusal
             record.metrics.count_signature_failure(rejection.fault)
-        if rejection.detail:
-            record.cause = rejection.detail
+        if detail := rejection.detail:
+            record.cause = detail
         self._finish(record, rejection_response(rejection, record.event_id, refusal))
 
     def refuse_unread(self, peer: str, rejection: Rejection) -> RequestRecord:
@@ -174,8 +182,11 @@ class Receiver:
 
     def _note(self, record: RequestRecord, outcome: str, status: int) -> None:
         elapsed = time.perf_counter() - record.started_at
+        ms = int(elapsed * 100_000) / 100  # round() formats and parses a text
         record.metrics.count_outcome(outcome)
         record.metrics.observe_latency(elapsed)
+        if self._recorder is not None:
+            self._recorder.note(record, outcome, status, ms)
         if record.span is not None:
             record.span.end(
                 outcome, status, record.event_id, record.event_type, is_batch=record.events is not None
@@ -196,7 +207,7 @@ class Receiver:
             "request",
             outcome=outcome,
             status=status,
-            ms=int(elapsed * 100_000) / 100,  # round() formats and parses a text
+            ms=ms,
             provider=record.provider,
             event_type=record.event_type,
             event_id=record.event_id,

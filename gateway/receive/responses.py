@@ -125,6 +125,8 @@ def rejection_response(
     if refusal and isinstance(rejection, SignatureRejected):
         content_type = ((b"content-type", refusal.content_type.encode()),) if refusal.body else ()
         return Response(rejection.status, rejection.reason, refusal.body.encode(), content_type)
+    if event_id is None and type(rejection) is SignatureRejected:
+        return _UNPROVEN
     body = {"status": _status_word(rejection), "reason": rejection.reason}
     if event_id is not None:
         body["id"] = event_id
@@ -134,6 +136,15 @@ def rejection_response(
     if isinstance(rejection, MethodNotAllowed):
         fields += ((b"allow", ", ".join(rejection.allowed).encode()),)
     return Response(rejection.status, rejection.reason, orjson.dumps(body), fields)
+
+
+_UNPROVEN = Response(
+    SignatureRejected.status,
+    SignatureRejected.reason,
+    orjson.dumps({"status": "rejected", "reason": SignatureRejected.reason}),
+    (_JSON,),
+)
+"""The response to a forgery, made once because anybody can ask for it."""
 
 
 def _status_word(rejection: Rejection) -> str:

@@ -13,6 +13,7 @@ from gateway.events.envelope import Envelope
 from gateway.events.schemas import AdapterSchemas
 from gateway.observability.counters import ProviderMetrics
 from gateway.receive.access import AccessControl
+from gateway.receive.credentials import CredentialMask
 from gateway.receive.handshakes import Enrolment
 from gateway.receive.ignored_types import IgnoredTypes
 from gateway.receive.responses import Success
@@ -45,6 +46,7 @@ class Route:
         success: makes the responses to verified requests.
         refusal: the response that the provider prescribes for a request that is not proven; None for ours.
         ignored: reports the types of events that are not published.
+        mask: masks the credentials in refused requests that are kept.
         paths: further paths that lead here.
     """
 
@@ -67,6 +69,7 @@ class Route:
     success: Success
     refusal: RefusalSpec | None
     ignored: IgnoredTypes
+    mask: CredentialMask
     paths: tuple[bytes, ...] = ()
 
     def answer_unsigned(self, request: RawRequest, client: str) -> HandshakeReply | None:

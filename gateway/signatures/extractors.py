@@ -26,6 +26,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import orjson
 from pydantic import AfterValidator, StringConstraints
 
@@ -120,7 +121,7 @@ class Parent:
         return self._context
 
 
-class SourceContext:
+class SourceContext(msgspec.Struct, eq=False):
     """The request and the event that sources are read from.
 
     Attributes:
@@ -131,16 +132,11 @@ class SourceContext:
         parent: the place of the list that contains the event; None if there is none.
     """
 
-    __slots__ = ("headers", "item", "parent", "payload", "query")
-
-    def __init__(
-        self, headers: Headers, query: bytes, payload: object, item: object, parent: Parent | None = None
-    ) -> None:
-        self.headers = headers
-        self.query = query
-        self.payload = payload
-        self.item = item
-        self.parent = parent
+    headers: Headers
+    query: bytes
+    payload: object
+    item: object
+    parent: Parent | None = None
 
 
 Getter = Callable[[SourceContext], object]
@@ -304,7 +300,12 @@ def _compile_pointer(steps: list[str], *, is_of_item: bool) -> Getter:
     # Nearly all pointers have one or two steps, and most values of an event are read here: so these are written out.
     if len(steps) == 1 and not is_of_item:
         name = steps[0]
-        return lambda context: context.payload.get(name) if isinstance(context.payload, dict) else None
+
+        def read_one(context: SourceContext) -> object:
+            payload = context.payload
+            return payload.get(name) if type(payload) is dict else None
+
+        return read_one
     if len(steps) == 2 and not is_of_item:
         outer, inner = steps
 

@@ -78,6 +78,7 @@ class RawRequest(msgspec.Struct, kw_only=True, eq=False):
         signed_items: the same for each event of a batch, in the order of the batch, if each is signed by itself. If a
             batch is signed as a whole, the bytes of its items are canonical already.
         rewritten: the JSON of the body as senders write it before they sign it, by style; a cache.
+        signed_at: the signed timestamp in Unix seconds, once it is verified; None if there is none.
     """
 
     body: bytes
@@ -89,6 +90,7 @@ class RawRequest(msgspec.Struct, kw_only=True, eq=False):
     signed: bytes | None = None
     rewritten: dict[str, bytes] | None = None
     signed_items: list[bytes] | None = None
+    signed_at: float | None = None
 
 
 class VerifiedRequest:
@@ -102,9 +104,10 @@ class VerifiedRequest:
         signed: the signed content, if that is not the received body (:attr:`RawRequest.signed`): anybody who has seen
             the request can send it with another body, or with the same body in another spelling.
         signed_items: the same for each event of a batch, if each is signed by itself.
+        signed_at: the signed timestamp in Unix seconds; None if there is none.
     """
 
-    __slots__ = ("body", "headers", "query", "secret_slot", "signed", "signed_items")
+    __slots__ = ("body", "headers", "query", "secret_slot", "signed", "signed_at", "signed_items")
 
     def __init__(self, request: RawRequest, secret_slot: int, *, proof: object) -> None:
         if proof is not PROOF:
@@ -115,3 +118,4 @@ class VerifiedRequest:
         self.secret_slot = secret_slot
         self.signed = request.signed
         self.signed_items = request.signed_items
+        self.signed_at = request.signed_at

@@ -19,6 +19,7 @@ from gateway.adapters.adapter import Adapter
 from gateway.app import Gateway
 from gateway.claims import Claims
 from gateway.config import Config, ProviderConfig, load_config
+from gateway.config.observing_models import JournalConfig
 from gateway.config.resolve import adapter_of
 from gateway.devtools.samples import Sample, load_sample, sample_names, sample_of
 from gateway.devtools.simulator import SignedRequest, Simulator, Tampering
@@ -76,7 +77,9 @@ class Sender:
         self._secret = secrets.sender
         self._provider = _reachable(name, config.providers[name], self._adapter, secrets.receiver)
         self._url = str(self._provider.public_url)
-        alone = config.model_copy(update={"providers": {name: self._provider}})
+        alone = config.model_copy(
+            update={"providers": {name: self._provider}, "journal": JournalConfig(enabled=False)}
+        )
         self.receiver = Gateway(alone, folder, claims=claims, publisher=publisher).receiver
 
     def sign(

@@ -45,6 +45,7 @@ class Outcome:
         error: What the handler raised.
         delay: Seconds until the event is delivered again.
         reason: Why the event is dead.
+        result: What the handler passed to ``event.outcome``; empty if nothing.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Outcome:
     error: BaseException | None = None
     delay: float = 0.0
     reason: str | None = None
+    result: str = ""
 
 
 class MemoryWorker:
@@ -173,7 +175,7 @@ class MemoryWorker:
     def _accepts(self, routing_key: str) -> bool:
         return any(matches(pattern, routing_key) for pattern in self._worker.events)
 
-    def _on_settled(self, delivery: Delivery, settlement: Settlement) -> None:
+    def _on_settled(self, event: Event | None, delivery: Delivery, settlement: Settlement) -> None:
         reason = (settlement.headers or {}).get(REASON)
         outcome = Outcome(
             name=settlement.name,
@@ -182,6 +184,7 @@ class MemoryWorker:
             error=settlement.failure,
             delay=settlement.delay,
             reason=None if reason is None else str(reason),
+            result=event.named_outcome if event else "",
         )
         self.outcomes.append(outcome)
         if settled := self._open.pop(delivery, None):
@@ -198,14 +201,14 @@ class MemoryWorker:
 class _ObservedStats(Stats):
     """Statistics that pass each settlement on to ``on_settled``."""
 
-    def __init__(self, queue: str, on_settled: Callable[[Delivery, Settlement], None]) -> None:
+    def __init__(self, queue: str, on_settled: Callable[[Event | None, Delivery, Settlement], None]) -> None:
         super().__init__(queue)
         self._on_settled = on_settled
 
     @override
     def record(self, event: Event | None, delivery: Delivery, settlement: Settlement, seconds: float) -> None:
         super().record(event, delivery, settlement, seconds)
-        self._on_settled(delivery, settlement)
+        self._on_settled(event, delivery, settlement)
 
 
 def _without_waits(worker: Worker) -> Worker:

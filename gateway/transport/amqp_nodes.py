@@ -61,9 +61,14 @@ class BrokerNodes:
         return len(self._urls) > 1
 
     @property
+    def first(self) -> BrokerUrl:
+        """Return one of the addresses: user, password and virtual host are the same on all nodes."""
+        return BrokerUrl.parse(self._urls[0])
+
+    @property
     def user(self) -> str:
         """Return the user, who is the same on all nodes."""
-        return BrokerUrl.parse(self._urls[0]).user
+        return self.first.user
 
     async def connect(self, open_node: Callable[[str], Awaitable[C]]) -> C:
         """Try each node once, the one that served last at the end, and return the first connection.

@@ -41,6 +41,7 @@ class ReconnectingConnection(Generic[C]):
     Args:
         name: The server's name in log lines.
         connect: Opens a connection; raises OSError if that is not possible now.
+        is_quiet: Whether nothing is logged: the connection serves a look that reports its errors itself.
 
     Attributes:
         current: The open connection; None if there is none.
@@ -49,12 +50,13 @@ class ReconnectingConnection(Generic[C]):
         has_been_tried: Whether an attempt to connect has ended since the start, in whatever way.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Awaitable[C]]) -> None:
+    def __init__(self, name: str, connect: Callable[[], Awaitable[C]], *, is_quiet: bool = False) -> None:
         self.current: C | None = None
         self.unavailable_reason = "not connected yet"
         self.has_been_connected = self.has_been_tried = False
         self._name = name
         self._connect = connect
+        self._is_quiet = is_quiet
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[C | None] | None = None
 
@@ -101,7 +103,8 @@ class ReconnectingConnection(Generic[C]):
                 delay = _FIRST_DELAY
                 self.has_been_connected = self.has_been_tried = True
                 self.unavailable_reason = ""
-                log.info("connected", server=self._name)
+                if not self._is_quiet:
+                    log.info("connected", server=self._name)
                 self._announce(self.current)
                 await self._wait_until_lost(self.current)
             # Jitter, so that many gateways do not reconnect in one wave.
@@ -124,7 +127,7 @@ class ReconnectingConnection(Generic[C]):
             self._next = None
 
     def _note(self, cause: str) -> None:
-        if cause != self.unavailable_reason:  # logged once, not at every attempt
+        if cause != self.unavailable_reason and not self._is_quiet:  # logged once, not at every attempt
             log.warning("not connected", server=self._name, cause=cause)
         self.unavailable_reason = cause
         self.has_been_tried = True

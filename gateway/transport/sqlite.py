@@ -11,6 +11,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,15 @@ PAGE_SIZE = 8192
 
 _CHECKPOINT_PAGES = 128
 """The pages, one mebibyte, after which the WAL is checkpointed: a large WAL could not be on a disk that becomes full."""
+
+_LOCK_TIMEOUT = 10.0
+"""Seconds to wait for another program that has locked the file."""
+
+_LOCK_DELAY = 0.02
+"""Seconds between two attempts where SQLite does not wait by itself."""
+
+_PRIMARY_CODE = 0xFF
+"""The bits of an error code that say what failed; the others say where."""
 
 T = TypeVar("T")
 
@@ -156,14 +166,29 @@ def open_file(path: Path, schema: str) -> sqlite3.Connection:
         OSError: The file cannot be made.
     """
     make_private(path)
-    connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # takes effect in a new file only
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.executescript(schema)
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to a WAL. SQLite itself does not wait there for a program that is just closing the file, or opening it."""
+    ends_at = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > ends_at:
+                connection.close()
+                raise
+            time.sleep(_LOCK_DELAY)
+        else:
+            return
 
 
 def _resolve(batch: list[Job], results: list[Any]) -> None:

@@ -78,6 +78,7 @@ class Executor:
         self._spans = spans
         self._breaker = HandlerBreaker(worker.pause_after, time.monotonic)
         self._limited_until = 0.0
+        self._last_failure = ""
         self._running = 0
         self._finished = asyncio.Event()
         self.ending = asyncio.Event()
@@ -90,6 +91,13 @@ class Executor:
     def pause(self) -> float:
         """Return the seconds until an attempt may begin, after failures or over the rate limit."""
         return max(self._breaker.pause, self._limited_until - time.monotonic(), 0.0)
+
+    @property
+    def pause_reason(self) -> str:
+        """Return why no attempt may begin at the moment, in words for people; empty if one may."""
+        if self._breaker.pause:
+            return f"{self._breaker.failures} failures in a row, the last {self._last_failure}"
+        return "over its rate limit" if self.pause else ""
 
     def end(self) -> None:
         """Begin no further attempt."""
@@ -126,6 +134,8 @@ class Executor:
     def fail(self, delivery: Delivery, error: BaseException) -> Settlement:
         """Count a failed attempt; return how to settle the delivery."""
         if not isinstance(error, Dead) and (pause := self._breaker.note_failure()):
+            place = place_of(error)
+            self._last_failure = f"{qualified_name(error)} at {place}" if place else qualified_name(error)
             log.warning(
                 "paused",
                 queue=self._worker.queue,
@@ -133,7 +143,7 @@ class Executor:
                 until=rfc3339_milliseconds(self._clock() + pause),
                 failures=self._breaker.failures,
                 error=qualified_name(error),
-                at=place_of(error) or None,
+                at=place or None,
             )
         return self._retry_policy.failed(delivery, error)
 

@@ -13,11 +13,12 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
+from gateway.journal.reports.sender import Reports
 from gateway.worker.errors import Dead
 from gateway.worker.event import Event, NotAnEvent
 from gateway.worker.executor import Executor
@@ -25,6 +26,7 @@ from gateway.worker.handler_calls import contained_tasks
 from gateway.worker.idempotency import Idempotency, Lease
 from gateway.worker.ordering import Ordering
 from gateway.worker.queue import Delivery, DeliveryLost, Queue
+from gateway.worker.reporting import Reporter
 from gateway.worker.retry_policy import FINAL, RetryPolicy, Settlement
 from gateway.worker.stats import Stats
 from gateway.worker.worker import Handler, Worker
@@ -48,6 +50,7 @@ class Runner:
         clock: Returns Unix seconds.
         spans: Makes a trace span for each attempt; None without tracing.
         stats: Counts and logs deliveries; by default a new object.
+        reports: Tells the journal of each attempt; None if there is no journal.
 
     Attributes:
         queue: As given.
@@ -64,6 +67,7 @@ class Runner:
         *,
         spans: Spans | None = None,
         stats: Stats | None = None,
+        reports: Reports | None = None,
     ) -> None:
         self._worker = worker
         self.queue = queue
@@ -74,6 +78,9 @@ class Runner:
         self._ordering = Ordering(worker.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
+        self._reporter = (
+            Reporter(worker, reports, self._executor, self.stats, self._running) if reports else None
+        )
 
     @property
     def counts(self) -> Counter[str]:
@@ -106,18 +113,17 @@ class Runner:
             DeclarationChanged: The queue exists and differs from the worker's declaration.
             OSError: The embedded database cannot be opened.
         """
-        if self.idempotency:
-            await self.idempotency.start()
-        try:
-            await self.queue.start()
-            try:
-                with contained_tasks():
-                    await self._run_until_end()
-            finally:
-                await self.queue.stop()
-        finally:
+        async with AsyncExitStack() as stack:
             if self.idempotency:
-                await self.idempotency.stop()
+                await self.idempotency.start()
+                stack.push_async_callback(self.idempotency.stop)
+            if self._reporter:
+                await self._reporter.start()
+                stack.push_async_callback(self._reporter.stop)
+            await self.queue.start()
+            stack.push_async_callback(self.queue.stop)
+            with contained_tasks():
+                await self._run_until_end()
 
     async def _run_until_end(self) -> None:
         receiving = asyncio.create_task(self._receive(), name="receiving")
@@ -175,7 +181,10 @@ class Runner:
                 settlement = await self._settle(delivery, dead_lettered)
             else:
                 settlement = await self._process(event, delivery)
-            self.stats.record(event, delivery, settlement, time.perf_counter() - started_at)
+            seconds = time.perf_counter() - started_at
+            self.stats.record(event, delivery, settlement, seconds)
+            if self._reporter:
+                self._reporter.record(event, delivery, settlement, seconds)
             if settlement.name == "unsettled" and event and settlement.failure:
                 self._executor.keep_failure(event, settlement.failure)
         except Exception:  # a bug of ours; it must not keep the event's place for ever

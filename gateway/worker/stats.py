@@ -67,11 +67,11 @@ class Stats:
         """Count and log a settled delivery; ``event`` is None if the message is not an event.
 
         Of a failure the line has the exception's type and place. Its text may quote the event: the line has it only on
-        a terminal, or if ``log.exception_messages`` allows it.
+        a terminal, or if ``log.exception_messages`` allows it. ``result`` is what the handler passed to ``event.outcome``.
         """
         self.outcomes[settlement.name] += 1
         failure = settlement.failure
-        fields = {
+        fields: dict[str, object] = {
             "queue": self._queue,
             "type": event.type if event else None,
             "id": event.id if event else None,
@@ -79,6 +79,8 @@ class Stats:
             "attempts": delivery.attempts + 1,
             "ms": round(seconds * 1000, 1),
         }
+        if event and event.named_outcome:
+            fields["result"] = event.named_outcome
         if failure is None:
             log.info("delivery", **fields)
             return

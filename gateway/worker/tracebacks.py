@@ -34,6 +34,11 @@ def place_of(error: BaseException) -> str:
     return _place(frames[-1])[-_MAX_PLACE:] if frames else ""
 
 
+def places_of(error: BaseException) -> str:
+    """Return file, line and function of the own frames, innermost first, as one line; empty if there is none."""
+    return ", ".join(f"{_place(frame)} in {frame.name}" for frame in reversed(own_frames(error)))
+
+
 def describe_trace(error: BaseException) -> str:
     """Return the own frames, one a line: place, function and source line. It has no value of the event."""
     return "\n".join(f"{_place(frame)} in {frame.name}: {frame.line}" for frame in own_frames(error))

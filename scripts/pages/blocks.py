@@ -18,9 +18,10 @@ from gateway.errors import REJECTIONS, Outcome
 from gateway.events import message
 from gateway.receive.responses import _STATUS
 from gateway.worker import Event
+from pages.api import api_operations, api_reasons
 from pages.commands import command_pages
 from pages.failures import FAULTS
-from pages.metrics import gateway_metrics, worker_metrics
+from pages.metrics import console_metrics, gateway_metrics, worker_metrics
 from pages.repository import DOCS, ROOT
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- /generated: \2 -->)", re.DOTALL)
@@ -150,9 +151,12 @@ def _exit_codes() -> str:
 
 
 _TABLES: dict[str, Callable[[], str]] = {
+    "api-operations": api_operations,
+    "api-reasons": api_reasons,
     "attributes": _attributes,
     "exit-codes": _exit_codes,
     "faults": _faults,
+    "console-metrics": console_metrics,
     "gateway-metrics": gateway_metrics,
     "headers": _headers,
     "log-lines": _log_lines,

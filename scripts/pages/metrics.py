@@ -6,8 +6,13 @@ from collections.abc import Iterable
 
 from prometheus_client.core import Metric
 
+from gateway.console.metrics import ConsoleMetrics
+from gateway.console.observed_metrics import Observed, ObservedMetrics
+from gateway.journal.reports import Heartbeat
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
+from gateway.operations.secrets import SecretEvidence
+from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
 from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
@@ -20,8 +25,27 @@ def gateway_metrics() -> str:
     metrics = Metrics()
     metrics.of_provider("github", 1)
     for gauge in GAUGES:
-        metrics.sample(gauge.name, lambda: 0)
-    return _table(metrics.collect())
+        metrics.sample(gauge.name, lambda: 0, gauge.stage)
+    return _table([*metrics.collect(), *ConsoleMetrics().collect()])
+
+
+def console_metrics() -> str:
+    """Return the table of the metrics of the console process."""
+    observed = ObservedMetrics()
+    queue = QueueStatus("agent", "worker", 0, 0, 0, 0, 0.0)
+    store = StoreStatus("embedded", is_available=True, text="")
+    processes = ProcessesStatus(
+        is_running=True, is_ready=True, alive=1, configured=1, restarts=0, checks={}, error=""
+    )
+    spool = SpoolStatus(0, 0, 0, 0.0, 0)
+    observed.note(
+        Observed(
+            Status(0.0, "", (), processes, spool, (queue,), store, store, None, None, None),
+            (Heartbeat(queue="agent", host="a", pid=1, version="1", at=0.0, started_at=0.0),),
+            (SecretEvidence("github", 0, "", None, None, 0, 0, "in_use", "", None),),
+        )
+    )
+    return _table(observed.collect())
 
 
 def worker_metrics() -> str:

@@ -27,6 +27,7 @@ NOT_RUN = {
     r"stripe |export STRIPE_WEBHOOK_SECRET=\$\(stripe ": "needs an account at Stripe",
     r"gh |export GITHUB_WEBHOOK_SECRET=\$\(openssl rand": "needs an account at GitHub, and its secret",
     r"cloudflared |ngrok |tailscale ": "needs the internet",
+    r"token=\$\(gateway console tokens|curl -H \"Authorization": "needs a token and a console; tests/gateway/console has both",
     r"kill ": "signals the gateway of a machine",
     r"OTEL_|collector ": "needs a collector of traces",
     r"(?:npm|node|go) ": "has a test of its own, in tests/examples, for machines with Node.js and Go",

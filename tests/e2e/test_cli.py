@@ -284,7 +284,8 @@ def test_the_listeners_can_be_moved_by_options(idle: GatewayProcess) -> None:
     bind, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
     words = ("serve", "--config", str(idle.config), "--bind", bind, "--admin-bind", admin)
     with Program(idle.directory, *words, extra=idle.variables) as program:
-        program.wait_for(f'"webhooks":"http://{bind}","admin":"http://{admin}"')
+        program.wait_for(f'"webhooks":"http://{bind}"')
+        program.wait_for(f'"admin":"http://{admin}"')
         assert program.stop() == 0
 
 

@@ -270,7 +270,15 @@ def test_a_full_disk_is_answered_503_and_told_in_one_line(tmp_path: Path, is_fre
     """The gateway goes on, and so does the worker that prints events; Ctrl-C ends both."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
+    mount = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        "size=4m",
+        "none",
+        str(disk),
+    ]  # the queue, its log, and the console
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:

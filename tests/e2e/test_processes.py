@@ -20,7 +20,7 @@ from support import senders
 from support.gateway_process import GatewayProcess, Secrets, run_gateway
 from support.inbox import Inbox, ids
 from support.ports import free_port
-from support.process import descendants, is_alive
+from support.process import descendants, is_alive, receivers
 from support.senders import RetryingSender, post
 from support.waiting import wait_until
 
@@ -115,10 +115,10 @@ def test_killed_processes_are_replaced_and_nothing_is_lost(
         for kill in range(KILLS):
             accepted = len(sender.accepted)
             wait_until(lambda: len(sender.accepted) > accepted + 50, message="events were accepted")  # noqa: B023
-            processes = descendants(gateway.child.pid)
+            processes = receivers(gateway.child.pid)
             os.kill(processes[kill % len(processes)], signal.SIGKILL)
             wait_until(
-                lambda: len(descendants(gateway.child.pid)) == PROCESSES, message="the process was replaced"
+                lambda: len(receivers(gateway.child.pid)) == PROCESSES, message="the process was replaced"
             )
             # The scrape may be with the one that is killed.
             seen.append(

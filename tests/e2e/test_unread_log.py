@@ -17,7 +17,7 @@ import pytest
 
 from support import senders
 from support.gateway_process import PROGRAM, GatewayProcess, Secrets, environment
-from support.process import descendants
+from support.process import descendants, receivers
 from support.senders import post
 from support.waiting import PATIENCE, wait_until
 
@@ -144,9 +144,9 @@ def test_it_ends_though_nobody_reads_the_log(start: Callable[[int], Unread]) -> 
     unread = start(2)
     for _ in range(4):
         unread.refuse(2000)
-    first = descendants(unread.process.pid)
+    first = receivers(unread.process.pid)
     os.kill(first[0], signal.SIGKILL)
-    wait_until(lambda: len({*descendants(unread.process.pid)} - {*first}) == 1, message="it was replaced")
+    wait_until(lambda: len({*receivers(unread.process.pid)} - {*first}) == 1, message="it was replaced")
     for _ in range(4):
         unread.refuse(2000)
         unread.accept()

@@ -33,9 +33,10 @@ WORDS = {
     "RABBITMQ_WORKER_PASSWORD": "of-the-worker",
     "RABBITMQ_OPERATOR_PASSWORD": "of-the-operator",
     "REDIS_PASSWORD": "of-redis",
+    "GRAFANA_PASSWORD": "of-grafana",
 }
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::[-?]([^}]*))?\})")
-_EXACT = re.compile(r"[a-z/]+:\d+\.\d+\.\d+(-[a-z.-]+)?(@sha256:[0-9a-f]{64})?")
+_EXACT = re.compile(r"[a-z0-9/_]+:v?\d+\.\d+\.\d+(-[a-z.-]+)?(@sha256:[0-9a-f]{64})?")
 
 
 def composed() -> dict[str, Any]:
@@ -161,12 +162,12 @@ def test_what_does_not_talk_to_each_other_shares_no_network() -> None:
         assert all(file["networks"][network]["internal"] for network in networks[server])
     published = {name: service["ports"] for name, service in file["services"].items() if "ports" in service}
     assert published.pop("caddy") == ["80:80", "443:443", "443:443/udp"]
-    assert published.keys() == {"gateway", "rabbitmq-ui"}
+    assert published.keys() == {"gateway", "rabbitmq-ui", "prometheus", "grafana"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_what_is_not_asked_for_does_not_start() -> None:
-    """HTTPS, the management pages and the operator's commands have profiles of their own."""
+    """HTTPS, the management pages, monitoring and the operator's commands have profiles of their own."""
     services = composed()["services"]
 
     assert {name for name, service in services.items() if "profiles" not in service} == {
@@ -194,7 +195,7 @@ def test_images_are_named_by_exact_versions() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
     images += re.findall(r"^ARG PYTHON=(.+)$", dockerfile, re.MULTILINE)
 
-    assert len(images) == 5
+    assert len(images) == 8
     assert [image for image in images if not _EXACT.fullmatch(image)] == []
     assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON}"}
 

@@ -655,7 +655,7 @@ GATEWAY = (
     ),
     Patch(
         "an event that is in flight is answered as a duplicate",
-        "gateway/claims/dedupe.py::Dedupe._claim",
+        "gateway/claims/dedupe.py::Dedupe._wait",
         "        raise InFlight\n",
         "        return Standing.DONE\n",
         f"{_PIPELINE}::test_an_event_that_another_request_handles_is_in_flight",

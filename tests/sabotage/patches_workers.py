@@ -264,4 +264,18 @@ WORKERS = (
         "settlement.name, repr(settlement.failure)",
         "tests/gateway/observability/test_tracing.py::test_an_attempt_that_failed_says_by_what_kind_of_exception",
     ),
+    Patch(
+        "a cancelled redrive breaks off amid an event",
+        "gateway/operations/letters.py::finish",
+        "await asyncio.shield(task)",
+        "await task",
+        "tests/gateway/operations/test_dead_letters.py::test_a_cancelled_act_leaves_each_event_in_one_place",
+    ),
+    Patch(
+        "events are deleted though their number was not confirmed",
+        "gateway/operations/dropping.py::drop_letters",
+        "if len(listed) != confirmed:",
+        "if not listed:",
+        "tests/gateway/operations/test_dead_letters.py::test_events_are_deleted_only_if_their_number_was_confirmed",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,10 @@ import orjson
 
 from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
+from gateway.journal.reports import ReportSource
+from gateway.journal.reports.rabbitmq import RabbitCarrier, open_rabbitmq_reports
+from gateway.journal.reports.sender import Reports
+from gateway.journal.reports.sqlite import SqliteCarrier, open_sqlite_reports
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
@@ -93,18 +97,30 @@ class Place:
             return RedisStore(OneServer(self.redis_url), LEASE, 3600)
         return SqliteStore(Database(self.folder), LEASE, 3600)
 
-    def runner_of(self, worker: Worker) -> Runner:
+    def reports(self) -> Reports:
+        """Return what sends reports, not started."""
+        if self.rabbitmq_url:
+            return Reports(RabbitCarrier(BrokerNodes(self.rabbitmq_url), EXCHANGE))
+        return Reports(SqliteCarrier(Database(self.folder)))
+
+    def reports_source(self) -> AbstractAsyncContextManager[ReportSource]:
+        """Open the queue of reports."""
+        if self.rabbitmq_url:
+            return open_rabbitmq_reports(BrokerNodes(self.rabbitmq_url), EXCHANGE)
+        return open_sqlite_reports(Database(self.folder))
+
+    def runner_of(self, worker: Worker, reports: Reports | None = None) -> Runner:
         """Return a runner of the worker."""
         idempotency = (
             Idempotency(self.store(), worker.queue, LEASE, worker.guard) if worker.guard != "off" else None
         )
-        return Runner(worker, self.queue_of(worker), idempotency)
+        return Runner(worker, self.queue_of(worker), idempotency, reports=reports)
 
     @asynccontextmanager
-    async def running(self, worker: Worker) -> AsyncIterator[Runner]:
+    async def running(self, worker: Worker, *, is_reporting: bool = False) -> AsyncIterator[Runner]:
         """Run the worker within the block, and end it gracefully."""
         await self.queue_of(worker).check()
-        runner = self.runner_of(worker)
+        runner = self.runner_of(worker, self.reports() if is_reporting else None)
         task = asyncio.create_task(runner.run())
         try:
             yield runner

@@ -23,6 +23,7 @@ from typing import Any, Self
 
 import httpx
 
+from gateway.config import Config, load_config
 from support.ports import free_ports
 from support.process import Child
 from support.waiting import PATIENCE, wait_until
@@ -295,6 +296,11 @@ class GatewayProcess(Program):
             extra=self.variables,
             timeout=timeout,
         )
+
+    def load(self) -> Config:
+        """Return its configuration, with its secrets."""
+        config = load_config(self.config, self.variables)
+        return config.model_copy(update={"data_dir": self.directory / config.data_dir})
 
     def log_lines(self) -> list[dict[str, Any]]:
         """Its log; a line that is no JSON object raises."""

@@ -35,7 +35,7 @@ _EXIT_CODE = re.compile(r"# exit code (\d+)$")
 """What a page writes behind a command that is meant to fail."""
 
 _SERVERS = ("gateway dev", "gateway serve")
-_STAYS = (*_SERVERS, "gateway worker", "gateway tail", "python ")
+_STAYS = (*_SERVERS, "gateway worker", "gateway tail", "gateway events tail", "python ")
 """The beginnings of commands that run until they are stopped."""
 
 
@@ -253,4 +253,5 @@ exec {program} "$@"
 
 def _can_be_repeated(line: str) -> bool:
     """Return whether a command only looks, so that it may be asked again until the events have arrived."""
-    return line.startswith(("curl ", "grep ")) or " list" in line or line.endswith("--dry-run")
+    looks = ("curl ", "grep ", "gateway events ", "gateway status", "gateway secrets")
+    return line.startswith(looks) or " list" in line or line.endswith("--dry-run")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from typing import TypedDict
 
 from support.waiting import wait_until
 
@@ -40,6 +42,19 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def is_console(pid: int) -> bool:
+    """Return whether a process is the console of a gateway."""
+    try:
+        return b"gateway.console" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def receivers(pid: int) -> list[int]:
+    """Return the receiving processes below ``pid``: all but the console."""
+    return [each for each in descendants(pid) if not is_console(each)]
+
+
 def _state_and_parent(pid: int) -> tuple[str, int]:
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -50,11 +65,31 @@ def _state_and_parent(pid: int) -> tuple[str, int]:
     return state, int(parent)
 
 
+class _Account(TypedDict, total=False):
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def as_user(name: str | None) -> _Account:
+    """Return what `subprocess` takes to run a program as a user, without the groups of ours; None is ourselves."""
+    if name is None:
+        return {}
+    account = pwd.getpwnam(name)
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
 class Child:
     """A running program, its log file, and its guard."""
 
     def __init__(
-        self, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
     ) -> None:
         self.log = log
         with log.open("ab") as sink:
@@ -63,6 +98,7 @@ class Child:
                 argv,
                 env=env,
                 cwd=cwd,
+                **as_user(user),
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,

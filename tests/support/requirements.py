@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from support.programs import ProgramMissingError, locate
+from support.programs import ProgramMissingError, locate, locate_one_of
 
 
 def require(*programs: str) -> None:
@@ -23,6 +23,14 @@ def require(*programs: str) -> None:
             locate(program)
         except ProgramMissingError as error:
             _skip(str(error))
+
+
+def require_one_of(*programs: str) -> None:
+    """Skip the test when none of `programs` is installed; on CI, fail it."""
+    try:
+        locate_one_of(*programs)
+    except ProgramMissingError as error:
+        _skip(str(error))
 
 
 def require_package(name: str) -> None:

@@ -30,6 +30,8 @@ def tail(
 ) -> None:
     """Stream published events (does not affect other consumers). Press Ctrl-C to stop.
 
+    `gateway events tail` follows the journal instead: it also shows refused requests, attempts of workers and actions.
+
     For example:
 
     - `gateway tail`
@@ -104,12 +106,21 @@ def replay(
 def forget(
     provider: ProviderArgument,
     event_id: IdArgument,
+    journal: Annotated[
+        bool,
+        typer.Option(
+            "--journal", help="Erase the event's texts from the journal instead; its outcomes stay."
+        ),
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Remove an event from the deduplication store, so that it is accepted if the provider sends it again.
 
-    Exit codes: 0 removed, 1 the event was not in the store, or the store is unavailable.
+    With --journal, erase the event's id, subject, account and summary from all entries of the journal, as a request for
+    erasure demands.
+
+    Exit codes: 0 removed, 1 the event was not there, or the store or the journal is unavailable.
     """
     from gateway.cli.forget import run_forget
 
-    run_forget(config, provider, event_id)
+    run_forget(config, provider, event_id, in_journal=journal)

@@ -138,6 +138,9 @@ def explain(
     and body or body_base64. The signature is checked as of the time it was made, unless --at gives the arrival time.
     Neither secrets nor the correct signature are printed.
 
+    The console explains the last refused requests without a capture: they are kept in the gateway's memory, which this
+    command does not reach.
+
     For example:
 
     - `gateway explain request.http`

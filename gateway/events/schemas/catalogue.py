@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import yaml
 
 from gateway.adapters.bundled import bundled
 from gateway.events.schemas.lint import SchemaError, check_document
@@ -25,6 +26,9 @@ from gateway.transport.files import FileTooLarge, read_file
 
 ENVELOPE = "_envelope"
 """The name of an adapter's schema for every event type without one of its own."""
+
+YAML_SUFFIXES = (".yaml", ".yml")
+"""The ends of the names of schema files in YAML; all others are JSON."""
 
 _MAX_FILE_SIZE = 1024**2
 """Bytes of a schema file, so that a wrong path cannot exhaust memory."""
@@ -106,7 +110,11 @@ class AdapterSchemas:
 
     def find(self, event_type: str) -> Schema | None:
         """Return the schema of an event type, or of its longest dotted prefix, or else the envelope."""
-        return self.get(most_specific(self._of_types, event_type) or ENVELOPE)
+        return self.get(self.name_for(event_type))
+
+    def name_for(self, event_type: str) -> str:
+        """Return the name of the schema that :meth:`find` looks for; there may be none of this name."""
+        return most_specific(self._of_types, event_type) or ENVELOPE
 
     def get(self, name: str) -> Schema | None:
         """Return the schema of exactly this name, and compile it first if needed.
@@ -162,11 +170,35 @@ def read_document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SchemaError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        document: dict[str, Any] = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise SchemaError(f"{path}: is not JSON: {error}") from error
+        document: dict[str, Any] = parse_document(content, is_yaml=path.suffix in YAML_SUFFIXES)
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error}") from error
     check_document(document, str(path))
     return document
+
+
+def parse_document(content: bytes, *, is_yaml: bool) -> Any:
+    """Return what a text in JSON or YAML says, unchecked.
+
+    Raises:
+        SchemaError: It is not JSON, or nothing that JSON could say.
+    """
+    if not is_yaml:
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            raise SchemaError(f"is not JSON: {error}") from error
+    try:
+        has_aliases = any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)
+        )
+        if not has_aliases:
+            return orjson.loads(orjson.dumps(yaml.safe_load(content)))  # a date becomes a string
+    except yaml.YAMLError as error:
+        raise SchemaError(f"is not YAML: {' '.join(str(error).split())}") from error
+    except (RecursionError, TypeError, ValueError) as error:
+        raise SchemaError(f"is no JSON written as YAML: {error}") from error
+    raise SchemaError("has YAML aliases, through which a short text can be a huge one")
 
 
 def _files(folder: Traversable) -> list[Traversable]:

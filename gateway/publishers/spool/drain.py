@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import structlog
 
+from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
 from gateway.publishers.spool.records import SpooledMessage
 from gateway.publishers.spool.store import Spool
@@ -31,6 +33,9 @@ _MAX_DELAY = 5.0
 _STOP_TIMEOUT = 3.0
 """Seconds that the messages under way have at the end; what is not confirmed by then stays in the spool."""
 
+NoteDrained = Callable[[Message, float], None]
+"""Called with a message that was confirmed, and the seconds that it had waited in the spool."""
+
 log = structlog.get_logger()
 
 
@@ -40,11 +45,13 @@ class Drain:
     Args:
         broker: The publisher that the messages go to.
         spool: The spool that they come from.
+        note_drained: Called with each message that was confirmed.
     """
 
-    def __init__(self, broker: Publisher, spool: Spool) -> None:
+    def __init__(self, broker: Publisher, spool: Spool, note_drained: NoteDrained | None = None) -> None:
         self._broker = broker
         self._spool = spool
+        self._note_drained = note_drained
         self._undeleted: list[SpooledMessage] = []
         self._is_stopping = asyncio.Event()
         self._refusal = ""
@@ -132,6 +139,8 @@ class Drain:
         for message in messages:
             if await self._publish(message):
                 is_progress = True
+                if self._note_drained:
+                    self._note_drained(message.message, time.time() - message.spooled_at)
                 try:
                     await self._spool.delete([message])
                 except PublishUnavailable:

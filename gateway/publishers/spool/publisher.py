@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
-from gateway.publishers.spool.drain import Drain
+from gateway.publishers.spool.drain import Drain, NoteDrained
 from gateway.publishers.spool.files import orphaned_spools, spool_path
 from gateway.publishers.spool.store import Spool
 
@@ -26,14 +26,24 @@ class SpoolingPublisher(Publisher):
         max_size: The limit in bytes of the spools of all processes together.
         slot: The number of this process, from 0.
         slots: The number of processes.
+        note_drained: Called with each message that has left a spool, and the seconds that it waited there.
     """
 
-    def __init__(self, broker: Publisher, folder: Path, max_size: int, slot: int = 0, slots: int = 1) -> None:
+    def __init__(
+        self,
+        broker: Publisher,
+        folder: Path,
+        max_size: int,
+        slot: int = 0,
+        slots: int = 1,
+        note_drained: NoteDrained | None = None,
+    ) -> None:
         self._broker = broker
         self._folder, self._slot, self._slots = folder, slot, slots
         self.spool = Spool(spool_path(folder, slot), max_size // slots)
         self._spools = [self.spool]
         self._drains: list[Drain] = []
+        self._note_drained = note_drained
 
     @property
     @override
@@ -78,7 +88,7 @@ class SpoolingPublisher(Publisher):
         for path in orphaned_spools(self._folder, self._slot, self._slots):
             await self._adopt(path)
         await self._broker.start()
-        self._drains = [Drain(self._broker, spool) for spool in self._spools]
+        self._drains = [Drain(self._broker, spool, self._note_drained) for spool in self._spools]
 
     @override
     async def stop(self) -> None:
@@ -88,7 +98,7 @@ class SpoolingPublisher(Publisher):
             await spool.stop()
 
     @override
-    async def publish(self, message: Message) -> None:
+    async def publish(self, message: Message) -> bool:
         late = None
         # While the broker is unavailable only the drain tries it: no request waits for the result of that.
         if not self._broker.unavailable_reason or self.spool.unavailable_reason:
@@ -99,8 +109,9 @@ class SpoolingPublisher(Publisher):
             except PublishUnavailable:
                 pass
             else:
-                return
+                return False
         await self.spool.append(message, late)
+        return True
 
     async def _adopt(self, path: Path) -> None:
         spool = Spool(path, max_size=0)

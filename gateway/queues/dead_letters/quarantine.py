@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -60,17 +61,42 @@ class Revalidator:
         Raises:
             OperatorError: The schema of the provider cannot be used.
         """
-        for lasting in (UNTYPED, NO_OBJECT, UNREADABLE):
-            if letter.headers.get(_VIOLATIONS) == lasting.violations:
-                return lasting  # not found by a schema, so that another schema cannot change it
+        if lasting := lasting_fault(letter):
+            return lasting
         schemas = self._schemas_for(letter.provider)
         if schemas is None:
             return Validation(None, f"/: the configuration has no provider {letter.provider!r}")
         try:
-            data = bytes(_decode(letter.body).data)
+            data = data_of(letter)
             return validate(schemas, letter.event_type, parse_json(data)) if data else UNKNOWN
-        except (msgspec.MsgspecError, MalformedJson):
+        except MalformedJson:
             return _NOT_AN_EVENT
+
+
+def lasting_fault(letter: DeadLetter) -> Validation | None:
+    """Return why an event is in quarantine if no schema found it, so that no other schema can change it."""
+    for lasting in (UNTYPED, NO_OBJECT, UNREADABLE):
+        if letter.headers.get(_VIOLATIONS) == lasting.violations:
+            return lasting
+    return None
+
+
+def without_violations(letter: DeadLetter) -> DeadLetter:
+    """Return an event without the header that says which rules it broke."""
+    headers = {name: value for name, value in letter.headers.items() if name != _VIOLATIONS}
+    return replace(letter, headers=headers)
+
+
+def data_of(letter: DeadLetter) -> bytes:
+    """Return the bytes of the data of an event; empty if it has none.
+
+    Raises:
+        MalformedJson: It is not an event.
+    """
+    try:
+        return bytes(_decode(letter.body).data)
+    except msgspec.MsgspecError as error:
+        raise MalformedJson("it is not an event") from error
 
 
 def released_message(letter: DeadLetter, exchange: str, validation: Validation) -> Message:

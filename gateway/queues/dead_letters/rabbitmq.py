@@ -23,7 +23,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError, ChannelNotFoundEntity
 from typing_extensions import override
 
-from gateway.errors import OperatorError
+from gateway.errors import OperatorError, QueueNotFound
 from gateway.events.message import ROUTING_KEY_HEADER
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.amqp_client import open_amqp
@@ -146,7 +146,8 @@ async def open_rabbitmq_queue(
     """Open ``queue`` at a broker; events may be moved from it to ``target``.
 
     Raises:
-        OperatorError: A queue does not exist, or the broker cannot be reached, now or later.
+        QueueNotFound: A queue does not exist.
+        OperatorError: The broker cannot be reached, now or later.
     """
     try:
         async with await open_amqp(nodes) as connection:
@@ -178,10 +179,10 @@ async def _size_of(channel: AbstractChannel, queue: str) -> int:
     """Return the number of messages that are ready in ``queue``.
 
     Raises:
-        OperatorError: The queue does not exist.
+        QueueNotFound: The queue does not exist.
     """
     try:
         declared = await channel.declare_queue(queue, passive=True)
     except ChannelNotFoundEntity:
-        raise OperatorError(f"there is no queue {queue}") from None
+        raise QueueNotFound(queue) from None
     return declared.declaration_result.message_count or 0

@@ -11,7 +11,7 @@ from functools import partial
 import orjson
 from typing_extensions import override
 
-from gateway.errors import OperatorError
+from gateway.errors import OperatorError, QueueNotFound
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.embedded import Database, SteadyClock
 
@@ -79,17 +79,18 @@ async def open_sqlite_queue(
     """Open ``queue`` in the embedded database; events may be moved from it to ``target``.
 
     Raises:
-        OperatorError: A queue does not exist, or the database cannot be used, now or later.
+        QueueNotFound: A queue does not exist.
+        OperatorError: The database cannot be used, now or later.
     """
     if not database.path.exists():
-        raise OperatorError(f"there is no queue {queue}: {database.path} is not there")
+        raise QueueNotFound(queue, f"there is no queue {queue}: {database.path} is not there")
     try:
         await database.start()
         try:
             known = await database.run(_queue_names)
             for name in (queue, target):
                 if name is not None and name not in known:
-                    raise OperatorError(f"there is no queue {name} in {database.path}")
+                    raise QueueNotFound(name, f"there is no queue {name} in {database.path}")
             size, last = await database.run(lambda connection: _size_and_last(connection, queue))
             yield SqliteDeadLetterQueue(database, queue, size, last)
         finally:

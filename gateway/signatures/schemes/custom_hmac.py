@@ -88,6 +88,7 @@ class FieldVerifier(StaticVerifier):
             raise SignatureRejected("signature_mismatch")
         if field.moment is not None:
             check_tolerance(field.moment, now, self._tolerance)
+            request.signed_at = field.moment
         request.signed = signed
         return matched
 

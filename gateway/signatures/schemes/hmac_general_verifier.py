@@ -70,7 +70,8 @@ class GeneralHmacVerifier(HmacVerifier):
         if self._timestamp and self._is_moment_late:
             # The body is proven now, so that no forged body is parsed for its timestamp.
             for context in self._layout.contexts(request, self._excerpt):
-                self._timestamp.check(self._timestamp.read(self._read_moment(request, context)), now)
+                request.signed_at = self._timestamp.read(self._read_moment(request, context))
+                self._timestamp.check(request.signed_at, now)
         return matched
 
     def _report_signed(self, request: RawRequest, parts: list[bytes]) -> None:
@@ -97,6 +98,7 @@ class GeneralHmacVerifier(HmacVerifier):
             raise SignatureRejected("signature_mismatch")
         if timestamp:
             timestamp.check(matched_at, now)
+            request.signed_at = matched_at
         return matched, signed
 
     def _match(

@@ -64,6 +64,7 @@ class HmacVerifier(StaticVerifier):
             raise SignatureRejected("signature_mismatch")
         if self._timestamp:
             check_tolerance(seconds, now, self._tolerance)
+            request.signed_at = seconds
         return matched
 
     def _read(self, value: bytes, moment: bytes) -> tuple[list[bytes], bytes]:

@@ -225,6 +225,7 @@ class JwtVerifier(FetchingVerifier):
         claims = token.claims()
         self._check_timestamps(claims, now)
         self._check_claims(claims, request)
+        request.signed_at = _timestamp(claims, "iat")
         if self._header is None:
             said = {name: claim for name, claim in claims.items() if name not in _TIMESTAMP_CLAIMS}
             request.signed = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)

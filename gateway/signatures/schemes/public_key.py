@@ -159,5 +159,6 @@ class PublicKeyVerifier(StaticVerifier):
             if matches(signature, message):
                 if self._timestamp:
                     self._timestamp.check(seconds, now)
+                    request.signed_at = seconds
                 return slot
         raise SignatureRejected("signature_mismatch")

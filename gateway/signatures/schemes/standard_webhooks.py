@@ -167,6 +167,7 @@ class StandardWebhooksVerifier(StaticVerifier):
         timestamp = read_timestamp(moment, _MAX_TIMESTAMP_DIGITS)
         matched = self._match(signatures, [b"%b.%b." % (message_id, moment), request.body])
         check_tolerance(timestamp, now, self._tolerance)
+        request.signed_at = timestamp
         return matched
 
     def _match(self, signatures: list[bytes], message: list[bytes]) -> int:

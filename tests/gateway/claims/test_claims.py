@@ -206,6 +206,23 @@ async def test_a_release_of_an_unknown_key_does_nothing(store: Store) -> None:
     assert await store.claims.claim(KEY, "b") is Standing.CLAIMED
 
 
+async def test_a_look_changes_nothing(store: Store) -> None:
+    """Whoever looks takes no claim, and sees one that is held, one that is done, and one that nobody of us wrote."""
+    other = claim_key("github", "other")
+
+    assert await store.claims.look_up(KEY) is None
+    assert await store.claims.claim(KEY, "token") is Standing.CLAIMED
+    assert await store.claims.look_up(KEY) is Standing.IN_FLIGHT
+    store.claims.commit(KEY, lambda: None)
+    assert await store.claims.claim(KEY, "other") is Standing.DONE
+    assert await store.claims.look_up(KEY) is Standing.DONE
+    await store.claims.claim(other, "content/token")
+    assert await store.claims.look_up(other) is Standing.IN_FLIGHT
+    store.put(claim_key("github", "foreign"), b"hello")
+    with pytest.raises(ForeignValue):
+        await store.claims.look_up(claim_key("github", "foreign"))
+
+
 async def test_a_forgotten_event_is_accepted_again(store: Store) -> None:
     """Done or held; and forget tells whether there was anything."""
     store.claims.commit(KEY, never)

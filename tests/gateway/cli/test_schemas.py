@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
-from gateway.cli.schemas import _format_json
 from gateway.errors import OperatorError
 from gateway.events.schemas import Catalogue, Schema, check_document
+from gateway.events.schemas.formatting import format_schema
 from gateway.events.schemas.infer import infer
 from support.repository import ROOT
 
@@ -128,7 +128,7 @@ def test_a_proposal_is_a_schema_that_its_samples_fit(
     schema = Schema(proposal, {})
 
     assert all(schema.is_valid(sample) for sample in samples)
-    assert json.loads(_format_json(proposal)) == proposal
+    assert json.loads(format_schema(proposal)) == proposal
     assert ("examples" in proposal) is with_example
 
 

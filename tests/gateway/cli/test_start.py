@@ -99,7 +99,7 @@ def test_a_command_loads_only_what_it_needs(words: list[str], tmp_path: Path) ->
 def test_structlog_is_loaded_without_rich(tmp_path: Path) -> None:
     """It would load rich for tracebacks that are never printed; a table can still load it later."""
     script = (
-        "import sys; from gateway.cli.lean_structlog import load_structlog; load_structlog(); load_structlog();"
+        "import sys; from gateway.observability.lean_structlog import load_structlog; load_structlog(); load_structlog();"
         "print('rich.console' in sys.modules, 'structlog' in sys.modules); import rich.console, rich.pretty, rich.traceback"
     )
     done = subprocess.run(

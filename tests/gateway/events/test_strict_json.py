@@ -198,13 +198,19 @@ def test_what_is_not_json_to_the_letter_is_refused(body: bytes) -> None:
         parse_json(body)
 
 
+SIBLINGS = ",[],{}" * 40
+MANY_NAMES = ',{"name":1,"other":[]}' * 6_000
+"""Beside them a body is large, and has more names than an object may have."""
+
+
+@pytest.mark.parametrize("siblings", [SIBLINGS, MANY_NAMES], ids=["small", "large"])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"b":', "}]")])
 @pytest.mark.parametrize("levels", [1, 33, 98, 99, 100, 101, 102, 160, 300])
-def test_nesting_is_bounded(opening: str, closing: str, levels: int) -> None:
+def test_nesting_is_bounded(opening: str, closing: str, levels: int, siblings: str) -> None:
     """A hundred levels and no more; siblings do not count."""
     times = levels // (2 if "[{" in opening else 1)
     depth = times * (2 if "[{" in opening else 1)
-    text = "[0" + ",[],{}" * 40 + "," + opening * (times - 1) + "[1]" + closing * (times - 1) + "]"
+    text = "[0" + siblings + "," + opening * (times - 1) + "[1]" + closing * (times - 1) + "]"
     depth = 1 + (times - 1) * (2 if "[{" in opening else 1) + 1
     if depth <= MAX_DEPTH:
         assert json.loads(text) == parse_json(text.encode())

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.common import local_url
 from gateway.config import Config
+from gateway.config.bind_addresses import local_url
 from gateway.errors import OperatorError
 from gateway.http import sockets as listening_sockets
 from gateway.server import listening

@@ -299,6 +299,25 @@ def test_a_file_holds_for_every_event_of_its_provider(tmp_path: Path) -> None:
     assert not schema.is_valid({})
 
 
+def test_a_file_may_be_yaml(tmp_path: Path) -> None:
+    """By its name; it says what the same file in JSON would."""
+    (tmp_path / "own.yaml").write_text("type: object\nproperties:\n  day: {const: 2026-11-30}\n")
+    schema = load_file(tmp_path / "own.yaml").find("any")
+
+    assert schema is not None
+    assert schema.is_valid({"day": "2026-11-30"})  # which YAML takes for a date
+    assert not schema.is_valid({"day": "2026-12-01"})
+
+
+@pytest.mark.parametrize("content", ["a: &a [1]\nb: *a", "{", "- 1", "1: 2", "on: {}", "[" * 5000, "\x00"])
+def test_yaml_that_is_no_schema_is_refused(tmp_path: Path, content: str) -> None:
+    """With its path: aliases, for they multiply, and what JSON could not say."""
+    path = tmp_path / "own.yml"
+    path.write_text(content)
+    with pytest.raises(SchemaError, match=r"own\.yml"):
+        load_file(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
 def test_a_file_that_is_no_schema_is_refused(tmp_path: Path, content: bytes) -> None:
     """With its path; so is one that is not there."""

@@ -163,7 +163,7 @@ async def test_many_at_once_cannot_overshoot_the_bound(tmp_path: Path) -> None:
             *(publisher.publish(make_message(number, 100)) for number in range(50)), return_exceptions=True
         )
 
-        assert [type(answer) for answer in answers].count(type(None)) == 10
+        assert answers.count(True) == 10
         assert publisher.spooled == 10
 
 

@@ -4,206 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 import aio_pika
 import pytest
-from pamqp.common import FieldTable
 
 from gateway.backends import open_dead_letters
 from gateway.cli.dead import _drop, _list_selected, _redrive
 from gateway.cli.dead_letters import list_letters, show_letter
 from gateway.cli.quarantine import _release, _revalidate
-from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.events.message import Message
 from gateway.events.validation import UNREADABLE, UNTYPED, Validation
-from gateway.publishers.sqlite import SqlitePublisher, declare
+from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.quarantine import Revalidator, released_message
 from gateway.queues.dead_letters.rabbitmq import BATCH_SIZE
 from gateway.queues.embedded import SqliteConsumer
 from gateway.queues.filter import EventFilter
 from gateway.transport.embedded import Database
+from support.letter_queues import (
+    DEAD,
+    EVERYTHING,
+    FAILED,
+    QUARANTINE,
+    QUEUE,
+    VIOLATIONS,
+    Broker,
+    Embedded,
+    browse,
+    configuration,
+    event,
+    ids,
+    rabbit,
+)
 from support.ports import free_port
-
-QUEUE, DEAD, QUARANTINE = "billing-agent", "billing-agent.dead", "webhooks.quarantine"
-EVERYTHING = EventFilter()
-FAILED = {
-    "provider": "acme",
-    "x-attempts": 3,
-    "x-reason": "no such customer",
-    "x-exception": "LookupError",
-    "x-queue": QUEUE,
-    "x-first-failed-at": "2026-11-21T08:00:00Z",
-    "x-last-failed-at": "2026-11-21T09:00:00Z",
-    "x-routing-key": "acme.order.created",
-}
-VIOLATIONS = "/total: must be a number, is a string"
-SCHEMA = {
-    "$id": "urn:acme:2",
-    "type": "object",
-    "required": ["total"],
-    "properties": {"total": {"type": ["integer", "string"]}},
-}
-
-
-def event(number: int | str, data: str = '{"total": 1.50}', **attributes: Any) -> bytes:
-    """A CloudEvent as the gateway makes them, with these bytes as its data."""
-    envelope = {
-        "specversion": "1.0",
-        "id": f"id-{number}",
-        "source": "/acme",
-        "type": "com.acme.order.created",
-        "provider": "acme",
-        "eventtype": "order.created",
-        "receivedat": "2026-11-21T07:00:00.000Z",
-    } | attributes
-    return b'%b,"data":%b}' % (json.dumps(envelope).encode()[:-1], data.encode())
-
-
-class Broker(Protocol):
-    """What the tests need of either broker."""
-
-    config: Config
-
-    async def declare(self, *queues: str) -> None:
-        """Make these queues."""
-
-    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
-        """Put an event into a queue."""
-
-    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
-        """Empty a queue: the ids, headers and bodies."""
-
-
-def configuration(folder: Path, url: str) -> Config:
-    """One provider, with a schema of its own beside the configuration."""
-    (folder / "acme.json").write_text(json.dumps(SCHEMA))
-    acme = {
-        "adapter": "hmac",
-        "secrets": ["not-a-real-secret-0123"],
-        "signature": {"header": "X-Acme-Signature", "signed": "{body}"},
-        "event_id": "body:/id",
-        "event_type": "body:/event",
-        "schema": "acme.json",
-    }
-    return Config.model_validate(
-        {"rabbitmq": {"url": url}, "data_dir": str(folder), "providers": {"acme": acme}}
-    )
-
-
-class Embedded:
-    """The embedded queue."""
-
-    def __init__(self, folder: Path, database: Database) -> None:
-        self.config = configuration(folder, "embedded")
-        self.database = database
-
-    async def declare(self, *queues: str) -> None:
-        """See Broker."""
-        for queue in queues:
-            await self.database.run(partial(declare, queue=queue, bindings=[]))
-
-    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
-        """See Broker."""
-        row = (queue, key or queue, json.loads(body)["id"], body, json.dumps(dict(headers)))
-        await self.database.run(
-            lambda connection: connection.execute(
-                "INSERT INTO messages (queue, routing_key, message_id, body, visible_at, headers) "
-                "VALUES (?, ?, ?, ?, 0, ?)",
-                row,
-            )
-        )
-
-    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
-        """See Broker."""
-        rows = await self.database.run(
-            lambda connection: connection.execute(
-                "SELECT message_id, headers, body FROM messages WHERE queue = ? AND visible_at < 3e9 ORDER BY id",
-                (queue,),
-            ).fetchall()
-        )
-        return [(message_id, json.loads(headers), body) for message_id, headers, body in rows]
-
-
-class Rabbit:
-    """A real RabbitMQ."""
-
-    def __init__(self, folder: Path, url: str, channel: aio_pika.abc.AbstractChannel) -> None:
-        self.config = configuration(folder, url)
-        self.channel = channel
-
-    async def declare(self, *queues: str, **arguments: Any) -> None:
-        """See Broker."""
-        for queue in queues:
-            await self.channel.declare_queue(
-                queue, durable=True, arguments={"x-queue-type": "quorum"} | arguments
-            )
-
-    async def put(self, queue: str, body: bytes, headers: Mapping[str, Any], key: str = "") -> None:
-        """See Broker."""
-        message = aio_pika.Message(
-            body,
-            headers=dict(headers),
-            delivery_mode=2,
-            message_id=json.loads(body)["id"],
-            type="com.acme.order.created",
-            content_type="application/cloudevents+json",
-            app_id="webhook-gateway",
-        )
-        if key:
-            exchange = await self.channel.declare_exchange(QUARANTINE, "topic", durable=True)
-            await (await self.channel.get_queue(queue)).bind(exchange, "#")
-            await exchange.publish(message, key)
-        else:
-            await self.channel.default_exchange.publish(message, queue)
-
-    async def take_all(self, queue: str) -> list[tuple[str, dict[str, Any], bytes]]:
-        """See Broker."""
-        taken = []
-        source = await self.channel.get_queue(queue)
-        while message := await source.get(fail=False):
-            await message.ack()
-            headers = {name: value for name, value in message.headers.items() if name != "x-delivery-count"}
-            taken.append((message.message_id or "", headers, message.body))
-        return taken
-
-
-@asynccontextmanager
-async def rabbit(folder: Path, url: str) -> AsyncIterator[Rabbit]:
-    """A connection to a real RabbitMQ."""
-    connection = await aio_pika.connect(url)
-    async with connection:
-        yield Rabbit(folder, url, await connection.channel())
-
-
-@pytest.fixture(params=["embedded", "rabbitmq"])
-async def broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
-    """Each of the brokers."""
-    if request.param == "rabbitmq":
-        async with rabbit(tmp_path, request.getfixturevalue("rabbitmq_url")) as real:
-            yield real
-    else:
-        database = Database(tmp_path)
-        await database.start()
-        yield Embedded(tmp_path, database)
-        await database.stop()
-
-
-async def browse(broker: Broker, queue: str) -> list[DeadLetter]:
-    """All that is in a queue."""
-    async with open_dead_letters(broker.config, queue) as dead_letters:
-        return [held async for held in dead_letters.browse()]
-
-
-async def ids(broker: Broker, queue: str) -> list[str]:
-    """Which events are in a queue."""
-    return [held.message_id for held in await browse(broker, queue)]
 
 
 async def test_a_queue_that_is_looked_into_stays_as_it_is(broker: Broker) -> None:
@@ -459,17 +294,17 @@ async def test_a_broker_that_is_not_there_is_told(tmp_path: Path) -> None:
 async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
     """Marked, with its id and its bytes, through the exchange; the rest stays, or goes by force without a schema."""
     await broker.declare(QUARANTINE, QUEUE)
-    await _bind(broker)
+    await broker.bind()
     bodies = [event(0, '{"total":  "1.50"}'), event(1), event(2, '{"total": 12}')]
     for body in bodies:
         headers = {"provider": "acme", "violations": VIOLATIONS}
         await broker.put(QUARANTINE, body, headers, key="acme.order.created")
-    revalidator = Revalidator(broker.config, broker.config.data_dir)
-    await _revalidate(broker.config, revalidator, EVERYTHING, None, as_json=True)
+    folder = broker.config.data_dir
+    await _revalidate(broker.config, folder, EVERYTHING, None, as_json=True)
     verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for _ in range(3):  # often enough for RabbitMQ to be given them anew
         await browse(broker, QUARANTINE)
-    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=False, dry_run=False)
+    await _release(broker.config, folder, EVERYTHING, None, is_forced=False, dry_run=False)
 
     assert [(each["passes"], each["dataschema"]) for each in verdicts] == [
         (True, "urn:acme:2"),
@@ -483,7 +318,7 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
         for number, body in enumerate(bodies)
         if number != 1
     ]
-    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=True, dry_run=False)
+    await _release(broker.config, folder, EVERYTHING, None, is_forced=True, dry_run=False)
     (last,) = [body for message_id, _, body in await broker.take_all(QUEUE) if message_id == "id-1"]
     assert last == b'{"released":true,' + bodies[1][1:]
 
@@ -493,26 +328,14 @@ async def test_what_no_worker_can_read_is_not_released(
 ) -> None:
     """Not even by force: it would only move on to where the worker's dead events are."""
     await broker.declare(QUARANTINE, QUEUE)
-    await _bind(broker)
+    await broker.bind()
     headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
     await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
-    revalidator = Revalidator(broker.config, broker.config.data_dir)
-    await _release(broker.config, revalidator, EVERYTHING, None, is_forced=True, dry_run=False)
+    folder = broker.config.data_dir
+    await _release(broker.config, folder, EVERYTHING, None, is_forced=True, dry_run=False)
 
     assert "0 events released to webhooks, 1 event still violating the schema\n" in capsys.readouterr().err
     assert await ids(broker, QUARANTINE) == ["id-0"]
-
-
-async def _bind(broker: Broker) -> None:
-    """Have the queue of the worker get what is released."""
-    if isinstance(broker, Rabbit):
-        alternate: FieldTable = {"alternate-exchange": "webhooks.unrouted"}
-        exchange = await broker.channel.declare_exchange(
-            "webhooks", "topic", durable=True, arguments=alternate
-        )
-        await (await broker.channel.get_queue(QUEUE)).bind(exchange, "acme.#")
-    elif isinstance(broker, Embedded):
-        await broker.database.run(lambda connection: declare(connection, QUEUE, [("webhooks", "acme.#")]))
 
 
 def test_what_no_schema_has_said_no_schema_takes_back(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.cli.dev_secrets import DevSecrets
 from gateway.config import Config, load_config
+from gateway.config.dev_secrets import DevSecrets
 from gateway.config.resolve import adapter_of
 from gateway.devtools.provider_reference import config_block
 from gateway.devtools.samples import load_sample

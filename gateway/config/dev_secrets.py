@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from gateway.adapters.adapter import Adapter
 from gateway.config import Config, ProviderConfig
+from gateway.config.discovery import DEV_SECRETS
 from gateway.config.document import Document
 from gateway.config.resolve import adapter_of
 from gateway.signatures.secrets import SecretFormatError
@@ -44,6 +45,11 @@ class DevSecrets:
         self.path = path
         self.used: dict[str, str] = {}
         self._kept = _read(path)
+
+    @classmethod
+    def of(cls, config: Config) -> DevSecrets:
+        """Return those in the data directory of a configuration."""
+        return cls(config.data_dir / DEV_SECRETS)
 
     def get(self, name: str) -> str | None:
         """Return the generated value of a variable, or None."""

@@ -1,0 +1,1 @@
+"""The journal in PostgreSQL, which several gateways share: its tables, and questions as SQL."""

@@ -1,0 +1,85 @@
+"""Connections to PostgreSQL, kept for the next use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import psycopg
+
+CONNECT_TIMEOUT = 5
+"""Seconds to connect."""
+
+STATEMENT_TIMEOUT = 30.0
+"""Seconds after which PostgreSQL ends a statement: nobody waits for its answer any more."""
+
+MAX_IDLE = 4
+"""Connections that are kept: the indexer's, and those of a few pages at a time."""
+
+_SETTINGS = {
+    "application_name": "webhook-gateway journal",
+    "connect_timeout": CONNECT_TIMEOUT,
+    # A server that is gone without a word is noticed within half a minute.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+class Connections:
+    """Connections to one database. A method may be called by several threads.
+
+    Args:
+        url: The address, which may contain a password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._idle: list[psycopg.Connection] = []
+
+    @contextmanager
+    def use(self) -> Iterator[psycopg.Connection]:
+        """Use a connection that commits each statement, unless a transaction is begun.
+
+        Raises:
+            psycopg.Error: The database cannot be reached, or the block failed.
+        """
+        connection = self._take()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            if len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> psycopg.Connection:
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return self._connect()
+            with suppress(psycopg.Error):  # it may have been closed by the server meanwhile
+                connection.execute("SELECT 1")
+                return connection
+            connection.close()
+
+    def _connect(self) -> psycopg.Connection:
+        connection = psycopg.connect(self._url, autocommit=True, **_SETTINGS)  # type: ignore[arg-type]  # keywords of libpq
+        connection.execute(
+            "SELECT set_config('statement_timeout', %s, false)", (str(int(STATEMENT_TIMEOUT * 1000)),)
+        )
+        return connection
