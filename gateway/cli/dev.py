@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import shlex
 import shutil
 import signal
-import sqlite3
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-import httpx
 import structlog
 import typer
 
 from gateway.app import Gateway
-from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of, open_tail
+from gateway.backends import has_embedded_claims, has_embedded_queue, messaging_system_of
 from gateway.cli.common import run
 from gateway.cli.dev_config import choose_config, is_generated
 from gateway.cli.dev_console import DevConsole, login_link
 from gateway.cli.dev_lines import DevLines
+from gateway.cli.dev_worker import run_example_worker
 from gateway.cli.live import LiveLines
 from gateway.cli.options import DEFAULT_CONFIG
 from gateway.config import Config, ProviderConfig, load_config
@@ -34,19 +31,11 @@ from gateway.config.dev_session import DevSession
 from gateway.config.discovery import BUNDLED_CONFIG, dev_secrets_path
 from gateway.config.overrides import override_binds
 from gateway.config.resolve import adapter_of
-from gateway.devtools.samples import load_sample, sample_names
-from gateway.devtools.simulator import Simulator
 from gateway.errors import AddressInUse, OperatorError
 from gateway.observability.console_log import console_processors
 from gateway.observability.logs import configure_logs
-from gateway.observability.terminal import one_line
 from gateway.observability.tracing import tracing
 from gateway.server import running
-from gateway.signatures.secrets import SecretFormatError
-from gateway.transport.readiness import wait_ready
-
-_RECONNECT_DELAY = 1.0
-"""Seconds after which the example worker reconnects to the broker."""
 
 
 def run_dev(
@@ -88,7 +77,18 @@ def run_dev(
         )
         send = _send_command(path, is_found=is_first, has_bind=bool(bind))
         try:
-            run(_dev(gateway, config, secrets, (send, note), output, console, send_samples=send_samples))
+            run(
+                _dev(
+                    gateway,
+                    config,
+                    secrets,
+                    (send, note),
+                    output,
+                    console,
+                    send_samples=send_samples,
+                    is_demo=path == BUNDLED_CONFIG,
+                )
+            )
         except AddressInUse as error:
             raise OperatorError(_why_not(error, config)) from error
 
@@ -121,6 +121,7 @@ async def _dev(
     console: DevConsole | None,
     *,
     send_samples: bool,
+    is_demo: bool,
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -136,7 +137,15 @@ async def _dev(
         page = await asyncio.to_thread(login_link, config, admin) if console else ""
         _print_banner(config, address, admin, page, secrets, *texts)
         worker = asyncio.create_task(
-            _run_example_worker(gateway, config, secrets, address, output, send_samples=send_samples)
+            run_example_worker(
+                gateway,
+                config,
+                secrets,
+                address,
+                output,
+                send_samples=send_samples,
+                is_reporting=is_demo,
+            )
         )
         stopped = asyncio.create_task(stop.wait())
         async with output.flushing():
@@ -156,54 +165,6 @@ def _with_addresses(config: Config, address: str) -> Config:
         for name, provider in config.providers.items()
     }
     return config.model_copy(update={"providers": providers})
-
-
-async def _run_example_worker(
-    gateway: Gateway,
-    config: Config,
-    secrets: DevSecrets,
-    address: str,
-    output: DevLines,
-    *,
-    send_samples: bool,
-) -> None:
-    """Print events as they are published, after sending one sample per provider."""
-    await wait_ready(gateway.is_ready, math.inf)  # real servers may still be starting; the log names them
-    is_first, reported = send_samples, ""
-    while True:
-        try:
-            async with open_tail(config, "#") as events:
-                if is_first:
-                    is_first = False
-                    await _send_samples(config, secrets, address)
-                async for body in events:
-                    output.on_event(body)
-                    reported = ""
-        except (OSError, sqlite3.Error) as error:  # the disk is full, or the broker is away
-            task = asyncio.current_task()
-            if task and task.cancelling():  # leaving the queue failed as well, and hid the cancellation
-                return
-            if reported != str(error):
-                reported = str(error)
-                typer.echo(f"example worker: cannot read the queue, retrying: {one_line(error)}")
-            await asyncio.sleep(_RECONNECT_DELAY)
-
-
-async def _send_samples(config: Config, secrets: DevSecrets, address: str) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
-        for name, provider in config.providers.items():
-            adapter = adapter_of(provider)
-            if not sample_names(adapter):
-                continue
-            secret, url = secrets.signing_secret_of(provider.secret_texts()[0]), f"{address}/webhooks/{name}"
-            sample = load_sample(adapter, None)
-            simulator = Simulator(adapter, secret, url, sample, provider.public_url, provider.parameters)
-            try:
-                request = simulator.make(time.time())
-            except SecretFormatError:
-                typer.echo(f"no sample sent for {name}: it needs the provider's private key")
-                continue
-            await client.post(request.url, content=request.body, headers=request.headers)
 
 
 def _print_banner(
