@@ -20,7 +20,7 @@ _OTHER_PATHS = ("/livez", "/readyz")
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     """Yield each conflict: the path of the setting to change, and the reason."""
     server, dedupe = config.server, config.dedupe
-    yield from _tls_conflicts(config)
+    yield from dict.fromkeys(_tls_conflicts(config))  # each node may have the same
     yield from _path_conflicts(config)
     yield from _console_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
@@ -88,8 +88,10 @@ def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     named = [field for field, urls in kinds.items() if urls and urls != [EMBEDDED]]
     if len(named) > 1:
         yield ("redis", named[1]), f"and redis.{named[0]} both name servers; keep one of them"
-    if bool(redis.sentinels) != bool(redis.master):
-        yield ("redis", "sentinels"), "needs redis.master, the name of the primary, and no other setting does"
+    if redis.sentinels and not redis.master:
+        yield ("redis", "sentinels"), "needs redis.master, the name of the primary"
+    if redis.master and not redis.sentinels:
+        yield ("redis", "master"), "is a name that Sentinels know; name them in redis.sentinels"
     if (redis.username or redis.password) and not redis.sentinels:
         yield ("redis", "password"), "is for Sentinels only; elsewhere user and password stand in the address"
     field = named[0] if named else "url"
