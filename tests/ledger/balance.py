@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ledger.book import Book, Ending, State
 from ledger.events import Events
+from ledger.evidence import Evidence
 from ledger.faults import KILL
 from ledger.gauge import Gauge
 
@@ -45,6 +46,7 @@ class Balance:
         book: what took note.
         events: what was sent.
         gauge: what the gateway used.
+        evidence: what its journal says.
         seed: of all choices.
         deadline: seconds that the gateway had for an answer.
         log: what the gateway wrote.
@@ -55,14 +57,26 @@ class Balance:
     """
 
     def __init__(
-        self, book: Book, events: Events, gauge: Gauge, seed: int, deadline: float, log: Path
+        self,
+        book: Book,
+        events: Events,
+        gauge: Gauge,
+        evidence: Evidence,
+        seed: int,
+        deadline: float,
+        log: Path,
     ) -> None:
         self._book = book
         self._events = events
         self._log = log
         self.seed = seed
         self.offenders: dict[str, list[int]] = {}
-        self.rows = [*self._volume(), *self._promises(), *self._resources(gauge, deadline)]
+        self.rows = [
+            *self._volume(),
+            *self._promises(),
+            *self._journal(evidence),
+            *self._resources(gauge, deadline),
+        ]
 
     @property
     def is_good(self) -> bool:
@@ -138,6 +152,30 @@ class Balance:
         title = "more copies than attempts and faults account for"
         self.offenders[title] = self._unaccounted(repeated)
         yield self._nothing(title, self.offenders[title])
+
+    def _journal(self, evidence: Evidence) -> Iterator[Row]:
+        """The journal may miss what a killed process had not written yet; what it says is true."""
+        book, published = self._book, evidence.published
+        consumed = [number for number, copies in enumerate(book.copies) if copies]
+        known = sum(1 for number in consumed if published[number])
+        yield Row("consumed events of which the journal knows", f"{known:,} of {len(consumed):,}")
+        for title, found in (
+            (
+                "accepted in the journal and never consumed",
+                [number for number in published if not book.copies[number]],
+            ),
+            (
+                "sent before the first fault and not accepted exactly once in the journal",
+                [
+                    number
+                    for number, state in enumerate(book.states)
+                    if state & State.CALM and published[number] != 1
+                ],
+            ),
+        ):
+            self.offenders[title] = found
+            yield self._nothing(title, found)
+        yield self._nothing("in the journal and never sent", evidence.strangers)
 
     def _felt_by(self, repeated: set[int]) -> Counter[str]:
         """How many of these events were under way during which faults."""

@@ -17,6 +17,7 @@ from ledger.balance import Balance
 from ledger.book import Book, State
 from ledger.consumer import Consumer, bind_queue
 from ledger.events import Events
+from ledger.evidence import read_evidence
 from ledger.faults import World
 from ledger.gauge import Gauge
 from ledger.nemesis import Nemesis
@@ -138,8 +139,10 @@ class _Run:
             for task in (*background, sending):
                 task.cancel()
             await asyncio.gather(*background, sending, return_exceptions=True)
+        world = self._world
+        evidence = await asyncio.to_thread(read_evidence, world.gateway, world.events)
         return Balance(
-            self._book, self._world.events, self._gauge, self._plan.seed, DEADLINE, self._world.gateway.log
+            self._book, world.events, self._gauge, evidence, self._plan.seed, DEADLINE, world.gateway.log
         )
 
     async def _send_calmly(self, sending: asyncio.Task[None]) -> None:
