@@ -89,7 +89,7 @@ class CaptureRing:
     """
 
     def __init__(self, descriptor: int | None = None, slots: int = 1) -> None:
-        self.descriptor = allocate("refused", slots * REGION_SIZE) if descriptor is None else descriptor
+        self.descriptor = allocate(self, "refused", slots * REGION_SIZE) if descriptor is None else descriptor
         memory = attach(self.descriptor, os.fstat(self.descriptor).st_size)
         self._regions = [memory[start : start + REGION_SIZE] for start in range(0, len(memory), REGION_SIZE)]
 

@@ -103,6 +103,15 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
         """When it happened, in Unix seconds."""
         return moment_of(self.id)
 
+    @property
+    def placed_at(self) -> float:
+        """When it stands in the timeline of its event, in Unix seconds.
+
+        An entry is made when something is done. A request is answered after its event was published, which a worker may
+        have handled by then: so a request stands where it began.
+        """
+        return self.at - (self.ms or 0.0) / 1000 if self.kind is Kind.RECEIVED else self.at
+
 
 def moment_of(entry_id: int) -> float:
     """Return when an entry with an id was made, in Unix seconds."""

@@ -69,7 +69,7 @@ class ReadinessBoard:
     def __init__(self, slots: int, descriptor: int | None = None) -> None:
         self._slots = slots
         size = slots * _PAGE_SIZE
-        self.descriptor = allocate("readiness", size) if descriptor is None else descriptor
+        self.descriptor = allocate(self, "readiness", size) if descriptor is None else descriptor
         self._memory = attach(self.descriptor, size)
 
     def write(self, slot: int, *, is_ready: bool, reasons: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TypeAlias
@@ -28,13 +29,22 @@ _NAME_SIZE = 64
 Numbers: TypeAlias = "memoryview[float]"
 
 
-def allocate(name: str, size: int) -> int:
+def allocate(owner: object, name: str, size: int) -> int:
     """Return the descriptor of ``size`` bytes of memory, all zero, that other programs can map as well.
 
+    It is closed when its owner is no longer used.
+
     Args:
+        owner: What uses the memory.
         name: What the memory is for, as ``/proc`` shows it.
         size: The number of bytes.
     """
+    descriptor = _allocate(name, size)
+    weakref.finalize(owner, os.close, descriptor)
+    return descriptor
+
+
+def _allocate(name: str, size: int) -> int:
     with suppress(AttributeError, PermissionError):  # another system than Linux, or a sandbox
         descriptor = os.memfd_create(f"gateway-{name}")
         os.ftruncate(descriptor, size)
@@ -77,7 +87,7 @@ class SharedCounters:
     ) -> None:
         record_size = _NAME_SIZE + per_provider * _NUMBER_SIZE
         size = (1 + per_process) * _NUMBER_SIZE + MAX_PROVIDERS * record_size
-        self.descriptor = allocate("counters", slots * size) if descriptor is None else descriptor
+        self.descriptor = allocate(self, "counters", slots * size) if descriptor is None else descriptor
         memory = attach(self.descriptor, slots * size)
         self.regions = [
             Region(memory[start : start + size], per_process, record_size)

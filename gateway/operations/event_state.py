@@ -236,18 +236,18 @@ class _Reading:
     def _interval(self, place: Place, entry: Entry) -> str:
         """Return how long it took; nothing where the journal cannot know."""
         start, verb = (self._receipt, "received") if place.action is None else (place.action, "")
-        if start is None or entry.at < start.at or (place.action is None and self._skew):
+        if start is None or entry.at < start.placed_at or (place.action is None and self._skew):
             return ""
         if not verb:
             verb = start.outcome
-        return f", {span(entry.at - start.at)} after it was {verb}"
+        return f", {span(entry.at - start.placed_at)} after it was {verb}"
 
     def _clock_skew(self) -> float:
         """Return by how many seconds a report is before the receipt at most; 0 if none is."""
         if self._receipt is None:
             return 0.0
         reports = [place.attempts[0].at for place in self._places if place.attempts and place.action is None]
-        return max((self._receipt.at - at for at in (*reports, self._receipt.at)), default=0.0)
+        return max((self._receipt.placed_at - at for at in (*reports, self._receipt.placed_at)), default=0.0)
 
     def _notes(self) -> list[str]:
         notes = []

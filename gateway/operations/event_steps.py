@@ -163,8 +163,8 @@ def _step(run: list[Entry], text: str) -> Step:
     kept = run if len(run) <= MAX_KEPT else [*run[: MAX_KEPT // 2], *run[-MAX_KEPT // 2 :]]
     first, last = run[0], run[-1]
     return Step(
-        at=first.at,
-        last_at=last.at,
+        at=first.placed_at,
+        last_at=last.placed_at,
         stage=_stage_of(first),
         place=_place_of(first),
         text=text,

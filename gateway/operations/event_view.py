@@ -48,7 +48,9 @@ def event_view(
         return None
     providers = list(dict.fromkeys(entry.provider for entry in reversed(found)))
     chosen = provider or providers[0]
-    entries = [entry for entry in found if entry.provider == chosen]
+    entries = sorted(
+        (entry for entry in found if entry.provider == chosen), key=lambda entry: (entry.placed_at, entry.id)
+    )
     if not entries:
         return None
     titles = title_reader(config)

@@ -130,6 +130,9 @@ def test_requests_are_answered_while_nobody_reads_the_log(start: Callable[[int],
 
     wait_until(lambda: told() >= lost, message="it told how many were lost")
     unread.accept()
+    # The console, which answers for the metrics, sees numbers that are up to a second old.
+    wait_until(lambda: told() == unread.dropped(), message="the metric has the same number")
+    lost = unread.dropped()
     unread.process.send_signal(signal.SIGTERM)
     assert unread.process.wait(PATIENCE) == 0
     wait_until(lambda: unread.lines[-1]["event"] == "stopped", message="the last line came")

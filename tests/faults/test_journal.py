@@ -86,6 +86,7 @@ def test_a_folder_that_is_gone_under_load_loses_no_event(rig: Rig) -> None:
     """Entries are dropped and counted, and come again when they can be written."""
     rig.send_all(rig.events(20))
     folder = rig.gateway.directory / "var/journal/raw"
+    wait_until(folder.exists, message="the first entries are written")
     shutil.rmtree(folder)
     folder.write_bytes(b"")  # no folder can be made in its place
     try:

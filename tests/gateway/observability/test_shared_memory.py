@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -52,17 +53,22 @@ def test_another_program_sees_what_is_counted() -> None:
 @pytest.mark.usefixtures("has_memfd")
 def test_it_is_empty_and_private_at_first() -> None:
     """No other user can open it by a name."""
-    descriptor = allocate("tests", 10_000)
+    owner = Counter[str]()
+    descriptor = allocate(owner, "tests", 10_000)
 
     assert bytes(attach(descriptor, 10_000)) == bytes(10_000)
     assert os.fstat(descriptor).st_nlink == 0
-    os.close(descriptor)
+    del owner
+    with pytest.raises(OSError, match="Bad file descriptor"):  # it is closed with what used it
+        os.fstat(descriptor)
 
 
 def test_memory_of_another_version_is_refused() -> None:
     """Its numbers would be taken for others."""
+    other = shared_counters(2)
+
     with pytest.raises(ValueError, match="bytes of shared memory"):
-        shared_counters(3, shared_counters(2).descriptor)
+        shared_counters(3, other.descriptor)
 
 
 def test_a_reader_without_processes_shows_zeros() -> None:
