@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -71,6 +72,20 @@ def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
             "permissions, or correct the address"
         )
     return explain_login(cause)
+
+
+@contextmanager
+def os_errors() -> Iterator[None]:
+    """Translate what aio-pika raises for a lost connection into the OSError that it is."""
+    try:
+        yield
+    except (AMQPError, RuntimeError) as error:  # aiormq raises RuntimeError for a closed channel
+        raise ConnectionError(str(error)) from error
+    except asyncio.CancelledError as error:
+        if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+            raise
+        # Nobody cancelled this task: aiormq cancels the requests that wait when the heartbeats stop.
+        raise ConnectionError("the connection broke off") from error
 
 
 class DeclaringChannel:

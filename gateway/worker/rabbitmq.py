@@ -14,8 +14,8 @@ The module is long because connecting, receiving and settling share the session,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
@@ -29,7 +29,7 @@ from typing_extensions import override
 
 from gateway.events.message import ATTEMPTS, FIRST_FAILED_AT, FORCE_HEADER, ROUTING_KEY_HEADER
 from gateway.publishers.declaration import Unusable, declare, expect_write
-from gateway.transport.amqp_client import DeclaringChannel, open_amqp
+from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
 from gateway.transport.amqp_nodes import BrokerNodes
@@ -190,7 +190,7 @@ class RabbitQueue(Queue):
             DeliveryLost: There was no reply.
         """
         try:
-            with _os_errors():
+            with os_errors():
                 return await request
         except OSError as error:
             session.fail(error)
@@ -217,7 +217,7 @@ class RabbitQueue(Queue):
             OSError: The broker cannot be reached.
             DeclarationChanged: Something exists already and differs from the worker's declaration.
         """
-        with _os_errors():
+        with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 connection = await open_amqp(self._nodes)
                 try:
@@ -255,27 +255,13 @@ class RabbitQueue(Queue):
             session.fail("the queue was deleted")
 
         channel = session.incoming
-        with _os_errors():
+        with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 await channel.set_qos(prefetch_count=self._worker.prefetch)
                 underlay = await channel.get_underlay_channel()
                 underlay.on_consumer_cancel_callbacks.add(on_cancel)
                 consumer = await underlay.basic_consume(self._worker.queue, on_message)
                 session.consumer = underlay, str(consumer.consumer_tag)
-
-
-@contextmanager
-def _os_errors() -> Iterator[None]:
-    """Translate what aio-pika raises for a lost connection into the OSError that it is."""
-    try:
-        yield
-    except (AMQPError, RuntimeError) as error:  # aiormq raises RuntimeError for a closed channel
-        raise ConnectionError(str(error)) from error
-    except asyncio.CancelledError as error:
-        if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            raise
-        # Nobody cancelled this task: aiormq cancels the requests that wait when the heartbeats stop.
-        raise ConnectionError("the connection broke off") from error
 
 
 def _delivery_of(session: _Session, message: DeliveredMessage) -> Delivery:

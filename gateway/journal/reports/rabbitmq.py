@@ -7,8 +7,8 @@ on a worker's connection this would also hold up the acknowledgements of events.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from aio_pika.abc import AbstractConnection
@@ -29,7 +29,7 @@ from gateway.journal.reports import (
 )
 from gateway.publishers.declaration import Part, declare
 from gateway.publishers.topology import breaks_routing
-from gateway.transport.amqp_client import DeclaringChannel, open_amqp
+from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
 from gateway.transport.amqp_nodes import BrokerNodes
 
 _CONNECT_TIMEOUT = 10.0
@@ -97,7 +97,7 @@ class RabbitCarrier(Carrier):
             if self._channel is None or self._channel.is_closed:
                 await self._connect()
             assert self._channel is not None  # noqa: S101 -- set by what is above
-            with _os_errors():
+            with os_errors():
                 async with asyncio.timeout(_SEND_TIMEOUT):
                     await self._channel.basic_publish(
                         body,
@@ -116,7 +116,7 @@ class RabbitCarrier(Carrier):
 
     async def _connect(self) -> None:
         await self._close()
-        with _os_errors():
+        with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 self._connection = await open_amqp(self._nodes)
                 await _declare(self._connection, self._nodes, self._exchange)
@@ -146,7 +146,7 @@ async def open_rabbitmq_reports(nodes: BrokerNodes, exchange: str) -> AsyncItera
     Raises:
         OSError: The broker cannot be reached, or refuses.
     """
-    with _os_errors():
+    with os_errors():
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             connection = await open_amqp(nodes)
             source = _RabbitSource()
@@ -205,22 +205,9 @@ class _RabbitSource(ReportSource):
         message = received.tag
         assert isinstance(message, DeliveredMessage)  # noqa: S101 -- of this source
         assert message.delivery_tag is not None  # noqa: S101 -- it was delivered
-        with _os_errors():
+        with os_errors():
             await message.channel.basic_ack(message.delivery_tag)
 
     def _expect_open(self) -> None:
         if self._failure is not None:
             raise ConnectionError(self._failure)
-
-
-@contextmanager
-def _os_errors() -> Iterator[None]:
-    """Translate what aio-pika raises for a lost connection into the OSError that it is."""
-    try:
-        yield
-    except (AMQPError, RuntimeError) as error:  # aiormq raises RuntimeError for a closed channel
-        raise ConnectionError(str(error)) from error
-    except asyncio.CancelledError as error:
-        if asyncio.current_task().cancelling():  # type: ignore[union-attr]
-            raise
-        raise ConnectionError("the connection broke off") from error
