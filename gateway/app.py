@@ -45,7 +45,7 @@ from gateway.observability import logs
 from gateway.observability.counters import JOURNAL_STAGES, shared_counters
 from gateway.observability.metrics import Metrics
 from gateway.observability.readiness import ReadinessBoard, ReadinessWriter
-from gateway.observability.shared_memory import SharedCounters
+from gateway.observability.shared_memory import PRIVATE, SharedCounters
 from gateway.publishers import Publisher
 from gateway.receive.access import AccessControl
 from gateway.receive.credentials import CredentialMask
@@ -139,7 +139,7 @@ class Gateway:
         self._publisher = publisher or open_publisher(config, database, slot, slots, drained.note)
         self._dedupe = Dedupe(self.claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self.claims, clock)
-        self.metrics = Metrics(counters or shared_counters(slots), slot)
+        self.metrics = Metrics(counters or shared_counters(slots, PRIVATE), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
         self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)

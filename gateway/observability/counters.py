@@ -137,7 +137,7 @@ _EVENT_INDEX = {outcome: COUNTER_INDEX[EVENT_PREFIX + outcome] for outcome in EV
 
 
 def shared_counters(slots: int, descriptor: int | None = None) -> SharedCounters:
-    """Allocate the numbers of ``slots`` processes, before they are forked; or map those at ``descriptor``.
+    """Allocate the numbers of ``slots`` processes, before they are forked; or map those at ``descriptor``, which may be ``PRIVATE``.
 
     Raises:
         ValueError: What is at ``descriptor`` was made by another version of this program.

@@ -34,7 +34,7 @@ from gateway.observability.counters import (
     ProviderMetrics,
     shared_counters,
 )
-from gateway.observability.shared_memory import SharedCounters
+from gateway.observability.shared_memory import PRIVATE, SharedCounters
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 
 UNKNOWN_PROVIDER = ""
@@ -137,7 +137,7 @@ class Metrics(MetricsReader):
     """
 
     def __init__(self, counters: SharedCounters | None = None, slot: int = 0) -> None:
-        super().__init__(counters or shared_counters(1))
+        super().__init__(counters or shared_counters(1, PRIVATE))
         self._region = self._counters.regions[slot]
         self._before = self._region.numbers.tolist()
         self._readers: dict[int, Callable[[], float]] = {}

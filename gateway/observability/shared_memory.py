@@ -26,6 +26,9 @@ _NUMBER_SIZE = 8
 _NAME_SIZE = 64
 """Bytes of the name of a provider, which has at most 63; a multiple of 8, so that the numbers behind it are aligned."""
 
+PRIVATE = -1
+"""Stands for the descriptor of memory that only this process and those that it forks can see. It takes no descriptor."""
+
 Numbers: TypeAlias = "memoryview[float]"
 
 
@@ -55,12 +58,12 @@ def _allocate(name: str, size: int) -> int:
 
 
 def attach(descriptor: int, size: int) -> memoryview:
-    """Map memory that :func:`allocate` has made, in this program or in another one.
+    """Map memory that :func:`allocate` has made, in this program or in another one; or new memory for :data:`PRIVATE`.
 
     Raises:
         ValueError: The memory has another size.
     """
-    if (found := os.fstat(descriptor).st_size) != size:
+    if descriptor != PRIVATE and (found := os.fstat(descriptor).st_size) != size:
         raise ValueError(f"{found} bytes of shared memory, not {size}")
     return memoryview(mmap.mmap(descriptor, size))
 
