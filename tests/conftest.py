@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from support.gateway_process import Program
@@ -32,6 +33,15 @@ def pytest_runtest_makereport(
     if report.failed:
         report.sections += [("gateway", program.report()) for program in Program.open_ones]
     return report
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undo what a command has configured that a test ran in this process: others look at what is logged."""
+    was_configured = structlog.is_configured()
+    yield
+    if structlog.is_configured() and not was_configured:
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

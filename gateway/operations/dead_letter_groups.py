@@ -9,15 +9,8 @@ from typing_extensions import override
 
 from gateway.config import Config
 from gateway.events.message import ATTEMPTS, DEAD_SUFFIX, EXCEPTION, EXCEPTION_AT, FIRST_FAILED_AT, REASON
-from gateway.operations.letters import (
-    MAX_GROUPS,
-    OnProgress,
-    brief,
-    group_id,
-    ignore,
-    moment_of,
-    read_letters,
-)
+from gateway.operations.grouping import read_groups
+from gateway.operations.letters import OnProgress, brief, group_id, ignore, moment_of
 from gateway.operations.readings import read_shared
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter, FilteredEvent
@@ -106,20 +99,10 @@ async def groups(config: Config, queue: str, *, on_progress: OnProgress = ignore
     """
 
     async def read() -> DeadGroups:
-        gathered: dict[tuple[str, ...], _Gathered] = {}
-
-        def gather(letter: DeadLetter) -> None:
-            cause = _cause_of(letter)
-            if cause not in gathered and len(gathered) < MAX_GROUPS:
-                gathered[cause] = _Gathered()
-            if cause in gathered:
-                gathered[cause].add(letter)
-
-        found = await read_letters(config, queue + DEAD_SUFFIX, on_letter=gather, on_progress=on_progress)
-        made = [each.group(cause, queue) for cause, each in gathered.items()]
+        found = await read_groups(config, queue + DEAD_SUFFIX, _cause_of, _Gathered, on_progress)
+        made = [each.group(cause, queue) for cause, each in found.groups.items()]
         made.sort(key=lambda group: (-group.count, -(group.last or 0), group.id))
-        others = found.total - sum(group.count for group in made)
-        return DeadGroups(queue, found.total, tuple(made), time.time(), others)
+        return DeadGroups(queue, found.total, tuple(made), time.time(), found.others)
 
     return await read_shared(config, queue + DEAD_SUFFIX, "dead", read)
 

@@ -33,9 +33,6 @@ OnLetter = Callable[[DeadLetter], None]
 EVERYTHING = EventFilter()
 """Selects all events."""
 
-MAX_GROUPS = 200
-"""Groups of a queue that are told apart: other programs can put any text where a cause should be."""
-
 _MAX_TEXT = 300
 """Characters of a text that groups events."""
 

@@ -12,15 +12,8 @@ from typing_extensions import override
 from gateway.config import Config
 from gateway.errors import MalformedJson
 from gateway.events.strict_json import parse_json
-from gateway.operations.letters import (
-    MAX_GROUPS,
-    OnProgress,
-    brief,
-    group_id,
-    ignore,
-    moment_of,
-    read_letters,
-)
+from gateway.operations.grouping import read_groups
+from gateway.operations.letters import OnProgress, brief, group_id, ignore, moment_of
 from gateway.operations.payload_shapes import shape_of
 from gateway.operations.readings import read_shared
 from gateway.publishers import QUARANTINE_SUFFIX
@@ -112,20 +105,10 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Quarant
     queue = quarantine_queue(config)
 
     async def read() -> QuarantineGroups:
-        gathered: dict[tuple[str, ...], _Gathered] = {}
-
-        def gather(letter: DeadLetter) -> None:
-            cause = _cause_of(letter)
-            if cause not in gathered and len(gathered) < MAX_GROUPS:
-                gathered[cause] = _Gathered()
-            if cause in gathered:
-                gathered[cause].add(letter)
-
-        found = await read_letters(config, queue, on_letter=gather, on_progress=on_progress)
-        made = [each.group(cause) for cause, each in gathered.items()]
+        found = await read_groups(config, queue, _cause_of, _Gathered, on_progress)
+        made = [each.group(cause) for cause, each in found.groups.items()]
         made.sort(key=lambda group: (-group.count, -(group.last or 0), group.id))
-        others = found.total - sum(group.count for group in made)
-        return QuarantineGroups(queue, found.total, tuple(made), time.time(), others)
+        return QuarantineGroups(queue, found.total, tuple(made), time.time(), found.others)
 
     return await read_shared(config, queue, "quarantine", read)
 

@@ -9,9 +9,9 @@ from gateway.config import Config
 from gateway.errors import OperatorError
 from gateway.operations.actions import Action
 from gateway.operations.dropping import drop_letters
+from gateway.operations.grouping import read_groups
 from gateway.operations.letters import (
     EVERYTHING,
-    MAX_GROUPS,
     OnLetter,
     OnProgress,
     brief,
@@ -80,27 +80,38 @@ async def groups(config: Config, *, on_progress: OnProgress = ignore) -> Unroute
     queue = unrouted_queue(config)
 
     async def read() -> UnroutedGroups:
-        gathered: dict[tuple[str, str], UnroutedGroup] = {}
-
-        def gather(letter: DeadLetter) -> None:
-            key, moment = (brief(letter.provider), brief(letter.word)), moment_of(letter.when)
-            if key not in gathered and len(gathered) >= MAX_GROUPS:
-                return
-            known = gathered.get(key, UnroutedGroup(*key, 0, moment, moment, ""))
-            gathered[key] = UnroutedGroup(
-                *key,
-                known.count + 1,
-                min((each for each in (known.first, moment) if each is not None), default=None),
-                max((each for each in (known.last, moment) if each is not None), default=None),
-                letter.message_id,
-            )
-
-        found = await read_letters(config, queue, on_letter=gather, on_progress=on_progress)
-        made = sorted(gathered.values(), key=lambda group: (-group.count, group.provider, group.type))
-        others = found.total - sum(group.count for group in made)
-        return UnroutedGroups(queue, found.total, tuple(made), time.time(), others)
+        found = await read_groups(config, queue, _kind_of, _Gathered, on_progress)
+        made = [each.group(kind) for kind, each in found.groups.items()]
+        made.sort(key=lambda group: (-group.count, group.provider, group.type))
+        return UnroutedGroups(queue, found.total, tuple(made), time.time(), found.others)
 
     return await read_shared(config, queue, "unrouted", read)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """A group while the queue is read."""
+
+    count: int = 0
+    first: float | None = None
+    last: float | None = None
+    example: str = ""
+
+    def add(self, letter: DeadLetter) -> None:
+        self.count += 1
+        self.example = letter.message_id
+        moment = moment_of(letter.when)
+        if moment is not None:
+            self.first = moment if self.first is None else min(self.first, moment)
+            self.last = moment if self.last is None else max(self.last, moment)
+
+    def group(self, kind: tuple[str, ...]) -> UnroutedGroup:
+        provider, event_type = kind
+        return UnroutedGroup(provider, event_type, self.count, self.first, self.last, self.example)
+
+
+def _kind_of(letter: DeadLetter) -> tuple[str, str]:
+    return brief(letter.provider), brief(letter.word)
 
 
 async def listing(

@@ -120,6 +120,11 @@ def test_killed_processes_are_replaced_and_nothing_is_lost(
             wait_until(
                 lambda: len(receivers(gateway.child.pid)) == PROCESSES, message="the process was replaced"
             )
+            wait_until(  # a successor that is killed before it serves has counted nothing
+                lambda: counters(gateway).get(("webhook_process_restarts_total",), 0) > kill,  # noqa: B023
+                message="its successor serves",
+                forgive=(httpx.TransportError,),
+            )
             # The scrape may be with the one that is killed.
             seen.append(
                 wait_until(lambda: counters(gateway), message="scraped", forgive=(httpx.TransportError,))

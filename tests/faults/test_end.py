@@ -159,12 +159,18 @@ def test_a_log_that_nobody_reads_does_not_hold_up_events(rig: Rig) -> None:
 
 def test_unknown_paths_make_no_metrics(rig: Rig) -> None:
     """However many of them: they are one number."""
-    before = len(rig.gateway.get("/metrics", admin=True).text.splitlines())
+
+    def series() -> set[str]:
+        """Without those of the console, which looks at queues, workers and secrets now and then."""
+        lines = rig.gateway.get("/metrics", admin=True).text.splitlines()
+        return {line.rpartition(" ")[0] for line in lines if line.startswith("webhook_requests_total")}
+
+    before = series()
     with httpx.Client(base_url=rig.gateway.url, trust_env=False) as client:
         for number in range(UNKNOWN_PATHS):
             assert client.post(f"/webhooks/unknown-{number}").status_code == 404
 
-    assert len(rig.gateway.get("/metrics", admin=True).text.splitlines()) == before
+    assert series() == before
 
 
 def test_without_open_files_left_it_waits_until_there_are_some(rig: Rig) -> None:

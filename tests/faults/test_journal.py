@@ -75,7 +75,7 @@ def test_a_killed_process_loses_its_last_moments_alone(rig: Rig) -> None:
             sender.result()
     kept = entries_of(rig)
     rig.gateway.start()
-    rig.settle()
+    rig.settle(most_copies=2)  # an event that was published and not answered is sent again
 
     old = {event_id for event_id, moment in answered.items() if moment < killed_at - _LOST - _SLACK}
     assert old

@@ -1,10 +1,11 @@
-"""Dead letters: what workers have given up."""
+"""The dead letters of workers."""
 
 from __future__ import annotations
 
 import msgspec
 from starlette.responses import Response
 
+from gateway.console.api.dropping import start_drop
 from gateway.console.api.jobs import start_job
 from gateway.console.api.operation import Call, Operation
 from gateway.console.api.selections import FAILS, Dropping, Move, Word, filter_of, work_of
@@ -74,18 +75,9 @@ async def _redrive(call: Call) -> Response:
 
 
 async def _drop_dead(call: Call) -> Response:
-    body: Dropping = call.body
     queue = call.path["queue"]
-    work = work_of(
-        dead_letters.drop,
-        call.services.config(),
-        queue,
-        filter_of(DeadLetterFilter, body),
-        confirmed=body.confirmed,
-        actor=call.principal.name,
-    )
-    return await start_job(
-        call, "drop", work, queue=queue + DEAD_SUFFIX, target=f"{queue} ({body.confirmed})"
+    return await start_drop(
+        call, dead_letters.drop, queue, selects=DeadLetterFilter, queue=queue + DEAD_SUFFIX
     )
 
 

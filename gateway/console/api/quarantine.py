@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 from starlette.responses import Response
 
+from gateway.console.api.dropping import start_drop
 from gateway.console.api.jobs import start_job
 from gateway.console.api.operation import Call, Operation
 from gateway.console.api.selections import FAILS, Dropping, Move, Selection, filter_of, work_of
@@ -81,17 +82,8 @@ async def _release(call: Call) -> Response:
 
 
 async def _drop_quarantined(call: Call) -> Response:
-    body: Dropping = call.body
-    config = call.services.config()
-    work = work_of(
-        quarantine.drop,
-        config,
-        filter_of(QuarantineFilter, body),
-        confirmed=body.confirmed,
-        actor=call.principal.name,
-    )
-    queue = quarantine_queue(config)
-    return await start_job(call, "drop", work, queue=queue, target=f"{queue} ({body.confirmed})")
+    queue = quarantine_queue(call.services.config())
+    return await start_drop(call, quarantine.drop, selects=QuarantineFilter, queue=queue)
 
 
 OPERATIONS = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from gateway.console.api.dropping import start_drop
 from gateway.console.api.jobs import start_job
 from gateway.console.api.operation import Call, Operation
 from gateway.console.api.selections import FAILS, Dropping, Move, Word, filter_of, work_of
@@ -46,17 +47,8 @@ async def _route(call: Call) -> Response:
 
 
 async def _drop_unrouted(call: Call) -> Response:
-    body: Dropping = call.body
-    config = call.services.config()
-    work = work_of(
-        unrouted.drop,
-        config,
-        filter_of(EventFilter, body),
-        confirmed=body.confirmed,
-        actor=call.principal.name,
-    )
-    queue = unrouted_queue(config)
-    return await start_job(call, "drop", work, queue=queue, target=f"{queue} ({body.confirmed})")
+    queue = unrouted_queue(call.services.config())
+    return await start_drop(call, unrouted.drop, selects=EventFilter, queue=queue)
 
 
 OPERATIONS = (

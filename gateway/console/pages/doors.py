@@ -1,4 +1,4 @@
-"""The pages of those who are not in: the login, and what says why something was refused."""
+"""The pages that need no login: the login itself, and the pages of errors."""
 
 from __future__ import annotations
 

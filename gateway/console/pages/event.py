@@ -1,4 +1,4 @@
-"""One event: how it stands in words, its timeline, and what can be done; and the page for one that is not there."""
+"""The page of an event: its state in words, its timeline and its actions; and the page for an event that is not found."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def address(path: str, **query: object) -> str:
 
 
 def event_path(provider: str, event_id: str) -> str:
-    """Return the path of an event's page. An id that a browser would change stands in the query."""
+    """Return the path of an event's page. An id that a browser would change goes into the query."""
     if not provider:
         return address("/event", id=event_id)
     if _PLAIN_ID.fullmatch(event_id):
@@ -161,5 +161,5 @@ def entry_path(entry: Entry) -> str:
 
 
 def entry_id(number: int) -> str:
-    """Return the id of an entry as it stands in addresses."""
+    """Return the id of an entry as addresses have it."""
     return format_entry_id(number)

@@ -146,8 +146,8 @@ class Site:
 def _response(request: Request, text: str, status: int, *, is_secret: bool) -> HTMLResponse:
     """Return a page, compressed if it pays.
 
-    Length may tell what stands in a compressed page (BREACH) only to one who can have it asked for again and again. No
-    other site can: our cookies are `SameSite=Strict`. Pages with the values of a payload are not compressed all the same.
+    The length of a compressed page reveals its content (BREACH) only to an attacker who can make a browser request it many
+    times. No other site can: the cookies are `SameSite=Strict`. Pages with the values of a payload are not compressed even so.
     """
     content = text.encode()
     wants_gzip = "gzip" in request.headers.get("accept-encoding", "")

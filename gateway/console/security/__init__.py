@@ -1,1 +1,1 @@
-"""Who may use the console: tokens, sessions, roles, and what browsers are told to refuse."""
+"""Access to the console: tokens, sessions, roles, and the headers by which browsers refuse attacks."""

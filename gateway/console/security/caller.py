@@ -103,7 +103,7 @@ class CallerReader:
             address = ip_address(name)
         except ValueError:
             return False
-        # Whoever calls by an address has not been led here by a name.
+        # A caller that names an address was not led here by a host name.
         return address.is_loopback or self._binds_everywhere
 
 

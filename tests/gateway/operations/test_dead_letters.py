@@ -11,7 +11,8 @@ import pytest
 from gateway.errors import OperatorError
 from gateway.operations.dead_letters import DeadLetterFilter, drop, groups, listing, redrive
 from gateway.operations.dropping import Listed, drop_listed
-from gateway.operations.letters import MAX_GROUPS, read_letters
+from gateway.operations.grouping import MAX_GROUPS
+from gateway.operations.letters import read_letters
 from gateway.operations.readings import open_letters
 from gateway.queues.dead_letters import DeadLetter
 from support.letter_queues import DEAD, EVERYTHING, FAILED, QUEUE, Broker, embedded, event, ids
