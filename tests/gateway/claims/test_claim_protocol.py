@@ -220,8 +220,10 @@ class ClaimProtocol(RuleBasedStateMachine):
             self.has_faults = True
             return
         event = content_of(message)
-        if any(id_of(other) == id_of(event) and other != event for other in self.holders):
+        waiting = {content_of(other) for other, confirm in self.publisher.held if not confirm.done()}
+        if any(id_of(other) == id_of(event) and other != event for other in waiting | self.holders.keys()):
             # The other one was not published in time, and may never be: then this one's next attempt finds its key free.
+            # Or its confirm still comes, so that the key is done with the content of the other.
             self.has_faults = True
             self.strays.add(event)
         if event in self.strays:
@@ -341,11 +343,11 @@ class ClaimProtocol(RuleBasedStateMachine):
         if not hasattr(self, "loop"):
             return
         try:
-            for _ in self.attempts:  # a waiter publishes when the one before it has failed
+            # A waiter publishes when it sees that the one before it has failed, and gives up after 1.5 s.
+            for _ in range(20 + len(self.attempts)):
                 if self.publisher.held:
                     self.settle(0, "refused", [])
                 self.run_for(0.1)
-            self.run_for(2.0)
             for node in self.nodes:
                 assert all(task.done() for task in node.tasks)
             self.redis.fates.clear()
