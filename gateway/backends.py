@@ -247,7 +247,9 @@ def open_idempotency(config: Config, worker: Worker, database: Database | None =
     if worker.guard == "off":
         return None
     store = open_store(config, worker, database)
-    return Idempotency(store, worker.queue, config.dedupe.lease, worker.guard)
+    # A cluster keeps keys with the same text in braces on one node, which order and limits of a worker need.
+    queue = f"{{{worker.queue}}}" if config.redis.cluster else worker.queue
+    return Idempotency(store, queue, config.dedupe.lease, worker.guard)
 
 
 def open_reports(config: Config, database: Database | None = None) -> Reports | None:

@@ -100,12 +100,18 @@ class ClusterConnection(Connection):
         Raises:
             OSError: No node answers, or none of the primaries can keep claims.
         """
+        try:
+            await self._open()
+        except BaseException:  # also when cancelled: nothing else refers to the connections
+            await self.close()
+            raise
+
+    async def _open(self) -> None:
         await self._find_primaries()
         tries = [link.reconnected() for link in self._links.values()]
         outcomes = await asyncio.gather(*tries, return_exceptions=True)
         failures = [each for each in outcomes if isinstance(each, OSError)]
         if len(failures) == len(outcomes):
-            self.abort()
             raise failures[0]
         if failures:
             self._refresh()
@@ -152,6 +158,11 @@ class ClusterConnection(Connection):
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._timeout)
         self._end()
+        unfinished = [*self._tasks, *([self._refreshing] if self._refreshing else [])]
+        for task in unfinished:
+            task.cancel()
+        if unfinished:  # a look at the slots has a connection of its own, which it closes
+            await asyncio.wait(unfinished)
         for link in self._links.values():
             await link.stop()
 
@@ -276,7 +287,7 @@ class ClusterConnection(Connection):
                 await self._link_to(address)
             self._owners = owners
             for gone in self._links.keys() - set(owners):
-                await self._links.pop(gone).stop()
+                self._start(self._links.pop(gone).stop())
             if self._links:
                 return
             causes.append(f"{node.server}: no node has any slot yet")
@@ -284,7 +295,7 @@ class ClusterConnection(Connection):
 
     def _refresh(self) -> None:
         """Look at the slots again in a moment, and until every node can be reached."""
-        if self._refreshing is None or self._refreshing.done():
+        if not self.lost.done() and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.get_running_loop().create_task(self._keep_refreshing())
 
     async def _keep_refreshing(self) -> None:

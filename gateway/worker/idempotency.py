@@ -87,14 +87,14 @@ class Idempotency:
 
     Args:
         store: The store that all processes of the worker share.
-        queue: The name of the worker's queue.
+        queue: The name of the worker's queue, with which all its keys begin; in braces where the store is a Redis Cluster.
         lease: Seconds after which a lease expires unless it is renewed. Must be the store's own value.
         mode: ``strict`` waits for a store that is unavailable; ``lenient`` goes on without it.
     """
 
     def __init__(self, store: Store, queue: str, lease: float, mode: GuardMode) -> None:
         self._store = store
-        self._prefix = f"{KEY_PREFIX}:worker:{{{queue}}}:"
+        self._prefix = f"{KEY_PREFIX}:worker:{queue}:"
         self._lease_time = lease
         self._is_strict = mode == "strict"
         self._process = os.urandom(8).hex()
