@@ -11,6 +11,7 @@ from functools import partial
 
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.declaration import Part
+from gateway.publishers.renewal import Renewal
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_nodes import ONLY, Timeouts
@@ -25,6 +26,7 @@ async def connect(
     declare_every: float = math.inf,
     targets: Sequence[str] = (),
     timeouts: Timeouts = ONLY,
+    renewal: Renewal | None = None,
 ) -> PublishConnection:
     """Open a connection to the broker at ``url`` and declare ``topology``.
 
@@ -35,6 +37,7 @@ async def connect(
         declare_every: Seconds after which the topology is declared again.
         targets: The exchanges that messages are published to; the user's permission is checked.
         timeouts: How long the broker may take.
+        renewal: When a refused message is a reason to end the connection; None for never.
 
     Raises:
         OSError: The broker cannot be reached; or it refuses (:class:`BrokerRefusal`), one of ``targets`` included.
@@ -42,7 +45,15 @@ async def connect(
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
-    factory = partial(PublishConnection, timeout, declare_every, parts.server, parts.tls, timeouts=timeouts)
+    factory = partial(
+        PublishConnection,
+        timeout,
+        declare_every,
+        parts.server,
+        parts.tls,
+        timeouts=timeouts,
+        renewal=renewal,
+    )
     try:
         async with _within(timeouts.connect):
             _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)

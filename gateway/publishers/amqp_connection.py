@@ -25,10 +25,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from pamqp import base, commands, exceptions, frame, header, heartbeat
-from pamqp.common import FieldTable
 from typing_extensions import override
 
-from gateway.events.message import APP_ID, Message
+from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_confirms import UnconfirmedMessage
 from gateway.publishers.amqp_declaring import DECLARING_CHANNEL, TopologyChannel
@@ -46,8 +45,10 @@ from gateway.publishers.amqp_frames import (
     PROTOCOL_HEADER,
     encode_publish,
 )
+from gateway.publishers.amqp_login import login
 from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.declaration import Part
+from gateway.publishers.renewal import RENEWED, Renewal
 from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_nodes import ONLY, Timeouts
 from gateway.transport.amqp_url import BrokerUrl
@@ -68,13 +69,6 @@ _BATCH_SIZE = 8
 _MAX_FRAME = 131_072
 """Bytes of a frame that we accept at most; also RabbitMQ's default."""
 
-_CAPABILITIES: FieldTable = {
-    "publisher_confirms": True,
-    "basic.nack": True,
-    "connection.blocked": True,
-    "authentication_failure_close": True,  # otherwise a wrong password closes the socket without a reason
-}
-
 
 class PublishConnection(asyncio.Protocol):
     """An open connection with one channel in confirm mode; see ``amqp_connect.connect``.
@@ -86,11 +80,12 @@ class PublishConnection(asyncio.Protocol):
         tls: The files of an encrypted connection, for error texts.
         clock: Monotonic seconds; by default those of the event loop.
         timeouts: How long the broker may take.
+        renewal: When a refused message is a reason to end the connection; None for never.
 
     Attributes:
         warnings: What an operator should know about the topology, one line each.
         lost: Done, with the cause, when the connection is no longer usable.
-        blocked: Why the broker takes no messages at the moment (a resource alarm); empty when it does.
+        blocked: Why no messages are sent at the moment: a resource alarm of the broker, or renewal; empty when they are.
     """
 
     def __init__(
@@ -101,6 +96,7 @@ class PublishConnection(asyncio.Protocol):
         tls: TlsFiles = NO_FILES,
         clock: Callable[[], float] | None = None,
         timeouts: Timeouts = ONLY,
+        renewal: Renewal | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self._server = server
@@ -111,6 +107,7 @@ class PublishConnection(asyncio.Protocol):
         self.blocked = ""
         self._timeout = timeout
         self._timeouts = timeouts
+        self._renewal = renewal
         self._received = bytearray()
         self._outgoing: list[bytes | memoryview] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
@@ -215,10 +212,7 @@ class PublishConnection(asyncio.Protocol):
         self._reply = self._loop.create_future()
         self._write(PROTOCOL_HEADER)
         self._declaring.note_server(await self._reply)
-        properties: FieldTable = {"product": APP_ID, "capabilities": _CAPABILITIES}
-        tune = await self.call(
-            commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
-        )
+        tune = await self.call(login(url), 0)
         self._max_frame = min(tune.frame_max or _MAX_FRAME, _MAX_FRAME)
         self._max_content = self._max_frame - FRAME_OVERHEAD
         self._write(
@@ -300,6 +294,10 @@ class PublishConnection(asyncio.Protocol):
             self._breaker.note_confirm()
         elif is_late:
             self._breaker.note_late_confirm()
+        if not is_ack and self._renewal and self._renewal.is_due():
+            self.blocked = RENEWED
+        if self.blocked == RENEWED and not unconfirmed:  # else they would be published again
+            self.fail(ConnectionError(RENEWED))
 
     def _on_frame(self, data: bytes) -> None:
         try:
@@ -369,7 +367,7 @@ class PublishConnection(asyncio.Protocol):
             if pending.late is None:
                 self._report_overdue(pending)
         oldest = next(iter(self._unconfirmed.values()), None)
-        if oldest and now - oldest.sent_at > self._timeouts.confirm and not self.blocked:
+        if oldest and now - oldest.sent_at > self._timeouts.confirm and self.blocked in ("", RENEWED):
             self.fail(ConnectionError(f"a message was not confirmed for {self._timeouts.confirm:g} s"))
             return
         self._declaring.redeclare_if_due()

@@ -6,6 +6,7 @@ The topology (:mod:`gateway.publishers.topology`) is declared at every connect.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable
 
 import structlog
@@ -22,6 +23,7 @@ from gateway.publishers import (
 )
 from gateway.publishers.amqp_connect import connect
 from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.renewal import Renewal
 from gateway.publishers.topology import archive_topology, topology
 from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.reconnect import ReconnectingConnection
@@ -55,6 +57,7 @@ class RabbitPublisher(Publisher):
         self._timeout = timeout
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
+        self._renewal = Renewal(time.monotonic) if nodes.are_several else None
         self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
             "rabbitmq", self._connect
@@ -113,7 +116,9 @@ class RabbitPublisher(Publisher):
             declare_every = REDECLARE_INTERVAL
 
         def open_node(url: str) -> Awaitable[PublishConnection]:
-            return connect(url, parts, self._timeout, declare_every, targets, self._nodes.timeouts)
+            return connect(
+                url, parts, self._timeout, declare_every, targets, self._nodes.timeouts, self._renewal
+            )
 
         connection = await self._nodes.connect(open_node)
         for warning in connection.warnings:

@@ -5,33 +5,34 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from support.rabbitmq_server import RabbitMQServer
 from support.waiting import wait_until
 
 _SIZE = 3
 
-_CONFIGURATION = """\
-net_ticktime = 5
-cluster_partition_handling = ignore
-"""
-"""A node that is frozen is noticed after some 5 s rather than 60. Quorum queues need no partition handling."""
+_CONFIGURATION = "cluster_partition_handling = ignore\n"
+"""Quorum queues need no partition handling."""
+
+QUICK_TO_NOTICE = "net_ticktime = 5\n"
+"""A node that is frozen is noticed by the others after some 5 s rather than 60. On a busy machine, so may one be that is not."""
 
 
 class RabbitMQCluster:
-    """Three nodes with quorum queues among them."""
+    """Three nodes with quorum queues among them; ``configuration`` is added to that of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: str = "") -> None:
+        self._configuration = _CONFIGURATION + configuration
         self._stack = ExitStack()
         self.nodes: list[RabbitMQServer] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            first = stack.enter_context(RabbitMQServer(_CONFIGURATION))
+            first = stack.enter_context(RabbitMQServer(self._configuration))
             self.nodes = [first]
             for _ in range(_SIZE - 1):
-                self.nodes.append(stack.enter_context(RabbitMQServer(_CONFIGURATION, first)))
+                self.nodes.append(stack.enter_context(RabbitMQServer(self._configuration, first)))
             self._stack = stack.pop_all()
         return self
 
@@ -46,28 +47,33 @@ class RabbitMQCluster:
         """The address of each node."""
         return [node.url for node in self.nodes]
 
-    def node_named(self, name: str) -> RabbitMQServer:
-        """Return the node of an Erlang name."""
-        return next(node for node in self.nodes if node.node.name == name)
-
     def leader_of(self, queue: str) -> RabbitMQServer:
-        """Return the node with the leader of a quorum queue."""
-        asked = next(node for node in self.nodes if node.is_running)
-        rows = json.loads(asked.ctl("list_queues", "name", "leader", "--formatter", "json"))
-        return self.node_named(next(row["leader"] for row in rows if row["name"] == queue))
+        """Return the node with the leader of a quorum queue, once there is one that runs."""
+        found: list[RabbitMQServer] = []
+
+        def is_elected() -> bool:
+            leader = next(row["leader"] for row in self._quorum_queues() if row["name"] == queue)
+            found[:] = [node for node in self.nodes if node.node.name == leader and node.is_running]
+            return bool(found)
+
+        wait_until(is_elected, 60.0, f"{queue} has a leader", forgive=(RuntimeError,))
+        return found[0]
 
     def members_online(self, queue: str) -> int:
         """Return how many members of a quorum queue are up."""
+        return len(next(row["online"] for row in self._quorum_queues() if row["name"] == queue))
+
+    def _quorum_queues(self) -> list[dict[str, Any]]:
         asked = next(node for node in self.nodes if node.is_running)
-        rows = json.loads(asked.ctl("list_queues", "name", "online", "--formatter", "json"))
-        return len(next(row["online"] for row in rows if row["name"] == queue))
+        rows = json.loads(asked.ctl("list_queues", "name", "type", "leader", "online", "--formatter", "json"))
+        return [row for row in rows if row["type"] == "quorum"]
 
     def ensure_running(self) -> None:
-        """Repair what a test left behind, and wait until every node knows all others."""
+        """Repair what a test left behind, and wait until every node knows all others, and has its queues."""
         for node in self.nodes:
             node.ensure_running()
         try:
-            wait_until(self._is_whole, 10.0, "all nodes know each other", forgive=(RuntimeError,))
+            wait_until(self._is_whole, 30.0, "all nodes know each other", forgive=(RuntimeError,))
         except TimeoutError:
             # Nodes that were parted do not always join each other again by themselves; a restart does it.
             for node in self.nodes[1:]:
@@ -80,4 +86,4 @@ class RabbitMQCluster:
             status = json.loads(node.ctl("cluster_status", "--formatter", "json"))
             if len(status["running_nodes"]) < _SIZE:
                 return False
-        return True
+        return all(row["leader"] and len(row["online"]) == _SIZE for row in self._quorum_queues())
