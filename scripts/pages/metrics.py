@@ -14,6 +14,7 @@ from gateway.observability.metrics import Metrics
 from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
@@ -52,7 +53,7 @@ def console_metrics() -> str:
 def worker_metrics() -> str:
     """Return the table of a worker's metrics."""
     worker = Worker("agent", ["#"])
-    runner = Runner(worker, RabbitQueue("amqp://localhost", "webhooks", worker), None)
+    runner = Runner(worker, RabbitQueue(BrokerNodes("amqp://localhost"), "webhooks", worker), None)
     return _table(WorkerMetrics(worker.queue, runner).collect())
 
 
