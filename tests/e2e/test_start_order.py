@@ -111,6 +111,7 @@ def test_while_the_broker_is_away_events_wait_on_disk_or_are_refused_and_arrive_
 
         assert [post(spooling.url, delivery).status_code for delivery in kept * 2] == [202] * 5 + [200] * 5
         wait_for_checks(spooling, 200, claims="ok", publisher="5 events wait in the spool")
+        assert "creating transport" not in spooling.stdout, "each attempt of the console to connect"
         spooling.kill()
         for _ in range(2):
             answer = post(strict.url, refused)
