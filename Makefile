@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage bench instructions ledger sabotage oracles evidence pages docs models lock dist image install clean services
+.PHONY: help run test check format coverage faults-cluster bench instructions ledger sabotage oracles evidence pages docs models lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -25,7 +25,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin:/usr/lib/rabbitmq/bin
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 help: ## List the targets
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed ## Run the demo with everything embedded (ARGS="…"); Ctrl-C ends it
 	exec $(BIN)/gateway dev --demo $(ARGS)
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 
 coverage: $(VENV)/.dev $(VENV)/.installed services ## Run the tests of the rooms and fail where too few branches are taken
 	scripts/coverage $(BIN) $(or $(ARGS),$(SIDE_BY_SIDE) tests/gateway tests/e2e/test_cli.py)
+
+faults-cluster: $(VENV)/.dev $(VENV)/.installed services ## Let the nodes of clusters fail at length, which needs a quiet machine (ARGS="-k …")
+	$(BIN)/pytest -m nightly $(ARGS)
 
 bench: ## Measure gateway and workers beside what others use (ARGS="--quick")
 instructions: ## Count the instructions of the gateway for each request (ARGS="--functions forged")

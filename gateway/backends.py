@@ -37,17 +37,18 @@ from gateway.worker.store import Store
 from gateway.worker.worker import Worker
 
 if TYPE_CHECKING:
+    from gateway.claims.redis_servers import RedisServers
     from gateway.observability.tracing.spans import Spans
 
 
 def has_embedded_claims(config: Config) -> bool:
     """Return whether claims and leases are kept in the data directory rather than in Redis."""
-    return config.redis.url == EMBEDDED
+    return config.redis.is_embedded
 
 
 def has_embedded_queue(config: Config) -> bool:
     """Return whether events are queued in the data directory rather than in RabbitMQ."""
-    return config.rabbitmq.url == EMBEDDED
+    return config.rabbitmq.is_embedded
 
 
 def messaging_system_of(config: Config) -> str:
@@ -64,7 +65,25 @@ def open_claims(config: Config, database: Database | None = None, *, is_quiet: b
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
     from gateway.claims.redis import RedisClaims
 
-    return RedisClaims(config.redis.address, lease, retention, config.redis.timeout, is_quiet=is_quiet)
+    return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout, is_quiet=is_quiet)
+
+
+def _redis_servers(config: Config) -> RedisServers:
+    redis = config.redis
+    if redis.sentinels:
+        from gateway.claims.redis_sentinel import SentinelServers
+
+        password = redis.password.get_secret_value() if redis.password else ""
+        return SentinelServers(
+            [redis.with_tls(url) for url in redis.sentinels], redis.master, redis.username, password
+        )
+    if redis.cluster:
+        from gateway.claims.redis_cluster import ClusterServers
+
+        return ClusterServers([redis.with_tls(url) for url in redis.cluster])
+    from gateway.claims.redis_servers import OneServer
+
+    return OneServer(redis.with_tls(redis.url))
 
 
 def open_publisher(
@@ -86,7 +105,7 @@ def open_publisher(
         return SqlitePublisher(database or Database(config.data_dir), rabbitmq.exchange, retention)
     from gateway.publishers.rabbitmq import RabbitPublisher
 
-    broker = RabbitPublisher(rabbitmq.address, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
+    broker = RabbitPublisher(rabbitmq.nodes, rabbitmq.exchange, rabbitmq.confirm_timeout, retention)
     if not config.spool.enabled:
         return broker
     from gateway.publishers.spool.publisher import SpoolingPublisher
@@ -108,7 +127,7 @@ def open_tail(config: Config, pattern: str) -> AbstractAsyncContextManager[Async
         return tail_database(Database(config.data_dir), config.rabbitmq.exchange, pattern)
     from gateway.queues.tail import tail_broker
 
-    return tail_broker(config.rabbitmq.address, config.rabbitmq.exchange, pattern)
+    return tail_broker(config.rabbitmq.nodes, config.rabbitmq.exchange, pattern)
 
 
 def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
@@ -124,7 +143,7 @@ def open_archive(config: Config) -> AbstractAsyncContextManager[Archive]:
         return open_log(Database(config.data_dir))
     from gateway.queues.archive.rabbitmq import open_stream
 
-    return open_stream(config.rabbitmq.address, config.rabbitmq.exchange + ARCHIVE_SUFFIX)
+    return open_stream(config.rabbitmq.nodes, config.rabbitmq.exchange + ARCHIVE_SUFFIX)
 
 
 def open_dead_letters(
@@ -141,7 +160,7 @@ def open_dead_letters(
         return open_sqlite_queue(Database(config.data_dir), queue, target)
     from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 
-    return open_rabbitmq_queue(config.rabbitmq.address, queue, target)
+    return open_rabbitmq_queue(config.rabbitmq.nodes, queue, target)
 
 
 def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspection]:
@@ -158,10 +177,10 @@ def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspecti
     if rabbitmq.management_url:
         from gateway.queues.inspection.management import inspect_through_management
 
-        return inspect_through_management(rabbitmq.address, rabbitmq.management_url)
+        return inspect_through_management(rabbitmq.nodes, rabbitmq.management_url)
     from gateway.queues.inspection.rabbitmq import inspect_broker
 
-    return inspect_broker(rabbitmq.address)
+    return inspect_broker(rabbitmq.nodes)
 
 
 def open_journal(config: Config, *, writable: bool) -> Journal:
@@ -208,7 +227,7 @@ def open_queue(config: Config, worker: Worker, database: Database | None = None)
         )
     from gateway.worker.rabbitmq import RabbitQueue
 
-    return RabbitQueue(rabbitmq.address, rabbitmq.exchange, worker)
+    return RabbitQueue(rabbitmq.nodes, rabbitmq.exchange, worker)
 
 
 def open_store(config: Config, worker: Worker, database: Database | None = None) -> Store:
@@ -222,7 +241,7 @@ def open_store(config: Config, worker: Worker, database: Database | None = None)
 
     needs_scripts = bool(worker.ordered_by or worker.limit)
     return RedisStore(
-        config.redis.address, lease, retention, config.redis.timeout, needs_scripts=needs_scripts
+        _redis_servers(config), lease, retention, config.redis.timeout, needs_scripts=needs_scripts
     )
 
 
@@ -231,7 +250,9 @@ def open_idempotency(config: Config, worker: Worker, database: Database | None =
     if worker.guard == "off":
         return None
     store = open_store(config, worker, database)
-    return Idempotency(store, worker.queue, config.dedupe.lease, worker.guard)
+    # A cluster keeps keys with the same text in braces on one node, which order and limits of a worker need.
+    queue = f"{{{worker.queue}}}" if config.redis.cluster else worker.queue
+    return Idempotency(store, queue, config.dedupe.lease, worker.guard)
 
 
 def open_reports(config: Config, database: Database | None = None) -> Reports | None:
@@ -246,7 +267,7 @@ def _open_carrier(config: Config, database: Database | None) -> Carrier:
         return SqliteCarrier(database or Database(config.data_dir))
     from gateway.journal.reports.rabbitmq import RabbitCarrier
 
-    return RabbitCarrier(config.rabbitmq.address, config.rabbitmq.exchange)
+    return RabbitCarrier(config.rabbitmq.nodes, config.rabbitmq.exchange)
 
 
 def open_report_source(config: Config) -> AbstractAsyncContextManager[ReportSource]:
@@ -261,7 +282,7 @@ def open_report_source(config: Config) -> AbstractAsyncContextManager[ReportSour
         return open_sqlite_reports(Database(config.data_dir))
     from gateway.journal.reports.rabbitmq import open_rabbitmq_reports
 
-    return open_rabbitmq_reports(config.rabbitmq.address, config.rabbitmq.exchange)
+    return open_rabbitmq_reports(config.rabbitmq.nodes, config.rabbitmq.exchange)
 
 
 def open_outbound_store(config: Config) -> OutboundStore:

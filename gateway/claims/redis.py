@@ -34,7 +34,9 @@ from gateway.claims import (
     standing_alone,
     standing_of,
 )
-from gateway.claims.redis_connection import RedisConnection, Value, connect, explain
+from gateway.claims.redis_connection import Value
+from gateway.claims.redis_errors import explain
+from gateway.claims.redis_servers import Connection, RedisServers
 from gateway.transport.reconnect import ReconnectingConnection
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -56,7 +58,7 @@ class RedisClaims(Claims):
     """Claims that all gateways on one Redis share.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        servers: Where they are kept.
         lease: Seconds that a claim is held at most.
         retention: Seconds that a published event is remembered.
         timeout: Seconds that Redis may take to answer.
@@ -66,7 +68,7 @@ class RedisClaims(Claims):
 
     def __init__(
         self,
-        url: str,
+        servers: RedisServers,
         lease: float = 30,
         retention: float = 345_600,
         timeout: float = 0.25,
@@ -74,7 +76,7 @@ class RedisClaims(Claims):
         needs_scripts: bool = False,
         is_quiet: bool = False,
     ) -> None:
-        self._url = url
+        self._servers = servers
         self._needs_scripts = needs_scripts
         self._is_quiet = is_quiet
         self._refusal = ""
@@ -83,14 +85,16 @@ class RedisClaims(Claims):
         self._lease_ms = str(int(lease * 1000))
         self._retention_s = str(int(retention))
         self._timeout = timeout
-        self._link: ReconnectingConnection[RedisConnection] = ReconnectingConnection(
+        self._link: ReconnectingConnection[Connection] = ReconnectingConnection(
             "redis", self._connect, is_quiet=is_quiet
         )
 
     @property
     @override
     def unavailable_reason(self) -> str:
-        return self._link.unavailable_reason or self._refusal
+        connection = self._link.current
+        of_some_keys = connection.unavailable_reason if connection else ""
+        return self._link.unavailable_reason or self._refusal or of_some_keys
 
     @property
     @override
@@ -119,9 +123,14 @@ class RedisClaims(Claims):
         command = "SET", key, holder, "NX", "PX", self._lease_ms, "GET"
         asked_at = time.monotonic()
         try:
+            connection = self.connection()
             try:
-                value = await self.connection().execute(*command)
+                value = await connection.execute(*command)
             except ConnectionError:
+                if (
+                    not connection.lost.done()
+                ):  # one node of a cluster is away; the others need no new connection
+                    raise
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
                     value = await (await self._link.reconnected()).execute(*command)
         except hiredis.ReplyError as error:
@@ -228,8 +237,8 @@ class RedisClaims(Claims):
     def _seconds(self, retention: float | None) -> str:
         return self._retention_s if retention is None else str(max(1, int(retention)))
 
-    async def _connect(self) -> RedisConnection:
-        connection = await connect(self._url, self._timeout, needs_scripts=self._needs_scripts)
+    async def _connect(self) -> Connection:
+        connection = await self._servers.connect(self._timeout, needs_scripts=self._needs_scripts)
         self._refusal = ""
         is_news = connection.script_refusal and connection.script_refusal != self._script_refusal
         if is_news and not self._is_quiet:
@@ -266,7 +275,7 @@ class RedisClaims(Claims):
         elif error is None:
             self._refusal = ""
 
-    def connection(self) -> RedisConnection:
+    def connection(self) -> Connection:
         """Return the current connection, for the methods of subclasses.
 
         Raises:

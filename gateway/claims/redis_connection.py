@@ -14,71 +14,30 @@ measured: several batches under way at once, which a server far away could answe
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 
 import hiredis
 from typing_extensions import override
 
-from gateway.claims import PROBE_KEY, ignore_failure
-from gateway.transport.address import explain_end, explain_unreachable
-from gateway.transport.redis_url import RedisUrl
-from gateway.transport.tls import NO_FILES, TlsFiles, explain_loss, explain_tls
+from gateway.claims import ignore_failure
+from gateway.claims.redis_errors import explain
+from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
 
 Value = str | bytes | int
 """A part of a command."""
 
-_PROBED_SLOTS = 16
-"""The number of keys read to recognise a cluster. With two nodes, one in 65,536 clusters has all on one node."""
-
-_PROBE_TTL = 1000
-"""Milliseconds until the key of the probe expires, should it not be deleted."""
-
-_SCRIPT = "return redis.call('GET', KEYS[1])"
-"""A script that runs wherever those of claims do."""
-
-_SCRIPT_WITH_TIME = "return redis.call('TIME')[1]"
-"""A script that runs wherever those of limits and order do, which read the server's clock."""
-
-_MODE = re.compile(rb"cluster_enabled:1\b|redis_mode:(cluster|sentinel)")
-"""What INFO says of a server that is part of a cluster or a Sentinel."""
-_IS_CLUSTER = (
-    "the server is a node of a Redis Cluster, which is not supported; give one Redis that has all keys"
-)
-_IS_SENTINEL = (
-    "the server is a Redis Sentinel, which keeps no keys; give the address of the Redis that it watches"
-)
-_MEANINGS = {
-    **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"), _IS_CLUSTER),
-    "READONLY": "the server is a read-only replica; give the address of its primary",
-    "MASTERDOWN": "the server is a replica without its primary; give the address of the primary",
-    "LOADING": "the server is still loading its data",
-    "MISCONF": "the server cannot save its data, and takes no writes",
-    "OOM": "the server's memory is full; raise maxmemory",
-    "NOREPLICAS": "the server misses replicas, and takes no writes",
-    "NOAUTH": "the server requires a password",
-    "WRONGPASS": "user or password is wrong",
-    "DENIED": "the server accepts connections from its own machine only; give it a password",
-    "BUSY": "the server is busy with a script",
-}
-"""The meaning and the remedy of an error, by its first word."""
-
-_ENDED = re.compile("reset|closed by the server")
-"""The texts of errors by which a server ends a connection without a reason."""
-
 _BATCH_SIZE = 8
 """Commands after which a batch is sent at once: the server works on them while the next are encoded."""
 
-_MIN_CONNECT_TIMEOUT = 1.0
-"""Seconds to connect and log in at least, however short the timeout of a batch is."""
-
-_WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH", "MOVED", "CLUSTERDOWN")
+_WRONG_SERVER_ERRORS = ("READONLY", "MASTERDOWN", "LOADING", "NOAUTH")
 """Errors of a server that is no longer the primary, or not yet: a new connection may lead to the right one."""
+
+_WRONG_NODE_ERRORS = ("MOVED", "CLUSTERDOWN")
+"""Errors of a node in a cluster. Where no cluster is configured, they are errors of a wrong server."""
 
 
 class _IgnoredReply:
@@ -118,20 +77,31 @@ Reply = asyncio.Future[Any] | _IgnoredReply
 
 
 class RedisConnection(asyncio.Protocol):
-    """An open connection; made by :func:`connect`.
+    """An open connection; made by :mod:`gateway.claims.redis_connect`.
 
     Args:
         timeout: Seconds that a batch may take; a slower one ends the connection.
         server: Host and port, for error texts.
         tls: The files of an encrypted connection, for error texts.
+        in_cluster: Whether it is one of several nodes, and errors that name another are for the caller.
 
     Attributes:
         script_refusal: Why the server does not run our scripts; empty if it does.
         lost: Done, with the cause, when the connection is no longer usable.
     """
 
-    def __init__(self, timeout: float, server: str = "the server", tls: TlsFiles = NO_FILES) -> None:
+    unavailable_reason = ""
+
+    def __init__(
+        self,
+        timeout: float,
+        server: str = "the server",
+        tls: TlsFiles = NO_FILES,
+        *,
+        in_cluster: bool = False,
+    ) -> None:
         self.script_refusal = ""
+        self._wrong_server = _WRONG_SERVER_ERRORS + (() if in_cluster else _WRONG_NODE_ERRORS)
         self._server = server
         self._tls = tls
         self._loop = asyncio.get_running_loop()
@@ -203,7 +173,7 @@ class RedisConnection(asyncio.Protocol):
                 future = in_flight.popleft()
                 try:
                     if isinstance(reply, hiredis.ReplyError):
-                        if str(reply).startswith(_WRONG_SERVER_ERRORS):
+                        if str(reply).startswith(self._wrong_server):
                             wrong_server = explain(reply, "")
                         future.set_exception(reply)
                     else:
@@ -252,118 +222,3 @@ class RedisConnection(asyncio.Protocol):
         for reply in stranded:
             if not reply.done():
                 reply.set_exception(kind(str(error)))
-
-
-async def connect(url: str, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:
-    """Open a connection, log in, and try every command that claims need.
-
-    So a server or a user that cannot keep claims is found now, not by the first event. What claims do not need
-    may be refused.
-
-    Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
-        timeout: Seconds that a batch may take.
-        needs_scripts: Whether EVAL and TIME have to work too, which limits and order of workers use.
-
-    Raises:
-        OSError: The server cannot be reached, or cannot keep claims; the text says why, and what to do.
-    """
-    parts, connect_timeout = RedisUrl.parse(url), max(timeout, _MIN_CONNECT_TIMEOUT)
-    try:
-        async with asyncio.timeout(connect_timeout):
-            connection = await _open(asyncio.get_running_loop(), parts, timeout)
-            try:
-                await _try_out(connection, parts, needs_scripts=needs_scripts)
-            except BaseException:  # also when cancelled by the timeout: nothing else refers to the connection
-                connection.abort()
-                raise
-    except ssl.SSLError as error:
-        raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
-    except TimeoutError as error:
-        expected = "; does it speak TLS?" if parts.is_tls else ""
-        raise TimeoutError(f"no answer from {parts.server} within {connect_timeout:g} s{expected}") from error
-    except ConnectionError as error:
-        if _ENDED.search(str(error)):
-            raise ConnectionError(
-                explain_loss(error, parts.server, parts.tls)
-                if parts.is_tls
-                else explain_end(error, parts.server, "rediss")
-            ) from None
-        raise
-    return connection
-
-
-async def _open(loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
-    context = parts.tls.context() if parts.is_tls else None
-    factory = partial(RedisConnection, timeout, parts.server, parts.tls)
-    try:
-        if parts.path:
-            return (await loop.create_unix_connection(factory, parts.path))[1]
-        return (await loop.create_connection(factory, parts.host, parts.port, ssl=context))[1]
-    except (ssl.SSLError, TimeoutError, ConnectionResetError):  # the caller explains these
-        raise
-    except OSError as error:
-        raise ConnectionError(explain_unreachable(error, parts.server)) from None
-
-
-async def _try_out(connection: RedisConnection, parts: RedisUrl, *, needs_scripts: bool) -> None:
-    needed = _needed(parts)
-    optional: list[tuple[Value, ...]] = [
-        ("INFO",),
-        ("EVAL", _SCRIPT_WITH_TIME if needs_scripts else _SCRIPT, 1, PROBE_KEY),
-        ("CLIENT", "SETNAME", "webhook-gateway"),
-    ]
-    replies = await asyncio.gather(
-        *(connection.execute(*command) for command in [*needed, *optional]), return_exceptions=True
-    )
-    info, script, _ = replies[len(needed) :]
-    if isinstance(info, bytes) and (mode := _MODE.search(info)):
-        raise ConnectionError(_IS_CLUSTER if b"cluster" in mode[0] else _IS_SENTINEL)
-    for command, reply in zip(needed, replies, strict=False):
-        if isinstance(reply, hiredis.ReplyError):
-            raise ConnectionError(explain(reply, str(command[0]))) from None
-        if isinstance(reply, BaseException):
-            raise reply
-    if isinstance(script, hiredis.ReplyError):
-        connection.script_refusal = explain(script, "EVAL")
-        if needs_scripts:
-            raise ConnectionError(f"order and limits need EVAL and TIME: {connection.script_refusal}")
-
-
-def _needed(parts: RedisUrl) -> list[tuple[Value, ...]]:
-    needed: list[tuple[Value, ...]] = []
-    if parts.password:
-        needed.append(
-            ("AUTH", parts.username, parts.password) if parts.username else ("AUTH", parts.password)
-        )
-    if parts.database:
-        needed.append(("SELECT", parts.database))
-    needed.append(("SET", PROBE_KEY, b"", "NX", "PX", _PROBE_TTL, "GET"))
-    # A node of a cluster refuses the keys of other nodes. These keys are spread over the slots of all nodes.
-    needed += [("GET", f"{PROBE_KEY}{number}") for number in range(_PROBED_SLOTS)]
-    needed.append(("DEL", PROBE_KEY))
-    return needed
-
-
-def explain(error: Exception, command: str) -> str:
-    """Explain the refusal of ``command``, and what to do, followed by the server's own words.
-
-    Redis quotes the arguments of an unknown command, and a password may be among them: they are cut off.
-    """
-    words = str(error).partition(", with args")[0]
-    kind = words.partition(" ")[0]
-    meaning = _MEANINGS.get(kind, "")
-    if kind == "NOPERM":
-        is_key = " key" in words
-        meaning = (
-            "the user may not use the keys whgw:*; grant ~whgw:*"
-            if is_key
-            else f"the user may not {command}; grant +{command.lower()}"
-        )
-    elif "unknown command" in words.lower():
-        meaning = f"the server has no {command}"
-    elif "DB index is out of range" in words:
-        meaning = "the server has no database of that number; correct it at the end of the address"
-    elif command == "SET" and "syntax error" in words:
-        meaning = "the server does not take SET with NX and GET together; use Redis 7 or newer, or Valkey"
-    return f"{meaning} (Redis: {words})" if meaning else words

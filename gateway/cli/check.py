@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from gateway.config import config_warnings, load_config
+from gateway.config.models import RabbitConfig, RedisConfig
 from gateway.config.resolve import adapter_of
 from gateway.devtools.formatting import format_count
 from gateway.events.schemas import Catalogue
@@ -35,7 +36,7 @@ def run_check(path: Path) -> None:
             f"  /webhooks/{name}: {provider.adapter} ({title}), {secrets}, on invalid: {provider.on_invalid}"
         )
     typer.echo(
-        f"  deduplication: {_scheme(config.redis.url)}, events: {_scheme(config.rabbitmq.url)} to exchange {config.rabbitmq.exchange}"
+        f"  deduplication: {_store(config.redis)}, events: {_broker(config.rabbitmq)} to exchange {config.rabbitmq.exchange}"
     )
     for name, endpoint in sorted(config.endpoints.items()):
         host = urlsplit(endpoint.url).hostname  # the path may contain a token
@@ -45,6 +46,17 @@ def run_check(path: Path) -> None:
         )
     for warning in warnings:
         typer.echo(f"  warning: {warning}")
+
+
+def _store(redis: RedisConfig) -> str:
+    if redis.sentinels:
+        return f"redis, primary {redis.master} by {format_count(len(redis.sentinels), 'Sentinel')}"
+    return "redis, a cluster" if redis.cluster else _scheme(redis.url)
+
+
+def _broker(rabbitmq: RabbitConfig) -> str:
+    nodes = rabbitmq.urls
+    return f"{_scheme(nodes[0])}, {len(nodes)} nodes," if nodes else _scheme(rabbitmq.url)
 
 
 def _scheme(url: str) -> str:

@@ -20,7 +20,7 @@ _OTHER_PATHS = ("/livez", "/readyz")
 def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     """Yield each conflict: the path of the setting to change, and the reason."""
     server, dedupe = config.server, config.dedupe
-    yield from _tls_conflicts(config)
+    yield from dict.fromkeys(_tls_conflicts(config))  # each node may have the same
     yield from _path_conflicts(config)
     yield from _console_conflicts(config)
     if dedupe.lease < 2 * server.deadline:
@@ -83,20 +83,41 @@ def _console_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
 
 
 def _tls_conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
-    for name, section, scheme in (("redis", config.redis, "rediss"), ("rabbitmq", config.rabbitmq, "amqps")):
-        in_file, url = section.tls.files, section.url
-        if url == EMBEDDED:
-            in_url, is_encrypted = TlsFiles(), False
-        else:
-            parts = RedisUrl.parse(url) if name == "redis" else BrokerUrl.parse(url)
-            in_url, is_encrypted = parts.tls, parts.is_tls
-        if in_file and not is_encrypted:
-            yield (name, "tls"), f"needs an encrypted connection; write {name}.url as {scheme}://"
-        elif in_file and in_url:
-            yield (name, "tls"), f"and {name}.url both name files; name all of them here"
-        elif in_file:
-            for field, problem in in_file.problems():
-                yield (name, "tls", field), problem
-        else:
-            for field, problem in in_url.problems():
-                yield (name, "url"), f"{field}: {problem}"
+    redis, rabbitmq = config.redis, config.rabbitmq
+    kinds = {"url": [redis.url], "sentinels": redis.sentinels, "cluster": redis.cluster}
+    named = [field for field, urls in kinds.items() if urls and urls != [EMBEDDED]]
+    if len(named) > 1:
+        yield ("redis", named[1]), f"and redis.{named[0]} both name servers; keep one of them"
+    if redis.sentinels and not redis.master:
+        yield ("redis", "sentinels"), "needs redis.master, the name of the primary"
+    if redis.master and not redis.sentinels:
+        yield ("redis", "master"), "is a name that Sentinels know; name them in redis.sentinels"
+    if (redis.username or redis.password) and not redis.sentinels:
+        yield ("redis", "password"), "is for Sentinels only; elsewhere user and password stand in the address"
+    field = named[0] if named else "url"
+    for url in kinds[field]:
+        parts = None if url == EMBEDDED else RedisUrl.parse(url)
+        yield from _tls_conflicts_of("redis", field, "rediss", redis.tls.files, parts)
+    if rabbitmq.urls and rabbitmq.url != EMBEDDED:
+        yield ("rabbitmq", "urls"), "and rabbitmq.url both name nodes; name all of them here"
+    for url in rabbitmq.urls or [rabbitmq.url]:
+        field = "urls" if rabbitmq.urls else "url"
+        broker = None if url == EMBEDDED else BrokerUrl.parse(url)
+        yield from _tls_conflicts_of("rabbitmq", field, "amqps", rabbitmq.tls.files, broker)
+
+
+def _tls_conflicts_of(
+    name: str, field: str, scheme: str, in_file: TlsFiles, url: RedisUrl | BrokerUrl | None
+) -> Iterator[tuple[FieldPath, str]]:
+    """Yield what is wrong with the files of one connection; ``url`` is None for an embedded store."""
+    in_url, is_encrypted = (url.tls, url.is_tls) if url else (TlsFiles(), False)
+    if in_file and not is_encrypted:
+        yield (name, "tls"), f"needs an encrypted connection; write {name}.{field} as {scheme}://"
+    elif in_file and in_url:
+        yield (name, "tls"), f"and {name}.{field} both name files; name all of them here"
+    elif in_file:
+        for each, problem in in_file.problems():
+            yield (name, "tls", each), problem
+    else:
+        for each, problem in in_url.problems():
+            yield (name, field), f"{each}: {problem}"

@@ -29,11 +29,13 @@ from gateway.config.outbound_models import EndpointConfig, EndpointName, Outboun
 from gateway.config.section import Section
 from gateway.config.value_checks import (
     EMBEDDED,
+    check_amqp_node,
     check_amqp_url,
     check_exchange,
     check_management_url,
     check_path,
     check_public_url,
+    check_redis_node,
     check_redis_url,
     check_url_path,
     parse_network,
@@ -43,6 +45,7 @@ from gateway.signatures.schemes import SignatureSpec
 from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.tls import TlsFiles
 
 NetworkSetting = Annotated[
@@ -147,15 +150,35 @@ class RedisConfig(Section):
         repr=False,  # it may contain a password
         description="redis://, rediss:// or unix://, or `embedded` for SQLite in data_dir.",
     )
+    sentinels: list[Annotated[str, AfterValidator(check_redis_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="Redis Sentinels that name the primary, in place of `url`; redis:// or rediss://, with the user of the "
+        "Sentinels if they have one.",
+    )
+    master: str = Field("", description="The name under which the Sentinels watch the primary.")
+    username: str = Field("", description="The user of the primary that Sentinels name.")
+    password: SecretStr | None = Field(None, description="The password of the primary that Sentinels name.")
+    cluster: list[Annotated[str, AfterValidator(check_redis_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="Some nodes of a Redis Cluster, in place of `url`; they name the others.",
+    )
     timeout: Duration = Field(0.25, description="Time for Redis to answer; a command is never repeated.")
     tls: TlsConfig = Field(
         TlsConfig(), description="Files for a rediss:// connection, such as those of a private authority."
     )
 
     @property
-    def address(self) -> str:
-        """The URL with all TLS settings in its query, as every client of Redis here takes it."""
-        return redis_url.with_tls(self.url, self.tls.files)
+    def is_embedded(self) -> bool:
+        """Whether claims and leases are kept in the data directory rather than in Redis."""
+        return self.url == EMBEDDED and not (self.sentinels or self.cluster)
+
+    def with_tls(self, url: str) -> str:
+        """Return an address with all TLS settings in its query, as every client of Redis here takes it."""
+        return redis_url.with_tls(url, self.tls.files)
 
 
 class RabbitConfig(Section):
@@ -165,6 +188,12 @@ class RabbitConfig(Section):
         EMBEDDED,
         repr=False,  # it may contain a password
         description="amqp:// or amqps://, or `embedded` for a queue in SQLite in data_dir.",
+    )
+    urls: list[Annotated[str, AfterValidator(check_amqp_node)]] = Field(
+        [],
+        repr=False,
+        max_length=16,
+        description="The nodes of a cluster, in place of `url`: any of them serves, and another takes over when it is gone.",
     )
     exchange: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_.:-]{1,200}$"), AfterValidator(check_exchange)
@@ -184,9 +213,14 @@ class RabbitConfig(Section):
     )
 
     @property
-    def address(self) -> str:
-        """The URL with all TLS settings in its query, as every client of RabbitMQ here takes it."""
-        return amqp_url.with_tls(self.url, self.tls.files)
+    def is_embedded(self) -> bool:
+        """Whether events are queued in the data directory rather than in RabbitMQ."""
+        return not self.urls and self.url == EMBEDDED
+
+    @property
+    def nodes(self) -> BrokerNodes:
+        """The broker or the nodes of its cluster, with all TLS settings, as every client of RabbitMQ here takes them."""
+        return BrokerNodes(*(amqp_url.with_tls(url, self.tls.files) for url in self.urls or [self.url]))
 
 
 class DedupeConfig(Section):

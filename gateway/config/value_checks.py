@@ -27,6 +27,20 @@ def check_redis_url(text: str) -> str:
     return text
 
 
+def check_redis_node(text: str) -> str:
+    """Check the URL of a Sentinel, or of a node of a Redis Cluster.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    parts = RedisUrl.parse(text)
+    if parts.path:
+        raise ValueError("is a socket; write redis://host:port or rediss://host:port")
+    if parts.database:
+        raise ValueError("has a database, which neither a Sentinel nor a cluster has")
+    return text
+
+
 def check_amqp_url(text: str) -> str:
     """Check the URL of RabbitMQ, or that of the embedded queue.
 
@@ -35,6 +49,16 @@ def check_amqp_url(text: str) -> str:
     """
     if text != EMBEDDED:
         BrokerUrl.parse(text)
+    return text
+
+
+def check_amqp_node(text: str) -> str:
+    """Check the URL of one node of a RabbitMQ cluster.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    BrokerUrl.parse(text)
     return text
 
 

@@ -84,7 +84,11 @@ def _current() -> _Readings:
 
 
 def _place_of(config: Config, queue: str) -> Key:
-    broker = str(config.data_dir) if has_embedded_queue(config) else config.rabbitmq.url
+    broker = (
+        str(config.data_dir)
+        if has_embedded_queue(config)
+        else " ".join(config.rabbitmq.urls) or config.rabbitmq.url
+    )
     return broker, queue
 
 

@@ -1,4 +1,4 @@
-"""How one endpoint behaves, and what follows: how many attempts it gets, what its owner is told, when it is disabled.
+"""How one endpoint behaves, and what follows: how many attempts it gets, which notices its owner gets, when it is disabled.
 
 It puts together what decides: the circuit, the slowness of the receiver, and the notices. What has to outlive the process is
 its health.
@@ -83,7 +83,7 @@ class Behaviour:
         self._circuit = Circuit(health, self._limit, self._chance)
 
     def ended(self, result: Result, verdict: Verdict, began_at: float, now: float) -> list[Notice]:
-        """Note the end of an attempt; return what the owner of the endpoint has to be told.
+        """Note the end of an attempt; return the notices that its owner gets.
 
         Args:
             result: How it ended.

@@ -29,7 +29,7 @@ _BEGINNING = b'{"specversion":"1.0",'
 
 
 class NotAnEvent(ValueError):
-    """Raised for what is no event that can be delivered; the text says why, and quotes nothing of it."""
+    """Raised for a body that cannot be delivered as an event; the text says why, and quotes nothing of it."""
 
 
 class ReadEvent(msgspec.Struct, frozen=True):

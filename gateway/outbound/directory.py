@@ -54,7 +54,7 @@ class Directory:
         """Return the endpoints of a tenant that want an event.
 
         Args:
-            key: Its routing key. One of the gateway's own notices is wanted only by whoever names them.
+            key: Its routing key. Notices of the gateway are only for endpoints that name them.
             tenant: Its tenant.
             event: Returns the parsed event; it is called only if a condition has to be asked.
         """

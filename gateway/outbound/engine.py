@@ -175,7 +175,7 @@ class WayOut:
             await taker.bound(_UNBIND_TIMEOUT)
 
     async def stop(self) -> None:
-        """Take no more events, let attempts end, write their outcomes, and release everything."""
+        """Stop taking events, let attempts end, write their outcomes, and release everything."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

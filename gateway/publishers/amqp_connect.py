@@ -11,16 +11,12 @@ from functools import partial
 
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.declaration import Part
+from gateway.publishers.renewal import Renewal
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.amqp_nodes import ONLY, Timeouts
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import explain_loss, explain_tls
-
-_CONNECT_TIMEOUT = 3.0
-"""Seconds to reach the broker. A packet that is lost while the broker is away must not delay its return."""
-
-_OPEN_TIMEOUT = 10.0
-"""Seconds to log in and declare: a broker that is starting takes its time."""
 
 
 async def connect(
@@ -29,6 +25,8 @@ async def connect(
     timeout: float,
     declare_every: float = math.inf,
     targets: Sequence[str] = (),
+    timeouts: Timeouts = ONLY,
+    renewal: Renewal | None = None,
 ) -> PublishConnection:
     """Open a connection to the broker at ``url`` and declare ``topology``.
 
@@ -38,6 +36,8 @@ async def connect(
         timeout: Seconds that a confirm may take.
         declare_every: Seconds after which the topology is declared again.
         targets: The exchanges that messages are published to; the user's permission is checked.
+        timeouts: How long the broker may take.
+        renewal: When a refused message is a reason to end the connection; None for never.
 
     Raises:
         OSError: The broker cannot be reached; or it refuses (:class:`BrokerRefusal`), one of ``targets`` included.
@@ -45,9 +45,17 @@ async def connect(
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     loop = asyncio.get_running_loop()
-    factory = partial(PublishConnection, timeout, declare_every, parts.server, parts.tls)
+    factory = partial(
+        PublishConnection,
+        timeout,
+        declare_every,
+        parts.server,
+        parts.tls,
+        timeouts=timeouts,
+        renewal=renewal,
+    )
     try:
-        async with _within(_CONNECT_TIMEOUT):
+        async with _within(timeouts.connect):
             _, connection = await loop.create_connection(factory, parts.host, parts.port, ssl=context)
     except ssl.SSLError as error:
         raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
@@ -56,7 +64,7 @@ async def connect(
     except OSError as error:
         raise ConnectionError(explain_unreachable(error, parts.server)) from None
     try:
-        async with _within(_OPEN_TIMEOUT):
+        async with _within(timeouts.open):
             await connection.open(parts, topology, targets)
     except BaseException as error:
         connection.fail(ConnectionError("could not be opened"))

@@ -25,10 +25,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from pamqp import base, commands, exceptions, frame, header, heartbeat
-from pamqp.common import FieldTable
 from typing_extensions import override
 
-from gateway.events.message import APP_ID, Message
+from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_confirms import UnconfirmedMessage
 from gateway.publishers.amqp_declaring import DECLARING_CHANNEL, TopologyChannel
@@ -46,20 +45,17 @@ from gateway.publishers.amqp_frames import (
     PROTOCOL_HEADER,
     encode_publish,
 )
+from gateway.publishers.amqp_login import login
 from gateway.publishers.circuit_breaker import PublishBreaker
 from gateway.publishers.declaration import Part
+from gateway.publishers.renewal import RENEWED, Renewal
 from gateway.transport.amqp_errors import BrokerRefusal
+from gateway.transport.amqp_nodes import ONLY, Timeouts
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
 
-_HEARTBEAT = 10
-"""The interval of heartbeats in seconds; twice that without a byte ends the connection."""
-
 _WATCH_INTERVAL = 0.1
 """Seconds between two looks at what may be overdue: the precision of all timeouts here."""
-
-_MAX_CONFIRM_WAIT = 60
-"""Seconds after which a confirm is lost for good. Its message blocks the spool, so that a new connection is needed."""
 
 _MAX_BACKLOG = 16 * 1024 * 1024
 """Bytes that the broker has not read yet, beyond which no more is published: memory is bounded."""
@@ -73,13 +69,6 @@ _BATCH_SIZE = 8
 _MAX_FRAME = 131_072
 """Bytes of a frame that we accept at most; also RabbitMQ's default."""
 
-_CAPABILITIES: FieldTable = {
-    "publisher_confirms": True,
-    "basic.nack": True,
-    "connection.blocked": True,
-    "authentication_failure_close": True,  # otherwise a wrong password closes the socket without a reason
-}
-
 
 class PublishConnection(asyncio.Protocol):
     """An open connection with one channel in confirm mode; see ``amqp_connect.connect``.
@@ -90,11 +79,13 @@ class PublishConnection(asyncio.Protocol):
         server: Host and port, for error texts.
         tls: The files of an encrypted connection, for error texts.
         clock: Monotonic seconds; by default those of the event loop.
+        timeouts: How long the broker may take.
+        renewal: When a refused message is a reason to end the connection; None for never.
 
     Attributes:
         warnings: What an operator should know about the topology, one line each.
         lost: Done, with the cause, when the connection is no longer usable.
-        blocked: Why the broker takes no messages at the moment (a resource alarm); empty when it does.
+        blocked: Why no messages are sent at the moment: a resource alarm of the broker, or renewal; empty when they are.
     """
 
     def __init__(
@@ -104,6 +95,8 @@ class PublishConnection(asyncio.Protocol):
         server: str = "the broker",
         tls: TlsFiles = NO_FILES,
         clock: Callable[[], float] | None = None,
+        timeouts: Timeouts = ONLY,
+        renewal: Renewal | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self._server = server
@@ -113,6 +106,8 @@ class PublishConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
         self._timeout = timeout
+        self._timeouts = timeouts
+        self._renewal = renewal
         self._received = bytearray()
         self._outgoing: list[bytes | memoryview] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
@@ -216,15 +211,14 @@ class PublishConnection(asyncio.Protocol):
         """
         self._reply = self._loop.create_future()
         self._write(PROTOCOL_HEADER)
-        await self._reply
-        properties: FieldTable = {"product": APP_ID, "capabilities": _CAPABILITIES}
-        tune = await self.call(
-            commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US"), 0
-        )
+        self._declaring.note_server(await self._reply)
+        tune = await self.call(login(url), 0)
         self._max_frame = min(tune.frame_max or _MAX_FRAME, _MAX_FRAME)
         self._max_content = self._max_frame - FRAME_OVERHEAD
         self._write(
-            frame.marshal(commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, _HEARTBEAT), 0)
+            frame.marshal(
+                commands.Connection.TuneOk(DECLARING_CHANNEL, self._max_frame, self._timeouts.heartbeat), 0
+            )
         )
         await self.call(commands.Connection.Open(url.vhost), 0)
         await self.call(commands.Channel.Open())
@@ -300,6 +294,10 @@ class PublishConnection(asyncio.Protocol):
             self._breaker.note_confirm()
         elif is_late:
             self._breaker.note_late_confirm()
+        if not is_ack and self._renewal and self._renewal.is_due():
+            self.blocked = RENEWED
+        if self.blocked == RENEWED and not unconfirmed:  # else they would be published again
+            self.fail(ConnectionError(RENEWED))
 
     def _on_frame(self, data: bytes) -> None:
         try:
@@ -369,14 +367,14 @@ class PublishConnection(asyncio.Protocol):
             if pending.late is None:
                 self._report_overdue(pending)
         oldest = next(iter(self._unconfirmed.values()), None)
-        if oldest and now - oldest.sent_at > _MAX_CONFIRM_WAIT and not self.blocked:
-            self.fail(ConnectionError(f"a message was not confirmed for {_MAX_CONFIRM_WAIT} s"))
+        if oldest and now - oldest.sent_at > self._timeouts.confirm and self.blocked in ("", RENEWED):
+            self.fail(ConnectionError(f"a message was not confirmed for {self._timeouts.confirm:g} s"))
             return
         self._declaring.redeclare_if_due()
-        if now - self._spoke_at > _HEARTBEAT / 2:
+        if now - self._spoke_at > self._timeouts.heartbeat / 2:
             self._write(HEARTBEAT_FRAME)
-        if now - self._heard_at > 2 * _HEARTBEAT:
-            self.fail(ConnectionError(f"nothing heard from the broker for {2 * _HEARTBEAT} s"))
+        if now - self._heard_at > 2 * self._timeouts.heartbeat:
+            self.fail(ConnectionError(f"nothing heard from the broker for {2 * self._timeouts.heartbeat} s"))
 
     def _report_overdue(self, pending: UnconfirmedMessage) -> None:
         self._breaker.note_timeout(pending.sent_at)

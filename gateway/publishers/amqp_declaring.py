@@ -37,6 +37,7 @@ class TopologyChannel(Channel):
         interval: float,
         clock: Callable[[], float],
     ) -> None:
+        self.server_version = ""
         self._call = call
         self._write = write
         self._on_failure = on_failure
@@ -58,6 +59,10 @@ class TopologyChannel(Channel):
         self._write(frame.marshal(commands.Basic.Publish(exchange=exchange), DECLARING_CHANNEL))
         self._write(frame.marshal(header.ContentHeader(0, 0, properties), DECLARING_CHANNEL))
         await self.call(commands.Basic.Qos())  # its reply comes after the broker has read the message
+
+    def note_server(self, start: commands.Connection.Start) -> None:
+        """Note which version of RabbitMQ has answered."""
+        self.server_version = str((start.server_properties or {}).get("version", ""))
 
     async def declare(self, topology: Sequence[Part], targets: Sequence[str], user: str) -> list[str]:
         """Declare ``topology`` and check that ``user`` may publish to ``targets``.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pamqp import base, commands
@@ -32,6 +32,14 @@ from gateway.transport.amqp_errors import (
 
 _MAX_DIFFERENCES = 32
 """Differences of one declaration after which no more are looked for. No exchange or queue has so many arguments."""
+
+_LIMITED_SINCE = 4
+"""The first major version of RabbitMQ whose quorum queues drop a message that was returned 20 times, unless they are
+declared otherwise (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling)."""
+
+_NO_DELIVERY_LIMIT = 1_000_000
+"""Returns of a message that stand for no limit. Workers count returns themselves and move an event to their dead-letter
+queue; in the other queues an event is returned whenever an operator has looked at it."""
 
 _DIFFERENCE = re.compile(
     r"inequivalent arg '(?P<name>[^']+)' for (?:exchange|queue) .* in vhost .*: "
@@ -62,7 +70,13 @@ Check = Callable[[Settings], str]
 
 
 class Channel(Protocol):
-    """A channel for declarations, which opens itself anew after each refusal."""
+    """A channel for declarations, which opens itself anew after each refusal.
+
+    Attributes:
+        server_version: The broker's version, such as ``4.2.1``; empty if it does not say.
+    """
+
+    server_version: str
 
     async def call(self, command: base.Frame) -> Any:
         """Send a synchronous method and return its reply.
@@ -127,13 +141,24 @@ async def declare(channel: Channel, topology: Iterable[Part], user: str) -> Decl
         BrokerRefusal: The broker refuses an indispensable part; :class:`Unusable` if the reason is known.
     """
     declared = Declared()
-    for part in topology:
+    for each in topology:
+        part = _for_version(each, channel.server_version)
         try:
             await channel.call(part.command)
             declared.commands.append(part.command)
         except BrokerRefusal as refusal:
             await _handle_refusal(channel, part, user, refusal, declared)
     return declared
+
+
+def _for_version(part: Part, version: str) -> Part:
+    """Return the part as a broker of this version needs it."""
+    major = version.partition(".")[0]
+    settings = _settings(part.command)
+    is_limited = major.isdecimal() and int(major) >= _LIMITED_SINCE
+    if is_limited and settings.get("x-queue-type") == "quorum" and "x-delivery-limit" not in settings:
+        return replace(part, command=_with(part.command, "x-delivery-limit", _NO_DELIVERY_LIMIT))
+    return part
 
 
 async def expect_write(channel: Channel, exchanges: Sequence[str], user: str) -> None:

@@ -6,6 +6,7 @@ The topology (:mod:`gateway.publishers.topology`) is declared at every connect.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable
 
 import structlog
@@ -22,7 +23,9 @@ from gateway.publishers import (
 )
 from gateway.publishers.amqp_connect import connect
 from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.renewal import Renewal
 from gateway.publishers.topology import archive_topology, topology
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.reconnect import ReconnectingConnection
 
 REDECLARE_INTERVAL = 5.0
@@ -35,10 +38,10 @@ log = structlog.get_logger()
 
 
 class RabbitPublisher(Publisher):
-    """Publishes to one broker over one connection.
+    """Publishes over one connection to one broker, or to one node of a cluster.
 
     Args:
-        url: ``amqp://`` or ``amqps://``.
+        nodes: The broker, or the nodes of its cluster.
         exchange: The exchange for events.
         timeout: Seconds that a confirm may take.
         archive: How long the archive keeps events; None for no archive.
@@ -47,13 +50,14 @@ class RabbitPublisher(Publisher):
     spooled = corrupt = 0
 
     def __init__(
-        self, url: str, exchange: str, timeout: float = 2.0, archive: Retention | None = None
+        self, nodes: BrokerNodes, exchange: str, timeout: float = 2.0, archive: Retention | None = None
     ) -> None:
-        self._url = url
+        self._nodes = nodes
         self._exchange = exchange
         self._timeout = timeout
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
+        self._renewal = Renewal(time.monotonic) if nodes.are_several else None
         self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
             "rabbitmq", self._connect
@@ -99,14 +103,24 @@ class RabbitPublisher(Publisher):
         return self._link.current.publish(message)
 
     async def _connect(self) -> PublishConnection:
-        parts = topology(self._exchange, is_archiving=self._archive is not None)
+        parts = topology(
+            self._exchange,
+            is_archiving=self._archive is not None,
+            is_in_cluster=self._nodes.are_several,
+        )
         targets = [self._exchange, self._exchange + QUARANTINE_SUFFIX]
         declare_every = math.inf
         if self._archive:
             parts += archive_topology(self._exchange, self._archive)
             targets[0] += ARCHIVE_SUFFIX
             declare_every = REDECLARE_INTERVAL
-        connection = await connect(self._url, parts, self._timeout, declare_every, targets)
+
+        def open_node(url: str) -> Awaitable[PublishConnection]:
+            return connect(
+                url, parts, self._timeout, declare_every, targets, self._nodes.timeouts, self._renewal
+            )
+
+        connection = await self._nodes.connect(open_node)
         for warning in connection.warnings:
             if warning not in self._logged:
                 self._logged.add(warning)

@@ -25,10 +25,18 @@ _READS_BEFORE_LIMIT = 2
 """Deliveries that a command which reads a queue may return; see :mod:`gateway.queues.dead_letters.rabbitmq`."""
 
 
-def topology(exchange: str, *, is_archiving: bool = False) -> list[Part]:
+def quorum_queue(*, is_in_cluster: bool) -> FieldTable:
+    """Return the arguments of a quorum queue; in a cluster it has three members, and its leader where few others are."""
+    settings: FieldTable = {"x-queue-type": "quorum"}
+    if is_in_cluster:
+        settings |= {"x-quorum-initial-group-size": 3, "x-queue-leader-locator": "balanced"}
+    return settings
+
+
+def topology(exchange: str, *, is_archiving: bool = False, is_in_cluster: bool = False) -> list[Part]:
     """Return the topic exchange, and the quorum queues for unrouted and quarantined events."""
     unrouted, quarantine = exchange + UNROUTED_SUFFIX, exchange + QUARANTINE_SUFFIX
-    quorum: FieldTable = {"x-queue-type": "quorum"}
+    quorum = quorum_queue(is_in_cluster=is_in_cluster)
     without = "without it such events are returned by the broker, and wait in the spool"
 
     def breaks_events(settings: Settings) -> str:

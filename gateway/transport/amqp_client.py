@@ -6,37 +6,65 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPChannelError
 from pamqp import base, commands
 
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.amqp_errors import CODES, BrokerRefusal, explain_login
+from gateway.transport.amqp_nodes import ONLY, BrokerNodes, Timeouts
 from gateway.transport.amqp_url import BrokerUrl, without_parameters
 from gateway.transport.tls import explain_loss, explain_tls
 
-_HEARTBEAT = 10
-"""The interval of heartbeats in seconds; a broker that is silent for twice as long is lost."""
 
-
-async def open_amqp(url: str) -> AbstractConnection:
-    """Open a connection to the broker at ``url``.
+async def open_amqp(nodes: BrokerNodes) -> AbstractConnection:
+    """Open a connection to a broker, or to a node of its cluster.
 
     Raises:
         OSError: The broker cannot be reached, or refuses; the text is one line without a password.
     """
+    if nodes.timeouts is ONLY:
+        return await nodes.connect(_open)
+    return await nodes.connect(partial(_open_within, nodes.timeouts))
+
+
+async def _open_within(timeouts: Timeouts, url: str) -> AbstractConnection:
+    seconds = timeouts.connect + timeouts.open
+    try:
+        async with asyncio.timeout(seconds):
+            return await _open(url)
+    except TimeoutError:
+        server = BrokerUrl.parse(url).server
+        raise TimeoutError(f"{server} did not answer within {seconds:g} s") from None
+
+
+async def _open(url: str) -> AbstractConnection:
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     try:
-        return await aio_pika.connect(without_parameters(url), heartbeat=_HEARTBEAT, ssl_context=context)
+        return await _connect(without_parameters(url), context)
     except AMQPError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
         raise ConnectionError(_cause_of(error, parts)) from None
+
+
+async def _connect(url: str, context: ssl.SSLContext | None) -> AbstractConnection:
+    # Handlers of events may keep the event loop for a while, so that heartbeats are as slow as with one node.
+    connection = aio_pika.Connection(make_url(url, heartbeat=ONLY.heartbeat), ssl_context=context)
+    try:
+        await connection.connect()
+    except BaseException:
+        # Else the garbage collector does, which prints a warning if no event loop runs at the moment.
+        await connection.close()
+        raise
+    return connection
 
 
 def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:
@@ -78,6 +106,8 @@ class DeclaringChannel:
     def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
         self._channel: AbstractChannel | None = None
+        underlay: Any = connection.transport.connection if connection.transport else None
+        self.server_version = str(getattr(underlay, "server_properties", {}).get("version", ""))
 
     async def call(self, command: base.Frame) -> Any:
         """Send a synchronous method and return its reply.

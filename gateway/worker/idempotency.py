@@ -87,7 +87,7 @@ class Idempotency:
 
     Args:
         store: The store that all processes of the worker share.
-        queue: The name of the worker's queue.
+        queue: The name of the worker's queue, with which all its keys begin; in braces where the store is a Redis Cluster.
         lease: Seconds after which a lease expires unless it is renewed. Must be the store's own value.
         mode: ``strict`` waits for a store that is unavailable; ``lenient`` goes on without it.
     """

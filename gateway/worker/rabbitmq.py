@@ -32,7 +32,7 @@ from gateway.publishers.declaration import Unusable, declare, expect_write
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
 from gateway.transport.amqp_errors import PRECONDITION_FAILED
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
-from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker.queue import DeclarationChanged, Delivery, DeliveryLost, MessageHeaders, Queue
 from gateway.worker.topology import WorkerTopology
@@ -84,10 +84,10 @@ class _Session:
 
 
 class RabbitQueue(Queue):
-    """The queue of ``worker`` at one broker.
+    """The queue of ``worker`` at a broker.
 
     Args:
-        url: ``amqp://`` or ``amqps://``.
+        nodes: The broker, or the nodes of its cluster.
         exchange: The exchange of the events.
         worker: The declaration.
 
@@ -95,10 +95,10 @@ class RabbitQueue(Queue):
         connection: The connection to the broker, for tests that cut it.
     """
 
-    def __init__(self, url: str, exchange: str, worker: Worker) -> None:
-        self._url = url
+    def __init__(self, nodes: BrokerNodes, exchange: str, worker: Worker) -> None:
+        self._nodes = nodes
         self._worker = worker
-        self._topology = WorkerTopology(worker, exchange)
+        self._topology = WorkerTopology(worker, exchange, is_in_cluster=nodes.are_several)
         self._arrived: asyncio.Queue[Delivery | DeclarationChanged] = asyncio.Queue()
         self.connection: ReconnectingConnection[_Session] = ReconnectingConnection("rabbitmq", self._connect)
         self._is_paused = False
@@ -219,7 +219,7 @@ class RabbitQueue(Queue):
         """
         with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                connection = await open_amqp(self._url)
+                connection = await open_amqp(self._nodes)
                 try:
                     incoming = await connection.channel(publisher_confirms=False)
                     outgoing = await connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -235,7 +235,7 @@ class RabbitQueue(Queue):
         return session
 
     async def _declare(self, channel: DeclaringChannel) -> None:
-        user = BrokerUrl.parse(self._url).user
+        user = self._nodes.user
         declared = await declare(channel, self._topology.parts(), user)
         # The default exchange, through which events reach the delay queues and the dead-letter queue.
         await expect_write(channel, [""], user)

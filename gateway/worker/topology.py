@@ -8,11 +8,10 @@ from pamqp.common import FieldTable
 from gateway.events.message import DEAD_SUFFIX
 from gateway.publishers import UNROUTED_SUFFIX
 from gateway.publishers.declaration import Part, Settings
-from gateway.publishers.topology import breaks_routing, loses_events
+from gateway.publishers.topology import breaks_routing, loses_events, quorum_queue
 from gateway.worker.backoff import Backoff
 from gateway.worker.worker import Worker
 
-_QUORUM: FieldTable = {"x-queue-type": "quorum"}
 _AT_LEAST_ONCE: FieldTable = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 """Arguments of a queue that passes its messages on: it removes one only when the next queue has confirmed it."""
 
@@ -26,15 +25,17 @@ class WorkerTopology:
     Args:
         worker: The declaration.
         exchange: The exchange of the events.
+        is_in_cluster: Whether the broker is a cluster.
 
     Attributes:
         dead: The name of the dead-letter queue.
         delays: The names of the delay queues, by their seconds.
     """
 
-    def __init__(self, worker: Worker, exchange: str) -> None:
+    def __init__(self, worker: Worker, exchange: str, *, is_in_cluster: bool = False) -> None:
         self._worker = worker
         self._exchange = exchange
+        self._quorum = quorum_queue(is_in_cluster=is_in_cluster)
         self._patterns = " ".join(sorted(worker.events))
         self.dead = worker.queue + DEAD_SUFFIX
         self.delays = {
@@ -45,7 +46,7 @@ class WorkerTopology:
     def parts(self) -> list[Part]:
         """Return everything to declare, in an order in which nothing names what does not exist yet."""
         queue, exchange = self._worker.queue, self._exchange
-        settings: FieldTable = {**_QUORUM, **_AT_LEAST_ONCE, **_passes_on_to(self.dead)}
+        settings: FieldTable = {**self._quorum, **_AT_LEAST_ONCE, **_passes_on_to(self.dead)}
         if self._worker.ordered_by:
             settings["x-single-active-consumer"] = True
         return [
@@ -71,7 +72,10 @@ class WorkerTopology:
                 self._breaks_patterns,
                 "a change of the worker's events will not be noticed",
             ),
-            Part(commands.Queue.Declare(queue=self.dead, durable=True, arguments={**_QUORUM}), loses_events),
+            Part(
+                commands.Queue.Declare(queue=self.dead, durable=True, arguments={**self._quorum}),
+                loses_events,
+            ),
             Part(
                 commands.Queue.Declare(queue=queue, durable=True, arguments=settings), self._breaks_handling
             ),
@@ -102,7 +106,7 @@ class WorkerTopology:
                 queue=name,
                 durable=True,
                 arguments={
-                    **_QUORUM,
+                    **self._quorum,
                     **_AT_LEAST_ONCE,
                     **_passes_on_to(self._worker.queue),
                     "x-message-ttl": round(seconds * 1000),

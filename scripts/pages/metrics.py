@@ -13,8 +13,10 @@ from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
 from gateway.observability.outbound_counters import GAUGES as OUTBOUND_GAUGES
 from gateway.observability.outbound_counters import OutboundMetrics, OutboundReader, outbound_counters
+from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.metrics import WorkerMetrics
 from gateway.worker.rabbitmq import RabbitQueue
@@ -44,6 +46,7 @@ def console_metrics() -> str:
             Status(0.0, "", (), processes, spool, (queue,), store, store, None, None, None),
             (Heartbeat(queue="agent", host="a", pid=1, version="1", at=0.0, started_at=0.0),),
             (SecretEvidence("github", 0, "", None, None, 0, 0, "in_use", "", None),),
+            (CertificateEnd("redis", "client", 0.0),),
         )
     )
     return _table(observed.collect())
@@ -62,7 +65,7 @@ def outbound_metrics() -> str:
 def worker_metrics() -> str:
     """Return the table of a worker's metrics."""
     worker = Worker("agent", ["#"])
-    runner = Runner(worker, RabbitQueue("amqp://localhost", "webhooks", worker), None)
+    runner = Runner(worker, RabbitQueue(BrokerNodes("amqp://localhost"), "webhooks", worker), None)
     return _table(WorkerMetrics(worker.queue, runner).collect())
 
 

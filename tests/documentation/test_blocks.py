@@ -156,7 +156,10 @@ def test_a_configuration_of_a_page_is_valid(page: Path, block: Block, tmp_path: 
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("{}")
 
-    servers = {"REDIS_URL": "redis://localhost/0", "RABBITMQ_URL": "amqp://localhost/"}
+    servers = {"REDIS_URL": "redis://localhost/0", "RABBITMQ_URL": "amqp://localhost/"} | {
+        "REDIS_PASSWORD": "of-redis",
+        "RABBITMQ_PASSWORD": "of-rabbitmq",
+    }
     assert load_config(path, servers, missing=lambda _: "0123456789abcdef0123456789abcdef").providers, page
 
 

@@ -14,9 +14,11 @@ from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Worker
 from gateway.worker.rabbitmq import RabbitQueue
 from support.rabbitmq_server import RabbitMQServer
@@ -72,12 +74,14 @@ def event() -> Message:
 
 async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQServer) -> None:
     """The gateway declares and publishes; the worker has its queue; the operator looks into it."""
-    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    publisher = RabbitPublisher(BrokerNodes(address(broker, "gateway")), "webhooks", 20.0)
     await publisher.start()
     try:
         await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway is connected")
         queue = RabbitQueue(
-            address(broker, "worker"), "webhooks", Worker("example-worker", ["stripe.payment_intent.*"])
+            BrokerNodes(address(broker, "worker")),
+            "webhooks",
+            Worker("example-worker", ["stripe.payment_intent.*"]),
         )
         await queue.check()
         await publisher.publish(event())
@@ -86,7 +90,7 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
         await queue.dead_letter(delivery, {})
         await queue.stop()
         async with open_rabbitmq_queue(
-            address(broker, "operator"), "example-worker.dead", "example-worker"
+            BrokerNodes(address(broker, "operator")), "example-worker.dead", "example-worker"
         ) as holding:
             assert holding.size == 1
     finally:
@@ -98,7 +102,7 @@ async def test_a_worker_cannot_write_where_workers_believe_what_they_read(
     broker: RabbitMQServer, exchange: str
 ) -> None:
     """Who can publish there can invent events."""
-    publisher = RabbitPublisher(address(broker, "gateway"), "webhooks", 20.0)
+    publisher = RabbitPublisher(BrokerNodes(address(broker, "gateway")), "webhooks", 20.0)
     await publisher.start()
     await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the gateway has declared it")
     await publisher.stop()
@@ -128,8 +132,8 @@ async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_passwor
         execute: Any = raw.execute_command
         for user in reversed(users):  # the last one closes the door behind itself
             execute("ACL", "SETUSER", *user)
-        claims = RedisClaims(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0")
-        nobody = RedisClaims(server.url)
+        claims = RedisClaims(OneServer(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0"))
+        nobody = RedisClaims(OneServer(server.url))
         await claims.start()
         await nobody.start()
         try:

@@ -609,14 +609,14 @@ SECURITY = (
     ),
     Patch(
         "the arguments of a refused command are logged",
-        "gateway/claims/redis_connection.py::explain",
+        "gateway/claims/redis_errors.py::explain",
         'words = str(error).partition(", with args")[0]',
         "words = str(error)",
         "tests/gateway/claims/test_redis_rights.py::test_the_arguments_of_an_unknown_command_are_not_logged",
     ),
     Patch(
         "a node of a cluster is a Redis like any other",
-        "gateway/claims/redis_connection.py::_needed",
+        "gateway/claims/redis_connect.py::_needed",
         '    needed += [("GET", f"{PROBE_KEY}{number}") for number in range(_PROBED_SLOTS)]\n',
         "",
         "tests/gateway/claims/test_redis_rights.py::test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes",

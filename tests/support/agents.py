@@ -12,6 +12,7 @@ from typing import Any, cast
 import aio_pika
 import orjson
 
+from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
 from gateway.journal.reports import ReportSource
 from gateway.journal.reports.rabbitmq import RabbitCarrier, open_rabbitmq_reports
@@ -21,6 +22,7 @@ from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.worker import Worker
@@ -86,25 +88,25 @@ class Place:
     def queue_of(self, worker: Worker) -> Queue:
         """Return the worker's queue, not started."""
         if self.rabbitmq_url:
-            return RabbitQueue(self.rabbitmq_url, EXCHANGE, worker)
+            return RabbitQueue(BrokerNodes(self.rabbitmq_url), EXCHANGE, worker)
         return SqliteQueue(Database(self.folder), EXCHANGE, worker, visibility=LEASE)
 
     def store(self) -> Store:
         """Return the store that the worker's processes share, not started."""
         if self.redis_url:
-            return RedisStore(self.redis_url, LEASE, 3600)
+            return RedisStore(OneServer(self.redis_url), LEASE, 3600)
         return SqliteStore(Database(self.folder), LEASE, 3600)
 
     def reports(self) -> Reports:
         """Return what sends reports, not started."""
         if self.rabbitmq_url:
-            return Reports(RabbitCarrier(self.rabbitmq_url, EXCHANGE))
+            return Reports(RabbitCarrier(BrokerNodes(self.rabbitmq_url), EXCHANGE))
         return Reports(SqliteCarrier(Database(self.folder)))
 
     def reports_source(self) -> AbstractAsyncContextManager[ReportSource]:
         """Open the queue of reports."""
         if self.rabbitmq_url:
-            return open_rabbitmq_reports(self.rabbitmq_url, EXCHANGE)
+            return open_rabbitmq_reports(BrokerNodes(self.rabbitmq_url), EXCHANGE)
         return open_sqlite_reports(Database(self.folder))
 
     def runner_of(self, worker: Worker, reports: Reports | None = None) -> Runner:
@@ -130,7 +132,7 @@ class Place:
     async def publishing(self) -> AsyncIterator[Publisher]:
         """Return a connected publisher, for the block."""
         publisher: Publisher = (
-            RabbitPublisher(self.rabbitmq_url, EXCHANGE, 10)
+            RabbitPublisher(BrokerNodes(self.rabbitmq_url), EXCHANGE, 10)
             if self.rabbitmq_url
             else SqlitePublisher(Database(self.folder), EXCHANGE)
         )

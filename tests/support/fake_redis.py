@@ -49,12 +49,12 @@ class FakeRedis:
         self._clock = clock
         self._transports: list[_Transport] = []
 
-    async def open(self, loop: asyncio.AbstractEventLoop, parts: RedisUrl, timeout: float) -> RedisConnection:
+    async def open(self, parts: RedisUrl, timeout: float, *, in_cluster: bool = False) -> RedisConnection:
         """A connection that has nothing fake but its transport."""
         if self.is_away:
             raise ConnectionRefusedError("refused")
         connection = RedisConnection(timeout)
-        transport = _Transport(self, connection, loop)
+        transport = _Transport(self, connection, asyncio.get_running_loop())
         self._transports.append(transport)
         connection.connection_made(cast("asyncio.Transport", transport))
         return connection

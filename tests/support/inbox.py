@@ -54,13 +54,21 @@ class Inbox:
         url: of RabbitMQ.
         queue: its name; one that is there already, such as ``webhooks.unrouted``, is read as it is.
         pattern: the binding to make first, if any.
+        exchange: what it is bound to.
+        arguments: of a queue that is not there yet.
     """
 
     def __init__(
-        self, url: str, queue: str = "inbox", pattern: str | None = "#", exchange: str = "webhooks"
+        self,
+        url: str,
+        queue: str = "inbox",
+        pattern: str | None = "#",
+        exchange: str = "webhooks",
+        arguments: dict[str, Any] | None = None,
     ) -> None:
         self._url = url
         self._queue = queue
+        self._arguments = arguments
         if pattern is not None:
             asyncio.run(self._bind(exchange, pattern))
 
@@ -93,7 +101,7 @@ class Inbox:
     async def _bind(self, exchange: str, pattern: str) -> None:
         async with await aio_pika.connect(self._url) as connection:
             channel = await connection.channel()
-            queue = await channel.declare_queue(self._queue, durable=True)
+            queue = await channel.declare_queue(self._queue, durable=True, arguments=self._arguments)
             await queue.bind(exchange, pattern)
 
     async def _take_all(self) -> list[Arrival]:

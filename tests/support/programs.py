@@ -1,4 +1,8 @@
-"""Where the servers' programs are on this machine."""
+"""Where the servers' programs are on this machine.
+
+The environment variable ``WEBHOOK_TEST_PROGRAMS`` names directories with other versions of them, separated as in ``PATH``:
+``/opt/rabbitmq/sbin:/opt/redis/bin``. Valkey needs the name ``redis-server`` there.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,8 @@ class ProgramMissingError(RuntimeError):
 
 def locate(program: str) -> str:
     """Return the absolute path of `program`."""
-    directories = [*_BEFORE_PATH, *os.get_exec_path(), *_AFTER_PATH, *_postgresql_directories()]
+    chosen = [each for each in os.environ.get("WEBHOOK_TEST_PROGRAMS", "").split(os.pathsep) if each]
+    directories = [*chosen, *_BEFORE_PATH, *os.get_exec_path(), *_AFTER_PATH, *_postgresql_directories()]
     found = shutil.which(program, path=os.pathsep.join(directories))
     if found is None:
         raise ProgramMissingError(f"{program} is not installed")

@@ -21,6 +21,13 @@ log.console = false
 log.file.level = info
 """
 
+_JOINING = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {peer}
+cluster_formation.randomized_startup_delay_range.min = 0
+cluster_formation.randomized_startup_delay_range.max = 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -33,15 +40,21 @@ class Node:
     environment: dict[str, str]
 
 
-def prepare(directory: Path, configuration: str = "") -> Node:
-    """Lay out a node in `directory`; `configuration` is added to its own."""
+def prepare(directory: Path, configuration: str = "", peer: Node | None = None) -> Node:
+    """Lay out a node in `directory`; `configuration` is added to its own.
+
+    With a `peer` it shares the cookie and the port mapper of that node, and joins its cluster at the first start.
+    """
     port, distribution_port, epmd_port = free_ports(3)
+    if peer:
+        epmd_port = peer.epmd_port
+        configuration += _JOINING.format(peer=peer.name)
     # The short host name `localhost` resolves on every machine, whatever the machine calls itself today.
     name = f"rabbit-{secrets.token_hex(4)}@localhost"
 
     # Written in advance: the node and an early rabbitmqctl would otherwise race to make one up.
     cookie = directory / ".erlang.cookie"
-    cookie.write_text(secrets.token_hex(10))
+    cookie.write_text((peer.directory / ".erlang.cookie").read_text() if peer else secrets.token_hex(10))
     cookie.chmod(0o400)
     (directory / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=port) + configuration)
     (directory / "enabled_plugins").write_text("[].\n")

@@ -25,14 +25,17 @@ class RabbitMQServer:
 
     The port mapper (epmd) is started here rather than by Erlang, which would leave a shared daemon
     behind: as a child it has a pid that can be ended.
+
+    With a `peer`, a node that runs, it joins the cluster of that node and uses its port mapper.
     """
 
-    def __init__(self, configuration: str = "") -> None:
+    def __init__(self, configuration: str = "", peer: RabbitMQServer | None = None) -> None:
         self._server_program = locate("rabbitmq-server")
         self._ctl_program = locate("rabbitmqctl")
         self._epmd_program = locate("epmd")
         self._directory = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
-        self._node = rabbitmq_node.prepare(self._directory, configuration)
+        self._node = rabbitmq_node.prepare(self._directory, configuration, peer.node if peer else None)
+        self._peer = peer
         self.port = self._node.port
         self.url = self.vhost_url("/")
         self._epmd: Child | None = None
@@ -54,6 +57,11 @@ class RabbitMQServer:
     def vhost_url(self, vhost: str) -> str:
         """Return the address of a virtual host; `/` is the default one."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{'' if vhost == '/' else vhost}"
+
+    @property
+    def node(self) -> rabbitmq_node.Node:
+        """The fixed properties of the node."""
+        return self._node
 
     @property
     def pid(self) -> int:
@@ -103,7 +111,7 @@ class RabbitMQServer:
             raise
 
     def _start_epmd(self) -> None:
-        if self._epmd is not None and self._epmd.is_running:
+        if self._peer is not None or (self._epmd is not None and self._epmd.is_running):
             return
         port = self._node.epmd_port
         epmd = Child(

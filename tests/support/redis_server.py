@@ -82,10 +82,10 @@ class RedisServer:
             raise
 
     def answers(self, timeout: float = 1.0) -> bool:
-        """Tell whether PING is answered with PONG; "LOADING" and the like are not an answer."""
+        """Tell whether PING is answered with PONG; "LOADING" is not an answer, a wish for a password is."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(b"PING\r\n")
-            return connection.recv(16) == b"+PONG\r\n"
+            return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
 
     def flush(self) -> None:
         """Forget everything."""

@@ -84,7 +84,7 @@ def milliseconds(ms: float | None) -> str:
     if ms is None:
         return ""
     if ms < 10:
-        return f"{ms:.1f} ms"
+        return f"{ms:.1f} ms" if ms >= 0.1 else "< 0.1 ms"
     return f"{ms:.0f} ms" if ms < 1000 else span(ms / 1000)
 
 

@@ -30,7 +30,7 @@ from gateway.journal.reports import (
 from gateway.publishers.declaration import Part, declare
 from gateway.publishers.topology import breaks_routing
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
-from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.amqp_nodes import BrokerNodes
 
 _CONNECT_TIMEOUT = 10.0
 """Seconds to connect, declare everything, and begin to consume."""
@@ -79,10 +79,10 @@ def reports_topology(exchange: str) -> list[Part]:
 
 
 class RabbitCarrier(Carrier):
-    """Publishes reports to the broker at ``url``, by the exchange of the events ``exchange``."""
+    """Publishes reports to a broker, by the exchange of the events ``exchange``."""
 
-    def __init__(self, url: str, exchange: str) -> None:
-        self._url = url
+    def __init__(self, nodes: BrokerNodes, exchange: str) -> None:
+        self._nodes = nodes
         self._exchange = exchange
         self._connection: AbstractConnection | None = None
         self._channel: AbstractChannel | None = None
@@ -118,8 +118,8 @@ class RabbitCarrier(Carrier):
         await self._close()
         with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
-                self._connection = await open_amqp(self._url)
-                await _declare(self._connection, self._url, self._exchange)
+                self._connection = await open_amqp(self._nodes)
+                await _declare(self._connection, self._nodes, self._exchange)
                 channel = await self._connection.channel(publisher_confirms=False)
                 self._channel = await channel.get_underlay_channel()
 
@@ -131,27 +131,27 @@ class RabbitCarrier(Carrier):
                     await connection.close()
 
 
-async def _declare(connection: AbstractConnection, url: str, exchange: str) -> None:
+async def _declare(connection: AbstractConnection, nodes: BrokerNodes, exchange: str) -> None:
     channel = DeclaringChannel(connection)
-    declared = await declare(channel, reports_topology(exchange), BrokerUrl.parse(url).user)
+    declared = await declare(channel, reports_topology(exchange), nodes.user)
     await channel.close()
     for warning in declared.warnings:
         log.info("broker differs from what is declared", server="rabbitmq", cause=warning)
 
 
 @asynccontextmanager
-async def open_rabbitmq_reports(url: str, exchange: str) -> AsyncIterator[ReportSource]:
-    """Open a reader of the reports at the broker at ``url``.
+async def open_rabbitmq_reports(nodes: BrokerNodes, exchange: str) -> AsyncIterator[ReportSource]:
+    """Open a reader of the reports at a broker.
 
     Raises:
         OSError: The broker cannot be reached, or refuses.
     """
     with os_errors():
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            connection = await open_amqp(url)
+            connection = await open_amqp(nodes)
             source = _RabbitSource()
             try:
-                await _declare(connection, url, exchange)
+                await _declare(connection, nodes, exchange)
                 channel = await connection.channel(publisher_confirms=False)
                 await channel.set_qos(prefetch_count=_PREFETCH)
                 underlay = await channel.get_underlay_channel()

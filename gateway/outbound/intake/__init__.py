@@ -17,7 +17,7 @@ AGENTS_EXCHANGE = "agents"
 """The topic exchange of the events that agents emit."""
 
 VIOLATIONS_HEADER = "violations"
-"""The header of a quarantined message that says why it is no event."""
+"""The header of a quarantined message that says why it cannot be delivered."""
 
 MAX_PATTERNS = 256
 """Patterns that a queue is bound with. Beyond that it gets all events, and those that no endpoint wants are dropped."""

@@ -23,6 +23,9 @@ from gateway.outbound.models import (
     Trigger,
 )
 
+MAX_COUNTED = 100_000
+"""Deliveries beyond which those that wait are counted no further, unless somebody wants it."""
+
 
 class StoreUnavailable(OSError):
     """Raised when the database cannot be used at the moment. Whoever wants something written calls again."""
@@ -233,8 +236,10 @@ class Store(Protocol):
 
     # Operators.
 
-    async def waiting(self, endpoints: Sequence[str]) -> dict[str, Waiting]:
-        """Return what waits for endpoints. Counts beyond 100,000 are cut to that."""
+    async def waiting(
+        self, endpoints: Sequence[str], *, max_counted: int = MAX_COUNTED
+    ) -> dict[str, Waiting]:
+        """Return what waits for endpoints. Larger counts than ``max_counted`` are cut to that, since counting takes time."""
 
     async def deliveries(
         self,

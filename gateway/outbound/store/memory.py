@@ -23,14 +23,13 @@ from gateway.outbound.models import (
     OutboundMessage,
     Trigger,
 )
-from gateway.outbound.store import Conflict, DeliveryFilter, Lease, Record, Store, Waiting
+from gateway.outbound.store import MAX_COUNTED, Conflict, DeliveryFilter, Lease, Record, Store, Waiting
 from gateway.outbound.store.changes import configured_changes
 from gateway.outbound.store.in_memory.leases import Leases
 from gateway.outbound.store.in_memory.rows import Row, Rows, cancelled, new_round
 from gateway.outbound.store.retention import (
     ATTEMPTS_KEPT,
     DELIVERIES_KEPT,
-    MAX_COUNTED,
     MAX_HELD,
     MESSAGES_KEPT,
     OPERATIONS_KEPT,
@@ -192,17 +191,19 @@ class MemoryStore(Store):
         return is_owner
 
     @override
-    async def waiting(self, endpoints: Sequence[str]) -> dict[str, Waiting]:
-        return {each: self._waiting(each) for each in endpoints}
+    async def waiting(
+        self, endpoints: Sequence[str], *, max_counted: int = MAX_COUNTED
+    ) -> dict[str, Waiting]:
+        return {each: self._waiting(each, max_counted) for each in endpoints}
 
-    def _waiting(self, endpoint: str) -> Waiting:
+    def _waiting(self, endpoint: str, max_counted: int) -> Waiting:
         found = self._rows.find(DeliveryFilter(endpoint=endpoint))
         counts = {state: sum(each.state == state for each in found) for state in DeliveryState}
         pending = [each for each in found if each.state == DeliveryState.PENDING]
         return Waiting(
-            pending=min(counts[DeliveryState.PENDING], MAX_COUNTED),
-            held=min(counts[DeliveryState.HELD], MAX_COUNTED),
-            dead=min(counts[DeliveryState.DEAD], MAX_COUNTED),
+            pending=min(counts[DeliveryState.PENDING], max_counted),
+            held=min(counts[DeliveryState.HELD], max_counted),
+            dead=min(counts[DeliveryState.DEAD], max_counted),
             oldest=pending[0].created_at if pending else None,
             next_due=min((each.due_at for each in self._ready(endpoint)), default=None),
         )

@@ -19,6 +19,3 @@ MAX_HELD = 14 * DAY
 
 OPERATIONS_KEPT = 30 * DAY
 """Seconds that a bulk replay is kept."""
-
-MAX_COUNTED = 100_000
-"""Deliveries of an endpoint beyond which :meth:`gateway.outbound.store.Store.waiting` counts no further."""

@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
@@ -27,6 +28,7 @@ from gateway.publishers.amqp_connect import connect
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.queues.archive import Archive, Archived, NotThere
 from gateway.transport.amqp_client import open_amqp
+from gateway.transport.amqp_nodes import BrokerNodes
 
 _MAX_CLOCK_SKEW = 300.0
 """Seconds by which the broker's clock may be behind those of the gateways: reading starts so much earlier."""
@@ -60,14 +62,14 @@ class ArchiveStream(Archive):
     """The archive in a stream.
 
     Args:
-        url: The URL of the broker.
+        nodes: The broker, or the nodes of its cluster.
         stream: The name of the stream.
         connection: The connection on which the stream is read.
     """
 
-    def __init__(self, url: str, stream: str, connection: AbstractConnection) -> None:
+    def __init__(self, nodes: BrokerNodes, stream: str, connection: AbstractConnection) -> None:
         self.last = 0
-        self._url = url
+        self._nodes = nodes
         self._stream = stream
         self._connection = connection
         self._publishing: PublishConnection | None = None
@@ -116,7 +118,15 @@ class ArchiveStream(Archive):
                 await channel.get_queue(queue)
         except ChannelNotFoundEntity:
             raise NotThere(f"there is no queue {queue!r}; its worker makes it") from None
-        self._publishing = await connect(self._url, [], _CONFIRM_TIMEOUT, targets=[""])
+        self._publishing = await self._nodes.connect(
+            partial(
+                connect,
+                topology=[],
+                timeout=_CONFIRM_TIMEOUT,
+                targets=[""],
+                timeouts=self._nodes.timeouts,
+            )
+        )
 
     @override
     async def deliver(self, queue: str, message: Message) -> None:
@@ -189,21 +199,21 @@ def _to_message(message: AbstractIncomingMessage) -> Message:
 
 
 @asynccontextmanager
-async def open_stream(url: str, stream: str) -> AsyncIterator[ArchiveStream]:
-    """Open the archive in ``stream`` at the broker at ``url``.
+async def open_stream(nodes: BrokerNodes, stream: str) -> AsyncIterator[ArchiveStream]:
+    """Open the archive in ``stream`` at a broker.
 
     Raises:
         NotThere: The stream does not exist.
         OSError: The broker cannot be reached, or fails later.
     """
     try:
-        async with await open_amqp(url) as connection:
+        async with await open_amqp(nodes) as connection:
             try:
                 async with connection.channel() as channel:
                     await channel.get_queue(stream)
             except ChannelNotFoundEntity as error:
                 raise NotThere(f"there is no archive: {error}") from error
-            archive = ArchiveStream(url, stream, connection)
+            archive = ArchiveStream(nodes, stream, connection)
             try:
                 yield archive
             finally:

@@ -28,6 +28,7 @@ from gateway.events.message import ROUTING_KEY_HEADER
 from gateway.queues.dead_letters import DeadLetter, DeadLetterQueue
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_messages import RETURNS_HEADER, copy_of, returns_of
+from gateway.transport.amqp_nodes import BrokerNodes
 
 BATCH_SIZE = 500
 """Messages that are consumed at a time, each batch on a channel of its own. It bounds the memory."""
@@ -140,16 +141,16 @@ class RabbitDeadLetterQueue(DeadLetterQueue):
 
 @asynccontextmanager
 async def open_rabbitmq_queue(
-    url: str, queue: str, target: str | None
+    nodes: BrokerNodes, queue: str, target: str | None
 ) -> AsyncIterator[RabbitDeadLetterQueue]:
-    """Open ``queue`` at the broker at ``url``; events may be moved from it to ``target``.
+    """Open ``queue`` at a broker; events may be moved from it to ``target``.
 
     Raises:
         QueueNotFound: A queue does not exist.
         OperatorError: The broker cannot be reached, now or later.
     """
     try:
-        async with await open_amqp(url) as connection:
+        async with await open_amqp(nodes) as connection:
             publisher = await connection.channel(on_return_raises=True)
             dead_letters = RabbitDeadLetterQueue(
                 connection, publisher, queue, await _size_of(publisher, queue)

@@ -12,7 +12,7 @@ import httpx
 from typing_extensions import override
 
 from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection
-from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.amqp_nodes import BrokerNodes
 
 _COLUMNS = "name,messages_ready,messages_unacknowledged,consumers"
 
@@ -78,12 +78,14 @@ def _depth_of(queue: dict[str, Any]) -> QueueDepth:
 
 
 @asynccontextmanager
-async def inspect_through_management(url: str, management_url: str) -> AsyncIterator[ManagementInspection]:
-    """Open the queues of the broker at ``url`` through its management API at ``management_url``.
+async def inspect_through_management(
+    nodes: BrokerNodes, management_url: str
+) -> AsyncIterator[ManagementInspection]:
+    """Open the queues of a broker through its management API at ``management_url``.
 
-    The user and the password are those of ``url``, unless ``management_url`` names others. Nothing is sent yet.
+    The user and the password are those of the broker, unless ``management_url`` names others. Nothing is sent yet.
     """
-    broker, parts = BrokerUrl.parse(url), urlsplit(management_url)
+    broker, parts = nodes.first, urlsplit(management_url)
     if parts.username:
         user, password = unquote(parts.username), unquote(parts.password or "")
     else:

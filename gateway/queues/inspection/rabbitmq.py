@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection
 from gateway.transport.amqp_client import open_amqp
+from gateway.transport.amqp_nodes import BrokerNodes
 
 
 class RabbitInspection(QueueInspection):
@@ -54,15 +55,15 @@ class RabbitInspection(QueueInspection):
 
 
 @asynccontextmanager
-async def inspect_broker(url: str) -> AsyncIterator[RabbitInspection]:
-    """Open the queues of the broker at ``url``.
+async def inspect_broker(nodes: BrokerNodes) -> AsyncIterator[RabbitInspection]:
+    """Open the queues of a broker.
 
     Raises:
         OSError: The broker cannot be reached.
     """
     try:
         async with asyncio.timeout(TIMEOUT):
-            connection = await open_amqp(url)
+            connection = await open_amqp(nodes)
     except TimeoutError:
         raise OSError(f"RabbitMQ did not answer within {TIMEOUT:g} s") from None
     try:

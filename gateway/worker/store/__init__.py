@@ -33,6 +33,7 @@ class Store(Claims, Protocol):
 
         A new member joins at the end. Members are claim keys, and those that are done do not block. The head is given
         one lease to finish. One that is overdue is asked for less and less often: it waits in a queue that may be long.
+        A sequence and its members have the same text in braces, so that a Redis Cluster keeps them on one node.
 
         Raises:
             ClaimsUnavailable: The store did not answer.

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,13 @@ import redis
 from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, claim_key
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_cluster import ClusterServers
+from gateway.claims.redis_servers import OneServer
 from gateway.claims.sqlite import SqliteClaims
 from gateway.transport.embedded import Database
+from support.redis_cluster import RedisCluster
 from support.redis_server import RedisServer
+from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
 
 LEASE = 30.0
@@ -87,9 +91,17 @@ def put_into_redis(url: str, key: str, value: bytes) -> None:
         raw.set(key, value)
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries and their replicas."""
+    require("redis-server")
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    """Each of the three, started and empty."""
+    """Each of them, started and empty."""
     clock = Clock()
     match request.param:
         case "memory":
@@ -102,8 +114,17 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
                 yield Store(claims, clock, lambda key, value: put_into_file(database.path, key, value))
         case "redis":
             url = request.getfixturevalue("redis_url")
-            async with started(RedisClaims(url, LEASE, RETENTION, timeout=5.0)) as claims:
+            async with started(RedisClaims(OneServer(url), LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_redis(url, key, value))
+        case "cluster":
+            cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+            for primary in cluster.primaries:
+                primary.flush()
+            servers = ClusterServers(cluster.urls)
+            async with started(RedisClaims(servers, LEASE, RETENTION, timeout=5.0)) as claims:
+                yield Store(
+                    claims, clock, lambda key, value: put_into_redis(cluster.owner_of(key).url, key, value)
+                )
 
 
 def never() -> None:
@@ -481,7 +502,7 @@ async def test_a_failing_sqlite_file_is_an_unavailable_store(tmp_path: Path) -> 
 
 async def test_redis_holds_the_token_for_the_lease_and_then_done_for_the_retention(redis_url: str) -> None:
     """What operators and other versions find under the key."""
-    async with started(RedisClaims(redis_url, LEASE, RETENTION)) as claims:
+    async with started(RedisClaims(OneServer(redis_url), LEASE, RETENTION)) as claims:
         with raw_redis(redis_url) as raw:
             await claims.claim(KEY, "t0ken")
             assert raw.get(KEY) == b"pending:t0ken"
@@ -499,7 +520,7 @@ def _number(reply: Any) -> int:
 
 async def test_a_redis_lease_ends_by_itself(redis_url: str) -> None:
     """By Redis' own clock; nobody has to release it."""
-    async with started(RedisClaims(redis_url, 0.2, RETENTION)) as claims:
+    async with started(RedisClaims(OneServer(redis_url), 0.2, RETENTION)) as claims:
         assert await claims.claim(KEY, "a") is Standing.CLAIMED
 
         async def is_ours() -> bool:
@@ -511,7 +532,7 @@ async def test_a_redis_lease_ends_by_itself(redis_url: str) -> None:
 async def test_a_redis_that_is_not_there_is_unavailable_at_once(own_redis: RedisServer) -> None:
     """And is waited for: started in any order, they find each other."""
     own_redis.stop()
-    claims = RedisClaims(own_redis.url)
+    claims = RedisClaims(OneServer(own_redis.url))
     await claims.start()
     failures: list[str] = []
     try:
@@ -538,7 +559,7 @@ async def test_a_redis_that_is_not_there_is_unavailable_at_once(own_redis: Redis
 
 async def test_a_killed_redis_is_unavailable_and_comes_back(own_redis: RedisServer) -> None:
     """It comes back empty: a claim may be granted twice then, but nobody hangs and nobody is told `done`."""
-    async with started(RedisClaims(own_redis.url)) as claims:
+    async with started(RedisClaims(OneServer(own_redis.url))) as claims:
         await claims.claim(KEY, "a")
         own_redis.kill()
         async with asyncio.timeout(PATIENCE):
@@ -555,7 +576,7 @@ async def test_a_killed_redis_is_unavailable_and_comes_back(own_redis: RedisServ
 async def test_a_suspended_redis_is_unavailable_after_the_timeout(own_redis: RedisServer) -> None:
     """Every waiting claim fails, also those queued behind a batch; then Redis is found again."""
     failures: list[str] = []
-    async with started(RedisClaims(own_redis.url, timeout=0.25)) as claims:
+    async with started(RedisClaims(OneServer(own_redis.url), timeout=0.25)) as claims:
         own_redis.suspend()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -576,7 +597,7 @@ async def test_a_suspended_redis_is_unavailable_after_the_timeout(own_redis: Red
 
 async def test_a_full_redis_is_unavailable(own_redis: RedisServer) -> None:
     """OOM is no reply to the question; the connection stays, and what is known is still known to be lost on us."""
-    async with started(RedisClaims(own_redis.url)) as claims:
+    async with started(RedisClaims(OneServer(own_redis.url))) as claims:
         with raw_redis(own_redis.url) as raw:
             raw.config_set("maxmemory-policy", "noeviction")
             raw.config_set("maxmemory", "1mb")
@@ -590,7 +611,7 @@ async def test_a_full_redis_is_unavailable(own_redis: RedisServer) -> None:
 async def test_a_read_only_redis_is_unavailable(own_redis: RedisServer) -> None:
     """A replica takes no claims, and nobody may believe that it did."""
     failures: list[str] = []
-    async with started(RedisClaims(own_redis.url)) as claims:
+    async with started(RedisClaims(OneServer(own_redis.url))) as claims:
         with raw_redis(own_redis.url) as raw:
             raw.replicaof("127.0.0.1", "1")
             with pytest.raises(ClaimsUnavailable):
@@ -608,7 +629,7 @@ async def test_the_password_and_the_database_of_the_address_are_used(own_redis: 
     with raw_redis(own_redis.url) as raw:
         raw.config_set("requirepass", password)
     url = f"redis://:p%40ss%20word%2F1@127.0.0.1:{own_redis.port}/3"
-    async with started(RedisClaims(url)) as claims:
+    async with started(RedisClaims(OneServer(url))) as claims:
         await claims.claim(KEY, "a")
         with redis.Redis(port=own_redis.port, db=3, password=password) as third:
             assert third.get(KEY) == b"pending:a"
@@ -620,7 +641,7 @@ async def test_a_wrong_password_is_told_in_words(own_redis: RedisServer) -> None
     """In the trouble that readiness shows; without the password."""
     with raw_redis(own_redis.url) as raw:
         raw.config_set("requirepass", "right horse battery")
-    claims = RedisClaims(f"redis://:wrong-staple@127.0.0.1:{own_redis.port}/0")
+    claims = RedisClaims(OneServer(f"redis://:wrong-staple@127.0.0.1:{own_redis.port}/0"))
     await claims.start()
     try:
         await wait_until_async(
@@ -644,7 +665,7 @@ async def test_something_else_than_redis_is_told_in_words() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    claims = RedisClaims(f"redis://127.0.0.1:{port}/0")
+    claims = RedisClaims(OneServer(f"redis://127.0.0.1:{port}/0"))
     await claims.start()
     try:
         await wait_until_async(
@@ -658,7 +679,7 @@ async def test_something_else_than_redis_is_told_in_words() -> None:
 
 async def test_stop_carries_out_what_was_asked_for(redis_url: str) -> None:
     """A commit of the last moment is not lost with the connection."""
-    async with started(RedisClaims(redis_url)) as claims:
+    async with started(RedisClaims(OneServer(redis_url))) as claims:
         claims.commit(KEY, never)
     with raw_redis(redis_url) as raw:
         assert raw.get(KEY) == b"done"

@@ -16,6 +16,7 @@ from gateway.claims import ClaimsUnavailable, Standing, claim_key, content_key
 from gateway.claims.dedupe import Claim, Dedupe
 from gateway.claims.event_key import EventKey
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.errors import DedupeUnavailable
 from support.incidents import Incidents
 from support.redis_server import RedisServer
@@ -77,7 +78,7 @@ class Door:
 @asynccontextmanager
 async def connected(url: str, *, accepts: bool = True, timeout: float = 0.25) -> AsyncIterator[Dedupe]:
     """The policy over a store that is connected."""
-    claims = RedisClaims(url, timeout=timeout)
+    claims = RedisClaims(OneServer(url), timeout=timeout)
     await claims.start()
     try:
         await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "Redis is connected")

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from gateway.claims import DONE, ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.worker.store.redis import RedisStore
 from support.ports import free_port, is_free
 from support.process import Child
@@ -73,7 +74,7 @@ async def test_a_user_of_few_rights_keeps_claims(
     own_redis: RedisServer, raw: redis.Redis, rights: tuple[str, ...]
 ) -> None:
     """What is only a courtesy may be refused: the name of the connection, INFO, TIME."""
-    claims = RedisClaims(user(own_redis, raw, *rights), LEASE, RETENTION)
+    claims = RedisClaims(OneServer(user(own_redis, raw, *rights)), LEASE, RETENTION)
     async with connected(claims):
         assert await claims.claim(KEY, "a") is Standing.CLAIMED
         assert await claims.claim(KEY, "b") is Standing.IN_FLIGHT
@@ -89,7 +90,7 @@ async def test_without_scripts_claims_are_given_back_and_renewed_all_the_same(
 ) -> None:
     """In two steps, and only our own; it is said at the start which right is missing."""
     url = user(own_redis, raw, "~whgw:*", "+@read", "+@write")
-    claims = RedisClaims(url, LEASE, RETENTION)
+    claims = RedisClaims(OneServer(url), LEASE, RETENTION)
     lost: list[str] = []
     async with connected(claims) as logs:
         await claims.claim(KEY, "a")
@@ -118,7 +119,7 @@ async def test_without_scripts_claims_are_given_back_and_renewed_all_the_same(
 
 async def test_with_scripts_nothing_is_missed(own_redis: RedisServer) -> None:
     """No word of it."""
-    async with connected(RedisClaims(own_redis.url)) as logs:
+    async with connected(RedisClaims(OneServer(own_redis.url))) as logs:
         pass
 
     assert [line for line in logs if line["log_level"] == "warning"] == []
@@ -139,7 +140,7 @@ async def test_a_missing_right_is_named(
     own_redis: RedisServer, raw: redis.Redis, rights: tuple[str, ...], expected: str
 ) -> None:
     """At the start, in one line, with Redis' own words and without the password."""
-    unavailable_reason = await trouble_of(RedisClaims(user(own_redis, raw, *rights)))
+    unavailable_reason = await trouble_of(RedisClaims(OneServer(user(own_redis, raw, *rights))))
 
     assert expected in unavailable_reason
     assert "NOPERM" in unavailable_reason
@@ -152,11 +153,11 @@ async def test_a_worker_in_order_or_with_a_limit_needs_scripts_and_says_so(
 ) -> None:
     """Others go on without."""
     url = user(own_redis, raw, "~whgw:*", "+@read", "+@write")
-    async with connected(RedisStore(url, LEASE, RETENTION)):
+    async with connected(RedisStore(OneServer(url), LEASE, RETENTION)):
         pass
 
     assert "order and limits need EVAL and TIME" in await trouble_of(
-        RedisStore(url, LEASE, RETENTION, needs_scripts=True)
+        RedisStore(OneServer(url), LEASE, RETENTION, needs_scripts=True)
     )
 
 
@@ -202,14 +203,14 @@ async def test_a_server_that_takes_no_claims_is_not_ready_and_says_why(
             lambda: raw.info("persistence")["rdb_last_bgsave_status"] == "err", PATIENCE, "it cannot save"
         )
 
-    assert expected in await trouble_of(RedisClaims(own_redis.url))
+    assert expected in await trouble_of(RedisClaims(OneServer(own_redis.url)))
 
 
 async def test_what_is_refused_later_is_a_trouble_until_it_is_over(
     own_redis: RedisServer, raw: redis.Redis
 ) -> None:
     """Also when no event comes to find that out; the connection stays."""
-    claims = RedisClaims(own_redis.url)
+    claims = RedisClaims(OneServer(own_redis.url))
     async with connected(claims) as logs:
         raw.config_set("maxmemory", "1")
         for number in range(3):
@@ -245,15 +246,15 @@ async def cluster_node(*slots: int) -> AsyncIterator[tuple[RedisServer, redis.Re
 async def test_a_node_of_a_cluster_is_recognised_though_it_has_all_keys() -> None:
     """It says so itself, to a user who may ask."""
     async with cluster_node(*range(16_384)) as (node, _):
-        assert "Redis Cluster, which is not supported" in await trouble_of(RedisClaims(node.url))
+        assert "name its nodes in redis.cluster" in await trouble_of(RedisClaims(OneServer(node.url)))
 
 
 async def test_a_node_of_a_cluster_is_recognised_by_the_keys_of_other_nodes() -> None:
     """Where the user may not ask; the first key that is tried is its own."""
     async with cluster_node(key_slot(b"whgw:1:")) as (node, raw):
-        claims = RedisClaims(user(node, raw, "~whgw:*", "+@read", "+@write"))
+        claims = RedisClaims(OneServer(user(node, raw, "~whgw:*", "+@read", "+@write")))
 
-        assert "Redis Cluster, which is not supported" in await trouble_of(claims)
+        assert "name its nodes in redis.cluster" in await trouble_of(claims)
         assert claims.has_been_tried  # it is known at the start, before an event needs the other nodes
 
 
@@ -267,7 +268,9 @@ async def test_a_sentinel_is_recognised(tmp_path: Path) -> None:
     try:
         await wait_until_async(lambda: not is_free(port), PATIENCE, "the sentinel listens")
 
-        assert "is a Redis Sentinel" in await trouble_of(RedisClaims(f"redis://127.0.0.1:{port}/0"))
+        assert "is a Redis Sentinel" in await trouble_of(
+            RedisClaims(OneServer(f"redis://127.0.0.1:{port}/0"))
+        )
     finally:
         child.kill()
 
@@ -284,7 +287,9 @@ async def test_the_arguments_of_an_unknown_command_are_not_logged() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        unavailable_reason = await trouble_of(RedisClaims(f"redis://claims:{PASSWORD}@127.0.0.1:{port}/0"))
+        unavailable_reason = await trouble_of(
+            RedisClaims(OneServer(f"redis://claims:{PASSWORD}@127.0.0.1:{port}/0"))
+        )
     finally:
         server.close()
         await server.wait_closed()

@@ -384,6 +384,44 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
             "redis:\n  url: rediss://h\n  tls:\n    key: /no/key.pem\n" + GITHUB,
             "config.yaml:4: redis.tls.key: is a key without its certificate; name that as well, in cert",
         ),
+        (
+            "rabbitmq:\n  url: amqp://a\n  urls: [amqp://b, amqp://c]\n" + GITHUB,
+            "config.yaml:3: rabbitmq.urls: and rabbitmq.url both name nodes; name all of them here",
+        ),
+        (
+            "rabbitmq:\n  urls: [amqp://b, embedded]\n" + GITHUB,
+            (
+                "config.yaml:2: rabbitmq.urls.1: is not an address of RabbitMQ; write "
+                "amqp://user:password@host:5672/vhost"
+            ),
+        ),
+        (
+            "rabbitmq:\n  urls: [amqp://b, amqp://c]\n  tls: {ca: ca.pem}\n" + GITHUB,
+            "config.yaml:3: rabbitmq.tls: needs an encrypted connection; write rabbitmq.urls as amqps://",
+        ),
+        (
+            "redis:\n  sentinels: [redis://s]\n" + GITHUB,
+            "config.yaml:2: redis.sentinels: needs redis.master, the name of the primary",
+        ),
+        (
+            "redis:\n  master: claims\n" + GITHUB,
+            "config.yaml:2: redis.master: is a name that Sentinels know; name them in redis.sentinels",
+        ),
+        (
+            "redis:\n  password: secret\n" + GITHUB,
+            (
+                "config.yaml:2: redis.password: is for Sentinels only; elsewhere user and password stand in the "
+                "address"
+            ),
+        ),
+        (
+            "redis:\n  url: redis://h\n  cluster: [redis://c]\n" + GITHUB,
+            "config.yaml:3: redis.cluster: and redis.url both name servers; keep one of them",
+        ),
+        (
+            "redis:\n  cluster: [redis://c/1]\n" + GITHUB,
+            "config.yaml:2: redis.cluster.0: has a database, which neither a Sentinel nor a cluster has",
+        ),
         ("spool: {enabled: maybe}\n" + GITHUB, "config.yaml:1: spool.enabled: must be true or false"),
         ("data_dir: 17\n" + GITHUB, "config.yaml:1: data_dir: must be the path of a file or a folder"),
         # verification

@@ -123,7 +123,7 @@ def test_the_way_out_can_be_switched(tmp_path: Path, enabled: str, expected: boo
             endpoint(give_up_on="[200]"),
             "endpoints.billing.give_up_on.0: must be greater than or equal to 400",
         ),
-        (endpoint(evnts="[a]"), "endpoints.billing.evnts: is not a setting; did you mean events?"),
+        (endpoint(event="[a]"), "endpoints.billing.event: is not a setting; did you mean events?"),
         (
             "endpoints:\n  Bad_Name: {url: 'https://a.example', events: [a.b]}\n",
             "config.yaml:4: endpoints.Bad_Name",

@@ -16,6 +16,7 @@ from typing_extensions import override
 from gateway.events.message import Message
 from gateway.publishers import ConfirmOverdue, PublishUnavailable
 from gateway.publishers.amqp_connection import PublishConnection
+from gateway.publishers.renewal import Renewal
 
 SETTLED = "confirmed"
 OPEN = "open"
@@ -62,10 +63,10 @@ def message(number: int | str = 1, body: bytes = b"{}") -> Message:
 
 
 def opened(
-    timeout: float = 5.0, clock: Callable[[], float] | None = None
+    timeout: float = 5.0, clock: Callable[[], float] | None = None, renewal: Renewal | None = None
 ) -> tuple[PublishConnection, FakeTransport]:
     """Return a connection as it is once its channel is open."""
-    connection = PublishConnection(timeout, clock=clock)
+    connection = PublishConnection(timeout, clock=clock, renewal=renewal)
     transport = FakeTransport()
     connection.connection_made(transport)
     return connection, transport
@@ -281,6 +282,37 @@ async def test_a_cancelled_publish_takes_nothing_from_the_others() -> None:
 
     assert [state_of(confirms[0]), state_of(confirms[2])] == [SETTLED, SETTLED]
     assert connection.unconfirmed == 0
+
+
+async def test_a_refusal_ends_a_connection_to_a_cluster_once_nothing_is_under_way() -> None:
+    """Another connection may find the new leader of the queue. What was sent has its answer; no more is sent."""
+    connection, transport = opened(renewal=Renewal(Clock()))
+    confirms = [connection.publish(message(number)) for number in range(1, 4)]
+    connection.data_received(nack(2))
+
+    later = connection.publish(message(4))
+    assert "another connection" in connection.unavailable_reason
+    assert not connection.is_accepting
+    assert not connection.lost.done()
+
+    connection.data_received(ack(1) + ack(3))
+
+    assert [state_of(each) for each in confirms] == [SETTLED, REFUSED, SETTLED]
+    assert "another connection" in state_of(later)
+    assert connection.lost.done()
+    assert transport.is_gone
+
+
+async def test_a_refusal_soon_after_a_renewal_ends_nothing() -> None:
+    """The queue may be full, which no connection changes."""
+    renewal = Renewal(Clock())
+    assert renewal.is_due()
+    connection, _ = opened(renewal=renewal)
+    confirm = connection.publish(message())
+    connection.data_received(nack(1))
+
+    assert state_of(confirm) == REFUSED
+    assert not connection.unavailable_reason
 
 
 @pytest.mark.parametrize(

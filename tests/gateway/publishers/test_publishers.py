@@ -18,6 +18,7 @@ from gateway.publishers.memory import MemoryPublisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import SqliteConsumer
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from gateway.transport.topic_patterns import matches
 from support.rabbitmq_server import RabbitMQServer
@@ -140,7 +141,7 @@ class RabbitBroker:
     def __init__(
         self, url: str, channel: AbstractChannel, timeout: float = 20.0, archive: Retention | None = None
     ) -> None:
-        self.publisher = RabbitPublisher(url, EXCHANGE, timeout, archive)
+        self.publisher = RabbitPublisher(BrokerNodes(url), EXCHANGE, timeout, archive)
         self.channel = channel
 
     async def bind(self, queue: str, pattern: str) -> None:
@@ -447,7 +448,7 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
             with pytest.raises(PublishUnavailable):
                 await publisher.publish(message("lost"))
         await wait_until_async(lambda: publisher.unavailable_reason, PATIENCE, "the loss is noticed")
-        late = RabbitPublisher(rabbitmq_url, EXCHANGE)
+        late = RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE)
         await late.start()
         with pytest.raises(PublishUnavailable):
             await late.publish(message("lost"))
@@ -531,7 +532,7 @@ async def test_an_alarm_of_the_broker_is_trouble_until_it_clears(
 
 async def trouble_of(url: str, word: str) -> str:
     """What a publisher that cannot connect says, once it says ``word``."""
-    publisher = RabbitPublisher(url, EXCHANGE)
+    publisher = RabbitPublisher(BrokerNodes(url), EXCHANGE)
     await publisher.start()
     try:
         await wait_until_async(

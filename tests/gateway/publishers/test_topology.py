@@ -19,6 +19,7 @@ from gateway.publishers import Publisher, Retention
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.tail import tail_broker
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.worker import Event, Worker
 from gateway.worker.queue import DeclarationChanged
 from gateway.worker.rabbitmq import RabbitQueue
@@ -69,7 +70,7 @@ def event(number: int = 1, exchange: str = EXCHANGE, key: str = "stripe.invoice.
 @asynccontextmanager
 async def publishing(url: str, archive: Retention | None = None) -> AsyncIterator[tuple[Publisher, Logs]]:
     """A publisher that is connected, and what it logs."""
-    publisher = RabbitPublisher(url, EXCHANGE, 20.0, archive)
+    publisher = RabbitPublisher(BrokerNodes(url), EXCHANGE, 20.0, archive)
     with capture_logs() as logs:
         await publisher.start()
         try:
@@ -83,7 +84,7 @@ async def publishing(url: str, archive: Retention | None = None) -> AsyncIterato
 
 async def trouble_of(url: str, archive: Retention | None = None) -> str:
     """What a publisher says that never becomes ready."""
-    publisher = RabbitPublisher(url, EXCHANGE, 20.0, archive)
+    publisher = RabbitPublisher(BrokerNodes(url), EXCHANGE, 20.0, archive)
     await publisher.start()
     try:
         await wait_until_async(lambda: publisher.unavailable_reason != "not connected yet", PATIENCE)
@@ -247,10 +248,10 @@ async def test_what_a_worker_lacks_is_named_in_one_line(
     async with publishing(users.url):
         pass
     if "amq" not in rights[1] and rights[1] != ".*":
-        await RabbitQueue(users.url, EXCHANGE, short()).check()
+        await RabbitQueue(BrokerNodes(users.url), EXCHANGE, short()).check()
 
     with pytest.raises(OSError, match="grant") as caught:
-        await RabbitQueue(users.user(*rights), EXCHANGE, short()).check()
+        await RabbitQueue(BrokerNodes(users.user(*rights)), EXCHANGE, short()).check()
 
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -260,11 +261,11 @@ async def test_a_worker_without_its_record_of_patterns_works_and_says_so(users: 
     """It is there to notice a change of them, and for nothing else."""
     async with publishing(users.url):
         pass
-    await RabbitQueue(users.url, EXCHANGE, short()).check()
+    await RabbitQueue(BrokerNodes(users.url), EXCHANGE, short()).check()
     async with await aio_pika.connect(users.url) as connection:
         await (await connection.channel()).exchange_delete("agent.events")
     with capture_logs() as logs:
-        await RabbitQueue(users.user("", ".*", ".*"), EXCHANGE, short()).check()
+        await RabbitQueue(BrokerNodes(users.user("", ".*", ".*")), EXCHANGE, short()).check()
 
     assert "'agent.events' is not there" in logs[0]["cause"]
 
@@ -273,10 +274,10 @@ async def test_commands_need_no_right_to_configure(users: Users) -> None:
     """Looking into the quarantine takes read; reading along takes queues of the exchange's name."""
     async with publishing(users.url) as (publisher, _):
         await publisher.publish(event(1, QUARANTINE))
-    async with open_rabbitmq_queue(users.user("", "", ".*"), QUARANTINE, None) as holding:
+    async with open_rabbitmq_queue(BrokerNodes(users.user("", "", ".*")), QUARANTINE, None) as holding:
         held = [each async for each in holding.browse()]
     async with tail_broker(
-        users.user("^webhooks\\.tail\\.", "^webhooks\\.tail\\.", "^webhooks"), EXCHANGE, "#"
+        BrokerNodes(users.user("^webhooks\\.tail\\.", "^webhooks\\.tail\\.", "^webhooks")), EXCHANGE, "#"
     ) as events:
         async with publishing(users.url) as (publisher, _):
             await publisher.publish(event(2))
@@ -293,10 +294,10 @@ async def test_a_command_that_may_not_says_what_it_takes(users: Users) -> None:
     weak = users.user("", "", "^webhooks$")
 
     with pytest.raises(OSError, match="takes configure, write and read on queues webhooks"):
-        async with tail_broker(weak, EXCHANGE, "#"):
+        async with tail_broker(BrokerNodes(weak), EXCHANGE, "#"):
             pass
     with pytest.raises(OperatorError, match="ACCESS_REFUSED"):
-        async with open_rabbitmq_queue(weak, QUARANTINE, None) as holding:
+        async with open_rabbitmq_queue(BrokerNodes(weak), QUARANTINE, None) as holding:
             [each async for each in holding.browse()]
 
 
@@ -492,6 +493,6 @@ async def test_a_worker_refuses_what_would_break_a_promise(
     await declared(users.url, there)
 
     with pytest.raises(DeclarationChanged, match="nothing was changed") as caught:
-        await RabbitQueue(users.url, EXCHANGE, worker).check()
+        await RabbitQueue(BrokerNodes(users.url), EXCHANGE, worker).check()
 
     assert "\n" not in str(caught.value)

@@ -14,12 +14,14 @@ import pytest
 from gateway.backends import open_dead_letters, open_idempotency, open_queue, open_tail
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_servers import OneServer
 from gateway.config import load_config
 from gateway.errors import OperatorError
 from gateway.events.message import Message
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_client import open_amqp
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.amqp_url import BrokerUrl
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import TlsFiles
@@ -137,8 +139,8 @@ async def test_gateway_worker_and_commands_read_it_alike(
 ) -> None:
     """Each connects, with the certificate that is asked for."""
     config = configured(tmp_path, servers, *ways(files)[way])
-    publisher = RabbitPublisher(config.rabbitmq.address, "webhooks", 20.0)
-    claims = RedisClaims(config.redis.address, timeout=5.0)
+    publisher = RabbitPublisher(config.rabbitmq.nodes, "webhooks", 20.0)
+    claims = RedisClaims(OneServer(config.redis.with_tls(config.redis.url)), timeout=5.0)
     guard = open_idempotency(config, WORKER)
     assert guard
     await publisher.start()
@@ -166,8 +168,8 @@ async def test_gateway_worker_and_commands_read_it_alike(
 async def causes_of(servers: Servers, amqp: str, redis: str) -> list[str]:
     """What the gateway, a worker, a command and the claim store say that cannot connect."""
     url = servers.rabbitmq + amqp
-    publisher = RabbitPublisher(url, "webhooks", 20.0)
-    claims = RedisClaims(servers.redis + redis, timeout=5.0)
+    publisher = RabbitPublisher(BrokerNodes(url), "webhooks", 20.0)
+    claims = RedisClaims(OneServer(servers.redis + redis), timeout=5.0)
     await publisher.start()
     await claims.start()
     try:
@@ -182,7 +184,7 @@ async def causes_of(servers: Servers, amqp: str, redis: str) -> list[str]:
     finally:
         await claims.stop()
         await publisher.stop()
-    for connect in (open_amqp(url), RabbitQueue(url, "webhooks", WORKER).check()):
+    for connect in (open_amqp(BrokerNodes(url)), RabbitQueue(BrokerNodes(url), "webhooks", WORKER).check()):
         with pytest.raises(OSError, match=r"\w") as caught:
             await connect
         causes.append(str(caught.value))
@@ -331,7 +333,9 @@ async def test_the_password_of_an_address_is_in_no_cause(files: Files) -> None:
             assert PASSWORD not in cause
             assert "\n" not in cause
     with pytest.raises(OperatorError) as caught:
-        async with open_rabbitmq_queue(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/", "q", None):
+        async with open_rabbitmq_queue(
+            BrokerNodes(f"amqp://user:{PASSWORD}@127.0.0.1:{free_port()}/"), "q", None
+        ):
             pass
     server.close()
     await server.wait_closed()

@@ -42,7 +42,8 @@ def conditions(
     if is_found_alone and states:
         terms.append((transaction.among("state"), (transaction.values(each.value for each in states),)))
         states = ()
-    branches = [[*terms, ("state = ?", (each.value,))] for each in dict.fromkeys(states)] or [terms]
+    column = "state" if wanted.endpoint else "lower(state)"  # which of the indexes; see migrations
+    branches = [[*terms, (f"{column} = ?", (each.value,))] for each in dict.fromkeys(states)] or [terms]
     return [
         Condition(
             " AND ".join(text for text, _ in branch) or "1 = 1",

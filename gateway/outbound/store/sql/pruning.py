@@ -36,7 +36,7 @@ def end_held(transaction: Transaction, now: float) -> int:
     before = now - MAX_HELD
     return transaction.run(
         "UPDATE outbound_deliveries SET state = 'cancelled', ended_at = ?, ready = 0 WHERE state = 'held' AND id IN ("
-        "SELECT id FROM outbound_deliveries WHERE state = 'held' AND created_at < ? AND id < ? ORDER BY id LIMIT ?)",
+        "SELECT id FROM outbound_deliveries WHERE lower(state) = 'held' AND created_at < ? AND id < ? ORDER BY id LIMIT ?)",
         now,
         before,
         first_id("dlv", before + MAX_ID_LAG),

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from gateway.outbound.models import Attempt, Delivery, Operation, OutboundMessage
 from gateway.outbound.store import DeliveryFilter, Waiting
-from gateway.outbound.store.retention import MAX_COUNTED
 from gateway.outbound.store.sql.codec import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
@@ -22,7 +21,7 @@ from gateway.outbound.store.sql.transaction import Transaction
 
 _COUNT = (
     "(SELECT count(*) FROM (SELECT 1 FROM outbound_deliveries d WHERE d.endpoint = e.id AND d.state = '{}' "
-    f"LIMIT {MAX_COUNTED}) counted)"
+    "LIMIT ?) counted)"
 )
 
 _WAITING = (
@@ -33,9 +32,10 @@ _WAITING = (
 )
 
 
-def waiting(transaction: Transaction, endpoints: Iterable[str]) -> dict[str, Waiting]:
+def waiting(transaction: Transaction, endpoints: Iterable[str], max_counted: int) -> dict[str, Waiting]:
     """Return what waits for endpoints; those that are gone are left out."""
-    rows = transaction.rows(_WAITING + transaction.among("e.id"), transaction.values(endpoints))
+    limits = (max_counted,) * 3
+    rows = transaction.rows(_WAITING + transaction.among("e.id"), *limits, transaction.values(endpoints))
     return {endpoint: Waiting(*counts) for endpoint, *counts in rows}
 
 

@@ -22,7 +22,7 @@ from gateway.outbound.models import (
     Trigger,
 )
 from gateway.outbound.sealing import Sealer
-from gateway.outbound.store import Conflict, DeliveryFilter, Lease, Record, Store, Waiting
+from gateway.outbound.store import MAX_COUNTED, Conflict, DeliveryFilter, Lease, Record, Store, Waiting
 from gateway.outbound.store.sql import accepting, deciding, endpoints, leases, owning, pruning, reading
 from gateway.outbound.store.sql.deciding import STEP, Replayed
 from gateway.outbound.store.sql.transaction import Transaction
@@ -145,8 +145,10 @@ class SqlStore(Store):
         return await self._write(lambda transaction: owning.record(transaction, records))
 
     @override
-    async def waiting(self, endpoints: Sequence[str]) -> dict[str, Waiting]:
-        found = await self._browse(lambda transaction: reading.waiting(transaction, endpoints))
+    async def waiting(
+        self, endpoints: Sequence[str], *, max_counted: int = MAX_COUNTED
+    ) -> dict[str, Waiting]:
+        found = await self._browse(lambda transaction: reading.waiting(transaction, endpoints, max_counted))
         return {each: found.get(each, Waiting()) for each in endpoints}
 
     @override

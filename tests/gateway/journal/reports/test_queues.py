@@ -25,6 +25,7 @@ from gateway.journal.reports import (
 from gateway.journal.reports.memory import MemoryReports
 from gateway.journal.reports.rabbitmq import RabbitCarrier, open_rabbitmq_reports
 from gateway.journal.reports.sqlite import SqliteCarrier, open_sqlite_reports
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.rabbitmq_server import RabbitMQServer
 from support.waiting import PATIENCE
@@ -65,8 +66,8 @@ def line(request: pytest.FixtureRequest, tmp_path: Path) -> Line:
         )
     url = request.getfixturevalue("rabbitmq_url")
     return Line(
-        lambda: RabbitCarrier(url, "webhooks"),
-        lambda: open_rabbitmq_reports(url, "webhooks"),
+        lambda: RabbitCarrier(BrokerNodes(url), "webhooks"),
+        lambda: open_rabbitmq_reports(BrokerNodes(url), "webhooks"),
     )
 
 
@@ -202,7 +203,7 @@ async def test_the_queue_at_rabbitmq_is_bounded_in_time(
     rabbitmq_server: RabbitMQServer, rabbitmq_url: str
 ) -> None:
     """By an argument of the queue, which is durable and classic: RabbitMQ 4.3 refuses transient ones."""
-    async with open_rabbitmq_reports(rabbitmq_url, "webhooks"):
+    async with open_rabbitmq_reports(BrokerNodes(rabbitmq_url), "webhooks"):
         pass
     vhost = rabbitmq_url.rpartition("/")[2]
     (line,) = rabbitmq_server.ctl(
@@ -221,24 +222,24 @@ async def test_a_user_without_configure_rights_reports_where_all_is_declared(
     rabbitmq_server.ctl("add_user", f"poor-{vhost}", "secret")
     rabbitmq_server.ctl("set_permissions", "-p", vhost, f"poor-{vhost}", "^$", ".*", ".*")
     poor_url = f"{head.replace('guest:guest', f'poor-{vhost}:secret')}/{vhost}"
-    carrier = RabbitCarrier(poor_url, "webhooks")
+    carrier = RabbitCarrier(BrokerNodes(poor_url), "webhooks")
     with pytest.raises(
         OSError, match=r"'webhooks\.reports' is not there, and user 'poor-.*' may not declare it"
     ):
         await carrier.send(encode_report(report(1)))
-    async with open_rabbitmq_reports(rabbitmq_url, "webhooks"):
+    async with open_rabbitmq_reports(BrokerNodes(rabbitmq_url), "webhooks"):
         pass
 
     await carrier.send(encode_report(report(2)))
     await carrier.stop()
 
-    line = Line(lambda: carrier, lambda: open_rabbitmq_reports(poor_url, "webhooks"))
+    line = Line(lambda: carrier, lambda: open_rabbitmq_reports(BrokerNodes(poor_url), "webhooks"))
     assert await numbers(line, 1) == [2]
 
 
 async def test_a_reader_fails_when_the_broker_is_lost(rabbitmq_url: str) -> None:
     """Or when the queue is deleted, so that it opens the queue again."""
-    async with open_rabbitmq_reports(rabbitmq_url, "webhooks") as source:
+    async with open_rabbitmq_reports(BrokerNodes(rabbitmq_url), "webhooks") as source:
         async with await aio_pika.connect(rabbitmq_url) as connection:
             await (await connection.channel()).queue_delete("webhooks.reports")
 

@@ -37,7 +37,7 @@ FULL = Endpoint(
         Subscription(events=("#",)),
     ),
     is_configured=True,
-    description="für alle",
+    description="für Prüfer",
     headers={"X-Api-Key": "header-of-the-endpoint"},
     format=Format.ORIGINAL,
     signature=SignatureKind.ED25519,

@@ -141,6 +141,7 @@ async def test_what_waits_is_counted(store: Store, now: float) -> None:
         "ep_shop": Waiting(pending=2, held=1, dead=1, oldest=oldest.created_at, next_due=now + 5),
         "ep_unknown": Waiting(),
     }
+    assert (await store.waiting(["ep_shop"], max_counted=1))["ep_shop"].pending == 1
 
 
 async def test_an_attempt_that_failed_is_tried_again(store: Store, now: float) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.spool.publisher import SpoolingPublisher
+from gateway.transport.amqp_nodes import BrokerNodes
 from support.rabbitmq_server import RabbitMQServer
 from support.spooling import LARGE, make_message
 from support.waiting import PATIENCE, wait_until_async
@@ -20,7 +21,7 @@ from support.waiting import PATIENCE, wait_until_async
 @asynccontextmanager
 async def spooling(folder: Path, url: str, timeout: float = 1.0) -> AsyncIterator[SpoolingPublisher]:
     """A connected publisher."""
-    publisher = SpoolingPublisher(RabbitPublisher(url, "webhooks", timeout), folder, LARGE)
+    publisher = SpoolingPublisher(RabbitPublisher(BrokerNodes(url), "webhooks", timeout), folder, LARGE)
     await publisher.start()
     try:
         await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "the broker is connected")

@@ -25,6 +25,7 @@ from gateway.queues.archive import rabbitmq as archive_rabbitmq
 from gateway.queues.embedded import SqliteConsumer
 from gateway.queues.filter import EventFilter
 from gateway.signatures.times import rfc3339_milliseconds
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.rabbitmq_server import RabbitMQServer
 from support.waiting import PATIENCE, wait_until_async
@@ -82,7 +83,7 @@ class Side:
         self.publisher: Publisher = (
             SqlitePublisher(self._database, EXCHANGE, RETENTION)
             if url == "embedded"
-            else RabbitPublisher(url, EXCHANGE, 20.0, RETENTION)
+            else RabbitPublisher(BrokerNodes(url), EXCHANGE, 20.0, RETENTION)
         )
 
     async def publish(self, *messages: Message) -> None:
@@ -346,7 +347,7 @@ async def test_a_gateway_that_starts_again_finds_its_archive(rabbitmq_url: str, 
             await side.make_queue("#")
             await side.publish(event(1))
             await other.publish(event(2))
-        async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)) as again:
+        async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, RETENTION)) as again:
             await again.publish(event(3))
 
     assert {line["log_level"] for line in logs} == {"info"}
@@ -357,9 +358,9 @@ async def test_a_gateway_that_starts_again_finds_its_archive(rabbitmq_url: str, 
 
 async def test_without_its_archive_a_gateway_leaves_it_alone(rabbitmq_url: str, tmp_path: Path) -> None:
     """It was switched off: events go where they went, and no longer into the archive."""
-    async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)) as archiving:
+    async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, RETENTION)) as archiving:
         await archiving.publish(event(1))
-    async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0)) as plain:
+    async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0)) as plain:
         await plain.publish(event(2))
     unrouted = await Side(tmp_path, rabbitmq_url).received(2, UNROUTED)
 
@@ -374,10 +375,10 @@ async def test_another_retention_changes_no_stream_and_stops_no_event(
     rabbitmq_url: str, tmp_path: Path, other: Retention
 ) -> None:
     """The log says what the broker has, and what to do."""
-    async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)) as publisher:
+    async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, RETENTION)) as publisher:
         await publisher.publish(event(1))
     with capture_logs() as logs:
-        async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, other)) as changed:
+        async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, other)) as changed:
             await changed.publish(event(2))
     (warning,) = (line for line in logs if line["log_level"] == "warning")
 
@@ -391,7 +392,7 @@ async def test_another_queue_of_the_name_is_told_of(rabbitmq_url: str) -> None:
     """What is no stream is not taken for one with another retention."""
     async with await aio_pika.connect(rabbitmq_url) as connection:
         await (await connection.channel()).declare_queue(ARCHIVE, durable=True)
-    publisher = RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)
+    publisher = RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, RETENTION)
     await publisher.start()
     await wait_until_async(
         lambda: "PRECONDITION_FAILED" in publisher.unavailable_reason, PATIENCE, "it is told"
@@ -442,7 +443,7 @@ async def test_after_a_restart_of_the_broker_the_archive_is_read_to_its_end(
     rabbitmq_url: str, rabbitmq_server: RabbitMQServer, tmp_path: Path
 ) -> None:
     """What was confirmed is there, and no more is waited for."""
-    async with started(RabbitPublisher(rabbitmq_url, EXCHANGE, 20.0, RETENTION)) as publisher:
+    async with started(RabbitPublisher(BrokerNodes(rabbitmq_url), EXCHANGE, 20.0, RETENTION)) as publisher:
         await asyncio.gather(*(publisher.publish(event(number)) for number in range(500)))
     for command in ("stop_app", "start_app"):
         await asyncio.to_thread(rabbitmq_server.ctl, command)

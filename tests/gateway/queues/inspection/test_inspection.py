@@ -13,6 +13,7 @@ from gateway.config import Config
 from gateway.queues.embedded import SqliteConsumer
 from gateway.queues.inspection import QueueDepth
 from gateway.queues.inspection.management import inspect_through_management
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.letter_queues import DEAD, QUEUE, configuration, embedded, event, rabbit
 from support.ports import free_port
@@ -143,7 +144,9 @@ async def test_the_management_api_lists_queues() -> None:
         {"name": DEAD},
     ]
     with _managed(Answer(200, listed)) as api:
-        async with inspect_through_management("amqp://guest:guest@127.0.0.1/test-7", api.url + "/") as queues:
+        async with inspect_through_management(
+            BrokerNodes("amqp://guest:guest@127.0.0.1/test-7"), api.url + "/"
+        ) as queues:
             assert await queues.names() == [QUEUE, DEAD]
             assert await queues.depths([DEAD, QUEUE, "nowhere"]) == [
                 QueueDepth(DEAD, 0, 0, consumers=0),
@@ -164,7 +167,9 @@ async def test_a_management_api_that_is_none(answer: Answer, expected: str) -> N
     """What is wrong with it is said, without the password."""
     with _managed(answer) as api:
         url = api.url.replace("http://", "http://monitor:hidden@")
-        async with inspect_through_management("amqp://guest:guest@127.0.0.1/test-7", url) as queues:
+        async with inspect_through_management(
+            BrokerNodes("amqp://guest:guest@127.0.0.1/test-7"), url
+        ) as queues:
             with pytest.raises(OSError, match=expected) as caught:
                 await queues.names()
     assert "hidden" not in str(caught.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,18 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.claims import Standing
+from gateway.claims.redis_cluster import ClusterServers
+from gateway.claims.redis_servers import OneServer
 from gateway.transport.embedded import Database
 from gateway.worker.store import Store, sequences
 from gateway.worker.store import redis as redis_store
 from gateway.worker.store.memory import MemoryStore
 from gateway.worker.store.redis import RedisStore
 from gateway.worker.store.sqlite import SqliteStore
+from support.redis_cluster import RedisCluster
+from support.requirements import require
 from support.waiting import wait_until_async
 
 LEASE = 30.0
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(scope="module")
+def redis_cluster() -> Iterator[RedisCluster]:
+    """Three primaries and their replicas."""
+    require("redis-server")
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Return each store, connected."""
     found: Store
@@ -31,8 +43,13 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         found = MemoryStore(LEASE)
     elif request.param == "sqlite":
         found = SqliteStore(Database(tmp_path), LEASE)
+    elif request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+        for primary in cluster.primaries:
+            primary.flush()
+        found = RedisStore(ClusterServers(cluster.urls), LEASE, timeout=5.0, needs_scripts=True)
     else:
-        found = RedisStore(request.getfixturevalue("redis_url"), LEASE)
+        found = RedisStore(OneServer(request.getfixturevalue("redis_url")), LEASE)
     await found.start()
     try:
         await wait_until_async(lambda: not found.unavailable_reason, message="the store is connected")
@@ -62,91 +79,91 @@ async def test_what_is_done_has_the_result_that_it_was_committed_with(store: Sto
 
 async def test_the_first_member_has_the_turn(store: Store) -> None:
     """It keeps its turn until it completes."""
-    assert await store.take_turn("sequence", "one") == 0
-    assert 0 < await store.take_turn("sequence", "two") <= LEASE
-    assert 0 < await store.take_turn("sequence", "three") <= LEASE
-    assert await store.take_turn("sequence", "one") == 0
+    assert await store.take_turn("{q}sequence", "{q}one") == 0
+    assert 0 < await store.take_turn("{q}sequence", "{q}two") <= LEASE
+    assert 0 < await store.take_turn("{q}sequence", "{q}three") <= LEASE
+    assert await store.take_turn("{q}sequence", "{q}one") == 0
 
-    store.complete("sequence", "one")
+    store.complete("{q}sequence", "{q}one")
 
-    assert await store.take_turn("sequence", "three") > 0
-    assert await store.take_turn("sequence", "two") == 0
-    assert await store.take_turn("another sequence", "three") == 0
+    assert await store.take_turn("{q}sequence", "{q}three") > 0
+    assert await store.take_turn("{q}sequence", "{q}two") == 0
+    assert await store.take_turn("{q}another sequence", "{q}three") == 0
 
 
 async def test_a_deferred_member_keeps_its_place(store: Store) -> None:
     """The members behind it learn how long that takes."""
-    await store.take_turn("sequence", "one")
-    await store.defer("sequence", "one", 500)
+    await store.take_turn("{q}sequence", "{q}one")
+    await store.defer("{q}sequence", "{q}one", 500)
 
-    assert 400 < await store.take_turn("sequence", "two") <= 500
-    assert await store.take_turn("sequence", "one") == 0
+    assert 400 < await store.take_turn("{q}sequence", "{q}two") <= 500
+    assert await store.take_turn("{q}sequence", "{q}one") == 0
 
 
 async def test_a_member_that_released_its_turn_is_skipped(store: Store) -> None:
     """Its process was killed. A new member may not pass it, because it may be delivered again at once."""
-    for member in ("one", "two"):
-        await store.take_turn("sequence", member)
-    await store.defer("sequence", "one", None)
+    for member in ("{q}one", "{q}two"):
+        await store.take_turn("{q}sequence", member)
+    await store.defer("{q}sequence", "{q}one", None)
 
-    assert 0 < await store.take_turn("sequence", "newcomer") <= 1
-    assert await store.take_turn("sequence", "two") == 0
+    assert 0 < await store.take_turn("{q}sequence", "{q}newcomer") <= 1
+    assert await store.take_turn("{q}sequence", "{q}two") == 0
 
 
 async def test_an_overdue_head_is_awaited_longer_and_longer(store: Store) -> None:
     """It may be waiting in a queue for hours."""
-    await store.take_turn("sequence", "one")
-    await store.defer("sequence", "one", -500)
+    await store.take_turn("{q}sequence", "{q}one")
+    await store.defer("{q}sequence", "{q}one", -500)
 
-    assert 490 < await store.take_turn("sequence", "two") <= 510
+    assert 490 < await store.take_turn("{q}sequence", "{q}two") <= 510
 
 
 async def test_deferring_does_not_add_a_member(store: Store) -> None:
     """Not even by a request that arrives after it completed."""
-    await store.take_turn("sequence", "one")
-    store.complete("sequence", "one")
-    await store.defer("sequence", "one", 500)
+    await store.take_turn("{q}sequence", "{q}one")
+    store.complete("{q}sequence", "{q}one")
+    await store.defer("{q}sequence", "{q}one", 500)
 
-    assert await store.take_turn("sequence", "two") == 0
+    assert await store.take_turn("{q}sequence", "{q}two") == 0
 
 
 async def test_a_member_that_is_done_does_not_block(store: Store) -> None:
     """Its process was killed before it could complete."""
-    for member in ("one", "two", "three"):
-        await store.take_turn("sequence", member)
-    await store.claim("two", "token")
-    store.commit("one", lambda: None)
+    for member in ("{q}one", "{q}two", "{q}three"):
+        await store.take_turn("{q}sequence", member)
+    await store.claim("{q}two", "token")
+    store.commit("{q}one", lambda: None)
 
-    assert await store.take_turn("sequence", "three") > 0
-    assert await store.take_turn("sequence", "two") == 0
+    assert await store.take_turn("{q}sequence", "{q}three") > 0
+    assert await store.take_turn("{q}sequence", "{q}two") == 0
 
 
 async def test_a_completed_member_joins_at_the_end_again(store: Store) -> None:
     """To the sequence it is another event."""
-    await store.take_turn("sequence", "one")
-    await store.take_turn("sequence", "two")
-    store.complete("sequence", "one")
+    await store.take_turn("{q}sequence", "{q}one")
+    await store.take_turn("{q}sequence", "{q}two")
+    store.complete("{q}sequence", "{q}one")
 
-    assert await store.take_turn("sequence", "one") > 0
+    assert await store.take_turn("{q}sequence", "{q}one") > 0
 
 
 async def test_a_head_that_never_comes_back_is_skipped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a member that was due much later and is back; not by one due soon after it, nor by a new member."""
     for module in (sequences, redis_store):
         monkeypatch.setattr(module, "HEAD_OF_LINE_GRACE", 2.0)
-    for member in ("gone", "early", "late"):
-        await store.take_turn("sequence", member)
-    await store.defer("sequence", "gone", 0.2)
-    await store.defer("sequence", "early", 0.4)
-    await store.defer("sequence", "late", 2.6)
-    assert await store.take_turn("sequence", "newcomer") > 0
+    for member in ("{q}gone", "{q}early", "{q}late"):
+        await store.take_turn("{q}sequence", member)
+    await store.defer("{q}sequence", "{q}gone", 0.2)
+    await store.defer("{q}sequence", "{q}early", 0.4)
+    await store.defer("{q}sequence", "{q}late", 2.6)
+    assert await store.take_turn("{q}sequence", "{q}newcomer") > 0
     deadline = time.monotonic() + 2.8
 
     await wait_until_async(lambda: time.monotonic() > deadline)
 
-    assert await store.take_turn("sequence", "early") > 0
-    assert await store.take_turn("sequence", "newcomer") > 0
-    assert await store.take_turn("sequence", "late") == 0
+    assert await store.take_turn("{q}sequence", "{q}early") > 0
+    assert await store.take_turn("{q}sequence", "{q}newcomer") > 0
+    assert await store.take_turn("{q}sequence", "{q}late") == 0
 
 
 async def test_a_limit_allows_its_count_in_any_period(store: Store) -> None:

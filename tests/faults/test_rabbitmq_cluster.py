@@ -1,0 +1,82 @@
+"""Nodes of a RabbitMQ cluster die under load: no accepted event is lost, and nobody gets a 5xx.
+
+What takes longer is in ``test_rabbitmq_cluster_at_length.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.cluster_case import CLUSTER_PATIENCE, ClusterCase, open_case
+from support.rabbitmq_cluster import RabbitMQCluster
+from support.requirements import require
+from support.waiting import wait_until
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> Iterator[RabbitMQCluster]:
+    """Three nodes for the tests of this module."""
+    require("rabbitmq-server", "rabbitmqctl", "epmd")
+    with RabbitMQCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def case(running_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> Iterator[ClusterCase]:
+    """A gateway on three nodes that know each other."""
+    with open_case(running_cluster, tmp_path, redis_url) as case:
+        yield case
+
+
+def test_the_node_of_the_gateway_dies(case: ClusterCase) -> None:
+    """Another node takes over, and events go on without the one that is dead."""
+    node = case.node_of_gateway()
+    with case.sender:
+        case.wait_accepted(50)
+        node.kill()
+        case.wait_accepted(50)
+        case.wait_drained()  # while it is still dead
+        assert case.node_of_gateway() is not node
+        case.wait_accepted(50)
+
+    case.settle()
+    assert not case.refusals()
+
+
+def test_the_leader_of_a_queue_dies(case: ClusterCase) -> None:
+    """The others elect a new one. A channel that was opened meanwhile is renewed, else it would refuse for ever."""
+    leader = case.cluster.leader_of("inbox")
+    with case.sender:
+        case.wait_accepted(50)
+        leader.kill()
+        case.wait_accepted(50)
+        case.wait_drained()
+
+    case.settle()
+    assert not case.refusals()
+
+
+def test_two_of_three_nodes_die(case: ClusterCase) -> None:
+    """Without a majority events are spooled; they are published once one node is back."""
+    survivor = case.node_of_gateway()
+    others = [node for node in case.cluster.nodes if node is not survivor]
+    with case.sender:
+        case.wait_accepted(50)
+        for node in others:
+            node.kill()
+        case.wait_accepted(50)
+        wait_until(lambda: case.spooled() > 0, CLUSTER_PATIENCE, "events are spooled")
+        others[0].start()
+        case.wait_drained()
+        case.wait_accepted(50)
+
+    case.settle()
+    assert not case.refusals()
+
+
+def test_queues_have_three_members(case: ClusterCase) -> None:
+    """Also those that the gateway declares."""
+    assert [case.cluster.members_online(f"webhooks.{name}") for name in ("unrouted", "quarantine")] == [3, 3]

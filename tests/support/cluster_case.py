@@ -1,0 +1,115 @@
+"""A gateway on a cluster of RabbitMQ, under load, and what a test asks of it while nodes fail."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from support import senders
+from support.gateway_process import GatewayProcess, Secrets
+from support.inbox import Inbox
+from support.rabbitmq_cluster import RabbitMQCluster
+from support.rabbitmq_server import RabbitMQServer
+from support.senders import Delivery, RetryingSender
+from support.waiting import wait_until
+
+CLUSTER_PATIENCE = 90.0
+"""Seconds for a cluster to recover on a busy machine."""
+
+_QUORUM = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3, "x-queue-leader-locator": "balanced"}
+
+_PACE = 0.04
+"""Seconds between two events of one of the four senders."""
+
+_METRIC = re.compile(r"^webhook_spooled (\S+)$", re.MULTILINE)
+
+
+class ClusterCase:
+    """A gateway on a cluster, a queue with three members, and a sender that repeats until it is accepted."""
+
+    def __init__(self, cluster: RabbitMQCluster, gateway: GatewayProcess, secrets: Secrets) -> None:
+        self.cluster = cluster
+        self.gateway = gateway
+        self._secrets = secrets
+        self.inbox = Inbox(self.url, "inbox", "#", arguments=_QUORUM)
+        self.inbox.take_all()
+        self.sender = RetryingSender(gateway.url, self.event, senders=4)
+
+    @property
+    def url(self) -> str:
+        """The address of a node that runs."""
+        return next(node.url for node in self.cluster.nodes if node.is_running)
+
+    def event(self) -> Delivery:
+        """Make a signed event; the pause makes it some 100 a second, as the machine has nodes to run besides."""
+        time.sleep(_PACE)
+        return senders.acme(self._secrets.acme, senders.order())
+
+    def node_of_gateway(self) -> RabbitMQServer:
+        """Return the node that the gateway is connected to."""
+        asked = next(node for node in self.cluster.nodes if node.is_running)
+        found: list[RabbitMQServer] = []
+
+        def is_connected() -> bool:
+            rows = json.loads(
+                asked.ctl("list_connections", "port", "client_properties", "--formatter", "json")
+            )
+            ports = {row["port"] for row in rows if "webhook-gateway" in json.dumps(row)}
+            found[:] = [node for node in self.cluster.nodes if node.port in ports]
+            return len(found) == 1
+
+        wait_until(
+            is_connected, CLUSTER_PATIENCE, "the gateway is connected to one node", forgive=(RuntimeError,)
+        )
+        return found[0]
+
+    def wait_accepted(self, more: int) -> None:
+        """Wait until so many more events are accepted."""
+        goal = len(self.sender.accepted) + more
+        wait_until(
+            lambda: len(self.sender.accepted) >= goal, CLUSTER_PATIENCE, f"{more} more events are accepted"
+        )
+
+    def wait_drained(self) -> None:
+        """Wait until no event is spooled."""
+        wait_until(lambda: self.spooled() == 0, CLUSTER_PATIENCE, "the spool is drained")
+
+    def spooled(self) -> float:
+        """Return how many events are spooled."""
+        metrics = httpx.get(f"{self.gateway.admin_url}/metrics", trust_env=False).text
+        return float(_METRIC.findall(metrics)[0])
+
+    def settle(self) -> dict[str, int]:
+        """Return how often each accepted event arrived, once all have."""
+        self.sender.finish(CLUSTER_PATIENCE)
+        self.wait_drained()
+        counts: dict[str, int] = {}
+
+        def have_come() -> bool:
+            for arrival in Inbox(self.url, "inbox", None).take_all():
+                counts[arrival.message_id or ""] = counts.get(arrival.message_id or "", 0) + 1
+            return self.sender.accepted.keys() <= counts.keys()
+
+        wait_until(have_come, CLUSTER_PATIENCE, "all accepted events have arrived", forgive=(Exception,))
+        return counts
+
+    def refusals(self) -> set[str]:
+        """Return the answers that are no success."""
+        answers = {answer for each in self.sender.answers.values() for answer in each}
+        return {answer for answer in answers if not answer.startswith("2")}
+
+
+@contextmanager
+def open_case(cluster: RabbitMQCluster, folder: Path, redis_url: str) -> Iterator[ClusterCase]:
+    """Start a gateway on a cluster all of whose nodes are up, with its files in ``folder``."""
+    cluster.ensure_running()
+    secrets = Secrets()
+    overrides = {"rabbitmq": {"urls": cluster.urls, "confirm_timeout": "1s"}}
+    with GatewayProcess(folder, secrets, redis_url=redis_url, overrides=overrides) as gateway:
+        yield ClusterCase(cluster, gateway, secrets)
