@@ -1,4 +1,4 @@
-"""Attempts on a terminal. What an endpoint answered is a stranger's text: escaped, and each line behind a mark."""
+"""Attempts on a terminal. The answer of an endpoint is untrusted text: escaped, and each line behind a mark."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
         ms: How long it took, in milliseconds.
         phases: Milliseconds until the end of each phase that was reached: `dns`, `connect`, `tls`, `head`.
         address: The address that was connected to; empty if none.
-        excerpt: The first 1 KiB of the response's body. Whoever runs the endpoint wrote it.
+        excerpt: The first 1 KiB of the response's body. It is untrusted text.
         retry_after: Seconds that the receiver asked to be spared; null if it did not.
         next_at: When the next attempt is due, in Unix seconds; null if there is none.
     """

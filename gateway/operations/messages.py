@@ -24,7 +24,7 @@ class AcceptedMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """What has become of an event.
 
     Attributes:
-        status: `accepted` if it is kept from now on, `duplicate` if it was before, `refused` if it is no event.
+        status: `accepted` if it is kept from now on, `duplicate` if it was before, `refused` if it is not an event.
         id: The message's id, which receivers get as `webhook-id`.
         deliveries: How many endpoints get it.
         detail: Why it was refused.
@@ -61,7 +61,7 @@ class WayOut:
             tenant: The only tenant that may be named; empty for any.
 
         Raises:
-            Refused: It is no event, or another tenant's.
+            Refused: It is not an event, or it is another tenant's.
             StoreUnavailable: It is not kept.
         """
         (incoming,) = [_read(body, tenant)]
@@ -71,7 +71,7 @@ class WayOut:
         """Keep a list of events, each of which has its own answer.
 
         Raises:
-            Refused: It is no list, or longer than :data:`MAX_BATCH`.
+            Refused: It is not a list, or it is longer than :data:`MAX_BATCH`.
             StoreUnavailable: None of them is known to be kept.
         """
         try:

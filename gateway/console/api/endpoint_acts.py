@@ -23,7 +23,7 @@ class Enabling(msgspec.Struct, forbid_unknown_fields=True):
     """How to enable an endpoint.
 
     Attributes:
-        resume: What becomes of held deliveries: `all` are made, `none`, or those accepted since a moment in Unix seconds;
+        resume: Which held deliveries are made: `all` are made, `none`, or those accepted since a moment in Unix seconds;
             the others are cancelled.
         test: Whether an endpoint that was disabled first has to take a test event.
     """
