@@ -23,6 +23,7 @@ from gateway.hosting.outbound.launch import MODULE
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.gateway_process import GatewayProcess, Secrets
 from support.ports import free_port
@@ -185,7 +186,7 @@ def _site(directory: Path, endpoints: int, hanging: int = 0, *, is_embedded: boo
         publisher: Publisher = (
             SqlitePublisher(Database(directory / "var"), "webhooks")
             if is_embedded
-            else RabbitPublisher(url, "webhooks", 30.0)
+            else RabbitPublisher(BrokerNodes(url), "webhooks", 30.0)
         )
         yield _Site(gateway, publisher, receiver, servers)
 

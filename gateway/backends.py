@@ -315,7 +315,7 @@ def open_outbound_intake(config: Config, exchange: str) -> AbstractAsyncContextM
         return open_sqlite_intake(Database(config.data_dir), exchange)
     from gateway.outbound.intake.rabbitmq import open_rabbitmq_intake
 
-    return open_rabbitmq_intake(config.rabbitmq.address, exchange)
+    return open_rabbitmq_intake(config.rabbitmq.nodes, exchange)
 
 
 def open_workers(config: Config) -> Workers:

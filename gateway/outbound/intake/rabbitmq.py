@@ -35,7 +35,7 @@ from gateway.publishers.topology import loses_events, topology
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
 from gateway.transport.amqp_errors import PRECONDITION_FAILED, BrokerRefusal
 from gateway.transport.amqp_messages import copy_of
-from gateway.transport.amqp_url import BrokerUrl
+from gateway.transport.amqp_nodes import BrokerNodes
 
 _CONNECT_TIMEOUT = 10.0
 """Seconds to connect, declare everything, and begin to consume."""
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def open_rabbitmq_intake(url: str, exchange: str) -> AsyncIterator[Intake]:
+async def open_rabbitmq_intake(nodes: BrokerNodes, exchange: str) -> AsyncIterator[Intake]:
     """Open the queue of the way out for one exchange; both are declared, with what belongs to them.
 
     Raises:
@@ -61,9 +61,9 @@ async def open_rabbitmq_intake(url: str, exchange: str) -> AsyncIterator[Intake]
     """
     with os_errors():
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            connection = await open_amqp(url)
+            connection = await open_amqp(nodes)
             try:
-                await _declare(connection, url, exchange)
+                await _declare(connection, nodes, exchange)
                 incoming = await connection.channel(publisher_confirms=False)
                 outgoing = await connection.channel(publisher_confirms=True, on_return_raises=True)
                 intake = _RabbitIntake(connection, outgoing, exchange)
@@ -81,7 +81,7 @@ async def open_rabbitmq_intake(url: str, exchange: str) -> AsyncIterator[Intake]
                 await connection.close()
 
 
-async def _declare(connection: AbstractConnection, url: str, exchange: str) -> None:
+async def _declare(connection: AbstractConnection, nodes: BrokerNodes, exchange: str) -> None:
     channel = DeclaringChannel(connection)
     queue = Part(
         commands.Queue.Declare(
@@ -89,7 +89,7 @@ async def _declare(connection: AbstractConnection, url: str, exchange: str) -> N
         ),
         loses_events,
     )
-    declared = await declare(channel, [*topology(exchange), queue], BrokerUrl.parse(url).user)
+    declared = await declare(channel, [*topology(exchange), queue], nodes.user)
     await channel.close()
     for warning in declared.warnings:
         log.info("broker differs from what is declared", server="rabbitmq", cause=warning)

@@ -20,6 +20,7 @@ from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.dead_letters.sqlite import open_sqlite_queue
+from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.waiting import wait_until_async
 
@@ -58,13 +59,13 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         made = Site(publisher, lambda: open_sqlite_intake(Database(tmp_path), EXCHANGE), browse)
     else:
         url = request.getfixturevalue("rabbitmq_url")
-        publisher = RabbitPublisher(url, EXCHANGE, 10.0)
+        publisher = RabbitPublisher(BrokerNodes(url), EXCHANGE, 10.0)
 
         async def browse(queue: str) -> list[DeadLetter]:
-            async with open_rabbitmq_queue(url, queue, None) as letters:
+            async with open_rabbitmq_queue(BrokerNodes(url), queue, None) as letters:
                 return [each async for each in letters.browse()]
 
-        made = Site(publisher, lambda: open_rabbitmq_intake(url, EXCHANGE), browse)
+        made = Site(publisher, lambda: open_rabbitmq_intake(BrokerNodes(url), EXCHANGE), browse)
     await publisher.start()
     await wait_until_async(lambda: not publisher.unavailable_reason)
     yield made
@@ -139,7 +140,7 @@ async def test_what_is_no_event_goes_to_the_quarantine(site: Site) -> None:
 async def test_a_broker_that_is_away_is_an_error_of_the_system(tmp_path: Path) -> None:
     """Whoever takes events waits for it."""
     with pytest.raises(OSError, match=r"127\.0\.0\.1:1"):
-        async with open_rabbitmq_intake("amqp://guest:guest@127.0.0.1:1/", EXCHANGE):
+        async with open_rabbitmq_intake(BrokerNodes("amqp://guest:guest@127.0.0.1:1/"), EXCHANGE):
             pass
 
 
