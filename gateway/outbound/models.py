@@ -127,7 +127,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         give_up_on: Statuses that end a delivery at once.
         max_pending: Deliveries that wait, beyond which new ones are held.
         is_verified: Whether its owner has proved that they want requests there.
-        is_by_tenant: Whether a tenant's token made it: private networks stay shut to it, and it is sent nothing but tests
+        is_by_tenant: Whether a tenant's token made it: private networks stay shut to it, and only tests are sent to it
             until it is verified.
         created_at: When it was made.
         changed_at: When it was last changed.

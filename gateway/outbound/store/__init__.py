@@ -28,7 +28,7 @@ MAX_COUNTED = 100_000
 
 
 class StoreUnavailable(OSError):
-    """Raised when the database cannot be used at the moment. Whoever wants something written calls again."""
+    """Raised when the database cannot be used at the moment. The caller tries again."""
 
 
 class Conflict(Exception):

@@ -53,7 +53,7 @@ class SqlStore(Store):
 
     @abstractmethod
     async def _write(self, operation: Operations[T]) -> T:
-        """Write in a transaction, and return when it is durable. What the operation raises, undoes nothing but itself."""
+        """Write in a transaction, and return when it is durable. An operation that raises undoes only itself."""
 
     @override
     async def now(self) -> float:
