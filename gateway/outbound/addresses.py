@@ -82,7 +82,9 @@ class AddressRefused(ValueError):
     """Raised for a URL or an address that an endpoint must not have. The text says why, and quotes no path or query."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    frozen=True, slots=True, eq=False
+)  # compared for every judgment, which costs as much as the judgment
 class AddressRules:
     """What an operator allows and forbids.
 
