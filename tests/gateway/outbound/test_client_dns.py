@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
+from unittest.mock import patch
 
 import pytest
 
+from gateway.outbound import connector
 from gateway.outbound.client import Client
 from gateway.outbound.connector import Limits
 from gateway.outbound.outcomes import Outcome
@@ -140,6 +143,23 @@ async def test_the_judged_address_is_the_one_that_is_connected_to(receiver: Rece
 
     assert result.outcome == Outcome.DELIVERED
     assert names.asked == [NAME]
+
+
+async def test_the_peer_of_a_connection_is_judged_again(receiver: Receiver) -> None:
+    """Whatever led it elsewhere: nothing is sent there."""
+
+    async def connect_elsewhere(*_: object, **__: object) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", receiver.port))
+        sock.setblocking(False)
+        return sock
+
+    names = Names(**{NAME: [["127.0.0.2"]]})
+    async with sending(loopback_rules(receiver.port), names) as client:
+        with patch.object(connector, "start_connection", connect_elsewhere):
+            result = await client.send(request_to(f"http://{NAME}:{receiver.port}/"))
+
+    assert result.outcome == Outcome.ADDRESS_REFUSED
+    assert not receiver.requests
 
 
 async def test_neither_the_hosts_file_nor_search_domains_are_read(dns: DnsServer) -> None:
