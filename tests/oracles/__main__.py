@@ -17,6 +17,7 @@ from typing import Any
 from gateway.adapters import registry
 from gateway.signatures.secrets import SecretPair
 from oracles.cases import Case, extras, signed, unsigned
+from oracles.outbound import record_outbound
 from oracles.programs import Asked, Program, install_npm, install_pypi
 
 RECORD = Path(__file__).resolve().parent / "recorded.json"
@@ -89,6 +90,7 @@ def main(folder: Path) -> int:
     record.entries.sort(key=lambda entry: (entry["adapter"], entry["signed_by"]))
     text = json.dumps(record.entries, indent=1, sort_keys=True, ensure_ascii=False)
     RECORD.write_text(text + "\n", "utf-8")
+    record.disagreements += record_outbound(programs)
     adapters = {entry["adapter"] for entry in record.entries}
     print(f"{len(adapters)} adapters are proven by a library; {record.disagreements} disagreements")
     return 1 if record.disagreements else 0

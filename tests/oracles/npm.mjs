@@ -131,6 +131,11 @@ const verifiers = {
     must((await shopify.webhooks.validate({ rawBody: text(request), rawRequest, rawResponse: {} })).valid);
   }],
   standard_webhooks: ["standardwebhooks", standard],
+  stripe: ["stripe", async (request) => {
+    const Stripe = require("stripe");
+    new Stripe("sk_none").webhooks.constructEvent(
+      request.body, field(request, "stripe-signature"), request.secret);
+  }],
   svix: ["svix", async (request) => {
     const { Webhook } = require("svix");
     new Webhook(request.secret).verify(text(request), request.lower);
