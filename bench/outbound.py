@@ -10,8 +10,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ _MAX_P50, _MAX_P99 = 20.0, 70.0
 """The goals for latency, in ms."""
 
 _MAX_RATIO = 2.0
+_EVENT = {"specversion": "1.0", "source": "/acme", "type": "com.acme.order.paid", "provider": "acme"}
 _PADDING = "x" * 1200
 
 _NOTE = """\
@@ -89,9 +90,13 @@ class _Site:
     """A gateway with endpoints at a receiver, and a way to publish."""
 
     def __init__(
-        self, gateway: GatewayProcess, publisher: Publisher, receiver: _Receiver, servers: Sequence[int]
+        self,
+        gateway: GatewayProcess,
+        open_publisher: Callable[[], Publisher],
+        receiver: _Receiver,
+        servers: Sequence[int],
     ) -> None:
-        self.publisher = publisher
+        self.open_publisher = open_publisher
         self.receiver = receiver
         self._servers = servers
         self.pid = wait_until(
@@ -102,20 +107,6 @@ class _Site:
         """Return the processor seconds of the way out, and of it and the servers."""
         own = cpu_seconds_of(self.pid)
         return own, own + sum(map(cpu_seconds, self._servers))
-
-    async def publish(self, number: int, key: str = "acme.order.paid") -> None:
-        """Publish an event."""
-        event_id = f"evt_{number}_{secrets.token_hex(4)}"
-        event = {
-            "specversion": "1.0",
-            "id": event_id,
-            "source": "/acme",
-            "type": "com.acme.order.paid",
-            "provider": "acme",
-        }
-        data = {"sent_at": time.time(), "padding": _PADDING}
-        body = json.dumps({**event, "data": data}).encode()
-        await self.publisher.publish(Message("webhooks", key, event_id, "com.acme.order.paid", {}, body))
 
 
 def measure(directory: Path, deliveries: int, endpoints: int, tell: Callable[[str], None]) -> list[Grid]:
@@ -134,6 +125,7 @@ def measure(directory: Path, deliveries: int, endpoints: int, tell: Callable[[st
             p50, p99 = asyncio.run(_latency(site, 1_000))
             rows.append((f"p50 ms at 100/s, {name}", f"{p50:.1f}", *judged(p50, _MAX_P50)))
             rows.append((f"p99 ms at 100/s, {name}", f"{p99:.1f}", *judged(p99, _MAX_P99)))
+            tell(f"outbound: {whole:.0f} µs a delivery, {p50:.1f} and {p99:.1f} ms")
     tell(f"outbound: {endpoints:,} endpoints, of which a tenth hangs")
     healthy = _p99_of_one(directory / "healthy", endpoints, 0)
     hanging = _p99_of_one(directory / "hanging", endpoints, endpoints // 10)
@@ -183,59 +175,68 @@ def _site(directory: Path, endpoints: int, hanging: int = 0, *, is_embedded: boo
             GatewayProcess(directory, Secrets(), overrides=overrides, rabbitmq_url=url)
         )
         gateway.wait_for('"exchange":"webhooks","patterns"')
-        publisher: Publisher = (
-            SqlitePublisher(Database(directory / "var"), "webhooks")
-            if is_embedded
-            else RabbitPublisher(BrokerNodes(url), "webhooks", 30.0)
-        )
-        yield _Site(gateway, publisher, receiver, servers)
+
+        def open_publisher() -> Publisher:
+            if is_embedded:
+                return SqlitePublisher(Database(directory / "var"), "webhooks")
+            return RabbitPublisher(BrokerNodes(url), "webhooks", 30.0)
+
+        yield _Site(gateway, open_publisher, receiver, servers)
 
 
-async def _started(site: _Site) -> None:
-    await site.publisher.start()
-    await wait_until_async(lambda: not site.publisher.unavailable_reason)
+@asynccontextmanager
+async def _publishing(site: _Site) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Connect a publisher, which belongs to one event loop; yield what publishes an event by its number and its key."""
+    publisher = site.open_publisher()
+    await publisher.start()
+    await wait_until_async(lambda: not publisher.unavailable_reason)
+
+    async def publish(number: int, key: str = "acme.order.paid") -> None:
+        event_id = f"evt_{number}_{secrets.token_hex(4)}"
+        data = {"sent_at": time.time(), "padding": _PADDING}
+        body = json.dumps({**_EVENT, "id": event_id, "data": data}).encode()
+        await publisher.publish(Message("webhooks", key, event_id, "com.acme.order.paid", {}, body))
+
+    try:
+        yield publish
+    finally:
+        await publisher.stop()
 
 
 async def _cost(site: _Site, deliveries: int) -> tuple[float, float, float]:
     """Return the µs of the way out, those of it and the servers, and the deliveries a second."""
-    await _started(site)
-    try:
-        await _burst(site, deliveries // 10)  # connections, caches, slow start
+    async with _publishing(site) as publish:
+
+        async def burst(count: int) -> None:
+            site.receiver.ask("take")
+            for start in range(0, count, 500):
+                await asyncio.gather(*map(publish, range(start, min(start + 500, count))))
+            await wait_until_async(lambda: site.receiver.ask("count") >= count, 600)
+
+        await burst(deliveries // 10)  # connections, caches, slow start
         before, began_at = site.used(), time.perf_counter()
-        await _burst(site, deliveries)
+        await burst(deliveries)
         seconds, after = time.perf_counter() - began_at, site.used()
-    finally:
-        await site.publisher.stop()
     own, whole = ((after[each] - before[each]) / deliveries * 1e6 for each in (0, 1))
     return own, whole, deliveries / seconds
-
-
-async def _burst(site: _Site, count: int) -> None:
-    site.receiver.ask("take")
-    for start in range(0, count, 500):
-        await asyncio.gather(*(site.publish(number) for number in range(start, min(start + 500, count))))
-    await wait_until_async(lambda: site.receiver.ask("count") >= count, 600)
 
 
 async def _latency(
     site: _Site, events: int, keys: Sequence[str] = ("acme.order.paid",)
 ) -> tuple[float, float]:
     """Return the median and the 99th percentile in ms, of events at a steady rate."""
-    await _started(site)
-    try:
+    async with _publishing(site) as publish:
         for key in keys:
-            await site.publish(0, key)
+            await publish(0, key)
         await wait_until_async(lambda: site.receiver.ask("count") > 0, 60)
         await asyncio.sleep(3)
         site.receiver.ask("take")
         began_at = time.perf_counter()
         for number in range(events):
             await asyncio.sleep(max(began_at + number / _RATE - time.perf_counter(), 0))
-            await site.publish(number, keys[number % len(keys)])
+            await publish(number, keys[number % len(keys)])
         await asyncio.sleep(5)
         delays = site.receiver.ask("take")
-    finally:
-        await site.publisher.stop()
     ranked = statistics.quantiles(delays, n=100)
     return ranked[49] * 1000, ranked[98] * 1000
 

@@ -260,8 +260,8 @@ def test_the_readme_is_short() -> None:
     """It is read by everybody; what few need is a page."""
     readme = (ROOT / "README.md").read_text("utf-8")
 
-    assert len(readme.splitlines()) <= 170
-    assert len(readme.split()) <= 1100
+    assert len(readme.splitlines()) <= 180
+    assert len(readme.split()) <= 1150
 
 
 def test_every_command_that_is_named_is_there() -> None:

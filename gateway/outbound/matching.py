@@ -1,6 +1,6 @@
 """Finds the endpoints that want an event, among any number of them.
 
-The patterns of all endpoints form one tree of words, so that an event costs what matches it, and not one comparison for each
+The patterns of all endpoints of a tenant form one tree of words, so that an event costs what matches it, and not one comparison for each
 endpoint. Conditions are asked only of those whose patterns match.
 """
 
@@ -41,6 +41,13 @@ class _Node:
         self.following: dict[str, _Node] = {}
         self.ends: list[_Entry] = []
 
+    def add(self, words: Iterable[str], entry: _Entry) -> None:
+        """Add an entry for a pattern below this node."""
+        node = self
+        for word in words:
+            node = node.following.setdefault(word, _Node())
+        node.ends.append(entry)
+
 
 class _Entry(NamedTuple):
     """A pattern of a subscription.
@@ -66,30 +73,28 @@ class Matcher:
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = list(endpoints)
         self._conditions: list[list[Condition | None]] = []
-        self._root = _Node()
+        self._roots: dict[str, _Node] = {}
         for number, endpoint in enumerate(self._endpoints):
+            root = self._roots.setdefault(endpoint.tenant, _Node())
             self._conditions.append([compile_where(each.where) for each in endpoint.subscriptions])
             for position, subscription in enumerate(endpoint.subscriptions):
                 for pattern in subscription.events:
-                    self._add(routing_pattern(pattern).split("."), number, position)
+                    words = routing_pattern(pattern).split(".")
+                    root.add(words, _Entry(number, position, _is_diagnostic(words)))
 
-    def _add(self, words: list[str], number: int, position: int) -> None:
-        node = self._root
-        for word in words:
-            node = node.following.setdefault(word, _Node())
-        node.ends.append(_Entry(number, position, _is_diagnostic(words)))
-
-    def match(self, key: str, event: Callable[[], Any]) -> list[Match]:
+    def match(self, tenant: str, key: str, event: Callable[[], Any]) -> list[Match]:
         """Return the endpoints that want an event, in their order.
 
         Args:
+            tenant: The label of the event. No endpoint of another tenant gets it.
             key: The routing key.
             event: Returns the parsed CloudEvent. It is called once, and only if a condition has to be asked.
         """
         words = key.split(".")
         needs_diagnostic = _is_diagnostic(words)
         positions: dict[int, set[int]] = {}
-        for entry in self._entries(words):
+        root = self._roots.get(tenant)
+        for entry in _entries(root, words) if root else ():
             if entry.is_diagnostic or not needs_diagnostic:
                 positions.setdefault(entry.number, set()).add(entry.position)
         parsed: list[Any] = []
@@ -108,29 +113,30 @@ class Matcher:
                 break
         return found
 
-    def _entries(self, words: list[str]) -> Iterator[_Entry]:
-        """Yield the entries whose pattern matches, each of them once."""
-        waiting, seen = [(self._root, 0)], {(id(self._root), 0)}
 
-        def visit(node: _Node | None, depth: int) -> None:
-            # Several ways can lead to one place of a pattern with more than one #.
-            if node is not None and (id(node), depth) not in seen:
-                seen.add((id(node), depth))
-                waiting.append((node, depth))
+def _entries(root: _Node, words: list[str]) -> Iterator[_Entry]:
+    """Yield the entries whose pattern matches, each of them once."""
+    waiting, seen = [(root, 0)], {(id(root), 0)}
 
-        ended: set[int] = set()
-        while waiting:
-            node, depth = waiting.pop()
-            if depth == len(words):
-                if id(node) not in ended:
-                    ended.add(id(node))
-                    yield from node.ends
-            else:
-                visit(node.following.get(words[depth]), depth + 1)
-                visit(node.following.get("*"), depth + 1)
-            if (rest := node.following.get("#")) is not None:
-                for after in range(depth, len(words) + 1):
-                    visit(rest, after)
+    def visit(node: _Node | None, depth: int) -> None:
+        # Several ways can lead to one place of a pattern with more than one #.
+        if node is not None and (id(node), depth) not in seen:
+            seen.add((id(node), depth))
+            waiting.append((node, depth))
+
+    ended: set[int] = set()
+    while waiting:
+        node, depth = waiting.pop()
+        if depth == len(words):
+            if id(node) not in ended:
+                ended.add(id(node))
+                yield from node.ends
+        else:
+            visit(node.following.get(words[depth]), depth + 1)
+            visit(node.following.get("*"), depth + 1)
+        if (rest := node.following.get("#")) is not None:
+            for after in range(depth, len(words) + 1):
+                visit(rest, after)
 
 
 def _is_diagnostic(words: list[str]) -> bool:
