@@ -125,7 +125,7 @@ class ServerConfig(Section):
 
 
 class TlsConfig(Section):
-    """The files for an encrypted connection to a server: PEM, relative to the working directory."""
+    """The settings of an encrypted connection to a server. Files are PEM, relative to the working directory."""
 
     ca: _PemFile | None = Field(
         None, description="The certificate authorities to trust, in place of those of the system."
@@ -134,11 +134,18 @@ class TlsConfig(Section):
     key: _PemFile | None = Field(
         None, description="The private key of the client certificate, if it is not in the same file."
     )
+    server_name: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+$")] | None = (
+        Field(
+            None,
+            description="The name that the server's certificate must have, in place of the host in the address: nodes behind an "
+            "address may share one.",
+        )
+    )
 
     @property
     def files(self) -> TlsFiles:
-        """The paths as texts; empty for files that are not set."""
-        return TlsFiles(*(str(path or "") for path in (self.ca, self.cert, self.key)))
+        """The paths as texts; empty for what is not set."""
+        return TlsFiles(*(str(path or "") for path in (self.ca, self.cert, self.key, self.server_name)))
 
 
 class RedisConfig(Section):

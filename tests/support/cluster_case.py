@@ -99,6 +99,16 @@ class ClusterCase:
         wait_until(have_come, CLUSTER_PATIENCE, "all accepted events have arrived", forgive=(Exception,))
         return counts
 
+    def check(self) -> str:
+        """Return what ``gateway check`` prints of the broker."""
+        done = self.gateway.run("check", "--connect")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def wait_checked(self, *texts: str) -> None:
+        """Wait until ``gateway check`` prints all these: the management API is some seconds behind."""
+        wait_until(lambda: all(text in self.check() for text in texts), CLUSTER_PATIENCE, f"it says {texts}")
+
     def refusals(self) -> set[str]:
         """Return the answers that are no success."""
         answers = {answer for each in self.sender.answers.values() for answer in each}
@@ -110,6 +120,9 @@ def open_case(cluster: RabbitMQCluster, folder: Path, redis_url: str) -> Iterato
     """Start a gateway on a cluster all of whose nodes are up, with its files in ``folder``."""
     cluster.ensure_running()
     secrets = Secrets()
-    overrides = {"rabbitmq": {"urls": cluster.urls, "confirm_timeout": "1s"}}
+    management_url = cluster.nodes[0].management_url
+    overrides = {
+        "rabbitmq": {"urls": cluster.urls, "confirm_timeout": "1s", "management_url": management_url}
+    }
     with GatewayProcess(folder, secrets, redis_url=redis_url, overrides=overrides) as gateway:
         yield ClusterCase(cluster, gateway, secrets)
