@@ -71,7 +71,9 @@ class Document:
                 f"{path}: is larger than 1MiB; name a configuration file with --config"
             ) from None
         except FileNotFoundError:
-            raise ConfigurationError(f"{path}: there is no such file; name one with --config") from None
+            raise ConfigurationError(
+                f"{path}: there is no such file; name one with --config, or make one with `gateway init`"
+            ) from None
         except OSError as error:
             raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -25,6 +25,7 @@ from gateway.journal.reports.receiver import receive_reports
 from gateway.journal.sampler import Sampler
 from gateway.journal.writer import JournalWriter
 from gateway.observability.shared_memory import SharedCounters
+from gateway.operations.certificates import certificate_ends
 from gateway.operations.gateway_probe import processes_of
 from gateway.operations.secrets import secret_evidence
 from gateway.operations.status import ProcessesStatus, status
@@ -118,7 +119,8 @@ class Assembly:
         found = await status(self.config, self._journal, now=now, processes=self._processes())
         workers = await asyncio.to_thread(self._workers.alive, now)
         secrets = await asyncio.to_thread(secret_evidence, self.config, self._journal, now=now)
-        return Observed(found, tuple(workers), tuple(secrets))
+        certificates = await asyncio.to_thread(certificate_ends, self.config)
+        return Observed(found, tuple(workers), tuple(secrets), tuple(certificates))
 
     def _processes(self) -> ProcessesStatus:
         readiness = self._frame.readiness

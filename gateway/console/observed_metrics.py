@@ -1,4 +1,4 @@
-"""Metrics of what the console looks at: queues, workers, the spool on disk, and when each secret matched last.
+"""Metrics of what the console looks at: queues, workers, the spool on disk, secrets, and certificates.
 
 Receiving processes know nothing of these. The console asks every half minute, and `/metrics` shows what it found then.
 """
@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from gateway.journal.reports import Heartbeat
+from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import Status
 
@@ -29,11 +30,13 @@ class Observed(NamedTuple):
         status: Queues, spool and stores.
         workers: The workers that are alive.
         secrets: When each secret matched last.
+        certificates: When each certificate ends.
     """
 
     status: Status
     workers: tuple[Heartbeat, ...] = ()
     secrets: tuple[SecretEvidence, ...] = ()
+    certificates: tuple[CertificateEnd, ...] = ()
 
 
 class ObservedMetrics(Collector):
@@ -60,6 +63,13 @@ class ObservedMetrics(Collector):
         yield from _workers(observed.workers if observed else ())
         yield from _spool(status)
         yield from _secrets(observed.secrets if observed else ())
+        yield _gauge(
+            "webhook_certificate_expires_timestamp_seconds",
+            "When a certificate ends, in Unix seconds: our own (`client`) and the authorities (`ca`) of the connections to "
+            "RabbitMQ and Redis, and the certificates of keys that were fetched from providers (`key`).",
+            ("part", "use"),
+            [((each.part, each.use), each.ends_at) for each in (observed.certificates if observed else ())],
+        )
 
 
 Samples = Iterable[tuple[tuple[str, ...], float | None]]

@@ -118,6 +118,8 @@ def configure_logs(
             logger_factory=structlog.PrintLoggerFactory(),
         )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
+    # It logs every attempt to connect. Whoever made the attempt gets the error, and logs the cause once.
+    logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 
 
 def log_to_stdlib(*, exception_messages: bool = False) -> None:

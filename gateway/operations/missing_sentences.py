@@ -107,4 +107,4 @@ def _at_the_provider(config: Config, trace: ProviderTrace) -> Iterator[str]:
     else:
         yield f"{question}."
     if trace.refusals:
-        yield f"See why its requests are refused: `gateway events list -q 'provider:{trace.provider} is:failed'`."
+        yield f"See why its requests are refused: `gateway events list provider:{trace.provider} is:failed`."

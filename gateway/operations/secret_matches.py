@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from gateway.journal import Journal
 from gateway.journal.entry import Kind
@@ -18,14 +19,17 @@ from gateway.journal.spans import HOUR, MINUTE
 
 FORTNIGHT = 14 * 86_400.0
 
-_FINE = 25 * HOUR
-"""Seconds of which each minute is looked at; before that, hours are exact enough."""
+_STEPS = ((2 * HOUR, MINUTE), (25 * HOUR, 10 * MINUTE), (FORTNIGHT, HOUR))
+"""How far back, in seconds, spans of which length are looked at: a rotation that is being tried is seen to the minute."""
 
 _DELAY = 15.0
 """Seconds that a match may be counted after its entry was made: the counters are sampled every ten seconds."""
 
-_PARTS = 8
-"""Parts into which the spans of a position are divided; two ends of a part that differ are examined."""
+_PART = FORTNIGHT / 8
+"""Seconds of a part of the spans of a position; two ends of a part that differ are examined."""
+
+_SETTLED = 10 * MINUTE
+"""Seconds after which no entry of a span is expected any more, so that what was found is remembered."""
 
 _ATTEMPTS = 4
 """Times that more is looked at, if the entries of a span are missing."""
@@ -71,6 +75,12 @@ class Matches(NamedTuple):
 KeyAt = Callable[[Span], str]
 """Returns the fingerprint that a position had in a span; empty if no entry tells."""
 
+_remembered: WeakKeyDictionary[Journal, dict[tuple[str, int, Span], tuple[str, float]]] = WeakKeyDictionary()
+"""What :func:`_newest_in` found in spans that are settled. The console asks every half minute, mostly for the same ones."""
+
+_MAX_REMEMBERED = 20_000
+"""Spans that are remembered of a journal: some 5 MB."""
+
 
 def matches_of(journal: Journal, provider: str, *, now: float, secrets: int) -> dict[str, Matches]:
     """Return the matches of each secret of a provider in the last 14 days, by fingerprint.
@@ -86,8 +96,8 @@ def matches_of(journal: Journal, provider: str, *, now: float, secrets: int) -> 
         return _from_entries(journal, provider, now)
     found: dict[str, Matches] = {}
     for slot, spans in by_slot.items():
-        newest = cache(partial(_newest_in, journal, provider, slot))
-        for key, part in _by_key(spans, lambda span: newest(span)[0], _PARTS if secrets > 1 else 1):  # noqa: B023 -- used at once
+        newest = cache(partial(_newest_in, journal, provider, slot, now))
+        for key, part in _by_key(spans, lambda span: newest(span)[0], is_divided=secrets > 1):  # noqa: B023 -- used at once
             named, moment = newest(part[-1])
             ends_at = moment if named == key else part[-1].at
             before = found.get(key, Matches([], 0.0))
@@ -97,9 +107,9 @@ def matches_of(journal: Journal, provider: str, *, now: float, secrets: int) -> 
 
 def _spans(journal: Journal, provider: str, now: float) -> dict[int, list[Span]]:
     """Return how often each position matched, oldest first."""
-    turn = (now - _FINE) // HOUR * HOUR
+    turns = [(now - age) // HOUR * HOUR for age, _ in _STEPS]
     by_slot: dict[int, list[Span]] = defaultdict(list)
-    for since, until, step in ((now - FORTNIGHT, turn, HOUR), (turn, now + MINUTE, MINUTE)):
+    for since, until, (_, step) in reversed(list(zip(turns, [now + MINUTE, *turns], _STEPS, strict=False))):
         for point in journal.points("slot:", since, until, step, provider):
             position = point.measure.removeprefix("slot:")
             if point.times and position.isdigit():
@@ -107,11 +117,10 @@ def _spans(journal: Journal, provider: str, now: float) -> dict[int, list[Span]]
     return by_slot
 
 
-def _by_key(spans: Sequence[Span], key_at: KeyAt, parts: int) -> Iterator[tuple[str, list[Span]]]:
+def _by_key(spans: Sequence[Span], key_at: KeyAt, *, is_divided: bool) -> Iterator[tuple[str, list[Span]]]:
     """Divide the spans of a position among the secrets that it held."""
     keys: list[str] = [""] * len(spans)
-    last = len(spans) - 1
-    bounds = sorted({last * number // parts for number in range(parts + 1)})
+    bounds = _bounds(spans) if is_divided else sorted({0, len(spans) - 1})
     for low, high in zip(bounds, bounds[1:] or bounds, strict=False):
         _fill(spans, keys, low, high, key_at)
     _fill_gaps(keys)
@@ -120,6 +129,15 @@ def _by_key(spans: Sequence[Span], key_at: KeyAt, parts: int) -> Iterator[tuple[
         if key:
             by_key[key].append(span)
     yield from by_key.items()
+
+
+def _bounds(spans: Sequence[Span]) -> list[int]:
+    """Return the places of the first span, of the first of each part, and of the last.
+
+    The parts begin at fixed moments, so that a later look examines the same spans.
+    """
+    firsts = {span.at // _PART: place for place, span in reversed(list(enumerate(spans)))}
+    return sorted({*firsts.values(), len(spans) - 1})
 
 
 def _fill(spans: Sequence[Span], keys: list[str], low: int, high: int, key_at: KeyAt) -> None:
@@ -142,8 +160,20 @@ def _fill_gaps(keys: list[str]) -> None:
             keys[place] = known = keys[place] or known
 
 
-def _newest_in(journal: Journal, provider: str, slot: int, span: Span) -> tuple[str, float]:
+def _newest_in(journal: Journal, provider: str, slot: int, now: float, span: Span) -> tuple[str, float]:
     """Return the fingerprint and the moment of the newest entry of a position in a span; empty if there is none."""
+    if span.at + span.length > now - _SETTLED:
+        return _find_newest(journal, provider, slot, span)
+    remembered = _remembered.setdefault(journal, {})
+    place = provider, slot, span
+    if place not in remembered:
+        if len(remembered) >= _MAX_REMEMBERED:
+            remembered.clear()
+        remembered[place] = _find_newest(journal, provider, slot, span)
+    return remembered[place]
+
+
+def _find_newest(journal: Journal, provider: str, slot: int, span: Span) -> tuple[str, float]:
     for attempt in range(_ATTEMPTS):
         query = Query(
             providers=(provider,),

@@ -104,7 +104,9 @@ def _judge(
 ) -> SecretEvidence:
     own = matches.get(key, Matches([], 0.0))
     last = seen[key].last_match
-    first = min([seen[key].first, *(span.at for span in own.spans[:1])])
+    # The minute in which it was first seen began before that, and so says nothing.
+    earlier = (span.at for span in own.spans[:1] if span.at + span.length <= seen[key].first)
+    first = min([seen[key].first, *earlier])
     others = [matches[other] for other in seen if other != key and other in matches]
     # Matches of the others since this one was last of use, or since it came.
     since = first if last is None else last

@@ -11,6 +11,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import AMQPChannelError
 from pamqp import base, commands
@@ -47,13 +48,24 @@ async def _open(url: str) -> AbstractConnection:
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     try:
-        # Handlers of events may keep the event loop for a while, so that heartbeats are as slow as with one node.
         address = without_parameters(url) + ("?auth=external" if parts.is_external else "")
-        return await aio_pika.connect(address, heartbeat=ONLY.heartbeat, ssl_context=context)
+        return await _connect(address, context)
     except AMQPError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
         raise ConnectionError(_cause_of(error, parts)) from None
+
+
+async def _connect(url: str, context: ssl.SSLContext | None) -> AbstractConnection:
+    # Handlers of events may keep the event loop for a while, so that heartbeats are as slow as with one node.
+    connection = aio_pika.Connection(make_url(url, heartbeat=ONLY.heartbeat), ssl_context=context)
+    try:
+        await connection.connect()
+    except BaseException:
+        # Else the garbage collector does, which prints a warning if no event loop runs at the moment.
+        await connection.close()
+        raise
+    return connection
 
 
 def _cause_of(error: AMQPError, parts: BrokerUrl) -> str:

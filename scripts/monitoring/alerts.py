@@ -388,6 +388,32 @@ ALERTS = (
         Case({'webhook_secret_removable{provider="stripe",slot="1"}': "1x200 0x160"}, "25h", "5m"),
     ),
     Alert(
+        "CertificateExpires",
+        '(webhook_certificate_expires_timestamp_seconds{use!="key"} - time() < 1209600) or '
+        '(webhook_certificate_expires_timestamp_seconds{use="key"} - time() < 86400)',
+        "1h",
+        "ticket",
+        "A certificate of {{ $labels.part }} ({{ $labels.use }}) is about to end",
+        "With a `client` or `ca` that has ended there is no connection to the broker or to Redis. A provider whose `key` has "
+        "ended cannot be verified, and its requests are refused.",
+        (
+            "`client`, `ca`: renew the file that `rabbitmq.tls` or `redis.tls` names, and restart the gateway.",
+            (
+                "`key`: the gateway fetches keys every hour, so the provider has not published a new one. Ask the provider, and see "
+                "in the log whether fetching fails."
+            ),
+        ),
+        Case(
+            {'webhook_certificate_expires_timestamp_seconds{part="redis",use="client"}': "864000x30"},
+            "2h",
+            "5m",
+            labels=({"part": "redis", "use": "client"},),
+        ),
+        Case(
+            {'webhook_certificate_expires_timestamp_seconds{part="sns",use="key"}': "864000x30"}, "2h", "5m"
+        ),
+    ),
+    Alert(
         "JournalDropping",
         'sum by (stage) (increase(webhook_journal_dropped_total{stage!="refused"}[15m])) > 0',
         "5m",

@@ -11,6 +11,7 @@ from gateway.console.observed_metrics import Observed, ObservedMetrics
 from gateway.journal.reports import Heartbeat
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
+from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
 from gateway.transport.amqp_nodes import BrokerNodes
@@ -43,6 +44,7 @@ def console_metrics() -> str:
             Status(0.0, "", (), processes, spool, (queue,), store, store, None, None, None),
             (Heartbeat(queue="agent", host="a", pid=1, version="1", at=0.0, started_at=0.0),),
             (SecretEvidence("github", 0, "", None, None, 0, 0, "in_use", "", None),),
+            (CertificateEnd("redis", "client", 0.0),),
         )
     )
     return _table(observed.collect())

@@ -261,7 +261,10 @@ def test_a_missing_configuration_is_one_line(command: str, tmp_path: Path) -> No
     """Exit code 3, with the option that names another file."""
     done = run_gateway(command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == "config.yaml: there is no such file; name one with --config\n"
+    assert (
+        done.stderr
+        == "config.yaml: there is no such file; name one with --config, or make one with `gateway init`\n"
+    )
 
 
 @pytest.mark.parametrize("option", ["bind", "admin_bind"])

@@ -142,7 +142,10 @@ def test_a_load_balancer_has_time_to_notice(tmp_path: Path, fresh_secrets: Secre
         gateway.child.signal(signal.SIGTERM)
         wait_until(lambda: gateway.get("/readyz").status_code == 503, message="it is not ready any more")
 
-        assert gateway.get("/readyz", admin=True).json()["checks"]["process"] == "is ending"
+        wait_until(
+            lambda: gateway.get("/readyz", admin=True).json()["checks"].get("process") == "is ending",
+            message="the console says so",
+        )
         assert gateway.get("/livez").status_code == 200
         delivery = senders.stripe(fresh_secrets.stripe, senders.stripe_event())
         assert post(gateway.url, delivery).json()["status"] == "accepted"

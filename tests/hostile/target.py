@@ -37,6 +37,7 @@ _LOOKED_AT = (
         "webhook_spool_max_bytes",
     ),
     *("webhook_spool_oldest_", "webhook_secret_last_match_", "webhook_secret_removable"),
+    "webhook_certificate_expires_",
 )
 """How the names of metrics begin that the console adds when it has looked for the first time."""
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from sabotage.patch import ROOT, Patch, StalePatchError
+from sabotage.patches_console import CONSOLE
 from sabotage.patches_gateway import GATEWAY
 from sabotage.patches_security import SECURITY
 from sabotage.patches_workers import WORKERS
 
-PATCHES = GATEWAY + SECURITY + WORKERS
+PATCHES = CONSOLE + GATEWAY + SECURITY + WORKERS
 _COPIED = (
     "gateway",
     "providers",

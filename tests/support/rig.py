@@ -139,7 +139,7 @@ class Rig:
         """All that is in the queues, which are empty afterwards."""
         return [arrival for inbox in self._inboxes for arrival in inbox.take_all()]
 
-    def settle(self, most_copies: int = 1) -> dict[str, list[Arrival]]:
+    def settle(self, most_copies: int = 1, least_copies: int = 1) -> dict[str, list[Arrival]]:
         """Undo all faults, send again what was refused, and compare what was sent with what arrived.
 
         Every event was accepted in the end, has arrived as it was sent, and not more often than it may: so
@@ -147,6 +147,7 @@ class Rig:
 
         Args:
             most_copies: of one event that may have arrived.
+            least_copies: of one event that are waited for: what the gateway says of its spool is a moment old.
 
         Returns:
             What has arrived, by event.
@@ -165,7 +166,7 @@ class Rig:
         def have_come() -> bool:
             for arrival in self.take_all():
                 arrivals.setdefault(arrival.message_id or "", []).append(arrival)
-            return arrivals.keys() >= self.sent.keys()
+            return all(len(arrivals.get(event_id, ())) >= least_copies for event_id in self.sent)
 
         wait_until(have_come, message=f"all events came, {len(self.sent)} of them")
         wanted = {event_id: {delivery.body} for event_id, delivery in self.sent.items()}

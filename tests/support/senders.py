@@ -104,14 +104,19 @@ def github(secret: str, body: bytes, event: str, delivery_id: str) -> Delivery:
 
 def acme(secret: str, body: bytes) -> Delivery:
     """Signed as the configuration describes the sender of our own."""
-    event, moment = json.loads(body), str(int(time.time()))
+    event = json.loads(body)
+    return Delivery("acme", event["id"], event["event"], acme_headers(secret, body), body)
+
+
+def acme_headers(secret: str, body: bytes) -> dict[str, str]:
+    """The headers of our own sender for a body, JSON or not, now."""
+    moment = str(int(time.time()))
     digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
-    headers = {
+    return {
         "Content-Type": "application/json",
         "X-Acme-Timestamp": moment,
         "X-Acme-Signature": f"sha256={digest}",
     }
-    return Delivery("acme", event["id"], event["event"], headers, body)
 
 
 def standard(provider: str, secret: str, body: bytes) -> Delivery:

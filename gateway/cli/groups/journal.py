@@ -14,7 +14,7 @@ journal_events = Commands(
         "Find an event in the journal, see what happened to it, and follow what happens.\n\n"
         "The journal has an entry for each request, each attempt of a worker, and each action of a person. It can be read "
         "whether or not a gateway runs.\n\n"
-        "A query (-q) is a row of conditions, all of which have to hold: an id, or KEY:VALUE. The keys are kind, provider, "
+        "A query is a row of conditions, all of which have to hold: an id, or KEY:VALUE. The keys are kind, provider, "
         "type, outcome, reason, queue, id, subject, account, actor, client, secret, request, ms, since, until and is. A "
         "bare id is tried as event id, subject, account and trace id.\n\n"
         "Exit codes: 0 success, 1 no such event, or the journal cannot be read, 2 invalid usage, 3 invalid configuration."
@@ -22,14 +22,18 @@ journal_events = Commands(
     no_args_is_help=True,
 )
 
+QueryWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[QUERY]...",
+        help="Conditions, such as 'type:invoice.*' outcome:dead 'ms:>500'.",
+        show_default=False,
+    ),
+]
 QueryOption = Annotated[
     str,
     typer.Option(
-        "--query",
-        "-q",
-        help="Conditions, such as 'type:invoice.* outcome:dead ms:>500'.",
-        metavar="QUERY",
-        show_default=False,
+        "--query", "-q", help="Conditions in one text, as well.", metavar="QUERY", show_default=False
     ),
 ]
 SinceOption = Annotated[
@@ -40,6 +44,7 @@ SinceOption = Annotated[
 
 @journal_events.command("list")
 def events_list(
+    words: QueryWords = None,
     query: QueryOption = "",
     provider: ProviderFilter = None,
     since: SinceOption = None,
@@ -59,16 +64,16 @@ def events_list(
     For example:
 
     - `gateway events list`
-    - `gateway events list -q 'is:failed' --since 2h`
-    - `gateway events list -p stripe -q 'type:invoice.* outcome:dead'`
-    - `gateway events list -q in_1QxSample`
-    - `gateway events list -q 'reason:signature_mismatch' --json | jq .client`
+    - `gateway events list is:failed --since 2h`
+    - `gateway events list provider:stripe 'type:invoice.*' outcome:dead`
+    - `gateway events list in_1QxSample`
+    - `gateway events list reason:signature_mismatch --json | jq .client`
 
     Exit codes: 0 success, also if nothing matches, 1 the journal cannot be read, 2 the query cannot be understood.
     """
     from gateway.cli.events import Selection, run_list
 
-    run_list(config, Selection(query, provider, since, until), limit, as_json=json_lines)
+    run_list(config, Selection(_joined(words, query), provider, since, until), limit, as_json=json_lines)
 
 
 @journal_events.command("show")
@@ -112,6 +117,7 @@ def events_show(
 
 @journal_events.command("tail")
 def events_tail(
+    words: QueryWords = None,
     query: QueryOption = "",
     provider: ProviderFilter = None,
     count: Annotated[
@@ -131,9 +137,13 @@ def events_tail(
     For example:
 
     - `gateway events tail`
-    - `gateway events tail -q 'is:failed'`
+    - `gateway events tail is:failed`
     - `gateway events tail -p stripe --json`
     """
     from gateway.cli.events import Selection, run_tail
 
-    run_tail(config, Selection(query, provider, None), count, as_json=json_lines)
+    run_tail(config, Selection(_joined(words, query), provider, None), count, as_json=json_lines)
+
+
+def _joined(words: list[str] | None, query: str) -> str:
+    return " ".join([*(words or []), query]).strip()

@@ -63,3 +63,8 @@ def navigation(waiting: Mapping[str, int]) -> list[tuple[str, list[Entry]]]:
         (group, [entry._replace(waiting=waiting.get(entry.href, 0)) for entry in entries])
         for group, entries in _GROUPS
     ]
+
+
+def label_of(href: str) -> str:
+    """Return the name of the page at a path of the navigation."""
+    return next(entry.label for _, entries in _GROUPS for entry in entries if entry.href == href)

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gateway.console.pages.charts import Bars
 from gateway.console.pages.listing import by_event
+from gateway.console.pages.navigation import label_of
 from gateway.console.pages.providers import providers_of
 from gateway.console.pages.site import Site
 from gateway.console.pages.tiles import tiles_of
@@ -119,19 +120,30 @@ _LINKS = {
 """The pages to which the first word of a problem's part leads."""
 
 
-def problem_links(status: Status | None) -> list[str]:
-    """Return where each problem of a status leads; empty for none."""
-    if status is None:
-        return []
-    links = []
-    for problem in status.problems:
-        kind, _, name = problem.part.partition(":")
-        path = _LINKS.get(kind, "")
-        if name.endswith(".dead"):
-            path = "/dead-letters"
-        elif name.endswith((".quarantine", ".unrouted")):
-            path = f"/{name.rpartition('.')[2]}"
-        elif kind == "provider" and name:
-            path = f"/providers/{name}"
-        links.append(path)
-    return links
+class ProblemLink(NamedTuple):
+    """Where a problem leads.
+
+    Attributes:
+        href: The path.
+        label: What is found there.
+    """
+
+    href: str
+    label: str
+
+
+def problem_links(status: Status | None) -> list[ProblemLink | None]:
+    """Return where each problem of a status leads; None for nowhere."""
+    return [_link_of(problem.part) for problem in status.problems] if status else []
+
+
+def _link_of(part: str) -> ProblemLink | None:
+    kind, _, name = part.partition(":")
+    if kind == "provider" and name:
+        return ProblemLink(f"/providers/{name}", name)
+    path = _LINKS.get(kind, "")
+    if name.endswith(".dead"):
+        path = "/dead-letters"
+    elif name.endswith((".quarantine", ".unrouted")):
+        path = f"/{name.rpartition('.')[2]}"
+    return ProblemLink(path, label_of(path)) if path else None

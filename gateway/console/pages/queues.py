@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.console.pages.overview import problem_links
 from gateway.console.pages.site import Site
 from gateway.operations.queue_status import live_workers
 
@@ -34,7 +33,6 @@ def routes(site: Site) -> list[Route]:
             request,
             "queues.html",
             health=health,
-            links=problem_links(health),
             kinds=KINDS,
             pages=_PAGES,
             workers=alive,

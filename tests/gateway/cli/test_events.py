@@ -128,13 +128,14 @@ def test_list_selects_by_query_and_options(place: Place) -> None:
         "evt_2"
     ]
     assert len(place.lines("events", "list", "-q", "in_1")) == 3
+    assert len(place.lines("events", "list", "in_1", "provider:stripe", "-q", "outcome:accepted")) == 2
 
 
 def test_list_says_what_to_drop(place: Place) -> None:
     """If nothing matches."""
     place.add(_story())
 
-    done = place.run("events", "list", "-q", "type:invoice.* outcome:dead")
+    done = place.run("events", "list", "type:invoice.*", "outcome:dead")
 
     assert done.stderr.splitlines() == [
         "Nothing matches type:invoice.* outcome:dead.",

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.console import observed_metrics
 from gateway.console.observed_metrics import Observed, ObservedMetrics, keep_observing
 from gateway.journal.reports import Heartbeat
+from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
 from gateway.operations.status_models import ProcessesStatus, QueueStatus, SpoolStatus, Status, StoreStatus
 from support.waiting import wait_until_async
@@ -66,6 +67,7 @@ def test_queues_workers_spool_and_secrets_have_samples() -> None:
                 SecretEvidence("stripe", 0, "abc", None, 80.0, 0, 0, "in_use", "", None),
                 SecretEvidence("stripe", 1, "def", None, None, 0, 0, "safe_to_remove", "", None),
             ),
+            certificates=(CertificateEnd("redis", "client", 1e9),),
         )
     )
 
@@ -85,6 +87,7 @@ def test_queues_workers_spool_and_secrets_have_samples() -> None:
         ("webhook_secret_last_match_timestamp_seconds", "stripe", "1"): 0.0,
         ("webhook_secret_removable", "stripe", "0"): 0.0,
         ("webhook_secret_removable", "stripe", "1"): 1.0,
+        ("webhook_certificate_expires_timestamp_seconds", "redis", "client"): 1e9,
     }
 
 

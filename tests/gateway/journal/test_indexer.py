@@ -227,6 +227,19 @@ def test_files_go_when_their_lines_are_sealed(
     assert everything(segments) == entries(200)
 
 
+def test_a_file_stays_until_all_of_it_is_sealed(
+    segments: SqliteJournal, raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A segment may be full in the middle of a file whose process has ended."""
+    monkeypatch.setattr(indexer_module, "READ_SIZE", 1)
+    monkeypatch.setattr(indexer_module, "MAX_LINE", 10 * len(line_of(entry(1))))
+    write(raw / "0-1.jsonl", entries(200))
+
+    Indexer(segments, raw).try_to_catch_up(60)
+
+    assert everything(segments) == entries(200)
+
+
 def test_a_full_disk_is_waited_for(
     segments: SqliteJournal, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

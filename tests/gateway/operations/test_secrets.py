@@ -196,3 +196,13 @@ def test_a_match_is_as_recent_as_it_was(rotation: Rotation) -> None:
     rotation.matched(OLD, NOON - 10)
 
     assert rotation.evidence()[OLD].last_match_at == pytest.approx(NOON - 10, abs=0.01)
+
+
+def test_a_secret_was_not_configured_before_it_was_first_seen(rotation: Rotation) -> None:
+    """Its first match is counted in a minute that began earlier; a minute that had ended by then does say more."""
+    rotation.matched(OLD, NOON + 20)
+    assert rotation.evidence(NOON + 30)[OLD].configured_at == NOON + 30
+
+    rotation.secrets = [NEW]
+    rotation.matched(NEW, NOON + 100)
+    assert rotation.evidence(NOON + 300)[NEW].configured_at == NOON + 60
