@@ -57,7 +57,8 @@ class RequestAttempter(Attempter):
         notices: Notices,
         random: Random,
     ) -> None:
-        self.rules_of = rules_of
+        self._rules_of = rules_of
+        self._rules: dict[str, tuple[Endpoint, AddressRules]] = {}
         self._client = client
         self._clock = clock
         self._reporter = reporter
@@ -121,6 +122,17 @@ class RequestAttempter(Attempter):
             self._note(sender, notice, now)
         return Record(after, attempt, 0)
 
+    def forget_rules(self) -> None:
+        """Ask again where endpoints may lead: the configuration has changed."""
+        self._rules.clear()
+
+    def _rules_for(self, endpoint: Endpoint) -> AddressRules:
+        """Return the same rules for each attempt, because judgments are remembered by their rules."""
+        known = self._rules.get(endpoint.id)
+        if known is None or known[0] is not endpoint:
+            known = self._rules[endpoint.id] = endpoint, self._rules_of(endpoint)
+        return known[1]
+
     async def _send(self, sender: Sender, message: OutboundMessage | None, now: float) -> Result:
         if message is None:
             return Result(Outcome.FORMAT, "the event is no longer kept")
@@ -131,7 +143,7 @@ class RequestAttempter(Attempter):
         except NoSuchFormat as error:
             return Result(Outcome.FORMAT, str(error))
         try:
-            return await self._client.send(request, self.rules_of(sender.endpoint))
+            return await self._client.send(request, self._rules_for(sender.endpoint))
         except asyncio.CancelledError:  # the process ends: what was sent may have arrived, and is sent again
             return Result(Outcome.INTERRUPTED)
 

@@ -29,7 +29,7 @@ class Directory:
         self._version: int | None = None
         self.endpoints: dict[str, Endpoint] = {}
         self.health: dict[str, Health] = {}
-        self._matchers: dict[str, Matcher] = {}
+        self._matcher = Matcher(())
 
     async def refresh(self) -> bool:
         """Read the endpoints again if one of them has changed; return whether one has.
@@ -43,10 +43,7 @@ class Directory:
         found = await self._store.endpoints()
         self.endpoints = {endpoint.id: endpoint for endpoint, _ in found}
         self.health = {endpoint.id: health for endpoint, health in found}
-        by_tenant: dict[str, list[Endpoint]] = {}
-        for each in self.endpoints.values():
-            by_tenant.setdefault(each.tenant, []).append(each)
-        self._matchers = {tenant: Matcher(endpoints) for tenant, endpoints in by_tenant.items()}
+        self._matcher = Matcher(self.endpoints.values())
         self._version = version
         return True
 
@@ -58,8 +55,7 @@ class Directory:
             tenant: Its tenant.
             event: Returns the parsed event; it is called only if a condition has to be asked.
         """
-        matcher = self._matchers.get(tenant)
-        found = [match.endpoint for match in matcher.match(key, event)] if matcher else []
+        found = [match.endpoint for match in self._matcher.match(tenant, key, event)]
         return [each for each in found if _names_notices(each)] if key.startswith(NOTICES) else found
 
     def patterns(self) -> frozenset[str]:

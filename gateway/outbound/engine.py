@@ -158,6 +158,7 @@ class WayOut:
         """
         await self._sync(config)
         self._config = config
+        self._attempter.forget_rules()
 
     async def retire(self, config: Config) -> None:
         """Have the queues get no more events: the configuration wants no way out any more.

@@ -59,6 +59,7 @@ class Fullness:
         if not wanted:
             return
         self._changed = set()
-        found = await self._store.waiting(wanted)
+        most = max(limits[each].max_pending for each in wanted)
+        found = await self._store.waiting(wanted, max_counted=most)
         for each in wanted:
             self._pending[each] = found[each].pending if each in found else 0
