@@ -94,13 +94,14 @@ def test_new_certificates_are_used_from_a_signal_on(
     secrets = Secrets()
     with GatewayProcess(tmp_path, secrets, redis_url=redis_url, overrides=settings) as gateway:
         inbox = Inbox(broker.server.url)
-        wait_until(lambda: broker.clients() == {("first", "EXTERNAL")}, message="the first client is there")
+        wait_until(lambda: ("first", "EXTERNAL") in broker.clients(), message="the first client is there")
 
         shutil.copy(files / "second.pem", tmp_path / "client.pem")
         gateway.child.signal(signal.SIGHUP)
 
         gateway.wait_for("certificates changed")
-        wait_until(lambda: broker.clients() == {("second", "EXTERNAL")}, message="the second client is there")
+        # Beside it is the console, which connects anew when its connection is lost.
+        wait_until(lambda: ("second", "EXTERNAL") in broker.clients(), message="the second client is there")
         assert post(gateway.url, senders.acme(secrets.acme, senders.order())).status_code == 202
         assert len(inbox.take(1)) == 1
 
@@ -111,7 +112,7 @@ def test_new_certificates_are_used_from_a_signal_on(
         assert "holds no certificate in PEM" in gateway.stdout
         assert post(gateway.url, senders.acme(secrets.acme, senders.order())).status_code == 202
         assert len(inbox.take(1)) == 1
-        assert broker.clients() == {("second", "EXTERNAL")}
+        assert ("second", "EXTERNAL") in broker.clients()
 
 
 async def test_workers_and_commands_log_in_by_certificate_too(
@@ -123,7 +124,7 @@ async def test_workers_and_commands_log_in_by_certificate_too(
     queue = open_queue(config, Worker(queue="agent", events=["github.#"]))
     await queue.check()
     async with open_tail(config, "#"):
-        assert broker.clients() == {("first", "EXTERNAL")}
+        assert ("first", "EXTERNAL") in broker.clients()
 
 
 def test_a_user_that_the_broker_does_not_know_is_told(

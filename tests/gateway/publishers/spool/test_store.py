@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -305,10 +305,23 @@ def failing(operation: str) -> Callable[[sqlite3.Connection], object]:
     )
 
 
-def mend_writes(connection: sqlite3.Connection) -> None:
-    """Undo the faults."""
+def _mend(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TRIGGER IF EXISTS fault")
     connection.execute("PRAGMA max_page_count = 1000000")
+
+
+async def mend_writes(spool: Spool) -> None:
+    """Undo the faults; as often as that is committed together with a write that still meets one."""
+
+    async def is_mended() -> bool:
+        try:
+            await spool.file.run(_mend)
+        except sqlite3.DatabaseError:
+            return False
+        return True
+
+    condition: Callable[[], bool | Awaitable[bool]] = is_mended
+    await wait_until_async(condition, message="the faults are undone")
 
 
 @pytest.mark.parametrize("fault", [fill_pages, failing("INSERT")], ids=["full", "error"])
@@ -324,7 +337,7 @@ async def test_a_spool_that_cannot_be_written_refuses_and_is_tried_again(
             await publisher.publish(make_message(2, 50_000))
         assert not publisher.is_accepting
         assert "the spool cannot be written" in publisher.unavailable_reason
-        await publisher.spool.file.run(mend_writes)
+        await mend_writes(publisher.spool)
 
         await wait_until_async(lambda: publisher.is_accepting, message="it is tried again")
         await publisher.publish(make_message(3))
@@ -341,7 +354,7 @@ async def test_what_cannot_be_deleted_is_not_published_again_and_again(tmp_path:
         await publisher.spool.file.run(failing("DELETE"))
         broker.unavailable_reason = ""
         await wait_until_async(lambda: publisher.unavailable_reason, message="the delete has failed")
-        await publisher.spool.file.run(mend_writes)
+        await mend_writes(publisher.spool)
         await wait_until_async(lambda: publisher.spooled == 0, message="they are deleted")
 
     assert broker.messages == [make_message(number) for number in range(3)]
