@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,26 @@ from support.programs import locate
 from support.waiting import PATIENCE, wait_until
 
 
+@dataclass(frozen=True)
+class ServerTls:
+    """The PEM files of servers that ask their clients, and each other, for a certificate."""
+
+    ca: str
+    cert: str
+    key: str
+
+    def settings(self, port: int) -> dict[str, str]:
+        """Return the settings of a server that also listens on this port."""
+        return {
+            "tls-port": str(port),
+            "tls-ca-cert-file": self.ca,
+            "tls-cert-file": self.cert,
+            "tls-key-file": self.key,
+            "tls-auth-clients": "yes",
+            "tls-replication": "yes",
+        }
+
+
 class RedisServer:
     """One `redis-server` on a port of its own, without persistence.
 
@@ -23,11 +44,15 @@ class RedisServer:
     gateway promises to survive: losing a claim may cost a duplicate, never an event.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, tls: ServerTls | None = None) -> None:
         self.port = free_port()
+        self.tls_port = free_port() if tls else 0
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._program = locate("redis-server")
         self._options = options
+        if tls:
+            settings = tls.settings(self.tls_port)
+            self._options += tuple(word for name, value in settings.items() for word in (f"--{name}", value))
         self._directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self._child: Child | None = None
 

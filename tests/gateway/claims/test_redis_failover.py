@@ -11,8 +11,9 @@ import pytest
 
 from gateway.claims import Claims, ClaimsUnavailable, Standing
 from gateway.claims.redis import RedisClaims
-from gateway.claims.redis_cluster import ClusterServers, slot_of
+from gateway.claims.redis_cluster import ClusterServers
 from gateway.claims.redis_sentinel import SentinelServers
+from gateway.claims.redis_slots import slot_of
 from support.redis_cluster import RedisCluster, WatchedRedis
 from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
