@@ -37,6 +37,8 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for name, provider in config.providers.items():
         if (own := provider.dedupe.retention) is not None and own < dedupe.lease:
             yield ("providers", name, "dedupe", "retention"), too_short
+    if server.limits == "shared" and config.redis.is_embedded:
+        yield ("server", "limits"), "shared needs a Redis that all gateways use; name it in redis.url"
     if any(do_clash(bind, admin) for bind in server.bind for admin in server.admin_bind):
         yield ("server", "admin_bind"), "must differ from server.bind: metrics must not be public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]
