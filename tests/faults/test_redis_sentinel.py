@@ -33,7 +33,7 @@ def test_the_primary_dies_and_returns_as_a_replica(case: RedisCase, watched: Wat
     primary, replica = watched.servers
     with case.sender:
         before = case.accept(30)
-        watched.wait_copied(before.values())
+        watched.wait_copied(before.values(), replica)
         replica.suspend()  # nobody can take over yet, so that there is time to look
         primary.kill()
         assert case.wait_degraded()
@@ -60,7 +60,7 @@ def test_the_primary_freezes_and_wakes_up_too_late(case: RedisCase, watched: Wat
     primary, replica = watched.servers
     with case.sender:
         before = case.accept(30)
-        watched.wait_copied(before.values())
+        watched.wait_copied(before.values(), replica)
         primary.suspend()
         watched.wait_is_primary(replica)
         case.wait_well()

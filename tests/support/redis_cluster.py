@@ -233,11 +233,11 @@ class WatchedRedis:
         """The addresses of the Sentinels."""
         return [_url(*ports) for ports in zip(self.sentinels, self._tls_ports, strict=True)]
 
-    def wait_copied(self, deliveries: Iterable[Delivery]) -> None:
+    def wait_copied(self, deliveries: Iterable[Delivery], replica: RedisServer) -> None:
         """Wait until the claims of published events have reached the replica."""
         for delivery in deliveries:
             key = claim_key(delivery.provider, delivery.event_id)
-            wait_until(partial(_is_done, self.servers[1], key), PATIENCE, "a claim is copied")
+            wait_until(partial(_is_done, replica, key), PATIENCE, "a claim is copied")
 
     def command_sentinel(self, port: int, *words: str) -> None:
         """Run a command on a Sentinel."""
