@@ -68,7 +68,7 @@ def open_claims(config: Config, database: Database | None = None, *, is_quiet: b
 
 def open_shared_buckets(config: Config) -> SharedBuckets | None:
     """Return the buckets in which all gateways count rate limits; None if each process counts its own."""
-    if config.server.limits == "process":
+    if config.server.limits == "process" or has_embedded_claims(config):
         return None
     from gateway.claims.redis_buckets import RedisBuckets
 

@@ -81,7 +81,7 @@ def test_slots_move_under_load(cluster: RedisCluster, tmp_path: Path, rabbitmq_u
 def test_a_node_of_a_cluster_that_is_configured_as_something_else_is_named(
     cluster: RedisCluster, tmp_path: Path, setting: str
 ) -> None:
-    """At the start, by /readyz and by `gateway status`, with the setting to use."""
+    """At the start, by /readyz, `gateway status` and `gateway check`, with the setting to use."""
     node = cluster.urls[0]
     redis = {"url": node} if setting == "url" else {"sentinels": [node], "master": "claims"}
     expected = "name its nodes in redis.cluster" if setting == "url" else "is not a Redis Sentinel"
@@ -91,11 +91,15 @@ def test_a_node_of_a_cluster_that_is_configured_as_something_else_is_named(
         gateway.wait_ready()  # events are accepted unchecked
         readiness = gateway.get("/readyz", admin=True).json()
         status = gateway.run("status")
+        check = gateway.run("check", "--connect")
 
     assert expected in line["cause"]
     assert readiness["status"] == "degraded"
     assert expected in readiness["checks"]["claims"]
     assert expected in status.stdout
+    assert check.returncode == 1
+    assert expected in check.stderr
+    assert len(check.stderr.splitlines()) == 1
     assert "\n" not in line["cause"]
 
 

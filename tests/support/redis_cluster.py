@@ -18,7 +18,7 @@ from gateway.claims import DONE, claim_key
 from support.ports import free_port, is_free
 from support.process import Child
 from support.programs import locate
-from support.redis_server import RedisServer, ServerTls
+from support.redis_server import RedisServer, ServerTls, enter_on_free_ports
 from support.senders import Delivery
 from support.waiting import PATIENCE, wait_until
 
@@ -53,7 +53,7 @@ class RedisCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            servers = [stack.enter_context(self._node()) for _ in range(6)]
+            servers = [enter_on_free_ports(stack, self._node) for _ in range(6)]
             self.primaries, self.replicas = servers[:3], servers[3:]
             self._join(servers)
             self._stack = stack.pop_all()
@@ -204,11 +204,10 @@ class WatchedRedis:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
-            primary = stack.enter_context(RedisServer(*self._options, tls=self._tls))
+            primary = enter_on_free_ports(stack, lambda: RedisServer(*self._options, tls=self._tls))
             port = primary.tls_port or primary.port
-            replica = stack.enter_context(
-                RedisServer(*self._options, "--replicaof", f"127.0.0.1 {port}", tls=self._tls)
-            )
+            following = (*self._options, "--replicaof", f"127.0.0.1 {port}")
+            replica = enter_on_free_ports(stack, lambda: RedisServer(*following, tls=self._tls))
             self.servers = [primary, replica]
             wait_until(lambda: _is_linked(replica, self._password), PATIENCE, "the replica follows")
             for number in range(3):
@@ -286,7 +285,12 @@ class WatchedRedis:
         )
         log = self._folder / f"{number}.log"
         child = Child([locate("redis-server"), str(config), "--sentinel"], log=log)
-        wait_until(lambda: not is_free(port), PATIENCE, "a Sentinel listens")
+
+        def listens() -> bool:
+            child.expect_running()
+            return not is_free(port)
+
+        wait_until(listens, PATIENCE, "a Sentinel listens")
         self.sentinels.append(port)
         self._tls_ports.append(tls_port)
         return child

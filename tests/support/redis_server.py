@@ -6,6 +6,8 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,9 @@ from support.ports import free_port
 from support.process import Child
 from support.programs import locate
 from support.waiting import PATIENCE, wait_until
+
+_MAX_STARTS = 5
+"""How often a server is started whose ports were taken."""
 
 
 @dataclass(frozen=True)
@@ -149,3 +154,14 @@ class RedisServer:
         # Nothing is kept, so there is nothing that an orderly end would save.
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def enter_on_free_ports(stack: ExitStack, make: Callable[[], RedisServer]) -> RedisServer:
+    """Start a server that ``make`` returns; another one, on other ports, if somebody has taken one meanwhile."""
+    for _ in range(_MAX_STARTS - 1):
+        try:
+            return stack.enter_context(make())
+        except RuntimeError as error:
+            if "Address already in use" not in str(error):
+                raise
+    return stack.enter_context(make())
