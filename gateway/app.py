@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.adapters.adapter import BoundAdapter
-from gateway.backends import open_claims, open_publisher
+from gateway.backends import open_claims, open_publisher, open_shared_buckets
 from gateway.claims import Claims
 from gateway.claims.clock_skew import ClockWatch
 from gateway.claims.dedupe import MAX_WAIT, Dedupe
@@ -60,6 +60,9 @@ from gateway.receive.receiver import Receiver
 from gateway.receive.recording import RequestRecorder
 from gateway.receive.responses import Success
 from gateway.receive.route import Route
+from gateway.receive.shared_limits import SharedLimits
+from gateway.receive.token_bucket import TokenBucket
+from gateway.signatures.units import EventRate
 from gateway.transport.embedded import Database
 from gateway.transport.topic_patterns import key_pattern
 
@@ -73,6 +76,7 @@ _FIXED = (
     "server.max_connections",
     "server.max_connections_per_client",
     "server.keep_alive",
+    "server.limits",
     "server.max_in_flight",
     "server.max_buffered",
     "server.shutdown_delay",
@@ -144,12 +148,17 @@ class Gateway:
         self._publisher = publisher or open_publisher(config, database, slot, slots, drained.note)
         self._dedupe = Dedupe(self.claims, accepts_unchecked=config.dedupe.on_unavailable == "accept")
         self._clock_watch = ClockWatch(self.claims, clock)
+        buckets = open_shared_buckets(config)
+        self._limits = SharedLimits(buckets) if buckets else None
         self.metrics = Metrics(counters or shared_counters(slots, PRIVATE), slot)
         self.metrics.sample("webhook_publishes_unconfirmed", lambda: self._publisher.unconfirmed)
         self.metrics.sample("webhook_spooled", lambda: self._publisher.spooled)
         self.metrics.sample("webhook_spool_corrupt", lambda: self._publisher.corrupt)
         self.metrics.sample("webhook_broker_unavailable", lambda: bool(self._publisher.unavailable_reason))
         self.metrics.sample("webhook_clock_offset_seconds", lambda: self._clock_watch.offset or 0.0)
+        self.metrics.sample(
+            "webhook_limits_unshared", lambda: bool(self._limits and self._limits.unavailable_reason)
+        )
         self.metrics.sample("webhook_log_lines_dropped", logs.lines_dropped)
         for stage in JOURNAL_STAGES:
             self.metrics.sample(
@@ -193,6 +202,8 @@ class Gateway:
         await self.claims.start()
         await self._publisher.start()
         await self._clock_watch.start()
+        if self._limits:
+            await self._limits.start()
         await self.metrics.start()
         await self._keys.start()
         if self._readiness:
@@ -204,6 +215,8 @@ class Gateway:
             self._readiness.stop()
         await self.metrics.stop()
         await self._keys.aclose()
+        if self._limits:
+            await self._limits.stop()
         await self._clock_watch.stop()
         await self._publisher.stop()
         await self.claims.stop()
@@ -238,6 +251,8 @@ class Gateway:
             "claims": self.claims.unavailable_reason,
             "clock": self._clock_watch.unavailable_reason,
         }
+        if self._limits:
+            reasons["limits"] = self._limits.unavailable_reason
         return {**reasons, "process": "is ending"} if self._is_ending else reasons
 
     def is_ready(self) -> bool:
@@ -268,9 +283,22 @@ class Gateway:
 
     def _routes(self, config: Config) -> dict[str, Route]:
         return {
-            name: _route(name, provider, config, self._folder, self._catalogue, self.metrics)
+            name: _route(
+                name,
+                provider,
+                config,
+                self._folder,
+                self._catalogue,
+                self.metrics,
+                self._bucket(name, provider.rate_limit),
+            )
             for name, provider in config.providers.items()
         }
+
+    def _bucket(self, name: str, rate: EventRate | None) -> TokenBucket | None:
+        if rate is None:
+            return None
+        return self._limits.bucket_of(name, rate) if self._limits else TokenBucket(rate, time.monotonic)
 
 
 def _adapters(routes: Mapping[str, Route]) -> dict[str, BoundAdapter]:
@@ -286,7 +314,13 @@ def _get(config: Config, setting: str) -> object:
 
 
 def _route(
-    name: str, provider: ProviderConfig, config: Config, folder: Path, catalogue: Catalogue, metrics: Metrics
+    name: str,
+    provider: ProviderConfig,
+    config: Config,
+    folder: Path,
+    catalogue: Catalogue,
+    metrics: Metrics,
+    bucket: TokenBucket | None,
 ) -> Route:
     adapter = adapter_of(provider)
     spec = adapter.spec
@@ -322,7 +356,7 @@ def _route(
         # The rest suffices for Redis and RabbitMQ to answer, if the deadline is long enough at all.
         body_deadline=max(deadline / 2, deadline - config.redis.timeout - config.rabbitmq.confirm_timeout),
         longest_wait=min(MAX_WAIT, deadline / 2),
-        admission=AccessControl(provider.allow_ips, provider.rate_limit),
+        admission=AccessControl(provider.allow_ips, bucket),
         public_url=provider.public_url,
         enrolment=Enrolment(enrolled_folder(config), name) if provider.enrol else None,
         success=Success(spec.success, accepts_any_2xx=spec.any_2xx),

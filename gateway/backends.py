@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from gateway.claims import Claims
+from gateway.claims.buckets import SharedBuckets
 from gateway.config import EMBEDDED, Config
 from gateway.events.message import Message
 from gateway.journal import Journal
@@ -66,6 +67,15 @@ def open_claims(config: Config, database: Database | None = None, *, is_quiet: b
     from gateway.claims.redis import RedisClaims
 
     return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout, is_quiet=is_quiet)
+
+
+def open_shared_buckets(config: Config) -> SharedBuckets | None:
+    """Return the buckets in which all gateways count rate limits; None if each process counts its own."""
+    if config.server.limits == "process" or has_embedded_claims(config):
+        return None
+    from gateway.claims.redis_buckets import RedisBuckets
+
+    return RedisBuckets(_redis_servers(config), config.redis.timeout)
 
 
 def _redis_servers(config: Config) -> RedisServers:

@@ -238,7 +238,9 @@ class RedisClaims(Claims):
         return self._retention_s if retention is None else str(max(1, int(retention)))
 
     async def _connect(self) -> Connection:
-        connection = await self._servers.connect(self._timeout, needs_scripts=self._needs_scripts)
+        connection = await self._servers.connect(
+            self._timeout, needs_scripts=self._needs_scripts, is_quiet=self._is_quiet
+        )
         self._refusal = ""
         is_news = connection.script_refusal and connection.script_refusal != self._script_refusal
         if is_news and not self._is_quiet:

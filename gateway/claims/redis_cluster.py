@@ -11,28 +11,29 @@ redis-py's cluster client is not used: it repeats commands whose reply was lost,
 from __future__ import annotations
 
 import asyncio
-import binascii
 import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
 import structlog
 from typing_extensions import override
 
-from gateway.claims.redis_connect import ask_once, connect
+from gateway.claims.redis_connect import connect
 from gateway.claims.redis_connection import RedisConnection, Value
+from gateway.claims.redis_errors import CLUSTER_IS_DOWN
 from gateway.claims.redis_servers import Connection, RedisServers
+from gateway.claims.redis_slots import SLOTS, Address, find_owners, slot_of
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.transport.redis_url import RedisUrl
 
-_SLOTS = 16_384
-"""The number of slots of every cluster."""
-
 _MAX_REDIRECTS = 3
 """How often one command follows a key that has moved."""
+
+_TRY_AGAIN_DELAY = 0.02
+"""Seconds until a command is sent again whose keys are on two nodes at the moment."""
 
 _REFRESH_DELAY = 1.0
 """Seconds between two looks at the slots while some node cannot be reached, or a key has moved."""
@@ -41,11 +42,6 @@ _KEYLESS = frozenset(("TIME", "INFO", "PING"))
 """Commands that any node answers."""
 
 log = structlog.get_logger()
-
-
-class _Address(NamedTuple):
-    host: str
-    port: int
 
 
 class ClusterServers(RedisServers):
@@ -59,8 +55,10 @@ class ClusterServers(RedisServers):
         self._nodes = [RedisUrl.parse(url) for url in nodes]
 
     @override
-    async def connect(self, timeout: float, *, needs_scripts: bool = False) -> Connection:
-        connection = ClusterConnection(self._nodes, timeout, needs_scripts=needs_scripts)
+    async def connect(
+        self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
+    ) -> Connection:
+        connection = ClusterConnection(self._nodes, timeout, needs_scripts=needs_scripts, is_quiet=is_quiet)
         await connection.open()
         return connection
 
@@ -72,26 +70,34 @@ class ClusterConnection(Connection):
         seeds: Nodes that are asked for the others.
         timeout: Seconds that a command may take, with its redirects.
         needs_scripts: Whether EVAL and TIME have to work too.
+        is_quiet: Whether the connections are not logged.
     """
 
-    def __init__(self, seeds: Sequence[RedisUrl], timeout: float, *, needs_scripts: bool) -> None:
+    def __init__(
+        self, seeds: Sequence[RedisUrl], timeout: float, *, needs_scripts: bool, is_quiet: bool
+    ) -> None:
         self.script_refusal = ""
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._seeds = random.sample(seeds, len(seeds))
         self._timeout = timeout
         self._needs_scripts = needs_scripts
-        self._owners: list[_Address | None] = [None] * _SLOTS
-        self._links: dict[_Address, ReconnectingConnection[RedisConnection]] = {}
+        self._is_quiet = is_quiet
+        self._owners: list[Address | None] = [None] * SLOTS
+        self._links: dict[Address, ReconnectingConnection[RedisConnection]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._earlier: list[asyncio.Task[Any]] = []
         self._refreshing: asyncio.Task[None] | None = None
         self._turn = 0
+        self._cause = ""
+        self._refused_key: Value | None = None
 
     @property
     def unavailable_reason(self) -> str:
         """Return why some keys cannot be reached at the moment; empty if all can."""
         if None in self._owners:
             return "some slots of the Redis Cluster belong to no node; repair it with redis-cli --cluster fix"
+        if self._refused_key is not None:
+            return CLUSTER_IS_DOWN
         return next((link.unavailable_reason for link in self._links.values() if link.current is None), "")
 
     async def open(self) -> None:
@@ -204,38 +210,47 @@ class ClusterConnection(Connection):
             raise
 
     async def _run_once(self, command: tuple[Value, ...]) -> Any:
-        link = self._link_of(command)
+        link, redirects, is_asking = self._link_of(command), 0, False
         async with asyncio.timeout(self._timeout):
-            for _ in range(_MAX_REDIRECTS):
+            while redirects <= _MAX_REDIRECTS:
                 connection = link.current
                 if connection is None:
                     raise ConnectionError(link.unavailable_reason)
+                if is_asking:
+                    connection.tell(_ignore, "ASKING")
                 try:
                     return await connection.execute(*command)
                 except hiredis.ReplyError as error:
                     kind, _, place = str(error).partition(" ")
+                    if kind == "CLUSTERDOWN":
+                        self._refused_key = _key_of(command)
+                        raise ConnectionError(CLUSTER_IS_DOWN) from None
+                    if kind == "TRYAGAIN":  # a script's keys are on two nodes until their slot has moved
+                        await asyncio.sleep(_TRY_AGAIN_DELAY)
+                        link, is_asking = self._link_of(command), False
+                        continue
                     if kind not in ("MOVED", "ASK"):
                         raise
-                    link = await self._follow(place, link)
-                    if kind == "ASK":  # until the slot has moved as a whole, its old node decides key by key
-                        asked = link.current
-                        if asked is None:
-                            raise ConnectionError(link.unavailable_reason) from None
-                        asked.tell(_ignore, "ASKING")
-                        return await asked.execute(*command)
+                    is_asking = kind == "ASK"
+                    link = await self._follow(place, link, has_moved=not is_asking)
+                    redirects += 1
             raise ConnectionError("the key has moved again and again")
 
     async def _follow(
-        self, place: str, link: ReconnectingConnection[RedisConnection]
+        self, place: str, link: ReconnectingConnection[RedisConnection], *, has_moved: bool
     ) -> ReconnectingConnection[RedisConnection]:
-        """Return the connection to the node that ``<slot> <host>:<port>`` names."""
-        self._refresh()
+        """Return the connection to the node that ``<slot> <host>:<port>`` names.
+
+        Until a slot has moved as a whole, its old node decides key by key, and stays the one that is asked first.
+        """
         slot, _, node = place.partition(" ")
         host, _, port = node.rpartition(":")
         # An empty host stands for the one that was asked.
-        address = _Address(host or self._address_of(link).host, int(port))
-        if slot.isdecimal() and int(slot) < _SLOTS:
-            self._owners[int(slot)] = address
+        address = Address(host or self._address_of(link).host, int(port))
+        if has_moved:
+            self._refresh()
+            if slot.isdecimal() and int(slot) < SLOTS:
+                self._owners[int(slot)] = address
         target = await self._link_to(address)
         if target.current is None:
             await target.reconnected()
@@ -243,27 +258,38 @@ class ClusterConnection(Connection):
 
     def _link_of(self, command: tuple[Value, ...]) -> ReconnectingConnection[RedisConnection]:
         if command[0] in _KEYLESS:
-            links = list(self._links.values())
+            links = [link for link in self._links.values() if link.current] or list(self._links.values())
             self._turn += 1
             return links[self._turn % len(links)]
-        key = command[3] if command[0] == "EVAL" else command[1]
+        key = _key_of(command)
         address = self._owners[slot_of(key if isinstance(key, bytes) else str(key).encode())]
         if address is None:
             raise ConnectionError(self.unavailable_reason)
         return self._links[address]
 
-    def _address_of(self, link: ReconnectingConnection[RedisConnection]) -> _Address:
+    def _address_of(self, link: ReconnectingConnection[RedisConnection]) -> Address:
         return next(address for address, each in self._links.items() if each is link)
 
-    async def _link_to(self, address: _Address) -> ReconnectingConnection[RedisConnection]:
+    async def _link_to(self, address: Address) -> ReconnectingConnection[RedisConnection]:
         if address not in self._links:
             node = replace(self._seeds[0], host=address.host, port=address.port)
             self._links[address] = ReconnectingConnection(
-                f"redis {node.server}",
-                partial(connect, node, self._timeout, needs_scripts=self._needs_scripts, in_cluster=True),
+                f"redis {node.server}", partial(self._connect, node), is_quiet=self._is_quiet
             )
             await self._links[address].start()
         return self._links[address]
+
+    async def _connect(self, node: RedisUrl) -> RedisConnection:
+        """Connect to a node, and look at the slots whenever that fails or ends: a replica may have taken over."""
+        try:
+            connection = await connect(
+                node, self._timeout, needs_scripts=self._needs_scripts, in_cluster=True
+            )
+        except OSError:
+            self._refresh()
+            raise
+        connection.lost.add_done_callback(lambda _: self._refresh())
+        return connection
 
     async def _find_primaries(self) -> None:
         """Ask a node which primary has which slots, and connect to those that are new.
@@ -272,26 +298,13 @@ class ClusterConnection(Connection):
             OSError: No node answers.
         """
         known = [replace(self._seeds[0], host=each.host, port=each.port) for each in self._links]
-        causes: list[str] = []
-        for node in dict.fromkeys([*known, *self._seeds]):
-            try:
-                rows = await ask_once(node, self._timeout, "CLUSTER", "SLOTS")
-            except (OSError, hiredis.ReplyError) as error:
-                causes.append(f"{node.server}: {error}")
-                continue
-            owners: list[_Address | None] = [None] * _SLOTS
-            for first, last, primary, *_ in rows:
-                host = primary[0].decode() if primary[0] else ""
-                address = _Address(host or node.host, int(primary[1]))
-                owners[first : last + 1] = [address] * (last + 1 - first)
-                await self._link_to(address)
-            self._owners = owners
-            for gone in self._links.keys() - set(owners):
-                self._start(self._links.pop(gone).stop())
-            if self._links:
-                return
-            causes.append(f"{node.server}: no node has any slot yet")
-        raise ConnectionError(f"no node of the Redis Cluster can be used ({'; '.join(causes)})")
+        owners = await find_owners([*known, *self._seeds], self._timeout)
+        primaries = set(filter(None, owners))
+        for address in primaries:
+            await self._link_to(address)
+        self._owners = owners
+        for gone in self._links.keys() - primaries:
+            self._start(self._links.pop(gone).stop())
 
     def _refresh(self) -> None:
         """Look at the slots again in a moment, and until every node can be reached."""
@@ -303,17 +316,20 @@ class ClusterConnection(Connection):
             await asyncio.sleep(_REFRESH_DELAY)
             try:
                 await self._find_primaries()
-            except OSError as error:
-                log.warning("slots unknown", server="redis", cause=str(error))
+                if self._refused_key is not None:
+                    await self._run_once(("GET", self._refused_key))
+                    self._refused_key = None
+            except (OSError, hiredis.ReplyError) as error:
+                if str(error) != self._cause and not self._is_quiet:  # logged once, not at every look
+                    log.warning("slots unknown", server="redis", cause=str(error))
+                self._cause = str(error)
             if not self.unavailable_reason:
+                self._cause = ""
                 return
 
 
-def slot_of(key: bytes) -> int:
-    """Return the slot of a key: of what is in its first braces, if there is something."""
-    start = key.find(b"{") + 1
-    end = key.find(b"}", start)
-    return binascii.crc_hqx(key[start:end] if start and end > start else key, 0) % _SLOTS
+def _key_of(command: tuple[Value, ...]) -> Value:
+    return command[3] if command[0] == "EVAL" else command[1]
 
 
 def _ignore() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -55,15 +57,40 @@ async def connect(
     Raises:
         OSError: The server cannot be reached, or cannot keep claims; the text says why, and what to do.
     """
+    async with _within(timeout, parts):
+        connection = await _open(parts, timeout, in_cluster=in_cluster)
+        try:
+            await _try_out(connection, parts, needs_scripts=needs_scripts, in_cluster=in_cluster)
+        except BaseException:  # also when cancelled by the timeout: nothing else refers to the connection
+            connection.abort()
+            raise
+    return connection
+
+
+async def ask_once(parts: RedisUrl, timeout: float, *command: Value) -> Any:
+    """Send one command on a connection of its own, and return the reply.
+
+    Raises:
+        OSError: The server cannot be reached, or does not answer; the text says why, and which server.
+        hiredis.ReplyError: The server refuses the command, or the login.
+    """
+    async with _within(timeout, parts):
+        connection = await _open(parts, timeout)
+        try:
+            for login in _login(parts):
+                await connection.execute(*login)
+            return await connection.execute(*command)
+        finally:
+            connection.abort()
+
+
+@asynccontextmanager
+async def _within(timeout: float, parts: RedisUrl) -> AsyncIterator[None]:
+    """Bound the time to connect, and explain why that is not possible."""
     connect_timeout = max(timeout, _MIN_CONNECT_TIMEOUT)
     try:
         async with asyncio.timeout(connect_timeout):
-            connection = await _open(parts, timeout, in_cluster=in_cluster)
-            try:
-                await _try_out(connection, parts, needs_scripts=needs_scripts, in_cluster=in_cluster)
-            except BaseException:  # also when cancelled by the timeout: nothing else refers to the connection
-                connection.abort()
-                raise
+            yield
     except ssl.SSLError as error:
         raise ConnectionError(explain_tls(error, parts.server, parts.tls)) from None
     except TimeoutError as error:
@@ -77,24 +104,6 @@ async def connect(
                 else explain_end(error, parts.server, "rediss")
             ) from None
         raise
-    return connection
-
-
-async def ask_once(parts: RedisUrl, timeout: float, *command: Value) -> Any:
-    """Send one command on a connection of its own, and return the reply.
-
-    Raises:
-        OSError: The server cannot be reached, or does not answer.
-        hiredis.ReplyError: The server refuses the command, or the login.
-    """
-    async with asyncio.timeout(max(timeout, _MIN_CONNECT_TIMEOUT)):
-        connection = await _open(parts, timeout)
-        try:
-            for login in _login(parts):
-                await connection.execute(*login)
-            return await connection.execute(*command)
-        finally:
-            connection.abort()
 
 
 async def _open(parts: RedisUrl, timeout: float, *, in_cluster: bool = False) -> RedisConnection:
@@ -122,6 +131,12 @@ async def _try_out(
     replies = await asyncio.gather(
         *(connection.execute(*command) for command in [*needed, *optional]), return_exceptions=True
     )
+    late = sum(isinstance(reply, TimeoutError) for reply in replies)
+    if 0 < late < len(replies):
+        raise ConnectionError(
+            f"{parts.server} answered {len(replies) - late} of {len(replies)} commands that were sent together; claims need "
+            "a server, and no proxy before it, that takes pipelines"
+        )
     info, script, _ = replies[len(needed) :]
     if not in_cluster and isinstance(info, bytes) and (mode := _MODE.search(info)):
         raise ConnectionError(IS_CLUSTER if b"cluster" in mode[0] else IS_SENTINEL)

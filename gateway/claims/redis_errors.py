@@ -4,6 +4,7 @@ from __future__ import annotations
 
 IS_CLUSTER = "the server is a node of a Redis Cluster; name its nodes in redis.cluster, in place of redis.url"
 IS_SENTINEL = "the server is a Redis Sentinel, which keeps no keys; name it in redis.sentinels, with redis.master, in place of redis.url"
+CLUSTER_IS_DOWN = "the Redis Cluster takes no commands, because some slots have no primary; start its nodes, or promote their replicas"
 _MEANINGS = {
     **dict.fromkeys(("MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN"), IS_CLUSTER),
     "READONLY": "the server is a read-only replica; give the address of its primary",
@@ -33,12 +34,29 @@ def explain(error: Exception, command: str) -> str:
         meaning = (
             "the user may not use the keys whgw:*; grant ~whgw:*"
             if is_key
-            else f"the user may not {command}; grant +{command.lower()}"
+            else f"the user may not {command}; grant +{command.lower().replace(' ', '|')}"
         )
     elif "unknown command" in words.lower():
         meaning = f"the server has no {command}"
+    elif command == "AUTH" and "without any password" in words:
+        meaning = "the server has no password; leave it out of the address"
+    elif "SELECT is not allowed" in words:
+        meaning = "the server has no databases; leave out the number at the end of the address"
     elif "DB index is out of range" in words:
         meaning = "the server has no database of that number; correct it at the end of the address"
     elif command == "SET" and "syntax error" in words:
         meaning = "the server does not take SET with NX and GET together; use Redis 7 or newer, or Valkey"
     return f"{meaning} (Redis: {words})" if meaning else words
+
+
+def explain_other_kind(error: Exception, server: str, command: str) -> str:
+    """Explain why ``server`` refused a command that only nodes of a cluster, or only Sentinels, have."""
+    words = str(error)
+    if "unknown command" in words.lower() or "cluster support disabled" in words:
+        kind, setting = (
+            ("a node of a Redis Cluster", "redis.cluster")
+            if command.startswith("CLUSTER")
+            else ("a Redis Sentinel", "redis.sentinels")
+        )
+        return f"{server} is not {kind}; correct {setting}, or name a single Redis in redis.url"
+    return f"{server}: {explain(error, command)}"

@@ -47,12 +47,15 @@ class Connection(Protocol):
 class RedisServers(Protocol):
     """The servers of a configuration."""
 
-    async def connect(self, timeout: float, *, needs_scripts: bool = False) -> Connection:
+    async def connect(
+        self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
+    ) -> Connection:
         """Open a connection, log in, and try every command that claims need.
 
         Args:
             timeout: Seconds that a batch of commands may take.
             needs_scripts: Whether EVAL and TIME have to work too, which limits and order of workers use.
+            is_quiet: Whether connections to single nodes are not logged.
 
         Raises:
             OSError: No server can be used now; the text says why, and what to do.
@@ -70,5 +73,7 @@ class OneServer(RedisServers):
         self._parts = RedisUrl.parse(url)
 
     @override
-    async def connect(self, timeout: float, *, needs_scripts: bool = False) -> RedisConnection:
+    async def connect(
+        self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
+    ) -> RedisConnection:
         return await connect(self._parts, timeout, needs_scripts=needs_scripts)

@@ -11,16 +11,17 @@ from gateway.config import Config, config_warnings, load_config
 from gateway.config.models import RabbitConfig, RedisConfig
 from gateway.config.resolve import adapter_of
 from gateway.devtools.formatting import format_count
+from gateway.errors import OperatorError
 from gateway.events.schemas import Catalogue
 
 
 def run_check(path: Path, *, connects: bool = False) -> None:
     """Validate the configuration at ``path`` and print a summary with its warnings.
 
-    If it ``connects``, the summary includes what RabbitMQ says of its queues and its limits.
+    If it ``connects``, the summary includes whether Redis takes claims, and what RabbitMQ says of its queues and its limits.
 
     Raises:
-        OperatorError: The configuration is invalid, or RabbitMQ cannot be asked.
+        OperatorError: The configuration is invalid, Redis takes no claims, or RabbitMQ cannot be asked.
     """
     config = load_config(path)
     catalogue = Catalogue.bundled()
@@ -53,7 +54,22 @@ def run_check(path: Path, *, connects: bool = False) -> None:
     for warning in warnings:
         typer.echo(f"  warning: {warning}")
     if connects:
+        _print_store(config)
         _print_broker(config)
+
+
+def _print_store(config: Config) -> None:
+    from gateway.cli.common import run
+    from gateway.observability.terminal import one_line
+    from gateway.operations.status import claims_status
+
+    status, _ = run(claims_status(config))
+    if status.error:
+        raise OperatorError(f"{status.kind} takes no claims: {one_line(status.error)}")
+    if not config.redis.is_embedded:
+        typer.echo("  Redis takes claims")
+    for warning in status.warnings:
+        typer.echo(f"  warning: {one_line(warning)}")
 
 
 def _print_broker(config: Config) -> None:

@@ -17,8 +17,11 @@ _OTHER_PATHS = ("/livez", "/readyz")
 """The paths of the public listener that are no webhooks."""
 
 
-def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
-    """Yield each conflict: the path of the setting to change, and the reason."""
+def conflicts(config: Config, *, has_servers: bool = True) -> Iterator[tuple[FieldPath, str]]:
+    """Yield each conflict: the path of the setting to change, and the reason.
+
+    Unless it ``has_servers``, placeholders may stand for their addresses.
+    """
     server, dedupe = config.server, config.dedupe
     yield from dict.fromkeys(_tls_conflicts(config))  # each node may have the same
     yield from _path_conflicts(config)
@@ -37,6 +40,8 @@ def conflicts(config: Config) -> Iterator[tuple[FieldPath, str]]:
     for name, provider in config.providers.items():
         if (own := provider.dedupe.retention) is not None and own < dedupe.lease:
             yield ("providers", name, "dedupe", "retention"), too_short
+    if server.limits == "shared" and config.redis.is_embedded and has_servers:
+        yield ("server", "limits"), "shared needs a Redis that all gateways use; name it in redis.url"
     if any(do_clash(bind, admin) for bind in server.bind for admin in server.admin_bind):
         yield ("server", "admin_bind"), "must differ from server.bind: metrics must not be public"
     limits: list[tuple[FieldPath, int | None]] = [(("server", "max_body"), server.max_body)]

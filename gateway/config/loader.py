@@ -52,7 +52,7 @@ def load_config(
         config = Config.model_validate(document.content)
     except ValidationError as error:
         raise ConfigurationError(*(document.locate(*problem) for problem in describe(error))) from None
-    problems = [document.locate(*problem) for problem in conflicts(config)]
+    problems = [document.locate(*problem) for problem in conflicts(config, has_servers=not supplies_all)]
     problems += [
         document.locate(("providers", name, *place), text)
         for name, provider in config.providers.items()

@@ -109,6 +109,10 @@ class ServerConfig(Section):
         description="How long a connection may be idle between requests. Set it longer than your load balancer's own "
         "timeout (most often 60s), or the balancer will send requests into connections that are closing.",
     )
+    limits: Literal["process", "shared"] = Field(
+        "process",
+        description="Who counts a `rate_limit`: each process for itself, or all gateways together, in Redis while it answers.",
+    )
     max_in_flight: Count = Field(
         1000, description="Requests that a process handles at a time; further ones are answered 503."
     )
@@ -279,7 +283,8 @@ class ProviderConfig(DeliverySpec):
     )
     rate_limit: Rate | None = Field(
         None,
-        description="Verified events that a process accepts, such as `100/s`; further ones are answered 429.",
+        description="Verified events that a process accepts, or all together with `server.limits: shared`, such as `100/s`; "
+        "further ones are answered 429.",
     )
     max_body: Size | None = Field(
         None,

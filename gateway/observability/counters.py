@@ -77,6 +77,10 @@ GAUGES = (
     Gauge("webhook_requests_in_flight", "Requests that are being handled."),
     Gauge("webhook_publishes_unconfirmed", "Messages that wait for the broker's confirm."),
     Gauge("webhook_broker_unavailable", "Processes whose broker accepts no events at the moment."),
+    Gauge(
+        "webhook_limits_unshared",
+        "Processes that count rate limits alone although server.limits is shared, because Redis is away.",
+    ),
     Gauge("webhook_spooled", "Events that wait on disk for the broker."),
     Gauge("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
     Gauge(

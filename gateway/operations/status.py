@@ -80,7 +80,7 @@ async def status(
     """
     gateway = _known(processes) if processes else ask_gateway(config)
     asked, spool, (claims, offset), kept, workers = await asyncio.gather(
-        gateway, _spool(config), _claims(config), _journal(config, journal), _workers(config, now)
+        gateway, _spool(config), claims_status(config), _journal(config, journal), _workers(config, now)
     )
     broker, queues = await _queues(config, journal, workers, asked, now)
     found = Status(
@@ -145,7 +145,7 @@ async def _spool(config: Config) -> SpoolStatus | None:
     )
 
 
-async def _claims(config: Config) -> tuple[StoreStatus, float | None]:
+async def claims_status(config: Config) -> tuple[StoreStatus, float | None]:
     """Return how the deduplication store is, and by how much our clock is ahead of its."""
     is_embedded = has_embedded_claims(config)
     kind = EMBEDDED if is_embedded else "Redis"

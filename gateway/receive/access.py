@@ -23,18 +23,18 @@ class AccessControl:
 
     Args:
         allow_ips: the networks that the provider sends from; empty to allow any.
-        rate: verified events beyond which the provider has to wait; None for no limit.
+        bucket: the verified events beyond which the provider has to wait; None for no limit.
         clock: seconds on a monotonic clock.
     """
 
     def __init__(
         self,
         allow_ips: Sequence[IPNetwork] = (),
-        rate: EventRate | None = None,
+        bucket: TokenBucket | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._allowed = tuple(allow_ips)
-        self._bucket = TokenBucket(rate, clock) if rate else None
+        self._bucket = bucket
         self._clock = clock
         self._proven_handshakes = TokenBucket(_HANDSHAKES, clock)
         self._handshakes: OrderedDict[str, TokenBucket] = OrderedDict()  # by client, the most recent one last

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
@@ -93,9 +94,16 @@ def issue(
         .add_extension(_usage(is_authority=is_authority), critical=True)
     )
     if hosts:
-        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+        names = x509.SubjectAlternativeName([_name_of(host) for host in hosts])
         builder = builder.add_extension(names, critical=False)
     return Issued(builder.sign(signing, hashes.SHA256()), key)
+
+
+def _name_of(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _usage(*, is_authority: bool) -> x509.KeyUsage:

@@ -1,7 +1,7 @@
 """Where the servers' programs are on this machine.
 
 The environment variable ``WEBHOOK_TEST_PROGRAMS`` names directories with other versions of them, separated as in ``PATH``:
-``/opt/rabbitmq/sbin:/opt/redis/bin``. Valkey needs the name ``redis-server`` there.
+``/opt/rabbitmq/sbin:/opt/valkey/bin``. There ``valkey-server`` stands for ``redis-server``, and ``valkey-cli`` for ``redis-cli``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ class ProgramMissingError(RuntimeError):
 
 def locate(program: str) -> str:
     """Return the absolute path of `program`."""
-    chosen = [each for each in os.environ.get("WEBHOOK_TEST_PROGRAMS", "").split(os.pathsep) if each]
-    directories = [*chosen, *_BEFORE_PATH, *os.get_exec_path(), *_AFTER_PATH, *_postgresql_directories()]
-    found = shutil.which(program, path=os.pathsep.join(directories))
+    chosen = os.environ.get("WEBHOOK_TEST_PROGRAMS", "")
+    directories = [*_BEFORE_PATH, *os.get_exec_path(), *_AFTER_PATH, *_postgresql_directories()]
+    found = (
+        shutil.which(program, path=chosen)
+        or shutil.which(program.replace("redis-", "valkey-"), path=chosen)
+        or shutil.which(program, path=os.pathsep.join(directories))
+    )
     if found is None:
         raise ProgramMissingError(f"{program} is not installed")
     return found

@@ -6,6 +6,9 @@ import shutil
 import signal
 import socket
 import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +18,29 @@ from support.process import Child
 from support.programs import locate
 from support.waiting import PATIENCE, wait_until
 
+_MAX_STARTS = 5
+"""How often a server is started whose ports were taken."""
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """The PEM files of servers that ask their clients, and each other, for a certificate."""
+
+    ca: str
+    cert: str
+    key: str
+
+    def settings(self, port: int) -> dict[str, str]:
+        """Return the settings of a server that also listens on this port."""
+        return {
+            "tls-port": str(port),
+            "tls-ca-cert-file": self.ca,
+            "tls-cert-file": self.cert,
+            "tls-key-file": self.key,
+            "tls-auth-clients": "yes",
+            "tls-replication": "yes",
+        }
+
 
 class RedisServer:
     """One `redis-server` on a port of its own, without persistence.
@@ -23,11 +49,15 @@ class RedisServer:
     gateway promises to survive: losing a claim may cost a duplicate, never an event.
     """
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, tls: ServerTls | None = None) -> None:
         self.port = free_port()
+        self.tls_port = free_port() if tls else 0
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._program = locate("redis-server")
         self._options = options
+        if tls:
+            settings = tls.settings(self.tls_port)
+            self._options += tuple(word for name, value in settings.items() for word in (f"--{name}", value))
         self._directory = Path(tempfile.mkdtemp(prefix="redis-"))
         self._child: Child | None = None
 
@@ -124,3 +154,14 @@ class RedisServer:
         # Nothing is kept, so there is nothing that an orderly end would save.
         self.kill()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def enter_on_free_ports(stack: ExitStack, make: Callable[[], RedisServer]) -> RedisServer:
+    """Start a server that ``make`` returns; another one, on other ports, if somebody has taken one meanwhile."""
+    for _ in range(_MAX_STARTS - 1):
+        try:
+            return stack.enter_context(make())
+        except RuntimeError as error:
+            if "Address already in use" not in str(error):
+                raise
+    return stack.enter_context(make())

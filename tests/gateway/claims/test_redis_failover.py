@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,8 +12,9 @@ import pytest
 
 from gateway.claims import Claims, ClaimsUnavailable, Standing
 from gateway.claims.redis import RedisClaims
-from gateway.claims.redis_cluster import ClusterServers, slot_of
+from gateway.claims.redis_cluster import ClusterServers
 from gateway.claims.redis_sentinel import SentinelServers
+from gateway.claims.redis_slots import slot_of
 from support.redis_cluster import RedisCluster, WatchedRedis
 from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
@@ -135,6 +137,67 @@ async def test_a_slot_moves_to_another_node(cluster: RedisCluster) -> None:
         claims.commit(key, ignore)
         assert await claims.claim(key, "third") is Standing.DONE
         assert await claims.claim(other, "other") is Standing.IN_FLIGHT
+
+
+async def test_a_replica_is_found_though_no_command_comes(cluster: RedisCluster) -> None:
+    """The connection that ended is enough of a sign."""
+    async with started(RedisClaims(ClusterServers(cluster.urls), LEASE)) as claims:
+        cluster.primaries[0].kill()
+        await wait_until_async(lambda: claims.unavailable_reason, PATIENCE, "the loss is noticed")
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "the replica is found")
+
+
+async def test_a_cluster_without_all_of_its_slots_says_so_until_it_has_them(cluster: RedisCluster) -> None:
+    """Its other nodes refuse commands too; nobody is told to correct a configuration that is right."""
+    async with started(RedisClaims(ClusterServers(cluster.urls), LEASE)) as claims:
+        dead = cluster.primaries[0]
+        cluster.replicas[0].kill()
+        dead.kill()
+        key = next(
+            f"whgw:1:{number}" for number in range(100) if cluster.owner_of(f"whgw:1:{number}") is not dead
+        )
+
+        async def is_refused() -> bool:
+            try:
+                await claims.claim(key, "token")
+            except ClaimsUnavailable as error:
+                return "takes no commands, because some slots have no primary" in str(error)
+            return False
+
+        await wait_until_async(is_refused, PATIENCE, "the cluster is down")  # type: ignore[arg-type]
+        assert "takes no commands" in claims.unavailable_reason
+
+        dead.start()
+        await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "the cluster is whole")
+        assert await claim_until_answered(claims, "whgw:1:new", "token") is Standing.CLAIMED
+
+
+async def test_a_sentinel_that_is_cut_off_is_not_believed(
+    watched: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a primary that is dead; the others are asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n")
+        writer.close()
+
+    monkeypatch.setattr(random, "sample", lambda items, _: list(items))  # it is asked first
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    cut_off = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        async with started(RedisClaims(SentinelServers([cut_off, *watched.urls], watched.name))) as claims:
+            assert await claims.claim("whgw:1:one", "token") is Standing.CLAIMED
+        only = RedisClaims(SentinelServers([cut_off], watched.name))
+        await only.start()
+        try:
+            await wait_until_async(lambda: only.has_been_tried, PATIENCE, "it was tried")
+            assert "nothing listens at 127.0.0.1:1" in only.unavailable_reason
+            assert "the primary 'claims' is 127.0.0.1:1" in only.unavailable_reason
+        finally:
+            await only.stop()
+    finally:
+        server.close()
 
 
 async def test_nodes_that_are_away_at_the_start_are_found_later(cluster: RedisCluster) -> None:

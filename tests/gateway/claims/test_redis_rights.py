@@ -20,6 +20,7 @@ from gateway.claims.redis_servers import OneServer
 from gateway.worker.store.redis import RedisStore
 from support.ports import free_port, is_free
 from support.process import Child
+from support.programs import locate
 from support.redis_server import RedisServer
 from support.requirements import require
 from support.waiting import wait_until_async
@@ -264,7 +265,7 @@ async def test_a_sentinel_is_recognised(tmp_path: Path) -> None:
     port = free_port()
     config = tmp_path / "sentinel.conf"
     config.write_text(f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\n")
-    child = Child([shutil.which("redis-server") or "", str(config), "--sentinel"], log=tmp_path / "log")
+    child = Child([locate("redis-server"), str(config), "--sentinel"], log=tmp_path / "log")
     try:
         await wait_until_async(lambda: not is_free(port), PATIENCE, "the sentinel listens")
 

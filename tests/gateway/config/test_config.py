@@ -400,6 +400,10 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
             "config.yaml:3: rabbitmq.tls: needs an encrypted connection; write rabbitmq.urls as amqps://",
         ),
         (
+            "server:\n  limits: shared\n" + GITHUB,
+            "config.yaml:2: server.limits: shared needs a Redis that all gateways use; name it in redis.url",
+        ),
+        (
             "redis:\n  sentinels: [redis://s]\n" + GITHUB,
             "config.yaml:2: redis.sentinels: needs redis.master, the name of the primary",
         ),

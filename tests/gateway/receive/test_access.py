@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import IpNotAllowed, RateLimited
 from gateway.receive.access import AccessControl
 from gateway.receive.proxy_headers import TrustedProxies
+from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
 from support.served import Serve, webhook
@@ -226,7 +227,7 @@ def test_handshakes_of_strangers_leave_others_theirs() -> None:
 def test_only_verified_events_count_towards_the_rate() -> None:
     """Or a forger could keep the sender out."""
     now = 0.0
-    admission = AccessControl((), EventRate(2, 1.0), lambda: now)
+    admission = AccessControl((), TokenBucket(EventRate(2, 1.0), lambda: now))
     for _ in range(10):
         admission.check(STRANGER)
     admission.count_verified()
@@ -242,7 +243,7 @@ def test_only_verified_events_count_towards_the_rate() -> None:
 def test_the_rate_is_that_of_the_configuration() -> None:
     """A burst of a second's events at most, however long it was quiet, and what came too much is made up for."""
     now = 0.0
-    admission = AccessControl((), EventRate(100, 1.0), lambda: now)
+    admission = AccessControl((), TokenBucket(EventRate(100, 1.0), lambda: now))
     passed = 0
     for step in range(1, 2_001):  # ten seconds with two events in each hundredth
         now = 1_000 + step // 2 / 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -96,3 +97,19 @@ async def test_mistakes_are_explained(arguments: dict[str, Any], kind: type[Exce
     """With the possible values."""
     with pytest.raises(kind, match=text):
         await MemoryGateway().send("github", **arguments)
+
+
+async def test_limits_that_gateways_share_need_no_redis_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is the address of one needed, as elsewhere."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "server: {limits: shared}\nredis: {url: '${REDIS_URL}'}\n"
+        "providers: {stripe: {adapter: stripe, secrets: ['${STRIPE_WEBHOOK_SECRET}'], rate_limit: 1/h}}\n",
+        "utf-8",
+    )
+    gateway = MemoryGateway(config)
+
+    assert [(await gateway.send("stripe")).status for _ in range(2)] == [202, 202]

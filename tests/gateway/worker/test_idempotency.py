@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.backends import open_idempotency
-from gateway.claims.redis_cluster import slot_of
+from gateway.claims.redis_slots import slot_of
 from gateway.config import Config
 from gateway.worker import Worker
 
