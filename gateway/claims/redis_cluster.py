@@ -23,8 +23,9 @@ import structlog
 from typing_extensions import override
 
 from gateway.claims.redis_connect import ask_once, connect
-from gateway.claims.redis_connection import RedisConnection, Value
+from gateway.claims.redis_connection import RedisConnection
 from gateway.claims.redis_servers import Connection, RedisServers
+from gateway.claims.resp import Value
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.transport.redis_url import RedisUrl
 
