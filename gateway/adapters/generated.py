@@ -106,7 +106,7 @@ class FunctionWriter:
 
     def build(self) -> Callable[..., Any]:
         """Compile the function, and return it."""
-        roots = [_INDENT + "headers = context.headers"] if self._needs_headers else []
+        roots = [_INDENT + "header = context.headers.get"] if self._needs_headers else []
         code = "\n".join([self._head, *roots, *self._lines])
         exec(compile(code, f"<{self._name}>", "exec"), self._constants)  # noqa: S102 -- see the head of the module
         function: Callable[..., Any] = self._constants[self._name]  # type: ignore[assignment]
@@ -116,7 +116,7 @@ class FunctionWriter:
         header = header_name(source)
         if header is not None:
             self._needs_headers = True
-            self.line(f"{name} = headers.get({header!r})")
+            self.line(f"{name} = header({header!r})")
             self.line(f"if {name} is not None: {name} = header_text({name})")
         elif source.startswith(("body:/", "item:/")) and "{" not in source:
             *path, last = pointer_steps(source)
