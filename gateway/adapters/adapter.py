@@ -16,7 +16,6 @@ from gateway.adapters.event_type import EventTypes
 from gateway.adapters.generated import FunctionWriter
 from gateway.adapters.handshake_replies import HandshakeResponder
 from gateway.adapters.identity import (
-    MAX_ATTRIBUTE,
     UNKNOWN_TYPE,
     Identity,
     clean_attribute,
@@ -221,16 +220,14 @@ def _key_reader(spec: AdapterSpec) -> Callable[[SourceContext], tuple[str | None
         ):
             if number:
                 blocks.enter_context(writer.block("if event_id is None:"))
-            value = writer.read(place)
-            is_plain = f"type({value}) is str and 0 < len({value}) <= {MAX_ATTRIBUTE} and {value}.isascii()"
-            clean = f"{writer.constant(clean_event_id)}({value})"
-            writer.line(f"event_id = {value} if {is_plain} and {value}.isprintable() else {clean}")
+            writer.line(f"event_id = {writer.read(place)}")
+            writer.clean("event_id", clean_event_id)
     parts = []
     for place in spec.unique_within:
         parts.append(part := writer.variable())
         value = writer.read(place)
         writer.line(f"if type({value}) is not str: {value} = {writer.constant(text_of)}({value})")
-        writer.line(f"{part} = '%d:%s' % (len({value}), {value}) if {value} else '-'")  # unambiguous
+        writer.line(f"{part} = '%s:%s' % (len({value}), {value}) if {value} else '-'")  # unambiguous
     writer.line(f"within = {' + '.join(parts) or repr('')}")
     if parts:
         writer.line(f"if within == {'-' * len(parts)!r}: within = ''")

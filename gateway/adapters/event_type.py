@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeAlias
 
 from gateway.adapters.generated import FunctionWriter
 from gateway.adapters.identity import (
-    MAX_ATTRIBUTE,
     UNKNOWN_TYPE,
     clean_attribute,
     clean_event_type,
@@ -117,10 +116,8 @@ def _reader(
         if name == "time":
             writer.line(f"time = {writer.constant(clean_time)}({value})")
             continue
-        # Nearly all values are ASCII, and clean.
-        is_plain = f"type({value}) is str and {value}.isascii() and {value}.isprintable()"
-        clean = f"{writer.constant(clean_attribute)}({value})"
-        writer.line(f"{name} = {value}[:{MAX_ATTRIBUTE}] or None if {is_plain} else {clean}")
+        writer.line(f"{name} = {value}")
+        writer.clean(name, clean_attribute)
     result = f"return {', '.join(attributes)}, "
     for template in templates:
         with writer.block("while True:"):

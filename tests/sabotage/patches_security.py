@@ -393,7 +393,7 @@ SECURITY = (
     Patch(
         "what an id is unique within is joined without bounds",
         "gateway/adapters/adapter.py::_key_reader",
-        "'%d:%s' % (len({value}), {value})",
+        "'%s:%s' % (len({value}), {value})",
         "'%s' % ({value},)",
         "tests/gateway/adapters/test_identify.py::test_what_an_id_is_unique_within_is_told_apart",
     ),
