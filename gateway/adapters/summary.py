@@ -26,14 +26,15 @@ This module has more than 200 lines because the grammar above and its compilatio
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from operator import attrgetter
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
-from gateway.adapters.identity import Identity, clean_time
-from gateway.signatures.extractors import SourceContext, check_source, compile_sources, text_of
+from gateway.adapters.generated import FunctionWriter
+from gateway.adapters.identity import clean_time
+from gateway.signatures.extractors import check_source, text_of
 
 MAX_SUMMARY = 200
 """Maximum characters of a summary, which is one line of a terminal or a log."""
@@ -59,21 +60,33 @@ _DECIMALS = dict.fromkeys(
 ) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)
 """The decimals of the currencies that do not have two, by Stripe's list: ISK and UGX are still sent with two."""
 
-Summariser = Callable[[SourceContext, Identity], str | None]
-"""A function that makes the summary of an event; None if no template fits."""
-
-_Filter = Callable[[object, SourceContext], str | None]
-
 _PART = re.compile(r"\[((?:[^\[\]{}]|\{[^\[\]{}]*\})*)\]")
 _FIELD = re.compile(r"\{([^{}]*)\}")
-_CONDITION = re.compile(r"\{([^{}]*\|if:[^{}]*)\}")
-_IDENTITY_FIELDS: dict[str, Callable[[Identity], object]] = {
-    "actor": attrgetter("actor"),
-    "subject": attrgetter("subject"),
-    "account": attrgetter("account"),
-    "type": attrgetter("event_type"),
-    "action": lambda identity: identity.event_type.rpartition(".")[2] if "." in identity.event_type else None,
+_OWN = {
+    "actor": "actor",
+    "subject": "subject",
+    "account": "account",
+    "type": "event_type",
+    "action": "action",
 }
+"""The fields that are no places, and the variables of the generated function that have their values."""
+
+_Filter = Callable[[object], str | None]
+
+
+class _Field(NamedTuple):
+    """A field of a template: a place or one of :data:`_OWN`, and its filters with their arguments."""
+
+    place: str
+    filters: tuple[tuple[str, str], ...]
+
+
+class _Part(NamedTuple):
+    """A part of a template: one literal more than there are fields."""
+
+    literals: tuple[str, ...]
+    fields: tuple[_Field, ...]
+    is_optional: bool
 
 
 def check_template(text: str) -> str:
@@ -84,7 +97,7 @@ def check_template(text: str) -> str:
     """
     if len(text) > MAX_TEMPLATE or not text.isprintable():
         raise ValueError(f"must be one line of at most {MAX_TEMPLATE} characters")
-    _compile_template(text)
+    _parts_of(text)
     return text
 
 
@@ -95,87 +108,169 @@ Templates = SummaryTemplate | list[SummaryTemplate]
 """One template, or several, of which the first that fits counts."""
 
 
-def compile_summaries(by_type: Mapping[str, str | list[str]], event_type: str) -> Summariser:
-    """Return a function that makes the summaries of events of this type."""
+def templates_of(by_type: Mapping[str, str | list[str]], event_type: str) -> tuple[str, ...]:
+    """Return the templates for events of this type, in the order in which they are tried."""
     texts: list[str] = []
     prefix = event_type
     while prefix:
         texts += _listed(by_type.get(prefix, []))
         prefix = prefix.rpartition(".")[0]
-    templates = [_compile_template(text) for text in texts + _listed(by_type.get("*", []))]
+    return tuple(texts + _listed(by_type.get("*", [])))
 
-    def summarise(context: SourceContext, identity: Identity) -> str | None:
-        for template in templates:
-            if line := template(context, identity):
-                return line if len(line) <= MAX_SUMMARY else line[: MAX_SUMMARY - 1] + "…"
-        return None
 
-    return summarise
+def words_of_type(event_type: str) -> tuple[str | None, str | None]:
+    """Return the values of the fields ``type`` and ``action`` for events of this type."""
+    _, dot, action = event_type.rpartition(".")
+    return _text(event_type), _words(_text(action)) if dot else None
+
+
+def write_summary(writer: FunctionWriter, template: str) -> str:
+    """Write, within a loop, how a template is filled; return the variable with the line.
+
+    The loop is left if the template does not fit. Its function has the variables ``actor``, ``subject``, ``account``,
+    ``event_type`` and ``action``.
+    """
+    parts = _parts_of(template)
+    filled: dict[_Field, str] = {}
+    required = [field for part in parts if not part.is_optional for field in part.fields]
+    # Conditions decide between the templates of a type, so a template that does not fit costs no more than its condition.
+    for field in sorted(required, key=_is_condition, reverse=True):
+        if field not in filled:
+            filled[field] = _write_field(writer, field)
+            writer.line(f"if not {filled[field]}: break")
+    literals, values = [""], list[str]()
+    for part in parts:
+        pieces = part.literals
+        if part.is_optional:
+            values.append(_write_optional(writer, part))
+            literals.append("")
+            continue
+        literals[-1] += pieces[0]
+        literals += pieces[1:]
+        values += [filled[field] for field in part.fields]
+    line = writer.variable()
+    writer.line(f"{line} = {_joined(literals, values)}")
+    writer.line(f"if not {line}: break")
+    writer.line(f"if len({line}) > {MAX_SUMMARY}: {line} = {line}[:{MAX_SUMMARY - 1}] + '…'")
+    return line
+
+
+def _is_condition(field: _Field) -> bool:
+    return any(kind == "if" for kind, _ in field.filters)
+
+
+def _write_optional(writer: FunctionWriter, part: _Part) -> str:
+    text = writer.variable()
+    writer.line(f"{text} = ''")
+    with ExitStack() as blocks:
+        values = []
+        for field in part.fields:
+            values.append(_write_field(writer, field))
+            blocks.enter_context(writer.block(f"if {values[-1]}:"))
+        writer.line(f"{text} = {_joined(part.literals, values)}")
+    return text
+
+
+def _joined(literals: Sequence[str], values: Sequence[str]) -> str:
+    """Return an expression of literals and the variables between them."""
+    if not values:
+        return repr(literals[0])
+    # The compiler makes of this what it makes of an f-string, in which a literal could not stand as repr() has it.
+    return f"{'%s'.join(literal.replace('%', '%%') for literal in literals)!r} % ({', '.join(values)},)"
+
+
+def _write_field(writer: FunctionWriter, field: _Field) -> str:
+    """Write how a field is read; return the variable with its text, which is None or empty if it is absent."""
+    place, filters = field
+    if place in _OWN:
+        name = writer.variable()
+        writer.line(f"{name} = {_OWN[place]}")
+    else:
+        name = writer.read(place)
+    match filters[0][0] if filters else "":
+        case "count":  # which takes lists alone, and lists are clean
+            pass
+        case _ if place in ("type", "action"):  # of which the caller has made texts
+            pass
+        case "money":
+            writer.line(f"if type({name}) is not int: {name} = {writer.constant(_clean)}({name})")
+        case "if":
+            writer.line(f"if {name} is not True: {name} = {name} and {writer.constant(_clean)}({name})")
+        case kind:
+            clean = writer.constant(_clean if kind else _text)
+            plain = writer.constant(_is_plain)
+            writer.line(f"if type({name}) is not str or not {plain}({name}): {name} = {clean}({name})")
+    for kind, argument in filters:
+        _write_filter(writer, name, kind, argument, place)
+    return name
+
+
+def _write_filter(writer: FunctionWriter, name: str, kind: str, argument: str, place: str) -> None:
+    match kind:
+        case "money":
+            beside = f"{place.rpartition('/')[0]}/{argument}"
+            currency = writer.read(argument if ":" in argument else beside)
+            writer.line(f"{name} = {writer.constant(_money)}({name}, {currency})")
+        case "if":
+            writer.line(f"{name} = {argument!r} if {name} else None")
+        case "count":
+            one, _, many = argument.partition(":")
+            writer.line(f"{name} = {writer.constant(_count)}({name}, {one!r}, {many!r})")
+        case _:
+            writer.line(f"{name} = {writer.constant(_FILTERS[kind])}({name})")
 
 
 def _listed(texts: str | list[str]) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
-def _compile_template(text: str) -> Summariser:
-    parts = [
-        (*_compile_part(piece), position % 2 == 1)
+def _parts_of(text: str) -> list[_Part]:
+    """Return the parts of a template.
+
+    Raises:
+        ValueError: The text is not a template.
+    """
+    return [
+        _part_of(piece, is_optional=position % 2 == 1)
         for position, piece in enumerate(_PART.split(text))
         if piece
     ]
-    # They decide between the templates of a type, so a template that does not fit costs no more than its condition.
-    conditions = [_compile_field(field) for field in _CONDITION.findall(_PART.sub("", text))]
-
-    def fill(context: SourceContext, identity: Identity) -> str | None:
-        for condition in conditions:
-            if not condition(context, identity):
-                return None
-        line = ""
-        for literal, fields, is_optional in parts:
-            filled = literal
-            for field, following in fields:
-                value = field(context, identity)
-                if not value:
-                    break
-                filled += value + following
-            else:
-                line += filled
-                continue
-            if not is_optional:
-                return None
-        return line
-
-    return fill
 
 
-def _compile_part(text: str) -> tuple[str, list[tuple[Summariser, str]]]:
-    """Return the literal before the first field, and each field with the literal after it."""
+def _part_of(text: str, *, is_optional: bool) -> _Part:
     pieces = _FIELD.split(text)
-    literals = pieces[::2]
+    literals = tuple(pieces[::2])
     if any(set("[]{}") & set(literal) for literal in literals):
         raise ValueError("has a bracket or a brace without its other half, or one within another")
-    return literals[0], list(zip(map(_compile_field, pieces[1::2]), literals[1:], strict=True))
+    return _Part(literals, tuple(map(_field_of, pieces[1::2])), is_optional)
 
 
-def _compile_field(text: str) -> Summariser:
+def _field_of(text: str) -> _Field:
     place, *names = text.split("|")
-    if place == "action":
-        names.insert(0, "words")
-    own = _IDENTITY_FIELDS.get(place)
-    if own and not names:
-        return lambda _, identity: _text(own(identity))
-    read = None if own else compile_sources(check_source(place))
-    if read and not names:
-        return lambda context, _: _text(read(context))
-    apply = _compile_filters(names, place)
-    if read:
-        return lambda context, _: apply(_clean(read(context)), context)
-    return lambda context, identity: apply(_clean(own(identity) if own else None), context)
+    if place not in _OWN:
+        check_source(place)
+    return _Field(place, tuple(_filter_of(name, place) for name in names))
+
+
+def _filter_of(text: str, place: str) -> tuple[str, str]:
+    name, _, argument = text.partition(":")
+    match name, argument:
+        case "money", str(currency) if currency:
+            check_source(currency if ":" in currency else f"{place.rpartition('/')[0]}/{currency}")
+            return name, argument
+        case "if", str(then) if then:
+            return name, argument
+        case "count", str(nouns) if not nouns or all(nouns.partition(":")):
+            return name, argument
+        case str(), "" if name in _FILTERS:
+            return name, argument
+    known = ", ".join(["money:CURRENCY", "if:TEXT", "count", "count:ONE:MANY", *_FILTERS])
+    raise ValueError(f"has a filter {text!r}, which there is not; there are {known}")
 
 
 def _text(value: object) -> str | None:
     """Return a value as text for a summary; None for prose and for values without a text."""
-    return value if type(value) is str and _is_plain(value) else text_of(_clean(value))
+    return text_of(_clean(value))
 
 
 def _clean(value: object) -> object:
@@ -205,57 +300,17 @@ def _as_name(text: str) -> str | None:
     return name or None
 
 
-def _compile_filters(texts: list[str], place: str) -> _Filter:
-    first, *others = [_compile_filter(text, place) for text in texts]
-    if not others:
-        return first
-
-    def apply(value: object, context: SourceContext) -> str | None:
-        found = first(value, context)
-        for other in others:
-            found = None if found is None else other(found, context)
-        return found
-
-    return apply
-
-
-def _compile_filter(text: str, place: str) -> _Filter:
-    name, _, argument = text.partition(":")
-    match name, argument:
-        case "money", str(currency) if currency:
-            beside = f"{place.rpartition('/')[0]}/{currency}"
-            return _money(currency if ":" in currency else beside)
-        case "if", str(then) if then:
-            return lambda value, _: then if value else None
-        case "count", str(nouns) if not nouns or all(nouns.partition(":")):
-            one, _, many = nouns.partition(":")
-            return lambda value, _: _count(value, one, many)
-        case str(name), "" if name in _OF_TEXT:
-            of_text = _OF_TEXT[name]
-            return lambda value, _: of_text(value) if type(value) is str else None
-        case "date", "":
-            return lambda value, _: (clean_time(value) or "")[:10]
-    known = ", ".join(["money:CURRENCY", "if:TEXT", "count", "count:ONE:MANY", "date", *_OF_TEXT])
-    raise ValueError(f"has a filter {text!r}, which there is not; there are {known}")
-
-
-def _money(currency_place: str) -> _Filter:
-    read = compile_sources(check_source(currency_place))
-
-    def money(amount: object, context: SourceContext) -> str | None:
-        currency = read(context)
-        if type(amount) is str and amount.isascii() and amount.isdigit():
-            amount = int(amount)
-        if type(amount) is not int or type(currency) is not str or not _CURRENCY.fullmatch(currency):
-            return None
-        decimals = _DECIMALS.get(currency.lower(), 2)
-        if not decimals:
-            return f"{amount} {currency}"
-        whole, rest = divmod(abs(amount), 10**decimals)
-        sign = "-" if amount < 0 else ""
-        return "%s%d.%0*d %s" % (sign, whole, decimals, rest, currency)  # noqa: UP031 -- half of an f-string's time
-
-    return money
+def _money(amount: object, currency: object) -> str | None:
+    if type(amount) is str and amount.isascii() and amount.isdigit():
+        amount = int(amount)
+    if type(amount) is not int or type(currency) is not str or not _CURRENCY.fullmatch(currency):
+        return None
+    decimals = _DECIMALS.get(currency.lower(), 2)
+    if not decimals:
+        return f"{amount} {currency}"
+    whole, rest = divmod(abs(amount), 10**decimals)
+    sign = "-" if amount < 0 else ""
+    return "%s%d.%0*d %s" % (sign, whole, decimals, rest, currency)  # noqa: UP031 -- half of an f-string's time
 
 
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
@@ -267,15 +322,26 @@ def _count(value: object, one: str, many: str) -> str | None:
     return f"{len(value)} {one if len(value) == 1 else many}".rstrip()
 
 
-def _ref(text: str) -> str:
+def _ref(value: object) -> str | None:
+    if type(value) is not str:
+        return None
     for prefix, kind in (("refs/heads/", "branch "), ("refs/tags/", "tag ")):
-        if text.startswith(prefix):
-            return kind + text.removeprefix(prefix)
-    return text
+        if value.startswith(prefix):
+            return kind + value.removeprefix(prefix)
+    return value
 
 
-_OF_TEXT: dict[str, Callable[[str], str]] = {
-    "ref": _ref,
-    "short": lambda text: text[:8],
-    "words": lambda text: text.replace("_", " "),
-}
+def _short(value: object) -> str | None:
+    return value[:8] if type(value) is str else None
+
+
+def _words(value: object) -> str | None:
+    return value.replace("_", " ") if type(value) is str else None
+
+
+def _date(value: object) -> str:
+    return (clean_time(value) or "")[:10]
+
+
+_FILTERS: dict[str, _Filter] = {"date": _date, "ref": _ref, "short": _short, "words": _words}
+"""The filters without an argument."""

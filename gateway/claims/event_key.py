@@ -8,7 +8,7 @@ digest of what is signed, without the members that change from one attempt to th
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import sha256
 from operator import is_
 from typing import NamedTuple
@@ -23,6 +23,12 @@ from gateway.transport.topic_patterns import matches
 
 _CONTENT_BYTES = 11
 """The bytes of a content digest in a claim: 88 bits, too many to find a collision by trial. The claim stays small."""
+
+_CONTENT_LENGTH = -(-_CONTENT_BYTES * 4 // 3)
+"""The characters of that digest in base64, without padding."""
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+"""The alphabet of base64 in URLs, for that of base64."""
 
 
 class EventKey(NamedTuple):
@@ -109,13 +115,13 @@ class EventKeys:
             return EventKey(event_id, text, "", "", self._retention, not within)
         content = self._content_of(request, payload, part)
         captured = self._captured(request, part)
-        digest = sha256(content)
-        marked = digest if captured is content else sha256(captured)
+        digest = sha256(content).digest()
+        marked = digest if captured is content else sha256(captured).digest()
         return EventKey(
             event_id,
             text,
-            urlsafe_b64encode(digest.digest()[:_CONTENT_BYTES]).rstrip(b"=").decode(),
-            marked.hexdigest(),
+            b2a_base64(digest[:_CONTENT_BYTES])[:_CONTENT_LENGTH].translate(_URL_SAFE).decode(),
+            marked.hex(),
             self._retention,
             not within,
         )

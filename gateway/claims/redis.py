@@ -34,9 +34,9 @@ from gateway.claims import (
     standing_alone,
     standing_of,
 )
-from gateway.claims.redis_connection import Value
 from gateway.claims.redis_errors import explain
 from gateway.claims.redis_servers import Connection, RedisServers
+from gateway.claims.resp import Value
 from gateway.transport.reconnect import ReconnectingConnection
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"

@@ -22,10 +22,11 @@ import structlog
 from typing_extensions import override
 
 from gateway.claims.redis_connect import connect
-from gateway.claims.redis_connection import RedisConnection, Value
+from gateway.claims.redis_connection import RedisConnection
 from gateway.claims.redis_errors import CLUSTER_IS_DOWN
 from gateway.claims.redis_servers import Connection, RedisServers
 from gateway.claims.redis_slots import SLOTS, Address, find_owners, slot_of
+from gateway.claims.resp import Value
 from gateway.transport.reconnect import ReconnectingConnection
 from gateway.transport.redis_url import RedisUrl
 

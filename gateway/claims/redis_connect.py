@@ -13,8 +13,9 @@ from typing import Any
 import hiredis
 
 from gateway.claims import PROBE_KEY
-from gateway.claims.redis_connection import RedisConnection, Value
+from gateway.claims.redis_connection import RedisConnection
 from gateway.claims.redis_errors import IS_CLUSTER, IS_SENTINEL, explain
+from gateway.claims.resp import Value
 from gateway.transport.address import explain_end, explain_unreachable
 from gateway.transport.redis_url import RedisUrl
 from gateway.transport.tls import explain_loss, explain_tls

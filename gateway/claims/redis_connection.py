@@ -21,14 +21,13 @@ from contextlib import suppress
 from typing import Any, cast
 
 import hiredis
+import msgspec
 from typing_extensions import override
 
 from gateway.claims import ignore_failure
 from gateway.claims.redis_errors import explain
+from gateway.claims.resp import Value, pack
 from gateway.transport.tls import NO_FILES, TlsFiles, explain_tls
-
-Value = str | bytes | int
-"""A part of a command."""
 
 _BATCH_SIZE = 8
 """Commands after which a batch is sent at once: the server works on them while the next are encoded."""
@@ -40,39 +39,29 @@ _WRONG_NODE_ERRORS = ("MOVED", "CLUSTERDOWN")
 """Errors of a node in a cluster. Where no cluster is configured, they are errors of a wrong server."""
 
 
-class _IgnoredReply:
-    """A reply that nobody waits for. A future would cost as much as the rest of the command."""
+class _CallbackReply(msgspec.Struct, eq=False):
+    """A reply that callbacks get. A future would cost as much as the rest of the command.
 
-    __slots__ = ("_on_failure",)
+    Attributes:
+        set_result: called with a reply that is no error.
+        on_failure: called if the reply is an error, or does not come.
+    """
 
-    def __init__(self, on_failure: Callable[[], None]) -> None:
-        self._on_failure = on_failure
+    set_result: Callable[[Any], None]
+    on_failure: Callable[[], None]
 
     def done(self) -> bool:
         return False
 
-    def set_result(self, _: Any) -> None:
-        """Ignore a reply that is no error."""
-
     def set_exception(self, _: Exception) -> None:
-        self._on_failure()
+        self.on_failure()
 
 
-class _ForwardedReply(_IgnoredReply):
-    """A reply that is passed to a callback."""
-
-    __slots__ = ("_on_reply",)
-
-    def __init__(self, on_reply: Callable[[Any], None]) -> None:
-        super().__init__(ignore_failure)
-        self._on_reply = on_reply
-
-    @override
-    def set_result(self, reply: Any) -> None:
-        self._on_reply(reply)
+def _ignore_reply(_: object) -> None:
+    """Do nothing: the callback for a reply that does not matter."""
 
 
-Reply = asyncio.Future[Any] | _IgnoredReply
+Reply = asyncio.Future[Any] | _CallbackReply
 """Where a reply goes: a future, or what looks like one to :class:`RedisConnection`."""
 
 
@@ -108,7 +97,8 @@ class RedisConnection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self._timeout = timeout
         self._reader = hiredis.Reader()
-        self._waiting: list[tuple[bytes, Reply]] = []
+        self._commands: list[bytes] = []  # that wait, and their replies
+        self._replies: list[Reply] = []
         self._in_flight: deque[Reply] = deque()
         self._watchdog: asyncio.TimerHandle | None = None
         self._is_flush_due = False
@@ -121,13 +111,13 @@ class RedisConnection(asyncio.Protocol):
         """
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._send(command, reply)
-        if len(self._waiting) >= _BATCH_SIZE and not self._in_flight:
+        if len(self._commands) >= _BATCH_SIZE and not self._in_flight:
             self._flush()
         return reply
 
     def tell(self, on_failure: Callable[[], None], *command: Value) -> None:
         """Send ``command``; ``on_failure`` is called if the reply is an error or does not come."""
-        self._send(command, _IgnoredReply(on_failure))
+        self._send(command, _CallbackReply(_ignore_reply, on_failure))
 
     def execute_then(self, on_reply: Callable[[Any], None], *command: Value) -> None:
         """Send ``command`` in one batch with the next :meth:`execute` of this turn of the loop.
@@ -135,14 +125,14 @@ class RedisConnection(asyncio.Protocol):
         ``on_reply`` is called with the reply, before the future of that other command is done; not if there is an
         error.
         """
-        self._send(command, _ForwardedReply(on_reply))
+        self._send(command, _CallbackReply(on_reply, ignore_failure))
 
     def _send(self, command: tuple[Value, ...], reply: Reply) -> None:
         if self.lost.done():
             reply.set_exception(ConnectionError("connection lost"))
             return
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type] # the stub says a tuple of one
-        self._waiting.append((packed, reply))
+        self._commands.append(pack(command))
+        self._replies.append(reply)
         if not self._in_flight and not self._is_flush_due:
             self._is_flush_due = True
             self._loop.call_soon(self._flush)
@@ -188,7 +178,7 @@ class RedisConnection(asyncio.Protocol):
         elif not in_flight:
             if self._watchdog:
                 self._watchdog.cancel()
-            if self._waiting:
+            if self._commands:
                 self._flush()
 
     @override
@@ -199,11 +189,11 @@ class RedisConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._is_flush_due = False
-        if self._in_flight or not self._waiting:
+        if self._in_flight or not self._commands:
             return
-        batch, self._waiting = self._waiting, []
-        self._in_flight.extend(reply for _, reply in batch)
-        self._transport.write(b"".join([command for command, _ in batch]))
+        self._in_flight.extend(self._replies)
+        commands, self._commands, self._replies = self._commands, [], []
+        self._transport.write(b"".join(commands))
         self._watchdog = self._loop.call_later(
             self._timeout, self._fail, TimeoutError(f"no reply within {self._timeout * 1000:.0f} ms")
         )
@@ -216,9 +206,10 @@ class RedisConnection(asyncio.Protocol):
             self.lost.exception()  # retrieved: nobody may be waiting for it
             self._transport.abort()
         kind = TimeoutError if isinstance(error, TimeoutError) else ConnectionError
-        stranded = [*self._in_flight, *(reply for _, reply in self._waiting)]
+        stranded = [*self._in_flight, *self._replies]
         self._in_flight.clear()
-        self._waiting.clear()
+        self._commands.clear()
+        self._replies.clear()
         for reply in stranded:
             if not reply.done():
                 reply.set_exception(kind(str(error)))

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from gateway.claims.redis_connect import connect
-from gateway.claims.redis_connection import RedisConnection, Value
+from gateway.claims.redis_connection import RedisConnection
+from gateway.claims.resp import Value
 from gateway.transport.redis_url import RedisUrl
 
 

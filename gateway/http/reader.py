@@ -47,6 +47,9 @@ _MAX_FRAMING = 64 * 1024
 _BYTES_PER_FRAMING_BYTE = 10
 """Bytes of body that allow another byte of framing: chunks may be as small as 60 bytes."""
 
+_TRAILERS = [(b"", b"")] * (MAX_FIELDS + 1)
+"""The fields of a request whose head is complete: so many that no trailer is added."""
+
 _MAX_PIPELINED = 100
 """Requests of one connection that may wait behind the one that is handled."""
 
@@ -75,7 +78,7 @@ class RequestReader(asyncio.Protocol, ABC):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._peer = ""
         self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields = _TRAILERS
         self._unfinished_head = 0
         self._held_head = 0  # bytes of an unfinished head that are counted as memory
         self.is_in_head = False
@@ -107,15 +110,12 @@ class RequestReader(asyncio.Protocol, ABC):
     # --- called by the transport ------------------------------------------------------------------
 
     @override
-    def data_received(self, data: bytes) -> None:
-        if len(data) <= _PIECE_SIZE:
-            self._receive(data)
+    def data_received(self, data: bytes | memoryview) -> None:
+        if len(data) > _PIECE_SIZE:
+            view = memoryview(data)
+            for start in range(0, len(data), _PIECE_SIZE):
+                self.data_received(view[start : start + _PIECE_SIZE])
             return
-        view = memoryview(data)
-        for start in range(0, len(data), _PIECE_SIZE):
-            self._receive(view[start : start + _PIECE_SIZE])
-
-    def _receive(self, data: bytes | memoryview) -> None:
         if self.stopped_reading:
             self._has_unread = True
             return
@@ -196,8 +196,9 @@ class RequestReader(asyncio.Protocol, ABC):
         Once there are too many fields no more are kept: a field takes far more memory than its bytes, which
         :data:`_MAX_UNFINISHED_HEAD` limits.
         """
-        if self.is_in_head and len(self._fields) <= MAX_FIELDS:
-            self._fields.append((name.lower(), value))
+        fields = self._fields
+        if len(fields) <= MAX_FIELDS:
+            fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Open the request: its head is complete."""
@@ -210,10 +211,10 @@ class RequestReader(asyncio.Protocol, ABC):
         self._is_upgrade = parser.should_upgrade()
         path, _, query = self._target.partition(b"?")
         version = parser.get_http_version()
-        fields = self._fields
+        fields, self._fields = self._fields, _TRAILERS
         size = sum(map(len, chain.from_iterable(fields)))
         head = RequestHead(
-            parser.get_method().decode("ascii"), path, query, Headers(fields), size, self._peer, version
+            parser.get_method().decode(), path, query, Headers(fields), size, self._peer, version
         )
         receiver = state.receiver_at(path)
         record = receiver.open(head) if receiver else None
@@ -236,7 +237,7 @@ class RequestReader(asyncio.Protocol, ABC):
     def on_body(self, data: bytes) -> None:
         """Add a part of the body."""
         incoming = self.incoming
-        if incoming is None or incoming.is_refused:
+        if incoming is None or (incoming.record is not None and incoming.record.response is not None):
             return
         state = self._state
         incoming.add(data)
@@ -281,7 +282,9 @@ class RequestReader(asyncio.Protocol, ABC):
             for field in incoming.head.headers.fields
             if field[0] in {b"content-length", b"transfer-encoding"}
         ]
-        self._receive(b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), bytes(rest)))
+        self.data_received(
+            b"POST / HTTP/1.1\r\nconnection: close\r\n%b\r\n%b" % (b"".join(framing), bytes(rest))
+        )
 
 
 def _expects_continue(head: RequestHead) -> bool:

@@ -66,10 +66,15 @@ class LineWriter:
                 return
             self._waiting += len(line)
             self._lines.append(line)
-        loop = _running_loop() if self._outlet else None
-        if loop is None:
+        if self._outlet is None:
             self._wake.set()
-        elif loop is not self._flushing_loop:  # none is to flush, or one that ended before it did
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._wake.set()
+            return
+        if loop is not self._flushing_loop:  # none is to flush, or one that ended before it did
             self._flushing_loop = loop
             loop.call_later(_COLLECT_DELAY, self._flush)
 
@@ -159,13 +164,6 @@ class LineWriter:
             except BlockingIOError:  # the parent process made the descriptor non-blocking
                 select.select([], [self._descriptor], [])
         return len(text)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
 
 
 def chunks_of(lines: list[bytes], size: int = ATOMIC_SIZE) -> Iterator[list[bytes]]:

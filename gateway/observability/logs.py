@@ -52,23 +52,20 @@ class JsonLogger(structlog.BoundLoggerBase):
 
     def info(self, event: str, **fields: Any) -> None:
         """Log an event as ``info``."""
-        self._write("info", event, fields)
+        self._logger.write(_render("info", event, self._context, fields))
 
     def warning(self, event: str, **fields: Any) -> None:
         """Log an event as ``warning``."""
-        self._write("warning", event, fields)
+        self._logger.write(_render("warning", event, self._context, fields))
 
     def error(self, event: str, **fields: Any) -> None:
         """Log an event as ``error``."""
-        self._write("error", event, fields)
+        self._logger.write(_render("error", event, self._context, fields))
 
     def exception(self, event: str, **fields: Any) -> None:
         """Log an event as ``error`` with the traceback of the exception that is being handled."""
         trace = structlog.processors.format_exc_info(None, "error", {"exc_info": True})
-        self._write("error", event, {**fields, **trace})
-
-    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._logger.write(_render(level, event, self._context, fields))
+        self.error(event, **{**fields, **trace})
 
 
 def _render(level: str, event: str, context: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:

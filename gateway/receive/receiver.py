@@ -153,7 +153,8 @@ class Receiver:
         if isinstance(rejection, SignatureRejected):
             refusal = record.refusal
             record.metrics.count_signature_failure(rejection.fault)
-        if detail := rejection.detail:
+            record.cause = rejection.fault
+        elif detail := rejection.detail:
             record.cause = detail
         self._finish(record, rejection_response(rejection, record.event_id, refusal))
 

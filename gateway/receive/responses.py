@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
 import orjson
 
 from gateway.adapters.handshake import RefusalSpec, SuccessSpec
@@ -35,7 +36,7 @@ _STATUS = {
 """The status for providers that take any 2xx for a success; the others get a 200 for each of these."""
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """An HTTP response, ready to be sent.
 
     Attributes:
@@ -45,13 +46,10 @@ class Response:
         fields: the header fields without the content length.
     """
 
-    __slots__ = ("body", "fields", "outcome", "status")
-
-    def __init__(self, status: int, outcome: str, body: bytes, fields: Fields) -> None:
-        self.status = status
-        self.outcome = outcome
-        self.body = body
-        self.fields = fields
+    status: int
+    outcome: str
+    body: bytes
+    fields: Fields
 
 
 _JSON = (b"content-type", b"application/json")

@@ -216,12 +216,11 @@ def compile_sources(sources: Sources) -> Getter:
     return first
 
 
-def compile_by_type(sources: SourcesByType, event_type: str) -> Getter | None:
-    """Return a function that reads the value from events of this type; None if the type has no source."""
+def sources_of_type(sources: SourcesByType | None, event_type: str) -> Sources | None:
+    """Return the sources for events of this type; None if there are none."""
     if isinstance(sources, dict):
-        found = most_specific(sources, event_type) or sources.get("*")
-        return compile_sources(found) if found else None
-    return compile_sources(sources)
+        return most_specific(sources, event_type) or sources.get("*") or None
+    return sources
 
 
 def most_specific(by_type: Mapping[str, V], event_type: str) -> V | None:
@@ -279,57 +278,23 @@ def _compile_source(source: str) -> Getter:
         return lambda context: context.parent.find(steps) if context.parent else None
     if source.startswith("member:"):
         return lambda context: _first_container(resolve(context.item, steps))
-    return _compile_pointer(steps, is_of_item=source.startswith("item:"))
+    if source.startswith("item:"):
+        return lambda context: resolve(context.item, steps)
+    return lambda context: resolve(context.payload, steps)
+
+
+def header_text(value: bytes) -> str:
+    """Decode a header value from UTF-8, which most senders use, or from Latin-1, the encoding of HTTP/1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _compile_header(name: bytes) -> Getter:
     def read(context: SourceContext) -> str | None:
-        """Decode a header value from UTF-8, which most senders use, or from Latin-1, the encoding of HTTP/1."""
         value = context.headers.get(name)
-        if value is None:
-            return None
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
-
-    return read
-
-
-def _compile_pointer(steps: list[str], *, is_of_item: bool) -> Getter:
-    # Nearly all pointers have one or two steps, and most values of an event are read here: so these are written out.
-    if len(steps) == 1 and not is_of_item:
-        name = steps[0]
-
-        def read_one(context: SourceContext) -> object:
-            payload = context.payload
-            return payload.get(name) if type(payload) is dict else None
-
-        return read_one
-    if len(steps) == 2 and not is_of_item:
-        outer, inner = steps
-
-        def read_two(context: SourceContext) -> object:
-            payload = context.payload
-            if type(payload) is not dict:
-                return resolve(payload, steps)
-            member = payload.get(outer)
-            if type(member) is dict:
-                return member.get(inner)
-            return None if member is None else _enter(member, inner)
-
-        return read_two
-
-    def read(context: SourceContext) -> object:
-        value = context.item if is_of_item else context.payload
-        for step in steps:  # the loop of resolve() again
-            if type(value) is dict:
-                value = value.get(step)
-            elif value is None:
-                return None
-            else:
-                value = _enter(value, step)
-        return value
+        return None if value is None else header_text(value)
 
     return read
 
@@ -359,12 +324,12 @@ def _first_container(value: object) -> str | None:
 def resolve(document: object, steps: list[str]) -> object:
     """Return the value at a JSON Pointer, given as unescaped steps; None if it is absent."""
     for step in steps:
-        document = document.get(step) if type(document) is dict else _enter(document, step)
+        document = document.get(step) if type(document) is dict else enter(document, step)
     return document
 
 
-def _enter(value: object, step: str) -> object:
-    """Return the value at one step within anything but an object."""
+def enter(value: object, step: str) -> object:
+    """Return the value at one step within anything but an object: a list, or a text that is JSON."""
     if type(value) is list and step.isascii() and step.isdigit() and int(step) < len(value):
         return value[int(step)]
     if type(value) is list and step == "*" and len(value) == 1:

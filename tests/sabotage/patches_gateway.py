@@ -336,16 +336,16 @@ GATEWAY = (
     ),
     Patch(
         "all types of a provider are read like the first",
-        "gateway/adapters/adapter.py::BoundAdapter._type_named",
-        "found = self._types.get(name)",
-        "found = next(iter(self._types.values()), None)",
+        "gateway/adapters/event_type.py::EventTypes._named",
+        "self._readers.get(key := tuple(map(repr, described)))",
+        "next(iter(self._readers.values()), None) or self._readers.get(key := tuple(map(repr, described)))",
         "tests/gateway/adapters/test_compiled.py::test_every_sample_is_read_as_it_is_described",
     ),
     Patch(
         "the condition of a template counts for nothing",
-        "gateway/adapters/summary.py::_compile_template",
-        "if not condition(context, identity):",
-        "if condition(context, identity):",
+        "gateway/adapters/summary.py::_write_filter",
+        "{argument!r} if {name} else None",
+        "{argument!r}",
         "tests/gateway/adapters/test_compiled.py::test_every_example_is_read_as_it_is_described",
     ),
     Patch(

@@ -70,7 +70,10 @@ class HmacVerifier(StaticVerifier):
     def _read(self, value: bytes, moment: bytes) -> tuple[list[bytes], bytes]:
         """Return the candidate signatures and the text of the timestamp, which may be an element beside them."""
         if self._separator is None:
-            return self._candidates([value]), moment
+            if len(value) != self._length or not value.startswith(self._prefix):
+                raise SignatureRejected("signature_malformed")
+            value = value[len(self._prefix) :]
+            return [value.lower() if self._folds_case else value], moment
         elements = [element.strip(b" \t") for element in split_elements(value, self._separator)]
         if name := self._moment_element:
             moments = [element for element in elements if element.startswith(name)]
@@ -94,7 +97,5 @@ class HmacVerifier(StaticVerifier):
         if found > self._max_candidates:
             raise SignatureRejected("too_many_signatures")
         if not whole:
-            raise SignatureRejected(
-                "signature_malformed" if found or not self._separator else "signature_missing"
-            )
+            raise SignatureRejected("signature_malformed" if found else "signature_missing")
         return whole

@@ -10,12 +10,12 @@ from gateway.signatures.batches import Batch
 from gateway.signatures.extractors import (
     SourceContext,
     SourcesByType,
-    compile_by_type,
     compile_sources,
     header_name,
     most_specific,
     pointer_steps,
     resolve,
+    sources_of_type,
     text_of,
 )
 from gateway.signatures.rejections import MalformedRequest
@@ -174,9 +174,9 @@ def test_of_several_places_the_first_that_is_there_counts() -> None:
 
 def value_for(event_type: str, sources: SourcesByType, payload: object) -> object:
     """What is read from an event of a type that has sources."""
-    getter = compile_by_type(sources, event_type)
-    assert getter is not None
-    return getter(at(NO_HEADERS, payload))
+    found = sources_of_type(sources, event_type)
+    assert found is not None
+    return compile_sources(found)(at(NO_HEADERS, payload))
 
 
 def test_places_may_depend_on_the_type() -> None:
@@ -200,7 +200,7 @@ def test_places_may_depend_on_the_type() -> None:
 
 def test_without_a_star_other_types_have_none() -> None:
     """There is no other default."""
-    assert compile_by_type({"a": "body:/1"}, "b") is None
+    assert sources_of_type({"a": "body:/1"}, "b") is None
 
 
 def test_places_for_all_types_ignore_the_type() -> None:
