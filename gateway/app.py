@@ -210,7 +210,7 @@ class Gateway:
         self._journal.stop()
 
     def reload(self, config: Config) -> list[str]:
-        """Use the providers of ``config`` for all requests from now on.
+        """Use the providers of ``config`` for all requests from now on, and certificates that have changed.
 
         Returns:
             The settings that differ but cannot change while the gateway runs.
@@ -222,6 +222,7 @@ class Gateway:
         self._keys.attach(_adapters(routes))
         self.receiver.replace(routes, _proxies(config))
         self._note_secrets(config)
+        self._publisher.reload_certificates()
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
 
     def announce_end(self) -> None:

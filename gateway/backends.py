@@ -183,6 +183,20 @@ def open_inspection(config: Config) -> AbstractAsyncContextManager[QueueInspecti
     return inspect_broker(rabbitmq.nodes)
 
 
+async def smaller_message_limit(config: Config, size: int) -> int | None:
+    """Return the largest message in bytes that the broker takes if that is less than ``size``, else None.
+
+    Raises:
+        OSError: The broker cannot be reached, or does not say.
+    """
+    if has_embedded_queue(config):
+        return None
+    from gateway.queues.inspection.message_limit import smaller_limit
+
+    rabbitmq, suffix = config.rabbitmq, ARCHIVE_SUFFIX if config.archive.enabled else ""
+    return await smaller_limit(rabbitmq.nodes, rabbitmq.exchange + suffix, size)
+
+
 def open_journal(config: Config, *, writable: bool) -> Journal:
     """Return the configured journal, which is made when something is first written to it.
 

@@ -17,7 +17,7 @@ from support.repository import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 ADDRESS = PROJECT["urls"]["Source"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-TARGETS = set(re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.*")]
 
@@ -53,7 +53,7 @@ def test_actions_are_pinned_by_a_tag(path: Path) -> None:
 def test_workflows_and_pages_name_targets_that_exist() -> None:
     """`make` with a word that is no target would fail at night, or on the page of a newcomer."""
     texts = [path.read_text("utf-8") for path in PAGES if path.suffix in {".md", ".yml"}]
-    named = {name for text in texts for name in re.findall(r"(?:`|run: |\$ )make ([a-z]+)\b", text)}
+    named = {name for text in texts for name in re.findall(r"(?:`|run: |\$ )make ([a-z][a-z-]*)\b", text)}
 
     assert named
     assert named <= TARGETS

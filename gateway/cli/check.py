@@ -7,15 +7,21 @@ from urllib.parse import urlsplit
 
 import typer
 
-from gateway.config import config_warnings, load_config
+from gateway.config import Config, config_warnings, load_config
 from gateway.config.models import RabbitConfig, RedisConfig
 from gateway.config.resolve import adapter_of
 from gateway.devtools.formatting import format_count
 from gateway.events.schemas import Catalogue
 
 
-def run_check(path: Path) -> None:
-    """Validate the configuration at ``path`` and print a summary with its warnings."""
+def run_check(path: Path, *, connects: bool = False) -> None:
+    """Validate the configuration at ``path`` and print a summary with its warnings.
+
+    If it ``connects``, the summary includes what RabbitMQ says of its queues and its limits.
+
+    Raises:
+        OperatorError: The configuration is invalid, or RabbitMQ cannot be asked.
+    """
     config = load_config(path)
     catalogue = Catalogue.bundled()
     count = 0
@@ -46,6 +52,20 @@ def run_check(path: Path) -> None:
         )
     for warning in warnings:
         typer.echo(f"  warning: {warning}")
+    if connects:
+        _print_broker(config)
+
+
+def _print_broker(config: Config) -> None:
+    from gateway.cli.common import run
+    from gateway.observability.terminal import one_line
+    from gateway.operations.broker_check import check_broker
+
+    report = run(check_broker(config))
+    for line in report.lines:
+        typer.echo(f"  {one_line(line)}")
+    for warning in report.warnings:
+        typer.echo(f"  warning: {one_line(warning)}")
 
 
 def _store(redis: RedisConfig) -> str:

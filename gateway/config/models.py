@@ -27,13 +27,13 @@ from gateway.config.bind_addresses import Binds
 from gateway.config.observing_models import ConsoleConfig, JournalConfig, LogConfig, PostgresConfig
 from gateway.config.outbound_models import EndpointConfig, EndpointName, OutboundConfig
 from gateway.config.section import Section
+from gateway.config.tls_models import TlsConfig
 from gateway.config.value_checks import (
     EMBEDDED,
     check_amqp_node,
     check_amqp_url,
     check_exchange,
     check_management_url,
-    check_path,
     check_public_url,
     check_redis_node,
     check_redis_url,
@@ -46,7 +46,6 @@ from gateway.signatures.secrets import MAX_SECRETS
 from gateway.signatures.units import Duration, Rate, Size
 from gateway.transport import amqp_url, redis_url
 from gateway.transport.amqp_nodes import BrokerNodes
-from gateway.transport.tls import TlsFiles
 
 NetworkSetting = Annotated[
     IPv4Network | IPv6Network,
@@ -63,8 +62,6 @@ ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,
 
 EventPattern = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,255}$")]
 """A pattern of event types, without control characters."""
-
-_PemFile = Annotated[Path, BeforeValidator(check_path)]
 
 
 class ServerConfig(Section):
@@ -123,23 +120,6 @@ class ServerConfig(Section):
         None,
         description="How long /readyz answers 503 before the listener closes, for a load balancer to notice.",
     )
-
-
-class TlsConfig(Section):
-    """The files for an encrypted connection to a server: PEM, relative to the working directory."""
-
-    ca: _PemFile | None = Field(
-        None, description="The certificate authorities to trust, in place of those of the system."
-    )
-    cert: _PemFile | None = Field(None, description="The client certificate.")
-    key: _PemFile | None = Field(
-        None, description="The private key of the client certificate, if it is not in the same file."
-    )
-
-    @property
-    def files(self) -> TlsFiles:
-        """The paths as texts; empty for files that are not set."""
-        return TlsFiles(*(str(path or "") for path in (self.ca, self.cert, self.key)))
 
 
 class RedisConfig(Section):

@@ -88,6 +88,10 @@ class Publisher(Protocol):
     async def stop(self) -> None:
         """Wait for the confirms that are due, and release all resources."""
 
+    def reload_certificates(self) -> None:
+        """Connect anew if the files of TLS have changed, after the confirms that are due. By default there are none."""
+        return
+
     def publish(self, message: Message) -> Awaitable[bool | None]:
         """Publish ``message``, and return once it is durable.
 

@@ -40,6 +40,7 @@ from gateway.publishers.amqp_frames import (
     FRAME_HEAD,
     FRAME_OVERHEAD,
     HEARTBEAT_FRAME,
+    MAX_FRAME,
     METHOD_FRAME,
     NACK,
     PROTOCOL_HEADER,
@@ -66,9 +67,6 @@ _MAX_UNCONFIRMED = 4096
 _BATCH_SIZE = 8
 """Messages in one write. The broker works on them while the next are encoded."""
 
-_MAX_FRAME = 131_072
-"""Bytes of a frame that we accept at most; also RabbitMQ's default."""
-
 
 class PublishConnection(asyncio.Protocol):
     """An open connection with one channel in confirm mode; see ``amqp_connect.connect``.
@@ -85,7 +83,7 @@ class PublishConnection(asyncio.Protocol):
     Attributes:
         warnings: What an operator should know about the topology, one line each.
         lost: Done, with the cause, when the connection is no longer usable.
-        blocked: Why no messages are sent at the moment: a resource alarm of the broker, or renewal; empty when they are.
+        blocked: Why no messages are sent at the moment: a resource alarm of the broker, or an end; empty when they are.
     """
 
     def __init__(
@@ -99,22 +97,20 @@ class PublishConnection(asyncio.Protocol):
         renewal: Renewal | None = None,
     ) -> None:
         self.warnings: list[str] = []
-        self._server = server
-        self._tls = tls
+        self._server, self._tls = server, tls
         self._loop = asyncio.get_running_loop()
         self._now = clock or self._loop.time
         self.lost: asyncio.Future[None] = self._loop.create_future()
         self.blocked = ""
-        self._timeout = timeout
-        self._timeouts = timeouts
-        self._renewal = renewal
+        self._timeout, self._timeouts = timeout, timeouts
+        self._renewal, self._ending = renewal, ""
         self._received = bytearray()
         self._outgoing: list[bytes | memoryview] = []
         self._unconfirmed: dict[int, UnconfirmedMessage] = {}  # by delivery tag, in the order of publishing
         self._breaker = PublishBreaker(self._now)
         self._last_tag = self._flushed_tag = 0
-        self._max_frame = _MAX_FRAME
-        self._max_content = _MAX_FRAME - FRAME_OVERHEAD
+        self._max_frame = MAX_FRAME
+        self._max_content = MAX_FRAME - FRAME_OVERHEAD
         self._reply: asyncio.Future[Any] | None = None
         self._return_cause = ""
         self._declaring = TopologyChannel(self.call, self._write, self.fail, declare_every, self._now)
@@ -213,7 +209,7 @@ class PublishConnection(asyncio.Protocol):
         self._write(PROTOCOL_HEADER)
         self._declaring.note_server(await self._reply)
         tune = await self.call(login(url), 0)
-        self._max_frame = min(tune.frame_max or _MAX_FRAME, _MAX_FRAME)
+        self._max_frame = min(tune.frame_max or MAX_FRAME, MAX_FRAME)
         self._max_content = self._max_frame - FRAME_OVERHEAD
         self._write(
             frame.marshal(
@@ -295,9 +291,15 @@ class PublishConnection(asyncio.Protocol):
         elif is_late:
             self._breaker.note_late_confirm()
         if not is_ack and self._renewal and self._renewal.is_due():
-            self.blocked = RENEWED
-        if self.blocked == RENEWED and not unconfirmed:  # else they would be published again
-            self.fail(ConnectionError(RENEWED))
+            self.end(RENEWED)
+        elif self._ending and not unconfirmed:
+            self.fail(ConnectionError(self._ending))
+
+    def end(self, cause: str) -> None:
+        """Send no more messages, and end the connection once those that were sent are confirmed: none is sent twice."""
+        self.blocked = self._ending = cause
+        if not self._unconfirmed:
+            self.fail(ConnectionError(cause))
 
     def _on_frame(self, data: bytes) -> None:
         try:
@@ -367,7 +369,7 @@ class PublishConnection(asyncio.Protocol):
             if pending.late is None:
                 self._report_overdue(pending)
         oldest = next(iter(self._unconfirmed.values()), None)
-        if oldest and now - oldest.sent_at > self._timeouts.confirm and self.blocked in ("", RENEWED):
+        if oldest and now - oldest.sent_at > self._timeouts.confirm and (self._ending or not self.blocked):
             self.fail(ConnectionError(f"a message was not confirmed for {self._timeouts.confirm:g} s"))
             return
         self._declaring.redeclare_if_due()

@@ -36,6 +36,9 @@ METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
 FRAME_END = b"\xce"
 """The byte behind the content of every frame."""
 
+MAX_FRAME = 131_072
+"""Bytes of a frame that we accept at most; also RabbitMQ's default."""
+
 FRAME_OVERHEAD = 8
 """The bytes of a frame around its content: seven in front, and :data:`FRAME_END`."""
 

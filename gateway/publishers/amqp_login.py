@@ -19,4 +19,6 @@ _CAPABILITIES: FieldTable = {
 def login(url: BrokerUrl) -> commands.Connection.StartOk:
     """Return the answer to the broker's ``connection.start``: who connects, and what the client understands."""
     properties: FieldTable = {"product": APP_ID, "capabilities": _CAPABILITIES}
+    if url.is_external:
+        return commands.Connection.StartOk(properties, "EXTERNAL", "", "en_US")
     return commands.Connection.StartOk(properties, "PLAIN", f"\0{url.user}\0{url.password}", "en_US")

@@ -59,7 +59,7 @@ _FIELDS = {
 }
 """The settings that are no arguments, under RabbitMQ's names, with their attributes in pamqp."""
 
-_INVALID_EXPIRATION = "permission check"
+INVALID_EXPIRATION = "permission check"
 """An expiration that the broker refuses after it has checked the permission to write, so that nothing is published."""
 
 Settings = dict[str, Any]
@@ -169,7 +169,7 @@ async def expect_write(channel: Channel, exchanges: Sequence[str], user: str) ->
     """
     for exchange in exchanges:
         try:
-            await channel.publish(exchange, commands.Basic.Properties(expiration=_INVALID_EXPIRATION))
+            await channel.publish(exchange, commands.Basic.Properties(expiration=INVALID_EXPIRATION))
         except BrokerRefusal as refusal:
             if refusal.code == ACCESS_REFUSED:
                 raise Unusable(

@@ -58,6 +58,7 @@ class RabbitPublisher(Publisher):
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
         self._renewal = Renewal(time.monotonic) if nodes.are_several else None
+        self._certificates: list[bytes] = []
         self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
             "rabbitmq", self._connect
@@ -92,6 +93,12 @@ class RabbitPublisher(Publisher):
         await self._link.stop()
 
     @override
+    def reload_certificates(self) -> None:
+        if self._link.current and self._nodes.certificates() != self._certificates:
+            log.info("certificates changed", server="rabbitmq")
+            self._link.current.end("the certificates have changed, and another connection is made with them")
+
+    @override
     def publish(self, message: Message) -> Awaitable[None]:
         if self._link.current is None:
             return _fail(self._link.unavailable_reason)
@@ -120,6 +127,7 @@ class RabbitPublisher(Publisher):
                 url, parts, self._timeout, declare_every, targets, self._nodes.timeouts, self._renewal
             )
 
+        self._certificates = self._nodes.certificates()
         connection = await self._nodes.connect(open_node)
         for warning in connection.warnings:
             if warning not in self._logged:

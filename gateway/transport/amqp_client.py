@@ -48,7 +48,8 @@ async def _open(url: str) -> AbstractConnection:
     parts = BrokerUrl.parse(url)
     context = parts.tls.context() if parts.is_tls else None
     try:
-        return await _connect(without_parameters(url), context)
+        address = without_parameters(url) + ("?auth=external" if parts.is_external else "")
+        return await _connect(address, context)
     except AMQPError as error:
         if isinstance(error.__cause__, ssl.SSLError):
             raise ConnectionError(explain_tls(error.__cause__, parts.server, parts.tls)) from None
@@ -126,8 +127,8 @@ class DeclaringChannel:
             code = CODES.get(str(error).partition(" ")[0], 0)
             raise BrokerRefusal(f"{code} {error}", code) from None
 
-    async def publish(self, exchange: str, properties: commands.Basic.Properties) -> None:
-        """Publish an empty message, and wait until the broker has read it.
+    async def publish(self, exchange: str, properties: commands.Basic.Properties, body: bytes = b"") -> None:
+        """Publish a message, and wait until the broker has read it.
 
         Raises:
             BrokerRefusal: The broker closed the channel.
@@ -135,7 +136,7 @@ class DeclaringChannel:
         if self._channel is None:
             self._channel = await self._connection.channel(publisher_confirms=False)
         underlay = await self._channel.get_underlay_channel()
-        await underlay.basic_publish(b"", exchange=exchange, routing_key="", properties=properties)
+        await underlay.basic_publish(body, exchange=exchange, routing_key="", properties=properties)
         await self.call(commands.Basic.Qos(prefetch_count=1))
 
     async def close(self) -> None:

@@ -21,6 +21,13 @@ CODES = {
 """AMQP reply codes by their names, with which RabbitMQ begins a reply text."""
 
 _MEANINGS = {
+    re.compile("(unknown|support).*mechanism.*EXTERNAL", re.IGNORECASE): (
+        "the broker takes no certificate for a login; switch on its plugin rabbitmq_auth_mechanism_ssl and list EXTERNAL in "
+        "auth_mechanisms, or write user and password into the address"
+    ),
+    re.compile("ACCESS_REFUSED - Login was refused using authentication mechanism EXTERNAL"): (
+        "the broker knows no user of the name in the certificate; add one, without a password"
+    ),
     re.compile("ACCESS_REFUSED - Login was refused"): "user or password is wrong",
     re.compile("NOT_ALLOWED - access to vhost .* refused for user '[^']*'(?!:)"): (
         "the user may not use this virtual host; give it permissions there"

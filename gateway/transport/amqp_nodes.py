@@ -70,6 +70,10 @@ class BrokerNodes:
         """Return the user, who is the same on all nodes."""
         return self.first.user
 
+    def certificates(self) -> list[bytes]:
+        """Return a digest of the files of TLS of each node, as they are now."""
+        return [BrokerUrl.parse(url).tls.fingerprint() for url in sorted(self._urls)]
+
     async def connect(self, open_node: Callable[[str], Awaitable[C]]) -> C:
         """Try each node once, the one that served last at the end, and return the first connection.
 

@@ -12,10 +12,16 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gateway.transport.address import add_parameters, host_and_port, parse_parameters, split_url
 from gateway.transport.tls import NO_FILES, TlsFiles
 
-_FILES = {"cacertfile": "ca", "cafile": "ca", "certfile": "cert", "keyfile": "key"}
-"""The parameters that name a file, with their fields; ``cafile`` is aio-pika's name for ``cacertfile``."""
+_TLS = {
+    "cacertfile": "ca",
+    "cafile": "ca",
+    "certfile": "cert",
+    "keyfile": "key",
+    "server_name_indication": "server_name",
+}
+"""The parameters of TLS, with their fields; ``cafile`` is aio-pika's name for ``cacertfile``."""
 
-_PARAMETERS = dict.fromkeys(_FILES, "") | {"verify": "verify_peer"}
+_PARAMETERS = dict.fromkeys(_TLS, "") | {"verify": "verify_peer"}
 """The supported parameters; ``verify`` may only say what is done anyway."""
 
 _FORM = "is not an address of RabbitMQ; write amqp://user:password@host:5672/vhost"
@@ -23,7 +29,13 @@ _FORM = "is not an address of RabbitMQ; write amqp://user:password@host:5672/vho
 
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """The parts of ``amqp://user:password@host:port/vhost?cacertfile=…``."""
+    """The parts of ``amqp://user:password@host:port/vhost?cacertfile=…``.
+
+    Attributes:
+        user: The name of the user; with ``is_external``, words for it.
+        is_external: Whether the client certificate says who the user is: there is one, and the address names no user. RabbitMQ
+            calls that EXTERNAL (https://www.rabbitmq.com/docs/access-control#mechanisms).
+    """
 
     host: str
     port: int
@@ -32,6 +44,7 @@ class BrokerUrl:
     vhost: str
     is_tls: bool
     tls: TlsFiles = NO_FILES
+    is_external: bool = False
 
     @classmethod
     def parse(cls, url: str) -> BrokerUrl:
@@ -47,14 +60,16 @@ class BrokerUrl:
         files = _files_of(parts.query)
         if files and not is_tls:
             raise ValueError("has parameters of TLS, and is not encrypted; write amqps://")
+        is_external = bool(files.cert and not parts.username)
         return cls(
             parts.hostname,
             port or (5671 if is_tls else 5672),
-            unquote(parts.username or "guest"),
+            f"of {files.cert}" if is_external else unquote(parts.username or "guest"),
             unquote(parts.password or "guest"),
             unquote(parts.path[1:]) or "/",
             is_tls,
             files,
+            is_external,
         )
 
     @property
@@ -69,14 +84,20 @@ def without_parameters(url: str) -> str:
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``rabbitmq.tls`` as its parameters."""
-    return add_parameters(url, {"cacertfile": files.ca, "certfile": files.cert, "keyfile": files.key})
+    """Return the address with the settings of ``rabbitmq.tls`` as its parameters."""
+    parameters = {
+        "cacertfile": files.ca,
+        "certfile": files.cert,
+        "keyfile": files.key,
+        "server_name_indication": files.server_name,
+    }
+    return add_parameters(url, parameters)
 
 
 def _files_of(query: str) -> TlsFiles:
     files: dict[str, str] = {}
     for name, value in parse_parameters(query, _PARAMETERS, "cacertfile").items():
-        if field := _FILES.get(name):
+        if field := _TLS.get(name):
             if field in files:
                 raise ValueError(f"has {name}, and the same file under another name")
             files[field] = value

@@ -14,10 +14,10 @@ from urllib.parse import SplitResult, unquote
 from gateway.transport.address import add_parameters, host_and_port, parse_parameters, split_url
 from gateway.transport.tls import NO_FILES, TlsFiles
 
-_FILES = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key"}
-"""The parameters that name a file, with their fields."""
+_TLS = {"ssl_ca_certs": "ca", "ssl_certfile": "cert", "ssl_keyfile": "key", "ssl_server_name": "server_name"}
+"""The parameters of TLS, with their fields; the last one is ours, as redis-py has none."""
 
-_PARAMETERS = dict.fromkeys(_FILES, "") | {
+_PARAMETERS = dict.fromkeys(_TLS, "") | {
     "ssl_cert_reqs": "required",
     "ssl_check_hostname": "true",
     "db": "",
@@ -86,7 +86,7 @@ class RedisUrl:
             unquote(parts.password or "") or parameters.get("password", ""),
             int(database or parameters.get("db", "0")),
             parts.scheme == "rediss",
-            TlsFiles(**{field: parameters.get(name, "") for name, field in _FILES.items()}),
+            TlsFiles(**{field: parameters.get(name, "") for name, field in _TLS.items()}),
         )
 
     @property
@@ -96,10 +96,8 @@ class RedisUrl:
 
 
 def with_tls(url: str, files: TlsFiles) -> str:
-    """Return the address with the files of ``redis.tls`` as its parameters."""
-    return add_parameters(
-        url, {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
-    )
+    """Return the address with the settings of ``redis.tls`` as its parameters."""
+    return add_parameters(url, {name: getattr(files, field) for name, field in _TLS.items()})
 
 
 def _parameters_of(parts: SplitResult, *, is_socket: bool) -> dict[str, str]:

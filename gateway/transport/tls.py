@@ -2,32 +2,75 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from typing_extensions import override
 
 
 class TlsFileError(OSError):
     """Raised when a file of the TLS settings cannot be used; the text names both."""
 
 
+class _NamedContext(ssl.SSLContext):
+    """Asks for the certificate of one name, whatever host is connected to: the clients of AMQP have no parameter for that."""
+
+    server_name = ""
+
+    @classmethod
+    def like(cls, default: ssl.SSLContext, files: TlsFiles) -> _NamedContext:
+        """Return a context as strict as the ``default``, for the name and the authorities of ``files``."""
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.server_name = files.server_name
+        context.verify_flags = default.verify_flags
+        if files.ca:
+            context.load_verify_locations(files.ca)
+        else:
+            context.load_default_certs()
+        return context
+
+    @override
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.server_name, session)
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """The PEM files of a connection; each is empty if it is not configured.
+    """The PEM files of a connection, and the name of its server; each is empty if it is not configured.
 
     Attributes:
         ca: The certificate authorities that are trusted, in place of those of the system.
         cert: The client certificate, with the intermediate certificates that lead to its authority.
         key: The private key of ``cert``; empty if it is in the same file.
+        server_name: The name that the server's certificate must have, in place of the host that is connected to.
     """
 
     ca: str = ""
     cert: str = ""
     key: str = ""
+    server_name: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.ca or self.cert or self.key)
+        return bool(self.ca or self.cert or self.key or self.server_name)
+
+    def fingerprint(self) -> bytes:
+        """Return a digest of what is in the files now; a file that cannot be read counts as empty."""
+        found = hashlib.sha256()
+        for file in (self.ca, self.cert, self.key):
+            with suppress(OSError):
+                found.update(hashlib.sha256(Path(file).read_bytes()).digest() if file else b"-")
+        return found.digest()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield the name of each field whose file cannot be used, and the reason."""
@@ -64,6 +107,8 @@ class TlsFiles:
         """
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
+            if self.server_name:
+                context = _NamedContext.like(context, self)
             self._show_certificate(context)
         except OSError as error:
             for name, problem in self.problems():

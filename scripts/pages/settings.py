@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from gateway.adapters.spec import DeliverySpec
-from gateway.config.models import Config, ProviderConfig, TlsConfig
+from gateway.config.models import Config, ProviderConfig
 from gateway.config.outbound_models import EndpointConfig, OutboundRetention
+from gateway.config.tls_models import TlsConfig
 from gateway.signatures.schemes.hmac import HmacSpec
 from gateway.signatures.schemes.timestamps import TimestampSpec
 from gateway.signatures.units import format_duration, format_size

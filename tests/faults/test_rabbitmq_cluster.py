@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.cluster_case import CLUSTER_PATIENCE, ClusterCase, open_case
+from support.inbox import Inbox
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.requirements import require
 from support.waiting import wait_until
@@ -78,5 +79,24 @@ def test_two_of_three_nodes_die(case: ClusterCase) -> None:
 
 
 def test_queues_have_three_members(case: ClusterCase) -> None:
-    """Also those that the gateway declares."""
-    assert [case.cluster.members_online(f"webhooks.{name}") for name in ("unrouted", "quarantine")] == [3, 3]
+    """Also those that the gateway declares. One that has fewer, or whose nodes are away, is warned of."""
+    Inbox(case.url, "alone", "#", arguments={"x-queue-type": "quorum", "x-quorum-initial-group-size": 1})
+    expected = [f"queue webhooks.{name}: 3 members, 3 online" for name in ("unrouted", "quarantine")]
+    expected += ["queue alone: 1 member, 1 online", "warning: queue alone has one member, on rabbit-"]
+    case.wait_checked(*expected)
+    assert "warning: queue webhooks" not in case.check()
+
+    case.cluster.nodes[-1].kill()
+    name = case.cluster.nodes[-1].node.name
+    case.wait_checked(f"warning: queue webhooks.unrouted has 2 of 3 members online; start {name}")
+
+
+def test_what_is_too_large_for_the_broker_is_warned_of(case: ClusterCase) -> None:
+    """Before such an event comes."""
+    assert "messages: as large as the largest body" in case.check()
+
+    with case.cluster.message_limit(1024 * 1024):
+        assert (
+            "warning: providers.acme: bodies of up to 1MiB are accepted, but RabbitMQ takes messages of 1MiB at most; raise its "
+            "max_message_size, or set max_body to 960KiB or less"
+        ) in case.check()

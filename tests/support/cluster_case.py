@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ class ClusterCase:
         self.cluster = cluster
         self.gateway = gateway
         self._secrets = secrets
+        self._may_send = threading.Event()
+        self._may_send.set()
         self.inbox = Inbox(self.url, "inbox", "#", arguments=_QUORUM)
         self.inbox.take_all()
         self.sender = RetryingSender(gateway.url, self.event, senders=4)
@@ -49,6 +52,7 @@ class ClusterCase:
     def event(self) -> Delivery:
         """Make a signed event; the pause makes it some 100 a second, as the machine has nodes to run besides."""
         time.sleep(_PACE)
+        self._may_send.wait(CLUSTER_PATIENCE)
         return senders.acme(self._secrets.acme, senders.order())
 
     def node_of_gateway(self) -> RabbitMQServer:
@@ -77,8 +81,12 @@ class ClusterCase:
         )
 
     def wait_drained(self) -> None:
-        """Wait until no event is spooled."""
-        wait_until(lambda: self.spooled() == 0, CLUSTER_PATIENCE, "the spool is drained")
+        """Send no more events until none is spooled: a busy machine has some in the spool at any moment."""
+        self._may_send.clear()
+        try:
+            wait_until(lambda: self.spooled() == 0, CLUSTER_PATIENCE, "the spool is drained")
+        finally:
+            self._may_send.set()
 
     def spooled(self) -> float:
         """Return how many events are spooled."""
@@ -99,6 +107,16 @@ class ClusterCase:
         wait_until(have_come, CLUSTER_PATIENCE, "all accepted events have arrived", forgive=(Exception,))
         return counts
 
+    def check(self) -> str:
+        """Return what ``gateway check`` prints of the broker."""
+        done = self.gateway.run("check", "--connect")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def wait_checked(self, *texts: str) -> None:
+        """Wait until ``gateway check`` prints all these: the management API is some seconds behind."""
+        wait_until(lambda: all(text in self.check() for text in texts), CLUSTER_PATIENCE, f"it says {texts}")
+
     def refusals(self) -> set[str]:
         """Return the answers that are no success."""
         answers = {answer for each in self.sender.answers.values() for answer in each}
@@ -110,6 +128,7 @@ def open_case(cluster: RabbitMQCluster, folder: Path, redis_url: str) -> Iterato
     """Start a gateway on a cluster all of whose nodes are up, with its files in ``folder``."""
     cluster.ensure_running()
     secrets = Secrets()
-    overrides = {"rabbitmq": {"urls": cluster.urls, "confirm_timeout": "1s"}}
+    management_url = cluster.nodes[0].management_url
+    overrides = {"rabbitmq": {"urls": cluster.urls, "management_url": management_url}}
     with GatewayProcess(folder, secrets, redis_url=redis_url, overrides=overrides) as gateway:
         yield ClusterCase(cluster, gateway, secrets)

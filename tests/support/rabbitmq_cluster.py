@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from support.rabbitmq_node import MANAGEMENT
 from support.rabbitmq_server import RabbitMQServer
 from support.waiting import wait_until
 
@@ -29,10 +31,12 @@ class RabbitMQCluster:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            first = stack.enter_context(RabbitMQServer(self._configuration))
+            first = stack.enter_context(RabbitMQServer(self._configuration, plugins=[MANAGEMENT]))
             self.nodes = [first]
             for _ in range(_SIZE - 1):
-                self.nodes.append(stack.enter_context(RabbitMQServer(self._configuration, first)))
+                self.nodes.append(
+                    stack.enter_context(RabbitMQServer(self._configuration, first, [MANAGEMENT]))
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -65,8 +69,28 @@ class RabbitMQCluster:
 
     def _quorum_queues(self) -> list[dict[str, Any]]:
         asked = next(node for node in self.nodes if node.is_running)
-        rows = json.loads(asked.ctl("list_queues", "name", "type", "leader", "online", "--formatter", "json"))
+        rows = json.loads(
+            asked.ctl("list_queues", "name", "type", "leader", "members", "online", "--formatter", "json")
+        )
         return [row for row in rows if row["type"] == "quorum"]
+
+    @contextmanager
+    def message_limit(self, size: int) -> Iterator[None]:
+        """Let all nodes take messages of ``size`` bytes at most."""
+        before = self.nodes[0].ctl("eval", "application:get_env(rabbit, max_message_size, 16777216).")
+        self._set_message_limit(str(size))
+        try:
+            yield
+        finally:
+            self._set_message_limit(before.strip())
+
+    def _set_message_limit(self, size: str) -> None:
+        # The one is read by RabbitMQ 3.10 when a channel is opened; the other by later versions.
+        places = (
+            "application:set_env(rabbit, max_message_size, {0}), persistent_term:put(max_message_size, {0})."
+        )
+        for node in self.nodes:
+            node.ctl("eval", places.format(size))
 
     def ensure_running(self) -> None:
         """Repair what a test left behind, and wait until every node knows all others, and has its queues."""
@@ -86,4 +110,6 @@ class RabbitMQCluster:
             status = json.loads(node.ctl("cluster_status", "--formatter", "json"))
             if len(status["running_nodes"]) < _SIZE:
                 return False
-        return all(row["leader"] and len(row["online"]) == _SIZE for row in self._quorum_queues())
+        return all(
+            row["leader"] and len(row["online"]) == len(row["members"]) for row in self._quorum_queues()
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,17 @@ log.console = false
 log.file.level = info
 """
 
+_MANAGEMENT = """\
+management.tcp.ip = 127.0.0.1
+management.tcp.port = {port}
+"""
+
+MANAGEMENT = "rabbitmq_management"
+"""The plugin with the management API."""
+
+_NEEDED = {MANAGEMENT: ("rabbitmq_management_agent", "rabbitmq_web_dispatch")}
+"""What optional plugins need of other ones."""
+
 _JOINING = """\
 cluster_formation.peer_discovery_backend = classic_config
 cluster_formation.classic_config.nodes.1 = {peer}
@@ -36,16 +48,22 @@ class Node:
     name: str
     port: int
     epmd_port: int
+    management_port: int
     directory: Path
     environment: dict[str, str]
 
 
-def prepare(directory: Path, configuration: str = "", peer: Node | None = None) -> Node:
+def prepare(
+    directory: Path, configuration: str = "", peer: Node | None = None, plugins: Sequence[str] = ()
+) -> Node:
     """Lay out a node in `directory`; `configuration` is added to its own.
 
     With a `peer` it shares the cookie and the port mapper of that node, and joins its cluster at the first start.
+    It has the optional `plugins`.
     """
-    port, distribution_port, epmd_port = free_ports(3)
+    port, distribution_port, epmd_port, management_port = free_ports(4)
+    if MANAGEMENT in plugins:
+        configuration += _MANAGEMENT.format(port=management_port)
     if peer:
         epmd_port = peer.epmd_port
         configuration += _JOINING.format(peer=peer.name)
@@ -57,7 +75,7 @@ def prepare(directory: Path, configuration: str = "", peer: Node | None = None) 
     cookie.write_text((peer.directory / ".erlang.cookie").read_text() if peer else secrets.token_hex(10))
     cookie.chmod(0o400)
     (directory / "rabbitmq.conf").write_text(_CONFIGURATION.format(port=port) + configuration)
-    (directory / "enabled_plugins").write_text("[].\n")
+    (directory / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
     (directory / "conf.d").mkdir()
 
     # Nothing of the caller's RABBITMQ_*, ERL_* or RELEASE_* may reach into the node.
@@ -95,13 +113,21 @@ def prepare(directory: Path, configuration: str = "", peer: Node | None = None) 
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     environment.pop("NOTIFY_SOCKET", None)
-    if scripts := _lean_home(directory / "home"):
+    needed = {*plugins, *(each for plugin in plugins for each in _NEEDED.get(plugin, ()))}
+    if scripts := _lean_home(directory / "home", needed):
         environment["RABBITMQ_SCRIPTS_DIR"] = str(scripts)
-    return Node(name=name, port=port, epmd_port=epmd_port, directory=directory, environment=environment)
+    return Node(
+        name=name,
+        port=port,
+        epmd_port=epmd_port,
+        management_port=management_port,
+        directory=directory,
+        environment=environment,
+    )
 
 
-def _lean_home(home: Path) -> Path | None:
-    """Mirror the installation without optional plugins; None if its layout is not as expected.
+def _lean_home(home: Path, wanted: set[str]) -> Path | None:
+    """Mirror the installation with no optional plugins but those wanted; None if its layout is not as expected.
 
     Erlang looks for each of a thousand modules in every plugin's directory in turn. With the forty
     optional plugins out of the path, the node boots in 60 % of the time.
@@ -114,9 +140,8 @@ def _lean_home(home: Path) -> Path | None:
         target = home / source.name
         target.mkdir(parents=True)
         for entry in source.iterdir():
-            is_optional = entry.name.startswith("rabbitmq_") and not entry.name.startswith(
-                "rabbitmq_prelaunch"
-            )
+            plugin = entry.name.partition("-")[0]
+            is_optional = plugin.startswith("rabbitmq_") and plugin not in {*wanted, "rabbitmq_prelaunch"}
             if source is not plugins or not is_optional:
                 (target / entry.name).symlink_to(entry)
     return home / scripts.name

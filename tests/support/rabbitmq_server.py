@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,15 +27,20 @@ class RabbitMQServer:
     The port mapper (epmd) is started here rather than by Erlang, which would leave a shared daemon
     behind: as a child it has a pid that can be ended.
 
-    With a `peer`, a node that runs, it joins the cluster of that node and uses its port mapper.
+    With a `peer`, a node that runs, it joins the cluster of that node and uses its port mapper. `plugins` are
+    those of RabbitMQ's that it has besides.
     """
 
-    def __init__(self, configuration: str = "", peer: RabbitMQServer | None = None) -> None:
+    def __init__(
+        self, configuration: str = "", peer: RabbitMQServer | None = None, plugins: Sequence[str] = ()
+    ) -> None:
         self._server_program = locate("rabbitmq-server")
         self._ctl_program = locate("rabbitmqctl")
         self._epmd_program = locate("epmd")
         self._directory = Path(tempfile.mkdtemp(prefix="rabbitmq-"))
-        self._node = rabbitmq_node.prepare(self._directory, configuration, peer.node if peer else None)
+        self._node = rabbitmq_node.prepare(
+            self._directory, configuration, peer.node if peer else None, plugins
+        )
         self._peer = peer
         self.port = self._node.port
         self.url = self.vhost_url("/")
@@ -57,6 +63,11 @@ class RabbitMQServer:
     def vhost_url(self, vhost: str) -> str:
         """Return the address of a virtual host; `/` is the default one."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/{'' if vhost == '/' else vhost}"
+
+    @property
+    def management_url(self) -> str:
+        """The address of the management API, of a node that has its plugin."""
+        return f"http://127.0.0.1:{self._node.management_port}"
 
     @property
     def node(self) -> rabbitmq_node.Node:

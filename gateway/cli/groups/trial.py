@@ -186,12 +186,19 @@ def check(
     json_schema: Annotated[
         bool, typer.Option("--json-schema", help="Print the JSON Schema of the configuration file instead.")
     ] = False,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect",
+            help="Also ask RabbitMQ on which nodes its queues are, and how large a message it takes.",
+        ),
+    ] = False,
 ) -> None:
     """Validate the configuration and the schemas, without starting anything.
 
     Each error is one line: file, line number, path of the setting, and how to fix it.
 
-    Exit codes: 0 valid, 3 invalid configuration.
+    Exit codes: 0 valid, 1 RabbitMQ cannot be asked, 3 invalid configuration.
     """
     from gateway.cli.check import run_check
     from gateway.config.reference import config_schema
@@ -199,4 +206,4 @@ def check(
     if json_schema:
         typer.echo(json.dumps(config_schema(), indent=2))
     else:
-        run_check(config)
+        run_check(config, connects=connect)

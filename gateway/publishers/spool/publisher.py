@@ -98,6 +98,10 @@ class SpoolingPublisher(Publisher):
             await spool.stop()
 
     @override
+    def reload_certificates(self) -> None:
+        self._broker.reload_certificates()
+
+    @override
     async def publish(self, message: Message) -> bool:
         late = None
         # While the broker is unavailable only the drain tries it: no request waits for the result of that.

@@ -32,6 +32,23 @@ class QueueDepth:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueMembers:
+    """On which nodes of a cluster a queue is.
+
+    Attributes:
+        name: Its name.
+        members: The nodes that have a copy of it.
+        online: Those of them that can be reached.
+        leader: The node that decides what is in it; empty while there is none.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    online: tuple[str, ...]
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
 class FoundMessage:
     """A message in a queue, as it is.
 
@@ -56,6 +73,9 @@ class QueueInspection(Protocol):
 
     async def depths(self, names: Sequence[str]) -> list[QueueDepth]:
         """Return how much is in those of the queues that exist."""
+
+    async def members(self) -> list[QueueMembers] | None:
+        """Return where each replicated queue is, in the order of their names; None if the broker does not say."""
 
     async def find(self, provider: str, message_id: str) -> list[FoundMessage] | None:
         """Return the messages of an event in any queue; None if that cannot be read without taking messages out."""

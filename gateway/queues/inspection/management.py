@@ -5,16 +5,19 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 from typing_extensions import override
 
-from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection
+from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection, QueueMembers
 from gateway.transport.amqp_nodes import BrokerNodes
 
 _COLUMNS = "name,messages_ready,messages_unacknowledged,consumers"
+
+_MEMBER_COLUMNS = "name,members,online,leader"
 
 _MAX_QUEUES = 5000
 """Queues that are read from the management API."""
@@ -43,17 +46,24 @@ class ManagementInspection(QueueInspection):
         return [found[name] for name in dict.fromkeys(names) if name in found]
 
     @override
+    async def members(self) -> list[QueueMembers] | None:
+        # A classic queue is on one node only, and has none of these.
+        found = [_members_of(each) for each in await self._list(_MEMBER_COLUMNS) if each.get("members")]
+        return sorted(found, key=lambda queue: queue.name)
+
+    @override
     async def find(self, provider: str, message_id: str) -> list[FoundMessage] | None:
         return None
 
     async def _all(self) -> dict[str, QueueDepth]:
         if self._found is None:
-            self._found = {depth.name: depth for depth in await self._list()}
+            depths = [_depth_of(each) for each in await self._list(_COLUMNS)]
+            self._found = {depth.name: depth for depth in depths}
         return self._found
 
-    async def _list(self) -> list[QueueDepth]:
+    async def _list(self, columns: str) -> list[dict[str, Any]]:
         try:
-            response = await self._client.get(self._url, params={"columns": _COLUMNS})
+            response = await self._client.get(self._url, params={"columns": columns})
         except httpx.HTTPError as error:
             raise OSError(f"rabbitmq.management_url: {str(error) or type(error).__name__}") from error
         if response.status_code == httpx.codes.UNAUTHORIZED:
@@ -66,15 +76,20 @@ class ManagementInspection(QueueInspection):
                 f"rabbitmq.management_url: it answers {response.status_code}; is the address right?"
             )
         try:
-            return [_depth_of(each) for each in response.json()[:_MAX_QUEUES]]
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return [{**each, "name": str(each["name"])} for each in response.json()[:_MAX_QUEUES]]
+        except (ValueError, KeyError, TypeError):
             raise OSError("rabbitmq.management_url: the answer is not a list of queues") from None
 
 
 def _depth_of(queue: dict[str, Any]) -> QueueDepth:
     # A queue that has just been made has no numbers yet.
     ready, held, consumers = (int(queue.get(name) or 0) for name in _COLUMNS.split(",")[1:])
-    return QueueDepth(str(queue["name"]), ready, held, consumers=consumers)
+    return QueueDepth(queue["name"], ready, held, consumers=consumers)
+
+
+def _members_of(queue: dict[str, Any]) -> QueueMembers:
+    members, online = (tuple(map(str, queue.get(name) or ())) for name in ("members", "online"))
+    return QueueMembers(queue["name"], members, online, str(queue.get("leader") or ""))
 
 
 @asynccontextmanager
@@ -92,7 +107,8 @@ async def inspect_through_management(
         user, password = broker.user, broker.password
     host = parts.netloc.rpartition("@")[2]
     path = f"{parts.path.rstrip('/')}/api/queues/{quote(broker.vhost, safe='')}"
-    verify: ssl.SSLContext | bool = broker.tls.context() if parts.scheme == "https" else True
+    tls = replace(broker.tls, server_name="")  # that is the name of what speaks AMQP
+    verify: ssl.SSLContext | bool = tls.context() if parts.scheme == "https" else True
     async with httpx.AsyncClient(
         auth=(user, password), verify=verify, trust_env=False, timeout=TIMEOUT
     ) as client:

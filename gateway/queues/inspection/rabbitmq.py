@@ -1,7 +1,7 @@
 """The queues of RabbitMQ by passive declarations.
 
 A passive declaration tells how many messages are ready, and how many consumers there are. AMQP has no way to list queues,
-nor to tell how many messages are unacknowledged; :mod:`gateway.queues.inspection.management` does both.
+nor to tell how many messages are unacknowledged or where a queue is; :mod:`gateway.queues.inspection.management` does all.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 from typing_extensions import override
 
-from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection
+from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection, QueueMembers
 from gateway.transport.amqp_client import open_amqp
 from gateway.transport.amqp_nodes import BrokerNodes
 
@@ -48,6 +48,10 @@ class RabbitInspection(QueueInspection):
             return None
         await channel.close()
         return QueueDepth(name, found.message_count or 0, consumers=found.consumer_count or 0)
+
+    @override
+    async def members(self) -> list[QueueMembers] | None:
+        return None
 
     @override
     async def find(self, provider: str, message_id: str) -> list[FoundMessage] | None:

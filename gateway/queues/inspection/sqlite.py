@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from gateway.events.strict_json import load_event
 from gateway.queues.filter import received_at_of
-from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection
+from gateway.queues.inspection import TIMEOUT, FoundMessage, QueueDepth, QueueInspection, QueueMembers
 
 T = TypeVar("T")
 
@@ -50,6 +50,10 @@ class SqliteInspection(QueueInspection):
     @override
     async def depths(self, names: Sequence[str]) -> list[QueueDepth]:
         return await self._read(lambda connection: _depths(connection, names), [])
+
+    @override
+    async def members(self) -> list[QueueMembers] | None:
+        return None
 
     @override
     async def find(self, provider: str, message_id: str) -> list[FoundMessage] | None:

@@ -336,7 +336,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
             "redis:\n  url: redis://h/0?socket_timeout=5\n" + GITHUB,
             (
                 "config.yaml:2: redis.url: has the parameter socket_timeout, which is not supported; there are "
-                "ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs, ssl_check_hostname, db"
+                "ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_server_name, ssl_cert_reqs, ssl_check_hostname, db"
             ),
         ),
         (
@@ -350,7 +350,7 @@ PLACEHOLDER = "looks like a placeholder; use the secret that the provider shows 
             "rabbitmq:\n  url: amqps://h/?heartbeat=60\n" + GITHUB,
             (
                 "config.yaml:2: rabbitmq.url: has the parameter heartbeat, which is not supported; there are cacertfile, "
-                "cafile, certfile, keyfile, verify"
+                "cafile, certfile, keyfile, server_name_indication, verify"
             ),
         ),
         (
