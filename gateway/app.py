@@ -61,9 +61,9 @@ from gateway.receive.recording import RequestRecorder
 from gateway.receive.responses import Success
 from gateway.receive.route import Route
 from gateway.receive.shared_limits import SharedLimits
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
 from gateway.transport.embedded import Database
+from gateway.transport.token_bucket import TokenBucket
 from gateway.transport.topic_patterns import key_pattern
 
 if TYPE_CHECKING:

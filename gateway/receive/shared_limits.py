@@ -18,8 +18,8 @@ from contextlib import suppress
 from typing_extensions import override
 
 from gateway.claims.buckets import SharedBuckets
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 
 _REPORT_DELAY = 0.02
 """Seconds that an event waits at most to be reported: a fiftieth of the shortest period of a rate."""

@@ -9,9 +9,9 @@ import pytest
 from gateway.errors import IpNotAllowed, RateLimited
 from gateway.receive.access import AccessControl
 from gateway.receive.proxy_headers import TrustedProxies
-from gateway.receive.token_bucket import TokenBucket
 from gateway.signatures.request import Headers
 from gateway.signatures.units import EventRate
+from gateway.transport.token_bucket import TokenBucket
 from support.served import Serve, webhook
 
 PROXY, OTHER_PROXY, STRANGER, SENDER = "10.0.0.1", "10.0.0.2", "203.0.113.9", "198.51.100.7"
