@@ -294,9 +294,11 @@ class Deliverer:
             record = await self._attempter.attempt(sender, delivery, message)
         except StoreUnavailable as error:
             self._note_failure(error)
-            sender.note_end()
-            sender.note_recorded(delivery.id)
-            sender.has_more = True
+            self._return(sender, delivery)
+            return
+        except Exception:  # a bug with one delivery must not cost its endpoint a place for ever
+            log.exception("attempt failed", delivery=delivery.id, endpoint=delivery.endpoint)
+            self._return(sender, delivery)
             return
         finally:
             timer.cancel()
@@ -306,6 +308,12 @@ class Deliverer:
         epoch = self._ownership.epoch_of(sender.endpoint.id)
         self.recorder.put(record._replace(epoch=-1 if epoch is None else epoch))
         self._wake(sender)
+
+    def _return(self, sender: Sender, delivery: Delivery) -> None:
+        """Leave a delivery as the store has it, for a later look."""
+        sender.note_end()
+        sender.note_recorded(delivery.id)
+        sender.has_more = True
 
     def _on_recorded(self, records: Sequence[Record], held: Sequence[bool]) -> None:
         for record in records:

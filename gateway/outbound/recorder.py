@@ -82,6 +82,11 @@ class Recorder:
                 self.is_failing = True
                 await asyncio.sleep(_RETRY_DELAY)
                 continue
+            except Exception:  # if this task ended, nothing would be recorded any more
+                log.exception("recording failed", attempts=len(batch))
+                self.is_failing = True
+                await asyncio.sleep(_RETRY_DELAY)
+                continue
             self.is_failing = False
             del self._waiting[: len(batch)]
             if not self._waiting:

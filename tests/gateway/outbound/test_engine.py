@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.outbound import deliver, engine, ownership
+from gateway.outbound.client import Result
 from gateway.outbound.lanes import Lanes
 from gateway.outbound.models import DeliveryState, EndpointState
 from gateway.outbound.outcomes import Outcome
@@ -44,6 +45,25 @@ def test_an_event_is_delivered_signed_and_recorded() -> None:
         (delivery,) = await site.deliveries(DeliveryState.DELIVERED)
         (attempt,) = await site.attempts(delivery)
         assert (attempt.outcome, attempt.status, attempt.number) == ("delivered", 200, 1)
+
+    run(test)
+
+
+def test_a_bug_with_one_attempt_costs_its_endpoint_no_place() -> None:
+    """The delivery is tried again at the next look."""
+
+    async def test(site: Site) -> None:
+        async def receive(_: Sent) -> Result:
+            if len(site.receivers.sent) < 20:
+                raise KeyError("a bug")
+            return answer()
+
+        await site.start()
+        site.receivers.by_host["shop.acme.com"] = receive
+        await site.emit()
+        await asyncio.sleep(100)
+        assert len(site.receivers.sent) == 20
+        assert len(await site.deliveries(DeliveryState.DELIVERED)) == 1
 
     run(test)
 

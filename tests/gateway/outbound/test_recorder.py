@@ -22,6 +22,7 @@ class Database(MemoryStore):
     def __init__(self) -> None:
         super().__init__()
         self.is_away = False
+        self.has_bug = False
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.batches: list[list[str]] = []
@@ -31,6 +32,8 @@ class Database(MemoryStore):
         await self.may_write.wait()
         if self.is_away:
             raise StoreUnavailable("away")
+        if self.has_bug:
+            raise KeyError("a bug")
         self.batches.append([each.delivery.id for each in records])
         return [True] * len(records)
 
@@ -90,6 +93,24 @@ async def test_outcomes_wait_for_the_database_and_nothing_begins_meanwhile(
 
     assert store.batches == [["dlv_0"]]
     assert [line["event"] for line in logs] == ["attempts wait for the database"]
+
+
+async def test_a_bug_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outcomes wait until they can be written, and meanwhile nothing begins."""
+    monkeypatch.setattr(recorder_module, "_RETRY_DELAY", 0.001)
+    store = Database()
+    recorder = Recorder(store, lambda *_: None)
+    recorder.start()
+    store.has_bug = True
+    with capture_logs() as logs:
+        recorder.put(record(0))
+        await wait_until_async(lambda: not recorder.may_begin)
+        store.has_bug = False
+        await wait_until_async(lambda: recorder.may_begin)
+    await recorder.stop(30)
+
+    assert store.batches == [["dlv_0"]]
+    assert {line["event"] for line in logs} == {"recording failed"}
 
 
 async def test_so_many_outcomes_may_wait() -> None:
