@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml config.yaml $(wildcard README.md LICENSE) \
            $(shell find gateway providers schemas/*/ -name __pycache__ -prune -o -print 2>/dev/null)
 # The whole suite waits more than it computes; a part of it is done before a second process has its servers.
-SIDE_BY_SIDE := --numprocesses 2 --dist worksteal
+SIDE_BY_SIDE := --numprocesses 3 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHON UPGRADE

@@ -154,7 +154,7 @@ def test_the_keyboard_alone_is_enough(site: Site, page: Page) -> None:
 def test_the_navigation_opens_on_a_phone(site: Site, page: Page) -> None:
     """It covers the page, and closes with Escape."""
     page.goto(site.address)
-    link = page.get_by_role("link", name="Queues")
+    link = page.locator("nav").get_by_role("link", name="Queues")
     expect(link).to_be_hidden()
     page.get_by_role("button", name="Menu").click()
     expect(link).to_be_visible()

@@ -1,6 +1,7 @@
 """Nodes of a RabbitMQ cluster die under load: no accepted event is lost, and nobody gets a 5xx.
 
-What takes longer is in ``test_rabbitmq_cluster_at_length.py``.
+Three nodes need most of a machine, so that ``make test`` has the shortest of these tests; ``make faults-cluster`` has all of
+them. What takes longer still is in ``test_rabbitmq_cluster_at_length.py``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def case(running_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> It
         yield case
 
 
+@pytest.mark.nightly
 def test_the_node_of_the_gateway_dies(case: ClusterCase) -> None:
     """Another node takes over, and events go on without the one that is dead."""
     node = case.node_of_gateway()
@@ -60,6 +62,7 @@ def test_the_leader_of_a_queue_dies(case: ClusterCase) -> None:
     assert not case.refusals()
 
 
+@pytest.mark.nightly
 def test_two_of_three_nodes_die(case: ClusterCase) -> None:
     """Without a majority events are spooled; they are published once one node is back."""
     survivor = case.node_of_gateway()
@@ -78,6 +81,7 @@ def test_two_of_three_nodes_die(case: ClusterCase) -> None:
     assert not case.refusals()
 
 
+@pytest.mark.nightly
 def test_queues_have_three_members(case: ClusterCase) -> None:
     """Also those that the gateway declares. One that has fewer, or whose nodes are away, is warned of."""
     Inbox(case.url, "alone", "#", arguments={"x-queue-type": "quorum", "x-quorum-initial-group-size": 1})
@@ -91,6 +95,7 @@ def test_queues_have_three_members(case: ClusterCase) -> None:
     case.wait_checked(f"warning: queue webhooks.unrouted has 2 of 3 members online; start {name}")
 
 
+@pytest.mark.nightly
 def test_what_is_too_large_for_the_broker_is_warned_of(case: ClusterCase) -> None:
     """Before such an event comes."""
     assert "messages: as large as the largest body" in case.check()

@@ -34,8 +34,8 @@ CONSOLE = (
     Patch(
         "tokens are kept as they are",
         "gateway/console/security/tokens.py::Tokens.create",
-        "(token.id, name, role, hash_of(text), now, by, token.ends_at),",
-        "(token.id, name + text, role, hash_of(text), now, by, token.ends_at),",
+        "(token.id, name, str(role), hash_of(text), now, by, token.ends_at),",
+        "(token.id, name + text, str(role), hash_of(text), now, by, token.ends_at),",
         f"{_ACCESS}::test_no_secret_is_in_the_file",
     ),
     Patch(
@@ -104,8 +104,8 @@ CONSOLE = (
     Patch(
         "a repeated write is done again",
         "gateway/console/api/idempotency.py::IdempotentWrites.run",
-        "if (answer := await asyncio.to_thread(self._find, name, digest)) is not None:",
-        "if (answer := await asyncio.to_thread(self._find, name, digest)) is not None and not key:",
+        "if (answer := await asyncio.to_thread(self._find, name, digest, keeps_answer)) is not None:",
+        "if (answer := await asyncio.to_thread(self._find, name, digest, keeps_answer)) is not None and not key:",
         "tests/gateway/console/api/test_acts.py::test_a_repetition_starts_no_second_job",
     ),
     Patch(

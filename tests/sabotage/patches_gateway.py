@@ -882,7 +882,7 @@ GATEWAY = (
     ),
     Patch(
         "a request that asks for an upgrade loses its body",
-        "gateway/http/reader.py::RequestReader._receive",
+        "gateway/http/reader.py::RequestReader.data_received",
         "self._decline_upgrade(data[upgrade.args[0] :])",
         "self.on_rest_complete()",
         f"{_BENT}[31-upgrade-to-h2c]",

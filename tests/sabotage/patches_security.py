@@ -15,8 +15,8 @@ SECURITY = (
     Patch(
         "every field of a head is kept",
         "gateway/http/reader.py::RequestReader.on_header",
-        "if self.is_in_head and len(self._fields) <= MAX_FIELDS:",
-        "if self.is_in_head:",
+        "if len(fields) <= MAX_FIELDS:",
+        "if fields is not _TRAILERS:",
         "tests/gateway/http/test_http.py::test_memory_is_counted_as_it_is",
     ),
     Patch(

@@ -176,7 +176,10 @@ class Receiver:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for conversation in self.conversations:
-            conversation.writer.transport.abort()
+            with suppress(
+                AttributeError
+            ):  # asyncio before 3.11.4 cannot abort a TLS connection that has ended
+                conversation.writer.transport.abort()
         closed = [conversation.writer.wait_closed() for conversation in self.conversations]
         await asyncio.gather(*closed, return_exceptions=True)
 

@@ -239,7 +239,10 @@ class Store(Protocol):
     async def waiting(
         self, endpoints: Sequence[str], *, max_counted: int = MAX_COUNTED
     ) -> dict[str, Waiting]:
-        """Return what waits for endpoints. Larger counts than ``max_counted`` are cut to that, since counting takes time."""
+        """Return what waits for endpoints, nothing for one that is gone.
+
+        Larger counts than ``max_counted`` are cut to that, since counting takes time.
+        """
 
     async def deliveries(
         self,

@@ -194,7 +194,8 @@ class MemoryStore(Store):
     async def waiting(
         self, endpoints: Sequence[str], *, max_counted: int = MAX_COUNTED
     ) -> dict[str, Waiting]:
-        return {each: self._waiting(each, max_counted) for each in endpoints}
+        known = self._endpoints
+        return {each: self._waiting(each, max_counted) if each in known else Waiting() for each in endpoints}
 
     def _waiting(self, endpoint: str, max_counted: int) -> Waiting:
         found = self._rows.find(DeliveryFilter(endpoint=endpoint))

@@ -54,7 +54,13 @@ def test_commands_stand_in_groups() -> None:
     """In the order of a first hour; only those that exist."""
     headings = re.findall(r"^(\w+):$", help_of(()), re.MULTILINE)
 
-    assert [heading for heading in headings if heading in GROUPS] == ["Run", "Try", "Look", "Recover"]
+    assert [heading for heading in headings if heading in GROUPS] == [
+        "Run",
+        "Try",
+        "Look",
+        "Recover",
+        "Connect",
+    ]
 
 
 def test_a_mistyped_command_or_option_is_guessed() -> None:

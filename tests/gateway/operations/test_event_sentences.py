@@ -360,7 +360,7 @@ def test_different_reasons_do_not_fold() -> None:
             Kind.DELIVERED,
             "failed",
             {"queue": "crm", "status": 500, "attempt": 2},
-            "crm failed at the second attempt with 500.",
+            "crm did not take it at the second attempt with 500.",
         ),
         (Kind.RECEIVED, "accepted", {"provider": ""}, "Received from an unknown provider and accepted."),
     ],
