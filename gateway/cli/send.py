@@ -25,6 +25,7 @@ from gateway.observability.terminal import printable
 from gateway.operations.actions import Action, report_action
 from gateway.operations.test_events import TIMEOUT, explain_failure, tampering_of, verdict_of
 from gateway.operations.test_senders import TestSender, sender_of
+from gateway.operations.wording import count
 from gateway.signatures.secrets import SecretFormatError
 
 
@@ -121,7 +122,7 @@ def run_send(path: Path, options: SendOptions) -> None:
 async def _reported(sending: Coroutine[Any, Any, bool], config: Config, options: SendOptions) -> bool:
     """Send, and let the journal know that somebody did."""
     is_success = await sending
-    detail = options.tamper or f"{options.count * options.repeat} requests"
+    detail = options.tamper or count(options.count * options.repeat, "request")
     kind = f"{options.provider}.{options.event}" if options.event else options.provider
     await report_action(config, Action.SENT, routing_key=kind, reason=options.tamper or "", detail=detail)
     return is_success
