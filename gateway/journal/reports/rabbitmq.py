@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import structlog
 from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError
 from aiormq.abc import AbstractChannel, DeliveredMessage
@@ -27,9 +26,10 @@ from gateway.journal.reports import (
     ReportSource,
     decode_report,
 )
-from gateway.publishers.declaration import Part, declare
+from gateway.publishers.client_declaring import declare_over
+from gateway.publishers.declaration import Part
 from gateway.publishers.topology import breaks_routing
-from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
+from gateway.transport.amqp_client import open_amqp, os_errors
 from gateway.transport.amqp_nodes import BrokerNodes
 
 _CONNECT_TIMEOUT = 10.0
@@ -43,8 +43,6 @@ _CLOSE_TIMEOUT = 1.0
 
 _PREFETCH = 20
 """Reports that a reader holds at most."""
-
-log = structlog.get_logger()
 
 
 def reports_topology(exchange: str) -> list[Part]:
@@ -119,7 +117,7 @@ class RabbitCarrier(Carrier):
         with os_errors():
             async with asyncio.timeout(_CONNECT_TIMEOUT):
                 self._connection = await open_amqp(self._nodes)
-                await _declare(self._connection, self._nodes, self._exchange)
+                await declare_over(self._connection, reports_topology(self._exchange), self._nodes.user)
                 channel = await self._connection.channel(publisher_confirms=False)
                 self._channel = await channel.get_underlay_channel()
 
@@ -129,14 +127,6 @@ class RabbitCarrier(Carrier):
             with suppress(AMQPError, OSError, RuntimeError, asyncio.CancelledError):
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
                     await connection.close()
-
-
-async def _declare(connection: AbstractConnection, nodes: BrokerNodes, exchange: str) -> None:
-    channel = DeclaringChannel(connection)
-    declared = await declare(channel, reports_topology(exchange), nodes.user)
-    await channel.close()
-    for warning in declared.warnings:
-        log.info("broker differs from what is declared", server="rabbitmq", cause=warning)
 
 
 @asynccontextmanager
@@ -151,7 +141,7 @@ async def open_rabbitmq_reports(nodes: BrokerNodes, exchange: str) -> AsyncItera
             connection = await open_amqp(nodes)
             source = _RabbitSource()
             try:
-                await _declare(connection, nodes, exchange)
+                await declare_over(connection, reports_topology(exchange), nodes.user)
                 channel = await connection.channel(publisher_confirms=False)
                 await channel.set_qos(prefetch_count=_PREFETCH)
                 underlay = await channel.get_underlay_channel()

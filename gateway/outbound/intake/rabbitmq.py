@@ -30,7 +30,8 @@ from gateway.outbound.intake import (
     needed_patterns,
 )
 from gateway.publishers import QUARANTINE_SUFFIX
-from gateway.publishers.declaration import Part, declare
+from gateway.publishers.client_declaring import declare_over
+from gateway.publishers.declaration import Part
 from gateway.publishers.topology import loses_events, topology
 from gateway.transport.amqp_client import DeclaringChannel, open_amqp, os_errors
 from gateway.transport.amqp_errors import PRECONDITION_FAILED, BrokerRefusal
@@ -82,17 +83,13 @@ async def open_rabbitmq_intake(nodes: BrokerNodes, exchange: str) -> AsyncIterat
 
 
 async def _declare(connection: AbstractConnection, nodes: BrokerNodes, exchange: str) -> None:
-    channel = DeclaringChannel(connection)
     queue = Part(
         commands.Queue.Declare(
             queue=exchange + OUTBOUND_SUFFIX, durable=True, arguments={"x-queue-type": "quorum"}
         ),
         loses_events,
     )
-    declared = await declare(channel, [*topology(exchange), queue], nodes.user)
-    await channel.close()
-    for warning in declared.warnings:
-        log.info("broker differs from what is declared", server="rabbitmq", cause=warning)
+    await declare_over(connection, [*topology(exchange), queue], nodes.user)
 
 
 class _RabbitIntake(Intake):
