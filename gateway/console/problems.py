@@ -28,7 +28,7 @@ REASONS: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "The method does not exist here"),
     "request_timeout": (408, "The body did not arrive in time"),
     "conflict": (409, "Something else is under way"),
-    "endpoint_configured": (409, "The endpoint stands in the configuration"),
+    "endpoint_configured": (409, "The endpoint is in the configuration file"),
     "in_flight": (409, "An attempt is under way"),
     "limit_reached": (409, "There are as many as there may be"),
     "not_verified": (409, "The endpoint's owner has not proved that they want requests"),

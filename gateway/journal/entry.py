@@ -105,7 +105,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, kw_only=False, gc=Fals
 
     @property
     def placed_at(self) -> float:
-        """When it stands in the timeline of its event, in Unix seconds.
+        """The moment at which the timeline of its event shows it, in Unix seconds.
 
         An entry is made when something is done. A request is answered after its event was published, which a worker may
         have handled by then: so a request stands where it began.

@@ -115,7 +115,7 @@ def configure_logs(
             logger_factory=structlog.PrintLoggerFactory(),
         )
     logging.basicConfig(handlers=[_ToStructlog()], level=logging.WARNING, force=True)
-    # It logs every attempt to connect. Whoever made the attempt gets the error, and logs the cause once.
+    # It logs every attempt to connect. The caller gets the error, and logs the cause once.
     logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 
 

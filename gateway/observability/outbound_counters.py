@@ -33,7 +33,7 @@ FAILURES = (
 COUNTERS = {
     "accepted": "Events accepted for delivery.",
     "delivered": "Deliveries that a receiver has taken.",
-    "dead": "Deliveries that were given up.",
+    "dead": "Deliveries that are dead: no further attempt is made.",
     "held": "Deliveries that were held, because their endpoint is disabled or full.",
 }
 """What is counted for each tenant besides failures, with its description."""

@@ -56,7 +56,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
         tenant: Whose events it gets.
         url: Where requests go.
         subscriptions: What it wants; the first that matches decides.
-        is_configured: Whether it stands in the configuration, and so cannot be changed here.
+        is_configured: Whether it is in the configuration file, and so cannot be changed here.
         description: For people.
         header_names: The names of the further headers of each request. Their values are not shown.
         format: What a request carries.

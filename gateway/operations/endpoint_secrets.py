@@ -165,13 +165,13 @@ async def changeable(store: Store, endpoint_id: str, tenant: str = "") -> Endpoi
     """Return an endpoint that may be changed.
 
     Raises:
-        Refused: There is none, or it stands in the configuration.
+        Refused: There is none, or it is in the configuration file.
     """
     endpoint, _ = await find_endpoint(store, endpoint_id, tenant)
     if endpoint.is_configured:
         raise Refused(
             "endpoint_configured",
-            f"endpoints.{endpoint.name} stands in the configuration; change it there, and reload",
+            f"endpoints.{endpoint.name} is in the configuration file; change it there, and reload",
         )
     return endpoint
 

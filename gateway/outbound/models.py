@@ -111,7 +111,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         tenant: A label, which limits what tokens of that tenant see.
         url: Where requests go.
         subscriptions: What it wants, in order.
-        is_configured: Whether it stands in the configuration, and so cannot be changed through the API.
+        is_configured: Whether it is in the configuration file, and so cannot be changed through the API.
         description: For people.
         headers: Further headers of each request.
         format: What a request carries.

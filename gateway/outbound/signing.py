@@ -17,9 +17,6 @@ from gateway.signatures.schemes.standard_signing import (
 )
 from gateway.signatures.secrets import MAX_SECRETS, SecretFormat, decode_secret
 
-HAS_V1 = frozenset({SignatureKind.STANDARD, SignatureKind.ED25519})
-"""The signatures that are made with `whsec_` secrets."""
-
 HAS_V1A = frozenset({SignatureKind.ED25519, SignatureKind.ED25519_ONLY})
 """The signatures that are made with a private key."""
 

@@ -53,7 +53,7 @@ class Notices:
     async def dead(
         self, endpoint: Endpoint, message: OutboundMessage, delivery: Delivery, now: float
     ) -> None:
-        """Tell that a delivery was given up. There is no notice about a notice: two endpoints could go on for ever.
+        """Tell that a delivery is dead. There is no notice about a notice: two endpoints could go on for ever.
 
         Raises:
             StoreUnavailable: It could not be kept.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
 import struct
 import threading
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 _TYPES = {"A": 1, "CNAME": 5, "AAAA": 28}
 _NAMES = {number: name for name, number in _TYPES.items()}
@@ -157,10 +156,3 @@ class _TcpHandler(socketserver.StreamRequestHandler):
             query = self.rfile.read(struct.unpack("!H", prefix)[0])
             if (response := self.server.owner.respond(query, 65535)) is not None:
                 self.wfile.write(struct.pack("!H", len(response)) + response)
-
-
-def unused_server() -> tuple[socket.socket, str]:
-    """Return a socket that takes queries and never answers, to be closed; and its address."""
-    sock: Any = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("127.0.0.1", 0))
-    return sock, f"127.0.0.1:{sock.getsockname()[1]}"

@@ -63,10 +63,6 @@ class RabbitMQCluster:
         wait_until(is_elected, 60.0, f"{queue} has a leader", forgive=(RuntimeError,))
         return found[0]
 
-    def members_online(self, queue: str) -> int:
-        """Return how many members of a quorum queue are up."""
-        return len(next(row["online"] for row in self._quorum_queues() if row["name"] == queue))
-
     def _quorum_queues(self) -> list[dict[str, Any]]:
         asked = next(node for node in self.nodes if node.is_running)
         rows = json.loads(

@@ -28,7 +28,7 @@ class Role(StrEnum):
 
 
 STAFF = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
-"""The roles of those who run the gateway, from the least to the most."""
+"""The roles of operators, from the fewest rights to the most."""
 
 _RANKS = {role: rank for rank, role in enumerate(STAFF)}
 
