@@ -32,8 +32,8 @@ _SCRIPT = "return redis.call('GET', KEYS[1])"
 _SCRIPT_WITH_TIME = "return redis.call('TIME')[1]"
 """A script that runs wherever those of limits and order do, which read the server's clock."""
 
-_MODE = re.compile(rb"cluster_enabled:1\b|redis_mode:(cluster|sentinel)")
-"""What INFO says of a server that is part of a cluster or a Sentinel."""
+_MODE = re.compile(rb"cluster_enabled:1\b|(?:redis|server)_mode:(cluster|sentinel)")
+"""What INFO says of a server that is part of a cluster or a Sentinel; ``server_mode`` is the word of Valkey."""
 _ENDED = re.compile("reset|closed by the server")
 """The texts of errors by which a server ends a connection without a reason."""
 
