@@ -23,6 +23,7 @@ from gateway.observability.terminal import one_line
 from gateway.publishers.spool.files import is_owned, spool_files
 from gateway.publishers.spool.inspect import Summary, events_in, faults_of_file, summarize
 from gateway.publishers.spool.records import SpooledMessage
+from gateway.publishers.spool.restore import restore
 
 _STALL_TIMEOUT = 10.0
 """Seconds without a confirm after which draining stops."""
@@ -77,8 +78,8 @@ def run_verify(path: Path) -> None:
         raise typer.Exit(1)
 
 
-def run_drain(path: Path) -> None:
-    """Publish all spooled events."""
+def run_drain(path: Path, *, corrupt: bool) -> None:
+    """Publish all spooled events, with those that were set aside if ``corrupt``."""
     silence_logs()
     config = load_without_secrets(path)
     files = find_spools(config)
@@ -90,6 +91,9 @@ def run_drain(path: Path) -> None:
         with reporting_errors(file):
             if is_owned(file):
                 raise OperatorError(f"{file} is in use by a gateway, which drains it; stop the gateway first")
+    for file in files.values() if corrupt else ():
+        with reporting_errors(file):
+            restore(file)
     if files:
         # Events that were spooled before spool.enabled was turned off are published too.
         enabled = config.model_copy(update={"spool": config.spool.model_copy(update={"enabled": True})})

@@ -51,6 +51,10 @@ class ConfirmOverdue(PublishUnavailable):
         self.late = late
 
 
+class MessageTooLarge(PublishUnavailable):
+    """Raised when the broker takes no message of this size, however often it is published."""
+
+
 class Publisher(Protocol):
     """Publishes messages to RabbitMQ, or to what replaces it.
 

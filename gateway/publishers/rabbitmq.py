@@ -5,6 +5,7 @@ The topology (:mod:`gateway.publishers.topology`) is declared at every connect.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable
@@ -17,6 +18,7 @@ from gateway.events.message import Message
 from gateway.publishers import (
     ARCHIVE_SUFFIX,
     QUARANTINE_SUFFIX,
+    MessageTooLarge,
     Publisher,
     PublishUnavailable,
     Retention,
@@ -25,6 +27,7 @@ from gateway.publishers.amqp_connect import connect
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.renewal import Renewal
 from gateway.publishers.topology import archive_topology, topology
+from gateway.transport.amqp_errors import BrokerRefusal
 from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.reconnect import ReconnectingConnection
 
@@ -58,6 +61,7 @@ class RabbitPublisher(Publisher):
         self._archive = archive
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
         self._renewal = Renewal(time.monotonic) if nodes.are_several else None
+        self._max_size: int | None = None
         self._certificates: list[bytes] = []
         self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
@@ -100,6 +104,8 @@ class RabbitPublisher(Publisher):
 
     @override
     def publish(self, message: Message) -> Awaitable[None]:
+        if self._max_size is not None and len(message.body) > self._max_size:
+            return _fail_too_large(len(message.body), self._max_size)
         if self._link.current is None:
             return _fail(self._link.unavailable_reason)
         if message.exchange not in self._exchanges:
@@ -129,11 +135,22 @@ class RabbitPublisher(Publisher):
 
         self._certificates = self._nodes.certificates()
         connection = await self._nodes.connect(open_node)
+        connection.lost.add_done_callback(self._note_loss)
         for warning in connection.warnings:
             if warning not in self._logged:
                 self._logged.add(warning)
                 self._log(warning)
         return connection
+
+    def _note_loss(self, lost: asyncio.Future[None]) -> None:
+        """Learn how large a message may be from the refusal of one; forget it when a connection is lost otherwise.
+
+        RabbitMQ does not tell its ``max_message_size``, but closes the channel on a larger message, and with it on all
+        that are under way. Published again and again, one such message would keep all others from getting through.
+        Whoever raises the limit restarts the broker, so that a limit which is forgotten then is never outdated for long.
+        """
+        cause = lost.exception()
+        self._max_size = cause.message_limit if isinstance(cause, BrokerRefusal) else None
 
     def _log(self, warning: str) -> None:
         if warning.startswith(f"queue {self._exchange + ARCHIVE_SUFFIX!r}"):
@@ -143,6 +160,12 @@ class RabbitPublisher(Publisher):
             log.warning("archive retention unchanged", cause=warning, advice=advice)
         else:
             log.warning("broker differs from what is declared", server="rabbitmq", cause=warning)
+
+
+async def _fail_too_large(size: int, limit: int) -> None:
+    raise MessageTooLarge(
+        f"RabbitMQ takes messages of {limit} bytes at most, and this one has {size}: raise its max_message_size"
+    )
 
 
 async def _fail(cause: str) -> None:

@@ -39,6 +39,10 @@ _MEANINGS = {
 """The meaning and the remedy of RabbitMQ's reply texts when it refuses a connection."""
 
 
+_MESSAGE_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
+"""RabbitMQ's reply text for a message beyond its ``max_message_size``."""
+
+
 def explain_login(words: str) -> str:
     """Explain why the broker refused a connection, or return its words if they are unknown."""
     meaning = next((meaning for pattern, meaning in _MEANINGS.items() if pattern.search(words)), "")
@@ -55,6 +59,12 @@ class BrokerRefusal(ConnectionError):
     def __init__(self, text: str, code: int = 0) -> None:
         super().__init__(text)
         self.code = code
+
+    @property
+    def message_limit(self) -> int | None:
+        """Return how many bytes the body of a message may have, if a larger one was refused; else None."""
+        found = _MESSAGE_LIMIT.search(str(self))
+        return int(found[1]) if found else None
 
     @classmethod
     def from_close(cls, close: commands.Connection.Close | commands.Channel.Close) -> Self:

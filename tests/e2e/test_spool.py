@@ -123,6 +123,24 @@ async def test_what_waits_is_drained_without_a_gateway(
     assert (kept.returncode, kept.stderr) == (1, "corrupt.jsonl: File exists\n")
 
 
+async def test_what_was_set_aside_is_drained_again_when_its_cause_is_gone(
+    tmp_path: Path, fresh_secrets: Secrets, rabbitmq_url: str
+) -> None:
+    """Only where an operator says so, and only what is not damaged."""
+    await fill(tmp_path / "var", 3)
+    gateway = GatewayProcess(tmp_path, fresh_secrets, rabbitmq_url=rabbitmq_url)
+    spoil(gateway, "INSERT INTO corrupt SELECT *, 'too large', 0 FROM spool WHERE id < 3")
+    spoil(gateway, "DELETE FROM spool WHERE id < 3")
+    spoil(gateway, "UPDATE corrupt SET body = x'ff00' WHERE id = 1")
+
+    drained = gateway.run("spool", "drain")
+    assert (drained.returncode, drained.stdout) == (0, "1 event published, 0 left\n")
+    again = gateway.run("spool", "drain", "--corrupt")
+    assert (again.returncode, again.stdout) == (0, "1 event published, 0 left\n")
+    (left,) = gateway.run("spool", "export", "--corrupt").stdout.splitlines()
+    assert json.loads(left)["row"] == 1
+
+
 async def test_whoever_reads_an_export_may_have_enough(nowhere: GatewayProcess) -> None:
     """As in `gateway spool export | head`: that is no damage of the spool."""
     await fill(data_dir(nowhere), 500)

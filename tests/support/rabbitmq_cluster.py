@@ -73,20 +73,10 @@ class RabbitMQCluster:
     @contextmanager
     def message_limit(self, size: int) -> Iterator[None]:
         """Let all nodes take messages of ``size`` bytes at most."""
-        before = self.nodes[0].ctl("eval", "application:get_env(rabbit, max_message_size, 16777216).")
-        self._set_message_limit(str(size))
-        try:
+        with ExitStack() as stack:
+            for node in self.nodes:
+                stack.enter_context(node.message_limit(size))
             yield
-        finally:
-            self._set_message_limit(before.strip())
-
-    def _set_message_limit(self, size: str) -> None:
-        # The one is read by RabbitMQ 3.10 when a channel is opened; the other by later versions.
-        places = (
-            "application:set_env(rabbit, max_message_size, {0}), persistent_term:put(max_message_size, {0})."
-        )
-        for node in self.nodes:
-            node.ctl("eval", places.format(size))
 
     def ensure_running(self) -> None:
         """Repair what a test left behind, and wait until every node knows all others, and has its queues."""

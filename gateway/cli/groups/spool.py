@@ -41,7 +41,16 @@ def spool_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @spool.command("drain")
-def spool_drain(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def spool_drain(
+    corrupt: Annotated[
+        bool,
+        typer.Option(
+            "--corrupt",
+            help="First restore the undamaged events that were set aside, e.g. after max_message_size was raised.",
+        ),
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
     """Publish all spooled events; stop the gateway first (e.g. before decommissioning a host).
 
     Each event is deleted once RabbitMQ has confirmed it. Interrupting the command with Ctrl-C loses nothing: the
@@ -52,7 +61,7 @@ def spool_drain(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """
     from gateway.cli.spool import run_drain
 
-    run_drain(config)
+    run_drain(config, corrupt=corrupt)
 
 
 @spool.command("export")

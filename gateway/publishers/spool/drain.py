@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 
 from gateway.events.message import Message
-from gateway.publishers import ConfirmOverdue, Publisher, PublishUnavailable
+from gateway.publishers import ConfirmOverdue, MessageTooLarge, Publisher, PublishUnavailable
 from gateway.publishers.spool.records import SpooledMessage
 from gateway.publishers.spool.store import Spool
 
@@ -155,6 +155,9 @@ class Drain:
             await self._broker.publish(message.message)
         except ConfirmOverdue as overdue:
             self._spool.hold_back(message.row, message.size, overdue.late)
+        except MessageTooLarge as error:
+            with suppress(PublishUnavailable):
+                await self._spool.set_aside(message, str(error))
         except PublishUnavailable as error:
             self._note_refusal(str(error))
         except Exception as error:  # noqa: BLE001 -- an event that cannot be published must not block all others

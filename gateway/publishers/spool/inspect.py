@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from gateway.publishers.spool.records import COLUMNS, OVERHEAD, CorruptRow, SpooledMessage, decode
+from gateway.publishers.spool.records import COLUMNS, CorruptRow, SpooledMessage, decode, totals
 
 _BATCH_SIZE = 100
 """Rows read at once. Between two batches the gateway can checkpoint its WAL, which a long read would prevent."""
@@ -22,7 +22,7 @@ class Summary:
 
     Attributes:
         events: The number of events that wait.
-        size: Their size in bytes, as it counts against the limit.
+        size: The size of all rows in bytes, those that were set aside included, as it counts against the limit.
         oldest_at: When the oldest was accepted, in Unix seconds; None if there is no event, or it cannot be read.
         corrupt: The number of rows that were set aside.
     """
@@ -40,12 +40,11 @@ def summarize(path: Path) -> Summary:
         sqlite3.Error: The file cannot be read.
     """
     with closing(_open(path)) as connection:
-        events, size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM spool").fetchone()
-        (corrupt,) = connection.execute("SELECT COUNT(*) FROM corrupt").fetchone()
+        events, size, corrupt = totals(connection)
     oldest = next(events_in(path), None)
     return Summary(
         events,
-        int(size) + events * OVERHEAD,
+        size,
         oldest.spooled_at if isinstance(oldest, SpooledMessage) else None,
         corrupt,
     )

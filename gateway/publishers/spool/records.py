@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -83,6 +84,17 @@ def decode(row: Row) -> SpooledMessage:
     except (ValueError, TypeError) as error:  # no JSON, or not what we write
         raise CorruptRow(f"cannot be read: {error}") from error
     return SpooledMessage(number, Message(exchange, routing_key, message_id, kind, headers, body), spooled_at)
+
+
+def totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many messages wait, the size of all rows in bytes, and how many rows were set aside.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    count, size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM spool").fetchone()
+    corrupt, corrupt_size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM corrupt").fetchone()
+    return count, int(size + corrupt_size) + (count + corrupt) * OVERHEAD, corrupt
 
 
 def _digest(head: bytes, body: bytes) -> bytes:

@@ -29,6 +29,7 @@ from gateway.publishers.spool.records import (
     SpooledMessage,
     decode,
     encode,
+    totals,
 )
 from gateway.publishers.spool.recovery import is_damage, mark_as_damaged, repair
 from gateway.transport.private_files import make_private_folder
@@ -104,7 +105,7 @@ class Spool:
             self._owner.release()
             raise
         try:
-            self.count, self._size, self.corrupt = await self.file.run(_totals)
+            self.count, self._size, self.corrupt = await self.file.run(totals)
         except sqlite3.Error as error:
             await self.file.stop()
             self._owner.release()
@@ -169,10 +170,8 @@ class Spool:
             PublishUnavailable: The file cannot be read.
         """
         held_back = self._held_back
-        messages, corrupt, size = await self._run(
-            lambda connection: _read(connection, after, limit, held_back)
-        )
-        self._note_corrupt(corrupt, size)
+        messages, corrupt = await self._run(lambda connection: _read(connection, after, limit, held_back))
+        self._note_corrupt(corrupt)
         return messages
 
     async def delete(self, messages: list[SpooledMessage]) -> None:
@@ -201,14 +200,14 @@ class Spool:
         self._has_reserve = False
 
     async def set_aside(self, message: SpooledMessage, reason: str) -> None:
-        """Move a message that cannot be published to the table of corrupt rows.
+        """Move a message that cannot be published to the table of corrupt rows, which count against the limit too.
 
         Raises:
             PublishUnavailable: The file cannot be written.
         """
         corrupt = [(message.row, reason)]
         await self._run(lambda connection: _set_aside(connection, corrupt))
-        self._note_corrupt(corrupt, message.size)
+        self._note_corrupt(corrupt)
 
     async def renew_reserve(self) -> None:
         """Acquire the disk reserve again if it was released; an empty spool can do without."""
@@ -270,11 +269,11 @@ class Spool:
         else:
             self.is_filled.clear()
 
-    def _note_corrupt(self, corrupt: list[tuple[int, str]], size: int) -> None:
+    def _note_corrupt(self, corrupt: list[tuple[int, str]]) -> None:
         for row, reason in corrupt:
             log.error("spool row set aside", spool=self.path.name, row=row, reason=reason)
         self.corrupt += len(corrupt)
-        self._note_removal(len(corrupt), size)
+        self._note_count(-len(corrupt))
 
     def _note_failure(self, error: sqlite3.Error) -> None:
         if is_damage(error):
@@ -294,12 +293,6 @@ class Spool:
         self._failed_until = time.monotonic() + _FAILURE_PAUSE
 
 
-def _totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    count, size = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(body)) FROM spool").fetchone()
-    (corrupt,) = connection.execute("SELECT COUNT(*) FROM corrupt").fetchone()
-    return count, int(size) + count * OVERHEAD, corrupt
-
-
 def _delete_if_empty(path: Path) -> None:
     with suppress(sqlite3.Error):
         with closing(open_file(path, SCHEMA)) as connection:
@@ -310,10 +303,10 @@ def _delete_if_empty(path: Path) -> None:
 
 def _read(
     connection: sqlite3.Connection, after: int, limit: int, held_back: set[int]
-) -> tuple[list[SpooledMessage], list[tuple[int, str]], int]:
+) -> tuple[list[SpooledMessage], list[tuple[int, str]]]:
     messages: list[SpooledMessage] = []
     corrupt: list[tuple[int, str]] = []
-    corrupt_size = size = 0
+    size = 0
     rows = connection.execute(
         f"SELECT {COLUMNS}, LENGTH(body) FROM spool WHERE id > ? ORDER BY id",  # noqa: S608 -- ours
         (after,),
@@ -325,13 +318,12 @@ def _read(
             messages.append(decode(tuple(row)))
         except CorruptRow as error:
             corrupt.append((row[0], str(error)))
-            corrupt_size += OVERHEAD + (length or 0)
         size += length or 0
         if len(messages) >= limit or (size >= _READ_BATCH_SIZE and messages):
             break
     rows.close()
     _set_aside(connection, corrupt)
-    return messages, corrupt, corrupt_size
+    return messages, corrupt
 
 
 def _set_aside(connection: sqlite3.Connection, rows: Iterable[tuple[int, str]]) -> None:

@@ -7,7 +7,6 @@ larger message. The probe has an expiration that RabbitMQ refuses too, after it 
 from __future__ import annotations
 
 import asyncio
-import re
 from contextlib import suppress
 
 from aio_pika.exceptions import AMQPError
@@ -20,9 +19,6 @@ from gateway.transport.amqp_nodes import BrokerNodes
 
 _TIMEOUT = 30.0
 """Seconds to connect and to send the probe, which may have tens of megabytes."""
-
-_LIMIT = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
-"""RabbitMQ's reply text for a message that is too large."""
 
 
 async def smaller_limit(nodes: BrokerNodes, exchange: str, size: int) -> int | None:
@@ -51,8 +47,8 @@ async def _probe(channel: DeclaringChannel, exchange: str, size: int) -> int | N
     try:
         await channel.publish(exchange, properties, bytes(size))
     except BrokerRefusal as refusal:
-        if found := _LIMIT.search(str(refusal)):
-            return int(found[1])
+        if (limit := refusal.message_limit) is not None:
+            return limit
         if refusal.code != PRECONDITION_FAILED:
             raise
     return None

@@ -11,7 +11,10 @@ import aio_pika
 import pytest
 
 from gateway.publishers.rabbitmq import RabbitPublisher
+from gateway.publishers.spool.files import spool_path
+from gateway.publishers.spool.inspect import corrupt_rows_in
 from gateway.publishers.spool.publisher import SpoolingPublisher
+from gateway.publishers.spool.restore import restore
 from gateway.transport.amqp_nodes import BrokerNodes
 from support.rabbitmq_server import RabbitMQServer
 from support.spooling import LARGE, make_message
@@ -100,3 +103,59 @@ async def test_a_broker_that_forgets_what_was_declared_is_told_again(
         await publisher.publish(make_message(20))
 
     assert ids(21) == set(await arrived(rabbitmq_url))
+
+
+async def test_a_message_larger_than_the_broker_takes_is_set_aside(
+    tmp_path: Path, rabbitmq_server: RabbitMQServer, rabbitmq_url: str
+) -> None:
+    """RabbitMQ closes the channel on the first one, under whatever else is under way; on no further one. All others arrive."""
+    with rabbitmq_server.message_limit(10_000):
+        async with spooling(tmp_path, rabbitmq_url) as publisher:
+            await asyncio.gather(
+                *(
+                    publisher.publish(make_message(number, 20_000 if number == 7 else 10))
+                    for number in range(20)
+                )
+            )
+            await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "the spool is drained")
+            assert publisher.corrupt == 1
+
+            kept = await asyncio.gather(
+                *(
+                    publisher.publish(make_message(number, 20_000 if number == 27 else 10))
+                    for number in range(20, 40)
+                )
+            )
+            assert kept == [number == 27 for number in range(20, 40)]
+            await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "it is set aside too")
+            assert publisher.corrupt == 2
+
+        assert ids(40) - {"evt_7", "evt_27"} == set(await arrived(rabbitmq_url))
+        reasons = {reason for *_, reason, _ in corrupt_rows_in(spool_path(tmp_path, 0))}
+        assert reasons == {
+            "RabbitMQ takes messages of 10000 bytes at most, and this one has 20000: raise its max_message_size"
+        }
+
+    assert restore(spool_path(tmp_path, 0)) == 2
+    async with spooling(tmp_path, rabbitmq_url) as publisher:
+        await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "those two are published")
+        assert publisher.corrupt == 0
+    assert await arrived(rabbitmq_url) == ["evt_7", "evt_27"]
+
+
+async def test_the_limit_is_learned_anew_after_the_broker_was_away(
+    tmp_path: Path, rabbitmq_server: RabbitMQServer, rabbitmq_url: str
+) -> None:
+    """Whoever raises it restarts the broker: from then on larger messages are published."""
+    with rabbitmq_server.message_limit(10_000):
+        async with spooling(tmp_path, rabbitmq_url) as publisher:
+            await publisher.publish(make_message(0, 20_000))
+            await wait_until_async(lambda: publisher.corrupt == 1, PATIENCE, "it is set aside")
+            await asyncio.to_thread(rabbitmq_server.kill)
+            await asyncio.to_thread(rabbitmq_server.start)  # with the default limit
+            await wait_until_async(lambda: not publisher.unavailable_reason, PATIENCE, "it is found again")
+            await publisher.publish(make_message(1, 20_000))
+            await wait_until_async(lambda: publisher.spooled == 0, PATIENCE, "the spool is drained")
+            assert publisher.corrupt == 1
+
+    assert await arrived(rabbitmq_url) == ["evt_1"]

@@ -17,6 +17,7 @@ import pytest
 from gateway.events.message import Message
 from gateway.publishers import PublishUnavailable
 from gateway.publishers.spool.files import SpoolInUse, spool_path
+from gateway.publishers.spool.inspect import summarize
 from gateway.publishers.spool.records import OVERHEAD
 from gateway.publishers.spool.store import Spool
 from support.repository import ROOT
@@ -135,6 +136,23 @@ async def test_a_row_that_was_changed_is_set_aside(tmp_path: Path, damage: str) 
         assert (publisher.corrupt, publisher.spooled) == (1, 0)
 
     assert [message.message_id for message in broker.messages] == ["evt_0", "evt_1", "evt_3", "evt_4"]
+
+
+async def test_rows_that_were_set_aside_take_room(tmp_path: Path) -> None:
+    """Otherwise a provider whose events are all too large could fill the disk."""
+    broker = Broker()
+    broker.poison = {"evt_0", "evt_1"}
+    async with spooling(tmp_path, broker, max_size=2 * (OVERHEAD + 1000)) as publisher:
+        broker.unavailable_reason = "away"
+        for number in (0, 1):
+            await publisher.publish(make_message(number, 1000))
+        broker.unavailable_reason = ""
+        await wait_until_async(lambda: publisher.corrupt == 2, message="both are set aside")
+        broker.unavailable_reason = "away"
+        with pytest.raises(PublishUnavailable, match="full"):
+            await publisher.publish(make_message(2))
+
+    assert summarize(spool_path(tmp_path, 0)).size == 2 * (OVERHEAD + 1000)
 
 
 async def test_a_gateway_with_room_in_its_spool_is_ready_and_one_without_is_not(tmp_path: Path) -> None:
