@@ -600,7 +600,7 @@ async def test_a_full_redis_is_unavailable(own_redis: RedisServer) -> None:
     async with started(RedisClaims(OneServer(own_redis.url))) as claims:
         with raw_redis(own_redis.url) as raw:
             raw.config_set("maxmemory-policy", "noeviction")
-            raw.config_set("maxmemory", "1mb")
+            raw.config_set("maxmemory", "1")
             with pytest.raises(ClaimsUnavailable, match="OOM"):
                 await claims.claim(KEY, "a")
             raw.config_set("maxmemory", "0")

@@ -174,7 +174,7 @@ async def test_a_black_hole_costs_one_timeout(own_redis: RedisServer) -> None:
 
 
 def _fill(raw: redis.Redis) -> None:
-    raw.config_set("maxmemory", "1mb")
+    raw.config_set("maxmemory", "1")
 
 
 def _empty(raw: redis.Redis) -> None:
