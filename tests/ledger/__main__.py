@@ -9,13 +9,16 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
 from bench import machine
 from ledger import report
-from ledger.run import Plan, run
+from ledger.clusters import ClusteredServers
+from ledger.run import Plan, Servers, run
+from ledger.single import SingleServers
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
 
@@ -28,16 +31,18 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     # What the consumer's library has to say about a broker that is being maltreated is no news.
     logging.disable(logging.CRITICAL)
-    console.print(f"seed {options.seed}; starting Redis and RabbitMQ")
+    console.print(f"seed {options.seed}; starting {'clusters' if options.clusters else 'Redis and RabbitMQ'}")
     plan = Plan(
         options.events, options.faults, options.kills, options.seed, options.connections, options.rate
     )
-    with (
-        tempfile.TemporaryDirectory(prefix="ledger-") as folder,
-        RedisServer() as redis,
-        RabbitMQServer() as rabbitmq,
-    ):
-        balance = run(plan, Path(folder), redis, rabbitmq, rabbitmq.url, console.print)
+    with tempfile.TemporaryDirectory(prefix="ledger-") as folder, ExitStack() as stack:
+        servers: Servers
+        if options.clusters:
+            servers = stack.enter_context(ClusteredServers(options.seed))
+        else:
+            redis, rabbitmq = stack.enter_context(RedisServer()), stack.enter_context(RabbitMQServer())
+            servers = stack.enter_context(SingleServers(redis, rabbitmq, rabbitmq.url))
+        balance = run(plan, Path(folder), servers, console.print)
         report.show(console, balance)
         if not balance.is_good:
             console.print(balance.explain(), markup=False)
@@ -73,6 +78,11 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--rate", type=float, default=0.0, help="new events a second (default: as many as go)"
+    )
+    parser.add_argument(
+        "--clusters",
+        action="store_true",
+        help="three nodes of RabbitMQ and a Redis behind Sentinels, which are killed, frozen and restarted",
     )
     parser.add_argument(
         "--save", type=Path, nargs="?", const=_PAGE, help=f"write a page, {_PAGE.name} unless told"

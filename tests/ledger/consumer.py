@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import aiormq
 from aiormq.abc import DeliveredMessage
+from pamqp.common import FieldValue
 
 from ledger.book import Book
 from ledger.events import ROUTED, Events
@@ -23,28 +25,6 @@ _CONNECT_TIMEOUT = 10.0
 _FAILURES = (OSError, RuntimeError, TimeoutError, aiormq.AMQPError)  # a closed channel is a RuntimeError
 
 
-@asynccontextmanager
-async def _channel(url: str) -> AsyncIterator[aiormq.abc.AbstractChannel]:
-    connection = aiormq.Connection(url)
-    try:
-        async with asyncio.timeout(_CONNECT_TIMEOUT):
-            await connection.connect()
-            channel = await connection.channel(publisher_confirms=False)
-        yield channel
-    finally:
-        with suppress(*_FAILURES):
-            async with asyncio.timeout(_CONNECT_TIMEOUT):
-                await connection.close()
-
-
-async def bind_queue(url: str) -> None:
-    """Make a queue for the events of most providers; those of the others are unrouted."""
-    async with _channel(url) as channel:
-        await channel.queue_declare(QUEUES[0], durable=True, arguments={"x-queue-type": "quorum"})
-        for provider in ROUTED:
-            await channel.queue_bind(QUEUES[0], "webhooks", f"{provider}.#")
-
-
 class Consumer:
     """Reads all queues of a broker.
 
@@ -52,16 +32,24 @@ class Consumer:
     many of the last messages of each connection are remembered as the broker may have left unacknowledged.
 
     Args:
-        url: of the broker.
+        urls: of the broker, or of each of its nodes.
         events: what may come.
         book: what takes note.
     """
 
-    def __init__(self, url: str, events: Events, book: Book) -> None:
-        self._url = url
+    def __init__(self, urls: list[str], events: Events, book: Book) -> None:
+        self._urls = urls
         self._events = events
         self._book = book
         self._in_doubt: list[Counter[str | None]] = [Counter() for _ in QUEUES]
+
+    async def bind_queue(self) -> None:
+        """Make a queue for the events of most providers; those of the others are unrouted."""
+        arguments: dict[str, FieldValue] = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3}
+        async with self._channel() as channel:
+            await channel.queue_declare(QUEUES[0], durable=True, arguments=arguments)
+            for provider in ROUTED:
+                await channel.queue_bind(QUEUES[0], "webhooks", f"{provider}.#")
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -71,7 +59,7 @@ class Consumer:
 
     async def is_drained(self) -> bool:
         """Whether nothing waits in any queue."""
-        async with _channel(self._url) as channel:
+        async with self._channel() as channel:
             declared = [await channel.queue_declare(queue, passive=True) for queue in QUEUES]
         return not any(queue.message_count for queue in declared)
 
@@ -80,7 +68,7 @@ class Consumer:
             last: deque[str | None] = deque(maxlen=_PREFETCH)
             # Whatever ends a connection, the answer is the next one.
             with suppress(*_FAILURES):
-                async with _channel(self._url) as channel:
+                async with self._channel() as channel:
                     await self._drain(index, channel, last)
             if last:  # else the broker is still away, and what was in doubt still is
                 self._in_doubt[index] = Counter(last)
@@ -122,3 +110,16 @@ class Consumer:
         self._book.arrived(number, index)
         if data_of(message.body) != self._events.body(number):
             self._book.garbled.append(number)
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[aiormq.abc.AbstractChannel]:
+        connection = aiormq.Connection(random.choice(self._urls))
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT):
+                await connection.connect()
+                channel = await connection.channel(publisher_confirms=False)
+            yield channel
+        finally:
+            with suppress(*_FAILURES):
+                async with asyncio.timeout(_CONNECT_TIMEOUT):
+                    await connection.close()

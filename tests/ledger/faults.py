@@ -1,4 +1,4 @@
-"""The faults. Each is a context: it is there inside, and undone at the end."""
+"""The faults of the gateway and its clients. Each is a context: it is there inside, and undone at the end."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from ledger.events import Events
 from ledger.senders import Senders
-from support.fault_proxy import Direction, FaultProxy
 from support.gateway_process import GatewayProcess, Secrets
-from support.rabbitmq_server import RabbitMQServer
-from support.redis_server import RedisServer
 
 _SLOW_CONNECTIONS = 100
 _IMPATIENCE = 0.02
 
 
+KILL = "kill -9"
+"""The name of the fault that is counted by itself."""
+
+
 @dataclass
 class World:
-    """Everything that something can be done to."""
+    """The gateway and its clients."""
 
     gateway: GatewayProcess
-    redis: RedisServer
-    rabbitmq: RabbitMQServer
-    to_redis: FaultProxy
-    to_rabbitmq: FaultProxy
     port: int
     events: Events
     senders: Senders
@@ -50,7 +48,7 @@ class Kind(NamedTuple):
     name: str
     weight: int
     longest: float
-    make: Callable[[World], AbstractContextManager[None]]
+    make: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -65,92 +63,6 @@ def _terminate_gateway(world: World) -> Iterator[None]:
     world.gateway.stop()
     yield
     world.gateway.start()
-
-
-@contextmanager
-def _kill_redis(world: World) -> Iterator[None]:
-    world.redis.kill()
-    yield
-    world.redis.start()
-
-
-@contextmanager
-def _freeze_redis(world: World) -> Iterator[None]:
-    world.redis.suspend()
-    yield
-    world.redis.resume()
-
-
-@contextmanager
-def _flush_redis(world: World) -> Iterator[None]:
-    world.redis.flush()
-    yield
-
-
-@contextmanager
-def _fill_redis(world: World) -> Iterator[None]:
-    def limit(size: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", world.redis.port), timeout=5) as connection:
-            connection.sendall(b"CONFIG SET maxmemory %b\r\n" % size)
-            connection.recv(64)
-
-    limit(b"1")
-    yield
-    limit(b"0")
-
-
-@contextmanager
-def _kill_rabbitmq(world: World) -> Iterator[None]:
-    world.rabbitmq.kill()
-    yield
-    world.rabbitmq.start()
-
-
-@contextmanager
-def _freeze_rabbitmq(world: World) -> Iterator[None]:
-    world.rabbitmq.suspend()
-    yield
-    world.rabbitmq.resume()
-
-
-@contextmanager
-def _alarm_rabbitmq(world: World) -> Iterator[None]:
-    world.rabbitmq.ctl("set_vm_memory_high_watermark", "0.0000001")
-    yield
-    world.rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
-
-
-@contextmanager
-def _close_connections(world: World) -> Iterator[None]:
-    world.rabbitmq.ctl("close_all_connections", "as an operator would")
-    yield
-
-
-def _on_line(
-    which: Callable[[World], FaultProxy], switch: Callable[[FaultProxy], None]
-) -> Callable[[World], AbstractContextManager[None]]:
-    @contextmanager
-    def switched(world: World) -> Iterator[None]:
-        line = which(world)
-        switch(line)
-        yield
-        line.heal()
-
-    return switched
-
-
-def _line(which: Callable[[World], FaultProxy], claim: bytes) -> tuple[Kind, ...]:
-    switches: dict[str, Callable[[FaultProxy], None]] = {
-        "line stalled": lambda line: line.stall(),
-        "line refused": lambda line: line.refuse(),
-        "line reset": lambda line: line.reset_all(),
-        "line delayed": lambda line: line.delay(0.1),
-        "requests discarded": lambda line: line.discard(Direction.TO_SERVER),
-        "replies discarded": lambda line: line.discard(Direction.TO_CLIENT),
-        "request cut": lambda line: line.cut_after(700),
-        "reply lost": lambda line: line.lose_reply(claim),
-    }
-    return tuple(Kind(name, 1, 2.0, _on_line(which, switch)) for name, switch in switches.items())
 
 
 @contextmanager
@@ -216,28 +128,17 @@ def _impatient_senders(world: World) -> Iterator[None]:
     world.senders.shortest_patience = None
 
 
-KILL = "kill -9"
-FAULTS: dict[str, tuple[Kind, ...]] = {
-    "gateway": (Kind(KILL, 9, 0.3, _kill_gateway), Kind("terminated", 1, 0.3, _terminate_gateway)),
-    "Redis": (
-        Kind("killed, comes back empty", 3, 1.5, _kill_redis),
-        Kind("frozen", 2, 2.0, _freeze_redis),
-        Kind("flushed", 2, 0.0, _flush_redis),
-        Kind("out of memory", 2, 2.0, _fill_redis),
-        *_line(lambda world: world.to_redis, b"pending:"),
-    ),
-    "RabbitMQ": (
-        Kind("killed", 3, 1.5, _kill_rabbitmq),
-        Kind("frozen", 2, 3.0, _freeze_rabbitmq),
-        Kind("memory alarm", 2, 2.0, _alarm_rabbitmq),
-        Kind("connections closed", 1, 0.0, _close_connections),
-        *_line(lambda world: world.to_rabbitmq, b""),
-    ),
-    "clients": (
-        Kind("slow heads", 2, 3.0, _slow_clients),
-        Kind("garbage", 1, 2.0, _garbage),
-        Kind("forgeries", 1, 2.0, _forgeries),
-        Kind("impatient senders", 2, 1.0, _impatient_senders),
-    ),
-}
-"""What can happen, by target. One target has one fault at a time; several targets may have theirs at once."""
+def gateway_and_clients(world: World) -> dict[str, tuple[Kind, ...]]:
+    """Return what can happen to the gateway, and what clients can do to it."""
+    return {
+        "gateway": (
+            Kind(KILL, 9, 0.3, partial(_kill_gateway, world)),
+            Kind("terminated", 1, 0.3, partial(_terminate_gateway, world)),
+        ),
+        "clients": (
+            Kind("slow heads", 2, 3.0, partial(_slow_clients, world)),
+            Kind("garbage", 1, 2.0, partial(_garbage, world)),
+            Kind("forgeries", 1, 2.0, partial(_forgeries, world)),
+            Kind("impatient senders", 2, 1.0, partial(_impatient_senders, world)),
+        ),
+    }

@@ -6,7 +6,7 @@ import random
 import threading
 
 from ledger.book import Book, Fault
-from ledger.faults import FAULTS, KILL, Kind, World
+from ledger.faults import KILL, Kind
 
 # Seconds between two faults of a target, at most.
 _PAUSES = {"gateway": 4.0, "Redis": 3.0, "RabbitMQ": 5.0, "clients": 5.0}
@@ -18,7 +18,7 @@ class Nemesis:
     """Injects faults until it is stopped, and undoes them all.
 
     Args:
-        world: what it is done to.
+        kinds: what can happen, by target.
         book: what takes note.
         seed: of all its choices.
         kills: how many kills of the gateway there are to be.
@@ -26,11 +26,19 @@ class Nemesis:
         seconds: over how long; 0 for as soon as can be.
     """
 
-    def __init__(self, world: World, book: Book, seed: int, kills: int, faults: int, seconds: float) -> None:
+    def __init__(
+        self,
+        kinds: dict[str, tuple[Kind, ...]],
+        book: Book,
+        seed: int,
+        kills: int,
+        faults: int,
+        seconds: float,
+    ) -> None:
         slower = max(1.0, seconds * _OTHERS / faults)
         self._pauses = {target: pause * slower for target, pause in _PAUSES.items()}
         self._pauses["gateway"] = _PAUSES["gateway"] * max(1.0, seconds * _KILLS / kills)
-        self._world = world
+        self._kinds = kinds
         self._book = book
         self._is_over = threading.Event()
         self._failures: list[BaseException] = []
@@ -40,7 +48,7 @@ class Nemesis:
                 args=(target, random.Random(f"{seed} {target}")),
                 name=f"nemesis of {target}",
             )
-            for target in FAULTS
+            for target in kinds
         ]
 
     def start(self) -> None:
@@ -78,7 +86,7 @@ class Nemesis:
     def _harm(self, target: str, dice: random.Random) -> None:
         try:
             while not self._is_over.wait(dice.uniform(0, self._pauses[target])):
-                kinds = FAULTS[target]
+                kinds = self._kinds[target]
                 (kind,) = dice.choices(kinds, [kind.weight for kind in kinds])
                 self._inflict(target, kind, dice.uniform(0, kind.longest))
         except BaseException as error:  # noqa: BLE001 -- raised again by stop
@@ -86,6 +94,6 @@ class Nemesis:
 
     def _inflict(self, target: str, kind: Kind, duration: float) -> None:
         began = self._book.now()
-        with kind.make(self._world):
+        with kind.make():
             self._is_over.wait(duration)
         self._book.faults.append(Fault(began, self._book.now(), target, kind.name))

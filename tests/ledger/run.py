@@ -6,26 +6,24 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import uvloop
 
 from ledger.balance import Balance
 from ledger.book import Book, State
-from ledger.consumer import Consumer, bind_queue
+from ledger.consumer import Consumer
 from ledger.events import Events
 from ledger.evidence import read_evidence
-from ledger.faults import World
+from ledger.faults import Kind, World, gateway_and_clients
 from ledger.gauge import Gauge
 from ledger.nemesis import Nemesis
 from ledger.senders import Senders
-from support.fault_proxy import FaultProxy
-from support.gateway_process import GatewayProcess, Secrets
-from support.rabbitmq_server import RabbitMQServer
-from support.redis_server import RedisServer
+from support.gateway_process import GatewayProcess, Secrets, Section
 from support.waiting import wait_until_async
 
 # A quarter of what is usual, so that a lease ends while its event is still being retried.
@@ -70,27 +68,30 @@ class Plan:
         return self.events / self.rate if self.rate else 0.0
 
 
-def run(
-    plan: Plan,
-    folder: Path,
-    redis: RedisServer,
-    rabbitmq: RabbitMQServer,
-    rabbitmq_url: str,
-    tell: Callable[[str], None],
-) -> Balance:
+class Servers(Protocol):
+    """The servers that the gateway needs.
+
+    Attributes:
+        settings: the sections of the configuration that name them.
+        broker_urls: where events are consumed: the addresses of RabbitMQ, or of its nodes.
+        kinds: what can happen to each of them. One target has one fault at a time; several targets may have theirs at once.
+    """
+
+    settings: dict[str, Section]
+    broker_urls: list[str]
+    kinds: dict[str, tuple[Kind, ...]]
+
+
+def run(plan: Plan, folder: Path, servers: Servers, tell: Callable[[str], None]) -> Balance:
     """Carry the plan out in an empty folder, and report progress to ``tell``."""
-    with ExitStack() as stack:
-        to_redis = stack.enter_context(FaultProxy(redis.port))
-        to_rabbitmq = stack.enter_context(FaultProxy(rabbitmq.port))
-        gateway = GatewayProcess(
-            folder,
-            Secrets(),
-            redis_url=to_redis.url_of(redis.url),
-            rabbitmq_url=to_rabbitmq.url_of(rabbitmq_url),
-            overrides=_SETTINGS,
-            wait_ready=False,  # it may have to come back while RabbitMQ is away
-        )
-        stack.enter_context(gateway).wait_ready()
+    settings = {
+        name: {**_SETTINGS.get(name, {}), **servers.settings.get(name, {})}
+        for name in (*_SETTINGS, *servers.settings)
+    }
+    # It may have to come back while RabbitMQ is away.
+    gateway = GatewayProcess(folder, Secrets(), overrides=settings, wait_ready=False)
+    with gateway:
+        gateway.wait_ready()
         port = urlsplit(gateway.url).port
         assert port is not None
         events = Events(f"{plan.seed:04x}", gateway.secrets, port)
@@ -106,14 +107,23 @@ def run(
             seed=plan.seed,
         )
         dice = random.Random(f"{plan.seed} contents")
-        world = World(gateway, redis, rabbitmq, to_redis, to_rabbitmq, port, events, senders, dice)
-        consumer = Consumer(rabbitmq_url, events, book)
-        return uvloop.run(_Run(plan, world, book, consumer, tell).run(rabbitmq_url))
+        world = World(gateway, port, events, senders, dice)
+        consumer = Consumer(servers.broker_urls, events, book)
+        nemesis = Nemesis(
+            gateway_and_clients(world) | servers.kinds, book, plan.seed, plan.kills, plan.faults, plan.seconds
+        )
+        return uvloop.run(_Run(plan, world, book, consumer, nemesis, tell).run())
 
 
 class _Run:
     def __init__(
-        self, plan: Plan, world: World, book: Book, consumer: Consumer, tell: Callable[[str], None]
+        self,
+        plan: Plan,
+        world: World,
+        book: Book,
+        consumer: Consumer,
+        nemesis: Nemesis,
+        tell: Callable[[str], None],
     ) -> None:
         self._plan = plan
         self._world = world
@@ -121,10 +131,10 @@ class _Run:
         self._consumer = consumer
         self._tell = tell
         self._gauge = Gauge(world.gateway)
-        self._nemesis = Nemesis(world, book, plan.seed, plan.kills, plan.faults, plan.seconds)
+        self._nemesis = nemesis
 
-    async def run(self, url: str) -> Balance:
-        await bind_queue(url)
+    async def run(self) -> Balance:
+        await self._consumer.bind_queue()
         background = [asyncio.create_task(self._consumer.run()), asyncio.create_task(self._gauge.run())]
         sending = asyncio.create_task(self._world.senders.run())
         try:

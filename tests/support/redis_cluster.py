@@ -132,6 +132,19 @@ class RedisCluster:
                 return next(each for each in (*self.primaries, *self.replicas) if each.port == port)
         raise LookupError(key)
 
+    def find_key(self, pattern: str) -> str:
+        """Return a key that matches a pattern, once there is one."""
+        found: list[str] = []
+
+        def is_there() -> bool:
+            for primary in self.primaries:
+                with redis.Redis.from_url(primary.url, decode_responses=True) as client:
+                    found.extend(client.scan_iter(pattern, count=1000))
+            return bool(found)
+
+        wait_until(is_there, PATIENCE, f"there is a key like {pattern}")
+        return found[0]
+
     def begin_move(self, key: str) -> tuple[RedisServer, RedisServer]:
         """Begin to move the slot of a key to another primary, as a resharding does; return both."""
         source = self.owner_of(key)
@@ -243,6 +256,10 @@ class WatchedRedis:
         with redis.Redis(port=port) as client:
             execute: Any = client.execute_command
             execute(*words)
+
+    def is_primary(self, server: RedisServer) -> bool:
+        """Return whether a server takes itself for the primary."""
+        return bool(self._replication(server)["role"] == "master")
 
     def wait_is_primary(self, server: RedisServer) -> None:
         """Wait until the Sentinels name a server, and it knows. It ends its connections on the way."""
