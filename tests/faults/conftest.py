@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 
+from support.cluster_times import HEAD, Measured
 from support.gateway_process import Section
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
@@ -14,6 +17,25 @@ from support.rig import LENIENT, STRICT, Rig, open_rig
 from support.vhosts import VhostPool
 
 _MODES = {"lenient": LENIENT, "strict": STRICT}
+
+
+_MEASURED = pytest.StashKey[list[Measured]]()
+
+
+@pytest.fixture
+def report(pytestconfig: pytest.Config) -> Callable[[Measured], None]:
+    """Puts a measurement into the table that is printed at the end."""
+    return pytestconfig.stash.setdefault(_MEASURED, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what faults have cost, and write it to the file that ``WEBHOOK_FAULT_TABLE`` names."""
+    if measured := config.stash.get(_MEASURED, []):
+        table = "\n".join([HEAD, *(each.row() for each in measured)])
+        terminalreporter.section("what faults have cost")
+        terminalreporter.write_line(table)
+        if file := os.environ.get("WEBHOOK_FAULT_TABLE"):
+            Path(file).write_text(f"{table}\n", "utf-8")
 
 
 OpenRig = Callable[[Mapping[str, Section]], AbstractContextManager[Rig]]

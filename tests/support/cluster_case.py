@@ -6,15 +6,15 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
-
 from support import senders
-from support.gateway_process import GatewayProcess, Secrets
+from support.gateway_process import GatewayProcess, Secrets, Section
 from support.inbox import Inbox
+from support.paced_sender import PacedSender
+from support.proxies import proxy
 from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_server import RabbitMQServer
 from support.senders import Delivery, RetryingSender
@@ -28,32 +28,49 @@ _QUORUM = {"x-queue-type": "quorum", "x-quorum-initial-group-size": 3, "x-queue-
 _PACE = 0.04
 """Seconds between two events of one of the four senders."""
 
-_METRIC = re.compile(r"^webhook_spooled (\S+)$", re.MULTILINE)
-
 
 class ClusterCase:
-    """A gateway on a cluster, a queue with three members, and a sender that repeats until it is accepted."""
+    """Gateways on a cluster, a queue with three members, and a sender.
 
-    def __init__(self, cluster: RabbitMQCluster, gateway: GatewayProcess, secrets: Secrets) -> None:
+    Args:
+        cluster: the cluster.
+        gateways: the gateways, which have the same secrets.
+        rate: events a second, each sent once; 0 for a sender that repeats until it is accepted, some 100 a second.
+        url: where the events are sent to; the first gateway unless told.
+
+    Attributes:
+        gateway: the first gateway.
+    """
+
+    def __init__(
+        self, cluster: RabbitMQCluster, gateways: Sequence[GatewayProcess], rate: float = 0.0, url: str = ""
+    ) -> None:
         self.cluster = cluster
-        self.gateway = gateway
-        self._secrets = secrets
+        self.gateways = gateways
+        self.gateway = gateways[0]
+        self._counts: dict[str, int] = {}
         self._may_send = threading.Event()
         self._may_send.set()
         self.inbox = Inbox(self.url, "inbox", "#", arguments=_QUORUM)
         self.inbox.take_all()
-        self.sender = RetryingSender(gateway.url, self.event, senders=4)
+        url = url or self.gateway.url
+        self.sender: PacedSender | RetryingSender = (
+            PacedSender(url, self._make, rate) if rate else RetryingSender(url, self._make_slowly, senders=4)
+        )
 
     @property
     def url(self) -> str:
         """The address of a node that runs."""
         return next(node.url for node in self.cluster.nodes if node.is_running)
 
-    def event(self) -> Delivery:
-        """Make a signed event; the pause makes it some 100 a second, as the machine has nodes to run besides."""
+    def _make(self) -> Delivery:
+        return senders.acme(self.gateway.secrets.acme, senders.order())
+
+    def _make_slowly(self) -> Delivery:
+        """The pause makes it some 100 a second, as the machine has nodes to run besides."""
         time.sleep(_PACE)
         self._may_send.wait(CLUSTER_PATIENCE)
-        return senders.acme(self._secrets.acme, senders.order())
+        return self._make()
 
     def node_of_gateway(self) -> RabbitMQServer:
         """Return the node that the gateway is connected to."""
@@ -89,15 +106,24 @@ class ClusterCase:
             self._may_send.set()
 
     def spooled(self) -> float:
-        """Return how many events are spooled."""
-        metrics = httpx.get(f"{self.gateway.admin_url}/metrics", trust_env=False).text
-        return float(_METRIC.findall(metrics)[0])
+        """Return how many events are spooled by all gateways together."""
+        return self.metric("webhook_spooled")
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric over all gateways and providers."""
+        return sum(
+            float(value)
+            for gateway in self.gateways
+            for value in re.findall(
+                rf"^{name}(?:{{.*}})? (\S+)$", gateway.get("/metrics", admin=True).text, re.MULTILINE
+            )
+        )
 
     def settle(self) -> dict[str, int]:
         """Return how often each accepted event arrived, once all have."""
         self.sender.finish(CLUSTER_PATIENCE)
         self.wait_drained()
-        counts: dict[str, int] = {}
+        counts = self._counts
 
         def have_come() -> bool:
             for arrival in Inbox(self.url, "inbox", None).take_all():
@@ -124,11 +150,34 @@ class ClusterCase:
 
 
 @contextmanager
-def open_case(cluster: RabbitMQCluster, folder: Path, redis_url: str) -> Iterator[ClusterCase]:
+def open_case(
+    cluster: RabbitMQCluster, folder: Path, redis_url: str, rate: float = 0.0
+) -> Iterator[ClusterCase]:
     """Start a gateway on a cluster all of whose nodes are up, with its files in ``folder``."""
     cluster.ensure_running()
-    secrets = Secrets()
     management_url = cluster.nodes[0].management_url
     overrides = {"rabbitmq": {"urls": cluster.urls, "management_url": management_url}}
-    with GatewayProcess(folder, secrets, redis_url=redis_url, overrides=overrides) as gateway:
-        yield ClusterCase(cluster, gateway, secrets)
+    with GatewayProcess(folder, Secrets(), redis_url=redis_url, overrides=overrides) as gateway:
+        yield ClusterCase(cluster, [gateway], rate)
+
+
+@contextmanager
+def open_site(
+    cluster: RabbitMQCluster, folder: Path, redis: Section, rate: float, in_front: str
+) -> Iterator[ClusterCase]:
+    """Start two gateways on a cluster, with these settings of Redis, and a proxy by this name in front of them."""
+    cluster.ensure_running()
+    settings: dict[str, Section] = {
+        "server": {"trusted_proxies": ["127.0.0.1/32"], "shutdown_delay": "2s"},
+        "rabbitmq": {"urls": cluster.urls},
+        "redis": redis,
+    }
+    secrets = Secrets()
+    with ExitStack() as stack:
+        gateways = []
+        for name in ("one", "two"):
+            (folder / name).mkdir()
+            gateways.append(stack.enter_context(GatewayProcess(folder / name, secrets, overrides=settings)))
+        ports = [gateway.address[1] for gateway in gateways]
+        url = stack.enter_context(proxy(in_front, folder / "proxy", ports))
+        yield ClusterCase(cluster, gateways, rate, url)

@@ -17,6 +17,12 @@ _SIZE = 3
 _CONFIGURATION = "cluster_partition_handling = ignore\n"
 """Quorum queues need no partition handling."""
 
+_MOVE_LEADER = (
+    'rabbit_quorum_queue:transfer_leadership(element(2, rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, '
+    "<<\"{queue}\">>))), '{node}')."
+)
+"""What `rabbitmq-queues rebalance` does for a single queue."""
+
 QUICK_TO_NOTICE = "net_ticktime = 5\n"
 """A node that is frozen is noticed by the others after some 5 s rather than 60. On a busy machine, so may one be that is not."""
 
@@ -62,6 +68,18 @@ class RabbitMQCluster:
 
         wait_until(is_elected, 60.0, f"{queue} has a leader", forgive=(RuntimeError,))
         return found[0]
+
+    def move_leaders(self, target: RabbitMQServer) -> None:
+        """Let a node lead all quorum queues."""
+        name = target.node.name
+
+        def is_done() -> bool:
+            moved = [row["name"] for row in self._quorum_queues() if row["leader"] != name]
+            for queue in moved:
+                target.ctl("eval", _MOVE_LEADER.format(queue=queue, node=name))
+            return not moved
+
+        wait_until(is_done, 60.0, f"{name} leads all queues", forgive=(RuntimeError,))
 
     def _quorum_queues(self) -> list[dict[str, Any]]:
         asked = next(node for node in self.nodes if node.is_running)
