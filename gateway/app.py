@@ -223,7 +223,7 @@ class Gateway:
         self._journal.stop()
 
     def reload(self, config: Config) -> list[str]:
-        """Use the providers of ``config`` for all requests from now on, and certificates that have changed.
+        """Use the providers of ``config`` for all requests from now on.
 
         Returns:
             The settings that differ but cannot change while the gateway runs.
@@ -235,8 +235,13 @@ class Gateway:
         self._keys.attach(_adapters(routes))
         self.receiver.replace(routes, _proxies(config))
         self._note_secrets(config)
-        self._publisher.reload_certificates()
         return [setting for setting in _FIXED if _get(config, setting) != _get(self._config, setting)]
+
+    async def reload_certificates(self) -> None:
+        """Connect anew to each server whose files of TLS have changed; go on with the connection there is until then."""
+        for connected in (self._publisher, self.claims, self._limits):
+            if connected:
+                await connected.reload_certificates()
 
     def announce_end(self) -> None:
         """Report on /readyz that this process takes no more traffic."""

@@ -204,6 +204,7 @@ async def _keep_reloading(
             if companions:
                 companions.note(config)
             fixed = gateway.reload(config)
+            await gateway.reload_certificates()
         except ConfigurationError as error:
             for problem in error.args:
                 log.warning("configuration rejected", problem=str(problem))

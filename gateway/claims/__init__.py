@@ -90,6 +90,10 @@ class Claims(Protocol):
     async def stop(self) -> None:
         """Carry out what was asked for, and release all resources."""
 
+    async def reload_certificates(self) -> None:
+        """Connect anew if the files of TLS have changed. By default there are none."""
+        return
+
     async def claim(self, key: str, token: str) -> Standing:
         """Take ``key`` for the time of the lease, if it is free.
 

@@ -21,6 +21,10 @@ class SharedBuckets(Protocol):
     async def stop(self) -> None:
         """Close the connection."""
 
+    async def reload_certificates(self) -> None:
+        """Connect anew if the files of TLS have changed. By default there are none."""
+        return
+
     async def charge(self, bucket: str, seconds: float) -> float:
         """Add to the seconds until a bucket is full again, and return them.
 

@@ -86,7 +86,7 @@ class RedisClaims(Claims):
         self._retention_s = str(int(retention))
         self._timeout = timeout
         self._link: ReconnectingConnection[Connection] = ReconnectingConnection(
-            "redis", self._connect, is_quiet=is_quiet
+            "redis", self._connect, is_quiet=is_quiet, certificates=servers.certificates
         )
 
     @property
@@ -104,6 +104,10 @@ class RedisClaims(Claims):
     @override
     async def start(self) -> None:
         await self._link.start()
+
+    @override
+    async def reload_certificates(self) -> None:
+        await self._link.reload_certificates()
 
     def abort(self) -> None:
         """Drop the connection at once, as the end of the process does."""

@@ -41,7 +41,9 @@ class RedisBuckets(SharedBuckets):
     def __init__(self, servers: RedisServers, timeout: float = 0.25) -> None:
         # A connection of its own: claims must not depend on a user who may run scripts.
         self._link: ReconnectingConnection[Connection] = ReconnectingConnection(
-            "redis, for rate limits", partial(servers.connect, timeout, needs_scripts=True)
+            "redis, for rate limits",
+            partial(servers.connect, timeout, needs_scripts=True),
+            certificates=servers.certificates,
         )
 
     @property
@@ -57,6 +59,10 @@ class RedisBuckets(SharedBuckets):
     @override
     async def stop(self) -> None:
         await self._link.stop()
+
+    @override
+    async def reload_certificates(self) -> None:
+        await self._link.reload_certificates()
 
     @override
     async def charge(self, bucket: str, seconds: float) -> float:

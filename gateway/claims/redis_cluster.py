@@ -56,6 +56,10 @@ class ClusterServers(RedisServers):
         self._nodes = [RedisUrl.parse(url) for url in nodes]
 
     @override
+    def certificates(self) -> list[bytes]:
+        return [node.tls.fingerprint() for node in self._nodes]
+
+    @override
     async def connect(
         self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
     ) -> Connection:

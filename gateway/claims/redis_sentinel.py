@@ -43,6 +43,10 @@ class SentinelServers(RedisServers):
         self._username, self._password, self._database = username, password, database
 
     @override
+    def certificates(self) -> list[bytes]:
+        return sorted(sentinel.tls.fingerprint() for sentinel in self._sentinels)
+
+    @override
     async def connect(
         self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
     ) -> RedisConnection:

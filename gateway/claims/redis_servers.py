@@ -62,6 +62,9 @@ class RedisServers(Protocol):
             OSError: No server can be used now; the text says why, and what to do.
         """
 
+    def certificates(self) -> list[bytes]:
+        """Return digests of the files of TLS, as they are now."""
+
 
 class OneServer(RedisServers):
     """One Redis.
@@ -78,3 +81,7 @@ class OneServer(RedisServers):
         self, timeout: float, *, needs_scripts: bool = False, is_quiet: bool = False
     ) -> RedisConnection:
         return await connect(self._parts, timeout, needs_scripts=needs_scripts)
+
+    @override
+    def certificates(self) -> list[bytes]:
+        return [self._parts.tls.fingerprint()]

@@ -92,8 +92,8 @@ class Publisher(Protocol):
     async def stop(self) -> None:
         """Wait for the confirms that are due, and release all resources."""
 
-    def reload_certificates(self) -> None:
-        """Connect anew if the files of TLS have changed, after the confirms that are due. By default there are none."""
+    async def reload_certificates(self) -> None:
+        """Connect anew if the files of TLS have changed. By default there are none."""
         return
 
     def publish(self, message: Message) -> Awaitable[bool | None]:

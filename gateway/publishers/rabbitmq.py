@@ -62,10 +62,9 @@ class RabbitPublisher(Publisher):
         self._exchanges = {exchange, exchange + QUARANTINE_SUFFIX}
         self._renewal = Renewal(time.monotonic) if nodes.are_several else None
         self._max_size: int | None = None
-        self._certificates: list[bytes] = []
         self._logged: set[str] = set()
         self._link: ReconnectingConnection[PublishConnection] = ReconnectingConnection(
-            "rabbitmq", self._connect
+            "rabbitmq", self._connect, certificates=nodes.certificates
         )
 
     @property
@@ -97,10 +96,8 @@ class RabbitPublisher(Publisher):
         await self._link.stop()
 
     @override
-    def reload_certificates(self) -> None:
-        if self._link.current and self._nodes.certificates() != self._certificates:
-            log.info("certificates changed", server="rabbitmq")
-            self._link.current.end("the certificates have changed, and another connection is made with them")
+    async def reload_certificates(self) -> None:
+        await self._link.reload_certificates()
 
     @override
     def publish(self, message: Message) -> Awaitable[None]:
@@ -133,8 +130,11 @@ class RabbitPublisher(Publisher):
                 url, parts, self._timeout, declare_every, targets, self._nodes.timeouts, self._renewal
             )
 
-        self._certificates = self._nodes.certificates()
-        connection = await self._nodes.connect(open_node)
+        try:
+            connection = await self._nodes.connect(open_node)
+        except OSError:
+            self._max_size = None  # see _note_loss
+            raise
         connection.lost.add_done_callback(self._note_loss)
         for warning in connection.warnings:
             if warning not in self._logged:
@@ -143,7 +143,7 @@ class RabbitPublisher(Publisher):
         return connection
 
     def _note_loss(self, lost: asyncio.Future[None]) -> None:
-        """Learn how large a message may be from the refusal of one; forget it when a connection is lost otherwise.
+        """Learn how large a message may be from the refusal of one; forget it when the broker is away.
 
         RabbitMQ does not tell its ``max_message_size``, but closes the channel on a larger message, and with it on all
         that are under way. Published again and again, one such message would keep all others from getting through.

@@ -99,6 +99,10 @@ class SharedLimits:
         await self._buckets.start()
         self._reporting = asyncio.create_task(self._keep_reporting(), name="shared limits")
 
+    async def reload_certificates(self) -> None:
+        """Connect anew if the files of TLS have changed."""
+        await self._buckets.reload_certificates()
+
     async def stop(self) -> None:
         """Stop reporting."""
         if self._reporting:

@@ -42,6 +42,7 @@ class ReconnectingConnection(Generic[C]):
         name: The server's name in log lines.
         connect: Opens a connection; raises OSError if that is not possible now.
         is_quiet: Whether nothing is logged: the connection serves a look that reports its errors itself.
+        certificates: Returns digests of the files of TLS, as they are now; by default there are none.
 
     Attributes:
         current: The open connection; None if there is none.
@@ -50,13 +51,22 @@ class ReconnectingConnection(Generic[C]):
         has_been_tried: Whether an attempt to connect has ended since the start, in whatever way.
     """
 
-    def __init__(self, name: str, connect: Callable[[], Awaitable[C]], *, is_quiet: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Awaitable[C]],
+        *,
+        is_quiet: bool = False,
+        certificates: Callable[[], list[bytes]] = list,
+    ) -> None:
         self.current: C | None = None
         self.unavailable_reason = "not connected yet"
         self.has_been_connected = self.has_been_tried = False
         self._name = name
         self._connect = connect
         self._is_quiet = is_quiet
+        self._certificates = certificates
+        self._used_certificates: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._next: asyncio.Future[C | None] | None = None
 
@@ -87,11 +97,39 @@ class ReconnectingConnection(Generic[C]):
             raise ConnectionError(self.unavailable_reason)
         return connection
 
+    async def reload_certificates(self) -> None:
+        """Replace the open connection by another one if the files of TLS have changed since it was opened.
+
+        The other one is opened first, so that nobody has to wait. If that fails, the open connection is kept, and the
+        cause is logged. Servers look at a certificate at the beginning of a connection alone.
+        """
+        old = self.current
+        if old is None or self._certificates() == self._used_certificates:
+            return
+        log.info("certificates changed", server=self._name)
+        try:
+            connection = await self._open()
+        except OSError as error:
+            log.warning("connection not renewed", server=self._name, cause=str(error) or type(error).__name__)
+            return
+        if self.current is not old:  # it was lost meanwhile, and is replaced already, or is about to be
+            await connection.close()
+            return
+        self.current = connection
+        log.info("connected", server=self._name)
+        await old.close()
+
+    async def _open(self) -> C:
+        certificates = self._certificates()
+        connection = await self._connect()
+        self._used_certificates = certificates
+        return connection
+
     async def _keep_connected(self) -> None:
         delay = _FIRST_DELAY
         while True:
             try:
-                self.current = await self._connect()
+                self.current = await self._open()
             except OSError as error:
                 self._note(str(error) or type(error).__name__)
                 self._announce(None)
@@ -106,20 +144,21 @@ class ReconnectingConnection(Generic[C]):
                 if not self._is_quiet:
                     log.info("connected", server=self._name)
                 self._announce(self.current)
-                await self._wait_until_lost(self.current)
+                await self._wait_until_lost()
             # Jitter, so that many gateways do not reconnect in one wave.
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
             delay = min(delay * 2, _MAX_DELAY)
 
-    async def _wait_until_lost(self, connection: C) -> None:
-        try:
-            await asyncio.shield(connection.lost)
-            self._note("connection closed")
-        except OSError as error:
-            self._note(str(error) or type(error).__name__)
-        finally:
-            if not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+    async def _wait_until_lost(self) -> None:
+        while (connection := self.current) is not None:
+            cause = "connection closed"
+            try:
+                await asyncio.shield(connection.lost)
+            except OSError as error:
+                cause = str(error) or type(error).__name__
+            if self.current is connection:  # else it was renewed
                 self.current = None
+                self._note(cause)
 
     def _announce(self, connection: C | None) -> None:
         if self._next:

@@ -98,8 +98,8 @@ class SpoolingPublisher(Publisher):
             await spool.stop()
 
     @override
-    def reload_certificates(self) -> None:
-        self._broker.reload_certificates()
+    async def reload_certificates(self) -> None:
+        await self._broker.reload_certificates()
 
     @override
     async def publish(self, message: Message) -> bool:

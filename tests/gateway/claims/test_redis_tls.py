@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from gateway.backends import open_claims
 from gateway.claims import ClaimsUnavailable, Standing, claim_key
 from gateway.config import Config, load_config
 from support.certificates import ec_key, issue
 from support.redis_cluster import RedisCluster, WatchedRedis
-from support.redis_server import ServerTls
+from support.redis_server import RedisServer, ServerTls, enter_on_free_ports
 from support.requirements import require
 from support.waiting import PATIENCE, wait_until_async
 
@@ -96,3 +99,50 @@ async def test_what_does_not_fit_is_named(
         assert "\n" not in claims.unavailable_reason
     finally:
         await claims.stop()
+
+
+async def test_certificates_that_have_changed_are_used_from_then_on(tmp_path: Path, folder: Path) -> None:
+    """On another connection, which is open before the old one is closed. Files that are of no use change nothing."""
+    require("redis-server")
+    tls = ServerTls(*(str(folder / name) for name in ("ca.pem", "server.pem", "server.key")))
+    shutil.copy(folder / "client.pem", tmp_path / "own.pem")
+    shutil.copy(folder / "client.key", tmp_path / "own.key")
+    with ExitStack() as stack:
+        server = enter_on_free_ports(stack, lambda: RedisServer(tls=tls))
+        files = {
+            "ca": str(folder / "ca.pem"),
+            "cert": str(tmp_path / "own.pem"),
+            "key": str(tmp_path / "own.key"),
+        }
+        config = configured(tmp_path, {"url": f"rediss://127.0.0.1:{server.tls_port}"}, folder, **files)
+        claims = open_claims(config)
+        await claims.start()
+        try:
+            await wait_until_async(lambda: not claims.unavailable_reason, PATIENCE, "it is connected")
+            first = connections(server)
+            await claims.reload_certificates()
+            assert connections(server) == first
+
+            shutil.copy(folder / "server.pem", tmp_path / "own.pem")
+            shutil.copy(folder / "server.key", tmp_path / "own.key")
+            renewing = asyncio.create_task(claims.reload_certificates())
+            number = 0
+            while not renewing.done():
+                number += 1
+                assert await claims.claim(claim_key("github", str(number)), "a") is Standing.CLAIMED
+            await wait_until_async(lambda: not first & connections(server), PATIENCE, "the old one is closed")
+            second = connections(server)
+            assert len(second) == 1
+
+            (tmp_path / "own.pem").write_text("no certificate\n")
+            await claims.reload_certificates()
+            assert await claims.claim(claim_key("github", "last"), "a") is Standing.CLAIMED
+            assert connections(server) == second
+        finally:
+            await claims.stop()
+
+
+def connections(server: RedisServer) -> set[str]:
+    """Return the connections of gateways to a server."""
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        return {each["id"] for each in client.client_list() if each["name"] == "webhook-gateway"}
