@@ -75,7 +75,7 @@ class RequestAttempter(Attempter):
     @override
     async def attempt(self, sender: Sender, delivery: Delivery, message: OutboundMessage | None) -> Record:
         endpoint, began_at = sender.endpoint, self._clock()
-        result = await self._send(sender, message, began_at)
+        result = await self._send(sender, _as_sent(message, delivery), began_at)
         now = self._clock()
         verdict = decide(
             delivery,
@@ -157,6 +157,13 @@ class RequestAttempter(Attempter):
         task = asyncio.get_running_loop().create_task(_told(telling))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
+
+
+def _as_sent(message: OutboundMessage | None, delivery: Delivery) -> OutboundMessage | None:
+    """Return a message with the id that the receiver is to get."""
+    if message is None or not delivery.webhook_id:
+        return message
+    return msgspec.structs.replace(message, id=delivery.webhook_id)
 
 
 async def _told(telling: Coroutine[Any, Any, None]) -> None:

@@ -66,13 +66,22 @@ def message_id(tenant: str, source: str, event_id: str) -> str:
 
     It is `msg_` and the first 26 characters of lower-case base32 of SHA-256 of the three, joined by line feeds.
     """
-    digest = hashlib.sha256(f"{tenant}\n{source}\n{event_id}".encode("utf-8", "surrogatepass")).digest()
-    return f"msg_{base64.b32encode(digest)[:_LENGTH].decode().lower()}"
+    return _digest_id(f"{tenant}\n{source}\n{event_id}")
+
+
+def renewed_id(message: str, operation: str) -> str:
+    """Return the id by which a receiver takes a message for a new one: the same for all attempts of a bulk replay."""
+    return _digest_id(f"{message}\n{operation}")
 
 
 def shard_of(endpoint: str) -> int:
     """Return the shard of an endpoint: the first byte of SHA-256 of its id."""
     return hashlib.sha256(endpoint.encode()).digest()[0] % SHARDS
+
+
+def _digest_id(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return f"msg_{base64.b32encode(digest)[:_LENGTH].decode().lower()}"
 
 
 def _milliseconds(at: float) -> int:

@@ -244,6 +244,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         outcome: How the last attempt ended; empty before the first. See :mod:`gateway.outbound.outcomes`.
         made: The attempts of all rounds, those that were interrupted too. The next one has the number after it.
         operation: The bulk replay that it belongs to; empty if none.
+        retries: Whether an attempt of this round that fails is followed by another.
+        webhook_id: The `webhook-id` of its requests since a replay gave it a new one; empty for the message's id.
     """
 
     id: str
@@ -261,6 +263,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     outcome: str = ""
     made: int = 0
     operation: str = ""
+    retries: bool = True
+    webhook_id: str = ""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

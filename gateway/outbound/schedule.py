@@ -103,7 +103,7 @@ def decide(
 def _is_used_up(delivery: Delivery, attempts: int, now: float) -> bool:
     # Whoever begins a new round of an old delivery wants all its attempts.
     is_old = delivery.round == 0 and now - delivery.created_at >= MAX_AGE
-    return attempts >= MAX_ATTEMPTS or is_old
+    return attempts >= MAX_ATTEMPTS or is_old or not delivery.retries
 
 
 def between(bounds: tuple[float, float], chance: float) -> float:

@@ -8,7 +8,7 @@ arguments. Ids are those of :class:`gateway.outbound.ids.Ids`, made of the momen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.outbound.models import (
@@ -109,6 +109,42 @@ class DeliveryFilter(NamedTuple):
     status: int | None = None
     since: float | None = None
     until: float | None = None
+
+
+class MessageFilter(NamedTuple):
+    """Conditions on messages, all of which must hold.
+
+    Attributes:
+        tenant: The tenant of the event; empty for all.
+        event_id: The CloudEvents id; empty for all.
+        provider: The provider of the event; empty for all, and for those of agents.
+        keys: Patterns over routing keys; empty for all.
+        since: Accepted at this moment or later; None for no limit.
+        until: Accepted before this moment; None for no limit.
+    """
+
+    tenant: str = ""
+    event_id: str = ""
+    provider: str = ""
+    keys: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+
+
+class MessagePlace(NamedTuple):
+    """The place of a message in the order of acceptance.
+
+    Attributes:
+        accepted_at: When it was accepted, in Unix seconds.
+        id: Its id, which orders those of one moment.
+    """
+
+    accepted_at: float
+    id: str
+
+
+Chosen = Callable[[OutboundMessage], bool]
+"""Returns whether a message is wanted. It may be called on any thread."""
 
 
 class Store(Protocol):
@@ -276,9 +312,16 @@ class Store(Protocol):
         """Return the number of deliveries that match."""
 
     async def redeliver(
-        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False
+        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False, retries: bool = True
     ) -> Delivery:
         """Begin a new round of a delivery that has ended, is held or waits; return it as it is now.
+
+        Args:
+            delivery: The delivery's id.
+            trigger: Why.
+            at: When the first attempt is due.
+            under_way: Whether an attempt is.
+            retries: Whether an attempt that fails is followed by another.
 
         Raises:
             KeyError: There is no such delivery.
@@ -297,11 +340,28 @@ class Store(Protocol):
         None for ``since`` cancels all, 0.0 resumes all. Returns how many were resumed.
         """
 
-    async def replay(self, operation: Operation, wanted: DeliveryFilter, *, rate: float) -> Operation:
+    async def replay(
+        self,
+        operation: Operation,
+        wanted: DeliveryFilter,
+        *,
+        rate: float,
+        limit: int | None = None,
+        chosen: Chosen | None = None,
+        as_new: bool = False,
+    ) -> Operation:
         """Begin a new round of all deliveries that match, oldest first, ``rate`` of them due in each second.
 
         Those that are pending are left out, since they are on their way, and those whose message's body is gone. If the
         process ends meanwhile, the operation covers what it had begun, and another replay takes the rest.
+
+        Args:
+            operation: What is kept of the replay.
+            wanted: The conditions.
+            rate: Deliveries that become due in a second.
+            limit: The most deliveries to begin; None for all.
+            chosen: A further condition on their messages; None for none.
+            as_new: Whether receivers get another `webhook-id`: that of :func:`gateway.outbound.ids.renewed_id`.
         """
 
     async def operation(self, operation: str) -> Operation | None:
@@ -312,6 +372,17 @@ class Store(Protocol):
 
     async def message(self, message: str) -> OutboundMessage | None:
         """Return a message, None if it is gone."""
+
+    async def list_messages(
+        self, wanted: MessageFilter, *, after: MessagePlace | None = None, limit: int = 50
+    ) -> list[OutboundMessage]:
+        """Return messages without their bodies' bytes, newest first: ``b""`` stands for a body that is there.
+
+        Args:
+            wanted: The conditions.
+            after: Only those that were accepted before this place; None for all.
+            limit: The most messages to return.
+        """
 
     async def messages_of_event(self, event_id: str, provider: str = "") -> list[OutboundMessage]:
         """Return the messages of an event, of all providers and agents unless one is named."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec.structs import replace
 from typing_extensions import override
 
-from gateway.outbound.ids import shard_of
+from gateway.outbound.ids import renewed_id, shard_of
 from gateway.outbound.models import (
     Attempt,
     Delivery,
@@ -23,10 +23,21 @@ from gateway.outbound.models import (
     OutboundMessage,
     Trigger,
 )
-from gateway.outbound.store import MAX_COUNTED, Conflict, DeliveryFilter, Lease, Record, Store, Waiting
+from gateway.outbound.store import (
+    MAX_COUNTED,
+    Chosen,
+    Conflict,
+    DeliveryFilter,
+    Lease,
+    MessageFilter,
+    MessagePlace,
+    Record,
+    Store,
+    Waiting,
+)
 from gateway.outbound.store.changes import configured_changes
 from gateway.outbound.store.in_memory.leases import Leases
-from gateway.outbound.store.in_memory.rows import Row, Rows, cancelled, new_round
+from gateway.outbound.store.in_memory.rows import Row, Rows, cancelled, is_wanted, new_round
 from gateway.outbound.store.retention import (
     ATTEMPTS_KEPT,
     DELIVERIES_KEPT,
@@ -186,7 +197,14 @@ class MemoryStore(Store):
         known = self._rows.get(delivery.id)
         if is_owner and known and known.state == DeliveryState.PENDING and known.round == delivery.round:
             ended_at = None if delivery.state in _WAITING else delivery.ended_at or self._clock()
-            kept = replace(delivery, ended_at=ended_at, operation=known.operation, order_key=known.order_key)
+            kept = replace(
+                delivery,
+                ended_at=ended_at,
+                operation=known.operation,
+                order_key=known.order_key,
+                retries=known.retries,
+                webhook_id=known.webhook_id,
+            )
             self._rows.put(kept)
         return is_owner
 
@@ -242,7 +260,7 @@ class MemoryStore(Store):
 
     @override
     async def redeliver(
-        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False
+        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False, retries: bool = True
     ) -> Delivery:
         found = self._rows.get(delivery)
         if found is None:
@@ -251,7 +269,7 @@ class MemoryStore(Store):
             raise Conflict(f"an attempt of {delivery} is under way")
         if not self._can_be_sent(found):
             raise Conflict(f"the body of {found.message} or the endpoint {found.endpoint} is gone")
-        return self._rows.put(new_round(found, trigger, at))
+        return self._rows.put(new_round(found, trigger, at, retries=retries))
 
     @override
     async def cancel(self, wanted: DeliveryFilter) -> int:
@@ -272,13 +290,28 @@ class MemoryStore(Store):
         return resumed
 
     @override
-    async def replay(self, operation: Operation, wanted: DeliveryFilter, *, rate: float) -> Operation:
+    async def replay(
+        self,
+        operation: Operation,
+        wanted: DeliveryFilter,
+        *,
+        rate: float,
+        limit: int | None = None,
+        chosen: Chosen | None = None,
+        as_new: bool = False,
+    ) -> Operation:
         now = self._clock()
-        matching = self._rows.find(wanted)
-        found = [each for each in matching if each.state != DeliveryState.PENDING and self._can_be_sent(each)]
+        found = [
+            each
+            for each in self._rows.find(wanted)
+            if each.state != DeliveryState.PENDING
+            and self._can_be_sent(each)
+            and (chosen is None or chosen(self._messages[each.message]))
+        ][:limit]
         for place, each in enumerate(found):
             begun = new_round(each, Trigger.REPLAY, now + place / rate)
-            self._rows.put(replace(begun, operation=operation.id))
+            webhook_id = renewed_id(each.message, operation.id) if as_new else each.webhook_id
+            self._rows.put(replace(begun, operation=operation.id, webhook_id=webhook_id))
         self._operations[operation.id] = replace(operation, total=len(found))
         return await self.operation(operation.id) or operation
 
@@ -309,6 +342,14 @@ class MemoryStore(Store):
     @override
     async def message(self, message: str) -> OutboundMessage | None:
         return self._messages.get(message)
+
+    @override
+    async def list_messages(
+        self, wanted: MessageFilter, *, after: MessagePlace | None = None, limit: int = 50
+    ) -> list[OutboundMessage]:
+        found = [each for each in self._messages.values() if is_wanted(wanted, after, each)]
+        found.sort(key=lambda each: (each.accepted_at, each.id), reverse=True)
+        return [replace(each, body=None if each.body is None else b"") for each in found[:limit]]
 
     @override
     async def messages_of_event(self, event_id: str, provider: str = "") -> list[OutboundMessage]:

@@ -8,12 +8,18 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from gateway.outbound import deliver, engine, ownership
+from gateway.outbound import deliver, engine, ids, ownership
 from gateway.outbound.client import Result
 from gateway.outbound.lanes import Lanes
-from gateway.outbound.models import DeliveryState, EndpointState
+from gateway.outbound.models import DeliveryState, EndpointState, Operation, Trigger
 from gateway.outbound.outcomes import Outcome
+from gateway.outbound.store import DeliveryFilter
 from support.way_out import Sent, Site, answer, run
+
+
+async def failing(_: Sent) -> Result:
+    """Answer as a receiver that does."""
+    return answer(500)
 
 
 @pytest.fixture
@@ -80,6 +86,52 @@ def test_the_same_event_twice_is_delivered_once() -> None:
         assert (first.is_new, second.is_new, second.deliveries) == (True, False, ())
         assert first.message == second.message
         assert len(site.receivers.sent) == 1
+
+    run(test)
+
+
+def test_a_round_without_retries_is_one_attempt() -> None:
+    """It leaves the delivery dead, and the next round has its twelve again."""
+
+    async def test(site: Site) -> None:
+        site.receivers.by_host["shop.acme.com"] = failing
+        await site.start()
+        await site.emit()
+        await asyncio.sleep(1)
+        (delivery,) = await site.deliveries(DeliveryState.PENDING)
+        await site.store.redeliver(
+            delivery.id, trigger=Trigger.MANUAL, at=await site.store.now(), retries=False
+        )
+        await asyncio.sleep(100)
+        (dead,) = await site.deliveries(DeliveryState.DEAD)
+        assert (dead.attempts, dead.made) == (1, 2)
+        await site.store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=await site.store.now())
+        await asyncio.sleep(50)
+        assert len(site.receivers.sent) == 5
+
+    run(test)
+
+
+def test_a_replay_as_new_makes_receivers_act_again() -> None:
+    """All attempts have one new `webhook-id`, whose signature is right, and the same body."""
+
+    async def test(site: Site) -> None:
+        await site.start()
+        accepted = await site.emit()
+        await asyncio.sleep(1)
+        site.receivers.by_host["shop.acme.com"] = failing
+        operation = Operation(
+            id=ids.Ids().new("op", 1.0), endpoint="", created_at=1.0, actor="", state="running", total=0
+        )
+        await site.store.replay(operation, DeliveryFilter(), rate=1.0, as_new=True)
+        await asyncio.sleep(20)
+        first, *again = site.receivers.sent
+        assert {each.headers["webhook-id"] for each in again} == {
+            ids.renewed_id(accepted.message, operation.id)
+        }
+        assert first.headers["webhook-id"] == accepted.message
+        assert len(again) > 1
+        assert {each.body for each in again} == {first.body}
 
     run(test)
 

@@ -8,6 +8,7 @@ from itertools import accumulate
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.outbound.models import Delivery, DeliveryState
 from gateway.outbound.outcomes import Outcome
@@ -95,6 +96,15 @@ def test_an_old_delivery_is_dead_at_its_next_failure() -> None:
     assert failed(3, MAX_AGE).state == DeliveryState.DEAD
     again = decide(delivery(3, MAX_AGE, round_number=1), Outcome.RESET, None, {}, (), NOW, lambda: 0.5)
     assert again.state == DeliveryState.PENDING
+
+
+def test_a_round_without_retries_ends_with_its_first_failure() -> None:
+    """An attempt that was interrupted is none."""
+    single = replace(delivery(round_number=1), retries=False)
+    assert decide(single, Outcome.RESET, None, {}, (), NOW, lambda: 0.5).state == DeliveryState.DEAD
+    assert (
+        decide(single, Outcome.INTERRUPTED, None, {}, (), NOW, lambda: 0.5).state == DeliveryState.PENDING
+    )
 
 
 def test_an_interrupted_attempt_does_not_count() -> None:

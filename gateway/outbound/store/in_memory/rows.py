@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from gateway.outbound.models import Delivery, DeliveryState, Trigger
-from gateway.outbound.store import DeliveryFilter
+from gateway.outbound.models import Delivery, DeliveryState, OutboundMessage, Trigger
+from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace
 from gateway.transport.topic_patterns import matches
 
 
@@ -88,7 +88,7 @@ class Rows:
         return sorted(found, key=lambda each: each.id)
 
 
-def new_round(delivery: Delivery, trigger: Trigger, at: float) -> Delivery:
+def new_round(delivery: Delivery, trigger: Trigger, at: float, *, retries: bool = True) -> Delivery:
     """Return a delivery as a new round begins."""
     return replace(
         delivery,
@@ -99,12 +99,26 @@ def new_round(delivery: Delivery, trigger: Trigger, at: float) -> Delivery:
         trigger=trigger,
         ended_at=None,
         operation="",
+        retries=retries,
     )
 
 
 def cancelled(delivery: Delivery, now: float) -> Delivery:
     """Return a delivery as it is once somebody cancelled it."""
     return replace(delivery, state=DeliveryState.CANCELLED, ended_at=now)
+
+
+def is_wanted(wanted: MessageFilter, after: MessagePlace | None, message: OutboundMessage) -> bool:
+    """Return whether a message matches, and was accepted before a place."""
+    return (
+        (after is None or (message.accepted_at, message.id) < after)
+        and wanted.tenant in {"", message.tenant}
+        and wanted.event_id in {"", message.event_id}
+        and wanted.provider in {"", message.provider}
+        and (not wanted.keys or any(matches(pattern, message.key) for pattern in wanted.keys))
+        and (wanted.since is None or message.accepted_at >= wanted.since)
+        and (wanted.until is None or message.accepted_at < wanted.until)
+    )
 
 
 def _matches(wanted: DeliveryFilter, row: Row) -> bool:

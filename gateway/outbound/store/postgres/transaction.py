@@ -17,7 +17,7 @@ from gateway.outbound.store.sql.transaction import Transaction
 from gateway.transport.topic_patterns import expression
 
 _REALS = {"accepted_at", "due_at", "created_at", "ended_at", "began_at", "ms", "retry_after", "next_at"}
-_INTEGERS = {"attempts", "round", "status", "made", "ready", "number"}
+_INTEGERS = {"attempts", "round", "status", "made", "ready", "retries", "number"}
 _BYTES = {"body", "excerpt"}
 """The columns that are no texts."""
 

@@ -42,6 +42,8 @@ DELIVERY = (
     "outcome",
     "made",
     "operation",
+    "retries",
+    "webhook_id",
 )
 """The columns of a delivery; those of :data:`MATCHED` follow when one is added."""
 
@@ -72,6 +74,7 @@ ATTEMPT = (
 
 DELIVERY_COLUMNS = ", ".join(DELIVERY)
 MESSAGE_COLUMNS = ", ".join(MESSAGE)
+LISTED_MESSAGE_COLUMNS = ", ".join((*MESSAGE[:-1], "CASE WHEN body IS NULL THEN NULL ELSE ? END"))
 ATTEMPT_COLUMNS = ", ".join(ATTEMPT)
 
 _MAX_INDEXED = 256
@@ -166,6 +169,8 @@ def delivery_row(
         delivery.outcome,
         delivery.made,
         delivery.operation,
+        int(delivery.retries),
+        delivery.webhook_id,
         tenant,
         cleaned(message.key),
         indexed(message.event_id),
@@ -192,6 +197,8 @@ def delivery_of(row: Sequence[Any]) -> Delivery:
         outcome,
         made,
         op,
+        retries,
+        webhook_id,
     ) = row
     return Delivery(
         id=id_,
@@ -209,6 +216,8 @@ def delivery_of(row: Sequence[Any]) -> Delivery:
         outcome=outcome,
         made=made,
         operation=op,
+        retries=bool(retries),
+        webhook_id=webhook_id,
     )
 
 

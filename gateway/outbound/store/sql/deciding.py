@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
+from gateway.outbound.ids import renewed_id
 from gateway.outbound.models import Delivery, DeliveryState, Operation, Trigger
-from gateway.outbound.store import Conflict, DeliveryFilter
-from gateway.outbound.store.sql import ordering, reading
+from gateway.outbound.store import Chosen, Conflict, DeliveryFilter
+from gateway.outbound.store.sql import ordering, owning, reading
 from gateway.outbound.store.sql.codec import DELIVERY_COLUMNS, delivery_of
 from gateway.outbound.store.sql.ordering import OrderKey
 from gateway.outbound.store.sql.transaction import Transaction
@@ -17,7 +20,42 @@ STEP = 500
 
 _WAITING = (DeliveryState.PENDING, DeliveryState.HELD)
 
-_CHANGED = ("id", "state", "due_at", "attempts", "round", "cause", "ended_at", "operation", "ready")
+_READ_STEP = 50
+"""Deliveries of one transaction that also reads the bodies of their messages."""
+
+_CHANGED = (
+    "id",
+    "state",
+    "due_at",
+    "attempts",
+    "round",
+    "cause",
+    "ended_at",
+    "operation",
+    "retries",
+    "webhook_id",
+    "ready",
+)
+
+
+class ReplayPlan(NamedTuple):
+    """What a bulk replay takes; see :meth:`gateway.outbound.store.Store.replay`.
+
+    Attributes:
+        operation: The operation's id.
+        wanted: The conditions.
+        rate: Deliveries that become due in a second.
+        limit: The most deliveries to begin; None for all.
+        chosen: A further condition on their messages; None for none.
+        as_new: Whether receivers get another `webhook-id`.
+    """
+
+    operation: str
+    wanted: DeliveryFilter
+    rate: float
+    limit: int | None = None
+    chosen: Chosen | None = None
+    as_new: bool = False
 
 
 class Replayed(NamedTuple):
@@ -34,7 +72,9 @@ class Replayed(NamedTuple):
     is_over: bool = False
 
 
-def redeliver(transaction: Transaction, delivery: str, trigger: Trigger, at: float) -> Delivery:
+def redeliver(
+    transaction: Transaction, delivery: str, trigger: Trigger, at: float, *, retries: bool
+) -> Delivery:
     """Do what :meth:`gateway.outbound.store.Store.redeliver` says of a delivery that is not under way."""
     transaction.lock("messages", shared=True)
     found = reading.delivery(transaction, delivery)
@@ -47,7 +87,8 @@ def redeliver(transaction: Transaction, delivery: str, trigger: Trigger, at: flo
     (found,) = locked
     if not _sendable(transaction, locked):
         raise Conflict(f"the body of {found.message} or the endpoint {found.endpoint} is gone")
-    _begin_rounds(transaction, [(found, at)], trigger, "")
+    begun = replace(found, due_at=at, trigger=trigger, operation="", retries=retries)
+    _begin_rounds(transaction, [begun])
     ordering.settle(transaction, _keys_of([found]))
     (changed,) = _locked(transaction, [delivery])
     return changed
@@ -99,37 +140,56 @@ def begin_operation(transaction: Transaction, operation: Operation) -> float:
     return transaction.now()
 
 
-def replay(
-    transaction: Transaction,
-    operation: str,
-    wanted: DeliveryFilter,
-    so_far: Replayed,
-    began_at: float,
-    rate: float,
-    limit: int = STEP,
-) -> Replayed:
+def replay(transaction: Transaction, plan: ReplayPlan, so_far: Replayed, began_at: float) -> Replayed:
     """Begin new rounds of some of the deliveries that match, after those that were looked at before."""
-    states = tuple(each for each in wanted.states or DeliveryState if each != DeliveryState.PENDING)
+    states = tuple(each for each in plan.wanted.states or DeliveryState if each != DeliveryState.PENDING)
     if not states:
         return so_far._replace(is_over=True)
     transaction.lock("messages", shared=True)
-    wanted = wanted._replace(states=states)
-    found = reading.deliveries(transaction, wanted, limit, after=so_far.after, oldest_first=True)
-    ordering.lock(transaction, _keys_of(found))
-    unchanged = [each for each in _locked(transaction, [each.id for each in found]) if each.state in states]
-    sendable = _sendable(transaction, unchanged)
-    begun = [(each, began_at + (so_far.begun + place) / rate) for place, each in enumerate(sendable)]
-    _begin_rounds(transaction, begun, Trigger.REPLAY, operation)
+    step = STEP if plan.chosen is None else _READ_STEP
+    found = reading.deliveries(
+        transaction, plan.wanted._replace(states=states), step, after=so_far.after, oldest_first=True
+    )
+    chosen = _chosen(transaction, found, plan.chosen)
+    ordering.lock(transaction, _keys_of(chosen))
+    unchanged = [each for each in _locked(transaction, [each.id for each in chosen]) if each.state in states]
+    left = None if plan.limit is None else plan.limit - so_far.begun
+    sendable = _sendable(transaction, unchanged)[:left]
+    _begin_rounds(
+        transaction,
+        [
+            replace(
+                each,
+                due_at=began_at + (so_far.begun + place) / plan.rate,
+                trigger=Trigger.REPLAY,
+                operation=plan.operation,
+                retries=True,
+                webhook_id=renewed_id(each.message, plan.operation) if plan.as_new else each.webhook_id,
+            )
+            for place, each in enumerate(sendable)
+        ],
+    )
     ordering.settle(transaction, _keys_of(sendable))
-    transaction.run("UPDATE outbound_operations SET total = total + ? WHERE id = ?", len(begun), operation)
+    transaction.run(
+        "UPDATE outbound_operations SET total = total + ? WHERE id = ?", len(sendable), plan.operation
+    )
     is_stopped = transaction.rows(
-        "SELECT 1 FROM outbound_operations WHERE id = ? AND is_cancelled = 1", operation
+        "SELECT 1 FROM outbound_operations WHERE id = ? AND is_cancelled = 1", plan.operation
     )
     return Replayed(
         found[-1].id if found else so_far.after,
-        so_far.begun + len(begun),
-        is_over=len(found) < limit or bool(is_stopped),
+        so_far.begun + len(sendable),
+        is_over=len(found) < step or len(sendable) == left or bool(is_stopped),
     )
+
+
+def _chosen(transaction: Transaction, found: Sequence[Delivery], chosen: Chosen | None) -> Sequence[Delivery]:
+    """Return the deliveries whose message is there and chosen; all if nothing is asked of messages."""
+    if chosen is None:
+        return found
+    messages = owning.messages(transaction, sorted({each.message for each in found}))
+    wanted = {name for name, message in messages.items() if chosen(message)}
+    return [each for each in found if each.message in wanted]
 
 
 def mark_cancelled(transaction: Transaction, operation: str) -> bool:
@@ -214,12 +274,23 @@ def _sendable(transaction: Transaction, deliveries: Sequence[Delivery]) -> list[
     return [each for each in deliveries if each.message in with_body and each.endpoint in there]
 
 
-def _begin_rounds(
-    transaction: Transaction, begun: Sequence[tuple[Delivery, float]], trigger: Trigger, operation: str
-) -> None:
+def _begin_rounds(transaction: Transaction, begun: Sequence[Delivery]) -> None:
+    """Begin a new round of deliveries, with the moment, the trigger and the operation that they have."""
     rows = [
-        (each.id, "pending", at, 0, each.round + 1, trigger.value, None, operation, int(not each.order_key))
-        for each, at in begun
+        (
+            each.id,
+            "pending",
+            each.due_at,
+            0,
+            each.round + 1,
+            each.trigger.value,
+            None,
+            each.operation,
+            int(each.retries),
+            each.webhook_id,
+            int(not each.order_key),
+        )
+        for each in begun
     ]
     transaction.update("outbound_deliveries", _CHANGED, rows)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gateway.outbound.ids import first_id
 from gateway.outbound.models import DeliveryState
-from gateway.outbound.store import DeliveryFilter
-from gateway.outbound.store.sql.codec import indexed
+from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace
+from gateway.outbound.store.sql.codec import cleaned, indexed
 from gateway.outbound.store.sql.transaction import Transaction
 
 _DEFAULT_TENANT = "default"
-"""The tenant whose deliveries have no index of their own: with one tenant alone, that would be of no use."""
+"""The tenant whose deliveries and messages have no index of their own: with one tenant alone, that would be of no use."""
 
 MAX_ID_LAG = 3600.0
 """Seconds between the moment in a delivery's id and its acceptance. Ids never go back within a process, its clock may."""
@@ -44,21 +45,48 @@ def conditions(
         states = ()
     column = "state" if wanted.endpoint else "lower(state)"  # which of the indexes; see migrations
     branches = [[*terms, (f"{column} = ?", (each.value,))] for each in dict.fromkeys(states)] or [terms]
-    return [
-        Condition(
-            " AND ".join(text for text, _ in branch) or "1 = 1",
-            tuple(value for _, values in branch for value in values),
-        )
-        for branch in branches
-    ]
+    return [_all_of(branch) for branch in branches]
+
+
+def message_condition(
+    transaction: Transaction, wanted: MessageFilter, after: MessagePlace | None
+) -> Condition:
+    """Return the condition on messages that come after a place when the newest come first."""
+    terms: list[tuple[str, tuple[Any, ...]]] = _tenant_terms(wanted.tenant)
+    if wanted.event_id:
+        terms.append(("event = ?", (indexed(wanted.event_id),)))
+    if wanted.provider:
+        terms.append(("provider = ?", (cleaned(wanted.provider),)))
+    if wanted.keys:
+        terms.append((transaction.matching("routing_key"), (transaction.patterns(wanted.keys),)))
+    if wanted.since is not None:
+        terms.append(("accepted_at >= ?", (wanted.since,)))
+    if wanted.until is not None:
+        terms.append(("accepted_at < ?", (wanted.until,)))
+    if after is not None:
+        # The first term is in the second, but an index has it.
+        terms.append(("accepted_at <= ?", (after.accepted_at,)))
+        terms.append(("(accepted_at, id) < (?, ?)", tuple(after)))
+    return _all_of(terms)
+
+
+def _all_of(terms: Sequence[tuple[str, tuple[Any, ...]]]) -> Condition:
+    return Condition(
+        " AND ".join(text for text, _ in terms) or "1 = 1",
+        tuple(value for _, values in terms for value in values),
+    )
+
+
+def _tenant_terms(tenant: str) -> list[tuple[str, tuple[Any, ...]]]:
+    if not tenant:
+        return []
+    # The second term is in the first, but it is that of the index.
+    is_indexed = [("tenant <> 'default'", ())] if tenant != _DEFAULT_TENANT else []
+    return [("tenant = ?", (tenant,)), *is_indexed]
 
 
 def _identities(wanted: DeliveryFilter) -> list[tuple[str, tuple[Any, ...]]]:
-    terms: list[tuple[str, tuple[Any, ...]]] = []
-    if wanted.tenant:
-        terms.append(("tenant = ?", (wanted.tenant,)))
-        if wanted.tenant != _DEFAULT_TENANT:
-            terms.append(("tenant <> 'default'", ()))
+    terms = _tenant_terms(wanted.tenant)
     if wanted.endpoint:
         terms.append(("endpoint = ?", (wanted.endpoint,)))
     if wanted.delivery:

@@ -71,6 +71,11 @@ CREATE TABLE outbound_operations (
     is_cancelled {int} NOT NULL, total {int} NOT NULL
 );
 """.replace("{shards}", "VALUES " + ", ".join(f"({number}, '', 0, 0)" for number in range(SHARDS))),
+    """
+ALTER TABLE outbound_deliveries ADD COLUMN retries {int} NOT NULL DEFAULT 1;
+ALTER TABLE outbound_deliveries ADD COLUMN webhook_id {text} NOT NULL DEFAULT '';
+CREATE INDEX outbound_messages_by_tenant ON outbound_messages (tenant, accepted_at) WHERE tenant <> 'default';
+""",
 )
 """Each makes the tables of the version before it into those of its own number, which begins with 1."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.outbound.models import Attempt, Delivery, Operation, OutboundMessage
-from gateway.outbound.store import DeliveryFilter, Waiting
+from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace, Waiting
 from gateway.outbound.store.sql.codec import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,
+    LISTED_MESSAGE_COLUMNS,
     MESSAGE_COLUMNS,
     attempt_of,
     cleaned,
@@ -16,7 +17,7 @@ from gateway.outbound.store.sql.codec import (
     indexed,
     message_of,
 )
-from gateway.outbound.store.sql.filters import conditions
+from gateway.outbound.store.sql.filters import conditions, message_condition
 from gateway.outbound.store.sql.transaction import Transaction
 
 _COUNT = (
@@ -83,6 +84,21 @@ def attempts(transaction: Transaction, delivery_id: str) -> list[Attempt]:
         delivery_id,
     )
     return [attempt_of(row) for row in rows]
+
+
+def list_messages(
+    transaction: Transaction, wanted: MessageFilter, after: MessagePlace | None, limit: int
+) -> list[OutboundMessage]:
+    """Do what :meth:`gateway.outbound.store.Store.list_messages` says."""
+    condition = message_condition(transaction, wanted, after)
+    rows = transaction.rows(
+        f"SELECT {LISTED_MESSAGE_COLUMNS} FROM outbound_messages WHERE {condition.text} "
+        "ORDER BY accepted_at DESC, id DESC LIMIT ?",
+        b"",
+        *condition.parameters,
+        limit,
+    )
+    return [message_of(row) for row in rows]
 
 
 def messages_of_event(transaction: Transaction, event_id: str, provider: str) -> list[OutboundMessage]:

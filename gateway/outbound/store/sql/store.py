@@ -22,9 +22,20 @@ from gateway.outbound.models import (
     Trigger,
 )
 from gateway.outbound.sealing import Sealer
-from gateway.outbound.store import MAX_COUNTED, Conflict, DeliveryFilter, Lease, Record, Store, Waiting
+from gateway.outbound.store import (
+    MAX_COUNTED,
+    Chosen,
+    Conflict,
+    DeliveryFilter,
+    Lease,
+    MessageFilter,
+    MessagePlace,
+    Record,
+    Store,
+    Waiting,
+)
 from gateway.outbound.store.sql import accepting, deciding, endpoints, leases, owning, pruning, reading
-from gateway.outbound.store.sql.deciding import STEP, Replayed
+from gateway.outbound.store.sql.deciding import STEP, Replayed, ReplayPlan
 from gateway.outbound.store.sql.transaction import Transaction
 
 T = TypeVar("T")
@@ -189,11 +200,13 @@ class SqlStore(Store):
 
     @override
     async def redeliver(
-        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False
+        self, delivery: str, *, trigger: Trigger, at: float, under_way: bool = False, retries: bool = True
     ) -> Delivery:
         if under_way:
             raise Conflict(f"an attempt of {delivery} is under way")
-        return await self._write(lambda transaction: deciding.redeliver(transaction, delivery, trigger, at))
+        return await self._write(
+            lambda transaction: deciding.redeliver(transaction, delivery, trigger, at, retries=retries)
+        )
 
     @override
     async def cancel(self, wanted: DeliveryFilter) -> int:
@@ -210,13 +223,23 @@ class SqlStore(Store):
         return resumed
 
     @override
-    async def replay(self, operation: Operation, wanted: DeliveryFilter, *, rate: float) -> Operation:
+    async def replay(
+        self,
+        operation: Operation,
+        wanted: DeliveryFilter,
+        *,
+        rate: float,
+        limit: int | None = None,
+        chosen: Chosen | None = None,
+        as_new: bool = False,
+    ) -> Operation:
+        plan = ReplayPlan(operation.id, wanted, rate, limit, chosen, as_new)
         began_at = await self._write(lambda transaction: deciding.begin_operation(transaction, operation))
         so_far = Replayed()
         while not so_far.is_over:
             so_far = await self._write(
                 lambda transaction, so_far=so_far: deciding.replay(  # type: ignore[misc]  # bound at once
-                    transaction, operation.id, wanted, so_far, began_at, rate
+                    transaction, plan, so_far, began_at
                 )
             )
         return await self.operation(operation.id) or operation
@@ -234,6 +257,14 @@ class SqlStore(Store):
     @override
     async def message(self, message: str) -> OutboundMessage | None:
         return (await self.messages([message])).get(message)
+
+    @override
+    async def list_messages(
+        self, wanted: MessageFilter, *, after: MessagePlace | None = None, limit: int = 50
+    ) -> list[OutboundMessage]:
+        return await self._browse(
+            lambda transaction: reading.list_messages(transaction, wanted, after, limit)
+        )
 
     @override
     async def messages_of_event(self, event_id: str, provider: str = "") -> list[OutboundMessage]:

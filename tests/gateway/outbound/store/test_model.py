@@ -26,7 +26,7 @@ from gateway.outbound.models import (
     OutboundMessage,
     Trigger,
 )
-from gateway.outbound.store import Conflict, DeliveryFilter, Store
+from gateway.outbound.store import Chosen, Conflict, DeliveryFilter, MessageFilter, Store
 from gateway.outbound.store.memory import MemoryStore
 from gateway.outbound.store.postgresql import PostgresStore
 from gateway.outbound.store.sqlite import SqliteStore
@@ -139,13 +139,14 @@ class StoreModel(RuleBasedStateMachine):
             record = a_record(delivery, state, self.epochs[shard_of(delivery.endpoint)], at=self.now())
             self.both(lambda store: store.record([record, record]))
 
-    @rule(number=FEW)
-    def redeliver(self, number: int) -> None:
+    @rule(number=FEW, retries=st.booleans())
+    def redeliver(self, number: int, retries: bool) -> None:
         """Begin a new round, if that is possible."""
         if delivery := self.pick(number):
             at = self.now()
             self.both(
-                lambda store: store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=at), "due and end vary"
+                lambda store: store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=at, retries=retries),
+                "due and end vary",
             )
 
     @rule(number=FEW, states=st.lists(STATES, max_size=2, unique=True), of_message=st.booleans())
@@ -162,15 +163,25 @@ class StoreModel(RuleBasedStateMachine):
         moment = since and self.began_at + self.moments - since
         self.both(lambda store: store.resume(f"ep_{name}", since=moment))
 
-    @rule(name=st.sampled_from(["", *NAMES]), states=st.lists(STATES, max_size=2, unique=True))
-    def replay(self, name: str, states: list[DeliveryState]) -> None:
+    @rule(
+        name=st.sampled_from(["", *NAMES]),
+        states=st.lists(STATES, max_size=2, unique=True),
+        limit=st.sampled_from([None, None, 1, 3]),
+        chosen=st.sampled_from([None, lambda message: message.event_id.endswith(("1", "3", "5"))]),
+        as_new=st.booleans(),
+    )
+    def replay(
+        self, name: str, states: list[DeliveryState], limit: int | None, chosen: Chosen | None, as_new: bool
+    ) -> None:
         """Deliver many anew."""
         now = self.now()
         operation = Operation(
             id=new_id("op", now), endpoint="", created_at=now, actor="", state="running", total=0
         )
         wanted = DeliveryFilter(endpoint=name and f"ep_{name}", states=tuple(states))
-        self.both(lambda store: store.replay(operation, wanted, rate=0.5))
+        self.both(
+            lambda store: store.replay(operation, wanted, rate=0.5, limit=limit, chosen=chosen, as_new=as_new)
+        )
         self.operations.append(operation.id)
 
     @rule(number=FEW)
@@ -235,6 +246,7 @@ class StoreModel(RuleBasedStateMachine):
             [replace(each, due_at=0.0, ended_at=each.ended_at and 0.0) for each in deliveries],
             [await store.attempts(each.id) for each in deliveries],
             await store.messages([each.id for each in self.messages]),
+            await store.list_messages(MessageFilter(), limit=1000),
             [[each.id for each in await store.due(endpoint, 1e12, 1000)] for endpoint in endpoints],
             sorted(await store.next_due(endpoints)),
             {name: each._replace(next_due=each.next_due and 0.0) for name, each in waiting.items()},

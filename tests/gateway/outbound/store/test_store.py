@@ -9,9 +9,17 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.outbound.ids import first_id, shard_of
+from gateway.outbound.ids import first_id, renewed_id, shard_of
 from gateway.outbound.models import Delivery, DeliveryState, Operation, OutboundMessage, Trigger
-from gateway.outbound.store import Conflict, DeliveryFilter, Lease, Store, Waiting
+from gateway.outbound.store import (
+    Conflict,
+    DeliveryFilter,
+    Lease,
+    MessageFilter,
+    MessagePlace,
+    Store,
+    Waiting,
+)
 from support.outbound_records import a_delivery, a_message, a_record, an_attempt, an_endpoint, new_id
 from support.waiting import wait_until_async
 
@@ -465,6 +473,125 @@ async def test_a_replay_covers_what_matches(store: Store, now: float) -> None:
     assert await state_of(store, replayed[2]) is CANCELLED
     assert await store.operation("op_of-nobody") is None
     assert await store.cancel_operation("op_of-nobody") is False
+
+
+async def test_a_round_may_have_one_attempt_alone(store: Store, now: float) -> None:
+    """Until the next round: an attempt that is recorded changes nothing about it."""
+    await store.put_endpoint(an_endpoint())
+    epoch = await own(store)
+    (delivery,) = await accept(store, a_message(at=now))
+
+    single = await store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=now, retries=False)
+    assert single.retries is False
+    await store.record([a_record(replace(single, retries=True), DEAD, epoch, at=now)])
+    kept = await store.delivery(delivery.id)
+    assert kept
+    assert (kept.state, kept.retries) == (DEAD, False)
+    again = await store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=now)
+    assert again.retries is True
+
+
+async def test_a_replay_may_choose_by_what_events_say(store: Store, now: float) -> None:
+    """More than are read at a time; those that are forgotten have nothing to say."""
+    await store.put_endpoint(an_endpoint())
+    bodies = [b'{"n": %d}' % number for number in range(120)]
+    found = [
+        (await accept(store, a_message(at=now - 200 + number, body=body), state=HELD))[0]
+        for number, body in enumerate(bodies)
+    ]
+    await store.forget(found[30].message)
+
+    begun = await store.replay(
+        an_operation(now),
+        DeliveryFilter(endpoint="ep_shop", states=(HELD,)),
+        rate=1000.0,
+        chosen=lambda message: (message.body or b"").endswith(b"0}"),
+    )
+
+    assert begun.total == 11
+    assert [await state_of(store, found[number]) for number in (10, 110, 11)] == [PENDING, PENDING, HELD]
+
+
+@pytest.mark.parametrize("chosen", [None, lambda _: True])
+async def test_a_replay_may_have_a_limit(store: Store, now: float, chosen: Any) -> None:
+    """Of those that can be sent, the oldest are taken."""
+    await store.put_endpoint(an_endpoint())
+    found = [(await accept(store, a_message(at=now - 200 + number), state=HELD))[0] for number in range(110)]
+    await store.forget(found[0].message)
+
+    wanted = DeliveryFilter(endpoint="ep_shop", states=(HELD,))
+    begun = await store.replay(an_operation(now), wanted, rate=1000.0, limit=102, chosen=chosen)
+
+    assert begun.total == 102
+    assert [await state_of(store, found[number]) for number in (0, 1, 102, 103)] == [
+        CANCELLED,
+        PENDING,
+        PENDING,
+        HELD,
+    ]
+
+
+async def test_a_replay_may_give_new_ids(store: Store, now: float) -> None:
+    """They stay until another one gives newer ones, whatever is recorded or redelivered."""
+    await store.put_endpoint(an_endpoint())
+    epoch = await own(store)
+    (delivery,) = await accept(store, a_message(at=now), state=HELD)
+    asked = an_operation(now)
+
+    await store.replay(asked, DeliveryFilter(endpoint="ep_shop"), rate=1.0, as_new=True)
+    renewed = await store.delivery(delivery.id)
+    assert renewed
+    assert renewed.webhook_id == renewed_id(delivery.message, asked.id) != delivery.message
+    assert renewed.message == delivery.message
+    await store.record([a_record(replace(renewed, webhook_id=""), DEAD, epoch, at=now)])
+    again = await store.redeliver(delivery.id, trigger=Trigger.MANUAL, at=now)
+    assert again.webhook_id == renewed.webhook_id
+    await store.record([a_record(again, DEAD, epoch, at=now)])
+    await store.replay(an_operation(now + 1), DeliveryFilter(endpoint="ep_shop"), rate=1.0)
+    replayed = await store.delivery(delivery.id)
+    assert replayed
+    assert replayed.webhook_id == renewed.webhook_id
+
+
+async def test_messages_are_found_by_each_condition(store: Store, now: float) -> None:
+    """Newest first, and without the bytes of their bodies."""
+    acme = a_message(at=now - 3, tenant="acme")
+    agents = a_message(at=now - 2, provider="", key="billing.agent.run.failed", source="/agents/billing")
+    stripe = a_message("evt_known", at=now - 1)
+    await store.accept([(acme, []), (agents, []), (stripe, [])])
+    await store.forget(agents.id)
+
+    assert await store.list_messages(MessageFilter()) == [
+        replace(stripe, body=b""),
+        replace(agents, body=None, subject=""),
+        replace(acme, body=b""),
+    ]
+    for wanted, expected in (
+        (MessageFilter(tenant="acme"), [acme]),
+        (MessageFilter(tenant="default"), [stripe, agents]),
+        (MessageFilter(event_id="evt_known"), [stripe]),
+        (MessageFilter(provider="stripe"), [stripe, acme]),
+        (MessageFilter(keys=("billing.#", "github.*")), [agents]),
+        (MessageFilter(since=now - 2), [stripe, agents]),
+        (MessageFilter(until=now - 2), [acme]),
+        (MessageFilter(tenant="nobody"), []),
+    ):
+        found = await store.list_messages(wanted)
+        assert [each.id for each in found] == [each.id for each in expected], wanted
+
+
+async def test_messages_are_read_page_by_page_while_others_come(store: Store, now: float) -> None:
+    """Each of those that were there comes once, also where many were accepted at one moment."""
+    there = [a_message(at=now - number // 4) for number in range(23)]
+    await store.accept([(each, []) for each in there])
+    found: list[str] = []
+    place = None
+    while page := await store.list_messages(MessageFilter(tenant="default"), after=place, limit=5):
+        found += [each.id for each in page]
+        place = MessagePlace(page[-1].accepted_at, page[-1].id)
+        await store.accept([(a_message(at=now + len(found)), [])])
+
+    assert found == [each.id for each in sorted(there, key=lambda one: (one.accepted_at, one.id))[::-1]]
 
 
 async def test_a_replay_is_done_when_nothing_is_pending(store: Store, now: float) -> None:
