@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.outbound.conditions import Condition, compile_where
+from gateway.events.conditions import Condition, compile_where
+from gateway.events.pointers import ABSENT, parse_pointer, resolve
 from gateway.outbound.models import Endpoint, Subscription
-from gateway.outbound.pointers import ABSENT, parse_pointer, resolve
 from gateway.transport.topic_patterns import routing_pattern
 
 _DIAGNOSTIC = ("agent", "diagnostic")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.outbound.conditions import BadCondition, compile_where
+from gateway.events.conditions import BadCondition, compile_where
 from gateway.outbound.models import Subscription
 from gateway.transport.topic_patterns import routing_pattern
 

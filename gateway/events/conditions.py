@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateway.outbound.pointers import ABSENT, parse_pointer, resolve
+from gateway.events.pointers import ABSENT, parse_pointer, resolve
 
 MAX_CONDITIONS = 16
 """The most conditions of a subscription, in all its alternatives."""
