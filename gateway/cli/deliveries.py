@@ -16,9 +16,10 @@ from gateway.cli.tables import print_rows
 from gateway.devtools.formatting import format_count
 from gateway.journal.query_language import parse_moment
 from gateway.observability.terminal import BOLD, one_line
-from gateway.operations import deliveries
+from gateway.operations import deliveries, delivery_replays
 from gateway.operations.delivery_models import AttemptView, DeliveryView
-from gateway.operations.outbound import find_endpoint
+from gateway.operations.delivery_replays import ReplayPlan, read_where
+from gateway.operations.outbound import find_endpoint, keys_of
 from gateway.operations.plain import iso
 from gateway.outbound.models import DeliveryState, Operation
 from gateway.outbound.store import DeliveryFilter, Store
@@ -45,6 +46,24 @@ class Conditions(NamedTuple):
     event_id: str | None
     since: str | None
     until: str | None
+
+
+class ReplayOptions(NamedTuple):
+    """How a replay is made.
+
+    Attributes:
+        where: Conditions on the events as JSON, alternatives; none for all.
+        limit: The most deliveries; None for all.
+        rate: Deliveries that become due in a second.
+        as_new: Whether the receiver gets new ids.
+        dry_run: Whether the deliveries are only to be counted.
+    """
+
+    where: list[str]
+    limit: int | None
+    rate: float
+    as_new: bool
+    dry_run: bool
 
 
 def run_list(path: Path, conditions: Conditions, limit: int, *, as_json: bool) -> None:
@@ -101,7 +120,7 @@ def run_show(path: Path, delivery_id: str, *, as_json: bool) -> None:
     page.text(_state(view))
     page.blank()
     page.fact("event", view.event_id or "forgotten")
-    page.fact("webhook-id", view.message)
+    page.fact("webhook-id", view.webhook_id)
     page.fact("accepted", iso(view.created_at))
     if view.operation:
         page.fact("replay", view.operation)
@@ -110,28 +129,30 @@ def run_show(path: Path, delivery_id: str, *, as_json: bool) -> None:
         print_attempt(page, attempt)
 
 
-def run_redeliver(path: Path, delivery_id: str, *, as_json: bool) -> None:
+def run_redeliver(path: Path, delivery_id: str, *, retries: bool, as_json: bool) -> None:
     """Begin a new round of attempts."""
     config = load_way_out(path)
-    view = ask(config, lambda store: deliveries.redeliver(config, store, delivery_id))
+    view = ask(config, lambda store: deliveries.redeliver(config, store, delivery_id, retries=retries))
     if as_json:
         typer.echo(to_json(view))
     else:
-        typer.echo(f"{one_line(view.id)} is due now, to {one_line(_endpoint_of(view))}")
+        once = "" if retries else ", for one attempt"
+        typer.echo(f"{one_line(view.id)} is due now{once}, to {one_line(_endpoint_of(view))}")
 
 
-def run_replay(path: Path, conditions: Conditions, rate: float, *, dry_run: bool, as_json: bool) -> None:
+def run_replay(path: Path, conditions: Conditions, options: ReplayOptions, *, as_json: bool) -> None:
     """Begin a new round of many deliveries, or count them."""
     config, endpoint = load_way_out(path), conditions.endpoint or ""
-    wanted = _filter(conditions)
-    if dry_run:
-        number = ask(config, lambda store: deliveries.count_replay(store, endpoint, wanted))
+    where = [each for text in options.where for each in read_where(text)]
+    plan = ReplayPlan(_filter(conditions), where, options.limit, options.rate, options.as_new)
+    if options.dry_run:
+        number = ask(config, lambda store: delivery_replays.count_replay(store, endpoint, plan))
         text = f"{_count(number)} would begin anew"
         typer.echo(to_json({"count": number}) if as_json else text)
         return
     operation: Operation = ask(
         config,
-        lambda store: deliveries.replay(config, store, endpoint, wanted, rate=rate, now=time.time()),
+        lambda store: delivery_replays.replay(config, store, endpoint, plan, now=time.time()),
     )
     if as_json:
         typer.echo(to_json(operation))
@@ -144,7 +165,7 @@ def _filter(conditions: Conditions) -> DeliveryFilter:
     return DeliveryFilter(
         event_id=conditions.event_id or "",
         states=tuple(map(_state_of, conditions.states)),
-        keys=(conditions.pattern,) if conditions.pattern else (),
+        keys=keys_of(conditions.pattern),
         since=parse_moment(conditions.since, now) if conditions.since else None,
         until=parse_moment(conditions.until, now) if conditions.until else None,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.operations.endpoint_models import host_of
+from gateway.outbound.labels import title_of
 from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, OutboundMessage, Trigger
 
 
@@ -17,7 +17,8 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
         id: Names it; its order is that of acceptance.
         endpoint: The endpoint's id.
         endpoint_title: What people call the endpoint; empty if it was deleted.
-        message: The message's id, which the receiver gets as `webhook-id`.
+        message: The message's id.
+        webhook_id: What the receiver gets as `webhook-id`: the message's id, unless a replay gave it a new one.
         event_id: The event's id; empty once the message is gone, as are the next three.
         type: The event type as routing keys spell it, behind its provider or agent.
         provider: The provider of the event; empty for an event of an agent.
@@ -32,12 +33,14 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
         status: The HTTP status of the last attempt; null if there was no response.
         outcome: How the last attempt ended; empty before the first.
         operation: The bulk replay that it belongs to; empty if none.
+        retries: Whether an attempt of this round that fails is followed by another.
     """
 
     id: str
     endpoint: str
     endpoint_title: str
     message: str
+    webhook_id: str
     event_id: str
     type: str
     provider: str
@@ -52,6 +55,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     outcome: str
     operation: str
+    retries: bool
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +65,7 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
         id: Names it.
         delivery: The delivery's id; empty for a test.
         endpoint: The endpoint's id.
-        message: The message's id, which the receiver gets as `webhook-id`.
+        message: The message's id.
         trigger: Why it was made.
         test: Whether it was a test.
         number: Its number, from 1.
@@ -98,7 +102,7 @@ class MessageView(msgspec.Struct, frozen=True, kw_only=True):
     """An accepted event.
 
     Attributes:
-        id: Names it; the receiver gets it as `webhook-id`.
+        id: Names it; receivers get it as `webhook-id`.
         tenant: Whose event it is.
         key: The routing key, which patterns match.
         event_id: The CloudEvents id.
@@ -135,6 +139,7 @@ def delivery_view(
         endpoint=delivery.endpoint,
         endpoint_title=title_of(endpoint),
         message=delivery.message,
+        webhook_id=delivery.webhook_id or delivery.message,
         event_id=message.event_id if message else "",
         type=message.key if message else "",
         provider=message.provider if message else "",
@@ -149,12 +154,8 @@ def delivery_view(
         status=delivery.status,
         outcome=delivery.outcome,
         operation=delivery.operation,
+        retries=delivery.retries,
     )
-
-
-def title_of(endpoint: Endpoint | None) -> str:
-    """Return what people call an endpoint; empty if it is gone."""
-    return "" if endpoint is None else endpoint.name or host_of(endpoint.url) or endpoint.id
 
 
 def attempt_view(attempt: Attempt, *, has_excerpt: bool = True) -> AttemptView:

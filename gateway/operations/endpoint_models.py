@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.outbound.labels import host_of, title_from
 from gateway.outbound.models import Endpoint, EndpointState, Format, Health, Secret, SignatureKind
 from gateway.outbound.secrets import public_key_of
 from gateway.outbound.store import Waiting
@@ -126,21 +126,13 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def title(self) -> str:
-        """What people call it: its name, or the host that it is on."""
-        return self.name or host_of(self.url) or self.id
+        """What people call it: its name, a short description, or the host that it is on."""
+        return title_from(self.name, self.description, self.url) or self.id
 
     @property
     def host(self) -> str:
         """The host of its URL: the path and the query may hold a token."""
         return host_of(self.url)
-
-
-def host_of(url: str) -> str:
-    """Return host and port of a URL; empty if it has none."""
-    try:
-        return urlsplit(url).netloc.rpartition("@")[2]
-    except ValueError:
-        return ""
 
 
 def etag_of(endpoint: Endpoint) -> str:

@@ -13,6 +13,7 @@ from gateway.outbound.ids import Ids
 from gateway.outbound.models import Endpoint, Health
 from gateway.outbound.original import Sender, Senders, bundled_sender
 from gateway.outbound.store import Store, StoreUnavailable
+from gateway.transport.topic_patterns import routing_pattern
 
 DEFAULT_TENANT = "default"
 """The tenant of what names none."""
@@ -34,6 +35,11 @@ class Refused(OperatorError):
 
 
 _ids = Ids()
+
+
+def keys_of(pattern: str | None) -> tuple[str, ...]:
+    """Return the patterns over routing keys for one that somebody wrote, maybe in a provider's spelling; none for none."""
+    return (routing_pattern(pattern),) if pattern else ()
 
 
 def new_id(prefix: str, at: float) -> str:

@@ -85,7 +85,8 @@ def _digest_id(text: str) -> str:
 
 
 def _milliseconds(at: float) -> int:
-    return min(max(int(at * 1000), 0), _MAX_MILLISECONDS)
+    # In this order, because somebody may ask for what is not a number, or for a moment that no whole number has.
+    return min(int(min(max(0.0, at), _MAX_MILLISECONDS) * 1000), _MAX_MILLISECONDS)
 
 
 def _text_of(number: int) -> str:

@@ -14,6 +14,7 @@ import structlog
 from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, Kind, cut
 from gateway.journal.reports.sender import Reports
 from gateway.observability.outbound_counters import OutboundMetrics
+from gateway.outbound.labels import label_of
 from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, OutboundMessage
 from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
@@ -117,7 +118,7 @@ class Reporter:
                     Kind.ACTION,
                     f"endpoint_{notice.value}",
                     reason,
-                    queue=endpoint.id,
+                    queue=label_of(endpoint),
                     gateway=reports.gateway,
                     actor=self._actor,
                 )
@@ -144,7 +145,7 @@ class Reporter:
             cut(event_type, MAX_TEXT),
             cut(message.event_id, MAX_TEXT),
             cut(message.subject, MAX_TEXT),
-            queue=endpoint.id,
+            queue=label_of(endpoint),
             gateway=self._reports.gateway,
             actor=self._actor,
             status=attempt.status,

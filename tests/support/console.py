@@ -24,6 +24,7 @@ from gateway.journal.entry import Entry
 from gateway.journal.memory import MemoryJournal
 from gateway.journal.workers.memory import MemoryWorkers
 from gateway.operations.status import ProcessesStatus
+from support.api_document import check_answer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have httpx2, which nothing else needs
@@ -104,10 +105,14 @@ class Console:
 
     @contextmanager
     def browser(self, base_url: str = f"http://{HOST}", client: str = "127.0.0.1") -> Iterator[TestClient]:
-        """Yield a client with cookies that follows no redirects, and says what a browser says."""
+        """Yield a client with cookies that follows no redirects, and says what a browser says.
+
+        Every answer of the API is compared with the OpenAPI document.
+        """
         with TestClient(
             _with_lifespan(self.app), base_url, follow_redirects=False, client=(client, 50_000)
         ) as found:
+            found.event_hooks["response"].append(check_answer)
             yield found
 
     @contextmanager

@@ -217,7 +217,12 @@ def deliveries_show(
 
 @deliveries.command("redeliver")
 def deliveries_redeliver(
-    delivery: DeliveryArgument, json_lines: JsonOption = False, config: ConfigOption = DEFAULT_CONFIG
+    delivery: DeliveryArgument,
+    once: Annotated[
+        bool, typer.Option("--once", help="Make one attempt alone: if it fails, the delivery is dead.")
+    ] = False,
+    json_lines: JsonOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Begin a new round of attempts of a delivery, with the same id and the same bytes.
 
@@ -225,7 +230,7 @@ def deliveries_redeliver(
     """
     from gateway.cli.deliveries import run_redeliver
 
-    run_redeliver(config, delivery, as_json=json_lines)
+    run_redeliver(config, delivery, retries=not once, as_json=json_lines)
 
 
 @deliveries.command("replay")
@@ -235,7 +240,25 @@ def deliveries_replay(
     match: PatternOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Select only events that meet these conditions, as in `where` of an endpoint: "
+            '\'{"/data/status": {"eq": "failed"}}\'. If repeated, any of them.',
+            metavar="JSON",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "-n", min=1, help="Maximum number of deliveries, oldest first.", metavar="N"),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Deliveries that become due in a second.", metavar="N")] = 10.0,
+    as_new: Annotated[
+        bool,
+        typer.Option(
+            "--as-new", help="Give the receiver a new webhook-id, so that it acts again on what it has seen."
+        ),
+    ] = False,
     dry_run: DryRunOption = False,
     json_lines: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -247,7 +270,8 @@ def deliveries_replay(
     - `gateway deliveries replay billing --dry-run`
     - `gateway deliveries replay billing --since 24h --state dead --rate 50`
     """
-    from gateway.cli.deliveries import Conditions, run_replay
+    from gateway.cli.deliveries import Conditions, ReplayOptions, run_replay
 
     conditions = Conditions(endpoint, state or [], match, None, since, until)
-    run_replay(config, conditions, rate, dry_run=dry_run, as_json=json_lines)
+    options = ReplayOptions(where or [], limit, rate, as_new, dry_run)
+    run_replay(config, conditions, options, as_json=json_lines)

@@ -161,6 +161,8 @@ def _body(operation: Operation, request: Request) -> Any:
         if body:
             raise Problem("malformed_request", "this operation has no body")
         return None
+    if operation.is_body_optional and not body:
+        return operation.body()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in operation.media_types:
         raise Problem("unsupported_media_type", f"send the body as {' or '.join(operation.media_types)}")
     if operation.body is msgspec.Raw:

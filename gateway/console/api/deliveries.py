@@ -1,4 +1,4 @@
-"""Deliveries: list and export them, see their attempts, redeliver or cancel one, replay many."""
+"""Deliveries: list and export them, see their attempts, redeliver or cancel one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from gateway.console.api.outbound import (
     Asked,
     Order,
     PageParameters,
-    answer,
     asked,
     note,
 )
@@ -26,9 +25,9 @@ from gateway.console.problems import Problem
 from gateway.console.security.roles import Role
 from gateway.operations import deliveries
 from gateway.operations.delivery_models import AttemptView, DeliveryView
-from gateway.operations.outbound import find_endpoint
+from gateway.operations.kept_messages import find_message
+from gateway.operations.outbound import find_endpoint, keys_of
 from gateway.outbound.models import DeliveryState
-from gateway.outbound.models import Operation as Replay
 from gateway.outbound.store import DeliveryFilter
 
 _EXPORT_PAGE = 250
@@ -96,37 +95,17 @@ class AttemptList(msgspec.Struct):
     data: list[AttemptView]
 
 
-class DeliveryReplay(msgspec.Struct, forbid_unknown_fields=True):
-    """Deliveries to make anew.
+class NewRound(msgspec.Struct, forbid_unknown_fields=True):
+    """How to deliver anew.
 
     Attributes:
-        since: The earliest acceptance, in Unix seconds.
-        until: The latest acceptance, in Unix seconds.
-        states: Their states.
-        events: Patterns of their routing keys; any of them.
-        rate: Deliveries that become due in a second.
-        dry_run: Whether they are only to be counted.
+        retries: Whether an attempt that fails is followed by another; otherwise there is one.
     """
 
-    since: float | None = None
-    until: float | None = None
-    states: list[DeliveryState] = msgspec.field(default_factory=lambda: list(deliveries.REPLAYED_STATES))
-    events: Annotated[list[Word], Meta(max_length=100)] = []
-    rate: Annotated[float, Meta(gt=0, le=deliveries.MAX_REPLAY_RATE)] = deliveries.DEFAULT_REPLAY_RATE
-    dry_run: bool = False
+    retries: bool = True
 
 
-class ReplayCount(msgspec.Struct):
-    """What a replay would take.
-
-    Attributes:
-        count: The number of deliveries.
-    """
-
-    count: int
-
-
-def _filter(parameters: DeliveryParameters, tenant: str, endpoint: str) -> DeliveryFilter:
+def _filter(parameters: DeliveryParameters, tenant: str, endpoint: str, message: str = "") -> DeliveryFilter:
     try:
         states = tuple(DeliveryState(each) for each in parameters.state.split(",") if each)
     except ValueError:
@@ -135,10 +114,10 @@ def _filter(parameters: DeliveryParameters, tenant: str, endpoint: str) -> Deliv
     return DeliveryFilter(
         tenant=tenant,
         endpoint=endpoint,
-        message=parameters.message,
+        message=message or parameters.message,
         event_id=parameters.event,
         states=states,
-        keys=(parameters.type,) if parameters.type else (),
+        keys=keys_of(parameters.type),
         outcome=parameters.outcome,
         status=parameters.status,
         since=parameters.since,
@@ -198,7 +177,12 @@ async def _redeliver(call: Call) -> DeliveryView:
     ask = asked(call)
     await note(call, "delivery.redeliver", call.path["id"])
     return await deliveries.redeliver(
-        call.services.config(), ask.store, call.path["id"], actor=ask.actor, tenant=ask.tenant
+        call.services.config(),
+        ask.store,
+        call.path["id"],
+        retries=call.body.retries,
+        actor=ask.actor,
+        tenant=ask.tenant,
     )
 
 
@@ -210,36 +194,10 @@ async def _cancel(call: Call) -> DeliveryView:
     )
 
 
-async def _replay(call: Call) -> Replay | Response:
-    ask, body, endpoint_id = asked(call), call.body, call.path["id"]
-    wanted = DeliveryFilter(
-        states=tuple(body.states), keys=tuple(body.events), since=body.since, until=body.until
-    )
-    if body.dry_run:
-        count = await deliveries.count_replay(ask.store, endpoint_id, wanted, tenant=ask.tenant)
-        return answer(ReplayCount(count), 200)
-    await note(call, "endpoint.replay", endpoint_id)
-    return await deliveries.replay(
-        call.services.config(),
-        ask.store,
-        endpoint_id,
-        wanted,
-        rate=body.rate,
-        now=ask.now,
-        actor=ask.actor,
-        tenant=ask.tenant,
-    )
-
-
-async def _operation(call: Call) -> Replay:
+async def _list_of_message(call: Call) -> Response | DeliveryPage:
     ask = asked(call)
-    return await deliveries.show_operation(ask.store, call.path["id"], tenant=ask.tenant)
-
-
-async def _cancel_operation(call: Call) -> Replay:
-    ask = asked(call)
-    await note(call, "operation.cancel", call.path["id"])
-    return await deliveries.cancel_operation(ask.store, call.path["id"], tenant=ask.tenant)
+    message = await find_message(ask.store, call.path["id"], ask.tenant)
+    return await _page(call, ask, _filter(call.parameters, ask.tenant, call.parameters.endpoint, message.id))
 
 
 OPERATIONS = (
@@ -256,17 +214,16 @@ OPERATIONS = (
         lines=True,
     ),
     Operation(
-        method="POST",
-        path="/endpoints/{id}/replay",
-        role=Role.OPERATOR,
-        summary="Begin a new round of many deliveries of an endpoint, or only count them.",
-        handler=_replay,
-        body=DeliveryReplay,
-        result=Replay,
-        status=202,
-        others=((200, ReplayCount),),
-        problems=FINDS,
+        method="GET",
+        path="/messages/{id}/deliveries",
+        role=Role.VIEWER,
+        summary="List the deliveries of a message, one for each endpoint that wants it.",
+        handler=_list_of_message,
+        parameters=AnyDeliveryParameters,
+        result=DeliveryPage,
+        problems=(*FINDS, "invalid_cursor"),
         is_for_tenants=True,
+        lines=True,
     ),
     Operation(
         method="GET",
@@ -306,6 +263,8 @@ OPERATIONS = (
         role=Role.OPERATOR,
         summary="Begin a new round of attempts, with the same id and the same bytes.",
         handler=_redeliver,
+        body=NewRound,
+        is_body_optional=True,
         result=DeliveryView,
         problems=(*FINDS, "in_flight", "data_gone"),
         is_for_tenants=True,
@@ -317,26 +276,6 @@ OPERATIONS = (
         summary="Make no further attempt of a delivery that waits.",
         handler=_cancel,
         result=DeliveryView,
-        problems=FINDS,
-        is_for_tenants=True,
-    ),
-    Operation(
-        method="GET",
-        path="/operations/{id}",
-        role=Role.VIEWER,
-        summary="Return how far a bulk replay is.",
-        handler=_operation,
-        result=Replay,
-        problems=FINDS,
-        is_for_tenants=True,
-    ),
-    Operation(
-        method="DELETE",
-        path="/operations/{id}",
-        role=Role.OPERATOR,
-        summary="Cancel what is pending of a bulk replay.",
-        handler=_cancel_operation,
-        result=Replay,
         problems=FINDS,
         is_for_tenants=True,
     ),

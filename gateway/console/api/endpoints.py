@@ -184,7 +184,7 @@ OPERATIONS = (
         result=CreatedEndpoint,
         status=201,
         keeps_answer=False,
-        problems=(*FAILS, *_CHANGES[2:], "secret_already_shown"),
+        problems=(*FAILS, *_CHANGES[2:]),
         is_for_tenants=True,
     ),
     Operation(
@@ -235,10 +235,11 @@ OPERATIONS = (
         summary="Add a secret; it is in this answer alone, and those before sign beside it for a while.",
         handler=_rotate,
         body=Rotation,
+        is_body_optional=True,
         result=NewSecret,
         status=201,
         keeps_answer=False,
-        problems=(*FINDS, *_CHANGES, "secret_already_shown"),
+        problems=(*FINDS, *_CHANGES),
         is_for_tenants=True,
     ),
     Operation(

@@ -107,7 +107,7 @@ def _operation(operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if operation.body:
         body = {"type": ["object", "array"]} if operation.body is msgspec.Raw else schemas.of(operation.body)
         content = {media_type: {"schema": body} for media_type in operation.media_types}
-        described["requestBody"] = {"required": True, "content": content}
+        described["requestBody"] = {"required": not operation.is_body_optional, "content": content}
     return described
 
 
@@ -147,6 +147,7 @@ def _problems(operation: Operation) -> dict[str, Any]:
     by_status: dict[int, list[str]] = {}
     own = ["invalid_body", "malformed_json", "unsupported_media_type"] if operation.body else []
     if operation.is_write:
+        own += [] if operation.keeps_answer else ["secret_already_shown"]
         own += ["idempotency_key_reused", "conflict", "body_too_large", "request_timeout"]
     for reason in dict.fromkeys((*COMMON_PROBLEMS, *own, *operation.problems)):
         by_status.setdefault(REASONS[reason][0], []).append(reason)

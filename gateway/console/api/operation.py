@@ -39,6 +39,7 @@ class Operation:
             must not be.
         problems: The reasons that it may answer, beside those that every operation has.
         is_for_tenants: Whether the token of a tenant may call it; then it shows and changes only what is the tenant's.
+        is_body_optional: Whether the body may be absent; then it is the type's own value.
         media_types: The media types of the body; the first is the usual one.
         others: Further statuses of success, each with the type of its answer.
         lines: Whether it answers `Accept: application/x-ndjson` with one JSON object a line.
@@ -56,6 +57,7 @@ class Operation:
     keeps_answer: bool = True
     problems: tuple[str, ...] = ()
     is_for_tenants: bool = False
+    is_body_optional: bool = False
     media_types: tuple[str, ...] = ("application/json",)
     others: tuple[tuple[int, Any], ...] = ()
     lines: bool = False

@@ -94,7 +94,7 @@ OPERATIONS = (
         summary="Return the quarantined events, by the rule that they break.",
         handler=_quarantine,
         result=QuarantineGroups,
-        problems=FAILS,
+        problems=(*FAILS, "not_found"),
     ),
     Operation(
         method="GET",
@@ -103,7 +103,7 @@ OPERATIONS = (
         summary="Propose a schema that the events of a group pass, and its difference to the present one.",
         handler=_proposal,
         result=Proposal,
-        problems=FAILS,
+        problems=(*FAILS, "not_found"),
     ),
     Operation(
         method="POST",

@@ -59,7 +59,7 @@ OPERATIONS = (
         summary="Return the events that no queue was bound for, by type.",
         handler=_unrouted,
         result=UnroutedGroups,
-        problems=FAILS,
+        problems=(*FAILS, "not_found"),
     ),
     Operation(
         method="POST",

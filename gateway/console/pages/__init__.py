@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 from gateway.console.pages import (
     acts,
     deliveries,
+    delivery_replays,
     doors,
     endpoints,
     event,
@@ -44,6 +45,7 @@ _MODULES = (
     providers,
     endpoints,
     deliveries,
+    delivery_replays,
     queues,
     replaying,
     redelivering,

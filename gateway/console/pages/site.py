@@ -67,6 +67,9 @@ MESSAGES = {
     "delivery_renewed": Message(
         "good", "A new round of attempts begins, with the same id and the same bytes."
     ),
+    "delivery_tried": Message(
+        "good", "One attempt is made, with the same id and the same bytes. If it fails, the delivery is dead."
+    ),
     "delivery_cancelled": Message("info", "The delivery is cancelled. It can be redelivered later."),
     "cancelled": Message("info", "The job stops after the event that it is working on."),
 }

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gateway.outbound.ids import Ids, first_id, message_id, moment_of, shard_of
+from gateway.outbound.ids import Ids, first_id, message_id, moment_of, renewed_id, shard_of
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,9 @@ def test_an_id_has_its_moment() -> None:
     assert moment_of(made) == 1_795_251_502.25
     assert first_id("att", 1_795_251_502.25) <= made < first_id("att", 1_795_251_502.251)
     assert first_id("att", -5.0) == "att_" + "0" * 26
-    assert first_id("att", 1e15).startswith("att_7ZZZZZZZZZ")
+    for far in (1e15, 1e308, float("inf")):
+        assert first_id("att", far).startswith("att_7ZZZZZZZZZ")
+    assert first_id("att", float("nan")) == first_id("att", -1e308) == "att_" + "0" * 26
     assert [moment_of(each) for each in ("", "att_1", "att_" + "u" * 26, made[:-1])] == [None] * 4
 
 
@@ -64,3 +66,11 @@ def test_shards_are_the_first_byte_of_a_digest() -> None:
     """All processes agree, and endpoints are spread."""
     assert shard_of("abc") == 0xBA  # the first example of FIPS 180-2
     assert len({shard_of(f"ep_{number}") for number in range(5000)}) == 256
+
+
+def test_an_id_is_renewed_once_for_a_replay() -> None:
+    """Whoever asks, and however often; it is in the form of the first."""
+    first = message_id("default", "/stripe", "evt_1")
+
+    assert re.fullmatch("msg_[a-z2-7]{26}", renewed_id(first, "op_1"))
+    assert renewed_id(first, "op_1") == renewed_id(first, "op_1") != renewed_id(first, "op_2")

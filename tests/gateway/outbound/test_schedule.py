@@ -102,9 +102,7 @@ def test_a_round_without_retries_ends_with_its_first_failure() -> None:
     """An attempt that was interrupted is none."""
     single = replace(delivery(round_number=1), retries=False)
     assert decide(single, Outcome.RESET, None, {}, (), NOW, lambda: 0.5).state == DeliveryState.DEAD
-    assert (
-        decide(single, Outcome.INTERRUPTED, None, {}, (), NOW, lambda: 0.5).state == DeliveryState.PENDING
-    )
+    assert decide(single, Outcome.INTERRUPTED, None, {}, (), NOW, lambda: 0.5).state == DeliveryState.PENDING
 
 
 def test_an_interrupted_attempt_does_not_count() -> None:

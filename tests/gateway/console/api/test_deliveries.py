@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.outbound.models import DeliveryState, Subscription
+from gateway.outbound.models import DeliveryState, Format, Subscription
 from support.console import Console
 from support.delivery_scene import Scene, endpoint_at, ids_of, keep, outbound, with_way_out
 
@@ -318,3 +318,151 @@ def test_a_repeated_key_does_nothing_twice(api: Api) -> None:
     found = asyncio.run(api.scene.store.delivery(api.scene.dead.id))
     assert found
     assert found.state is DeliveryState.PENDING
+
+
+def test_a_single_attempt_is_asked_for(api: Api) -> None:
+    """Without a body there are retries, as before."""
+    path = f"/deliveries/{api.scene.dead.id}/redeliver"
+
+    assert api.call("POST", path, body={"retries": False}).json()["retries"] is False
+    assert api.call("POST", path, body={}).json()["retries"] is True
+    assert api.call("POST", path).json()["retries"] is True
+    assert api.call("POST", path, body={"retries": "no"}).status_code == 422
+
+
+def test_a_replay_chooses_by_what_events_say_and_takes_the_oldest(api: Api) -> None:
+    """The dry run says how many; those that the conditions do not meet stay as they are."""
+    scene, now = api.scene, time.time()
+    for number in range(60, 66):
+        asyncio.run(keep(scene.store, scene.well, number, now + number, state=DeliveryState.HELD))
+    path = f"/endpoints/{scene.well.id}/replay"
+    where = {"/data/amount": {"gte": 62}}
+
+    for body, count in (
+        ({"where": where}, 4),
+        ({"where": [where, {"/data/amount": {"eq": 60}}]}, 5),
+        ({"where": where, "limit": 3}, 3),
+        ({"limit": 5}, 5),
+        ({"states": ["pending"]}, 0),
+        ({"where": {"/data/nothing": {"exists": True}}}, 0),
+        ({"events": ["stripe.invoice/paid"]}, 6),
+    ):
+        assert api.call("POST", path, body={**body, "dry_run": True}).json() == {"count": count}
+        with_page = api.call("POST", path, body={**body, "dry_run": True, "rate": 1000})
+        assert with_page.status_code == 200
+    begun = api.call("POST", path, body={"where": where, "limit": 3}).json()
+    assert begun["total"] == 3
+    held = api.call("GET", f"/deliveries?endpoint={scene.well.id}&state=held").json()["data"]
+    assert [each["event_id"] for each in held] == ["evt_out_65", "evt_out_61", "evt_out_60"]
+
+
+def test_only_admins_have_receivers_act_again(api: Api) -> None:
+    """With a new `webhook-id`, which the audit has; also a dry run of that is theirs."""
+    path, delivery = f"/endpoints/{api.scene.failing.id}/replay", api.scene.dead
+    for dry_run in (True, False):
+        response = api.call("POST", path, body={"as_new": True, "dry_run": dry_run})
+        assert (response.status_code, response.json()["reason"]) == (403, "forbidden")
+    assert api.call("POST", path, "admin", {"as_new": True}).json()["total"] == 1
+
+    view = api.call("GET", f"/deliveries/{delivery.id}").json()
+    assert view["message"] == delivery.message
+    assert view["webhook_id"].startswith("msg_")
+    assert view["webhook_id"] != delivery.message
+    targets = [each.target for each in api.console.access.audit.entries() if each.action == "endpoint.replay"]
+    assert targets == [f"{api.scene.failing.id} as new"]
+
+
+def test_ids_within_a_providers_body_stay(api: Api) -> None:
+    """So that a replay as new of the format original is refused."""
+    original = endpoint_at("https://o.example.com/", time.time(), "original", format=Format.ORIGINAL)
+    asyncio.run(api.scene.store.put_endpoint(original, 0))
+    response = api.call("POST", f"/endpoints/{original.id}/replay", "admin", {"as_new": True})
+
+    assert (response.status_code, response.json()["reason"]) == (422, "invalid_body")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"where": {"data/amount": {"eq": 1}}},
+        {"where": {"/data/amount": {"like": "1"}}},
+        {"where": {"/data/amount": 1}},
+        {"where": [{f"/{number}": {"eq": 1}} for number in range(17)]},
+        {"limit": 0},
+        {"states": []},
+        {"events": [""]},
+        {"since": 1e308},
+    ],
+)
+def test_conditions_that_are_none_are_refused(api: Api, body: dict[str, Any]) -> None:
+    """Whether it is only counted or not; a moment far off is one."""
+    expected = 200 if "since" in body else 422
+    for dry_run in (True, False):
+        response = api.call(
+            "POST", f"/endpoints/{api.scene.failing.id}/replay", body={**body, "dry_run": dry_run}
+        )
+        assert response.status_code == (expected if dry_run or expected == 422 else 202), response.text
+
+
+@pytest.mark.parametrize("path", ["/deliveries", "/messages"])
+@pytest.mark.parametrize("moment", ["nan", "inf", "-inf", "1e400", "1e308", "-1e308", "x"])
+def test_moments_far_off_are_no_trouble(api: Api, path: str, moment: str) -> None:
+    """They are refused, or have nothing."""
+    for name in ("since", "until"):
+        assert api.call("GET", f"{path}?{name}={moment}").status_code in {200, 400}
+
+
+def test_messages_are_listed_newest_first(api: Api) -> None:
+    """Without their events, also for those who may see them."""
+    scene = api.scene
+    page = api.call("GET", "/messages", "viewer").json()
+
+    expected = [scene.theirs, scene.held, scene.pending, scene.dead, scene.delivered]
+    assert ids_of(page["data"]) == [each.message for each in expected]
+    assert page["next"] is None
+    assert {each["event"] for each in page["data"]} == {None}
+    assert {each["has_data"] for each in page["data"]} == {True}
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("event=evt_out_3", ["pending"]),
+        ("type=stripe.invoice.*&limit=1", ["theirs"]),
+        ("type=github.%23", []),
+        ("provider=stripe", ["theirs", "held", "pending", "dead", "delivered"]),
+        ("provider=github", []),
+    ],
+)
+def test_filters_narrow_messages(api: Api, query: str, names: list[str]) -> None:
+    """All of them at once."""
+    page = api.call("GET", f"/messages?{query}").json()
+
+    assert ids_of(page["data"]) == [getattr(api.scene, name).message for name in names]
+
+
+def test_pages_give_each_message_once_while_others_arrive(api: Api) -> None:
+    """A cursor belongs to its query, and to its list."""
+    scene, seen, cursor = api.scene, [], ""
+    before = [each.message for each in (scene.theirs, scene.held, scene.pending, scene.dead, scene.delivered)]
+    while True:
+        page = api.call("GET", f"/messages?limit=2&cursor={cursor}").json()
+        seen += ids_of(page["data"])
+        if page["next"] is None:
+            break
+        cursor = page["next"]
+        asyncio.run(keep(scene.store, scene.well, 100 + len(seen), time.time()))
+
+    assert seen == before
+    for path in (f"/messages?provider=stripe&cursor={cursor}", f"/deliveries?cursor={cursor}"):
+        response = api.call("GET", path)
+        assert (response.status_code, response.json()["reason"]) == (400, "invalid_cursor")
+
+
+def test_a_message_has_its_deliveries(api: Api) -> None:
+    """One for each endpoint, with the filters of a list."""
+    path = f"/messages/{api.scene.dead.message}/deliveries"
+
+    assert ids_of(api.call("GET", path, "viewer").json()["data"]) == [api.scene.dead.id]
+    assert api.call("GET", f"{path}?state=held").json()["data"] == []
+    assert api.call("GET", "/messages/msg_x/deliveries").status_code == 404

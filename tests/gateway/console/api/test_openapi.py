@@ -98,3 +98,43 @@ def test_answers_have_the_form_of_the_document(console: Console, path: str) -> N
     assert response.status_code == 200
     whole = {**schema, "components": DOCUMENT["components"]}
     jsonschema.Draft202012Validator(whole).validate(response.json())
+
+
+WAY_OUT = """
+POST GET /endpoints
+GET PATCH DELETE /endpoints/{id}
+POST /endpoints/{id}/enable
+POST /endpoints/{id}/disable
+POST /endpoints/{id}/pause
+POST /endpoints/{id}/verify
+POST /endpoints/{id}/test
+POST GET /endpoints/{id}/secrets
+DELETE /endpoints/{id}/secrets/{secret}
+GET /endpoints/{id}/deliveries
+POST /endpoints/{id}/replay
+GET /deliveries
+GET /deliveries/{id}
+GET /deliveries/{id}/attempts
+POST /deliveries/{id}/redeliver
+POST /deliveries/{id}/cancel
+GET DELETE /operations/{id}
+POST GET /messages
+GET /messages/{id}
+GET /messages/{id}/deliveries
+DELETE /messages/{id}/data
+"""
+"""What programs do with endpoints, deliveries and messages. A tenant is a label, so that there is no path of tenants."""
+
+
+@pytest.mark.parametrize("row", WAY_OUT.split("\n")[1:-1])
+def test_the_way_out_is_complete(row: str) -> None:
+    """Each row is there for tenants too, and says what may go wrong with it."""
+    *methods, path = row.split()
+    for method in methods:
+        operation = DOCUMENT["paths"][f"/api/v1{path}"][method.lower()]
+        assert "a tenant" in operation["description"]
+        described = " ".join(each["description"] for each in operation["responses"].values())
+        assert "`deliveries_unavailable`" in described
+        assert ("`not_found`" in described) is ("{" in path)
+        if method != "GET":
+            assert "Idempotency-Key" in [each["name"] for each in operation["parameters"]]

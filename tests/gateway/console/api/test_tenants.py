@@ -102,6 +102,10 @@ def test_lists_have_ones_own_alone(acme: TestClient, scene: Scene) -> None:
     assert acme.get(f"/api/v1/endpoints/{scene.foreign.id}/deliveries").json()["data"] == deliveries
     lines = acme.get("/api/v1/deliveries", headers={"accept": "application/x-ndjson"}).content.splitlines()
     assert [orjson.loads(line)["id"] for line in lines] == [scene.theirs.id]
+    messages = acme.get("/api/v1/messages").json()["data"]
+    assert [each["id"] for each in messages] == [scene.theirs.message]
+    of_message = acme.get(f"/api/v1/messages/{scene.theirs.message}/deliveries").json()["data"]
+    assert of_message == deliveries
     assert acme.get("/api/v1/session").json()["tenant"] == "acme"
 
 
@@ -113,6 +117,14 @@ def test_ones_own_delivery_is_shown_and_redelivered(acme: TestClient, scene: Sce
     assert acme.post(f"{path}/cancel").json()["state"] == "cancelled"
     assert acme.post(f"{path}/redeliver").json()["state"] == "pending"
     assert acme.get(f"/api/v1/messages/{scene.theirs.message}").json()["event"]["id"] == "evt_out_5"
+
+
+def test_a_tenant_cannot_have_receivers_act_again(acme: TestClient, scene: Scene) -> None:
+    """That is for admins; the rest of a replay is the tenant's."""
+    path = f"/api/v1/endpoints/{scene.foreign.id}/replay"
+
+    assert acme.post(path, json={"as_new": True}).status_code == 403
+    assert acme.post(path, json={"dry_run": True}).json() == {"count": 0}
 
 
 def test_an_endpoint_is_ones_own_and_waits_for_its_proof(acme: TestClient, scene: Scene) -> None:

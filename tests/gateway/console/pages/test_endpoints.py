@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -139,6 +141,54 @@ def test_a_replay_has_a_dry_run(console: PagesConsole) -> None:
     post(console, f"{leads_to}/cancel")
     assert "cancelled" in page(console, leads_to)
     assert delivery(console, scene.dead.id).state is DeliveryState.CANCELLED
+
+
+def test_a_delivery_is_tried_once(console: PagesConsole) -> None:
+    """Its page says that there is one attempt."""
+    path = f"/deliveries/{console.scene.dead.id}"
+
+    assert post(console, path, action="once").headers["location"].endswith("?done=delivery_tried")
+    assert delivery(console, console.scene.dead.id).retries is False
+    assert "one attempt alone" in page(console, path)
+
+
+def test_a_replay_asks_what_events_say(console: PagesConsole) -> None:
+    """What is wrong in the form is said in the form, which keeps what was typed."""
+    scene = console.scene
+    path = f"/endpoints/{scene.failing.id}/replay"
+    met, not_met = '{"/data/amount": {"lte": 2}}', '[{"/data/amount": {"gt": 2}}]'
+    for fields, expected in (
+        ({"where": met}, "1 delivery would begin anew"),
+        ({"where": not_met}, "There is no such delivery"),
+        ({"where": "{"}, "where: is not JSON"),
+        ({"where": '{"/x": {"like": "y"}}'}, "is no operator"),
+        ({"limit": "many"}, "limit: a number"),
+        ({"limit": "0"}, "limit: 1 or more"),
+        ({"rate": "fast"}, "rate: a number"),
+        ({"rate": "nan"}, "rate: from above 0"),
+        ({"since": "soon"}, "is not a time"),
+    ):
+        asked = page(console, f"{path}?{urlencode({'states': 'dead', **fields})}")
+        sent = post(console, path, states="dead", **fields) if "anew" not in expected else None
+        for text in (asked, *([sent.text] if sent and sent.status_code == 200 else [])):
+            assert expected in text
+            assert "where" not in fields or f">{fields['where']}</textarea>" in unescape(text)
+    assert delivery(console, scene.dead.id).state is DeliveryState.DEAD
+    assert post(console, path, states="dead", where=met).status_code == 303
+    assert delivery(console, scene.dead.id).state is DeliveryState.PENDING
+
+
+def test_admins_alone_replay_with_new_ids(console: PagesConsole) -> None:
+    """Others do not see the choice, and cannot make it."""
+    scene = console.scene
+    path = f"/endpoints/{scene.failing.id}/replay"
+    assert 'name="as_new"' not in page(console, path)
+    assert 'name="as_new"' in page(console, path, "admin")
+
+    assert post(console, path, states="dead", as_new="1").status_code == 403
+    assert post(console, path, "admin", states="dead", as_new="1").status_code == 303
+    assert delivery(console, scene.dead.id).webhook_id
+    assert "given by a replay" in page(console, f"/deliveries/{scene.dead.id}")
 
 
 def test_deliveries_are_filtered_and_paged(console: PagesConsole) -> None:
