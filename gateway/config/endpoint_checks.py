@@ -4,50 +4,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from gateway.adapters import registry
+from gateway.adapters.adapter import Adapter
+from gateway.adapters.resigning import check_resigning, publishes_keys
 from gateway.config.document import FieldPath
 from gateway.config.error_messages import suggest
+from gateway.config.models import Config
 from gateway.config.outbound_models import EndpointConfig, OutboundConfig
+from gateway.config.resolve import adapter_of
 from gateway.config.secrets import MIN_LENGTH, length_of, problem_of
 from gateway.config.value_checks import EMBEDDED
+from gateway.signatures.schemes.base import NO_PARAMETERS
+from gateway.signatures.secrets import SecretFormatError
 from gateway.signatures.units import format_duration
-
-MAX_CONDITIONS = 16
-"""Conditions of an endpoint's `where`, in all its alternatives."""
-
-MAX_HEADERS_SIZE = 4096
-"""Bytes of an endpoint's further headers."""
+from gateway.transport.custom_headers import header_problems
 
 SECRET_SIZES = range(24, 65)
 """Bytes of a Standard Webhooks secret (specification, "Signature scheme")."""
 
 KEY_SIZE = 32
 """Bytes of an Ed25519 key, and of a key that encrypts secrets."""
-
-_OF_THE_REQUEST = {
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "expect",
-    "accept-encoding",
-    "cookie",
-    "user-agent",
-    "traceparent",
-}
-"""Headers that the gateway writes itself, or that would change the framing of the request."""
-
-_LISTS = {"in", "not_in"}
-_NUMBERS = {"gt", "gte", "lt", "lte"}
 
 
 def check_outbound(
@@ -77,18 +56,17 @@ def check_outbound(
 
 
 def check_endpoint(
-    endpoint: EndpointConfig, outbound: OutboundConfig, *, has_secrets: bool
+    endpoint: EndpointConfig, config: Config, *, has_secrets: bool
 ) -> Iterator[tuple[FieldPath, str]]:
     """Yield the problems of one endpoint: the path within its block, and the text.
 
     Args:
         endpoint: The endpoint's block of the configuration.
-        outbound: What holds for all endpoints.
+        config: The whole configuration.
         has_secrets: Whether URLs and secrets are real; placeholders are not checked.
     """
-    yield from ((("where",), problem) for problem in where_problems(endpoint.where))
     headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
-    yield from ((("headers", *place), problem) for place, problem in header_problems(headers))
+    yield from ((("headers", *filter(None, [name])), text) for name, text in header_problems(headers))
     if endpoint.sign_as and endpoint.sign_as not in registry.names():
         yield (
             ("sign_as",),
@@ -96,11 +74,51 @@ def check_endpoint(
         )
     elif endpoint.sign_as and endpoint.format != "original":
         yield ("sign_as",), "is for format: original; remove it, or set the format"
+    elif endpoint.format == "original":
+        yield from _check_original(endpoint, config, has_secrets=has_secrets)
     if endpoint.on_dead == "hold" and endpoint.order == "none":
         yield ("on_dead",), "hold needs an order; set order to subject or to a JSON pointer"
     if has_secrets:
-        yield from _check_url(endpoint, outbound)
+        yield from _check_url(endpoint, config.outbound)
         yield from _check_secrets(endpoint)
+
+
+def _check_original(
+    endpoint: EndpointConfig, config: Config, *, has_secrets: bool
+) -> Iterator[tuple[FieldPath, str]]:
+    """Yield why requests cannot be signed as a provider signs: one of those that are known by now."""
+    for adapter, parameters in _imitated(endpoint, config):
+        if publishes_keys(adapter):
+            cause = (
+                f"receivers of {adapter.name} fetch its public keys, so that nobody else can sign as it does"
+            )
+            if endpoint.sign_as:
+                yield ("sign_as",), f"{cause}; set it to standard_webhooks"
+            else:
+                yield ("format",), f"{cause}; set sign_as: standard_webhooks, or format: json"
+            return
+        if not has_secrets:
+            continue
+        for position, text in enumerate(endpoint.secret_texts()):
+            try:
+                check_resigning(adapter, text, parameters)
+            except SecretFormatError as error:
+                yield ("secrets", position), f"cannot sign as {adapter.name}: it {error}"
+                return
+
+
+def _imitated(endpoint: EndpointConfig, config: Config) -> Iterator[tuple[Adapter, Mapping[str, str]]]:
+    """Yield who signs, with the parameters: the adapter that is named, or that of each provider that a pattern begins with."""
+    if endpoint.sign_as:
+        if endpoint.sign_as != registry.GENERIC:  # whose description is that of each event's provider
+            yield registry.load(endpoint.sign_as), NO_PARAMETERS
+        return
+    names = dict.fromkeys(pattern.partition(".")[0] for pattern in endpoint.events)
+    for name in names.keys() & config.providers.keys():
+        provider = config.providers[name]
+        with suppress(ValueError):  # told by the checks of the provider
+            if provider.adapter in registry.names():
+                yield adapter_of(provider), provider.parameters
 
 
 def _check_url(endpoint: EndpointConfig, outbound: OutboundConfig) -> Iterator[tuple[FieldPath, str]]:
@@ -113,52 +131,6 @@ def _check_url(endpoint: EndpointConfig, outbound: OutboundConfig) -> Iterator[t
             )
     elif not endpoint.url.startswith("https://"):
         yield ("url",), "is not a URL; write https://host/path"
-
-
-def where_problems(where: Sequence[Mapping[str, Mapping[Any, object]]]) -> Iterator[str]:
-    """Yield what is wrong with the conditions of an endpoint, whose pointers and operators are known to be some."""
-    conditions = [
-        (pointer, operator, operand)
-        for each in where
-        for pointer, operands in each.items()
-        for operator, operand in operands.items()
-    ]
-    if len(conditions) > MAX_CONDITIONS:
-        yield f"has {len(conditions)} conditions; the most are {MAX_CONDITIONS}"
-    for pointer, operator, operand in conditions:
-        if problem := _problem_of_operand(operator, operand):
-            yield f"{pointer}: {operator} {problem}"
-
-
-def _problem_of_operand(operator: str, operand: object) -> str:
-    if operator in _LISTS:
-        is_fine = isinstance(operand, list) and 0 < len(operand) <= 100 and all(map(_is_plain, operand))
-        return "" if is_fine else "needs a list of texts, numbers or booleans"
-    if operator in _NUMBERS:
-        is_number = isinstance(operand, int | float) and not isinstance(operand, bool)
-        return "" if is_number else "needs a number"
-    if operator == "exists":
-        return "" if isinstance(operand, bool) else "needs true or false"
-    if operator == "prefix":
-        return "" if isinstance(operand, str) else "needs a text"
-    return "" if _is_plain(operand) else "needs a text, a number, a boolean or null"
-
-
-def _is_plain(operand: object) -> bool:
-    return operand is None or isinstance(operand, str | int | float)
-
-
-def header_problems(headers: Mapping[str, str]) -> Iterator[tuple[FieldPath, str]]:
-    """Yield what is wrong with the further headers of an endpoint: the path below `headers`, and the text."""
-    size = 0
-    for name, value in headers.items():
-        size += len(name) + len(value) + 4
-        if name.lower() in _OF_THE_REQUEST or name.lower().startswith(("webhook-", "x-webhook-", "proxy-")):
-            yield (name,), "is a header that the gateway writes itself; remove it"
-        elif not re.fullmatch(r"[\x20-\x7e]*", value) or value != value.strip():
-            yield (name,), "has characters that a header cannot have, or blanks around it"
-    if size > MAX_HEADERS_SIZE:
-        yield (), f"are larger than {MAX_HEADERS_SIZE} bytes"
 
 
 def _check_secrets(endpoint: EndpointConfig) -> Iterator[tuple[FieldPath, str]]:

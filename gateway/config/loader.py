@@ -69,7 +69,7 @@ def load_config(
     problems += [
         document.locate(("endpoints", name, *place), text)
         for name, endpoint in config.endpoints.items()
-        for place, text in check_endpoint(endpoint, config.outbound, has_secrets=has_secrets)
+        for place, text in check_endpoint(endpoint, config, has_secrets=has_secrets)
     ]
     if problems:
         raise ConfigurationError(*problems)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
@@ -10,7 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 
 from gateway.config.section import Section
 from gateway.config.value_checks import check_proxy_url, parse_network
+from gateway.events.conditions import compile_where
+from gateway.events.pointers import parse_pointer
 from gateway.signatures.units import Duration, Rate
+from gateway.transport.custom_headers import MAX_FIELDS, NAME
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 """The key of an endpoint; its id is `ep_` and this name."""
@@ -23,26 +25,21 @@ KeyPattern = Annotated[
 ]
 """A pattern over routing keys, whose event type may be in the provider's spelling."""
 
-_POINTER = r"(/([^~/\x00-\x1f]|~[01])*)+"
-
-PointerText = Annotated[str, StringConstraints(pattern=rf"^{_POINTER}$", max_length=200)]
-"""A JSON Pointer (RFC 6901) into the CloudEvent."""
-
-Operator = Literal["eq", "ne", "in", "not_in", "exists", "prefix", "gt", "gte", "lt", "lte"]
-"""How a value is compared in `where`."""
-
-Conditions = dict[PointerText, dict[Operator, Any]]
-"""Conditions of which all must hold."""
-
 
 def _as_alternatives(value: object) -> object:
     """Return one object of conditions as a list of alternatives."""
     return [value] if isinstance(value, dict) else value
 
 
+def _check_conditions(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    compile_where(value)
+    return value
+
+
 Alternatives = Annotated[
-    list[Conditions],
+    list[dict[str, Any]],
     BeforeValidator(_as_alternatives),
+    AfterValidator(_check_conditions),
     WithJsonSchema({"type": ["object", "array"], "items": {"type": "object"}}),
 ]
 """Conditions, or a list of alternatives."""
@@ -54,13 +51,16 @@ def check_order(text: str) -> str:
     Raises:
         ValueError: It is none.
     """
-    if text not in {"none", "subject"} and not re.fullmatch(_POINTER, text):
-        raise ValueError("must be none, subject, or a JSON pointer such as /data/object/id")
+    if text not in {"none", "subject"}:
+        try:
+            parse_pointer(text)
+        except ValueError:
+            raise ValueError("must be none, subject, or a JSON pointer such as /data/object/id") from None
     return text
 
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
-"""The name of a header (RFC 9110, section 5.6.2)."""
+HeaderName = Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
+"""The name of a header."""
 
 NetworkSetting = Annotated[
     IPv4Network | IPv6Network,
@@ -118,7 +118,9 @@ class EndpointConfig(Section):
         description="For the format `original`, the adapter whose signature is made; by default that of each event's provider.",
     )
     headers: dict[HeaderName, SecretStr] = Field(
-        {}, max_length=16, description="Further headers of each request; their values are never shown."
+        {},
+        max_length=MAX_FIELDS,
+        description="Further headers of each request; their values are never shown.",
     )
     order: Annotated[str, AfterValidator(check_order)] = Field(
         "none",

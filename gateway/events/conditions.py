@@ -17,6 +17,9 @@ MAX_CHOICES = 100
 MAX_TEXT = 1024
 """The longest text to compare with, in characters."""
 
+_MAX_SHOWN = 80
+"""Characters of a pointer or an operator that an error quotes."""
+
 Condition = Callable[[Any], bool]
 """Returns whether a condition holds for an event."""
 
@@ -25,7 +28,7 @@ Where = Sequence[Mapping[str, Mapping[str, Any]]]
 
 
 class BadCondition(ValueError):
-    """Raised for a condition that is none. The text begins with its place."""
+    """Raised for a condition that is none. The text is one line, which begins with the pointer."""
 
 
 def compile_where(where: Where) -> Condition | None:
@@ -34,11 +37,17 @@ def compile_where(where: Where) -> Condition | None:
     Raises:
         BadCondition: One of them is malformed, or there are too many.
     """
-    alternatives = [_compile_all(each, f"where.{number}") for number, each in enumerate(where)]
+    alternatives = [_compile_all(each) for each in where]
     if sum(map(len, alternatives)) > MAX_CONDITIONS:
-        raise BadCondition(f"where: has more than {MAX_CONDITIONS} conditions")
+        raise BadCondition(f"has more than {MAX_CONDITIONS} conditions")
     # An alternative without conditions always holds.
     return _any_of(alternatives) if alternatives and all(alternatives) else None
+
+
+def _shown(text: object) -> str:
+    """Return the beginning of what somebody wrote, on one line."""
+    shown = str(text)[:_MAX_SHOWN]
+    return shown if shown and shown.isprintable() else repr(shown)
 
 
 def _any_of(alternatives: Sequence[Sequence[Condition]]) -> Condition:
@@ -48,30 +57,28 @@ def _any_of(alternatives: Sequence[Sequence[Condition]]) -> Condition:
     return holds
 
 
-def _compile_all(each: Mapping[str, Any], place: str) -> list[Condition]:
+def _compile_all(each: Mapping[str, Any]) -> list[Condition]:
     conditions = []
     for pointer, comparisons in each.items():
-        here = f"{place}.{pointer}"
+        place = _shown(pointer)
         try:
             steps = parse_pointer(pointer)
         except ValueError as error:
-            raise BadCondition(f"{here}: {error}") from None
+            raise BadCondition(f"{place} {error}") from None
         if not isinstance(comparisons, Mapping) or not comparisons:
-            raise BadCondition(f'{here}: is no comparison, such as {{"eq": "failed"}}')
-        conditions += [
-            _compile(steps, name, operand, f"{here}.{name}") for name, operand in comparisons.items()
-        ]
+            raise BadCondition(f'{place}: is no comparison, such as {{"eq": "failed"}}')
+        conditions += [_compile(steps, name, operand, place) for name, operand in comparisons.items()]
     return conditions
 
 
 def _compile(steps: Sequence[str], name: str, operand: Any, place: str) -> Condition:
     make = _OPERATORS.get(name)
     if make is None:
-        raise BadCondition(f"{place}: is no operator; there are {', '.join(_OPERATORS)}")
+        raise BadCondition(f"{place}: {_shown(name)} is no operator; there are {', '.join(_OPERATORS)}")
     try:
         compare = make(operand)
     except ValueError as error:
-        raise BadCondition(f"{place}: {error}") from None
+        raise BadCondition(f"{place}: {name} {error}") from None
 
     def holds(event: Any) -> bool:
         return compare(resolve(event, steps))

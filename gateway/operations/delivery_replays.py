@@ -170,7 +170,7 @@ def _chosen(where: Sequence[Mapping[str, Mapping[str, Any]]]) -> Chosen | None:
     try:
         condition = compile_where(where)
     except BadCondition as error:
-        raise Refused("invalid_body", str(error)) from None
+        raise Refused("invalid_body", f"where: {error}") from None
     if condition is None:
         return None
 

@@ -160,7 +160,7 @@ def _check_block(config: Config, endpoint: Endpoint, subscription: Subscription,
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         raise _refusal(first["loc"], first["msg"].removeprefix("Value error, "), number) from None
-    for path, text in check_endpoint(checked, config.outbound, has_secrets=True):
+    for path, text in check_endpoint(checked, config, has_secrets=True):
         raise _refusal(path, text, number)
 
 
@@ -172,7 +172,8 @@ def _refusal(path: tuple[str | int, ...], text: str, number: int) -> Refused:
     if place in {"events", "where"}:
         named = f"subscriptions.{number}.{'.'.join(map(str, path))}"
     else:
-        named = ".".join(map(str, (_PLACES.get(place, place), *path[1:]))) if place else ""
+        rest = path[1:] if place != "secrets" else ()  # the API has one at a time
+        named = ".".join(map(str, (_PLACES.get(place, place), *rest))) if place else ""
     return Refused(reason, f"{named}: {text}" if named else text)
 
 

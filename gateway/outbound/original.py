@@ -6,7 +6,6 @@ place of the provider's. The body is that of :mod:`gateway.outbound.original_bod
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
@@ -17,17 +16,13 @@ from urllib.parse import urlsplit
 from gateway.adapters import registry
 from gateway.adapters.adapter import Adapter
 from gateway.adapters.identifying_headers import header_of, type_header
+from gateway.adapters.resigning import SIGNED_HEADER
 from gateway.outbound.envelope import NoSuchFormat, Original, read_original
 from gateway.outbound.original_body import content_of, known_places, sample_of
 from gateway.signatures.rejections import Rejection
 from gateway.signatures.request import Headers, RawRequest
 from gateway.signatures.schemes.base import NO_PARAMETERS
 from gateway.signatures.secrets import SecretFormatError
-
-_SIGNED_HEADER = re.compile(r"\{header:([A-Za-z0-9-]+)\}")
-
-_PROBE = Original(id="evt_1", eventtype="example", deliveryid="evt_1", account="example")
-"""An event to try a signature with."""
 
 Sender = tuple[Adapter, Mapping[str, str]]
 """Who is imitated: an adapter, and the parameters that its signature needs."""
@@ -109,28 +104,6 @@ def make_original(
     )
 
 
-def check_original(secret: str, sender: Sender) -> None:
-    """Check that requests can be signed as a provider signs, with the secret of an endpoint.
-
-    Raises:
-        SecretFormatError: The secret is not in the provider's format.
-        NoSuchFormat: The provider signs with keys that it publishes, which nobody else can do.
-    """
-    adapter, parameters = sender
-    if adapter.spec.signature.fetches_keys:
-        raise NoSuchFormat(
-            f"cannot be signed as {adapter.name}, whose receivers fetch its public keys; set sign_as: standard_webhooks"
-        )
-    fields = _identifying(adapter, _PROBE)
-    fields |= _signed_fields(adapter, _PROBE, fields, 0.0)
-    try:
-        adapter.scheme.sign(_request("https://example.com/", fields, b"{}"), secret, 0.0, parameters)
-    except SecretFormatError:
-        raise
-    except (Rejection, ValueError):
-        pass  # the probe has no content that could be signed, so that nothing follows about real events
-
-
 def _request(url: str, headers: Mapping[str, str], body: bytes) -> RawRequest:
     address = urlsplit(url)
     return RawRequest(
@@ -158,7 +131,7 @@ def _signed_fields(
     """Return the fields that are signed and say nothing of the event: the moment in words, or a nonce."""
     known = {name.lower() for name in headers}
     fields = {}
-    for name in _SIGNED_HEADER.findall(adapter.spec.signature.template):
+    for name in SIGNED_HEADER.findall(adapter.spec.signature.template):
         if name.lower() not in known:
             sample = sample_of(adapter, event.eventtype)
             example = {each.lower(): value for each, value in sample.headers.items()} if sample else {}

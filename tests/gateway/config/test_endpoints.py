@@ -12,7 +12,10 @@ from gateway.errors import ConfigurationError
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 KEY = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
-PROVIDERS = 'providers:\n  stripe: {adapter: stripe, secrets: ["correct horse battery"]}\n'
+PROVIDERS = (
+    'providers: {stripe: {adapter: stripe, secrets: ["correct horse battery"]}, sns: {adapter: aws_sns, secrets: [], parameters: '
+    f"{{topic_arn: 'arn:aws:sns:eu-west-1:123456789012:a'}}}}, resend: {{adapter: resend, secrets: [{SECRET}]}}}}\n\n"
+)
 
 
 def load(folder: Path, text: str, **environment: str) -> Config:
@@ -99,25 +102,56 @@ def test_the_way_out_can_be_switched(tmp_path: Path, enabled: str, expected: boo
             endpoint(timeout="40s"),
             "config.yaml:8: endpoints.billing.timeout: must be less than or equal to 30",
         ),
-        (endpoint(where="{data: {eq: 1}}"), "config.yaml:8: endpoints.billing.where"),
-        (endpoint(where="{/data/a: {matches: 1}}"), "config.yaml:8: endpoints.billing.where"),
-        (endpoint(where="{/data/a: {in: a}}"), "endpoints.billing.where: /data/a: in needs a list"),
-        (endpoint(where="{/data/a: {gt: true}}"), "endpoints.billing.where: /data/a: gt needs a number"),
+        (
+            endpoint(where="{data: {eq: 1}}"),
+            "config.yaml:8: endpoints.billing.where: data is no JSON pointer",
+        ),
+        (
+            endpoint(where="{/data/a: {matches: 1}}"),
+            "config.yaml:8: endpoints.billing.where: /data/a: matches is no operator; there are eq, ne",
+        ),
+        (endpoint(where="{/data/a: {in: a}}"), "endpoints.billing.where: /data/a: in has to be a list"),
+        (endpoint(where="{/data/a: {gt: true}}"), "endpoints.billing.where: /data/a: gt has to be a number"),
         (
             endpoint(where="{/data/a: {exists: 1}}"),
-            "endpoints.billing.where: /data/a: exists needs true or false",
+            "endpoints.billing.where: /data/a: exists has to be true or false",
         ),
-        (endpoint(where="{/data/a: {prefix: 1}}"), "endpoints.billing.where: /data/a: prefix needs a text"),
-        (endpoint(where="{/data/a: {eq: [1]}}"), "endpoints.billing.where: /data/a: eq needs a text"),
+        (
+            endpoint(where="{/data/a: {prefix: 1}}"),
+            "endpoints.billing.where: /data/a: prefix has to be a text",
+        ),
+        (endpoint(where="{/data/a: {eq: [1]}}"), "endpoints.billing.where: /data/a: eq has to be a text"),
         (
             endpoint(where="[" + ", ".join("{/a: {eq: 1}}" for _ in range(17)) + "]"),
-            "endpoints.billing.where: has 17 conditions",
+            "endpoints.billing.where: has more than 16 conditions",
         ),
         (
             endpoint(headers="{Host: a}"),
             "config.yaml:8: endpoints.billing.headers.Host: is a header that the gateway",
         ),
         (endpoint(headers='{X-A: "a\\nb"}'), "endpoints.billing.headers.X-A: has characters"),
+        (
+            endpoint(headers="{svix-id: a}"),
+            "config.yaml:8: endpoints.billing.headers.svix-id: is a header that the gateway",
+        ),
+        (endpoint(headers='{X-A: ""}'), "endpoints.billing.headers.X-A: is empty"),
+        (endpoint(headers="{X-A: a, x-a: b}"), "endpoints.billing.headers.x-a: stands there twice"),
+        (
+            endpoint(format="original", sign_as="paypal"),
+            "config.yaml:9: endpoints.billing.sign_as: receivers of paypal fetch its public keys",
+        ),
+        (
+            endpoint(format="original", events="[sns.#]"),
+            "config.yaml:8: endpoints.billing.format: receivers of aws_sns fetch its public keys",
+        ),
+        (
+            endpoint(format="original", sign_as="svix", secrets="['not base64 at all!']"),
+            "config.yaml:7: endpoints.billing.secrets.0: cannot sign as svix: it is not base64",
+        ),
+        (
+            endpoint(format="original", events="[resend.#]", secrets="['not base64 at all!']"),
+            "config.yaml:7: endpoints.billing.secrets.0: cannot sign as resend: it is not base64",
+        ),
         (endpoint(headers=f"{{X-A: {'a' * 5000}}}"), "endpoints.billing.headers: are larger than 4096"),
         (
             endpoint(give_up_on="[200]"),

@@ -19,12 +19,11 @@ from gateway.events.body import Reader
 from gateway.events.envelope import Envelope
 from gateway.outbound.addresses import AddressRules, judge_url
 from gateway.outbound.envelope import NoSuchFormat
-from gateway.outbound.original import bundled_sender, check_original, make_original
+from gateway.outbound.original import bundled_sender, make_original
 from gateway.outbound.secrets import make_secret
 from gateway.signatures.extractors import Parent
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest
-from gateway.signatures.secrets import SecretFormatError
 from support.deliveries import NAMES, NOW, parameters_of, secrets_of
 
 URL = "https://app.acme.dev/webhooks/in?tenant=7"
@@ -256,22 +255,3 @@ def test_what_has_no_original_is_told(envelope: bytes, sign_as: str, reason: str
     """In one line that ends the attempt."""
     with pytest.raises(NoSuchFormat, match=reason):
         make_original(envelope, URL, "no base64!", NOW, bundled_sender, sign_as)
-
-
-def test_secrets_are_checked_when_an_endpoint_is_made() -> None:
-    """In the provider's format; providers that publish their keys cannot be imitated."""
-    check_original("any text", bundled_sender("stripe", ""))
-    check_original(make_secret(), bundled_sender("svix", ""))
-
-    with pytest.raises(SecretFormatError, match="is not base64"):
-        check_original("no base64!", bundled_sender("svix", ""))
-    with pytest.raises(NoSuchFormat, match="aws_sns, whose receivers fetch its public keys"):
-        check_original(secrets_of("aws_sns").sender, bundled_sender("aws_sns", ""))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_secret_that_an_adapter_makes_passes_the_check(name: str) -> None:
-    """Of all adapters whose secret is shared."""
-    adapter = bundled_sender(name, "")[0]
-    if not adapter.spec.signature.fetches_keys:
-        check_original(secrets_of(name).sender, (adapter, parameters_of(adapter)))

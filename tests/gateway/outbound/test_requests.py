@@ -8,7 +8,6 @@ import pytest
 import standardwebhooks
 
 from gateway import __version__
-from gateway.outbound.custom_headers import BadHeader, check_headers
 from gateway.outbound.envelope import NoSuchFormat
 from gateway.outbound.models import Endpoint, Format, OutboundMessage, Secret, SignatureKind, Subscription
 from gateway.outbound.requests import RequestMaker
@@ -144,34 +143,3 @@ async def test_it_arrives_as_it_was_made(kind: SignatureKind) -> None:
         "host": f"127.0.0.1:{receiver.port}",
         "content-length": str(len(BODY)),
     }
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({f"X-{number}": "1" for number in range(17)}, "more than 16"),
-        ({"X-A": "x" * 4096}, "more than 4096 bytes"),
-        *[
-            ({name: "1"}, f"{name} is set by the gateway")
-            for name in (
-                "Host", "content-length", "Transfer-Encoding", "Connection", "Webhook-Id", "webhook-anything", "SVIX-ID", "TE",
-                "Content-Type", "Cookie", "Proxy-Authorization", "User-Agent", "X-Webhook-Signature", "Expect",
-            )
-        ],
-        ({"X-A": "1", "x-a": "2"}, "twice"),
-        *[({name: "1"}, "no name of a header field") for name in ("", "X A", "X\r\nHost", "X:", "X\0", "Ü", "X" * 129)],
-        *[
-            ({"X-A": value}, "the value of X-A")
-            for value in ("", " ", "a ", " a", "a\r\nHost: b", "a\nb", "a\0b", "ü", "\x7f")
-        ],
-    ],
-)  # fmt: skip
-def test_the_owners_fields_are_checked(fields: dict[str, str], reason: str) -> None:
-    """What they may not set, and what would be another request; no value is quoted."""
-    with pytest.raises(BadHeader, match=reason):
-        check_headers(fields)
-
-
-def test_usual_fields_pass() -> None:
-    """A token of a proxy, and a cookie's cousin."""
-    check_headers({"Authorization": "Bearer a.b-c", "X-Api-Key": "k", "CF-Access-Client-Id": "a b\tc"})
