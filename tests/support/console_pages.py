@@ -52,6 +52,8 @@ PATHS = (
     "/live",
     "/endpoints",
     f"/endpoints/{FAILING_ENDPOINT}",
+    "/endpoints/new",
+    f"/endpoints/{FAILING_ENDPOINT}/edit",
     f"/endpoints/{FAILING_ENDPOINT}/replay?states=dead",
     "/deliveries",
     "/deliveries?state=held&type=nothing",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from gateway.console.security.roles import Role
 from gateway.journal.query_language import parse_moment
 from gateway.operations import deliveries, endpoint_tests, endpoints
 from gateway.operations.delivery_models import AttemptView
+from gateway.operations.endpoint_secrets import NewSecret
 from gateway.operations.endpoint_tests import Verified
 from gateway.operations.messages import WayOut
 from gateway.operations.outbound import Refused
@@ -45,7 +46,7 @@ def routes(site: Site) -> list[Route]:
         )
 
     async def show_one(request: Request) -> Response:
-        return await _show(site, request)
+        return await show_endpoint(site, request, request.path_params["id"])
 
     @require(Role.OPERATOR)
     async def set_state(request: Request) -> Response:
@@ -59,7 +60,7 @@ def routes(site: Site) -> list[Route]:
         except Refused as error:
             if error.reason == "not_found":
                 raise
-            return await _show(site, request, problem=str(error))
+            return await show_endpoint(site, request, endpoint_id, problem=str(error))
         return redirect(f"/endpoints/{endpoint_id}?done={_DONE[action]}")
 
     return [
@@ -89,8 +90,8 @@ def _trials(site: Site) -> list[Route]:
         except Refused as error:
             if error.reason == "not_found":
                 raise
-            return await _show(site, request, problem=str(error))
-        return await _show(site, request, attempt=attempt)
+            return await show_endpoint(site, request, endpoint_id, problem=str(error))
+        return await show_endpoint(site, request, endpoint_id, attempt=attempt)
 
     @require(Role.OPERATOR)
     async def verify(request: Request) -> Response:
@@ -103,8 +104,8 @@ def _trials(site: Site) -> list[Route]:
         except Refused as error:
             if error.reason == "not_found":
                 raise
-            return await _show(site, request, problem=str(error))
-        return await _show(site, request, verified=verified)
+            return await show_endpoint(site, request, endpoint_id, problem=str(error))
+        return await show_endpoint(site, request, endpoint_id, verified=verified)
 
     return [
         Route("/endpoints/{id}/test", site.page(test), methods=["POST"]),
@@ -125,16 +126,34 @@ def way_out(site: Site) -> WayOut:
     raise Refused("not_found", "Nothing is delivered to endpoints here: outbound.enabled is off.")
 
 
-async def _show(
+async def show_endpoint(
     site: Site,
     request: Request,
+    endpoint_id: str,
     *,
     attempt: AttemptView | None = None,
     verified: Verified | None = None,
+    made: Sequence[NewSecret] = (),
+    note: str = "",
     problem: str = "",
 ) -> Response:
+    """Return the page of an endpoint.
+
+    Args:
+        site: The pages.
+        request: The request.
+        endpoint_id: The endpoint's id.
+        attempt: A test that was just sent; None for none.
+        verified: Whether its owner has just proved that they want requests; None if nobody asked.
+        made: Secrets that were just made, which are shown this once.
+        note: What was just done, as a sentence.
+        problem: Why something was not done; empty if nothing went wrong.
+
+    Raises:
+        Refused: There is no such endpoint.
+    """
     store, now = way_out(site).store, time.time()
-    view = await endpoints.show_endpoint(store, request.path_params["id"], now=now)
+    view = await endpoints.show_endpoint(store, endpoint_id, now=now)
     latest = await deliveries.list_deliveries(store, DeliveryFilter(endpoint=view.id), limit=_LATEST)
     return site.render(
         request,
@@ -143,7 +162,10 @@ async def _show(
         latest=latest.deliveries,
         attempt=attempt,
         verified=verified,
+        made=made,
+        note=note,
         problem=problem,
+        is_secret=bool(made),
     )
 
 

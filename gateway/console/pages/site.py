@@ -61,6 +61,9 @@ MESSAGES = {
         "good", "The sample was sent. It appears here as soon as it is indexed, in a second or two."
     ),
     "revoked": Message("good", "The token was revoked. Sessions that began with it have ended."),
+    "endpoint_changed": Message("good", "The endpoint was changed. The next attempt is made as it says now."),
+    "endpoint_deleted": Message("info", "The endpoint was deleted, and what waited for it was cancelled."),
+    "secret_ended": Message("good", "The secret has ended: no request is signed with it any more."),
     "enabled": Message("good", "The endpoint is enabled. What waits for it is delivered from now on."),
     "paused": Message("info", "The endpoint is paused. What it would get waits until it is enabled again."),
     "disabled": Message("info", "The endpoint is disabled. What it would get is held."),
