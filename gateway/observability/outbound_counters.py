@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
+from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -38,21 +39,59 @@ COUNTERS = {
 }
 """What is counted for each tenant besides failures, with its description."""
 
-GAUGES = {
-    "age_seconds": "Age of the oldest delivery that is due, in seconds.",
-    "circuits_open": "Endpoints that get nothing for a while, because they failed.",
-    "endpoints_disabled": "Endpoints that get nothing until somebody enables them.",
-    "in_flight_fast": "Attempts under way in the fast lane.",
-    "in_flight_slow": "Attempts under way in the slow lane.",
-    "shards": "Shards of endpoints that the process owns, of 256.",
-    "records_waiting": "Attempts that wait to be recorded.",
-}
-"""What is sampled, with its description."""
+
+class Gauge(NamedTuple):
+    """What is sampled.
+
+    Attributes:
+        name: Its name, without the prefix.
+        documentation: Its description.
+        label: The label that tells its numbers apart; empty if it has one number.
+        values: The values of the label.
+    """
+
+    name: str
+    documentation: str
+    label: str = ""
+    values: tuple[str, ...] = ("",)
+
+
+GAUGES = (
+    Gauge(
+        "age_seconds",
+        "For how long the oldest delivery has been due, in seconds, by the circuit of its endpoint.",
+        "circuit",
+        ("closed", "open", "half_open"),
+    ),
+    Gauge(
+        "circuits",
+        "Enabled endpoints of the process by their circuits: those whose circuit is open get nothing for a while, because "
+        "they failed.",
+        "state",
+        ("closed", "open", "half_open"),
+    ),
+    Gauge(
+        "endpoints",
+        "Endpoints of the process by their state: enabled, failing (for a quarter of an hour or longer), paused or disabled.",
+        "state",
+        ("enabled", "failing", "paused", "disabled"),
+    ),
+    Gauge("in_flight", "Attempts under way, by their lane.", "lane", ("fast", "slow")),
+    Gauge("shards", "Shards of endpoints that the process owns, of 256."),
+    Gauge("records_waiting", "Attempts that wait to be recorded."),
+    Gauge("database_unavailable", "Whether the database of deliveries cannot be used at the moment."),
+)
+"""What is sampled. What is counted of endpoints is counted for those of the process, so that sums are those of all."""
+
+Sample = Mapping[tuple[str, str], float]
+"""Numbers of :data:`GAUGES` by name and value of the label."""
 
 _COUNTED = (*COUNTERS, *FAILURES)
 _INDEX = {name: index for index, name in enumerate(_COUNTED)}
-_GAUGE_INDEX = {name: index for index, name in enumerate(GAUGES)}
-_SAMPLED_AT = len(GAUGES)
+_SAMPLED = tuple((gauge.name, value) for gauge in GAUGES for value in gauge.values)
+_GAUGE_INDEX = {key: index for index, key in enumerate(_SAMPLED)}
+_HAS_BEGUN = len(_SAMPLED)
+_SAMPLED_AT = _HAS_BEGUN + 1
 _HISTOGRAMS = _SAMPLED_AT + 1
 _HISTOGRAM_SIZE = len(BUCKETS) + 2
 _PER_PROCESS = _HISTOGRAMS + len(PHASES) * _HISTOGRAM_SIZE
@@ -98,10 +137,18 @@ class OutboundMetrics:
                 self._numbers[start + bisect_left(BUCKETS, ms / 1000)] += 1
                 self._numbers[start + _HISTOGRAM_SIZE - 1] += ms / 1000
 
-    def sample(self, gauges: Mapping[str, float]) -> None:
-        """Note all of :data:`GAUGES` as they are now."""
-        for name, number in gauges.items():
-            self._numbers[_GAUGE_INDEX[name]] = number
+    def begin(self) -> None:
+        """Note that the process is to work from now on: it is down until its first sample."""
+        self._numbers[_HAS_BEGUN] = 1
+
+    def end(self) -> None:
+        """Note that the process has ended as it should: it is not down."""
+        self._numbers[_HAS_BEGUN] = self._numbers[_SAMPLED_AT] = 0
+
+    def sample(self, sample: Sample) -> None:
+        """Note all of :data:`GAUGES` as they are now; what the sample lacks is zero."""
+        for index, key in enumerate(_SAMPLED):
+            self._numbers[index] = sample.get(key, 0.0)
         self._numbers[_SAMPLED_AT] = time.monotonic()
 
     def _numbers_of(self, tenant: str) -> Numbers:
@@ -143,12 +190,19 @@ class OutboundReader(Collector):
 
     def _of_process(self, numbers: Sequence[float]) -> Iterator[Metric]:
         is_fresh = 0 < numbers[_SAMPLED_AT] >= time.monotonic() - _STALE_AFTER
-        for name, documentation in GAUGES.items():
-            gauge = GaugeMetricFamily(f"outbound_{name}", documentation)
-            if is_fresh:
-                gauge.add_metric([], numbers[_GAUGE_INDEX[name]])
-            yield gauge
-        family = HistogramMetricFamily(
+        up = GaugeMetricFamily(
+            "outbound_up", "Whether the process of the way out works: 0 if it has failed or hangs."
+        )
+        if numbers[_HAS_BEGUN]:
+            up.add_metric([], is_fresh)
+        yield up
+        for gauge in GAUGES:
+            labels = [gauge.label] if gauge.label else []
+            family = GaugeMetricFamily(f"outbound_{gauge.name}", gauge.documentation, labels=labels)
+            for value in gauge.values if is_fresh else ():
+                family.add_metric([value] * len(labels), numbers[_GAUGE_INDEX[gauge.name, value]])
+            yield family
+        histogram = HistogramMetricFamily(
             "outbound_attempt_seconds", "Time of attempts, by their phases.", labels=["phase"]
         )
         bounds = [*map(str, BUCKETS), "+Inf"]
@@ -157,5 +211,5 @@ class OutboundReader(Collector):
             counts = numbers[start : start + _HISTOGRAM_SIZE - 1]
             if any(counts):
                 total = numbers[start + _HISTOGRAM_SIZE - 1]
-                family.add_metric([phase], list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield family
+                histogram.add_metric([phase], list(zip(bounds, accumulate(counts), strict=True)), total)
+        yield histogram

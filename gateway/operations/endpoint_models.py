@@ -6,17 +6,15 @@ The module has slightly more than 200 lines because it is one table of declarati
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
+from gateway.outbound.circuit import CircuitState, circuit_state
 from gateway.outbound.labels import host_of, title_from
 from gateway.outbound.models import Endpoint, EndpointState, Format, Health, Secret, SignatureKind
 from gateway.outbound.secrets import public_key_of
 from gateway.outbound.store import Waiting
-
-Circuit = Literal["closed", "open", "half_open"]
-"""Whether an endpoint gets attempts: all that are due, none for a while, or one to see whether it is well again."""
 
 
 class SubscriptionView(msgspec.Struct, frozen=True):
@@ -111,7 +109,7 @@ class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
     is_verified: bool
     state: EndpointState
     reason: str
-    circuit: Circuit
+    circuit: CircuitState
     closed_until: float | None
     failures: int
     failing_since: float | None
@@ -146,13 +144,6 @@ def secret_view(secret: Secret) -> SecretView:
     return SecretView(secret.id, digest[:8], secret.created_at, secret.expires_at)
 
 
-def circuit_of(health: Health, now: float) -> Circuit:
-    """Return whether attempts are made at a moment."""
-    if health.closed_until is None:
-        return "closed"
-    return "open" if health.closed_until > now else "half_open"
-
-
 def endpoint_view(endpoint: Endpoint, health: Health, waiting: Waiting, now: float) -> EndpointView:
     """Return an endpoint as it is shown."""
     return EndpointView(
@@ -181,7 +172,7 @@ def endpoint_view(endpoint: Endpoint, health: Health, waiting: Waiting, now: flo
         is_verified=endpoint.is_verified,
         state=health.state,
         reason=health.reason,
-        circuit=circuit_of(health, now),
+        circuit=circuit_state(health, now),
         closed_until=health.closed_until,
         failures=health.failures,
         failing_since=health.failing_since,

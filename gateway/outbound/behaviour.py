@@ -56,10 +56,6 @@ class Behaviour:
         """How many attempts at a time the receiver takes while it is not closed."""
         return max(self._slowness.limit(max(self.health.concurrency, 1)), 1)
 
-    def is_closed(self, now: float) -> bool:
-        """Return whether the endpoint gets nothing at ``now`` (Unix seconds)."""
-        return self._circuit.allowance(now) == 0
-
     def wait(self, now: float, in_flight: int) -> float | None:
         """Return the seconds until an attempt may begin, 0 if it may now; None if one has to end first.
 

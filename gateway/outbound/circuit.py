@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -30,6 +31,16 @@ FIRST_OPEN, MAX_OPEN = 30.0, 600.0
 """Seconds for which the circuit is open at first, and at most. The time doubles with each probe that fails."""
 
 _JITTER = (0.8, 1.2)
+
+CircuitState = Literal["closed", "open", "half_open"]
+"""Whether an endpoint gets attempts: all that are due, none for a while, or one to see whether it is well again."""
+
+
+def circuit_state(health: Health, now: float) -> CircuitState:
+    """Return whether an endpoint gets attempts at ``now`` (Unix seconds), as far as its health says."""
+    if health.closed_until is None:
+        return "closed"
+    return "open" if health.closed_until > now else "half_open"
 
 
 class Circuit:

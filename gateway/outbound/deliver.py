@@ -156,14 +156,10 @@ class Deliverer:
         if await self._directory.refresh():
             self._adopt()
 
-    def age(self, now: float) -> float:
-        """Return how long the oldest delivery in memory has been due, in seconds."""
-        due = [at for sender in self.senders.values() if (at := sender.oldest_due) is not None]
-        return max(now - min(due), 0.0) if due else 0.0
-
-    def circuits_open(self, now: float) -> int:
-        """Return how many endpoints get nothing at the moment, because they failed."""
-        return sum(sender.behaviour.is_closed(now) for sender in self.senders.values())
+    @property
+    def is_without_database(self) -> bool:
+        """Whether the database cannot be used, so that no attempt begins."""
+        return bool(self._failure) or self.recorder.is_failing
 
     def on_accepted(self, accepted: Sequence[tuple[OutboundMessage, Sequence[Delivery]]]) -> None:
         """Take what was accepted in this process, without asking the store for it."""

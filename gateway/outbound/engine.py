@@ -15,16 +15,16 @@ import structlog
 
 from gateway.config import Config
 from gateway.journal.reports.sender import Reports
-from gateway.observability.outbound_counters import OutboundMetrics
+from gateway.observability.outbound_counters import OutboundMetrics, Sample
 from gateway.outbound.accept import Acceptor, Entry
 from gateway.outbound.attempting import RequestAttempter, Sends
 from gateway.outbound.configured import endpoints_of, rules_of
 from gateway.outbound.deliver import Deliverer
 from gateway.outbound.directory import Directory
 from gateway.outbound.fullness import COUNT_INTERVAL
+from gateway.outbound.gauges import WITHOUT_DATABASE, sample_of
 from gateway.outbound.intake import AGENTS_EXCHANGE, Intake
 from gateway.outbound.lanes import Lanes
-from gateway.outbound.models import EndpointState
 from gateway.outbound.ownership import Ownership
 from gateway.outbound.reporting import Reporter
 from gateway.outbound.store import Store, StoreUnavailable
@@ -186,6 +186,10 @@ class WayOut:
         with suppress(StoreUnavailable):
             await self._store.stop()
 
+    def sample(self) -> Sample:
+        """Return the numbers of this process at the moment."""
+        return sample_of(self.directory, self._ownership, self.deliverer, self.now())
+
     async def _sync(self, config: Config) -> None:
         await self._store.sync_configured(endpoints_of(config, self.now()))
         await self._follow_endpoints()
@@ -208,19 +212,7 @@ class WayOut:
             await self._store.prune(self.now())
 
     async def _sample(self) -> None:
-        health = self.directory.health.values()
-        in_flight_fast, in_flight_slow = self.deliverer.lanes.taken
-        self._metrics.sample(
-            {
-                "age_seconds": self.deliverer.age(self.now()),
-                "circuits_open": self.deliverer.circuits_open(self.now()),
-                "endpoints_disabled": sum(each.state is EndpointState.DISABLED for each in health),
-                "in_flight_fast": in_flight_fast,
-                "in_flight_slow": in_flight_slow,
-                "shards": self._ownership.shards,
-                "records_waiting": self.deliverer.recorder.waiting,
-            }
-        )
+        self._metrics.sample(self.sample())
 
     def _on_accepted(self, accepted: Sequence[Entry]) -> None:
         self._reporter.accepted(accepted)
@@ -235,6 +227,7 @@ class WayOut:
                 if str(error) != failure:
                     log.warning("database unavailable", cause=str(error))
                 failure = str(error)
+                self._metrics.sample(WITHOUT_DATABASE)
                 await asyncio.sleep(_START_DELAY)
             else:
                 return

@@ -11,7 +11,6 @@ from gateway.console.observed_metrics import Observed, ObservedMetrics
 from gateway.journal.reports import Heartbeat
 from gateway.observability.counters import GAUGES
 from gateway.observability.metrics import Metrics
-from gateway.observability.outbound_counters import GAUGES as OUTBOUND_GAUGES
 from gateway.observability.outbound_counters import OutboundMetrics, OutboundReader, outbound_counters
 from gateway.operations.certificates import CertificateEnd
 from gateway.operations.secrets import SecretEvidence
@@ -58,7 +57,8 @@ def outbound_metrics() -> str:
     metrics = OutboundMetrics(counters)
     metrics.count("default", "status")
     metrics.observe({}, 1.0)
-    metrics.sample(dict.fromkeys(OUTBOUND_GAUGES, 0.0))
+    metrics.begin()
+    metrics.sample({})
     return _table(OutboundReader(counters).collect())
 
 

@@ -26,13 +26,33 @@ def test_what_one_process_counts_another_one_reads() -> None:
     metrics.count("acme", "delivered", 2)
     metrics.count("acme", "timeout_head")
     metrics.observe({"head": 20.0}, 30.0)
-    metrics.sample({"shards": 256})
+    metrics.sample({("shards", ""): 256, ("in_flight", "slow"): 3})
     text = generate_latest(OutboundReader(outbound_counters(counters.descriptor))).decode()
 
     assert 'outbound_delivered_total{tenant="acme"} 2.0' in text
     assert 'outbound_failed_total{outcome="timeout_head",tenant="acme"} 1.0' in text
     assert 'outbound_attempt_seconds_bucket{le="0.025",phase="head"} 1.0' in text
     assert "outbound_shards 256.0" in text
+    assert 'outbound_in_flight{lane="slow"} 3.0' in text
+    assert 'outbound_in_flight{lane="fast"} 0.0' in text
+
+
+def test_a_process_is_down_until_its_first_sample_unless_it_has_ended_as_it_should() -> None:
+    """Also one that cannot start, of which there is nothing else; a gateway without endpoints has no such number."""
+    counters = outbound_counters()
+    metrics, reader = OutboundMetrics(counters), OutboundReader(counters)
+
+    def numbers() -> list[str]:
+        lines = generate_latest(reader).decode().splitlines()
+        return [line for line in lines if line.startswith(("outbound_up ", "outbound_shards "))]
+
+    assert numbers() == []
+    metrics.begin()
+    assert numbers() == ["outbound_up 0.0"]
+    metrics.sample({("shards", ""): 256})
+    assert numbers() == ["outbound_up 1.0", "outbound_shards 256.0"]
+    metrics.end()
+    assert numbers() == []
 
 
 def test_tenants_beyond_the_first_hundred_are_counted_together() -> None:
