@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 import gateway
+from gateway.observability.launched import LaunchSettings
 from gateway.observability.logs import LogFormat
 from gateway.transport.program import Lifeline, start_program
 
@@ -27,7 +28,6 @@ class Descriptors(msgspec.Struct, frozen=True):
         readiness: The memory of :class:`gateway.observability.readiness.ReadinessBoard`.
         captures: The memory of :class:`gateway.journal.capture.CaptureRing`; None if no request is kept.
         outbound: The memory of :func:`gateway.observability.outbound_counters.outbound_counters`.
-        lifeline: A pipe that nobody writes to; it ends with the gateway, in whatever way that ends.
     """
 
     admin: list[int]
@@ -35,21 +35,17 @@ class Descriptors(msgspec.Struct, frozen=True):
     readiness: int
     captures: int | None
     outbound: int
-    lifeline: int
 
     def all(self) -> list[int]:
         """Return all numbers."""
         captures = [] if self.captures is None else [self.captures]
-        return [*self.admin, self.counters, self.readiness, *captures, self.outbound, self.lifeline]
+        return [*self.admin, self.counters, self.readiness, *captures, self.outbound]
 
 
-class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
+class ConsoleSettings(LaunchSettings, frozen=True, kw_only=True):
     """What the console receives when it starts; see :class:`ConsoleLauncher` for most of it.
 
     Attributes:
-        version: The version of the gateway; see :class:`gateway.observability.launched.LauncherVersion`.
-        parent: The process that starts it.
-        predecessor: How the console ended whose place this one takes; empty for the first.
         starts: How many consoles there were before.
     """
 
@@ -57,12 +53,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     bind: list[str] | None
     admin_bind: list[str] | None
     is_dev: bool
-    log_format: LogFormat
     slots: int
     descriptors: Descriptors
-    version: str
-    parent: int
-    predecessor: str
     starts: int
 
 
@@ -114,9 +106,7 @@ class ConsoleLauncher:
             OSError: The system has no memory or no process left.
         """
         sockets = [each.fileno() for each in admin]
-        descriptors = Descriptors(
-            sockets, self.counters, self.readiness, self.captures, self.outbound, self.lifeline.reader
-        )
+        descriptors = Descriptors(sockets, self.counters, self.readiness, self.captures, self.outbound)
         settings = ConsoleSettings(
             config=str(self.config.absolute()),
             bind=self.bind,
@@ -128,6 +118,8 @@ class ConsoleLauncher:
             version=gateway.__version__,
             parent=os.getpid(),
             predecessor=predecessor,
+            lifeline=self.lifeline.reader,
             starts=starts,
         )
-        return start_program(MODULE, msgspec.json.encode(settings), descriptors.all(), self.output)
+        inherited = [*descriptors.all(), self.lifeline.reader]
+        return start_program(MODULE, msgspec.json.encode(settings), inherited, self.output)

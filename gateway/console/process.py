@@ -7,15 +7,12 @@ even where everything else is broken.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 import uvicorn
 
@@ -30,13 +27,11 @@ from gateway.console.tasks import Tasks
 from gateway.http.sockets import address_of
 from gateway.journal.capture import CaptureRing
 from gateway.observability.counters import shared_counters
-from gateway.observability.launched import expect_version
-from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.launched import follow_launcher, launched
 from gateway.observability.metrics import MetricsReader
 from gateway.observability.outbound_counters import OutboundReader, outbound_counters
 from gateway.observability.readiness import ReadinessBoard, SharedReadiness
 from gateway.observability.shared_memory import SharedCounters
-from gateway.transport.program import end_with, receive_left_signals
 
 if TYPE_CHECKING:
     from gateway.console.assembly import Assembly
@@ -61,28 +56,13 @@ class _Server(uvicorn.Server):
 
 def main(text: str) -> None:
     """Run the console with the settings of its launcher, in JSON, until it is asked to end or the gateway has ended."""
-    # A terminal sends it to the gateway as well, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    expect_version(text, "console")
-    settings = msgspec.json.decode(text, type=ConsoleSettings)
-    end_with(settings.parent)
-    configure_logs(settings.log_format, "console")
-    try:
-        if settings.predecessor:
-            log.warning("process replaced", predecessor=settings.predecessor)
+    with launched(text, "console", ConsoleSettings) as settings:
         asyncio.run(_serve(settings))
-    finally:
-        close_logs()
 
 
 async def _serve(settings: ConsoleSettings) -> None:
-    loop = asyncio.get_running_loop()
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    receive_left_signals()
+    stop, reload = follow_launcher(settings)
     files = settings.descriptors
-    loop.add_reader(files.lifeline, os._exit, 1)  # where the kernel does not end it
     counters = shared_counters(settings.slots, files.counters)
     frame = Frame(
         [

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 import gateway
+from gateway.observability.launched import LaunchSettings
 from gateway.observability.logs import LogFormat
 from gateway.transport.program import Lifeline, start_program
 
@@ -20,24 +21,12 @@ END_TIMEOUT = 30.0
 """Seconds that the process has for its end: its attempts have 20 of them, and then their outcomes are written."""
 
 
-class OutboundSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the process receives when it starts; see :class:`OutboundLauncher` for most of it.
-
-    Attributes:
-        version: The version of the gateway; see :class:`gateway.observability.launched.LauncherVersion`.
-        lifeline: The descriptor of a pipe that ends with the gateway.
-        parent: The process that starts it; 0 if it runs by itself.
-        predecessor: How the process ended whose place this one takes; empty for the first.
-    """
+class OutboundSettings(LaunchSettings, frozen=True, kw_only=True):
+    """What the process receives when it starts; see :class:`OutboundLauncher`."""
 
     config: str
     is_dev: bool
-    log_format: LogFormat
     counters: int
-    version: str
-    lifeline: int
-    parent: int
-    predecessor: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import structlog
 import uvloop
 
@@ -18,14 +15,12 @@ from gateway.config import Config
 from gateway.console.configuration import load_configuration
 from gateway.errors import ConfigurationError, OperatorError
 from gateway.hosting.outbound.launch import OutboundSettings
-from gateway.observability.launched import expect_version
-from gateway.observability.logs import close_logs, configure_logs
+from gateway.observability.launched import follow_launcher, launched
 from gateway.observability.outbound_counters import OutboundMetrics, outbound_counters
 from gateway.observability.shared_memory import SharedCounters
 from gateway.outbound.configured import client_of
 from gateway.outbound.engine import WayOut
 from gateway.outbound.store import StoreUnavailable
-from gateway.transport.program import end_with, receive_left_signals
 
 _RELOAD_DELAY = 1.0
 """Seconds before a configuration is tried again that the database could not take."""
@@ -35,32 +30,18 @@ log = structlog.get_logger()
 
 def main(text: str) -> None:
     """Run the way out with the settings of its launcher, in JSON, until it is asked to end or the gateway has ended."""
-    # A terminal sends it to the gateway as well, which ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    expect_version(text, "outbound")
-    settings = msgspec.json.decode(text, type=OutboundSettings)
-    end_with(settings.parent)
-    configure_logs(settings.log_format, "outbound")
-    try:
-        if settings.predecessor:
-            log.warning("process replaced", predecessor=settings.predecessor)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings))
-    except OperatorError as error:
-        for problem in error.args:
-            log.error("way out cannot start", cause=str(problem))  # noqa: TRY400 -- the text is for people
-        raise SystemExit(error.exit_code) from None
-    finally:
-        close_logs()
+    with launched(text, "outbound", OutboundSettings) as settings:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(settings))
+        except OperatorError as error:
+            for problem in error.args:
+                log.error("way out cannot start", cause=str(problem))  # noqa: TRY400 -- the text is for people
+            raise SystemExit(error.exit_code) from None
 
 
 async def _serve(settings: OutboundSettings) -> None:
-    loop = asyncio.get_running_loop()
-    stop, reload = asyncio.Event(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    receive_left_signals()
-    loop.add_reader(settings.lifeline, os._exit, 1)  # where the kernel does not end it
+    stop, reload = follow_launcher(settings)
 
     def read() -> Config:
         # The addresses of the listeners are nothing to this process.
@@ -94,6 +75,8 @@ async def run_way_out(
     """
     if not config.has_way_out:
         return
+    metrics = OutboundMetrics(counters)
+    metrics.begin()
     client = client_of(config)
     await client.start()
     way_out = WayOut(
@@ -101,7 +84,7 @@ async def run_way_out(
         open_outbound_store(config),
         client,
         lambda exchange: open_outbound_intake(config, exchange),
-        OutboundMetrics(counters),
+        metrics,
         open_reports(config),
     )
     ending = asyncio.create_task(stop.wait(), name="waiting for the end")
@@ -118,7 +101,8 @@ async def run_way_out(
         await asyncio.gather(starting, ending, return_exceptions=True)
         await way_out.stop()
         await client.stop()
-        log.info("way out ended")
+    metrics.end()
+    log.info("way out ended")
 
 
 async def _follow(

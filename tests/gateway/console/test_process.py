@@ -38,7 +38,7 @@ def test_another_version_is_not_what_the_gateway_runs(more: dict[str, object]) -
 
 def test_it_does_not_outlive_a_gateway_that_ended_before_it_began() -> None:
     """Nobody would end it."""
-    descriptors = {"admin": [], "counters": 0, "readiness": 0, "captures": None, "outbound": 0, "lifeline": 0}
+    descriptors = {"admin": [], "counters": 0, "readiness": 0, "captures": None, "outbound": 0}
     done = run(
         config="config.yaml",
         bind=None,
@@ -50,6 +50,7 @@ def test_it_does_not_outlive_a_gateway_that_ended_before_it_began() -> None:
         version=gateway.__version__,
         parent=os.getppid(),
         predecessor="",
+        lifeline=0,
         starts=0,
     )
 
