@@ -1,4 +1,4 @@
-"""Log lines for people: one line for each request and delivery, and structlog's own for everything else."""
+"""Log lines for people: one line for each request, delivery and attempt, and structlog's own for everything else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from gateway.observability.event_lines import line_of_delivery, line_of_request
+from gateway.observability.event_lines import line_of_attempt, line_of_delivery, line_of_request
 from gateway.observability.terminal import DIM, has_color, paint, printable
 
 _INDENT = " " * 9
@@ -42,25 +42,33 @@ def plain_processors() -> list[Processor]:
     ]
 
 
-class _LinesOfEvents:
-    """Renders requests and deliveries, of which there are many, in one line each.
+_LINES = {
+    "request": line_of_request,
+    "delivery": line_of_delivery,
+    "delivered": line_of_attempt,
+    "delivery failed": line_of_attempt,
+    "delivery dead": line_of_attempt,
+}
+"""The events of which there are many, and what makes a line of each."""
 
-    A delivery that failed is followed by the frames of the handler.
+
+class _LinesOfEvents:
+    """Renders the events of which there are many in one line each.
+
+    A delivery whose handler failed is followed by the frames of the handler.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __call__(self, logger: Any, _: str, fields: EventDict) -> EventDict:
-        if fields.get("event") == "request":
-            logger.msg(line_of_request(fields).shown(self._stream))
-            raise structlog.DropEvent
-        if fields.get("event") == "delivery":
-            text = [line_of_delivery(fields).shown(self._stream)]
-            text += [_dimmed(f"{_INDENT}{printable(frame)}", self._stream) for frame in _frames(fields)]
-            logger.msg("\n".join(text))
-            raise structlog.DropEvent
-        return fields
+        line_of = _LINES.get(str(fields.get("event")))
+        if line_of is None:
+            return fields
+        text = [line_of(fields).shown(self._stream)]
+        text += [_dimmed(f"{_INDENT}{printable(frame)}", self._stream) for frame in _frames(fields)]
+        logger.msg("\n".join(text))
+        raise structlog.DropEvent
 
 
 def _frames(fields: EventDict) -> list[str]:

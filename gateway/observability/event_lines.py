@@ -31,6 +31,7 @@ from gateway.observability.terminal import (
 _MARKS = {
     "accepted": ("✓", GREEN),
     "handled": ("✓", GREEN),
+    "delivered": ("✓", GREEN),
     "handshake": ("✓", GREEN),
     "quarantined": ("!", YELLOW),
     "duplicate": ("=", DIM),
@@ -41,7 +42,7 @@ _MARKS = {
 
 _FAILED = ("✗", RED)
 
-_EXPECTED = frozenset(("accepted", "handled"))
+_EXPECTED = frozenset(("accepted", "handled", "delivered"))
 """Outcomes that a mark says well enough where columns are few."""
 
 _SAID_BY_DETAIL = frozenset(("unknown_provider",))
@@ -174,4 +175,25 @@ def line_of_delivery(fields: Mapping[str, Any]) -> EventLine:
         outcome=str(fields.get("outcome", "")),
         result=", ".join(filter(None, (again, took_text))),
         more=(str(fields["id"]),) if fields.get("id") else (),
+    )
+
+
+def line_of_attempt(fields: Mapping[str, Any]) -> EventLine:
+    """Return the line for an attempt to deliver an event to an endpoint."""
+    outcome = str(fields.get("outcome") or "delivered")
+    detail = ""
+    if outcome != "delivered":
+        again_in = fields.get("again_in")
+        then = "no further attempt" if again_in is None else f"again in {again_in:.0f} s"
+        cause = f": {fields['cause']}" if fields.get("cause") else ""
+        detail = f"attempt {fields.get('attempt')}, {then}{cause}"
+    status = fields.get("status")
+    return EventLine(
+        time=time_of_day(),
+        provider=str(fields.get("endpoint") or ""),
+        event_type=str(fields.get("type") or ""),
+        detail=detail,
+        outcome=outcome,
+        result=" ".join(filter(None, (str(status or ""), f"{fields.get('ms', 0):.0f} ms"))),
+        more=(str(fields["delivery"]),) if fields.get("delivery") else (),
     )

@@ -115,7 +115,7 @@ class RequestAttempter(Attempter):
         )
         notices = sender.behaviour.ended(result, verdict, began_at, now)
         if message is not None:
-            self._reporter.attempted(endpoint, message, after, attempt)
+            self._reporter.attempted(endpoint, message, after, attempt, result.detail)
             if after.state is DeliveryState.DEAD:
                 self._tell(self._notices.dead(endpoint, message, after, now))
         for notice in notices:
@@ -141,7 +141,7 @@ class RequestAttempter(Attempter):
         try:
             request = sender.requests.make(message, now)
         except NoSuchFormat as error:
-            return Result(Outcome.FORMAT, str(error))
+            return Result(Outcome.FORMAT, f"the event {error}")
         try:
             return await self._client.send(request, self._rules_for(sender.endpoint))
         except asyncio.CancelledError:  # the process ends: what was sent may have arrived, and is sent again

@@ -151,7 +151,7 @@ class Client:
         try:
             target = judge_url(request.url, rules)
         except AddressRefused as error:
-            return Result(Outcome.ADDRESS_REFUSED, str(error))
+            return Result(Outcome.ADDRESS_REFUSED, f"the URL {error}")
         deadline = asyncio.get_running_loop().time() + request.timeout
         progress = Progress(target, rules, wants_fresh=False)
         try:

@@ -163,7 +163,7 @@ class JudgedConnector(BaseConnector):
             judge_address(peer, progress.rules)
         except AddressRefused as error:
             sock.close()
-            raise AttemptFailed(Outcome.ADDRESS_REFUSED, str(error)) from None
+            raise AttemptFailed(Outcome.ADDRESS_REFUSED, f"the URL {error}") from None
         except OSError as error:
             sock.close()
             raise AttemptFailed(Outcome.RESET, _cause(error)) from None
@@ -185,7 +185,7 @@ class JudgedConnector(BaseConnector):
         try:
             judge_addresses(addresses, progress.rules)
         except AddressRefused as error:
-            raise AttemptFailed(Outcome.ADDRESS_REFUSED, str(error)) from None
+            raise AttemptFailed(Outcome.ADDRESS_REFUSED, f"the URL {error}") from None
         return addresses
 
     async def _connect_to(self, addresses: Sequence[str], port: int, progress: Progress) -> socket.socket:

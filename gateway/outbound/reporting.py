@@ -45,7 +45,12 @@ class Reporter:
                 log.warning("deliveries held", message=message.id, type=message.type, deliveries=held)
 
     def attempted(
-        self, endpoint: Endpoint, message: OutboundMessage, delivery: Delivery, attempt: Attempt
+        self,
+        endpoint: Endpoint,
+        message: OutboundMessage,
+        delivery: Delivery,
+        attempt: Attempt,
+        cause: str = "",
     ) -> None:
         """Report the end of an attempt.
 
@@ -54,50 +59,28 @@ class Reporter:
             message: The event.
             delivery: The delivery as it is from now on.
             attempt: The attempt.
+            cause: More about a failure, which has nothing of the response; may be empty.
         """
         is_delivered = attempt.outcome == Outcome.DELIVERED
-        is_dead = delivery.state is DeliveryState.DEAD
         self._metrics.observe(attempt.phases, attempt.ms)
         self._metrics.count(endpoint.tenant, "delivered" if is_delivered else attempt.outcome)
-        if is_dead:
-            self._metrics.count(endpoint.tenant, "dead")
-        ms, status = round(attempt.ms, 1), attempt.status
+        line = log.bind(
+            delivery=delivery.id,
+            endpoint=endpoint.id,
+            message=message.id,
+            type=message.type,
+            attempt=attempt.number,
+            status=attempt.status,
+            ms=round(attempt.ms, 1),
+        )
         if is_delivered:
-            log.info(
-                "delivered",
-                delivery=delivery.id,
-                endpoint=endpoint.id,
-                message=message.id,
-                type=message.type,
-                attempt=attempt.number,
-                status=status,
-                ms=ms,
-            )
-        elif is_dead:
-            log.warning(
-                "delivery dead",
-                delivery=delivery.id,
-                endpoint=endpoint.id,
-                message=message.id,
-                type=message.type,
-                attempt=attempt.number,
-                outcome=attempt.outcome,
-                status=status,
-                ms=ms,
-            )
+            line.info("delivered")
+        elif delivery.state is DeliveryState.DEAD:
+            self._metrics.count(endpoint.tenant, "dead")
+            line.warning("delivery dead", outcome=attempt.outcome, cause=cause or None)
         else:
-            log.info(
-                "delivery failed",
-                delivery=delivery.id,
-                endpoint=endpoint.id,
-                message=message.id,
-                type=message.type,
-                attempt=attempt.number,
-                outcome=attempt.outcome,
-                status=status,
-                ms=ms,
-                again_in=_delay_of(attempt),
-            )
+            again_in = _delay_of(attempt)
+            line.info("delivery failed", outcome=attempt.outcome, cause=cause or None, again_in=again_in)
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
 

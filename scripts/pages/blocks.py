@@ -125,7 +125,9 @@ def _log_lines() -> str:
 
 def _log_calls(source: str) -> Iterator[tuple[str, str, list[str]]]:
     """Yield the level, the text and the fields of each call that writes a line of the log."""
-    for node in ast.walk(ast.parse(source)):
+    tree = ast.parse(source)
+    bound = _bound_fields(tree)
+    for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not node.args:
             continue
         function, first = node.func, node.args[0]
@@ -136,8 +138,26 @@ def _log_calls(source: str) -> Iterator[tuple[str, str, list[str]]]:
             level, owner = "info", "log"
         else:
             continue
-        if owner in ("log", "self._log", "logger") and isinstance(first, ast.Constant):
-            yield level, str(first.value), [keyword.arg for keyword in node.keywords if keyword.arg]
+        if owner in bound and isinstance(first, ast.Constant):
+            yield level, str(first.value), [*bound[owner], *_named(node)]
+
+
+def _bound_fields(tree: ast.AST) -> dict[str, list[str]]:
+    """Return the names of loggers in a module, with the fields of those that are made by `log.bind(…)`."""
+    found: dict[str, list[str]] = {"log": [], "self._log": [], "logger": []}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
+            and ast.unparse(node.value.func) == "log.bind"
+            and isinstance(node.targets[0], ast.Name)
+        ):
+            found[node.targets[0].id] = _named(node.value)
+    return found
+
+
+def _named(call: ast.Call) -> list[str]:
+    return [keyword.arg for keyword in call.keywords if keyword.arg]
 
 
 def _exit_codes() -> str:

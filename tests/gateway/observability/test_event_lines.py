@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from gateway.observability.event_lines import EventLine, line_of_delivery, line_of_request
+from gateway.observability.event_lines import EventLine, line_of_attempt, line_of_delivery, line_of_request
 
 REQUEST: dict[str, Any] = {
     "outcome": "accepted",
@@ -120,4 +120,42 @@ def test_a_delivery_that_failed_says_how_and_when_it_is_tried_again() -> None:
 
     assert line_of_delivery(failed).fitted(120, color=False)[9:] == (
         "✗ agent com.stripe.invoice.paid  retried: KeyError: 'email' (attempt 2)  evt_1  again in 2 s, 12 ms"
+    )
+
+
+ATTEMPT: dict[str, Any] = {
+    "delivery": "dlv_01JDKQ4T7V9X2B4D6F8H0K2M4N",
+    "endpoint": "ep_billing",
+    "type": "com.stripe.invoice.paid",
+    "attempt": 1,
+    "status": 200,
+    "ms": 35.4,
+}
+
+
+def test_an_attempt_that_was_taken_needs_no_words() -> None:
+    """Endpoint, type, delivery, status and duration."""
+    line = line_of_attempt(ATTEMPT).fitted(120, color=False)
+
+    assert line[9:] == "✓ ep_billing com.stripe.invoice.paid  dlv_01JDKQ4T7V9X2B4D6F8H0K2M4N  200 35 ms"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"status": 503, "outcome": "status", "again_in": 5.2}, "status: attempt 1, again in 5 s  503 35 ms"),
+        (
+            {"status": None, "outcome": "connect", "cause": "Connection refused", "again_in": 30.0},
+            "connect: attempt 1, again in 30 s: Connection refused  35 ms",
+        ),
+        ({"status": 400, "outcome": "status"}, "status: attempt 1, no further attempt  400 35 ms"),
+    ],
+)
+def test_an_attempt_that_failed_says_how_and_what_follows(fields: dict[str, Any], text: str) -> None:
+    """As far as there is room."""
+    line = line_of_attempt({**ATTEMPT, **fields}).fitted(140, color=False)
+
+    assert (
+        line[9:].replace("  dlv_01JDKQ4T7V9X2B4D6F8H0K2M4N", "")
+        == f"✗ ep_billing com.stripe.invoice.paid  {text}"
     )
