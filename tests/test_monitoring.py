@@ -38,7 +38,7 @@ OF_OTHERS = {
 """Metrics of Prometheus, redis_exporter and RabbitMQ's plugin rabbitmq_prometheus."""
 
 FUNCTIONS = {
-    "abs", "absent", "and", "by", "delta", "histogram_quantile", "increase", "max", "or", "predict_linear", "rate", "sum",
+    "abs", "absent", "and", "avg_over_time", "by", "delta", "histogram_quantile", "increase", "max", "or", "predict_linear", "rate", "sum",
     "time", "unless",
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ FUNCTIONS = {
 def known_metrics() -> set[str]:
     """The metrics of the page, which is made from the program, and the series of its histograms."""
     rows = re.findall(
-        r"^\| `(webhook_\w+)` \| (\w+) \|",
+        r"^\| `((?:webhook|outbound)_\w+)` \| (\w+) \|",
         (ROOT / "docs/reference/metrics.md").read_text("utf-8"),
         re.MULTILINE,
     )

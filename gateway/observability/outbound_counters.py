@@ -72,9 +72,10 @@ GAUGES = (
     ),
     Gauge(
         "endpoints",
-        "Endpoints of the process by their state: enabled, failing (for a quarter of an hour or longer), paused or disabled.",
+        "Endpoints of the process by their state: enabled, failing (for a quarter of an hour or longer), paused, disabled "
+        "(since it failed for days, or wanted no more), manual (disabled by a person) or unverified (a tenant's new one).",
         "state",
-        ("enabled", "failing", "paused", "disabled"),
+        ("enabled", "failing", "paused", "disabled", "manual", "unverified"),
     ),
     Gauge("in_flight", "Attempts under way, by their lane.", "lane", ("fast", "slow")),
     Gauge("shards", "Shards of endpoints that the process owns, of 256."),

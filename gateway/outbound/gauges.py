@@ -16,6 +16,9 @@ from gateway.outbound.ownership import Ownership
 WITHOUT_DATABASE: Sample = {("database_unavailable", ""): 1.0}
 """The numbers of a process that waits for its database before it can begin."""
 
+_DECIDED = frozenset(("manual", "unverified"))
+"""Reasons for which an endpoint is disabled that somebody knows already."""
+
 
 def sample_of(directory: Directory, ownership: Ownership, deliverer: Deliverer, now: float) -> Sample:
     """Return the numbers of a process at ``now`` (Unix seconds), of all that is zero none.
@@ -45,5 +48,8 @@ def sample_of(directory: Directory, ownership: Ownership, deliverer: Deliverer, 
 
 
 def _state_of(health: Health) -> str:
-    is_failing = health.state is EndpointState.ENABLED and Notice.FAILING in health.told
-    return "failing" if is_failing else health.state.value
+    if health.state is EndpointState.ENABLED and Notice.FAILING in health.told:
+        return "failing"
+    if health.state is EndpointState.DISABLED and health.reason in _DECIDED:
+        return health.reason
+    return health.state.value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from monitoring.model import Alert, Case
 from monitoring.objectives import burn_alerts
+from monitoring.outbound_alerts import OUTBOUND_ALERTS
 
 _G = 'job="webhook-gateway",instance="a"'
 """The labels of a gateway in tests."""
@@ -15,8 +16,8 @@ _LABELS = {"job": "webhook-gateway", "instance": "a"}
 
 
 def alerts() -> list[Alert]:
-    """Return all alerts, those of objectives first."""
-    return [*burn_alerts(), *ALERTS]
+    """Return all alerts: those of objectives, of the gateway, and of the way out."""
+    return [*burn_alerts(), *ALERTS, *OUTBOUND_ALERTS]
 
 
 ALERTS = (

@@ -320,4 +320,101 @@ DEPENDENCIES = Dashboard(
     ),
 )
 
-DASHBOARDS = (GATEWAY, PROVIDER, WORKERS, DEPENDENCIES)
+ENDPOINTS = Dashboard(
+    "Endpoints",
+    "Is each event delivered to its endpoints, soon and with success?",
+    (
+        Panel(
+            "Accepted and delivered",
+            (
+                (f"sum(rate(outbound_accepted_total[{_RATE}]))", "events accepted"),
+                (f"sum(rate(outbound_delivered_total[{_RATE}]))", "deliveries"),
+            ),
+            "Events that an endpoint wants, and deliveries that receivers took. An event for three endpoints is three deliveries. "
+            "If only the first line stands, look at the failures beside.",
+            "reqps",
+        ),
+        Panel(
+            "Failed attempts by outcome",
+            ((f"sum by (outcome) (rate(outbound_failed_total[{_RATE}]))", "{{outcome}}"),),
+            "How attempts fail; each is tried again. `status` is a refusal of the receiver; `dns`, `connect`, `tls_*` and `timeout_*` "
+            "of everybody at once is your own network or name server.",
+            "reqps",
+        ),
+        Panel(
+            "Dead and held",
+            (
+                (f"sum by (tenant) (increase(outbound_dead_total[{_RATE}]))", "dead {{tenant}}"),
+                (f"sum by (tenant) (increase(outbound_held_total[{_RATE}]))", "held {{tenant}}"),
+            ),
+            "Deliveries that need somebody: list them with `gateway deliveries list --state dead`; see the alerts DeliveriesDead and "
+            "DeliveriesHeld.",
+        ),
+        Panel(
+            "Age of the oldest that is due",
+            (("max by (circuit) (outbound_age_seconds)", "circuit {{circuit}}"),),
+            "With a closed circuit it has to stay near 0: see the alert DeliveriesLate. With an open one it grows until the receiver "
+            "is well again.",
+            "s",
+        ),
+        Panel(
+            "Circuits",
+            (('sum by (state) (outbound_circuits{state!="closed"})', "{{state}}"),),
+            "Endpoints that get nothing for a while because they failed, or one attempt to see whether they are well. Many at once "
+            "are a fault on your side of the network.",
+        ),
+        Panel(
+            "Endpoints by state",
+            (("sum by (state) (outbound_endpoints)", "{{state}}"),),
+            "Failing ones have taken nothing for a quarter of an hour, disabled ones get nothing more: see EndpointFailing and "
+            "EndpointDisabled.",
+        ),
+        Panel(
+            "Time of attempts",
+            _quantiles("outbound_attempt_seconds_bucket", where='{phase="total"}'),
+            "From the look-up of the name to the head of the response. Receivers should queue and answer; those above 2 s move to "
+            "the slow lane.",
+            "s",
+        ),
+        Panel(
+            "Time by phase, p99",
+            (
+                (
+                    f"histogram_quantile(0.99, sum by (le, phase) (rate(outbound_attempt_seconds_bucket[{_RATE}])))",
+                    "{{phase}}",
+                ),
+            ),
+            "Slow `dns` is your name server, slow `connect` and `tls` the network or the receiver's proxy, slow `head` the receiver's "
+            "program.",
+            "s",
+        ),
+        Panel(
+            "Attempts under way",
+            (("sum by (lane) (outbound_in_flight)", "{{lane}}"),),
+            "A process has 1,000 places in the fast lane and 500 in the slow one. A full slow lane is receivers that hang; a full fast "
+            "one needs another process.",
+        ),
+        Panel(
+            "Shards by process",
+            (("outbound_shards", "{{instance}}"), ("sum(outbound_shards)", "all")),
+            "Each process owns as many of the 256 shards as the others. If the sum stays below, endpoints get nothing: see the alert "
+            "ShardsWithoutOwner.",
+        ),
+        Panel(
+            "Process and database",
+            (
+                ("outbound_up", "up {{instance}}"),
+                ("outbound_database_unavailable", "database away {{instance}}"),
+            ),
+            "While the database is away no attempt begins, since it could not be recorded: see OutboundDown and OutboundDatabaseAway.",
+        ),
+        Panel(
+            "Attempts that wait to be recorded",
+            (("outbound_records_waiting", "{{instance}}"),),
+            "Outcomes that the database has not got yet. At 1,000 no further attempt begins; always above 100 means a slow disk of the "
+            "database.",
+        ),
+    ),
+)
+
+DASHBOARDS = (GATEWAY, PROVIDER, WORKERS, ENDPOINTS, DEPENDENCIES)

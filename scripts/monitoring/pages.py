@@ -31,7 +31,7 @@ def alerts_page(alerts: list[Alert]) -> str:
 def _section(alerts: list[Alert]) -> str:
     first = alerts[0]
     summary = first.summary
-    for label in ("provider", "queue", "slot", "stage"):
+    for label in ("provider", "queue", "slot", "stage", "tenant"):
         summary = summary.replace(f"{{{{ $labels.{label} }}}}", f"`{label}`")
     summary = summary.replace("{{ $value }}", "N")
     if len(alerts) > 1:

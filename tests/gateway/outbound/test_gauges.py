@@ -14,19 +14,22 @@ async def _refuse(_: Sent) -> Result:
 
 
 def test_endpoints_circuits_and_lateness_are_told_apart() -> None:
-    """One that fails from one that works, and from one that a person has disabled."""
+    """One that fails from one that works, and one that wants no more from one that a person has disabled."""
 
     async def test(site: Site) -> None:
         way = await site.start()
         site.receivers.by_host["broken.acme.com"] = _refuse
-        await site.store.put_health(Health(endpoint="ep_off", state=EndpointState.DISABLED), by_person=True)
+        off = Health(endpoint="ep_off", state=EndpointState.DISABLED, reason="manual")
+        await site.store.put_health(off, by_person=True)
+        gone = Health(endpoint="ep_gone", state=EndpointState.DISABLED, reason="gone")
+        await site.store.put_health(gone, by_person=False)
         for _ in range(20):
             await site.emit()
         await asyncio.sleep(60)
         young = way.sample()
         assert young["circuits", "closed"] == 1
         assert young.get(("circuits", "open"), 0) + young.get(("circuits", "half_open"), 0) == 1
-        assert (young["endpoints", "enabled"], young["endpoints", "disabled"]) == (2, 1)
+        assert [young["endpoints", state] for state in ("enabled", "manual", "disabled")] == [2, 1, 1]
         assert young["shards", ""] == 256
         assert not young["database_unavailable", ""]
         await asyncio.sleep(1800)
@@ -36,7 +39,7 @@ def test_endpoints_circuits_and_lateness_are_told_apart() -> None:
         assert "closed" not in late
         assert max(late.values()) > 600
 
-    run(test, {"shop": {}, "broken": {}, "off": {}})
+    run(test, {"shop": {}, "broken": {}, "off": {}, "gone": {}})
 
 
 def test_attempts_under_way_are_counted_in_their_lane() -> None:
