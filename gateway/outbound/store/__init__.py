@@ -49,6 +49,32 @@ class Lease(NamedTuple):
     until: float
 
 
+class Share(NamedTuple):
+    """What a process owns.
+
+    Attributes:
+        owner: The process: its machine, its number, and a few letters of its own.
+        shards: How many shards.
+        until: When the first of its leases ends, in Unix seconds of the database's clock.
+    """
+
+    owner: str
+    shards: int
+    until: float
+
+
+class Tables(NamedTuple):
+    """The version of a database's tables.
+
+    Attributes:
+        found: The version that they have; 0 if there are none.
+        wanted: The version that this program needs.
+    """
+
+    found: int
+    wanted: int
+
+
 class Record(NamedTuple):
     """The end of one attempt: what is written about it, in one transaction.
 
@@ -151,14 +177,26 @@ class Store(Protocol):
     """Endpoints, messages, deliveries and attempts."""
 
     async def start(self) -> None:
-        """Open the database, and make or migrate its tables.
+        """Open the database. If it is empty its tables are made.
+
+        Those of an older version are migrated if they belong to this gateway alone, and refused if others share them.
 
         Raises:
-            OperatorError: The database is newer than this program.
+            OperatorError: The tables are newer than this program, or have to be migrated by :meth:`migrate`.
         """
 
     async def stop(self) -> None:
         """Close the database."""
+
+    async def tables(self) -> Tables:
+        """Return the version of the tables without changing anything; the store need not be started."""
+
+    async def migrate(self) -> Tables:
+        """Bring the tables to the version of this program, and return what they had; the store need not be started.
+
+        Raises:
+            OperatorError: The tables are newer than this program.
+        """
 
     async def now(self) -> float:
         """Return the database's clock in Unix seconds, by which deliveries become due."""
@@ -241,6 +279,9 @@ class Store(Protocol):
 
     async def owners(self) -> int:
         """Return how many processes own a shard or asked for one within the last lease."""
+
+    async def shares(self) -> list[Share]:
+        """Return the processes that own shards at the moment, by their names."""
 
     async def due(
         self, endpoint: str, before: float, limit: int, without: Iterable[str] = ()

@@ -32,7 +32,9 @@ from gateway.outbound.store import (
     MessageFilter,
     MessagePlace,
     Record,
+    Share,
     Store,
+    Tables,
     Waiting,
 )
 from gateway.outbound.store.changes import configured_changes
@@ -74,6 +76,14 @@ class MemoryStore(Store):
     @override
     async def stop(self) -> None:
         pass  # what starts again finds everything as it was
+
+    @override
+    async def tables(self) -> Tables:
+        return Tables(1, 1)
+
+    @override
+    async def migrate(self) -> Tables:
+        return await self.tables()
 
     @override
     async def now(self) -> float:
@@ -160,6 +170,10 @@ class MemoryStore(Store):
     @override
     async def owners(self) -> int:
         return self._leases.owners(self._clock())
+
+    @override
+    async def shares(self) -> list[Share]:
+        return self._leases.shares(self._clock())
 
     @override
     async def due(

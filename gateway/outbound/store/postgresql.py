@@ -21,10 +21,10 @@ except ImportError as error:
         "pip install 'agent-webhook-gateway[postgres]', or set postgres.url to embedded"
     ) from error
 
-from gateway.outbound.store import StoreUnavailable
+from gateway.outbound.store import StoreUnavailable, Tables
 from gateway.outbound.store.postgres.call import Call
 from gateway.outbound.store.postgres.transaction import PostgresTransaction
-from gateway.outbound.store.sql.migrations import migrate
+from gateway.outbound.store.sql.migrations import migrate, prepare, version_of
 from gateway.outbound.store.sql.refusals import attempted, result_of
 from gateway.outbound.store.sql.store import Operations, SqlStore
 from gateway.transport.postgresql import Connections
@@ -51,6 +51,9 @@ _TRY_AGAIN = (
 )
 """Errors after which a transaction that was rolled back is worth another try."""
 
+_PLACE = "the database of postgres.url"
+"""What it is called in errors: the address has a password."""
+
 T = TypeVar("T")
 
 
@@ -73,7 +76,15 @@ class PostgresStore(SqlStore):
 
     @override
     async def start(self) -> None:
-        await self._write(lambda transaction: migrate(transaction, "the database of postgres.url"))
+        await self._write(lambda transaction: prepare(transaction, _PLACE))
+
+    @override
+    async def tables(self) -> Tables:
+        return await self._browse(version_of)
+
+    @override
+    async def migrate(self) -> Tables:
+        return await self._write(lambda transaction: migrate(transaction, _PLACE))
 
     @override
     async def stop(self) -> None:

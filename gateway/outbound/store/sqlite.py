@@ -17,8 +17,8 @@ from typing import Any, ClassVar, TypeVar
 from typing_extensions import override
 
 from gateway.outbound.ids import first_id
-from gateway.outbound.store import StoreUnavailable
-from gateway.outbound.store.sql.migrations import migrate
+from gateway.outbound.store import StoreUnavailable, Tables
+from gateway.outbound.store.sql.migrations import migrate, no_tables, version_of
 from gateway.outbound.store.sql.refusals import attempted, result_of
 from gateway.outbound.store.sql.store import Operations, SqlStore
 from gateway.outbound.store.sql.transaction import Transaction
@@ -148,13 +148,26 @@ class SqliteStore(SqlStore):
 
     @override
     async def start(self) -> None:
+        await self._open()
+
+    @override
+    async def tables(self) -> Tables:
+        if not self._file.path.exists():  # asking would make it
+            return no_tables()
+        return await self._browse(version_of)
+
+    @override
+    async def migrate(self) -> Tables:
+        return await self._open()
+
+    async def _open(self) -> Tables:
         try:
             await self._file.start()
         except OSError as error:
             raise StoreUnavailable(str(error)) from error
         try:
             await self._file.run(_prepare_to_write)
-            await self._write(lambda transaction: migrate(transaction, str(self._file.path)))
+            return await self._write(lambda transaction: migrate(transaction, str(self._file.path)))
         except BaseException:
             await self._file.stop()
             raise

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.outbound.models import SHARDS
-from gateway.outbound.store import Lease
+from gateway.outbound.store import Lease, Share
 
 
 @dataclass
@@ -50,6 +50,15 @@ class Leases:
     def owners(self, now: float) -> int:
         """Return how many processes asked for a shard within the last lease."""
         return sum(until > now for until in self._owners.values())
+
+    def shares(self, now: float) -> list[Share]:
+        """Do what :meth:`gateway.outbound.store.Store.shares` says."""
+        owned = [shard for shard in self._shards if shard.until > now]
+        return [
+            Share(owner, len(ends), min(ends))
+            for owner in sorted({shard.owner for shard in owned})
+            if (ends := [shard.until for shard in owned if shard.owner == owner])
+        ]
 
     def _free(self, owner: str, shards: Iterable[int]) -> None:
         for number in shards:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.outbound.store import Lease
+from gateway.outbound.store import Lease, Share
 from gateway.outbound.store.sql.transaction import Transaction
 
 _OWNERS_KEPT = 86_400.0
@@ -55,6 +55,15 @@ def owners(transaction: Transaction) -> int:
     """Do what :meth:`gateway.outbound.store.Store.owners` says."""
     ((count,),) = transaction.rows("SELECT count(*) FROM outbound_owners WHERE until > ?", transaction.now())
     return int(count)
+
+
+def shares(transaction: Transaction) -> list[Share]:
+    """Do what :meth:`gateway.outbound.store.Store.shares` says."""
+    rows = transaction.rows(
+        "SELECT owner, count(*), min(until) FROM outbound_shards WHERE owner <> '' AND until > ? GROUP BY owner ORDER BY owner",
+        transaction.now(),
+    )
+    return [Share(owner, int(count), until) for owner, count, until in rows]
 
 
 def _give_up(transaction: Transaction, owner: str, shard: int) -> None:

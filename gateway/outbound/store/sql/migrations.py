@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from gateway.errors import OperatorError
 from gateway.outbound.models import SHARDS
+from gateway.outbound.store import Tables
 from gateway.outbound.store.sql.transaction import Transaction
 
 MIGRATIONS = (
@@ -80,8 +81,41 @@ CREATE INDEX outbound_messages_by_tenant ON outbound_messages (tenant, accepted_
 """Each makes the tables of the version before it into those of its own number, which begins with 1."""
 
 
-def migrate(transaction: Transaction, place: str) -> None:
-    """Bring the tables to the version of this program.
+def no_tables() -> Tables:
+    """Return the version of tables that are not there."""
+    return Tables(0, len(MIGRATIONS))
+
+
+def version_of(transaction: Transaction) -> Tables:
+    """Return the version of the tables, and that of this program."""
+    if not transaction.has_table("outbound_schema"):
+        return no_tables()
+    ((found,),) = transaction.rows("SELECT max(version) FROM outbound_schema")
+    return Tables(found or 0, len(MIGRATIONS))
+
+
+def prepare(transaction: Transaction, place: str) -> None:
+    """Make the tables of an empty database that several programs share; leave those that are there as they are.
+
+    Args:
+        transaction: A transaction of the database.
+        place: Where it is, for people.
+
+    Raises:
+        OperatorError: The tables are of another version than this program.
+    """
+    tables = version_of(transaction)
+    if 0 < tables.found < tables.wanted:
+        raise OperatorError(
+            f"{place} has version {tables.found} of its tables, and this program needs {tables.wanted}; "
+            "run `gateway outbound migrate`, after which gateways of the former version do not start again"
+        )
+    if tables.found != tables.wanted:
+        migrate(transaction, place)
+
+
+def migrate(transaction: Transaction, place: str) -> Tables:
+    """Bring the tables to the version of this program; return what they had.
 
     Args:
         transaction: A transaction of the database.
@@ -91,21 +125,16 @@ def migrate(transaction: Transaction, place: str) -> None:
         OperatorError: The database is newer than this program.
     """
     transaction.lock("migrate")
-    found = _version(transaction)
-    if found > len(MIGRATIONS):
+    tables = version_of(transaction)
+    if tables.found > tables.wanted:
         raise OperatorError(
-            f"{place} has version {found} of its tables, and this program knows {len(MIGRATIONS)}; "
+            f"{place} has version {tables.found} of its tables, and this program knows {tables.wanted}; "
             "run the newer program that made them"
         )
-    for number, text in enumerate(MIGRATIONS[found:], found + 1):
+    transaction.run("CREATE TABLE IF NOT EXISTS outbound_schema (version integer NOT NULL)")
+    for number, text in enumerate(MIGRATIONS[tables.found :], tables.found + 1):
         for statement in text.format_map(transaction.types).split(";\n"):
             if statement.strip():
                 transaction.run(statement)
         transaction.run("INSERT INTO outbound_schema VALUES (?)", number)
-
-
-def _version(transaction: Transaction) -> int:
-    if not transaction.has_table("outbound_schema"):
-        transaction.run("CREATE TABLE outbound_schema (version integer NOT NULL)")
-    ((version,),) = transaction.rows("SELECT max(version) FROM outbound_schema")
-    return version or 0
+    return tables

@@ -31,6 +31,7 @@ from gateway.outbound.store import (
     MessageFilter,
     MessagePlace,
     Record,
+    Share,
     Store,
     Waiting,
 )
@@ -133,6 +134,10 @@ class SqlStore(Store):
     @override
     async def owners(self) -> int:
         return await self._read(leases.owners)
+
+    @override
+    async def shares(self) -> list[Share]:
+        return await self._browse(leases.shares)
 
     @override
     async def due(
