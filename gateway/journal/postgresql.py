@@ -32,7 +32,7 @@ from gateway.journal.postgres.tables import DAY, day_of
 from gateway.journal.postgres.writing import insert, make_tables
 from gateway.journal.query import Query
 from gateway.journal.raw import erase_lines, raw_folder, unread_size
-from gateway.transport.postgresql import Connections
+from gateway.transport.postgresql import Connections, reason_of
 from gateway.transport.private_files import make_private_folder, private_opener
 
 _SOURCE_NAME = "source"
@@ -241,9 +241,9 @@ class PostgresJournal(Intake):
             yield
         except psycopg.errors.UndefinedTable as error:  # somebody has dropped them
             self._is_made = False
-            raise OSError(f"the journal in PostgreSQL: {error}") from error
+            raise OSError(f"the journal in PostgreSQL: {reason_of(error)}") from error
         except psycopg.Error as error:
-            raise OSError(f"the journal in PostgreSQL: {error}") from error
+            raise OSError(f"the journal in PostgreSQL: {reason_of(error)}") from error
 
 
 def _partition_sizes(connection: psycopg.Connection) -> list[tuple[str, int, int]]:

@@ -28,6 +28,11 @@ _SETTINGS = {
 }
 
 
+def reason_of(error: psycopg.Error) -> str:
+    """Return why PostgreSQL failed, in one line. Its details may quote rows, and are left out."""
+    return " ".join((error.diag.message_primary or str(error)).split())
+
+
 class Connections:
     """Connections to one database. A method may be called by several threads.
 

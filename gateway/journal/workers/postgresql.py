@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from gateway.journal.reports import Heartbeat
 from gateway.journal.workers import MAX_SILENCE, MAX_WORKERS, Workers
+from gateway.transport.postgresql import reason_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS whgw_workers (
@@ -88,7 +89,7 @@ class PostgresWorkers(Workers):
             self._connection.close()
             self._connection = None
 
-    def _failed(self, error: Exception) -> OSError:
+    def _failed(self, error: psycopg.Error | msgspec.MsgspecError) -> OSError:
         """Drop the connection, so that the next call makes a new one; return the error of the port."""
         self._drop()
-        return OSError(f"postgres: {str(error).strip()}")
+        return OSError(f"PostgreSQL: {reason_of(error) if isinstance(error, psycopg.Error) else error}")

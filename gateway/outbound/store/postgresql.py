@@ -27,7 +27,7 @@ from gateway.outbound.store.postgres.transaction import PostgresTransaction
 from gateway.outbound.store.sql.migrations import migrate, prepare, version_of
 from gateway.outbound.store.sql.refusals import attempted, result_of
 from gateway.outbound.store.sql.store import Operations, SqlStore
-from gateway.transport.postgresql import Connections
+from gateway.transport.postgresql import Connections, reason_of
 
 ANSWER_TIMEOUT = 30.0
 """Seconds to wait for an answer of a server that may be frozen, or gone without a word."""
@@ -115,7 +115,7 @@ class PostgresStore(SqlStore):
         try:
             result: T = result_of(answer.result())
         except psycopg.Error as error:
-            raise StoreUnavailable(f"PostgreSQL: {error}") from error
+            raise StoreUnavailable(f"PostgreSQL: {reason_of(error)}") from error
         return result
 
     def _run(self, operation: Operations[T], call: Call, writes: bool) -> object:
