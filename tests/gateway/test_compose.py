@@ -16,6 +16,8 @@ from gateway.claims import Standing, claim_key
 from gateway.claims.redis import RedisClaims
 from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
+from gateway.outbound.intake import AGENTS_EXCHANGE
+from gateway.outbound.intake.rabbitmq import open_rabbitmq_intake
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.transport.amqp_nodes import BrokerNodes
@@ -95,6 +97,19 @@ async def test_the_users_of_the_broker_may_do_what_they_have_to(broker: RabbitMQ
             assert holding.size == 1
     finally:
         await publisher.stop()
+
+
+@pytest.mark.parametrize("exchange", ["webhooks", AGENTS_EXCHANGE])
+async def test_the_gateway_may_take_events_for_endpoints(broker: RabbitMQServer, exchange: str) -> None:
+    """Its own, and those that agents emit."""
+    async with open_rabbitmq_intake(BrokerNodes(address(broker, "gateway")), exchange) as intake:
+        await intake.bind(["stripe.#"])
+        async with await aio_pika.connect(address(broker, "operator")) as connection:
+            target = await (await connection.channel()).get_exchange(exchange)
+            await target.publish(aio_pika.Message(b"{}"), "stripe.payment_intent.created")
+        arrivals = await intake.receive(1)
+        await intake.quarantine(arrivals[0], "no CloudEvent")
+        await intake.acknowledge(arrivals)
 
 
 @pytest.mark.parametrize("exchange", ["webhooks", "webhooks.quarantine", "webhooks.unrouted", "amq.topic"])
