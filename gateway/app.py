@@ -93,6 +93,7 @@ _FIXED = (
     "log",
     "outbound.keys",
     "outbound.retention",
+    "outbound.separate",
 )
 """The settings that a running gateway cannot change."""
 
@@ -188,7 +189,8 @@ class Gateway:
             ReadinessWriter(readiness, slot, self.is_ready, self.unavailable_reasons) if readiness else None
         )
         self.public = public_app(health)
-        self.admin = admin_app(self.metrics, health, OutboundReader(outbound) if outbound else None)
+        beside = OutboundReader(outbound) if outbound else None
+        self.admin = admin_app(self.metrics, health, beside)
 
     async def start(self) -> None:
         """Open the stores, and start connecting to the servers.

@@ -15,8 +15,8 @@ from gateway.transport.files import FileTooLarge, read_file
 FieldPath = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
 
-_PLACEHOLDER_SECTIONS = {"providers", "endpoints"}
-"""The sections in which a command may replace unset variables. All other sections say where data are, so that every
+_PLACEHOLDER_SECTIONS = (("providers",), ("endpoints",), ("outbound", "keys"))
+"""The places in which a command may replace unset variables. All other sections say where data are, so that every
 command must read them alike."""
 
 _MAX_ALIASES = 20
@@ -146,7 +146,9 @@ class Document:
             return False
 
     def _try_expand(self, text: str, place: FieldPath) -> str:
-        is_supplied = self._supplies_all or bool(_PLACEHOLDER_SECTIONS.intersection(place[:1]))
+        is_supplied = self._supplies_all or any(
+            place[: len(section)] == section for section in _PLACEHOLDER_SECTIONS
+        )
         return expand(
             text,
             self._environment,

@@ -30,16 +30,23 @@ KEY_SIZE = 32
 
 
 def check_outbound(
-    outbound: OutboundConfig, postgres_url: str, *, has_way_out: bool
+    outbound: OutboundConfig, postgres_url: str, *, has_way_out: bool, has_secrets: bool
 ) -> Iterator[tuple[FieldPath, str]]:
-    """Yield the problems of what holds for all endpoints: the path within the section, and the text."""
-    for position, key in enumerate(outbound.key_texts()):
+    """Yield the problems of what holds for all endpoints: the path within the section, and the text.
+
+    Args:
+        outbound: The section.
+        postgres_url: The address of the database.
+        has_way_out: Whether events are delivered.
+        has_secrets: Whether keys are real; placeholders are not checked.
+    """
+    for position, key in enumerate(outbound.key_texts() if has_secrets else ()):
         if _size_of(key) != KEY_SIZE:
             yield (
                 ("keys", position),
                 f"is not base64 of {KEY_SIZE} bytes; make a key with `openssl rand -base64 {KEY_SIZE}`",
             )
-    if has_way_out and postgres_url != EMBEDDED and not outbound.keys:
+    if has_secrets and has_way_out and postgres_url != EMBEDDED and not outbound.keys:
         yield (
             ("keys",),
             (

@@ -35,8 +35,9 @@ def load_config(
     Args:
         path: The YAML file.
         environment: The environment variables; by default those of the process.
-        missing: Returns a value for an unset variable of a provider or an endpoint, given its name, or None to report a problem.
-        has_secrets: Whether secrets and parameters are real and to be checked; otherwise they are placeholders.
+        missing: Returns a value for an unset variable of a provider or an endpoint, given its name, or None to report a problem;
+            also for a key of `outbound.keys`.
+        has_secrets: Whether secrets, keys and parameters are real and to be checked; otherwise they are placeholders.
         is_local: Whether only this machine calls the gateway, so that the gateway knows its own URL.
         supplies_all: Whether ``missing`` is also asked for variables of other sections. Use it only if no stored data
             are read: a command with other settings than the gateway would look for them in another place.
@@ -63,7 +64,7 @@ def load_config(
     problems += [
         document.locate(("outbound", *place), text)
         for place, text in check_outbound(
-            config.outbound, config.postgres.url, has_way_out=config.has_way_out
+            config.outbound, config.postgres.url, has_way_out=config.has_way_out, has_secrets=has_secrets
         )
     ]
     problems += [

@@ -185,6 +185,10 @@ class OutboundConfig(Section):
         description="Whether events are delivered to endpoints; `auto` if `endpoints` has any. Endpoints that are made through "
         "the API alone need `true`.",
     )
+    separate: bool = Field(
+        default=False,
+        description="Whether `gateway outbound run` delivers, in processes of its own; otherwise one beside `gateway serve` does.",
+    )
     allow_http: bool = Field(
         default=False,
         description="Whether endpoints may have http:// URLs, which anybody on the way can read.",

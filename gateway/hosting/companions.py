@@ -28,12 +28,13 @@ class Companions:
     Args:
         config: The configuration.
         console: Starts the console; None if the gateway has none.
-        outbound: Starts the way out, while the configuration wants it.
+        outbound: Starts the way out, while the configuration wants it; never if `gateway outbound run` does instead.
     """
 
     def __init__(self, config: Config, console: ConsoleLauncher | None, outbound: OutboundLauncher) -> None:
         self._console = console
         self._outbound = outbound
+        self._is_separate = config.outbound.separate and not outbound.is_dev
         self._has_way_out = config.has_way_out
         self._keepers: list[ChildKeeper] = []
 
@@ -45,7 +46,7 @@ class Companions:
     def children(self, admin: list[socket.socket]) -> list[Child]:
         """Return the programs, for a supervisor; the console serves ``admin``."""
         found = [
-            Child(self._outbound, END_TIMEOUT, is_wanted=lambda: self._has_way_out, is_last=False),
+            Child(self._outbound, END_TIMEOUT, is_wanted=self._wants_way_out, is_last=False),
         ]
         if self._console:
             found.append(Child(_ServingConsole(self._console, admin)))
@@ -54,6 +55,9 @@ class Companions:
     def note(self, config: Config) -> None:
         """Go on with another configuration, which may want a way out, or none any more."""
         self._has_way_out = config.has_way_out
+
+    def _wants_way_out(self) -> bool:
+        return self._has_way_out and not self._is_separate
 
     def disown(self) -> None:
         """Let go of the programs in a process that was forked from the one that starts them."""

@@ -844,6 +844,17 @@ def test_where_data_are_is_never_made_up(tmp_path: Path, setting: str) -> None:
     assert "needs the environment variable UNSET" in str(caught.value)
 
 
+def test_a_program_that_delivers_nothing_needs_no_key_of_the_way_out(tmp_path: Path) -> None:
+    """A worker has no business with the secrets of endpoints, however the gateway keeps them."""
+    path = tmp_path / "config.yaml"
+    way_out = "outbound: {enabled: true, keys: ['${OUTBOUND_KEY}']}\npostgres: {url: 'postgresql://a/b'}\n"
+    path.write_text(way_out + github(secrets='["${SECRET_OF_IT}"]'))
+
+    assert load_without_secrets(path).has_way_out
+    with pytest.raises(ConfigurationError, match="needs the environment variable OUTBOUND_KEY"):
+        load_config(path)
+
+
 def test_a_missing_variable_can_be_supplied() -> None:
     """As by `gateway dev`, which makes throw-away secrets; what is set comes first."""
     assert expand("${A}${B}", {"B": "2"}, {"A": "1", "B": "x"}.get) == "12"
