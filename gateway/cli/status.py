@@ -25,6 +25,7 @@ _MARKS = {"critical": ("✗", RED), "warning": ("!", YELLOW), "notice": ("-", DI
 
 _KINDS = {
     "worker": "",
+    "outbound": "way out",
     "dead_letters": "dead letters",
     "quarantine": "quarantine",
     "unrouted": "unrouted",

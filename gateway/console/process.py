@@ -64,13 +64,10 @@ async def _serve(settings: ConsoleSettings) -> None:
     stop, reload = follow_launcher(settings)
     files = settings.descriptors
     counters = shared_counters(settings.slots, files.counters)
+    outbound = OutboundReader(outbound_counters(files.outbound))
     frame = Frame(
-        [
-            MetricsReader(counters),
-            ConsoleMetrics(settings.starts),
-            OutboundReader(outbound_counters(files.outbound)),
-        ],
-        SharedReadiness(ReadinessBoard(settings.slots, files.readiness)),
+        [MetricsReader(counters), ConsoleMetrics(settings.starts), outbound],
+        SharedReadiness(ReadinessBoard(settings.slots, files.readiness), outbound.unavailable_reasons),
     )
     sockets = [socket.socket(fileno=each) for each in files.admin]
     server = _server(frame)

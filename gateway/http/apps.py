@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prometheus_client import generate_latest
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
 from gateway.observability.metrics import Metrics
+from gateway.observability.outbound_counters import OutboundReader
 
 HEALTH_PATHS = (b"/livez", b"/readyz")
 """The paths of the public listener that are no webhooks."""
@@ -35,6 +35,10 @@ class Health:
     ) -> None:
         self._unavailable_reasons = unavailable_reasons
         self._is_ready = is_ready
+
+    def with_parts(self, beside: Callable[[], dict[str, str]]) -> Health:
+        """Return the same with parts without which events are accepted."""
+        return Health(lambda: self._unavailable_reasons() | beside(), self._is_ready)
 
     async def live(self, _: Request) -> Response:
         """Answer 200 for as long as the process answers at all."""
@@ -65,8 +69,10 @@ def public_app(health: Health) -> Router:
     return Router(health.routes(is_public=True), redirect_slashes=False)
 
 
-def admin_app(metrics: Metrics, health: Health, outbound: Collector | None = None) -> Router:
-    """Return the application for the operator's listener; ``outbound`` has the metrics of the way out."""
+def admin_app(metrics: Metrics, health: Health, outbound: OutboundReader | None = None) -> Router:
+    """Return the application for the operator's listener; ``outbound`` has the numbers of the way out."""
+    if outbound:
+        health = health.with_parts(outbound.unavailable_reasons)
 
     async def render_metrics(_: Request) -> Response:
         beside = generate_latest(outbound) if outbound else b""

@@ -97,6 +97,9 @@ _HISTOGRAMS = _SAMPLED_AT + 1
 _HISTOGRAM_SIZE = len(BUCKETS) + 2
 _PER_PROCESS = _HISTOGRAMS + len(PHASES) * _HISTOGRAM_SIZE
 
+OUTBOUND = "outbound"
+"""The name of the way out among the parts of the gateway in `/readyz`."""
+
 _STALE_AFTER = 10.0
 """Seconds without a sample after which the process counts as dead, and has no gauges."""
 
@@ -171,6 +174,16 @@ class OutboundReader(Collector):
     def __init__(self, counters: SharedCounters) -> None:
         self._region = counters.regions[0]
 
+    def unavailable_reasons(self) -> dict[str, str]:
+        """Return why nothing is delivered, as one part of the gateway; an empty text if it is, no part if nothing is to be."""
+        numbers = self._region.numbers.tolist()
+        if not numbers[_HAS_BEGUN]:
+            return {}
+        if not _is_fresh(numbers):
+            return {OUTBOUND: "its process has failed or hangs; its log says why"}
+        away = numbers[_GAUGE_INDEX["database_unavailable", ""]]
+        return {OUTBOUND: "its database cannot be used" if away else ""}
+
     @override
     def collect(self) -> Iterator[Metric]:
         tenants = {name: numbers.tolist() for name, numbers in self._region.records()}
@@ -190,7 +203,7 @@ class OutboundReader(Collector):
         yield from self._of_process(self._region.numbers.tolist())
 
     def _of_process(self, numbers: Sequence[float]) -> Iterator[Metric]:
-        is_fresh = 0 < numbers[_SAMPLED_AT] >= time.monotonic() - _STALE_AFTER
+        is_fresh = _is_fresh(numbers)
         up = GaugeMetricFamily(
             "outbound_up", "Whether the process of the way out works: 0 if it has failed or hangs."
         )
@@ -214,3 +227,7 @@ class OutboundReader(Collector):
                 total = numbers[start + _HISTOGRAM_SIZE - 1]
                 histogram.add_metric([phase], list(zip(bounds, accumulate(counts), strict=True)), total)
         yield histogram
+
+
+def _is_fresh(numbers: Sequence[float]) -> bool:
+    return 0 < numbers[_SAMPLED_AT] >= time.monotonic() - _STALE_AFTER

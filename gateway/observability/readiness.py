@@ -144,11 +144,18 @@ class SharedReadiness:
 
     Args:
         board: The states of all processes.
+        beside: Returns the same of parts that are beside them, and without which events are accepted.
         clock: Seconds of the monotonic clock.
     """
 
-    def __init__(self, board: ReadinessBoard, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        board: ReadinessBoard,
+        beside: Callable[[], dict[str, str]] = dict,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._board = board
+        self._beside = beside
         self._clock = clock
 
     def is_ready(self) -> bool:
@@ -171,7 +178,7 @@ class SharedReadiness:
                 "has not reported for some seconds, so it is dead, stuck or starting", silent, slots
             )
             joined["process"] = "; ".join(filter(None, (joined.get("process", ""), text)))
-        return joined
+        return joined | self._beside()
 
     def _fresh(self) -> dict[int, State]:
         oldest = self._clock() - STALE_AFTER

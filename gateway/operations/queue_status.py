@@ -1,4 +1,4 @@
-"""The queues that matter to this gateway: those of workers, their dead letters, the quarantine, and unrouted events."""
+"""The queues that matter to this gateway: those of workers and of the way out, dead letters, the quarantine, and unrouted events."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.journal.entry import Kind
 from gateway.journal.query import Query
 from gateway.journal.reports import REPORTS_SUFFIX, Heartbeat
 from gateway.operations.status_models import QueueKind, QueueStatus
+from gateway.outbound.intake import AGENTS_EXCHANGE, OUTBOUND_SUFFIX
 from gateway.publishers import ARCHIVE_SUFFIX, QUARANTINE_SUFFIX, UNROUTED_SUFFIX
 from gateway.queues.inspection import QueueDepth
 
@@ -23,7 +24,14 @@ _RETRY = ".retry."
 _KNOWN_SINCE = 86_400.0
 """Seconds in which the journal is searched for queues, where the broker cannot list them."""
 
-_ORDER: dict[QueueKind, int] = {"worker": 0, "dead_letters": 1, "quarantine": 2, "unrouted": 3, "retry": 4}
+_ORDER: dict[QueueKind, int] = {
+    "worker": 0,
+    "outbound": 1,
+    "dead_letters": 2,
+    "quarantine": 3,
+    "unrouted": 4,
+    "retry": 5,
+}
 
 
 async def live_workers(config: Config, now: float) -> list[Heartbeat]:
@@ -75,6 +83,7 @@ async def queue_status(
         if names is None:
             names = await asyncio.to_thread(_known_queues, journal, workers, now)
             names = [each for name in names for each in (name, name + DEAD_SUFFIX)]
+            names += _queues_of_way_out(config) if config.has_way_out else ()
         exchange = config.rabbitmq.exchange
         names = [*names, exchange + QUARANTINE_SUFFIX, exchange + UNROUTED_SUFFIX]
         depths = await queues.depths(names)
@@ -115,7 +124,15 @@ def _merged(
     return sorted(found, key=lambda queue: (_ORDER[queue.kind], queue.name))
 
 
+def _queues_of_way_out(config: Config) -> tuple[str, ...]:
+    """Return the queues from which the way out takes events, and that of events of agents which are none."""
+    agents = AGENTS_EXCHANGE
+    return config.rabbitmq.exchange + OUTBOUND_SUFFIX, agents + OUTBOUND_SUFFIX, agents + QUARANTINE_SUFFIX
+
+
 def _kind_of(exchange: str, name: str) -> QueueKind:
+    if name == exchange + OUTBOUND_SUFFIX or name.startswith(f"{AGENTS_EXCHANGE}."):
+        return "outbound"
     if name == exchange + QUARANTINE_SUFFIX:
         return "quarantine"
     if name == exchange + UNROUTED_SUFFIX:

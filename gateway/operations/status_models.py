@@ -72,7 +72,7 @@ class SpoolStatus:
     error: str = ""
 
 
-QueueKind = Literal["worker", "dead_letters", "quarantine", "unrouted", "retry"]
+QueueKind = Literal["worker", "outbound", "dead_letters", "quarantine", "unrouted", "retry"]
 
 
 @dataclass(frozen=True, slots=True)

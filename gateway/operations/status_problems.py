@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from gateway import __version__
 from gateway.config import Config
 from gateway.journal.reports import Heartbeat
+from gateway.observability.outbound_counters import OUTBOUND
 from gateway.operations.status_models import Level, Problem, QueueStatus, Status
 from gateway.operations.wording import count, span
+from gateway.publishers import QUARANTINE_SUFFIX
 
 MAX_WAIT = 600.0
 """Seconds that an event may wait in a worker's queue before that is a problem."""
@@ -53,9 +55,17 @@ def _of_processes(found: Status) -> Iterator[Problem]:
         )
         return
     if not processes.is_ready:
-        causes = "; ".join(f"{part}: {state}" for part, state in processes.checks.items() if state != "ok")
+        checks = {part: state for part, state in processes.checks.items() if part != OUTBOUND}
+        causes = "; ".join(f"{part}: {state}" for part, state in checks.items() if state != "ok")
         yield Problem(
             "critical", "processes", f"The gateway accepts no events: {causes or 'it has just started'}."
+        )
+    if (state := processes.checks.get(OUTBOUND, "ok")) != "ok":
+        yield Problem(
+            "warning",
+            OUTBOUND,
+            f"Nothing is delivered to endpoints: {_clean(state)}. Events wait meanwhile.",
+            "gateway outbound show",
         )
     if processes.alive is not None and processes.alive < processes.configured:
         yield Problem(
@@ -150,6 +160,8 @@ def _of_queue(found: Status, queue: QueueStatus) -> Iterator[Problem]:
     name = shlex.quote(queue.name)
     if queue.kind == "worker":
         yield from _of_worker_queue(queue, part, ready, waits)
+    elif queue.kind == "outbound" and ready:
+        yield from _of_way_out_queue(queue, part, ready, waits)
     elif queue.kind == "dead_letters" and ready:
         command = f"gateway dead list {shlex.quote(queue.name.removesuffix('.dead'))}"
         yield Problem(
@@ -194,6 +206,25 @@ def _of_worker_queue(queue: QueueStatus, part: str, ready: int, waits: float) ->
             part,
             f"{count(ready, 'event')} {verb} in {queue.name}, the oldest received {span(waits)} ago: its workers do not "
             "keep up. Start more of them, or look for slow handlers.",
+        )
+
+
+def _of_way_out_queue(queue: QueueStatus, part: str, ready: int, waits: float) -> Iterator[Problem]:
+    verb = "waits" if ready == 1 else "wait"
+    if queue.name.endswith(QUARANTINE_SUFFIX):
+        yield Problem(
+            "warning",
+            part,
+            f"{count(ready, 'event')} of agents {verb} in {queue.name}, because no CloudEvent could be read; the header "
+            "`violations` of each says why.",
+        )
+    elif queue.consumers == 0 or waits > MAX_WAIT:
+        yield Problem(
+            "warning",
+            part,
+            f"{count(ready, 'event')} {verb} in {queue.name}, and nothing takes them for delivery to endpoints; see "
+            "`gateway outbound show`, and the log of the way out.",
+            "gateway outbound show",
         )
 
 

@@ -113,11 +113,13 @@ class RequestAttempter(Attempter):
             retry_after=verdict.retry_after,
             next_at=verdict.next_at,
         )
+        before = sender.behaviour.health
         notices = sender.behaviour.ended(result, verdict, began_at, now)
         if message is not None:
             self._reporter.attempted(endpoint, message, after, attempt, result.detail)
             if after.state is DeliveryState.DEAD:
                 self._tell(self._notices.dead(endpoint, message, after, now))
+        self._reporter.behaved(endpoint, before, sender.behaviour.health, now)
         for notice in notices:
             self._note(sender, notice, now)
         return Record(after, attempt, 0)

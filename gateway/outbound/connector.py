@@ -7,6 +7,7 @@ each phase has its own limit and its own time. aiohttp still keeps them for the 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Sequence
@@ -234,4 +235,7 @@ def _tls_failure(error: ssl.SSLError) -> AttemptFailed:
 
 
 def _cause(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+    """Return the system's words for an error: those of asyncio repeat the address."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

@@ -15,9 +15,12 @@ from gateway.journal.entry import MAX_DETAIL, MAX_TEXT, Entry, Kind, cut
 from gateway.journal.reports.sender import Reports
 from gateway.observability.outbound_counters import OutboundMetrics
 from gateway.outbound.labels import label_of
-from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, OutboundMessage
+from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, Health, OutboundMessage
 from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
+
+_MAX_NAMED = 5
+"""Endpoints that a line names; an event may be held for thousands."""
 
 log = structlog.get_logger()
 
@@ -39,10 +42,16 @@ class Reporter:
         """Report events that are new."""
         for message, deliveries in accepted:
             self._metrics.count(message.tenant, "accepted")
-            held = sum(each.state is DeliveryState.HELD for each in deliveries)
+            held = [each.endpoint for each in deliveries if each.state is DeliveryState.HELD]
             if held:
-                self._metrics.count(message.tenant, "held", held)
-                log.warning("deliveries held", message=message.id, type=message.type, deliveries=held)
+                self._metrics.count(message.tenant, "held", len(held))
+                log.info(
+                    "deliveries held",
+                    message=message.id,
+                    type=message.type,
+                    deliveries=len(held),
+                    endpoints=held[:_MAX_NAMED],
+                )
 
     def attempted(
         self,
@@ -84,15 +93,23 @@ class Reporter:
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
 
+    def behaved(self, endpoint: Endpoint, before: Health, after: Health, now: float) -> None:
+        """Report that an attempt has opened the circuit of an endpoint, or closed it."""
+        if after.openings > before.openings:
+            seconds = round(max((after.closed_until or now) - now, 0.0), 1)
+            log.info("circuit opened", endpoint=endpoint.id, failures=after.failures, seconds=seconds)
+        elif before.openings and not after.openings:
+            log.info("circuit closed", endpoint=endpoint.id)
+
     def noticed(self, endpoint: Endpoint, notice: Notice, reason: str) -> None:
         """Report that an endpoint is failing, slow, disabled or recovered."""
-        log.warning(
-            "endpoint notice",
-            endpoint=endpoint.id,
-            tenant=endpoint.tenant,
-            notice=notice.value,
-            reason=reason,
+        told = log.bind(
+            endpoint=endpoint.id, tenant=endpoint.tenant, notice=notice.value, reason=reason or None
         )
+        if notice is Notice.RECOVERED:
+            told.info("endpoint notice")
+        else:
+            told.warning("endpoint notice")
         if self._reports:
             reports = self._reports
             reports.send(

@@ -116,6 +116,7 @@ _LINKS = {
     "provider": "/providers",
     "secret": "/providers",
     "journal": "/settings",
+    "outbound": "/endpoints",
 }
 """The pages to which the first word of a problem's part leads."""
 

@@ -13,6 +13,7 @@ from gateway.operations.queue_status import live_workers
 
 KINDS = {
     "worker": "worker",
+    "outbound": "way out",
     "dead_letters": "dead letters",
     "quarantine": "quarantine",
     "unrouted": "unrouted",

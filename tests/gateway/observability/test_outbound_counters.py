@@ -46,13 +46,17 @@ def test_a_process_is_down_until_its_first_sample_unless_it_has_ended_as_it_shou
         lines = generate_latest(reader).decode().splitlines()
         return [line for line in lines if line.startswith(("outbound_up ", "outbound_shards "))]
 
-    assert numbers() == []
+    assert (numbers(), reader.unavailable_reasons()) == ([], {})
     metrics.begin()
     assert numbers() == ["outbound_up 0.0"]
+    assert "has failed" in reader.unavailable_reasons()["outbound"]
     metrics.sample({("shards", ""): 256})
     assert numbers() == ["outbound_up 1.0", "outbound_shards 256.0"]
+    assert reader.unavailable_reasons() == {"outbound": ""}
+    metrics.sample({("database_unavailable", ""): 1})
+    assert reader.unavailable_reasons() == {"outbound": "its database cannot be used"}
     metrics.end()
-    assert numbers() == []
+    assert (numbers(), reader.unavailable_reasons()) == ([], {})
 
 
 def test_tenants_beyond_the_first_hundred_are_counted_together() -> None:

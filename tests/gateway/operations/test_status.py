@@ -75,6 +75,30 @@ PROBLEMS: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     ),
     (
         {},
+        {"processes": replace(RUNNING, checks={"outbound": "its database cannot be used"})},
+        "warning",
+        "Nothing is delivered to endpoints: its database cannot be used. Events wait meanwhile.",
+    ),
+    (
+        {},
+        {"queues": (_queue("webhooks.outbound", "outbound", ready=3, consumers=0),)},
+        "warning",
+        (
+            "3 events wait in webhooks.outbound, and nothing takes them for delivery to endpoints; see `gateway outbound show`, and "
+            "the log of the way out."
+        ),
+    ),
+    (
+        {},
+        {"queues": (_queue("agents.quarantine", "outbound", ready=1, consumers=0),)},
+        "warning",
+        (
+            "1 event of agents waits in agents.quarantine, because no CloudEvent could be read; the header `violations` of each "
+            "says why."
+        ),
+    ),
+    (
+        {},
         {"processes": replace(RUNNING, alive=2, configured=3)},
         "warning",
         "2 of 3 processes are alive; a dead one is replaced within seconds, so look into the log if this lasts.",
@@ -231,6 +255,8 @@ def test_all_well(tmp_path: Path) -> None:
     busy = replace(
         WELL,
         queues=(
+            _queue("agents.outbound", "outbound", consumers=0),
+            _queue("webhooks.outbound", "outbound", ready=2, oldest_at=NOON - 3),
             _queue(QUEUE, ready=5, oldest_at=NOON - 5),
             _queue(DEAD, "dead_letters"),
             _queue("x", consumers=None),
