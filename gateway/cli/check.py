@@ -18,10 +18,12 @@ from gateway.events.schemas import Catalogue
 def run_check(path: Path, *, connects: bool = False) -> None:
     """Validate the configuration at ``path`` and print a summary with its warnings.
 
-    If it ``connects``, the summary includes whether Redis takes claims, and what RabbitMQ says of its queues and its limits.
+    If it ``connects``, the summary includes whether Redis takes claims, what RabbitMQ says of its queues and its limits, and
+    whether the database of deliveries can be used.
 
     Raises:
-        OperatorError: The configuration is invalid, Redis takes no claims, or RabbitMQ cannot be asked.
+        OperatorError: The configuration is invalid, Redis takes no claims, RabbitMQ cannot be asked, or the database of
+            deliveries cannot be used.
     """
     config = load_config(path)
     catalogue = Catalogue.bundled()
@@ -56,6 +58,8 @@ def run_check(path: Path, *, connects: bool = False) -> None:
     if connects:
         _print_store(config)
         _print_broker(config)
+        if config.has_way_out:
+            _print_deliveries(config)
 
 
 def _print_store(config: Config) -> None:
@@ -82,6 +86,13 @@ def _print_broker(config: Config) -> None:
         typer.echo(f"  {one_line(line)}")
     for warning in report.warnings:
         typer.echo(f"  warning: {one_line(warning)}")
+
+
+def _print_deliveries(config: Config) -> None:
+    from gateway.cli.common import run
+    from gateway.operations.outbound_state import check_database
+
+    typer.echo(f"  deliveries: {run(check_database(config))}")
 
 
 def _store(redis: RedisConfig) -> str:

@@ -18,6 +18,7 @@ from gateway.cli.groups.endpoints import deliveries, endpoints
 from gateway.cli.groups.events import events
 from gateway.cli.groups.journal import journal_events
 from gateway.cli.groups.look import look
+from gateway.cli.groups.outbound import outbound
 from gateway.cli.groups.quarantine import quarantine
 from gateway.cli.groups.run import run
 from gateway.cli.groups.schemas import schemas
@@ -75,6 +76,7 @@ app.add_typer(unrouted, name="unrouted", rich_help_panel=RECOVER)
 app.add_typer(spool, name="spool", rich_help_panel=RECOVER)
 app.add_typer(endpoints, name="endpoints", rich_help_panel=CONNECT)
 app.add_typer(deliveries, name="deliveries", rich_help_panel=CONNECT)
+app.add_typer(outbound, name="outbound", rich_help_panel=CONNECT)
 
 
 def main() -> None:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 import typer
-from prometheus_client import CollectorRegistry, start_http_server
 
 from gateway.backends import messaging_system_of, open_queue, open_runner
 from gateway.cli.common import parse_log_format, run
+from gateway.cli.metrics import serve_metrics
 from gateway.config import Config
-from gateway.config.bind_addresses import check_bind, split_bind
 from gateway.config.discovery import load_without_secrets
 from gateway.config.known_types import doubt_key_pattern
 from gateway.errors import OperatorError
@@ -103,22 +102,10 @@ async def _check(config: Config, worker: Worker) -> None:
     )
 
 
-def _serve_metrics(bind: str, metrics: WorkerMetrics) -> None:
-    registry = CollectorRegistry()
-    registry.register(metrics)
-    try:
-        host, port = split_bind(check_bind(bind))
-        start_http_server(port, host, registry)
-    except ValueError as error:
-        raise typer.BadParameter(f"{bind!r} {error}", param_hint="--metrics") from None
-    except OSError as error:
-        raise OperatorError(f"cannot listen at {bind}: {error.strerror}") from error
-
-
 async def _work(config: Config, worker: Worker, metrics: str | None, spans: Spans | None) -> Runner:
     runner = open_runner(config, worker, spans)
     if metrics:
-        _serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
+        serve_metrics(metrics, WorkerMetrics(worker.queue, runner))
     for pattern in dict.fromkeys((*worker.events, *worker.handled)):
         if why := doubt_key_pattern(config, pattern):
             log.warning("pattern matches nothing known", pattern=pattern, cause=why)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from gateway.backends import open_outbound_store
 from gateway.config import Config
@@ -67,12 +67,23 @@ async def opened_store(config: Config) -> AsyncIterator[Store]:
         OperatorError: The database cannot be used, now or later.
     """
     store = open_outbound_store(config)
-    try:
+    with database_errors_told():
         await store.start()
         try:
             yield store
         finally:
             await store.stop()
+
+
+@contextmanager
+def database_errors_told() -> Iterator[None]:
+    """Tell an operator that the database cannot be used.
+
+    Raises:
+        OperatorError: It cannot.
+    """
+    try:
+        yield
     except StoreUnavailable as error:
         raise OperatorError(f"the database of endpoints and deliveries cannot be used: {error}") from error
 

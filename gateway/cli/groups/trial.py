@@ -190,8 +190,8 @@ def check(
         bool,
         typer.Option(
             "--connect",
-            help="Also ask Redis whether it takes claims, and RabbitMQ on which nodes its queues are, and how large a message "
-            "it takes.",
+            help="Also ask Redis whether it takes claims, RabbitMQ on which nodes its queues are and how large a message it "
+            "takes, and the database of deliveries whether it can be used.",
         ),
     ] = False,
 ) -> None:
@@ -199,7 +199,8 @@ def check(
 
     Each error is one line: file, line number, path of the setting, and how to fix it.
 
-    Exit codes: 0 valid, 1 Redis takes no claims or RabbitMQ cannot be asked, 3 invalid configuration.
+    Exit codes: 0 valid, 1 Redis takes no claims, RabbitMQ cannot be asked or the database of deliveries cannot be used,
+    3 invalid configuration.
     """
     from gateway.cli.check import run_check
     from gateway.config.reference import config_schema
