@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -34,18 +35,22 @@ def documents(name: str) -> dict[str, dict[str, Any]]:
     return {each["kind"]: each for each in yaml.safe_load_all((KUBERNETES / name).read_text("utf-8"))}
 
 
-GATEWAY, WORKER = documents("gateway.yaml"), documents("worker.yaml")
+GATEWAY, WORKER, OUTBOUND = map(documents, ("gateway.yaml", "worker.yaml", "outbound.yaml"))
 PODS = {
     "gateway": GATEWAY["StatefulSet"]["spec"]["template"]["spec"],
     "worker": WORKER["Deployment"]["spec"]["template"]["spec"],
+    "outbound": OUTBOUND["Deployment"]["spec"]["template"]["spec"],
 }
 
 
-def options_of(command: str) -> set[str]:
-    """The options that a command has."""
-    program = typer.main.get_command(app)
-    assert isinstance(program, TyperGroup)
-    return {option for parameter in program.commands[command].params for option in parameter.opts}
+def unknown_options(words: list[str]) -> set[str]:
+    """The options of a command line that its command does not have."""
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while isinstance(command, TyperGroup):
+        command = command.commands[rest.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    return {word for word in rest if word.startswith("--")} - known
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -94,11 +99,10 @@ def test_what_a_pod_mounts_and_runs_is_there(name: str) -> None:
     volumes = {each["name"] for each in pod["volumes"]} | {each["metadata"]["name"] for each in claims}
     ports = {each["name"] for each in container["ports"]}
     probes = [value for key, value in container.items() if key.endswith("Probe")]
-    command, *words = container["args"]
 
     assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
     assert {(probe.get("httpGet") or probe["tcpSocket"])["port"] for probe in probes} <= ports
-    assert {word for word in words if word.startswith("--")} <= options_of(command)
+    assert not unknown_options(container["args"])
     assert pod["terminationGracePeriodSeconds"] > Worker(queue="any", events=["#"]).grace
 
 
@@ -140,6 +144,21 @@ def test_the_configuration_of_the_manifests_is_valid() -> None:
     ]
 
 
+def test_pods_of_deliveries_take_what_their_file_says(tmp_path: Path) -> None:
+    """Added to the configuration of the others."""
+    text = (KUBERNETES / "outbound.yaml").read_text("utf-8")
+    (setting,) = re.findall(r"^#   (outbound: .+)$", text, re.MULTILINE)
+    content = yaml.safe_load((KUBERNETES / "config.yaml").read_text("utf-8")) | yaml.safe_load(setting)
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**content, "postgres": {"url": "postgresql://x/y"}}))
+    names = ("STRIPE_WEBHOOK_SECRET", "GITHUB_WEBHOOK_SECRET")
+    variables = {**dict.fromkeys(names, SECRET), "REDIS_URL": "redis://x", "RABBITMQ_URL": "amqp://x"}
+    config = load_config(path, {**variables, "OUTBOUND_KEY": base64.b64encode(bytes(32)).decode()})
+
+    assert config.outbound.separate
+    assert not config.has_way_out  # until it has endpoints
+
+
 def test_the_manifests_can_be_put_together(tmp_path: Path) -> None:
     """By kubectl, where it is installed: with names that have the digest of the configuration."""
     kubectl = found("kubectl")
@@ -160,9 +179,8 @@ def test_a_unit_starts_a_command_that_there_is(unit: Path) -> None:
     """With its options, and restarts it unless its configuration is invalid."""
     text = unit.read_text("utf-8")
     (command,) = re.findall(r"^ExecStart=/opt/webhook-gateway/bin/gateway (.+)$", text, re.MULTILINE)
-    name, *words = command.split()
 
-    assert {word for word in words if word.startswith("--")} <= options_of(name)
+    assert not unknown_options(command.split())
     assert "RestartPreventExitStatus=3\n" in text
 
 

@@ -22,6 +22,7 @@ from gateway.config.reference import config_schema
 from gateway.devtools.provider_reference import EVIDENCE, Evidence, adapter_names, config_block
 from gateway.devtools.samples import sample_names
 from gateway.errors import REJECTIONS, Outcome
+from gateway.observability.outbound_counters import OUTBOUND
 from gateway.receive.responses import _STATUS
 from gateway.signatures.rejections import SIGNATURE_FAULTS
 from gateway.worker.retry_policy import SettlementName
@@ -319,12 +320,12 @@ def test_every_line_of_the_log_that_is_named_is_written() -> None:
 
 
 def test_the_parts_of_the_readiness_are_listed(tmp_path: Path) -> None:
-    """All that /readyz names, the end among them."""
+    """All that /readyz names, the end and the process that delivers among them."""
     config = load_config(ROOT / "config.yaml", missing=lambda _: "not-a-real-secret-0123")
     gateway = Gateway(config.model_copy(update={"data_dir": tmp_path}), ROOT)
     gateway.announce_end()
 
-    assert [f"`{part}`" for part in gateway.unavailable_reasons()] == [
+    assert [f"`{part}`" for part in (*gateway.unavailable_reasons(), OUTBOUND)] == [
         row[0] for row in _table("readiness", _page("how-to/operate/monitor.md"))
     ]
 

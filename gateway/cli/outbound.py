@@ -1,4 +1,4 @@
-"""``gateway outbound``: run the way out by itself, see how it is, and look after its database."""
+"""``gateway outbound``: run the way out by itself, see how it is, and manage its database."""
 
 from __future__ import annotations
 

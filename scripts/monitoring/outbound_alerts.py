@@ -100,7 +100,7 @@ OUTBOUND_ALERTS = (
         "All attempts failed, or the receiver refuses them for good. They are kept for a replay, as long as `outbound.retention` says.",
         (
             "`gateway deliveries list --state dead`, or the page *Deliveries*, has them with the answer to each attempt.",
-            "Have the receiver mended, then `gateway deliveries replay ENDPOINT --state dead`.",
+            "Have the receiver fixed, then `gateway deliveries replay ENDPOINT --state dead`.",
         ),
         Case({'outbound_dead_total{tenant="acme"}': "0x5 0+1x30"}, "20m", labels=({"tenant": "acme"},)),
         Case({'outbound_dead_total{tenant="acme"}': "7x40"}, "20m"),

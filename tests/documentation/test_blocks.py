@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -28,7 +29,7 @@ NOT_RUN = {
     r"gh |export GITHUB_WEBHOOK_SECRET=\$\(openssl rand": "needs an account at GitHub, and its secret",
     r"cloudflared |ngrok |tailscale ": "needs the internet",
     r"token=\$\(gateway console tokens|curl -H \"Authorization": "needs a token and a console; tests/gateway/console has both",
-    r"gateway (?:endpoints|deliveries|listen) ": "needs an endpoint and an application; tests/e2e has both",
+    r"gateway (?:endpoints|deliveries|listen|outbound) ": "needs an endpoint and an application; tests/e2e has both",
     r"gateway console tokens create (?:acme-portal|laptop) ": "needs a console; tests/gateway/console has one",
     r"kill ": "signals the gateway of a machine",
     r"OTEL_|collector ": "needs a collector of traces",
@@ -163,6 +164,8 @@ def test_a_configuration_of_a_page_is_valid(page: Path, block: Block, tmp_path: 
     servers = {"REDIS_URL": "redis://localhost/0", "RABBITMQ_URL": "amqp://localhost/"} | {
         "REDIS_PASSWORD": "of-redis",
         "RABBITMQ_PASSWORD": "of-rabbitmq",
+        "POSTGRES_URL": "postgresql://localhost/gateway",
+        "OUTBOUND_KEY": base64.b64encode(bytes(32)).decode(),
     }
     assert load_config(path, servers, missing=lambda _: "0123456789abcdef0123456789abcdef").providers, page
 

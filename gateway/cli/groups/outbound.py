@@ -11,7 +11,7 @@ from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption, LogFor
 
 outbound = Commands(
     help=(
-        "Run the process that delivers events to endpoints by itself, see how it is, and look after its database.\n\n"
+        "Run the process that delivers events to endpoints by itself, see how it is, and manage its database.\n\n"
         "`gateway serve` runs it as well. `gateway endpoints` and `gateway deliveries` are about single ones."
     ),
     no_args_is_help=True,
