@@ -14,6 +14,7 @@ from support.agents import Place
 from support.collector import Collector
 from support.gateway_process import GatewayProcess, Program, Secrets
 from support.ports import free_port
+from support.receivers import Receiver, respond
 from support.senders import post
 from support.waiting import wait_until
 
@@ -96,6 +97,32 @@ def test_each_event_is_one_trace_from_its_request_to_what_its_handler_does(
         of_kind = [span for span in collector.spans if span.name == kind]
         assert {span.attributes["messaging.message.id"] for span in of_kind} == events
     fresh_secrets.expect_absent(*(span.text for span in collector.spans))
+
+
+@pytest.mark.parametrize("format_", ["json", "original"])
+def test_the_trace_goes_on_to_the_receiver_of_an_endpoint(
+    tmp_path: Path, fresh_secrets: Secrets, format_: str
+) -> None:
+    """A span of the receiver is a child of the request's, at every attempt."""
+    with Collector() as collector, Receiver(respond(503), respond(200)) as receiver:
+        endpoint = {
+            "url": receiver.url,
+            "events": ["stripe.#"],
+            "format": format_,
+            "secrets": ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="],
+            "allow_private": True,
+        }
+        overrides = {"endpoints": {"billing": endpoint}, "outbound": {"allow_http": True}}
+        gateway = GatewayProcess(tmp_path, fresh_secrets, overrides=overrides)
+        with traced(gateway, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
+            gateway.wait_for('"exchange":"webhooks"')
+            event = senders.stripe(fresh_secrets.stripe, senders.stripe_event())
+            assert post(gateway.url, event).status_code in (200, 202)
+            requests = receiver.wait_for(2)
+            assert gateway.stop() == 0
+
+    (span,) = collector.spans
+    assert {each.headers["traceparent"][:-2] for each in requests} == {f"00-{span.trace_id}-{span.span_id}-"}
 
 
 async def test_the_provider_of_a_workers_own_module_is_used(tmp_path: Path, fresh_secrets: Secrets) -> None:
