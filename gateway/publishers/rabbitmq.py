@@ -147,7 +147,7 @@ class RabbitPublisher(Publisher):
 
         RabbitMQ does not tell its ``max_message_size``, but closes the channel on a larger message, and with it on all
         that are under way. Published again and again, one such message would keep all others from getting through.
-        Whoever raises the limit restarts the broker, so that a limit which is forgotten then is never outdated for long.
+        To raise the limit takes a restart of the broker, so that a limit which is forgotten then is never outdated for long.
         """
         cause = lost.exception()
         self._max_size = cause.message_limit if isinstance(cause, BrokerRefusal) else None

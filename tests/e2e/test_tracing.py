@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_the_trace_goes_on_to_the_receiver_of_an_endpoint(
             "secrets": ["whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="],
             "allow_private": True,
         }
-        overrides = {"endpoints": {"billing": endpoint}, "outbound": {"allow_http": True}}
+        overrides: dict[str, Any] = {"endpoints": {"billing": endpoint}, "outbound": {"allow_http": True}}
         gateway = GatewayProcess(tmp_path, fresh_secrets, overrides=overrides)
         with traced(gateway, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
             gateway.wait_for('"exchange":"webhooks"')
