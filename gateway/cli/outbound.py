@@ -27,7 +27,7 @@ from gateway.operations.endpoint_models import EndpointView
 from gateway.operations.outbound import database_errors_told
 from gateway.operations.outbound_state import OutboundState, outbound_state
 from gateway.operations.wording import ago, count, span
-from gateway.outbound.store import Tables
+from gateway.outbound.store.answers import Tables
 
 
 def run_run(path: Path, log_format: str | None, metrics: str | None) -> None:

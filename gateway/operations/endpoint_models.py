@@ -14,7 +14,7 @@ from gateway.outbound.circuit import CircuitState, circuit_state
 from gateway.outbound.labels import host_of, title_from
 from gateway.outbound.models import Endpoint, EndpointState, Format, Health, Secret, SignatureKind
 from gateway.outbound.secrets import public_key_of
-from gateway.outbound.store import Waiting
+from gateway.outbound.store.answers import Waiting
 
 
 class SubscriptionView(msgspec.Struct, frozen=True):

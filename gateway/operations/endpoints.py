@@ -18,7 +18,8 @@ from gateway.operations.endpoint_secrets import (
 from gateway.operations.endpoint_settings import EndpointChange, NewEndpoint, check, with_change
 from gateway.operations.outbound import Refused, find_endpoint, new_id
 from gateway.outbound.models import Endpoint, EndpointState, Health, Secret
-from gateway.outbound.store import Store, Waiting
+from gateway.outbound.store import Store
+from gateway.outbound.store.answers import Waiting
 
 MAX_ENDPOINTS = 10_000
 """Endpoints that may exist at a time: every process holds all of them."""

@@ -22,6 +22,7 @@ from gateway.outbound.models import (
     OutboundMessage,
     Trigger,
 )
+from gateway.outbound.store.answers import Lease, Share, Tables, Waiting
 
 MAX_COUNTED = 100_000
 """Deliveries beyond which those that wait are counted no further, unless somebody wants it."""
@@ -33,46 +34,6 @@ class StoreUnavailable(OSError):
 
 class Conflict(Exception):
     """Raised when something changed meanwhile, or is just in flight; nothing was written."""
-
-
-class Lease(NamedTuple):
-    """A shard that a process owns.
-
-    Attributes:
-        shard: The shard, from 0.
-        epoch: Grows with each change of the owner; what an earlier owner records is refused.
-        until: When it ends, in Unix seconds of the database's clock.
-    """
-
-    shard: int
-    epoch: int
-    until: float
-
-
-class Share(NamedTuple):
-    """What a process owns.
-
-    Attributes:
-        owner: The process: its machine, its number, and a few letters of its own.
-        shards: How many shards.
-        until: When the first of its leases ends, in Unix seconds of the database's clock.
-    """
-
-    owner: str
-    shards: int
-    until: float
-
-
-class Tables(NamedTuple):
-    """The version of a database's tables.
-
-    Attributes:
-        found: The version that they have; 0 if there are none.
-        wanted: The version that this program needs.
-    """
-
-    found: int
-    wanted: int
 
 
 class Record(NamedTuple):
@@ -87,24 +48,6 @@ class Record(NamedTuple):
     delivery: Delivery
     attempt: Attempt
     epoch: int
-
-
-class Waiting(NamedTuple):
-    """What waits for an endpoint.
-
-    Attributes:
-        pending: Pending deliveries.
-        held: Held deliveries.
-        dead: Dead deliveries that are still kept.
-        oldest: When the oldest pending delivery was accepted, in Unix seconds; None if there is none.
-        next_due: When the next pending delivery is due; None if there is none.
-    """
-
-    pending: int = 0
-    held: int = 0
-    dead: int = 0
-    oldest: float | None = None
-    next_due: float | None = None
 
 
 class DeliveryFilter(NamedTuple):

@@ -28,22 +28,17 @@ from gateway.outbound.store import (
     Chosen,
     Conflict,
     DeliveryFilter,
-    Lease,
     MessageFilter,
     MessagePlace,
     Record,
-    Share,
     Store,
-    Tables,
-    Waiting,
 )
+from gateway.outbound.store.answers import Lease, Share, Tables, Waiting
 from gateway.outbound.store.changes import configured_changes
 from gateway.outbound.store.in_memory.leases import Leases
 from gateway.outbound.store.in_memory.rows import Row, Rows, cancelled, is_wanted, new_round
 from gateway.outbound.store.retention import (
     ATTEMPTS_KEPT,
-    DELIVERIES_KEPT,
-    MAX_HELD,
     MESSAGES_KEPT,
     OPERATIONS_KEPT,
 )
@@ -386,14 +381,7 @@ class MemoryStore(Store):
 
     @override
     async def prune(self, now: float) -> int:
-        changed = 0
-        for delivery in [row.delivery for row in self._rows]:
-            if delivery.state == DeliveryState.HELD and delivery.created_at < now - MAX_HELD:
-                self._rows.put(cancelled(delivery, now))
-                changed += 1
-            elif delivery.ended_at is not None and delivery.ended_at < now - DELIVERIES_KEPT:
-                self._rows.remove(delivery.id)
-                changed += 1
+        changed = self._rows.prune(now)
         wanted = {row.delivery.message for row in self._rows if row.delivery.state in _WAITING}
         for message in list(self._messages.values()):
             if message.accepted_at < now - MESSAGES_KEPT and message.id not in wanted:

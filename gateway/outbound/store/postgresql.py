@@ -21,7 +21,8 @@ except ImportError as error:
         "pip install 'agent-webhook-gateway[postgres]', or set postgres.url to embedded"
     ) from error
 
-from gateway.outbound.store import StoreUnavailable, Tables
+from gateway.outbound.store import StoreUnavailable
+from gateway.outbound.store.answers import Tables
 from gateway.outbound.store.postgres.call import Call
 from gateway.outbound.store.postgres.transaction import PostgresTransaction
 from gateway.outbound.store.sql.migrations import migrate, prepare, version_of

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, TypeVar
 from typing_extensions import override
 
 from gateway.outbound.ids import first_id
-from gateway.outbound.store import StoreUnavailable, Tables
+from gateway.outbound.store import StoreUnavailable
+from gateway.outbound.store.answers import Tables
 from gateway.outbound.store.sql.migrations import migrate, no_tables, version_of
 from gateway.outbound.store.sql.refusals import attempted, result_of
 from gateway.outbound.store.sql.store import Operations, SqlStore

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gateway.outbound.models import SHARDS
-from gateway.outbound.store import Lease, Share
+from gateway.outbound.store.answers import Lease, Share
 
 
 @dataclass

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from gateway.outbound.models import Delivery, DeliveryState, OutboundMessage, Trigger
 from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace
+from gateway.outbound.store.retention import DELIVERIES_KEPT, MAX_HELD
 from gateway.transport.topic_patterns import matches
 
 
@@ -60,9 +61,17 @@ class Rows:
             self._dead[delivery.endpoint, delivery.order_key].add(delivery.id)
         return delivery
 
-    def remove(self, delivery: str) -> None:
-        """Forget a delivery."""
-        self._drop(self._rows.pop(delivery).delivery)
+    def prune(self, now: float) -> int:
+        """Let held deliveries end and forget ended ones that are too old; return how many that were."""
+        changed = 0
+        for delivery in [row.delivery for row in self]:
+            if delivery.state == DeliveryState.HELD and delivery.created_at < now - MAX_HELD:
+                self.put(cancelled(delivery, now))
+                changed += 1
+            elif delivery.ended_at is not None and delivery.ended_at < now - DELIVERIES_KEPT:
+                self._drop(self._rows.pop(delivery.id).delivery)
+                changed += 1
+        return changed
 
     def _drop(self, old: Delivery) -> None:
         self._pending[old.endpoint].pop(old.id, None)

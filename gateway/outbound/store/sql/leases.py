@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.outbound.store import Lease, Share
+from gateway.outbound.store.answers import Lease, Share
 from gateway.outbound.store.sql.transaction import Transaction
 
 _OWNERS_KEPT = 86_400.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from gateway.errors import OperatorError
 from gateway.outbound.models import SHARDS
-from gateway.outbound.store import Tables
+from gateway.outbound.store.answers import Tables
 from gateway.outbound.store.sql.transaction import Transaction
 
 MIGRATIONS = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.outbound.models import Attempt, Delivery, Operation, OutboundMessage
-from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace, Waiting
+from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace
+from gateway.outbound.store.answers import Waiting
 from gateway.outbound.store.sql.codec import (
     ATTEMPT_COLUMNS,
     DELIVERY_COLUMNS,

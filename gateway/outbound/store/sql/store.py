@@ -27,14 +27,12 @@ from gateway.outbound.store import (
     Chosen,
     Conflict,
     DeliveryFilter,
-    Lease,
     MessageFilter,
     MessagePlace,
     Record,
-    Share,
     Store,
-    Waiting,
 )
+from gateway.outbound.store.answers import Lease, Share, Waiting
 from gateway.outbound.store.sql import accepting, deciding, endpoints, leases, owning, pruning, reading
 from gateway.outbound.store.sql.deciding import STEP, Replayed, ReplayPlan
 from gateway.outbound.store.sql.transaction import Transaction

@@ -11,15 +11,8 @@ from msgspec.structs import replace
 
 from gateway.outbound.ids import first_id, renewed_id, shard_of
 from gateway.outbound.models import Delivery, DeliveryState, Operation, OutboundMessage, Trigger
-from gateway.outbound.store import (
-    Conflict,
-    DeliveryFilter,
-    Lease,
-    MessageFilter,
-    MessagePlace,
-    Store,
-    Waiting,
-)
+from gateway.outbound.store import Conflict, DeliveryFilter, MessageFilter, MessagePlace, Store
+from gateway.outbound.store.answers import Lease, Waiting
 from support.outbound_records import a_delivery, a_message, a_record, an_attempt, an_endpoint, new_id
 from support.waiting import wait_until_async
 

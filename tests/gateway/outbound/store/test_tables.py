@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import OperatorError
-from gateway.outbound.store import Store, Tables
+from gateway.outbound.store import Store
+from gateway.outbound.store.answers import Tables
 from gateway.outbound.store.sql import migrations
 from gateway.outbound.store.sqlite import FILE_NAME
 
