@@ -82,7 +82,9 @@ GAUGES = (
         "Processes that count rate limits alone although server.limits is shared, because Redis is away.",
     ),
     Gauge("webhook_spooled", "Events that wait on disk for the broker."),
-    Gauge("webhook_spool_corrupt", "Rows of the spool that could not be read and were set aside."),
+    Gauge(
+        "webhook_spool_corrupt", "Rows of the spool that could not be read or published, and were set aside."
+    ),
     Gauge(
         "webhook_clock_offset_seconds",
         "Offset of our clock from that of Redis; of all processes, the one farthest from zero.",

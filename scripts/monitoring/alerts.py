@@ -101,10 +101,12 @@ ALERTS = (
         "webhook_spool_corrupt > 0",
         "",
         "page",
-        "Events in the spool could not be read and were set aside",
-        "They were acknowledged, and are not published. A disk or a crash of the machine has damaged them.",
+        "Events in the spool could not be read or published, and were set aside",
+        "They were acknowledged, and are not published. The log line `spool row set aside` says why: a disk or a crash of the "
+        "machine has damaged them, or they are larger than RabbitMQ's `max_message_size`.",
         (
-            "`gateway spool export` writes what can be read, the rows that were set aside included.",
+            "Too large: raise `max_message_size`, restart RabbitMQ, stop the gateway, run `gateway spool drain --corrupt`.",
+            "Damaged: `gateway spool export --corrupt` writes what can be read.",
             "Compare with the providers' own lists of deliveries, and have them sent again. Check the disk.",
         ),
         Case({f"webhook_spool_corrupt{{{_G}}}": "0 2x5"}, "3m", labels=(_LABELS,)),

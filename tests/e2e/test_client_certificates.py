@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -22,7 +23,7 @@ from support.ports import free_port
 from support.rabbitmq_server import RabbitMQServer
 from support.requirements import require
 from support.senders import post
-from support.waiting import wait_until
+from support.waiting import PATIENCE, wait_until, wait_until_async
 
 SERVER_NAME = "broker.test"
 CLIENTS = ("first", "second")
@@ -125,6 +126,25 @@ async def test_workers_and_commands_log_in_by_certificate_too(
     await queue.check()
     async with open_tail(config, "#"):
         assert ("first", "EXTERNAL") in broker.clients()
+
+
+async def test_workers_read_the_certificates_for_each_connection(
+    broker: Broker, files: Path, tmp_path: Path, settings: dict[str, Section]
+) -> None:
+    """Without a signal: RabbitMQ looks at a certificate at the beginning of a connection alone."""
+    secrets = {"github": {"adapter": "github", "secrets": ["a-secret-of-some-length-4711"]}}
+    config = Config.model_validate({"providers": secrets, "data_dir": str(tmp_path), **settings})
+    queue = open_queue(config, Worker(queue="agent", events=["github.#"]))
+    await queue.start()
+    try:
+        await wait_until_async(lambda: ("first", "EXTERNAL") in broker.clients(), PATIENCE, "it is connected")
+        shutil.copy(files / "second.pem", tmp_path / "client.pem")
+        await asyncio.to_thread(broker.server.ctl, "close_all_connections", "as in a restart")
+        await wait_until_async(
+            lambda: ("second", "EXTERNAL") in broker.clients(), PATIENCE, "it is connected anew"
+        )
+    finally:
+        await queue.stop()
 
 
 def test_a_user_that_the_broker_does_not_know_is_told(
