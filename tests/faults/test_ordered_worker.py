@@ -139,9 +139,7 @@ def test_no_event_is_lost_when_sentinels_fail_over(tmp_path: Path, rabbitmq_url:
         redis = {"sentinels": watched.urls, "master": watched.name}
         primary, replica = watched.servers
         ways: dict[str, Callable[[], None]] = {
-            "handed over": lambda: watched.command_sentinel(
-                watched.sentinels[0], "SENTINEL FAILOVER", watched.name
-            ),
+            "handed over": watched.hand_over,
             "killed": primary.kill,
         }
         with _open_case(tmp_path, rabbitmq_url, redis) as case:

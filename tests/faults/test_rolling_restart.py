@@ -110,7 +110,7 @@ def test_the_servers_of_redis_restart_one_after_another(
         second.stop()
         second.start()
         watched.wait_follows(second, first)
-        watched.command_sentinel(watched.sentinels[0], "SENTINEL FAILOVER", watched.name)
+        watched.hand_over()
         watched.wait_is_primary(second)
         watched.wait_follows(first, second)
         first.stop()
@@ -118,7 +118,7 @@ def test_the_servers_of_redis_restart_one_after_another(
         watched.wait_follows(first, second)
 
     measured = _under_load(site, "", restart)
-    unchecked = int(site.metric("webhook_dedupe_unchecked"))
+    unchecked = int(site.metric("webhook_dedupe_unchecked_total"))
     fault = (
         f"Redis restarts, one after another, behind Sentinels ({unchecked} events published without a claim)"
     )

@@ -102,6 +102,9 @@ class ClusterCase:
         self._may_send.clear()
         try:
             wait_until(lambda: self.spooled() == 0, CLUSTER_PATIENCE, "the spool is drained")
+        except TimeoutError as error:
+            error.add_note(self.cluster.describe())
+            raise
         finally:
             self._may_send.set()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ _SIZE = 3
 
 _CONFIGURATION = "cluster_partition_handling = ignore\n"
 """Quorum queues need no partition handling."""
+
+_RECORDS = "[{amqqueue:get_name(Q), amqqueue:get_pid(Q)} || Q <- rabbit_amqqueue:list()]."
 
 _MOVE_LEADER = (
     'rabbit_quorum_queue:transfer_leadership(element(2, rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, '
@@ -87,6 +90,17 @@ class RabbitMQCluster:
             asked.ctl("list_queues", "name", "type", "leader", "members", "online", "--formatter", "json")
         )
         return [row for row in rows if row["type"] == "quorum"]
+
+    def describe(self) -> str:
+        """Return what each node that runs says of the quorum queues, and whom the queues' records name as leader."""
+        parts = []
+        for node in self.nodes:
+            if node.is_running:
+                with suppress(RuntimeError, subprocess.TimeoutExpired):
+                    rows = node.ctl("list_queues", "name", "leader", "members", "online", timeout=20.0)
+                    records = node.ctl("eval", _RECORDS, timeout=20.0)
+                    parts.append(f"--- {node.node.name}\n{rows}{records}")
+        return "\n".join(parts)
 
     @contextmanager
     def message_limit(self, size: int) -> Iterator[None]:

@@ -261,6 +261,15 @@ class WatchedRedis:
         """Return whether a server takes itself for the primary."""
         return bool(self._replication(server)["role"] == "master")
 
+    def hand_over(self) -> None:
+        """Let the replica take over while the primary runs, once the Sentinels know that it is a good one."""
+
+        def is_begun() -> bool:
+            self.command_sentinel(self.sentinels[0], "SENTINEL FAILOVER", self.name)
+            return True
+
+        wait_until(is_begun, PATIENCE, "a replica is promoted", forgive=(redis.ResponseError,))
+
     def wait_is_primary(self, server: RedisServer) -> None:
         """Wait until the Sentinels name a server, and it knows. It ends its connections on the way."""
 
