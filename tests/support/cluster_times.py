@@ -50,6 +50,7 @@ class Measured(NamedTuple):
         copies: messages beyond the first of an event.
         refused: events that were not answered with 2xx.
         pause: the longest time without a confirm, in seconds.
+        grew: seconds from the fault until the most events waited on disk: from then on more were confirmed than came.
         spooled: how many events waited on disk at the most.
         drained: seconds from the end of the fault until none did.
         p99: of the answers from the fault until everything was drained, in seconds.
@@ -65,6 +66,7 @@ class Measured(NamedTuple):
     p99: float
     longest: float
     pause: float | None = None
+    grew: float | None = None
     spooled: int | None = None
     drained: float | None = None
     was_ready: bool | None = None
@@ -78,6 +80,7 @@ class Measured(NamedTuple):
             f"{self.p99:.2f} s",
             f"{self.longest:.2f} s",
             "–" if self.pause is None else f"{self.pause:.1f} s",
+            "–" if self.grew is None else f"{self.grew:.1f} s",
             "–" if self.spooled is None else f"{self.spooled:,}",
             "–" if self.drained is None else f"{self.drained:.1f} s",
             "–" if self.was_ready is None else "yes" if self.was_ready else "no",
@@ -87,7 +90,7 @@ class Measured(NamedTuple):
 
 HEAD = (
     "| fault | sent | lost | copies | refused | p99 of the answers | slowest answer | longest time without a confirm | "
-    "spooled at most | drained after its end | always ready |\n" + "| --- " * 11 + "|"
+    "spool grew for | spooled at most | drained after its end | always ready |\n" + "| --- " * 12 + "|"
 )
 """The head of the table that :meth:`Measured.row` belongs to."""
 
@@ -139,9 +142,11 @@ class Watch:
         """Return what the fault cost, once everything is sent; wait until all has arrived."""
         looks = [look for look in self.looks if look.at >= self.began_at]
         full_at = max((look.at for look in looks if look.spooled), default=self.ended_at)
+        fullest = max(looks, key=lambda look: look.spooled)
         return answers_of(self._case, fault, self.began_at, full_at)._replace(
             pause=_longest_pause(looks, self.began_at),
-            spooled=max(look.spooled for look in looks),
+            grew=fullest.at - self.began_at if fullest.spooled else 0.0,
+            spooled=fullest.spooled,
             drained=max(0.0, full_at - self.ended_at),
             was_ready=all(look.is_ready for look in looks),
         )
