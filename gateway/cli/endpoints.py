@@ -17,12 +17,12 @@ from gateway.cli.event_page import Page
 from gateway.cli.tables import print_table
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.journal.query_language import parse_moment
+from gateway.journal.query_language import QueryError, parse_moment
 from gateway.observability.logs import silence_logs
 from gateway.observability.terminal import BOLD, GREEN, RED, YELLOW, one_line, printable_json
 from gateway.operations import endpoint_tests, endpoints
 from gateway.operations.endpoint_models import EndpointView
-from gateway.operations.outbound import opened_store
+from gateway.operations.outbound import Refused, opened_store
 from gateway.operations.wording import ago, count, span
 from gateway.outbound.models import EndpointState
 from gateway.outbound.outcomes import Outcome
@@ -53,11 +53,23 @@ def load_way_out(path: Path) -> Config:
 
 
 def ask(config: Config, question: Callable[[Store], Awaitable[Result]]) -> Result:
-    """Open the store, ask it something, and close it."""
+    """Open the store, ask it something, and close it.
+
+    Raises:
+        OperatorError: What is asked for is not there, or the database cannot be used.
+    """
 
     async def asked() -> Result:
         async with opened_store(config) as store:
-            return await question(store)
+            try:
+                return await question(store)
+            except Refused as error:
+                waiting = sorted(set(config.endpoints) - {each.name for each, _ in await store.endpoints()})
+                if error.reason != "not_found" or not waiting:
+                    raise
+                raise OperatorError(
+                    f"{error}; no gateway has started yet with {', '.join(waiting)} of the configuration: run gateway serve"
+                ) from None
 
     return run(asked())
 
@@ -76,8 +88,12 @@ def run_list(path: Path, *, as_json: bool) -> None:
             typer.echo(to_json(each))
         return
     if not found:
+        names = ", ".join(sorted(config.endpoints))
         typer.echo(
-            "there is no endpoint yet; a gateway that starts writes down those of config.yaml", err=True
+            f"no gateway has started yet with the endpoints of {path} ({names}): run gateway serve"
+            if names
+            else f"there is no endpoint yet; add one below `endpoints` in {path}, or make one in the console",
+            err=True,
         )
         return
     print_table(
@@ -109,7 +125,10 @@ def run_test(path: Path, name: str, event_type: str, *, as_json: bool) -> None:
 def run_enable(path: Path, name: str, resume: str, *, is_tested: bool, as_json: bool) -> None:
     """Enable an endpoint."""
     config, now = load_way_out(path), time.time()
-    since = {"all": 0.0, "none": None}[resume] if resume in {"all", "none"} else parse_moment(resume, now)
+    try:
+        since = {"all": 0.0, "none": None}[resume] if resume in {"all", "none"} else parse_moment(resume, now)
+    except QueryError as error:
+        raise typer.BadParameter(f"{error}; or all, or none", param_hint="--resume") from None
     view = ask(
         config,
         lambda store: endpoint_tests.enable(config, store, name, since=since, is_tested=is_tested, now=now),

@@ -16,10 +16,10 @@ Stage = Literal["gateway", "spool", "broker", "worker", "endpoint", "action"]
 """Where a step of a timeline happened."""
 
 State = Literal[
-    "handled", "unhandled", "waiting", "retrying", "dead_lettered", "quarantined", "spooled", "ignored", "delivered",
-    "dropped", "duplicate", "refused", "mixed", "unknown",
+    "handled", "unhandled", "waiting", "retrying", "dead_lettered", "dead", "quarantined", "spooled", "ignored",
+    "delivered", "dropped", "duplicate", "refused", "mixed", "unknown",
 ]  # fmt: skip
-"""How an event stands. `mixed` is an event that several queues or endpoints have, of which not all are done."""
+"""How an event stands. `dead_lettered` is one in the queue of a worker, `dead` one that an endpoint did not take. `mixed` is an event that several queues or endpoints have, of which not all are done."""
 
 Tone = Literal["good", "busy", "bad", "neutral"]
 """How to colour a state: done, under way, in need of somebody, or neither."""

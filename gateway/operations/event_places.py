@@ -47,7 +47,14 @@ class Place:
         if entry.outcome in _DONE:
             names: dict[str, State] = {"delivered": "delivered", "unhandled": "unhandled"}
             return names.get(entry.outcome, "handled")
-        return "dead_lettered" if entry.outcome == "dead" else "retrying"
+        if entry.outcome != "dead":
+            return "retrying"
+        return "dead" if self.is_endpoint else "dead_lettered"
+
+    @property
+    def is_endpoint(self) -> bool:
+        """Whether it is an endpoint, and not a queue of a worker."""
+        return any(entry.kind is Kind.DELIVERED for entry in self.attempts)
 
     @property
     def missing_attempts(self) -> int:

@@ -16,7 +16,7 @@ from gateway.journal.entry import Entry, Kind
 from gateway.operations.actions import Action
 from gateway.operations.event_models import State, Tone
 from gateway.operations.event_places import Place, places_of
-from gateway.operations.event_steps import ACTIONS, TO_A_QUEUE, TitleOf
+from gateway.operations.event_steps import ACTIONS, TO_A_QUEUE, TitleOf, reason_of
 from gateway.operations.wording import ago, capital, count, ordinal, sentence, span, times
 
 _DEFERRED = {
@@ -35,7 +35,7 @@ _LONG_RETRY = 7_200.0
 
 _TONES: dict[State, Tone] = {
     "handled": "good", "delivered": "good", "unhandled": "neutral", "waiting": "busy", "retrying": "busy",
-    "spooled": "busy", "dead_lettered": "bad", "quarantined": "bad", "refused": "bad", "ignored": "neutral",
+    "spooled": "busy", "dead_lettered": "bad", "dead": "bad", "quarantined": "bad", "refused": "bad", "ignored": "neutral",
     "duplicate": "neutral", "dropped": "neutral", "mixed": "bad", "unknown": "neutral",
 }  # fmt: skip
 
@@ -143,7 +143,13 @@ class _Reading:
                 return states.pop()
             if states <= {"handled", "delivered", "unhandled"}:
                 return "handled"
-            return "mixed" if "dead_lettered" in states else "retrying" if "retrying" in states else "waiting"
+            return (
+                "mixed"
+                if states & {"dead", "dead_lettered"}
+                else "retrying"
+                if "retrying" in states
+                else "waiting"
+            )
         if self._is_spooled:
             return "spooled"
         if self._actions and self._actions[-1].outcome == Action.DROPPED:
@@ -213,15 +219,16 @@ class _Reading:
             since = ago(action.at, self._now) if action else ""
             return f"{what} to {name}{by} {since}; no attempt has been reported since"
         at_attempt = f" at the {ordinal(entry.attempt)} attempt" if entry.attempt else ""
-        reason = f" ({entry.reason})" if entry.reason else ""
+        is_endpoint = entry.kind is Kind.DELIVERED
+        reason = reason_of(entry)
+        status = f" with {entry.status}" if entry.status and is_endpoint else ""
         match entry.outcome:
             case "handled":
                 return f"handled by {name}{at_attempt}{self._interval(place, entry)}"
             case "delivered":
-                status = f" with {entry.status}" if entry.status else ""
                 return f"delivered to {name}{status}{at_attempt}{self._interval(place, entry)}"
-            case "dead" if entry.kind is Kind.DELIVERED:
-                return f"given up on for {name}{at_attempt}{reason}{self._interval(place, entry)}"
+            case "dead" if is_endpoint:
+                return f"the delivery to {name} is dead: it failed{at_attempt}{status}{reason}{self._interval(place, entry)}"
             case "dead":
                 return f"dead-lettered by {name}{at_attempt}{reason}{self._interval(place, entry)}"
             case "duplicate":
@@ -231,9 +238,14 @@ class _Reading:
         since = ago(entry.at, self._now)
         if entry.outcome in _DEFERRED:
             return f"deferred by {name} {since}, because {_DEFERRED[entry.outcome]}"
+        failed = (
+            f"not taken by {name}{at_attempt}{status}{reason}"
+            if is_endpoint
+            else f"failed in {name}{at_attempt}{reason}"
+        )
         if self._now - entry.at > _LONG_RETRY:
-            return f"failed in {name}{at_attempt}{reason} {since}; no later attempt has been reported"
-        return f"failed in {name}{at_attempt}{reason} {since}, and is to be tried again"
+            return f"{failed} {since}; no later attempt has been reported"
+        return f"{failed} {since}, and is to be tried again"
 
     def _interval(self, place: Place, entry: Entry) -> str:
         """Return how long it took; nothing where the journal cannot know."""

@@ -56,7 +56,7 @@ _DELIVERIES = {
     "delivered": ("took it at the {attempt} attempt{status}{took}", "good"),
     "retried": ("did not take it at the {attempt} attempt{status}{reason}{took}; it is tried again", "busy"),
     "failed": ("did not take it at the {attempt} attempt{status}{reason}{took}", "busy"),
-    "dead": ("did not take it at the {attempt} attempt{status}{reason}{took}; no further one is made", "bad"),
+    "dead": ("did not take it at the {attempt} attempt{status}{reason}{took}; the delivery is dead", "bad"),
 }
 """What an endpoint did, by outcome."""
 
@@ -108,9 +108,10 @@ def describe(entry: Entry, title_of: TitleOf = str) -> str:
 def brief(entry: Entry) -> str:
     """Return what an entry says in a few words, for a list that has the provider, the type and the id already."""
     if entry.kind in (Kind.HANDLED, Kind.DELIVERED):
-        what = _BRIEFLY.get(entry.outcome, entry.outcome.replace("_", " "))
+        is_dead_delivery = entry.outcome == "dead" and entry.kind is Kind.DELIVERED
+        what = "dead" if is_dead_delivery else _BRIEFLY.get(entry.outcome, entry.outcome.replace("_", " "))
         attempt = f", attempt {entry.attempt:,}" if entry.attempt else ""
-        return f"{_place_of(entry) or 'a worker'}: {what}{_status(entry)}{_reason(entry)}{attempt}"
+        return f"{_place_of(entry) or 'a worker'}: {what}{_status(entry)}{reason_of(entry)}{attempt}"
     if entry.kind is not Kind.RECEIVED:
         return describe(entry).removesuffix(".")
     outcome = "spooled" if entry.reason == "spooled" else entry.outcome.replace("_", " ")
@@ -211,7 +212,7 @@ def _many(run: list[Entry], title_of: TitleOf) -> str:
             if last.attempt > first.attempt
             else count(len(run), "attempt")
         )
-        return sentence(f"{place}: {which} {verb}{_reason(first)}{within}")
+        return sentence(f"{place}: {which} {verb}{reason_of(first)}{within}")
     return sentence(f"{describe(first, title_of).removesuffix('.')}; {len(run):,} times{within}")
 
 
@@ -225,7 +226,7 @@ def _received(entry: Entry, title: str) -> str:
     elif entry.outcome == "client_disconnected":
         return f"Begun by {title}, which closed the connection before the body was complete"
     else:
-        what = f"refused: {entry.outcome}{_reason(entry) if entry.reason != entry.outcome else ''}"
+        what = f"refused: {entry.outcome}{reason_of(entry) if entry.reason != entry.outcome else ''}"
     took = f" in {_ms(entry.ms)}" if entry.ms is not None else ""
     return f"Received from {title} and {what}{_status(entry)}{took}"
 
@@ -250,15 +251,19 @@ def _attempt(entry: Entry) -> str:
         template = template.replace("at the {attempt} attempt", "").replace("  ", " ").rstrip()
     took = f" in {_ms(entry.ms)}" if entry.ms is not None else ""
     status = _status(entry) if entry.kind is Kind.DELIVERED else ""
-    return template.format(attempt=number, reason=_reason(entry), took=took, status=status)
+    return template.format(attempt=number, reason=reason_of(entry), took=took, status=status)
 
 
 def _attempts_of(entry: Entry) -> dict[str, tuple[str, str]]:
     return _DELIVERIES if entry.kind is Kind.DELIVERED else _ATTEMPTS
 
 
-def _reason(entry: Entry) -> str:
-    return f" ({entry.reason})" if entry.reason else ""
+def reason_of(entry: Entry) -> str:
+    """Return the reason of an entry in parentheses; nothing if there is none, or if the status of an answer says it all."""
+    if entry.kind is not Kind.DELIVERED:
+        return f" ({entry.reason})" if entry.reason else ""
+    says_more = entry.reason and not (entry.reason == "status" and entry.status)
+    return f" ({entry.reason.replace('_', ' ')})" if says_more else ""
 
 
 def _status(entry: Entry) -> str:

@@ -154,7 +154,7 @@ def _payload_places(
             "archive", "", f"In the archive, for {left} more, unless archive.max_size is reached before."
         )
     for place in standing.places:
-        if place.state in {"retrying", "waiting"} and place.name:
+        if place.state in {"retrying", "waiting"} and place.name and not place.is_endpoint:
             yield PayloadPlace(
                 "queue", place.name, f"In the queue {place.name}, until its worker is done with it."
             )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from gateway.backends import open_outbound_store
 from gateway.config import Config
+from gateway.config.error_messages import suggest
 from gateway.config.resolve import adapter_of
 from gateway.errors import OperatorError
 from gateway.outbound.ids import Ids
@@ -102,12 +103,12 @@ async def find_endpoint(store: Store, name: str, tenant: str = "") -> tuple[Endp
     found = await store.endpoint(name)
     if found is not None and tenant in {"", found[0].tenant}:
         return found
-    named = [
-        each for each in await store.endpoints() if each[0].name == name and tenant in {"", each[0].tenant}
-    ]
+    seen = [each for each in await store.endpoints() if tenant in {"", each[0].tenant}]
+    named = [each for each in seen if each[0].name == name]
     if len(named) == 1:
         return named[0]
     if named:
         ids = ", ".join(endpoint.id for endpoint, _ in named)
         raise Refused("conflict", f"{len(named)} endpoints are called {name!r}; name one by its id: {ids}")
-    raise Refused("not_found", f"there is no endpoint {name!r}")
+    hint = suggest(name, [endpoint.name for endpoint, _ in seen if endpoint.name])
+    raise Refused("not_found", f"there is no endpoint {name!r}{hint}")

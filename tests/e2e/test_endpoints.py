@@ -159,12 +159,19 @@ def test_deliveries_are_redelivered_and_replayed(site: Site) -> None:
     (dead,) = site.lines("deliveries", "list", "--state", "dead")
     assert site.lines("deliveries", "replay", "crm", "--dry-run") == [{"count": 1}]
     assert "1 delivery would begin anew" in site.run("deliveries", "replay", "crm", "--dry-run")
+    for where, count in (('{"/data/amount": {"eq": 2}}', 1), ('{"/data/amount": {"gt": 2}}', 0)):
+        options = ("--where", where, "--limit", "5", "--dry-run")
+        assert site.lines("deliveries", "replay", "crm", *options) == [{"count": count}]
+    assert "where: is not JSON" in site.run("deliveries", "replay", "crm", "--where", "{", code=1)
+    assert "did you mean crm?" in site.run("deliveries", "replay", "crn", "--dry-run", code=1)
     (operation,) = site.lines("deliveries", "replay", "crm", "--rate", "100")
     assert (operation["total"], operation["state"]) == (1, "running")
     (renewed,) = site.lines("deliveries", "list", "--id", dead["event_id"])
     assert (renewed["state"], renewed["operation"]) == (DeliveryState.PENDING, operation["id"])
 
-    assert "is due now" in site.run("deliveries", "redeliver", dead["id"])
+    assert "is due now, to" in site.run("deliveries", "redeliver", dead["id"])
+    assert "for one attempt" in site.run("deliveries", "redeliver", dead["id"], "--once")
+    assert "or all, or none" in site.run("endpoints", "enable", "crm", "--resume", "soon", code=2)
     assert "rate" in site.run("deliveries", "replay", "crm", "--rate", "0", code=1)
 
 

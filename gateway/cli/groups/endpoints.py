@@ -8,12 +8,12 @@ import typer
 
 from gateway.cli.completion import complete_endpoints
 from gateway.cli.help import Commands
-from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, DryRunOption, JsonOption
+from gateway.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 
 endpoints = Commands(
     help=(
         "See and test the endpoints that events are POSTed to, and decide whether they are sent any.\n\n"
-        "They work whether or not a gateway runs. Endpoints stand in config.yaml, below `endpoints`, or are made through the API.\n\n"
+        "They work whether or not a gateway runs. Endpoints stand in config.yaml, below `endpoints`, or are made in the console or through the API. A gateway has to have started with those of config.yaml once.\n\n"
         "Exit codes: 0 success, 1 there is no such endpoint, or the database cannot be used, 3 invalid configuration."
     ),
     no_args_is_help=True,
@@ -236,7 +236,15 @@ def deliveries_redeliver(
 @deliveries.command("replay")
 def deliveries_replay(
     endpoint: EndpointArgument,
-    state: StateOption = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            help="Select only deliveries in this state: dead, held, delivered or cancelled. Can be repeated; by default dead and "
+            "held. Pending ones are on their way.",
+            metavar="STATE",
+        ),
+    ] = None,
     match: PatternOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -259,7 +267,9 @@ def deliveries_replay(
             "--as-new", help="Give the receiver a new webhook-id, so that it acts again on what it has seen."
         ),
     ] = False,
-    dry_run: DryRunOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count the selected deliveries; change nothing.")
+    ] = False,
     json_lines: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -269,6 +279,7 @@ def deliveries_replay(
 
     - `gateway deliveries replay billing --dry-run`
     - `gateway deliveries replay billing --since 24h --state dead --rate 50`
+    - `gateway deliveries replay billing --limit 100`
     """
     from gateway.cli.deliveries import Conditions, ReplayOptions, run_replay
 

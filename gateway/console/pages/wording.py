@@ -45,6 +45,7 @@ STATE_LABELS = {
     "waiting": "Waiting",
     "retrying": "Retrying",
     "dead_lettered": "Dead-lettered",
+    "dead": "Dead",
     "quarantined": "Quarantined",
     "spooled": "Spooled",
     "ignored": "Ignored",

@@ -362,12 +362,47 @@ def test_different_reasons_do_not_fold() -> None:
             {"queue": "crm", "status": 500, "attempt": 2},
             "crm did not take it at the second attempt with 500.",
         ),
+        (
+            Kind.DELIVERED,
+            "dead",
+            {"queue": "crm", "status": 503, "reason": "status", "attempt": 12},
+            "crm did not take it at the 12th attempt with 503; the delivery is dead.",
+        ),
+        (
+            Kind.DELIVERED,
+            "retried",
+            {"queue": "crm", "reason": "timeout_head", "attempt": 1},
+            "crm did not take it at the first attempt (timeout head); it is tried again.",
+        ),
         (Kind.RECEIVED, "accepted", {"provider": ""}, "Received from an unknown provider and accepted."),
     ],
 )
 def test_entry_as_a_sentence(kind: Kind, outcome: str, more: dict[str, Any], expected: str) -> None:
     """Each kind of entry, and words of a later version."""
     assert describe(Story().add(kind, outcome, **more), _title_of) == expected
+
+
+def test_a_dead_delivery_is_no_dead_letter(config: Config) -> None:
+    """Nothing of it is in a queue of a worker, neither while it is tried again nor afterwards."""
+    story = Story()
+    story.received()
+    story.add(Kind.DELIVERED, "retried", queue="crm", status=503, reason="status", attempt=1)
+    retrying = _view(config, story)
+    story.add(Kind.DELIVERED, "dead", queue="crm", status=503, reason="status", attempt=2)
+    dead = _view(config, story)
+
+    assert retrying
+    assert (retrying.state, "Not taken by crm at the first attempt with 503" in retrying.headline) == (
+        "retrying",
+        True,
+    )
+    assert dead
+    assert dead.state == "dead"
+    assert dead.headline.startswith(
+        "The delivery to crm is dead: it failed at the second attempt with 503"
+    ), dead.headline
+    for view in (retrying, dead):
+        assert not [place for place in view.places if place.queue]
 
 
 @pytest.fixture
