@@ -7,7 +7,6 @@ order.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -31,13 +30,11 @@ from gateway.http.sockets import address_of, open_sockets
 from gateway.http.state import Limits
 from gateway.publishers.spool.files import SpoolInUse
 from gateway.supervisor import ProcessContext
+from gateway.transport.program import settle_memory
 from gateway.transport.readiness import wait_ready
 
 _OTHER_FILES = 48
 """Open files of the process that are no connections of clients: listeners, servers, stores, logs."""
-
-_GC_THRESHOLD = 20_000
-"""Allocations between two collections of the youngest objects. The default, 700, would run one in every few requests."""
 
 _READY_TIMEOUT = 2.0
 """Seconds that a process of several waits for its servers, while the others take the connections."""
@@ -236,16 +233,6 @@ def _on_signal(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 def _end_at_once(number: int, _: object) -> None:
     # Not the default action: the kernel does not apply it to the first process of a container.
     os._exit(128 + number)
-
-
-def settle_memory() -> None:
-    """Exclude what lives as long as the process from garbage collection.
-
-    A full collection would walk hundreds of thousands of such objects while every request waits.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GC_THRESHOLD)
 
 
 def _server(listener: Listener, config: Config) -> _Server:

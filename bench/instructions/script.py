@@ -31,7 +31,7 @@ from gateway.http.apps import HEALTH_PATHS
 from gateway.http.listener import Listener
 from gateway.http.state import Limits
 from gateway.observability.logs import configure_logs
-from gateway.server import settle_memory
+from gateway.transport.program import settle_memory
 
 _TURN_DELAY = 0.004
 """Virtual seconds between two turns."""

@@ -21,6 +21,7 @@ from gateway.observability.shared_memory import SharedCounters
 from gateway.outbound.configured import client_of
 from gateway.outbound.engine import WayOut
 from gateway.outbound.store import StoreUnavailable
+from gateway.transport.program import settle_memory
 
 _RELOAD_DELAY = 1.0
 """Seconds before a configuration is tried again that the database could not take."""
@@ -93,6 +94,7 @@ async def run_way_out(
         await asyncio.wait([starting, ending], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
+            settle_memory()
             log.info("way out started", endpoints=len(way_out.directory.endpoints))
             await _follow(way_out, read_again, ending, reload)
     finally:
