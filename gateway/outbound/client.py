@@ -238,6 +238,8 @@ class Client:
         content = bytearray()
         end = min(deadline, asyncio.get_running_loop().time() + self._limits.body)
         with suppress(TimeoutError, aiohttp.ClientError, OSError):  # the status has decided already
+            if response.content.is_eof():  # it came with the head, and there is nothing to wait for
+                return response.content.read_nowait()[:MAX_EXCERPT]
             async with asyncio.timeout_at(end):
                 while len(content) <= MAX_BODY and (piece := await response.content.readany()):
                     content += piece

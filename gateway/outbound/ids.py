@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from functools import lru_cache
 
 from gateway.outbound.models import SHARDS
 
@@ -22,6 +23,12 @@ _LENGTH = 26
 
 _TIME_LENGTH = 10
 """The characters of a ULID that are its moment."""
+
+_DIGEST_BYTES = 20
+"""The bytes of a digest that have these characters, in whole groups of base 32."""
+
+_MAX_SHARDS_KNOWN = 65_536
+"""Endpoints whose shard is remembered."""
 
 _MAX_MILLISECONDS = 2**48 - 1
 """The last moment that a ULID can have."""
@@ -40,8 +47,11 @@ class Ids:
             prefix: What it is the id of: `ep`, `sec`, `dlv`, `att` or `op`.
             at: When the thing was made, in Unix seconds: the store finds things by the moment in their ids.
         """
-        drawn = _milliseconds(at) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        self._last = drawn if drawn >> _RANDOM_BITS > self._last >> _RANDOM_BITS else self._last + 1
+        moment = _milliseconds(at)
+        if moment > self._last >> _RANDOM_BITS:
+            self._last = moment << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        else:
+            self._last += 1
         return f"{prefix}_{_text_of(self._last)}"
 
 
@@ -74,6 +84,7 @@ def renewed_id(message: str, operation: str) -> str:
     return _digest_id(f"{message}\n{operation}")
 
 
+@lru_cache(_MAX_SHARDS_KNOWN)
 def shard_of(endpoint: str) -> int:
     """Return the shard of an endpoint: the first byte of SHA-256 of its id."""
     return hashlib.sha256(endpoint.encode()).digest()[0] % SHARDS
@@ -81,7 +92,7 @@ def shard_of(endpoint: str) -> int:
 
 def _digest_id(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return f"msg_{base64.b32encode(digest)[:_LENGTH].decode().lower()}"
+    return f"msg_{base64.b32encode(digest[:_DIGEST_BYTES])[:_LENGTH].decode().lower()}"
 
 
 def _milliseconds(at: float) -> int:
@@ -90,4 +101,4 @@ def _milliseconds(at: float) -> int:
 
 
 def _text_of(number: int) -> str:
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
+    return "".join([_ALPHABET[number >> shift & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)])

@@ -5,10 +5,10 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 
 from gateway.outbound.models import Secret, SignatureKind
+from gateway.signatures.schemes.keyed_digest import KeyedDigest, prepare_hmac
 from gateway.signatures.schemes.standard_signing import (
     private_key,
     sign_v1,
@@ -43,7 +43,10 @@ class Signer:
         self._private_key = private_key(seed) if kind in HAS_V1A else None
         secret_format: SecretFormat = "raw" if kind == SignatureKind.TIMESTAMP else "whsec_"
         needed = () if kind == SignatureKind.ED25519_ONLY else secrets
-        self._keys = [(decode_secret(each.value, secret_format), each.expires_at) for each in needed]
+        self._keys = [
+            (prepare_hmac(decode_secret(each.value, secret_format), "sha256"), each.expires_at)
+            for each in needed
+        ]
 
     def sign(self, message_id: str, now: float, body: bytes) -> dict[str, str]:
         """Return the header fields that prove who sent a request.
@@ -73,12 +76,11 @@ class Signer:
         }
 
     def _sign_timestamp(
-        self, keys: Sequence[bytes], message_id: str, moment: str, body: bytes
+        self, keys: Sequence[KeyedDigest], message_id: str, moment: str, body: bytes
     ) -> dict[str, str]:
         if not keys:
             raise Unsignable
-        message = b"%b.%b" % (moment.encode(), body)
-        signatures = [f"v1={hmac.digest(key, message, 'sha256').hex()}" for key in keys]
+        signatures = [f"v1={key((moment.encode(), b'.', body)).hex()}" for key in keys]
         return {
             "x-webhook-id": message_id,
             "x-webhook-signature": ",".join([f"t={moment}", *signatures]),

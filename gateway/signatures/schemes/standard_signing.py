@@ -6,11 +6,12 @@ Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/st
 from __future__ import annotations
 
 import base64
-import hmac
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.signatures.schemes.keyed_digest import KeyedDigest
 
 SEED_BYTES = 32
 """The length of an Ed25519 seed, and of a public key."""
@@ -21,9 +22,9 @@ def signed_message(message_id: bytes, moment: bytes, body: bytes) -> bytes:
     return b"%b.%b.%b" % (message_id, moment, body)
 
 
-def sign_v1(key: bytes, message: bytes) -> str:
+def sign_v1(digest: KeyedDigest, message: bytes) -> str:
     """Return the HMAC-SHA256 of a message, as an element of the signature header."""
-    return f"v1,{base64.b64encode(hmac.digest(key, message, 'sha256')).decode()}"
+    return f"v1,{base64.b64encode(digest((message,))).decode()}"
 
 
 def sign_v1a(key: Ed25519PrivateKey, message: bytes) -> str:

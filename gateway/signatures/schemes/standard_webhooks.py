@@ -134,7 +134,7 @@ class StandardWebhooksScheme(Scheme):
                 self.spec.secret_format == "whsec_or_raw" and secret.startswith("whsec_")  # noqa: S105 - as above
             )
             key = decode_secret(secret, "raw" if is_text else "whsec_")
-            signature = sign_v1(key, message)
+            signature = sign_v1(prepare_hmac(key, "sha256"), message)
         headers = {f"{prefix}timestamp": moment, f"{prefix}signature": signature}
         return Signed(headers, request.body, request.query)
 
