@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -41,13 +41,23 @@ class Connections:
         purpose: What they are for, which PostgreSQL shows.
         max_idle: Connections that are kept.
         trusted_for: Seconds after its last use in which a connection is used without asking whether it still lives.
+        settings: Parameters of PostgreSQL for these connections.
     """
 
-    def __init__(self, url: str, purpose: str, max_idle: int = MAX_IDLE, trusted_for: float = 0.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        purpose: str,
+        max_idle: int = MAX_IDLE,
+        trusted_for: float = 0.0,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self._url = url
         self._purpose = purpose
         self._max_idle = max_idle
         self._trusted_for = trusted_for
+        timeout = str(int(STATEMENT_TIMEOUT * 1000))
+        self._parameters = {"statement_timeout": timeout, **(settings or {})}
         self._lock = threading.Lock()
         self._idle: list[tuple[psycopg.Connection, float]] = []
 
@@ -93,7 +103,6 @@ class Connections:
     def _connect(self) -> psycopg.Connection:
         name = f"webhook-gateway {self._purpose}"
         connection = psycopg.connect(self._url, autocommit=True, application_name=name, **_SETTINGS)  # type: ignore[arg-type]  # keywords of libpq
-        connection.execute(
-            "SELECT set_config('statement_timeout', %s, false)", (str(int(STATEMENT_TIMEOUT * 1000)),)
-        )
+        for name, value in self._parameters.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         return connection

@@ -42,6 +42,10 @@ _BROWSERS = 2
 _TRUSTED_FOR = 1.0
 """Seconds in which a connection is used again at once: a question before each transaction would be one more round trip."""
 
+_SETTINGS = {"enable_seqscan": "off", "jit": "off"}
+"""All that is asked has an index. A plan that was made while a table was small reads the whole table, and is kept for up to a
+minute while the table grows: outcomes took twice the time of the server (2026-11-30). Without a choice there is none to compile."""
+
 _MAX_TRIES = 5
 """Times that a transaction is begun which PostgreSQL ends for the sake of another one."""
 
@@ -69,7 +73,7 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str, keys: Sequence[bytes], answer_timeout: float = ANSWER_TIMEOUT) -> None:
         super().__init__(keys)
-        self._connections = Connections(url, "outbound", _THREADS + _BROWSERS, _TRUSTED_FOR)
+        self._connections = Connections(url, "outbound", _THREADS + _BROWSERS, _TRUSTED_FOR, _SETTINGS)
         self._answer_timeout = answer_timeout
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="outbound")
         self._browsers = ThreadPoolExecutor(_BROWSERS, thread_name_prefix="outbound-browser")

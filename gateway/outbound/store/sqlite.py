@@ -98,6 +98,22 @@ class SqliteTransaction(Transaction):
         )
 
     @override
+    def update_pending(
+        self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], rounds: Sequence[int]
+    ) -> set[str]:
+        changes = ", ".join(f"{name} = ?" for name in columns[1:])
+        statement = (
+            f"UPDATE outbound_deliveries SET {changes}, ready = CASE WHEN ? = 'pending' THEN ready ELSE 0 END "
+            "WHERE id = ? AND state = 'pending' AND round = ?"
+        )
+        state = columns.index("state")
+        return {
+            row[0]
+            for row, round_ in zip(rows, rounds, strict=True)
+            if self.run(statement, *row[1:], row[state], row[0], round_)
+        }
+
+    @override
     def among(self, column: str) -> str:
         return f"{column} IN (SELECT value FROM json_each(?))"
 

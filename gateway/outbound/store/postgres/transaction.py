@@ -12,6 +12,7 @@ from psycopg import sql
 from typing_extensions import override
 
 from gateway.outbound.ids import first_id, moment_of
+from gateway.outbound.store.postgres.arrays import PackedArray, pack, pack_texts
 from gateway.outbound.store.retention import DAY
 from gateway.outbound.store.sql.transaction import Transaction
 from gateway.transport.topic_patterns import expression
@@ -89,12 +90,23 @@ class PostgresTransaction(Transaction):
             self._connection.execute(_change(table, tuple(columns)), _arrays(columns, rows))
 
     @override
-    def among(self, column: str) -> str:
-        return f"{column} = ANY(?)"
+    def update_pending(
+        self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], rounds: Sequence[int]
+    ) -> set[str]:
+        if not rows:
+            return set()
+        parameters = _arrays(
+            (*columns, "round"), [(*row, round_) for row, round_ in zip(rows, rounds, strict=True)]
+        )
+        return {name for (name,) in self._connection.execute(_change_of_pending(tuple(columns)), parameters)}
 
     @override
-    def values(self, values: Iterable[str]) -> list[str]:
-        return list(values)
+    def among(self, column: str) -> str:
+        return f"{column} = ANY(?::text[])"
+
+    @override
+    def values(self, values: Iterable[str]) -> PackedArray:
+        return pack_texts(values)
 
     @override
     def matching(self, column: str) -> str:
@@ -185,11 +197,22 @@ def _change(table: str, columns: tuple[str, ...]) -> bytes:
     ).encode()
 
 
-def _arrays(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Return the columns of rows. An array has one type, so that a moment may not be a whole number here and there."""
+@cache
+def _change_of_pending(columns: tuple[str, ...]) -> bytes:
+    arrays = ", ".join(f"%s::{_type_of(name)}[]" for name in (*columns, "round"))
+    changes = ", ".join(f"{name} = changed.{name}" for name in columns[1:])
+    return (
+        f"UPDATE outbound_deliveries AS d SET {changes}, "
+        "ready = CASE WHEN changed.state = 'pending' THEN d.ready ELSE 0 END "
+        f"FROM unnest({arrays}) AS changed({', '.join(columns)}, round) "
+        "WHERE d.id = changed.id AND d.state = 'pending' AND d.round = changed.round RETURNING d.id"
+    ).encode()
+
+
+def _arrays(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> list[PackedArray]:
+    """Return the columns of rows."""
     return [
-        [None if value is None else float(value) for value in column] if name in _REALS else list(column)
-        for name, column in zip(columns, zip(*rows, strict=True), strict=True)
+        pack(_type_of(name), column) for name, column in zip(columns, zip(*rows, strict=True), strict=True)
     ]
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from gateway.outbound.models import Delivery, OutboundMessage
 from gateway.outbound.store.sql import ordering
-from gateway.outbound.store.sql.codec import DELIVERY, MATCHED, MESSAGE, delivery_row, indexed, message_row
-from gateway.outbound.store.sql.ordering import OrderKey
+from gateway.outbound.store.sql.codec import DELIVERY, MATCHED, MESSAGE, delivery_row, message_row
 from gateway.outbound.store.sql.transaction import Transaction
 
 
@@ -38,7 +37,7 @@ def accept(
 def _add_deliveries(transaction: Transaction, added: list[tuple[OutboundMessage, Delivery]]) -> None:
     if not added:
         return
-    keys = {OrderKey(each.endpoint, indexed(each.order_key)) for _, each in added if each.order_key}
+    keys = ordering.keys_of(each for _, each in added)
     ordering.lock(transaction, keys)
     tenants = _tenants(transaction, {each.endpoint for _, each in added})
     now = transaction.now() if len(tenants) < len({each.endpoint for _, each in added}) else 0.0

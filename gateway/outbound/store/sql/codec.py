@@ -50,8 +50,8 @@ DELIVERY = (
 MATCHED = ("tenant", "routing_key", "event", "sequence", "ready")
 """What is kept of the message beside a delivery, so that it is found and ordered without the message."""
 
-RECORDED = ("id", "state", "due_at", "attempts", "cause", "ended_at", "status", "outcome", "made", "ready")
-"""The columns of a delivery that an attempt changes."""
+RECORDED = ("id", "state", "due_at", "attempts", "cause", "ended_at", "status", "outcome", "made")
+"""The columns of a delivery that an attempt changes; ``ready`` besides."""
 
 ATTEMPT = (
     "id",
@@ -221,7 +221,7 @@ def delivery_of(row: Sequence[Any]) -> Delivery:
     )
 
 
-def recorded_row(delivery: Delivery, ready: int, now: float) -> tuple[Any, ...]:
+def recorded_row(delivery: Delivery, now: float) -> tuple[Any, ...]:
     """Return the values of :data:`RECORDED`."""
     is_waiting = delivery.state in {DeliveryState.PENDING, DeliveryState.HELD}
     return (
@@ -234,7 +234,6 @@ def recorded_row(delivery: Delivery, ready: int, now: float) -> tuple[Any, ...]:
         delivery.status,
         delivery.outcome,
         delivery.made,
-        ready,
     )
 
 

@@ -12,7 +12,6 @@ from gateway.outbound.models import Delivery, DeliveryState, Operation, Trigger
 from gateway.outbound.store import Chosen, Conflict, DeliveryFilter
 from gateway.outbound.store.sql import ordering, owning, reading
 from gateway.outbound.store.sql.codec import DELIVERY_COLUMNS, delivery_of
-from gateway.outbound.store.sql.ordering import OrderKey
 from gateway.outbound.store.sql.transaction import Transaction
 
 STEP = 500
@@ -80,7 +79,7 @@ def redeliver(
     found = reading.delivery(transaction, delivery)
     if found is None:
         raise KeyError(delivery)
-    ordering.lock(transaction, _keys_of([found]))
+    ordering.lock(transaction, ordering.keys_of([found]))
     locked = _locked(transaction, [delivery])
     if not locked:
         raise KeyError(delivery)
@@ -89,7 +88,7 @@ def redeliver(
         raise Conflict(f"the body of {found.message} or the endpoint {found.endpoint} is gone")
     begun = replace(found, due_at=at, trigger=trigger, operation="", retries=retries)
     _begin_rounds(transaction, [begun])
-    ordering.settle(transaction, _keys_of([found]))
+    ordering.settle(transaction, ordering.keys_of([found]))
     (changed,) = _locked(transaction, [delivery])
     return changed
 
@@ -100,7 +99,7 @@ def cancel(transaction: Transaction, wanted: DeliveryFilter, limit: int = STEP) 
     if not states:
         return 0
     found = reading.deliveries(transaction, wanted._replace(states=tuple(sorted(states))), limit)
-    keys = _keys_of(found)
+    keys = ordering.keys_of(found)
     ordering.lock(transaction, keys)
     count = _cancel(transaction, [each.id for each in found], states)
     ordering.settle(transaction, keys)
@@ -114,7 +113,7 @@ def resume(
     held = DeliveryFilter(endpoint=endpoint, states=(DeliveryState.HELD,))
     found = reading.deliveries(transaction, held, limit, oldest_first=True)
     resumed = [each for each in found if since is not None and each.created_at >= since]
-    keys = _keys_of(resumed)
+    keys = ordering.keys_of(resumed)
     ordering.lock(transaction, keys)
     count = transaction.run(
         "UPDATE outbound_deliveries SET state = 'pending', due_at = ?, ready = CASE WHEN order_key = '' THEN 1 ELSE 0 END "
@@ -151,7 +150,7 @@ def replay(transaction: Transaction, plan: ReplayPlan, so_far: Replayed, began_a
         transaction, plan.wanted._replace(states=states), step, after=so_far.after, oldest_first=True
     )
     chosen = _chosen(transaction, found, plan.chosen)
-    ordering.lock(transaction, _keys_of(chosen))
+    ordering.lock(transaction, ordering.keys_of(chosen))
     unchanged = [each for each in _locked(transaction, [each.id for each in chosen]) if each.state in states]
     left = None if plan.limit is None else plan.limit - so_far.begun
     sendable = _sendable(transaction, unchanged)[:left]
@@ -169,7 +168,7 @@ def replay(transaction: Transaction, plan: ReplayPlan, so_far: Replayed, began_a
             for place, each in enumerate(sendable)
         ],
     )
-    ordering.settle(transaction, _keys_of(sendable))
+    ordering.settle(transaction, ordering.keys_of(sendable))
     transaction.run(
         "UPDATE outbound_operations SET total = total + ? WHERE id = ?", len(sendable), plan.operation
     )
@@ -206,7 +205,7 @@ def cancel_operation(transaction: Transaction, operation: str, limit: int = STEP
         limit,
     )
     found = [delivery_of(row) for row in rows]
-    keys = _keys_of(found)
+    keys = ordering.keys_of(found)
     ordering.lock(transaction, keys)
     unchanged = [
         each.id for each in _locked(transaction, [each.id for each in found]) if each.operation == operation
@@ -226,7 +225,7 @@ def forget(transaction: Transaction, message: str) -> bool:
             message,
         )
     ]
-    keys = _keys_of(found)
+    keys = ordering.keys_of(found)
     ordering.lock(transaction, keys)
     is_found = transaction.run("UPDATE outbound_messages SET body = NULL, subject = '' WHERE id = ?", message)
     if not is_found:
@@ -244,10 +243,6 @@ def forget(transaction: Transaction, message: str) -> bool:
     )
     ordering.settle(transaction, keys)
     return True
-
-
-def _keys_of(deliveries: Iterable[Delivery]) -> set[OrderKey]:
-    return {OrderKey(each.endpoint, each.order_key) for each in deliveries if each.order_key}
 
 
 def _locked(transaction: Transaction, ids: Sequence[str]) -> list[Delivery]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gateway.outbound.ids import shard_of
+from gateway.outbound.models import Delivery
+from gateway.outbound.store.sql.codec import indexed
 from gateway.outbound.store.sql.transaction import Transaction
 
 _LOCK = "order"
@@ -25,6 +27,11 @@ class OrderKey(NamedTuple):
 
     endpoint: str
     key: str
+
+
+def keys_of(deliveries: Iterable[Delivery]) -> set[OrderKey]:
+    """Return the order keys of deliveries, of those that have one."""
+    return {OrderKey(each.endpoint, indexed(each.order_key)) for each in deliveries if each.order_key}
 
 
 def lock(transaction: Transaction, keys: Iterable[OrderKey]) -> None:

@@ -20,7 +20,6 @@ from gateway.outbound.store.sql.codec import (
     message_of,
     recorded_row,
 )
-from gateway.outbound.store.sql.ordering import OrderKey
 from gateway.outbound.store.sql.transaction import Transaction
 
 
@@ -89,27 +88,15 @@ def add_attempts(transaction: Transaction, attempts: Sequence[Attempt], doubtful
 
 def _change(transaction: Transaction, changes: dict[str, Delivery]) -> set[str]:
     """Change deliveries that are pending in the same round; return their ids."""
-    ordering.lock(
-        transaction, {OrderKey(each.endpoint, each.order_key) for each in changes.values() if each.order_key}
+    ordering.lock(transaction, ordering.keys_of(changes.values()))
+    ordered = [changes[id_] for id_ in sorted(changes)]  # two processes lock them in one order
+    now = 0.0 if all(each.ended_at for each in ordered) else transaction.now()
+    changed = transaction.update_pending(
+        RECORDED, [recorded_row(each, now) for each in ordered], [each.round for each in ordered]
     )
-    found = transaction.rows(
-        "SELECT id, state, round, order_key, ready FROM outbound_deliveries "
-        f"WHERE {transaction.among('id')} ORDER BY id {transaction.for_update}",
-        transaction.values(changes),
-    )
-    now = transaction.now()
-    rows, settled = [], set()
-    for id_, state, round_, order_key, ready in found:
-        delivery = changes[id_]
-        if state != DeliveryState.PENDING or round_ != delivery.round:
-            continue
-        is_pending = delivery.state == DeliveryState.PENDING
-        rows.append(recorded_row(delivery, ready if is_pending else 0, now))
-        if order_key and not is_pending:
-            settled.add(OrderKey(delivery.endpoint, order_key))
-    transaction.update("outbound_deliveries", RECORDED, rows)
-    ordering.settle(transaction, settled)
-    return {row[0] for row in rows}
+    ended = (each for each in ordered if each.id in changed and each.state != DeliveryState.PENDING)
+    ordering.settle(transaction, ordering.keys_of(ended))
+    return changed
 
 
 def _forgotten(transaction: Transaction, messages_: Iterable[str]) -> set[str]:

@@ -38,6 +38,15 @@ class Transaction(Protocol):
     def update(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Change rows by their id, which is the first column; no id may be there twice."""
 
+    def update_pending(
+        self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], rounds: Sequence[int]
+    ) -> set[str]:
+        """Change deliveries by their id, the first column, and return the ids of those that were changed.
+
+        Only those are that are pending in the round beside them. One that is pending afterwards keeps its ``ready``, and
+        each of the others loses it.
+        """
+
     def among(self, column: str) -> str:
         """Return the condition that a column has one of the values of a parameter; see :meth:`values`."""
 
