@@ -53,6 +53,8 @@ def deliveries(
     """Do what :meth:`gateway.outbound.store.Store.deliveries` says."""
     order = "ORDER BY id" if oldest_first else "ORDER BY id DESC"
     branches = conditions(transaction, wanted, before, after)
+    if not branches:
+        return []
     queries = [
         f"SELECT * FROM (SELECT {DELIVERY_COLUMNS} FROM outbound_deliveries WHERE {each.text} {order} LIMIT ?) found"
         for each in branches
