@@ -13,7 +13,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import attack, contenders, handling, journal, machine, outages, outbound, report, samples, spool
+from bench import (
+    attack,
+    contenders,
+    handling,
+    journal,
+    machine,
+    outages,
+    outbound,
+    outbound_bulk,
+    report,
+    samples,
+    spool,
+)
 from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, PeerMissingError, Surroundings
 from bench.grid import Grid
@@ -110,12 +122,17 @@ def _outbound(directory: Path, options: argparse.Namespace, console: Console) ->
     if _OUTBOUND not in options.only:
         return []
     part = 10 if options.quick else 1
-    return outbound.measure(
+    grids = outbound.measure(
         directory / "outbound",
         outbound.DELIVERIES // part,
         options.endpoints or outbound.ENDPOINTS // part,
         console.print,
     )
+    if options.pending:
+        grids += outbound_bulk.measure_pending(directory / "pending", options.pending, console.print)
+    if options.attempts:
+        grids += outbound_bulk.measure_lists(directory / "lists", options.attempts, console.print)
+    return grids
 
 
 def _prepare(
@@ -188,6 +205,20 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=_positive,
         metavar="N",
         help=f"endpoints of the way out, of which a tenth hangs (default: {outbound.ENDPOINTS:,}, or a tenth with --quick)",
+    )
+    parser.add_argument(
+        "--pending",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="see how soon the way out begins with N deliveries pending; 1000000 takes some minutes",
+    )
+    parser.add_argument(
+        "--attempts",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="see how long lists of N deliveries take; 10000000 takes an hour or so, and 30 GB",
     )
     parser.add_argument(
         "--quick", action="store_true", help="a look, not a measurement: little of everything, not saved"
