@@ -32,7 +32,7 @@ from gateway.outbound.models import (
 from gateway.outbound.ownership import RENEW_INTERVAL, Ownership
 from gateway.outbound.recorder import Recorder
 from gateway.outbound.sender import Sender
-from gateway.outbound.store import Conflict, Record, Store, StoreUnavailable
+from gateway.outbound.store import Record, Store, StoreUnavailable
 from gateway.outbound.turns import Turns
 
 POLL_INTERVAL = 1.0
@@ -46,6 +46,9 @@ _RECORD_TIMEOUT = 5.0
 
 _MIN_WAIT = 0.001
 """Seconds before an endpoint is looked at again: a wait that a float cannot add to the clock would never end."""
+
+_HEALTHS = 500
+"""Endpoints whose health is written in one transaction: in the first seconds of a process, that is each that gets something."""
 
 _READERS = 8
 """Endpoints whose due deliveries are read at a time."""
@@ -137,12 +140,9 @@ class Deliverer:
             StoreUnavailable: The store cannot say so.
         """
         await self._save_health()
-        owned = [each for each in self._directory.endpoints if self._may_send(each)]
-        for gone in [each for each in self.senders if self._ownership.epoch_of(each) is None]:
-            self._drop(gone)
         now = self._clock()
-        for endpoint, due_at in (await self._store.next_due(owned)).items():
-            if due_at <= now:
+        for endpoint, due_at in (await self._store.next_due(self._directory.endpoints)).items():
+            if due_at <= now and self._may_send(endpoint):
                 sender = self._sender_of(endpoint)
                 sender.has_more = True
                 self._wake(sender)
@@ -199,7 +199,7 @@ class Deliverer:
                 self._drop(name)
             elif endpoint != sender.endpoint:
                 sender.change(endpoint)
-            else:
+            elif sender.has_window:
                 sender.forget_window()
             if health is not None and health.state is not sender.behaviour.health.state:
                 sender.behaviour.adopt(health)  # a person has decided; what we knew counts no more
@@ -330,21 +330,25 @@ class Deliverer:
 
     async def _renew(self) -> None:
         await self._ownership.renew(self._busy(), takes_more=not self._is_ending)
+        for gone in [each for each in self.senders if self._ownership.epoch_of(each) is None]:
+            self._drop(gone)
 
     async def _save_health(self) -> None:
         """Write what was learnt of endpoints, as far as it matters to somebody else or after a crash."""
-        for name, sender in list(self.senders.items()):
-            health = sender.behaviour.unsaved(self._clock())
-            if health is None:
-                continue
-            was = self._directory.health[name].state if name in self._directory.health else None
-            try:
-                await self._store.put_health(health, by_person=False, was=was)
-            except Conflict:  # a person has decided meanwhile; the next look reads it
-                continue
-            sender.behaviour.note_saved(health, self._clock())
-            if name in self._directory.health:
-                self._directory.health[name] = health
+        known, now = self._directory.health, self._clock()
+        found = [
+            (sender, health, known[name].state)
+            for name, sender in self.senders.items()
+            if name in known and (health := sender.behaviour.unsaved(now)) is not None
+        ]
+        for start in range(0, len(found), _HEALTHS):
+            part = found[start : start + _HEALTHS]
+            were = await self._store.put_healths([(health, was) for _, health, was in part])
+            for (sender, health, _), as_expected in zip(part, were, strict=True):
+                if as_expected:  # else a person has decided meanwhile, and the next look reads it
+                    sender.behaviour.note_saved(health, now)
+                    if health.endpoint in known:
+                        known[health.endpoint] = health
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -8,7 +8,7 @@ arguments. Ids are those of :class:`gateway.outbound.ids.Ids`, made of the momen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.outbound.models import (
@@ -196,6 +196,12 @@ class Store(Protocol):
             Conflict: It has another state.
         """
 
+    async def put_healths(self, healths: Sequence[tuple[Health, EndpointState]]) -> list[bool]:
+        """Replace what an owner knows of endpoints, in one transaction, as :meth:`put_health` does for one.
+
+        Each endpoint must have the state beside its health. Return for each whether it had; one that had not keeps its health.
+        """
+
     async def rekey(self) -> int:
         """Encrypt anew, with the newest key, what an older key has encrypted; return how many values that were."""
 
@@ -241,8 +247,11 @@ class Store(Protocol):
             without: Ids of deliveries that are not wanted, since they are under way.
         """
 
-    async def next_due(self, endpoints: Sequence[str]) -> dict[str, float]:
-        """Return for endpoints with a delivery that :meth:`due` returns now or later, when the next one is due."""
+    async def next_due(self, endpoints: Collection[str]) -> dict[str, float]:
+        """Return for endpoints with a delivery that :meth:`due` returns now or later, when the next one is due.
+
+        It takes as long as there are endpoints for which something waits, however many it is asked for.
+        """
 
     async def messages(self, ids: Sequence[str]) -> dict[str, OutboundMessage]:
         """Return messages by their ids; those that are gone are left out."""

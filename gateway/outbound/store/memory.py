@@ -6,7 +6,7 @@ Longer than other modules, since each method is the shortest statement of its pr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -136,6 +136,18 @@ class MemoryStore(Store):
         self._version += by_person or health.state != known.state
 
     @override
+    async def put_healths(self, healths: Sequence[tuple[Health, EndpointState]]) -> list[bool]:
+        were = []
+        for health, was in healths:
+            try:
+                await self.put_health(health, by_person=False, was=was)
+            except Conflict:
+                were.append(False)
+            else:
+                were.append(True)
+        return were
+
+    @override
     async def rekey(self) -> int:
         return 0
 
@@ -180,7 +192,7 @@ class MemoryStore(Store):
         return sorted(found, key=lambda each: (each.due_at, each.id))[:limit]
 
     @override
-    async def next_due(self, endpoints: Sequence[str]) -> dict[str, float]:
+    async def next_due(self, endpoints: Collection[str]) -> dict[str, float]:
         moments = {each: [ready.due_at for ready in self._ready(each)] for each in endpoints}
         return {endpoint: min(due) for endpoint, due in moments.items() if due}
 

@@ -19,7 +19,7 @@ from gateway.transport.topic_patterns import expression
 
 _REALS = {"accepted_at", "due_at", "created_at", "ended_at", "began_at", "ms", "retry_after", "next_at"}
 _INTEGERS = {"attempts", "round", "status", "made", "ready", "retries", "number"}
-_BYTES = {"body", "excerpt"}
+_BYTES = {"body", "excerpt", "health"}
 """The columns that are no texts."""
 
 _PARTITION = "outbound_attempts_"

@@ -148,6 +148,31 @@ def put_health(
         _count(transaction)
 
 
+def put_healths(transaction: Transaction, healths: Sequence[tuple[Health, EndpointState]]) -> list[bool]:
+    """Do what :meth:`gateway.outbound.store.Store.put_healths` says."""
+    states = dict(
+        transaction.rows(
+            f"SELECT id, state FROM outbound_endpoints WHERE is_gone = 0 AND {transaction.among('id')} "
+            f"ORDER BY id {transaction.for_update}",
+            transaction.values(health.endpoint for health, _ in healths),
+        )
+    )
+    were = [states.get(health.endpoint, was) == was for health, was in healths]
+    changes = [
+        health
+        for (health, _), as_expected in zip(healths, were, strict=True)
+        if as_expected and health.endpoint in states
+    ]
+    transaction.update(
+        "outbound_endpoints",
+        ("id", "state", "health"),
+        [(each.endpoint, each.state.value, msgspec.json.encode(each)) for each in changes],
+    )
+    if any(each.state != states[each.endpoint] for each in changes):
+        _count(transaction)
+    return were
+
+
 def reseal(transaction: Transaction, sealer: Sealer) -> int:
     """Do what :meth:`gateway.outbound.store.Store.rekey` says."""
     transaction.lock("endpoints")

@@ -6,7 +6,7 @@ Longer than other modules, since the port has so many methods; each is one call 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from typing_extensions import override
@@ -113,6 +113,10 @@ class SqlStore(Store):
         )
 
     @override
+    async def put_healths(self, healths: Sequence[tuple[Health, EndpointState]]) -> list[bool]:
+        return await self._write(lambda transaction: endpoints.put_healths(transaction, healths))
+
+    @override
     async def rekey(self) -> int:
         return await self._write(lambda transaction: endpoints.reseal(transaction, self._sealer))
 
@@ -147,7 +151,7 @@ class SqlStore(Store):
         )
 
     @override
-    async def next_due(self, endpoints: Sequence[str]) -> dict[str, float]:
+    async def next_due(self, endpoints: Collection[str]) -> dict[str, float]:
         return await self._read(lambda transaction: owning.next_due(transaction, endpoints))
 
     @override
