@@ -1,4 +1,11 @@
-"""Deleting what is older than its retention, in steps of bounded size."""
+"""Deleting what is older than its retention, in steps of bounded size.
+
+Attempts are in partitions by day in PostgreSQL, which are dropped: they are only added to. Deliveries and messages are not. Deleting
+a delivery with its message costs the server 44 µs, a fourteenth of what it cost to deliver, and 270 bytes of its log. With
+32 partitions, outcomes would take a tenth longer to write, what is due three times as long to find, and a list six times
+(2026-11-30). A day could be dropped only once nothing of it waits or has ended of late, and a message would be looked for in
+fifteen days instead of one index.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,8 @@ Longer than other modules, since the port has so many methods; each is one call 
 
 from __future__ import annotations
 
+import asyncio
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
@@ -287,24 +289,33 @@ class SqlStore(Store):
     async def prune(self, now: float) -> int:
         for name in await self._read(endpoints.gone):  # a process ended while it deleted them
             await self._finish_deleting(name)
-        changed = await self._in_steps(lambda transaction: pruning.end_held(transaction, now))
+        changed = await self._in_steps(
+            lambda transaction: pruning.end_held(transaction, now), is_patient=True
+        )
         after, is_over = "", False
         while not is_over:
-            count, after = await self._write(
+            count, after = await self._write_patiently(
                 lambda transaction, after=after: pruning.delete_ended(transaction, now, after)  # type: ignore[misc]  # bound at once
             )
             changed, is_over = changed + count, not after
-        await self._in_steps(lambda transaction: pruning.delete_messages(transaction, now))
-        await self._in_steps(lambda transaction: pruning.delete_attempts(transaction, now))
+        await self._in_steps(lambda transaction: pruning.delete_messages(transaction, now), is_patient=True)
+        await self._in_steps(lambda transaction: pruning.delete_attempts(transaction, now), is_patient=True)
         await self._write(lambda transaction: pruning.delete_operations(transaction, now))
         return changed
 
-    async def _in_steps(self, step: Operations[int]) -> int:
+    async def _in_steps(self, step: Operations[int], *, is_patient: bool = False) -> int:
         """Do a step until it finds nothing more; return the sum. Others write between two steps."""
-        total = 0
-        while count := await self._write(step):
+        total, write = 0, self._write_patiently if is_patient else self._write
+        while count := await write(step):
             total += count
         return total
+
+    async def _write_patiently(self, step: Operations[T]) -> T:
+        """Do a step for which nobody waits, and then leave the database to others for as long as it took."""
+        began_at = time.monotonic()
+        result = await self._write(step)
+        await asyncio.sleep(time.monotonic() - began_at)
+        return result
 
 
 _sync = endpoints.sync

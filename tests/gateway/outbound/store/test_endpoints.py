@@ -136,6 +136,32 @@ async def test_health_is_changed_by_owners_and_people(store: Store) -> None:
     assert await ids_of(store) == [FULL.id]
 
 
+async def test_the_health_of_many_is_changed_at_once(store: Store) -> None:
+    """Of each that has the state that its owner knows; the others keep theirs, and one that is gone is no fault."""
+    names = ["ep_a", "ep_b", "ep_c"]
+    for name in names:
+        await store.put_endpoint(replace(FULL, id=name))
+    await store.put_health(Health(endpoint="ep_b", state=EndpointState.PAUSED), by_person=True)
+    first = await store.version()
+    failing = [Health(endpoint=name, failures=3, failing_since=1.5) for name in (*names, "ep_of-nobody")]
+
+    were = await store.put_healths([(each, EndpointState.ENABLED) for each in failing])
+
+    assert were == [True, False, True, True]
+    found = {endpoint.id: health for endpoint, health in await store.endpoints()}
+    assert found == {
+        "ep_a": failing[0],
+        "ep_b": Health(endpoint="ep_b", state=EndpointState.PAUSED),
+        "ep_c": failing[2],
+    }
+    assert await store.version() == first
+
+    disabled = replace(failing[0], state=EndpointState.DISABLED, reason="gone")
+    assert await store.put_healths([(disabled, EndpointState.ENABLED)]) == [True]
+    assert await store.version() == first + 1
+    assert await store.put_healths([]) == []
+
+
 async def test_a_deleted_endpoint_leaves_nothing_that_waits(store: Store, now: float) -> None:
     """What was accepted for it is cancelled, and what comes later too. Another one may have its id."""
     await store.put_endpoint(an_endpoint())

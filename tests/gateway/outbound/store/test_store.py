@@ -306,6 +306,35 @@ async def test_deliveries_are_found_by_each_condition(store: Store, now: float) 
     assert await found(since=now) == [fourth, third]
     assert await found(until=now) == [second, first]
     assert await found(since=now - 5000, until=now - 4999, endpoint="ep_shop") == [first]
+    assert await found(outcome="status", states=(HELD, DELIVERED)) == []
+    assert await found(outcome="status", endpoint="ep_shop") == [first]
+
+
+@pytest.mark.parametrize("types", [3, 60])
+async def test_deliveries_are_found_by_patterns(store: Store, now: float, types: int) -> None:
+    """Whether few types match or many."""
+    await store.put_endpoint(an_endpoint())
+    accepted = [
+        (message, [a_delivery(message)])
+        for message in (
+            a_message(at=now + number, key=f"acme.n{number % types}.done") for number in range(2 * types)
+        )
+    ]
+    await store.accept([*accepted, (a_message(at=now, key="other.done"), [])])
+    ids = [delivery.id for _, (delivery,) in accepted]
+
+    async def found(*keys: str, **conditions: Any) -> list[str]:
+        wanted = DeliveryFilter(keys=keys, **conditions)
+        listed = [each.id for each in await store.deliveries(wanted, limit=200, oldest_first=True)]
+        assert await store.count(wanted) == len(listed)
+        assert [each.id for each in await store.deliveries(wanted, limit=2)] == listed[::-1][:2]
+        return listed
+
+    assert await found("acme.#") == ids
+    assert await found("acme.*.done", states=(PENDING, DELIVERED)) == ids
+    assert await found("acme.n1.*", "acme.n2.#") == sorted(ids[1::types] + ids[2::types])
+    assert await found("acme.n1.done", states=(DELIVERED,)) == []
+    assert await found("other.#") == []
 
 
 @pytest.mark.parametrize(
