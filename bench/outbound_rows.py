@@ -31,7 +31,9 @@ from gateway.outbound.store.sqlite import FILE_NAME
 _BATCH = 20_000
 """Deliveries that are written in one transaction."""
 
-_BODY = b'{"specversion":"1.0","type":"com.acme.order.paid","data":{"padding":"%s"}}' % (b"x" * 300)
+_BODY = b'{"specversion":"1.0","type":"com.acme.order.paid","data":{"sent_at":1.5,"padding":"%s"}}' % (
+    b"x" * 300
+)
 
 Made = tuple[OutboundMessage, Delivery, Attempt | None]
 """An event, its delivery, and the last attempt of that."""
