@@ -43,7 +43,7 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 coverage: $(VENV)/.dev $(VENV)/.installed services ## Run the tests of the rooms and fail where too few branches are taken
 	scripts/coverage $(BIN) $(or $(ARGS),$(SIDE_BY_SIDE) tests/gateway tests/e2e/test_cli.py)
 
-faults-cluster: $(VENV)/.dev $(VENV)/.installed services ## Let the nodes of clusters fail at length, which needs a quiet machine (ARGS="-k …")
+faults-cluster: $(VENV)/.dev $(VENV)/.installed services ## Let the nodes of clusters fail, and the way out die, at length, which needs a quiet machine (ARGS="-k …")
 	$(BIN)/pytest -m nightly $(ARGS)
 
 bench: ## Measure gateway and workers beside what others use (ARGS="--quick")

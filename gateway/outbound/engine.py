@@ -26,6 +26,7 @@ from gateway.outbound.gauges import WITHOUT_DATABASE, sample_of
 from gateway.outbound.intake import AGENTS_EXCHANGE, Intake
 from gateway.outbound.lanes import Lanes
 from gateway.outbound.ownership import Ownership
+from gateway.outbound.predecessor import OwnerFile
 from gateway.outbound.reporting import Reporter
 from gateway.outbound.store import Store, StoreUnavailable
 from gateway.outbound.taking import Taker, read_emitted, read_own
@@ -65,6 +66,7 @@ class WayOut:
         time_of_day: Returns Unix seconds.
         random: Spreads what would come all at once.
         lanes: The places for attempts.
+        owner_file: Knows the process whose place this one takes; None if there can be none.
 
     Attributes:
         acceptor: Accepts events.
@@ -84,6 +86,7 @@ class WayOut:
         time_of_day: Callable[[], float] = time.time,
         random: Random | None = None,
         lanes: Lanes | None = None,
+        owner_file: OwnerFile | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -103,8 +106,9 @@ class WayOut:
             random or Random(),  # noqa: S311 -- delays are no secrets
         )
         loop = asyncio.get_running_loop()
-        owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
-        self._ownership = Ownership(store, owner, loop.time)
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{token_hex(4)}"
+        self._owner_file = owner_file
+        self._ownership = Ownership(store, self._owner, loop.time)
         self.deliverer = Deliverer(store, self.directory, self._ownership, self._attempter, self.now, lanes)
         self._is_retired = False
         self._takers: list[Taker] = []
@@ -136,6 +140,8 @@ class WayOut:
         await self._when_there(self._store.start)
         await self._when_there(self._compare_clocks)
         await self._when_there(lambda: self._sync(self._config))
+        if self._owner_file:
+            await self._succeed(self._owner_file)
         if self._reports:
             await self._reports.start()
         await self.deliverer.start()
@@ -185,6 +191,15 @@ class WayOut:
             await self._reports.stop()
         with suppress(StoreUnavailable):
             await self._store.stop()
+        if self._owner_file:
+            self._owner_file.close()
+
+    async def _succeed(self, file: OwnerFile) -> None:
+        """Free what a process that was killed owned; without this its deliveries would wait for the end of its leases."""
+        predecessor = file.claim()
+        if predecessor:
+            await self._when_there(lambda: self._store.release(predecessor))
+        file.note(self._owner)
 
     def sample(self) -> Sample:
         """Return the numbers of this process at the moment."""

@@ -32,6 +32,8 @@ _TAIL_LIFETIME = 60.0
 _TAIL_BATCH_SIZE = 100
 """Messages that a tail receives at a time."""
 
+_RECLAIM = "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0"
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedMessage:
@@ -151,6 +153,14 @@ class SqliteConsumer:
         """Make messages visible at once. Return the same as :meth:`acknowledge`."""
         return await self._change("UPDATE messages SET visible_at = ?", messages, due=0.0)
 
+    async def reclaim(self) -> None:
+        """Make all messages visible at once that were received: whoever received them has ended."""
+
+        def reclaim(connection: sqlite3.Connection) -> None:
+            connection.execute(_RECLAIM, (self._queue,))
+
+        await self._database.run(reclaim)
+
     async def extend(self, *messages: QueuedMessage) -> bool:
         """Hide messages for another visibility timeout. Return the same as :meth:`acknowledge`."""
         if self._is_single_active:
@@ -188,9 +198,7 @@ class SqliteConsumer:
         if active != self._token:
             if until > now:
                 return False
-            connection.execute(
-                "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0", (self._queue,)
-            )
+            connection.execute(_RECLAIM, (self._queue,))
         connection.execute(
             "INSERT OR REPLACE INTO claims VALUES (?, ?, ?)",
             (self._active_key, self._token, now + self._visibility_timeout),

@@ -1,7 +1,7 @@
 """The gateway's program, which kills itself when it gets to a certain point: run as a script.
 
 Arguments: ``module:Class.method`` or ``module:function``, when (``before``, ``during`` or ``after`` its first
-call), and then those of the program itself.
+call; ``after:3`` is its third), and then those of the program itself.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import itertools
 import os
 import signal
 import sys
@@ -28,9 +29,13 @@ def die() -> None:
 
 def dying(function: Callable[..., Any], moment: str) -> Callable[..., Any]:
     """``function``, with the death of the process."""
+    moment, _, number = moment.partition(":")
+    calls, fatal = itertools.count(1), int(number or 1)
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
+        if next(calls) < fatal:
+            return function(*arguments, **named)
         if moment == "before":
             die()
         if moment == "during":

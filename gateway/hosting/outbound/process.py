@@ -20,6 +20,7 @@ from gateway.observability.outbound_counters import OutboundMetrics, outbound_co
 from gateway.observability.shared_memory import SharedCounters
 from gateway.outbound.configured import client_of
 from gateway.outbound.engine import WayOut
+from gateway.outbound.predecessor import OwnerFile
 from gateway.outbound.store import StoreUnavailable
 from gateway.transport.program import settle_memory
 
@@ -87,6 +88,7 @@ async def run_way_out(
         lambda exchange: open_outbound_intake(config, exchange),
         metrics,
         open_reports(config),
+        owner_file=OwnerFile(config.data_dir),
     )
     ending = asyncio.create_task(stop.wait(), name="waiting for the end")
     starting = asyncio.create_task(way_out.start(), name="starting the way out")

@@ -1,12 +1,18 @@
-"""The queues of the way out in the embedded database."""
+"""The queues of the way out in the embedded database.
+
+One process takes from a queue, because others would overtake what it has not acknowledged. It holds a lock that ends with it, so
+that its successor gets at once, and first, what it had when it was killed.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import quote
 
 from typing_extensions import override
 
@@ -15,12 +21,14 @@ from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX
 from gateway.publishers.sqlite import declare
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
 from gateway.transport.embedded import Database
+from gateway.transport.file_lock import lock_file
+from gateway.transport.private_files import make_private_folder
 
 _POLL_DELAY = 0.02
 """Seconds between two looks into an empty queue, since SQLite does not notify other processes: 0.4 % of a core (2026-11-30)."""
 
 _VISIBILITY_TIMEOUT = 30.0
-"""Seconds after which the messages of a process that died are received again."""
+"""Seconds for which what was received is hidden; it is extended meanwhile."""
 
 
 @asynccontextmanager
@@ -28,9 +36,22 @@ async def open_sqlite_intake(database: Database, exchange: str) -> AsyncIterator
     """Open the queue of the way out for one exchange, which is declared with it.
 
     Raises:
-        OSError: The file cannot be opened.
+        OSError: The file cannot be opened, or another process takes from the queue.
     """
     queue = exchange + OUTBOUND_SUFFIX
+    make_private_folder(database.path.parent)
+    lock = lock_file(database.path.with_name(f"{quote(queue, safe='')}.lock"))
+    if lock is None:
+        raise OSError(f"another process takes events from {queue}")
+    try:
+        async with _open(database, queue, exchange) as intake:
+            yield intake
+    finally:
+        os.close(lock)
+
+
+@asynccontextmanager
+async def _open(database: Database, queue: str, exchange: str) -> AsyncIterator[Intake]:
     consumer = SqliteConsumer(database, queue, visibility_timeout=_VISIBILITY_TIMEOUT)
     try:
         await consumer.start()
@@ -40,6 +61,7 @@ async def open_sqlite_intake(database: Database, exchange: str) -> AsyncIterator
     extending = asyncio.create_task(intake.keep_invisible(), name=f"extending the visibility in {queue}")
     try:
         await intake.declare()
+        await intake.reclaim()
         yield intake
     finally:
         extending.cancel()
@@ -62,6 +84,13 @@ class _SqliteIntake(Intake):
         quarantine = self._exchange + QUARANTINE_SUFFIX
         await self._run(lambda connection: declare(connection, self._exchange + UNROUTED_SUFFIX, []))
         await self._run(lambda connection: declare(connection, quarantine, [(quarantine, "#")]))
+
+    async def reclaim(self) -> None:
+        """Get what a process had received that has ended."""
+        try:
+            await self._consumer.reclaim()
+        except sqlite3.Error as error:
+            raise OSError(str(error)) from error
 
     @override
     async def bind(self, patterns: Collection[str]) -> None:

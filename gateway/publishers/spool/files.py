@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import re
 from pathlib import Path
+
+from gateway.transport.file_lock import lock_file
 
 _NAME = re.compile(r"spool-([0-9]{1,4})\.db")
 
@@ -81,10 +82,4 @@ def is_owned(path: Path) -> bool:
 
 
 def _lock(path: Path) -> int | None:
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    return lock_file(path.with_suffix(".lock"))
