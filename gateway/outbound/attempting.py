@@ -86,6 +86,13 @@ class RequestAttempter(Attempter):
             now,
             self._random.random,
         )
+        earlier = None
+        if result.earlier is not None:
+            delivery = msgspec.structs.replace(delivery, made=delivery.made + 1)
+            earlier = self._earlier(delivery, result.earlier, began_at)
+            began_at += result.earlier.ms / 1000
+            if message is not None:
+                self._reporter.attempted(endpoint, message, delivery, earlier)
         after = msgspec.structs.replace(
             delivery,
             state=verdict.state,
@@ -122,7 +129,24 @@ class RequestAttempter(Attempter):
         self._reporter.behaved(endpoint, before, sender.behaviour.health, now)
         for notice in notices:
             self._note(sender, notice, now)
-        return Record(after, attempt, 0)
+        return Record(after, attempt, 0, earlier)
+
+    def _earlier(self, delivery: Delivery, result: Result, at: float) -> Attempt:
+        """Return the attempt on a kept connection that the receiver had closed. It does not count as a failure."""
+        return Attempt(
+            id=self._ids.new("att", at),
+            delivery=delivery.id,
+            endpoint=delivery.endpoint,
+            message=delivery.message,
+            trigger=delivery.trigger,
+            number=delivery.made,
+            at=at,
+            outcome=result.outcome.value,
+            ms=result.ms,
+            phases=dict(result.phases),
+            address=result.address,
+            next_at=at + result.ms / 1000,
+        )
 
     def forget_rules(self) -> None:
         """Ask again where endpoints may lead: the configuration has changed."""

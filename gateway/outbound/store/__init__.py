@@ -37,17 +37,24 @@ class Conflict(Exception):
 
 
 class Record(NamedTuple):
-    """The end of one attempt: what is written about it, in one transaction.
+    """The end of an attempt: what is written about it, in one transaction.
 
     Attributes:
         delivery: The delivery as it is from now on.
         attempt: The attempt.
         epoch: The epoch of the lease under which it was made.
+        earlier: An attempt right before it, on a kept connection that the receiver had closed; None if there was none.
     """
 
     delivery: Delivery
     attempt: Attempt
     epoch: int
+    earlier: Attempt | None = None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts, in their order."""
+        return (self.earlier, self.attempt) if self.earlier else (self.attempt,)
 
 
 class DeliveryFilter(NamedTuple):

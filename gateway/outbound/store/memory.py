@@ -210,11 +210,12 @@ class MemoryStore(Store):
         return [self._record(each) for each in records]
 
     def _record(self, record: Record) -> bool:
-        delivery, attempt, epoch = record
-        is_owner = self._leases.epoch(shard_of(delivery.endpoint)) == epoch
-        message = self._messages.get(attempt.message)
+        delivery = record.delivery
+        is_owner = self._leases.epoch(shard_of(delivery.endpoint)) == record.epoch
+        message = self._messages.get(delivery.message)
         is_forgotten = message is not None and message.body is None
-        self._attempts.setdefault(attempt.id, replace(attempt, excerpt=b"") if is_forgotten else attempt)
+        for each in record.attempts:
+            self._attempts.setdefault(each.id, replace(each, excerpt=b"") if is_forgotten else each)
         known = self._rows.get(delivery.id)
         if is_owner and known and known.state == DeliveryState.PENDING and known.round == delivery.round:
             ended_at = None if delivery.state in _WAITING else delivery.ended_at or self._clock()

@@ -74,6 +74,28 @@ def test_a_bug_with_one_attempt_costs_its_endpoint_no_place() -> None:
     run(test)
 
 
+def test_a_try_on_a_connection_that_was_closed_is_an_attempt_of_its_own() -> None:
+    """It is listed, and costs the delivery no retry and the endpoint nothing."""
+
+    async def test(site: Site) -> None:
+        async def receive(_: Sent) -> Result:
+            return answer(500, ms=7.0)._replace(earlier=Result(Outcome.RESET, ms=3.0, address="192.0.2.1"))
+
+        way = await site.start()
+        site.receivers.by_host["shop.acme.com"] = receive
+        await site.emit()
+        await asyncio.sleep(1)
+        (delivery,) = await site.deliveries(DeliveryState.PENDING)
+        first, second = await site.attempts(delivery)
+        assert (first.number, first.outcome, first.address, first.ms) == (1, "reset", "192.0.2.1", 3.0)
+        assert (second.number, second.outcome, second.ms) == (2, "status", 7.0)
+        assert second.at == pytest.approx(first.at + 0.003)
+        assert (delivery.made, delivery.attempts) == (2, 1)
+        assert way.deliverer.senders["ep_shop"].behaviour.health.failures == 1
+
+    run(test)
+
+
 def test_the_same_event_twice_is_delivered_once() -> None:
     """Whenever it comes again."""
 

@@ -63,7 +63,8 @@ def messages(transaction: Transaction, ids: Iterable[str]) -> dict[str, Outbound
 
 def record(transaction: Transaction, records: Sequence[Record]) -> list[bool]:
     """Do what :meth:`gateway.outbound.store.Store.record` says."""
-    transaction.make_room(each.attempt.id for each in records)
+    attempts = [attempt for each in records for attempt in each.attempts]
+    transaction.make_room(each.id for each in attempts)
     transaction.lock("leases", shared=True)
     epochs = dict(transaction.rows("SELECT shard, epoch FROM outbound_shards"))
     is_owner = [epochs[shard_of(each.delivery.endpoint)] == each.epoch for each in records]
@@ -72,7 +73,7 @@ def record(transaction: Transaction, records: Sequence[Record]) -> list[bool]:
     }
     changed = _change(transaction, changes) if changes else set()
     unchanged = {each.attempt.message for each in records if each.delivery.id not in changed}
-    add_attempts(transaction, [each.attempt for each in records], unchanged)
+    add_attempts(transaction, attempts, unchanged)
     return is_owner
 
 

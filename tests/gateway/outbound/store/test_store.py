@@ -167,6 +167,19 @@ async def test_an_attempt_that_failed_is_tried_again(store: Store, now: float) -
     assert await due(store) == []
 
 
+async def test_an_attempt_before_it_is_recorded_with_it(store: Store, now: float) -> None:
+    """The one on a kept connection that the receiver had closed."""
+    await store.put_endpoint(an_endpoint())
+    epoch = await own(store)
+    (delivery,) = await accept(store, a_message(at=now))
+    earlier = an_attempt(delivery, at=now, outcome="reset", status=None)
+    record = a_record(replace(delivery, made=1), DELIVERED, epoch, at=now + 1)._replace(earlier=earlier)
+    for _ in range(2):
+        assert await store.record([record]) == [True]
+
+    assert await store.attempts(delivery.id) == list(record.attempts) == [earlier, record.attempt]
+
+
 async def test_a_record_may_be_written_twice(store: Store, now: float) -> None:
     """The connection broke during the commit, and the owner cannot know. Two attempts of one delivery go together."""
     await store.put_endpoint(an_endpoint())
