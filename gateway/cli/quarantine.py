@@ -18,41 +18,71 @@ from gateway.cli.dead_letters import (
 )
 from gateway.config import Config
 from gateway.events.validation import Validation
-from gateway.operations.quarantine import quarantine_queue, release, revalidate
+from gateway.operations.quarantine import agents_of, quarantine_queue, release, revalidate
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.filter import EventFilter
 
 
-def run_list(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
+def run_list(
+    path: Path, event_filter: EventFilter, limit: int | None, *, of_agents: bool, as_json: bool
+) -> None:
     """List quarantined events."""
     config = load_quietly(path)
-    run(list_letters(config, quarantine_queue(config), event_filter, limit, as_json=as_json))
+    run(list_letters(config, _queue(config, of_agents=of_agents), event_filter, limit, as_json=as_json))
 
 
-def run_show(path: Path, event_id: str) -> None:
+def run_show(path: Path, event_id: str, *, of_agents: bool) -> None:
     """Print a quarantined event in full."""
     config = load_quietly(path)
-    run(show_letter(config, quarantine_queue(config), event_id))
+    run(show_letter(config, _queue(config, of_agents=of_agents), event_id))
 
 
-def run_revalidate(path: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool) -> None:
+def run_revalidate(
+    path: Path, event_filter: EventFilter, limit: int | None, *, of_agents: bool, as_json: bool
+) -> None:
     """Validate quarantined events against the current schemas."""
     config = load_quietly(path)
     check_pattern(config, event_filter)
-    run(_revalidate(config, path.parent, event_filter, limit, as_json=as_json))
+    run(_revalidate(config, path.parent, event_filter, limit, of_agents=of_agents, as_json=as_json))
 
 
 def run_release(
-    path: Path, event_filter: EventFilter, limit: int | None, *, is_forced: bool, dry_run: bool
+    path: Path,
+    event_filter: EventFilter,
+    limit: int | None,
+    *,
+    of_agents: bool,
+    is_forced: bool,
+    dry_run: bool,
 ) -> None:
     """Publish the events that pass the current schemas, or all of them."""
     config = load_quietly(path)
     check_pattern(config, event_filter)
-    run(_release(config, path.parent, event_filter, limit, is_forced=is_forced, dry_run=dry_run))
+    run(
+        _release(
+            config,
+            path.parent,
+            event_filter,
+            limit,
+            of_agents=of_agents,
+            is_forced=is_forced,
+            dry_run=dry_run,
+        )
+    )
+
+
+def _queue(config: Config, *, of_agents: bool) -> str:
+    return quarantine_queue(agents_of(config) if of_agents else config)
 
 
 async def _revalidate(
-    config: Config, folder: Path, event_filter: EventFilter, limit: int | None, *, as_json: bool
+    config: Config,
+    folder: Path,
+    event_filter: EventFilter,
+    limit: int | None,
+    *,
+    of_agents: bool,
+    as_json: bool,
 ) -> None:
     count = passing = 0
 
@@ -69,7 +99,7 @@ async def _revalidate(
         else:
             typer.echo(f"fails   {describe(letter, violations)}")
 
-    await revalidate(config, folder, event_filter, limit, on_letter=show)
+    await revalidate(config, folder, event_filter, limit, of_agents=of_agents, on_letter=show)
     typer.echo(f"{passing:,} of {count_events(count)} pass the current schemas", err=True)
 
 
@@ -79,9 +109,11 @@ async def _release(
     event_filter: EventFilter,
     limit: int | None,
     *,
+    of_agents: bool,
     is_forced: bool,
     dry_run: bool,
 ) -> None:
+    exchange = (agents_of(config) if of_agents else config).rabbitmq.exchange
     count = kept = 0
 
     def show(letter: DeadLetter, validation: Validation, is_released: bool) -> None:
@@ -93,7 +125,7 @@ async def _release(
     def summary() -> str:
         failing = f", {count_events(kept)} still violating the schema" if kept else ""
         would = "would be " if dry_run else ""
-        return f"{count_events(count)} {would}released to {config.rabbitmq.exchange}{failing}"
+        return f"{count_events(count)} {would}released to {exchange}{failing}"
 
     with reported_progress("releasing", summary, hidden=dry_run) as on_progress:
         await release(
@@ -103,6 +135,7 @@ async def _release(
             limit,
             force=is_forced,
             dry_run=dry_run,
+            of_agents=of_agents,
             on_letter=show,
             on_progress=on_progress,
         )

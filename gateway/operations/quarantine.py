@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway.backends import open_publisher
 from gateway.config import Config
 from gateway.errors import OperatorError
-from gateway.events.validation import UNREADABLE, Validation
+from gateway.events.validation import Validation
 from gateway.operations.actions import Action, reported_actions
 from gateway.operations.dropping import drop_letters
 from gateway.operations.letters import (
@@ -26,6 +26,7 @@ from gateway.operations.letters import (
     read_letters,
     select,
 )
+from gateway.operations.quarantine_agents import AgentRevalidator, agents_of
 from gateway.operations.quarantine_checks import Check, check
 from gateway.operations.quarantine_groups import (
     QuarantineFilter,
@@ -38,7 +39,7 @@ from gateway.operations.quarantine_proposals import Proposal, proposal
 from gateway.operations.readings import open_letters
 from gateway.publishers import Publisher, PublishUnavailable
 from gateway.queues.dead_letters import DeadLetter
-from gateway.queues.dead_letters.quarantine import Revalidator, released_message
+from gateway.queues.dead_letters.quarantine import Revalidator
 from gateway.queues.filter import EventFilter
 from gateway.transport.readiness import wait_ready
 
@@ -49,6 +50,7 @@ __all__ = [
     "QuarantineGroup",
     "QuarantineGroups",
     "Released",
+    "agents_of",
     "check",
     "drop",
     "groups",
@@ -98,17 +100,18 @@ async def revalidate(
     event_filter: EventFilter,
     limit: int | None = None,
     *,
+    of_agents: bool = False,
     on_letter: Callable[[DeadLetter, Validation], None],
 ) -> None:
-    """Validate the selected events against the current schemas. Nothing is released.
+    """Validate the selected events against the current schemas, those of agents as the way out does. Nothing is released.
 
     Raises:
         OperatorError: A schema cannot be used, the broker fails, or no event has an id that was asked for.
     """
-    revalidator = Revalidator(config, folder)
+    revalidator = AgentRevalidator() if of_agents else Revalidator(config, folder)
     await read_letters(
         config,
-        quarantine_queue(config),
+        quarantine_queue(agents_of(config) if of_agents else config),
         event_filter,
         limit,
         on_letter=lambda letter: on_letter(letter, revalidator.validate(letter)),
@@ -123,6 +126,7 @@ async def release(
     *,
     force: bool = False,
     dry_run: bool = False,
+    of_agents: bool = False,
     actor: str = "",
     on_letter: OnValidated = ignore,
     on_progress: OnProgress = ignore,
@@ -138,6 +142,7 @@ async def release(
         limit: The number of events at most.
         force: Whether events that still break their schema are released, too.
         dry_run: Whether all events stay where they are.
+        of_agents: Whether these are what agents have published. Of those, none is released that cannot be delivered.
         actor: Who acts; by default the system's user.
         on_letter: Called for each event when it is done.
         on_progress: Called after each event.
@@ -146,16 +151,14 @@ async def release(
         OperatorError: A schema cannot be used, the broker fails or does not confirm, or no event has an id that was asked
             for.
     """
-    queue, exchange, revalidator = (
-        quarantine_queue(config),
-        config.rabbitmq.exchange,
-        Revalidator(config, folder),
-    )
+    source = agents_of(config) if of_agents else config
+    queue, exchange = quarantine_queue(source), source.rabbitmq.exchange
+    revalidator = AgentRevalidator() if of_agents else Revalidator(config, folder)
     released = kept = 0
     async with (
         reported_actions(config, actor) as actions,
         open_letters(config, queue, is_changed=not dry_run) as letters,
-        _publishing(config) as publisher,
+        _publishing(source) as publisher,
     ):
         total = min(letters.size, limit or letters.size)
         on_progress(0, total)
@@ -163,10 +166,9 @@ async def release(
         async def release_one(letter: DeadLetter) -> None:
             nonlocal released, kept
             validation = revalidator.validate(letter)
-            # No worker could read such an event: it would only move on to the dead-letter queue.
-            is_released = not validation.violations or (force and validation != UNREADABLE)
+            is_released = not validation.violations or (force and revalidator.can_be_forced(validation))
             if is_released and not dry_run:
-                await publisher.publish(released_message(letter, exchange, validation))
+                await publisher.publish(revalidator.released(letter, exchange, validation))
                 await letters.drop(letter)
                 note(actions, Action.RELEASED, letter, exchange)
             released, kept = released + is_released, kept + (not is_released)

@@ -82,7 +82,7 @@ class WayOutSite:
 
     def configure(self, settings: Mapping[str, Mapping[str, Any]], **sections: Any) -> None:
         """Write the configuration: an endpoint for each receiver, with these settings."""
-        usual = {"events": ["agent.#"], "secrets": [SECRET], "allow_private": True, "timeout": "2s"}
+        usual = {"events": ["#"], "secrets": [SECRET], "allow_private": True, "timeout": "2s"}
         endpoints = {
             name: {"url": receiver.url, **usual, **settings.get(name, {})}
             for name, receiver in self.receivers.items()
@@ -114,6 +114,19 @@ class WayOutSite:
     def publish_bodies(self, *bodies: bytes) -> None:
         """Publish what an agent may send by mistake."""
         asyncio.run(self._publish(list(bodies)))
+
+    def quarantine(self, body: bytes, violations: str) -> None:
+        """Put what an agent has published into the quarantine."""
+
+        async def move() -> None:
+            async with open_outbound_intake(self.config, AGENTS_EXCHANGE) as intake:
+                await intake.bind(["#"])
+                await self._publish([body])
+                arrivals = await intake.receive(1)
+                await intake.quarantine(arrivals[0], violations)
+                await intake.acknowledge(arrivals)
+
+        asyncio.run(move())
 
     async def _publish(self, bodies: list[bytes]) -> None:
         config = self.config

@@ -21,6 +21,13 @@ from gateway.cli.options import (
     dead_letter_filter,
 )
 
+AgentsOption = Annotated[
+    bool,
+    typer.Option(
+        "--agents", help="What agents have published to `agents` and cannot be delivered to endpoints."
+    ),
+]
+
 quarantine = Commands(
     help=(
         "Inspect, revalidate and release quarantined events: verified events that violate their schema.\n\n"
@@ -39,21 +46,30 @@ def quarantine_list(
     event_id: IdFilter = None,
     reason: ReasonFilter = None,
     limit: LimitOption = None,
+    agents: AgentsOption = False,
     json_lines: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """List quarantined events: time received, provider, event type, id, schema violations."""
     from gateway.cli.quarantine import run_list
 
-    run_list(config, dead_letter_filter(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_list(
+        config,
+        dead_letter_filter(provider, event, event_id, reason),
+        limit,
+        of_agents=agents,
+        as_json=json_lines,
+    )
 
 
 @quarantine.command("show")
-def quarantine_show(event_id: IdArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+def quarantine_show(
+    event_id: IdArgument, agents: AgentsOption = False, config: ConfigOption = DEFAULT_CONFIG
+) -> None:
     """Print an event in full, with its message headers."""
     from gateway.cli.quarantine import run_show
 
-    run_show(config, event_id)
+    run_show(config, event_id, of_agents=agents)
 
 
 @quarantine.command("revalidate")
@@ -63,6 +79,7 @@ def quarantine_revalidate(
     event_id: IdFilter = None,
     reason: ReasonFilter = None,
     limit: LimitOption = None,
+    agents: AgentsOption = False,
     json_lines: JsonOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -72,7 +89,13 @@ def quarantine_revalidate(
     """
     from gateway.cli.quarantine import run_revalidate
 
-    run_revalidate(config, dead_letter_filter(provider, event, event_id, reason), limit, as_json=json_lines)
+    run_revalidate(
+        config,
+        dead_letter_filter(provider, event, event_id, reason),
+        limit,
+        of_agents=agents,
+        as_json=json_lines,
+    )
 
 
 @quarantine.command("release")
@@ -85,6 +108,7 @@ def quarantine_release(
     force: Annotated[
         bool, typer.Option("--force", help="Also release events that still violate their schema.")
     ] = False,
+    agents: AgentsOption = False,
     dry_run: DryRunOption = False,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
@@ -101,5 +125,10 @@ def quarantine_release(
     from gateway.cli.quarantine import run_release
 
     run_release(
-        config, dead_letter_filter(provider, event, event_id, reason), limit, is_forced=force, dry_run=dry_run
+        config,
+        dead_letter_filter(provider, event, event_id, reason),
+        limit,
+        of_agents=agents,
+        is_forced=force,
+        dry_run=dry_run,
     )

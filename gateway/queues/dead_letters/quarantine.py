@@ -72,6 +72,14 @@ class Revalidator:
         except MalformedJson:
             return _NOT_AN_EVENT
 
+    def can_be_forced(self, validation: Validation) -> bool:
+        """Return whether an event that still breaks a rule may be released: no worker could read some."""
+        return validation != UNREADABLE
+
+    def released(self, letter: DeadLetter, exchange: str, validation: Validation) -> Message:
+        """Return the message that releases an event; see :func:`released_message`."""
+        return released_message(letter, exchange, validation)
+
 
 def lasting_fault(letter: DeadLetter) -> Validation | None:
     """Return why an event is in quarantine if no schema found it, so that no other schema can change it."""

@@ -300,11 +300,11 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
         headers = {"provider": "acme", "violations": VIOLATIONS}
         await broker.put(QUARANTINE, body, headers, key="acme.order.created")
     folder = broker.config.data_dir
-    await _revalidate(broker.config, folder, EVERYTHING, None, as_json=True)
+    await _revalidate(broker.config, folder, EVERYTHING, None, of_agents=False, as_json=True)
     verdicts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for _ in range(3):  # often enough for RabbitMQ to be given them anew
         await browse(broker, QUARANTINE)
-    await _release(broker.config, folder, EVERYTHING, None, is_forced=False, dry_run=False)
+    await _release(broker.config, folder, EVERYTHING, None, of_agents=False, is_forced=False, dry_run=False)
 
     assert [(each["passes"], each["dataschema"]) for each in verdicts] == [
         (True, "urn:acme:2"),
@@ -318,7 +318,7 @@ async def test_what_passes_today_is_released(broker: Broker, capsys: pytest.Capt
         for number, body in enumerate(bodies)
         if number != 1
     ]
-    await _release(broker.config, folder, EVERYTHING, None, is_forced=True, dry_run=False)
+    await _release(broker.config, folder, EVERYTHING, None, of_agents=False, is_forced=True, dry_run=False)
     (last,) = [body for message_id, _, body in await broker.take_all(QUEUE) if message_id == "id-1"]
     assert last == b'{"released":true,' + bodies[1][1:]
 
@@ -332,7 +332,7 @@ async def test_what_no_worker_can_read_is_not_released(
     headers = {"provider": "acme", "violations": str(UNREADABLE.violations)}
     await broker.put(QUARANTINE, event(0, '{"total": 1e999}'), headers, key="acme.order.created")
     folder = broker.config.data_dir
-    await _release(broker.config, folder, EVERYTHING, None, is_forced=True, dry_run=False)
+    await _release(broker.config, folder, EVERYTHING, None, of_agents=False, is_forced=True, dry_run=False)
 
     assert "0 events released to webhooks, 1 event still violating the schema\n" in capsys.readouterr().err
     assert await ids(broker, QUARANTINE) == ["id-0"]
