@@ -256,12 +256,17 @@ class Deliverer:
         """Begin attempts for as long as there are places, turns and things to send."""
         self._is_pumping = False
         for lane, turns in self._turns.items():
-            while not self._is_ending and self.recorder.may_begin and self.lanes.has_room(lane):
+            while self._may_begin and self.lanes.has_room(lane):
                 endpoint = turns.next()
                 if endpoint is None:
                     break
                 if not self._begin(self.senders[endpoint], lane):
                     turns.discard(self.senders[endpoint].endpoint.tenant, endpoint)
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether an attempt that begins now can be recorded."""
+        return not self._is_ending and not self._failure and self.recorder.may_begin
 
     def _begin(self, sender: Sender, lane: Lane) -> bool:
         """Begin an attempt of an endpoint; return False if it has to wait."""
@@ -359,13 +364,18 @@ class Deliverer:
             except Exception:  # if this task ended, nothing would be delivered any more
                 log.exception("way out failed")
             else:
-                self._failure = ""
+                self._note_success()
             await asyncio.sleep(seconds)
 
     def _note_failure(self, error: StoreUnavailable) -> None:
         if str(error) != self._failure:  # logged once, not at every look
             log.warning("database unavailable", cause=str(error))
         self._failure = str(error)
+
+    def _note_success(self) -> None:
+        if self._failure:
+            self._failure = ""
+            self._pump_soon()
 
     def _spawn(self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
