@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .SILENT:
-.PHONY: help run test check format coverage faults-cluster bench instructions ledger sabotage oracles evidence pages docs models lock dist image install clean services
+.PHONY: help run test check format coverage faults-cluster bench instructions ledger ledger-outbound sabotage oracles evidence pages docs models lock dist image install clean services
 MAKEFLAGS += --no-print-directory
 
 # The interpreter that makes .venv. Empty: the newest of python3.14 … python3.11, python3.
@@ -49,9 +49,13 @@ faults-cluster: $(VENV)/.dev $(VENV)/.installed services ## Let the nodes of clu
 bench: ## Measure gateway and workers beside what others use (ARGS="--quick")
 instructions: ## Count the instructions of the gateway for each request (ARGS="--functions forged")
 ledger: ## Account for every event through faults and kills (ARGS="--events 1000000 …")
+ledger-outbound: ## Account for every delivery through 300 kills of the way out (ARGS="--kills 30 …")
 sabotage: ## Break the product in many ways; a test must notice each (ARGS="spool …")
 bench ledger sabotage: $(VENV)/.dev $(VENV)/.installed services
 	PYTHONPATH=tests $(BIN)/python -m $@ $(ARGS)
+
+ledger-outbound: $(VENV)/.dev $(VENV)/.installed services
+	PYTHONPATH=tests $(BIN)/python -m ledger.outbound $(ARGS)
 
 instructions: $(VENV)/.dev $(VENV)/.installed services
 	PYTHONPATH=tests $(BIN)/python -m bench.instructions $(ARGS)

@@ -220,7 +220,9 @@ class WayOut:
                 taker.rebind()
 
     async def _compare_clocks(self) -> None:
-        self._offset = await self._store.now() - self._time_of_day()
+        began_at = self._time_of_day()
+        there = await self._store.now()
+        self._offset = there - (began_at + self._time_of_day()) / 2
 
     async def _prune(self) -> None:
         if self._ownership.epoch_of_shard(0) is not None:  # one process is enough

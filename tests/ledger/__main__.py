@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             redis, rabbitmq = stack.enter_context(RedisServer()), stack.enter_context(RabbitMQServer())
             servers = stack.enter_context(SingleServers(redis, rabbitmq, rabbitmq.url))
         balance = run(plan, Path(folder), servers, console.print)
-        report.show(console, balance)
+        report.show(console, balance.rows)
         if not balance.is_good:
             console.print(balance.explain(), markup=False)
     if options.save:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -24,13 +24,13 @@ made, and the spool is drained; then every event is accounted for.
 """
 
 
-def show(console: Console, balance: Balance) -> None:
+def show(console: Console, rows: Sequence[Row]) -> None:
     """Print the table."""
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    for row in balance.rows:
+    for row in rows:
         table.add_row(row.title, row.value, _VERDICTS[row.is_good])
     console.print(table)
 

@@ -23,6 +23,7 @@ def wait_until(
     message: str = "the condition became true",
     *,
     forgive: tuple[type[Exception], ...] = (),
+    interval: float = _INTERVAL,
 ) -> T:
     """Call `condition` until it returns something true, and return that.
 
@@ -40,7 +41,7 @@ def wait_until(
             problem = error
         if is_last:
             raise TimeoutError(f"not within {timeout:g} s: {message}") from problem
-        time.sleep(_INTERVAL)
+        time.sleep(interval)
 
 
 async def wait_until_async(
