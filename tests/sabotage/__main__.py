@@ -17,10 +17,11 @@ from queue import SimpleQueue
 from sabotage.patch import ROOT, Patch, StalePatchError
 from sabotage.patches_console import CONSOLE
 from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_outbound import OUTBOUND
 from sabotage.patches_security import SECURITY
 from sabotage.patches_workers import WORKERS
 
-PATCHES = CONSOLE + GATEWAY + SECURITY + WORKERS
+PATCHES = CONSOLE + GATEWAY + OUTBOUND + SECURITY + WORKERS
 _COPIED = (
     "gateway",
     "providers",

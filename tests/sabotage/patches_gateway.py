@@ -818,7 +818,7 @@ GATEWAY = (
     ),
     Patch(
         "two processes drain one spool",
-        "gateway/publishers/spool/files.py::_lock",
+        "gateway/transport/file_lock.py::lock_file",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
         f"{_SPOOL}::test_a_second_gateway_on_the_same_spool_does_not_start",

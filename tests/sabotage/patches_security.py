@@ -568,7 +568,7 @@ SECURITY = (
     Patch(
         "what no worker can read is released",
         "gateway/operations/quarantine.py::release",
-        "(force and validation != UNREADABLE)",
+        "(force and revalidator.can_be_forced(validation))",
         "force",
         "tests/gateway/queues/dead_letters/test_dead_letters.py::test_what_no_worker_can_read_is_not_released",
     ),

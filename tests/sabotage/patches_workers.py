@@ -196,7 +196,7 @@ WORKERS = (
     ),
     Patch(
         "what a process had comes after what it had not received",
-        "gateway/queues/embedded.py::SqliteConsumer._stay_active",
+        "gateway/queues/embedded.py::_RECLAIM",
         "UPDATE messages SET visible_at = 0 WHERE queue = ? AND deliveries > 0",
         "UPDATE messages SET visible_at = visible_at WHERE queue = ? AND deliveries > 0",
         f"{_ORDERING}::test_the_order_survives_the_end_of_a_process",

@@ -7,10 +7,11 @@ import pytest
 from sabotage.patch import ROOT, Patch
 from sabotage.patches_console import CONSOLE
 from sabotage.patches_gateway import GATEWAY
+from sabotage.patches_outbound import OUTBOUND
 from sabotage.patches_security import SECURITY
 from sabotage.patches_workers import WORKERS
 
-PATCHES = CONSOLE + GATEWAY + SECURITY + WORKERS
+PATCHES = CONSOLE + GATEWAY + OUTBOUND + SECURITY + WORKERS
 
 
 def test_there_are_many() -> None:

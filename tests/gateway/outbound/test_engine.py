@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +14,8 @@ from gateway.outbound.client import Result
 from gateway.outbound.lanes import Lanes
 from gateway.outbound.models import DeliveryState, EndpointState, Operation, Trigger
 from gateway.outbound.outcomes import Outcome
-from gateway.outbound.store import DeliveryFilter
+from gateway.outbound.predecessor import OwnerFile
+from gateway.outbound.store import DeliveryFilter, StoreUnavailable
 from support.way_out import Sent, Site, answer, run
 
 
@@ -519,3 +521,49 @@ def test_what_is_under_way_at_the_end_has_its_time_and_else_is_sent_again() -> N
         assert {each.state for each in await site.deliveries()} == {DeliveryState.DELIVERED}
 
     run(test, {"quick": {}, "slow": {"timeout": "30s"}})
+
+
+def test_what_a_process_owned_that_was_killed_is_sent_at_once(tmp_path: Path) -> None:
+    """Its leases are not waited for, since it is certain that it has ended."""
+
+    async def test(site: Site) -> None:
+        await site.store.lease("killed", 15.0, want=256)
+        before = OwnerFile(tmp_path)
+        before.claim()
+        before.note("killed")
+        before.close()
+        await site.start(owner_file=OwnerFile(tmp_path))
+        await site.emit()
+        await asyncio.sleep(2)
+        assert len(site.receivers.sent) == 1
+
+    run(test)
+
+
+def test_nothing_begins_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in memory waits as well, because its outcome could not be recorded."""
+
+    async def test(site: Site) -> None:
+        async def receive(_: Sent) -> Result:
+            await asyncio.sleep(5)
+            return answer()
+
+        async def away(*_: object, **__: object) -> dict[str, float]:
+            raise StoreUnavailable("away")
+
+        site.receivers.by_host["shop.acme.com"] = receive
+        await site.start()
+        for _ in range(3):
+            await site.emit()
+        await asyncio.sleep(1)
+        assert len(site.receivers.sent) == 1
+        with monkeypatch.context() as patched:
+            for name in ("next_due", "owners", "lease", "record", "version", "waiting", "now"):
+                patched.setattr(site.store, name, away)
+            await asyncio.sleep(30)
+            assert len(site.receivers.sent) == 1
+        await asyncio.sleep(30)
+        assert len(site.receivers.sent) == 3
+        assert {each.state for each in await site.deliveries()} == {DeliveryState.DELIVERED}
+
+    run(test, {"shop": {"concurrency": 1}})

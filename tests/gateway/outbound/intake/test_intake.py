@@ -20,6 +20,7 @@ from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.dead_letters import DeadLetter
 from gateway.queues.dead_letters.rabbitmq import open_rabbitmq_queue
 from gateway.queues.dead_letters.sqlite import open_sqlite_queue
+from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.amqp_nodes import BrokerNodes
 from gateway.transport.embedded import Database
 from support.waiting import wait_until_async
@@ -135,6 +136,26 @@ async def test_what_is_no_event_goes_to_the_quarantine(site: Site) -> None:
     async with site.open() as intake:
         await site.publish("a.3", 3)
         assert await keys_of(intake, 1) == ["a.3"]
+
+
+async def test_what_a_killed_process_had_comes_first(tmp_path: Path) -> None:
+    """At once, and before what came later, which it would overtake; nobody takes beside a process that lives."""
+    publisher = SqlitePublisher(Database(tmp_path), EXCHANGE)
+    await publisher.start()
+    async with open_sqlite_intake(Database(tmp_path), EXCHANGE) as intake:
+        await intake.bind(["#"])
+        with pytest.raises(OSError, match="another process takes events from agents"):
+            async with open_sqlite_intake(Database(tmp_path), EXCHANGE):
+                pass
+    for number in range(3):
+        await publisher.publish(Message(EXCHANGE, f"a.{number}", f"id-{number}", "t", {}, b"{}"))
+    killed = SqliteConsumer(Database(tmp_path), f"{EXCHANGE}.outbound")
+    await killed.start()
+    assert len(await killed.receive(2)) == 2
+    async with open_sqlite_intake(Database(tmp_path), EXCHANGE) as intake:
+        assert await keys_of(intake, 3) == ["a.0", "a.1", "a.2"]
+    await killed.stop()
+    await publisher.stop()
 
 
 async def test_a_broker_that_is_away_is_an_error_of_the_system(tmp_path: Path) -> None:
