@@ -10,7 +10,8 @@ from gateway.config import Config
 from gateway.config.resolve import adapter_of, max_body_of
 from gateway.errors import OperatorError
 from gateway.operations.wording import count
-from gateway.queues.inspection import QueueMembers
+from gateway.outbound.intake import AGENTS_EXCHANGE, OUTBOUND_SUFFIX
+from gateway.queues.inspection import QueueInspection, QueueMembers
 from gateway.signatures.units import format_size
 
 _ENVELOPE_SIZE = 64 * 1024
@@ -36,11 +37,14 @@ async def check_broker(config: Config) -> BrokerReport:
     Raises:
         OperatorError: The broker or its management API cannot be asked.
     """
-    if has_embedded_queue(config):
-        return BrokerReport(("the queue is embedded: there is no server to ask",))
     try:
+        if has_embedded_queue(config):
+            async with open_inspection(config) as queues:
+                warnings = await _forgotten(queues, config)
+            return BrokerReport(("the queue is embedded: there is no server to ask",), warnings)
         async with open_inspection(config) as queues:
             found = await queues.members()
+            forgotten = await _forgotten(queues, config)
         sizes = dict(_sizes(config))
         largest = max(sizes.values())
         limit = await smaller_message_limit(config, largest + _ENVELOPE_SIZE)
@@ -53,7 +57,23 @@ async def check_broker(config: Config) -> BrokerReport:
         )
     if limit is None:
         lines.append(f"messages: as large as the largest body, {format_size(largest)}")
-    return BrokerReport(tuple(lines), (*_warnings_of(found or [], config), *_too_large(sizes, limit)))
+    return BrokerReport(
+        tuple(lines), (*forgotten, *_warnings_of(found or [], config), *_too_large(sizes, limit))
+    )
+
+
+async def _forgotten(queues: QueueInspection, config: Config) -> tuple[str, ...]:
+    """Return a warning for each queue of the way out that nobody takes from."""
+    if config.has_way_out:
+        return ()
+    names = [exchange + OUTBOUND_SUFFIX for exchange in (config.rabbitmq.exchange, AGENTS_EXCHANGE)]
+    return tuple(
+        f"{each.name} has {count(each.ready, 'message')} and no consumer: this configuration delivers to no endpoint, but the "
+        "queue still gets events, and grows; if no other gateway takes from it, delete it, or configure an endpoint, start, "
+        "remove the endpoint and reload, which unbinds it"
+        for each in await queues.depths(names)
+        if not each.consumers
+    )
 
 
 def _sizes(config: Config) -> Iterator[tuple[str, int]]:

@@ -109,6 +109,22 @@ async def test_a_plain_client_of_amqp_is_enough(
     assert json.loads(request.body) == EVENT
 
 
+def test_a_queue_that_nobody_takes_from_is_warned_of(site: WayOutSite) -> None:
+    """All endpoints are gone from the configuration, and the gateway was started anew: the queue would grow for ever."""
+
+    def warnings() -> str:
+        done = run_gateway("check", "--connect", "--config", str(site.path), cwd=site.path.parent)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    site.declare()
+    site.publish([{"id": "evt_1"}])
+    assert "agents.outbound has" not in warnings()
+    site.receivers = {}
+    site.configure({})
+    assert "agents.outbound has 1 message and no consumer" in warnings()
+
+
 def _listed(site: WayOutSite, number: int) -> list[dict[str, str]]:
     """Return what is in the quarantine once it is that many, else nothing."""
     lines = [json.loads(line) for line in quarantine(site, "list", "--json").splitlines() if line[:1] == "{"]

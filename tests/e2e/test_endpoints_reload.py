@@ -56,6 +56,21 @@ def test_endpoints_are_added_changed_and_removed(tmp_path: Path, receivers: dict
         assert "Traceback" not in program.stdout
 
 
+def test_without_endpoints_it_ends_and_its_queues_get_nothing_more(
+    tmp_path: Path, receivers: dict[str, Receiver]
+) -> None:
+    """What is published then is unrouted, as if there had never been an endpoint."""
+    site = WayOutSite(tmp_path, {"shop": receivers["first"]})
+    site.declare()
+    with site.program() as program:
+        program.wait_for('"event":"way out started"')
+        reload(program, site)
+        assert program.wait_for_end() == 0
+    site.publish([{"id": "evt_late"}])
+    assert site.waiting("agents.outbound") == 0
+    assert site.waiting("agents.unrouted") == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

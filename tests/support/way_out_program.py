@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.backends import open_outbound_intake, open_outbound_store
+from gateway.backends import open_inspection, open_outbound_intake, open_outbound_store
 from gateway.config import Config, load_config
 from gateway.config.value_checks import EMBEDDED
 from gateway.events.message import Message
@@ -99,11 +99,13 @@ class WayOutSite:
         return WayOutProgram(self.path, *point)
 
     def declare(self) -> None:
-        """Declare the queue of agents' events, as the way out does when it starts."""
+        """Declare both queues, as the way out does when it starts."""
 
         async def declare() -> None:
-            async with open_outbound_intake(self.config, AGENTS_EXCHANGE) as intake:
-                await intake.bind(["#"])
+            config = self.config
+            for exchange in (config.rabbitmq.exchange, AGENTS_EXCHANGE):
+                async with open_outbound_intake(config, exchange) as intake:
+                    await intake.bind(["#"])
 
         asyncio.run(declare())
 
@@ -142,6 +144,15 @@ class WayOutSite:
                 await publisher.publish(Message(AGENTS_EXCHANGE, "agent.run.completed", "id", "t", {}, body))
         finally:
             await publisher.stop()
+
+    def waiting(self, queue: str) -> int:
+        """Return how many messages are in a queue."""
+
+        async def count() -> int:
+            async with open_inspection(self.config) as queues:
+                return sum(each.ready for each in await queues.depths([queue]))
+
+        return asyncio.run(count())
 
     def ask(self, question: Callable[[Store], Awaitable[T]]) -> T:
         """Ask the database."""
