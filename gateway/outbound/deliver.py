@@ -20,7 +20,7 @@ import structlog
 from gateway.outbound.bodies import Bodies
 from gateway.outbound.directory import Directory
 from gateway.outbound.ids import shard_of
-from gateway.outbound.lanes import SLOW_AFTER, Lane, Lanes
+from gateway.outbound.lanes import SLOW_AFTER, Lane, Lanes, Place
 from gateway.outbound.models import (
     Delivery,
     DeliveryState,
@@ -288,7 +288,7 @@ class Deliverer:
         return True
 
     async def _attempt(self, sender: Sender, delivery: Delivery, lane: Lane) -> None:
-        place = _Place(self.lanes, lane, self._pump_soon)
+        place = Place(self.lanes, lane, self._pump_soon)
         timer = asyncio.get_running_loop().call_later(SLOW_AFTER, place.become_slow)
         try:
             message = await self.bodies.get(delivery.message)
@@ -381,24 +381,3 @@ class Deliverer:
         task = asyncio.get_running_loop().create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-
-
-class _Place:
-    """The place of one attempt in its lane."""
-
-    __slots__ = ("_lanes", "_on_room", "lane")
-
-    def __init__(self, lanes: Lanes, lane: Lane, on_room: Callable[[], None]) -> None:
-        self._lanes = lanes
-        self._on_room = on_room
-        self.lane = lane
-
-    def become_slow(self) -> None:
-        if self.lane is Lane.FAST:
-            self.lane = Lane.SLOW
-            self._lanes.move_to_slow()
-            self._on_room()
-
-    def leave(self) -> None:
-        self._lanes.leave(self.lane)
-        self._on_room()

@@ -7,6 +7,7 @@ the others once, by that time at most.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 
 SLOW_AFTER = 2.0
@@ -54,3 +55,35 @@ class Lanes:
         """Move an attempt from the fast to the slow lane."""
         self.taken[Lane.FAST] -= 1
         self.taken[Lane.SLOW] += 1
+
+
+class Place:
+    """The place of one attempt in its lane.
+
+    Args:
+        lanes: The lanes.
+        lane: The lane that the attempt has entered.
+        on_room: Called whenever the attempt has made room in a lane.
+
+    Attributes:
+        lane: The lane in which it is now.
+    """
+
+    __slots__ = ("_lanes", "_on_room", "lane")
+
+    def __init__(self, lanes: Lanes, lane: Lane, on_room: Callable[[], None]) -> None:
+        self._lanes = lanes
+        self._on_room = on_room
+        self.lane = lane
+
+    def become_slow(self) -> None:
+        """Move to the slow lane."""
+        if self.lane is Lane.FAST:
+            self.lane = Lane.SLOW
+            self._lanes.move_to_slow()
+            self._on_room()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._lanes.leave(self.lane)
+        self._on_room()

@@ -63,7 +63,7 @@ OUTBOUND = (
         "gateway/outbound/schedule.py::decide",
         "        delay = max(delay, retry_after * between(_FLOOR_JITTER, chance()))\n",
         "        delay = max(delay, 0.0)\n",
-        f"{_ENGINE}::test_retry_after_is_a_floor_and_closes_the_endpoint",
+        f"{_ROOM}/test_schedule.py::test_retry_after_is_a_floor",
     ),
     Patch(
         "a receiver that asks to be spared gets other deliveries",
@@ -82,8 +82,8 @@ OUTBOUND = (
     Patch(
         "the peer of a connection is not judged",
         "gateway/outbound/connector.py::JudgedConnector._reach",
-        "            judge_address(peer, progress.rules)\n",
-        "            pass\n",
+        "            if peer not in addresses:\n",
+        "            if not peer:\n",
         f"{_ROOM}/test_client_dns.py::test_the_peer_of_a_connection_is_judged_again",
     ),
     Patch(

@@ -17,7 +17,7 @@ from gateway.config import Config, load_config
 from gateway.config.value_checks import EMBEDDED
 from gateway.events.message import Message
 from gateway.outbound.intake import AGENTS_EXCHANGE
-from gateway.outbound.models import Attempt, Delivery, DeliveryState
+from gateway.outbound.models import Delivery, DeliveryState
 from gateway.outbound.store import DeliveryFilter, Store
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
@@ -30,6 +30,9 @@ from support.waiting import wait_until_async
 
 LAUNCHER = ROOT / "tests/faults/way_out_at.py"
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+_PAGE = 5_000
+"""Deliveries that are read at a time."""
 
 T = TypeVar("T")
 
@@ -170,13 +173,14 @@ class WayOutSite:
     def deliveries(self, *states: DeliveryState) -> list[Delivery]:
         """Return deliveries in these states, oldest first."""
         wanted = DeliveryFilter(states=states)
-        return self.ask(lambda store: store.deliveries(wanted, limit=100_000, oldest_first=True))
 
-    def attempts(self, deliveries: Iterable[Delivery]) -> dict[str, list[Attempt]]:
-        """Return the attempts of deliveries by the ids of those."""
-
-        async def read(store: Store) -> dict[str, list[Attempt]]:
-            return {each.id: await store.attempts(each.id) for each in deliveries}
+        async def read(store: Store) -> list[Delivery]:
+            found: list[Delivery] = []
+            while page := await store.deliveries(
+                wanted, after=found[-1].id if found else "", limit=_PAGE, oldest_first=True
+            ):
+                found += page
+            return found
 
         return self.ask(read)
 

@@ -59,7 +59,7 @@ class Balance:
         self._producer = producer
         self._diary = diary
         self._deliveries = {Pair(each.endpoint, each.message): each for each in deliveries}
-        self._attempts = {pair: list(attempts[each.id]) for pair, each in self._deliveries.items()}
+        self._attempts = {pair: list(attempts.get(each.id, ())) for pair, each in self._deliveries.items()}
         self._requests: defaultdict[Pair, list[Request]] = defaultdict(list)
         for name, target in targets.items():
             for request in target.log:
