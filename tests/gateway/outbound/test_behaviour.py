@@ -41,7 +41,6 @@ def test_failures_close_the_endpoint_and_one_success_opens_it() -> None:
     assert behaviour.wait(NOW, 7) == 0.0
     assert behaviour.wait(NOW, 8) is None
     fail(behaviour, 5, NOW)
-    assert behaviour.is_closed(NOW)
     wait = behaviour.wait(NOW, 0)
     assert wait is not None
     assert wait > 0
@@ -68,7 +67,7 @@ def test_a_refusal_that_the_owner_expects_is_no_failure() -> None:
         behaviour.ended(BAD, Verdict(DeliveryState.DEAD, 1, is_failure=False), NOW, NOW)
         behaviour.ended(Result(Outcome.INTERRUPTED), FAILED, NOW, NOW)
         behaviour.ended(Result(Outcome.FORMAT), FAILED, NOW, NOW)
-    assert not behaviour.is_closed(NOW)
+    assert behaviour.wait(NOW, 0) == 0.0
     assert not behaviour.is_failing
 
 
@@ -103,7 +102,7 @@ def test_what_a_person_decided_counts_and_nothing_from_before() -> None:
     behaviour = a_behaviour()
     fail(behaviour, 10, NOW)
     behaviour.adopt(Health(endpoint="ep_shop"))
-    assert not behaviour.is_closed(NOW)
+    assert behaviour.wait(NOW, 0) == 0.0
     assert behaviour.unsaved(NOW + HOUR) is None
     behaviour.resize(1)
     assert behaviour.wait(NOW, 1) is None
