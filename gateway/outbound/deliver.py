@@ -229,6 +229,7 @@ class Deliverer:
             async with self._reading:
                 room = sender.room
                 sender.has_more = False
+                sender.begin_filling()
                 due = await self._store.due(sender.endpoint.id, self._clock(), room, tuple(sender.known()))
                 await self.bodies.fetch(each.message for each in due)
         except StoreUnavailable as error:

@@ -1,7 +1,7 @@
 """The process whose place this one takes: its leases need not be waited for, since it is certain that it has ended.
 
-A process writes its name into a file of the data directory, and holds a lock on the file that ends with the process. Whoever
-gets the lock knows that the process named in the file is dead. One that is merely frozen keeps the lock, and its leases.
+A process writes its name into a file of the data directory, and holds a lock on the file that ends with the process. The process
+that gets the lock knows that the process named in the file is dead. One that is merely frozen keeps the lock, and its leases.
 """
 
 from __future__ import annotations

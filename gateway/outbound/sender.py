@@ -38,6 +38,7 @@ class Sender:
 
     __slots__ = (
         "_bucket",
+        "_ended",
         "_keys",
         "_monotonic",
         "_replays",
@@ -68,6 +69,7 @@ class Sender:
             str, str
         ] = {}  # ids of deliveries whose attempt is not recorded, with their order keys
         self._keys: set[str] = set()
+        self._ended: set[str] = set()  # recorded since the due deliveries began to be read
         self._turn = 0
 
     def change(self, endpoint: Endpoint) -> None:
@@ -106,11 +108,16 @@ class Sender:
         """When the first delivery in the window became due, in Unix seconds; None if it is empty."""
         return min((queue[0].due_at for queue in (self._window, self._replays) if queue), default=None)
 
+    def begin_filling(self) -> None:
+        """Note that due deliveries are about to be read."""
+        self._ended.clear()
+
     def known(self) -> Iterator[str]:
-        """Yield the ids of the deliveries that are in the window, or not recorded yet."""
+        """Yield the ids of the deliveries that are in the window, not recorded yet, or recorded while due ones were read."""
         yield from (each.id for each in self._window)
         yield from (each.id for each in self._replays)
         yield from self._under_way
+        yield from self._ended
 
     def add(self, deliveries: list[Delivery]) -> None:
         """Put due deliveries into the window, those that are due longest first."""
@@ -156,6 +163,8 @@ class Sender:
 
     def note_recorded(self, delivery: str) -> None:
         """Forget a delivery: the store knows what has become of it."""
+        if self.is_filling:  # what is being read may have it as it was before
+            self._ended.add(delivery)
         key = self._under_way.pop(delivery, "")
         if key:
             self._keys.discard(key)

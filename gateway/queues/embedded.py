@@ -154,7 +154,7 @@ class SqliteConsumer:
         return await self._change("UPDATE messages SET visible_at = ?", messages, due=0.0)
 
     async def reclaim(self) -> None:
-        """Make all messages visible at once that were received: whoever received them has ended."""
+        """Make all messages visible at once that were received by a consumer that has ended."""
 
         def reclaim(connection: sqlite3.Connection) -> None:
             connection.execute(_RECLAIM, (self._queue,))
