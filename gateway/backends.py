@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway.claims import Claims
 from gateway.claims.buckets import SharedBuckets
 from gateway.config import EMBEDDED, Config
+from gateway.config.resolve import max_retention_of
 from gateway.events.message import Message
 from gateway.journal import Journal
 from gateway.journal.catching_up import CatchingUpJournal
@@ -64,9 +65,16 @@ def open_claims(config: Config, database: Database | None = None, *, is_quiet: b
         from gateway.claims.sqlite import SqliteClaims
 
         return SqliteClaims(database or Database(config.data_dir), lease, retention)
-    from gateway.claims.redis import RedisClaims
+    from gateway.claims.redis_packed import PackedRedisClaims
 
-    return RedisClaims(_redis_servers(config), lease, retention, config.redis.timeout, is_quiet=is_quiet)
+    return PackedRedisClaims(
+        _redis_servers(config),
+        lease,
+        retention,
+        config.redis.timeout,
+        max_retention=max_retention_of(config),
+        is_quiet=is_quiet,
+    )
 
 
 def open_shared_buckets(config: Config) -> SharedBuckets | None:

@@ -17,6 +17,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import hiredis
 import structlog
@@ -129,6 +130,7 @@ class RedisClaims(Claims):
         try:
             connection = self.connection()
             try:
+                packed = self._look(connection, key)
                 value = await connection.execute(*command)
             except ConnectionError:
                 if (
@@ -136,13 +138,22 @@ class RedisClaims(Claims):
                 ):  # one node of a cluster is away; the others need no new connection
                     raise
                 async with asyncio.timeout(asked_at + self._timeout - time.monotonic()):
-                    value = await (await self._link.reconnected()).execute(*command)
+                    connection = await self._link.reconnected()
+                    packed = self._look(connection, key)
+                    value = await connection.execute(*command)
+            value = self._published(connection, packed) or value
         except hiredis.ReplyError as error:
             raise self._refused(error) from error
         except OSError as error:
             raise unavailable(error) from error
         self._refusal = ""
         return standing_of(value, holder)
+
+    def _look(self, connection: Connection, key: str) -> Any:
+        """Ask, together with the command that follows, whether an event is written down elsewhere; for subclasses."""
+
+    def _published(self, connection: Connection, look: Any) -> bytes | None:
+        """Return the value of an event that is written down elsewhere as published; for subclasses."""
 
     @override
     def commit(

@@ -76,6 +76,13 @@ def retention_of(config: Config, provider: ProviderConfig, adapter: Adapter) -> 
     return provider.dedupe.retention or max(config.dedupe.retention, adapter.spec.retry_horizon or 0.0)
 
 
+def max_retention_of(config: Config) -> float:
+    """Return the seconds for which the events of some provider are remembered, at most."""
+    providers = config.providers.values()
+    own = [retention_of(config, provider, adapter_of(provider)) for provider in providers]
+    return max([config.dedupe.retention, *own])
+
+
 def type_prefix_of(name: str, provider: ProviderConfig) -> str:
     """Return the beginning of the CloudEvents ``type``: that of the adapter, or for a provider of one's own its name."""
     own = name if provider.adapter == registry.GENERIC else provider.adapter

@@ -32,7 +32,7 @@ LAYERS = (
 
 LAYER_OF = {room: depth for depth, layer in enumerate(LAYERS) for room in layer}
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "gateway").rglob("*.py"))
-IMPLEMENTATIONS = {"memory", "sqlite", "redis", "rabbitmq", "embedded", "tail", "postgresql"}
+IMPLEMENTATIONS = {"memory", "sqlite", "redis", "redis_packed", "rabbitmq", "embedded", "tail", "postgresql"}
 """Names of modules that implement a port. They may use each other; :mod:`gateway.backends` opens them."""
 
 PORTS = {"claims", "journal", "outbound", "publishers", "queues", "worker"}

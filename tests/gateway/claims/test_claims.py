@@ -21,6 +21,7 @@ from gateway.claims import Claims, ClaimsUnavailable, ForeignValue, Standing, cl
 from gateway.claims.memory import MemoryClaims
 from gateway.claims.redis import RedisClaims
 from gateway.claims.redis_cluster import ClusterServers
+from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.claims.redis_servers import OneServer
 from gateway.claims.sqlite import SqliteClaims
 from gateway.transport.embedded import Database
@@ -99,7 +100,7 @@ def redis_cluster() -> Iterator[RedisCluster]:
         yield cluster
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "cluster"])
+@pytest.fixture(params=["memory", "sqlite", "redis", "cluster", "packed redis", "packed cluster"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     """Each of them, started and empty."""
     clock = Clock()
@@ -112,16 +113,18 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             database = Database(tmp_path)
             async with started(SqliteClaims(database, LEASE, RETENTION, clock)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_file(database.path, key, value))
-        case "redis":
+        case "redis" | "packed redis":
             url = request.getfixturevalue("redis_url")
-            async with started(RedisClaims(OneServer(url), LEASE, RETENTION, timeout=5.0)) as claims:
+            kind = PackedRedisClaims if "packed" in request.param else RedisClaims
+            async with started(kind(OneServer(url), LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(claims, clock, lambda key, value: put_into_redis(url, key, value))
-        case "cluster":
+        case "cluster" | "packed cluster":
             cluster: RedisCluster = request.getfixturevalue("redis_cluster")
             for primary in cluster.primaries:
                 primary.flush()
             servers = ClusterServers(cluster.urls)
-            async with started(RedisClaims(servers, LEASE, RETENTION, timeout=5.0)) as claims:
+            kind = PackedRedisClaims if "packed" in request.param else RedisClaims
+            async with started(kind(servers, LEASE, RETENTION, timeout=5.0)) as claims:
                 yield Store(
                     claims, clock, lambda key, value: put_into_redis(cluster.owner_of(key).url, key, value)
                 )

@@ -27,6 +27,16 @@ def test_a_set_is_packed_as_by_hiredis(key: str, value: bytes, options: list[Val
     assert pack(command) == by_hiredis(command)
 
 
+@given(
+    name=st.sampled_from(["HMGET", "HSET"]),
+    parts=st.lists(VALUES | st.binary(max_size=40), min_size=3, max_size=4),
+)
+@example(name="HMGET", parts=[b"whgw:2:12:a%d", b"\r\n%b", b""])
+def test_a_command_of_hashes_is_packed_as_by_hiredis(name: str, parts: list[Value]) -> None:
+    """Of bytes, as claims have them, or of anything else."""
+    assert pack((name, *parts)) == by_hiredis((name, *parts))
+
+
 @given(command=st.lists(VALUES, min_size=1, max_size=6))
 def test_any_other_command_is_packed_as_by_hiredis(command: list[Value]) -> None:
     """Also a SET whose parts are of other types."""
