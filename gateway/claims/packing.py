@@ -4,11 +4,11 @@ Goal: a finished claim takes 20 bytes of Redis' memory at most. A key of its own
 
 Plan: a hash that stays small is one piece of memory, its fields side by side, and the server reads through it. So events
 are spread over many hashes by the first bits of their digest, and a field is 88 further bits. When hashes become too
-long, new events go to four times as many; a claim asks both kinds until the old ones have expired. The number of hashes
-is kept in Redis, under :data:`LAYOUT_KEY`, and is only ever raised.
+long, new events go to more of them; a claim asks the old ones, too, until they have expired. The number of hashes is kept
+in Redis, under :data:`LAYOUT_KEY`, and is only ever raised.
 
 An event is identified by 100 bits or more: 12 or more of its hash and 88 of its field. A false duplicate would lose an
-event; with :data:`MAX_LENGTH` events in a hash its odds are below 1 in 10^24 for each new event.
+event; with :data:`MAX_LENGTH` events in a hash its odds are 1 in 10^24 for each new event.
 
 The value is the hour in which the event is forgotten, by the clocks of the gateways, which :mod:`gateway.claims.clock_skew`
 compares. Hours are counted modulo 8192, so that they take three bytes.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
+from math import ceil, log2
 
 from gateway.claims import done_value
 
@@ -36,9 +37,9 @@ MIN_BITS = 12
 MAX_BITS = 32
 """The bits that choose a hash at most: enough for 10^11 events."""
 
-STEP_BITS = 2
-"""The bits by which their number is raised. A hash then has at least a quarter of its largest length, and the memory that it
-takes beside its fields is small."""
+MAX_STEP = 4
+"""The bits by which their number is raised at most. What one busy hour needs may be far too many later: then a hash takes
+more memory than what is in it."""
 
 MAX_LENGTH = 192
 """Events in a hash, on average, beyond which there are more hashes: the server takes 8 ns to pass one (2026-11). Redis 7
@@ -117,6 +118,11 @@ def unpack(value: bytes, hour: int) -> bytes | None:
     return done_value(content.decode())
 
 
+def with_bits(layout: bytes | None, bits: int, hour: int) -> bytes:
+    """Return the layout with a further number of bits, used from this hour on."""
+    return b"%b%d@%d " % (layout or b"", bits, hour)
+
+
 def bits_in(layout: bytes | None, hour: int, kept_hours: int) -> tuple[int, ...]:
     """Return the numbers of bits by which events are spread at the moment, the newest first.
 
@@ -125,14 +131,24 @@ def bits_in(layout: bytes | None, hour: int, kept_hours: int) -> tuple[int, ...]
         hour: This hour.
         kept_hours: After how many hours without new events a hash has expired.
     """
-    eras = [(MIN_BITS, 0)]
-    for word in (layout or b"").split():
-        bits, _, since = word.partition(b"@")
-        eras.append((int(bits), int(since)))
+    eras = _eras(layout)
     ends = [since for _, since in eras[1:]] + [hour]
     return tuple(bits for (bits, _), end in zip(eras, ends, strict=True) if end + kept_hours >= hour)[::-1]
 
 
-def with_more_hashes(layout: bytes | None, bits: int, hour: int) -> bytes:
-    """Return the layout with a further number of bits, used from this hour on."""
-    return b"%b %d@%d" % (layout or b"", bits, hour)
+def more_bits(layout: bytes | None, hour: int, hours: int) -> int:
+    """Return the number of bits that suits the rate at which the hashes have become long.
+
+    Args:
+        layout: What is under :data:`LAYOUT_KEY`.
+        hour: This hour.
+        hours: How long an event stays in its hash.
+    """
+    bits, since = _eras(layout)[-1]
+    expected = hours / max(1, hour - since)  # times as many events as now, at the same rate
+    return min(bits + min(max(1, ceil(log2(expected))), MAX_STEP), MAX_BITS)
+
+
+def _eras(layout: bytes | None) -> list[tuple[int, int]]:
+    words = [word.partition(b"@") for word in (layout or b"").split()]
+    return [(int(bits), int(since)) for bits, _, since in words] or [(MIN_BITS, 0)]

@@ -22,23 +22,23 @@ import msgspec
 import structlog
 from typing_extensions import override
 
-from gateway.claims import Standing, ignore_failure
+from gateway.claims import PENDING, Standing, ignore_failure
 from gateway.claims.packing import (
     LAYOUT_KEY,
-    MAX_BITS,
     MAX_LENGTH,
     MAX_RETENTION,
+    MIN_BITS,
     PROBE_KEY,
-    STEP_BITS,
     UPKEEP,
     bits_in,
     hash_key,
     hour_of,
     mark_of,
+    more_bits,
     packed_value,
     place_of,
     unpack,
-    with_more_hashes,
+    with_bits,
 )
 from gateway.claims.redis import RedisClaims, unavailable
 from gateway.claims.redis_errors import explain
@@ -60,6 +60,10 @@ _SAMPLED = 4
 _SAMPLES = 32
 """Lengths whose average decides whether there are more hashes."""
 
+_ASK_AGAIN = PENDING
+"""The answer when there are hashes that were not asked, because the layout has changed meanwhile: in flight. The next
+claim asks them, and recognises its key."""
+
 _PROBE_TTL = 1000
 """Milliseconds until the hash of the probe expires."""
 
@@ -70,11 +74,13 @@ class Look(msgspec.Struct, eq=False):
     """What hashes are asked of an event, and what they reply: its value, and the mark of their last upkeep.
 
     Attributes:
+        bits: The numbers of bits by which events were spread.
         key: The key of the hash in which the event would be written now.
         newest: The reply of that hash.
         older: Those of hashes that the event would have been written to before.
     """
 
+    bits: tuple[int, ...]
     key: bytes
     newest: list[list[bytes | None]]
     older: list[list[bytes | None]]
@@ -120,13 +126,6 @@ class PackedRedisClaims(RedisClaims):
         self._read_clock(clock())
 
     @override
-    async def claim(self, key: str, token: str) -> Standing:
-        bits = self._bits
-        standing = await super().claim(key, token)
-        # If the layout has changed meanwhile there are hashes that were not asked. Our own claim recognises itself.
-        return standing if bits is self._bits else await super().claim(key, token)
-
-    @override
     def _look(self, connection: Connection, key: str) -> Look | None:
         if not self._is_packing:
             return None
@@ -135,11 +134,12 @@ class PackedRedisClaims(RedisClaims):
             self._read_clock(now)
             connection.execute_then(self._use, "GET", LAYOUT_KEY)
         number, field = place_of(key)
-        newest, *older = [hash_key(bits, number) for bits in self._bits]
-        look = Look(newest, [], [])
+        bits = self._bits
+        newest = hash_key(bits[0], number)
+        look = Look(bits, newest, [], [])
         connection.execute_then(look.newest.append, "HMGET", newest, field, b"")
-        for each in older:
-            connection.execute_then(look.older.append, "HMGET", each, field, b"")
+        for older in bits[1:]:
+            connection.execute_then(look.older.append, "HMGET", hash_key(older, number), field, b"")
         return look
 
     @override
@@ -154,7 +154,9 @@ class PackedRedisClaims(RedisClaims):
             connection.tell(ignore_failure, "EVAL", UPKEEP, 1, look.key, self._hour, mark_of(self._hour), ttl)
         if value is None and look.older:
             value = next((found for found, _ in look.older if found is not None), None)
-        return None if value is None else unpack(value, self._hour)
+        if value is None:
+            return None if look.bits is self._bits else _ASK_AGAIN
+        return unpack(value, self._hour)
 
     @override
     def commit(
@@ -235,7 +237,7 @@ class PackedRedisClaims(RedisClaims):
         return connection
 
     async def _try_packing(self, connection: Connection) -> str:
-        """Return why this user cannot use hashes; empty if it can. Read the layout."""
+        """Return why this user cannot use hashes; empty if it can. Read the layout, or begin it."""
         self._read_clock(self._clock())
         commands: tuple[tuple[Value, ...], ...] = (
             ("HSET", PROBE_KEY, b"0", b"0"),
@@ -244,6 +246,7 @@ class PackedRedisClaims(RedisClaims):
             ("HLEN", PROBE_KEY),
             ("HDEL", PROBE_KEY, b"0"),
             ("EVAL", UPKEEP, 1, PROBE_KEY, self._hour, b"", _PROBE_TTL),
+            ("SET", LAYOUT_KEY, with_bits(None, MIN_BITS, self._hour), "NX"),
             ("GET", LAYOUT_KEY),
         )
         replies: list[Any] = await asyncio.gather(
@@ -280,7 +283,7 @@ class PackedRedisClaims(RedisClaims):
             return
         average = sum(self._lengths) / len(self._lengths)
         self._lengths.clear()
-        bits = self._bits[0] + STEP_BITS
-        if average > MAX_LENGTH and bits <= MAX_BITS and (connection := self._link.current):
-            layout = with_more_hashes(self._layout, bits, self._hour)
+        bits = more_bits(self._layout, self._hour, self._kept_hours)
+        if average > MAX_LENGTH and bits > self._bits[0] and (connection := self._link.current):
+            layout = with_bits(self._layout, bits, self._hour)
             connection.execute_then(lambda _: self._use(layout), "SET", LAYOUT_KEY, layout)

@@ -13,7 +13,7 @@ import yaml
 from aiormq.exceptions import ChannelAccessRefused
 
 from gateway.claims import Standing, claim_key
-from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.claims.redis_servers import OneServer
 from gateway.events.message import Message
 from gateway.outbound.intake import AGENTS_EXCHANGE
@@ -147,8 +147,8 @@ async def test_the_user_of_redis_keeps_claims_and_nobody_comes_without_a_passwor
         execute: Any = raw.execute_command
         for user in reversed(users):  # the last one closes the door behind itself
             execute("ACL", "SETUSER", *user)
-        claims = RedisClaims(OneServer(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0"))
-        nobody = RedisClaims(OneServer(server.url))
+        claims = PackedRedisClaims(OneServer(f"redis://gateway:of-redis@127.0.0.1:{server.port}/0"))
+        nobody = PackedRedisClaims(OneServer(server.url))
         await claims.start()
         await nobody.start()
         try:

@@ -6,11 +6,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import cast
 
 import hiredis
 
 from gateway.claims import DONE
+from gateway.claims.packing import place_of
 from gateway.claims.redis_connection import RedisConnection
 from gateway.transport.redis_url import RedisUrl
 
@@ -46,6 +48,7 @@ class FakeRedis:
         self.refusal = ""
         self.fates: deque[Fate] = deque()
         self.values: dict[bytes, tuple[bytes, float]] = {}
+        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
         self._clock = clock
         self._transports: list[_Transport] = []
 
@@ -74,9 +77,16 @@ class FakeRedis:
         """Store as another program would."""
         self.values[key] = value, self._clock() + seconds
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self.values.clear()
+        self.hashes.clear()
+
     def is_done(self, key: str) -> bool:
         """Return whether an attempt would find the event done."""
-        return (self.get(key.encode()) or b"").startswith(DONE)
+        field = place_of(key)[1]
+        is_packed = any(field in fields for fields in self.hashes.values())
+        return is_packed or (self.get(key.encode()) or b"").startswith(DONE)
 
     def execute(self, command: list[bytes]) -> bytes:
         """Carry out one command; the reply as it is on the wire."""
@@ -91,6 +101,16 @@ class FakeRedis:
             case [b"EVAL", script, b"1", _]:
                 assert b"'GET'" in script  # the one by which a connection finds out whether scripts run
                 return b"$-1\r\n"
+            case [b"EVAL", script, b"1", name, _, mark, _]:
+                assert b"'HGETALL'" in script  # the upkeep of a hash
+                return self._put_into_hash(name, b"", mark)
+            case [b"HSET", name, field, value]:
+                return self._put_into_hash(name, field, value)
+            case [b"HMGET", name, *fields]:
+                found = [_bulk(self.hashes.get(name, {}).get(field)) for field in fields]
+                return b"*%d\r\n%b" % (len(found), b"".join(found))
+            case [b"HLEN", name]:
+                return b":%d\r\n" % len(self.hashes.get(name, {}))
             case [b"GET", key]:
                 return _bulk(self.get(key))
             case [b"DEL", key]:
@@ -98,11 +118,15 @@ class FakeRedis:
             case _:
                 return b"+OK\r\n"
 
+    def _put_into_hash(self, name: bytes, field: bytes, value: bytes) -> bytes:
+        self.hashes.setdefault(name, {})[field] = value
+        return b":1\r\n"
+
     def _set(self, key: bytes, value: bytes, options: list[bytes]) -> bytes:
         found = self.get(key)
         if found is None or b"NX" not in options:
-            unit = b"PX" if b"PX" in options else b"EX"
-            duration = int(options[options.index(unit) + 1])
+            unit = next((option for option in options if option in (b"PX", b"EX")), b"")
+            duration = int(options[options.index(unit) + 1]) if unit else inf
             self.put(key, value, duration / 1000 if unit == b"PX" else duration)
         if b"GET" not in options:
             return b"+OK\r\n"

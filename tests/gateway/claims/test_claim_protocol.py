@@ -23,6 +23,7 @@ from typing_extensions import override
 from gateway.app import Gateway
 from gateway.claims import claim_key, redis_connect
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.claims.redis_servers import OneServer
 from gateway.config import Config
 from gateway.events.message import Message
@@ -119,8 +120,8 @@ class Attempt:
 class Node:
     """One gateway with a connection of its own to the Redis that all share."""
 
-    def __init__(self, config: Config, publisher: HoldingPublisher) -> None:
-        self.claims = RedisClaims(OneServer("redis://fake"), LEASE, 3600.0)
+    def __init__(self, config: Config, publisher: HoldingPublisher, kind: type[RedisClaims]) -> None:
+        self.claims = kind(OneServer("redis://fake"), LEASE, 3600.0)
         self.metrics = Incidents()
         with (
             patch.object(Catalogue, "bundled", return_value=NO_SCHEMAS),
@@ -139,6 +140,8 @@ class Node:
 
 class ClaimProtocol(RuleBasedStateMachine):
     """Senders that repeat what they like; a store, a broker and gateways that fail as they like."""
+
+    kind: type[RedisClaims] = PackedRedisClaims
 
     @initialize(accepts_unchecked=st.booleans(), nodes=st.integers(2, 4))
     def start(self, *, accepts_unchecked: bool, nodes: int) -> None:
@@ -177,7 +180,7 @@ class ClaimProtocol(RuleBasedStateMachine):
 
     def add_node(self) -> None:
         """One more gateway."""
-        self.nodes.append(Node(self.config, self.publisher))
+        self.nodes.append(Node(self.config, self.publisher, self.kind))
         self.past.append(self.nodes[-1])
         self.loop.run_until_complete(self.nodes[-1].claims.start())
         self.run_for(0.01)
@@ -281,7 +284,7 @@ class ClaimProtocol(RuleBasedStateMachine):
         self.has_faults |= fault in ("forget", "garbage", "kill")
         match fault:
             case "forget":  # it came back empty, or another one took over that had not heard of the keys
-                self.redis.values.clear()
+                self.redis.clear()
                 self.holders.clear()
             case "garbage":
                 self.redis.put(claim_key("github", id_of(event)).encode(), b"xyz", LEASE)
@@ -376,6 +379,16 @@ class ClaimProtocol(RuleBasedStateMachine):
         assert self.attempts[-1].answer in OUTCOMES.values()
 
 
+class ClaimProtocolOfKeys(ClaimProtocol):
+    """The same where finished claims are keys of their own."""
+
+    kind = RedisClaims
+
+
 ClaimProtocol.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_the_claim_protocol = ClaimProtocol.TestCase
 """Any order of deliveries, confirms, refusals, lost replies, lost stores, lost leases and killed gateways."""
+
+ClaimProtocolOfKeys.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+test_the_claim_protocol_of_keys = ClaimProtocolOfKeys.TestCase
+"""As above."""

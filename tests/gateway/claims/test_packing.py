@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +14,11 @@ from gateway.claims.packing import (
     bits_in,
     hash_key,
     hour_of,
+    more_bits,
     packed_value,
     place_of,
     unpack,
-    with_more_hashes,
+    with_bits,
 )
 
 NOW = 1_796_000_000.0
@@ -71,10 +73,20 @@ def test_more_hashes_divide_those_that_there_were() -> None:
 
 
 def test_older_hashes_are_asked_until_they_have_expired() -> None:
-    """The newest first; and the first ones, of which the layout does not speak, too."""
-    layout = with_more_hashes(with_more_hashes(None, 16, 1000), 18, 1100)
+    """The newest first."""
+    layout = with_bits(with_bits(with_bits(None, 12, 900), 16, 1000), 18, 1100)
 
-    assert bits_in(None, 2000, 100) == (12,)
+    assert bits_in(None, 2000, 100) == (MIN_BITS,)
     assert bits_in(layout, 1100, 100) == (18, 16, 12)
     assert bits_in(layout, 1101, 100) == (18, 16)
     assert bits_in(layout, 1201, 100) == (18,)
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [(0, 16), (1, 16), (9, 16), (10, 16), (20, 15), (40, 14), (100, 13), (10_000, 13)],
+)
+def test_the_faster_hashes_become_long_the_more_of_them_there_are(hours: int, expected: int) -> None:
+    """As many as the events of a retention need at that rate, and at most sixteen times as many at once."""
+    assert more_bits(with_bits(None, 12, 1000), 1000 + hours, 146) == expected
+    assert more_bits(with_bits(None, MAX_BITS - 1, 1000), 1000 + hours, 146) == MAX_BITS
