@@ -30,6 +30,7 @@ from bench.broker import Queue
 from bench.contenders import NAMES, NotInstalledError, PeerMissingError, Surroundings
 from bench.grid import Grid
 from bench.measure import OPEN_LOOP_RATE, Measurements, Scale
+from bench.packed_claims import use_few_hashes
 from bench.workers import Workers
 from support.programs import ProgramMissingError
 from support.rabbitmq_server import RabbitMQServer
@@ -38,6 +39,9 @@ from support.redis_server import RedisServer
 _FULL = Scale(rounds=5, events=10_000, alone=2_000, scheduled=5_000, forged=10_000, handled=5_000)
 _QUICK = Scale(rounds=2, events=2_000, alone=300, scheduled=1_000, forged=2_000, handled=1_000)
 _SOAK_STEP = 100_000
+_HASH_BITS = 8
+"""The bits that choose the hash of a claim: 256 hashes, of which a round makes none anew."""
+
 _WORKERS = "workers"
 _JOURNAL = "journal"
 _OUTBOUND = "outbound"
@@ -146,6 +150,7 @@ def _prepare(
     if set(names) - {"floor", _JOURNAL, _OUTBOUND}:
         console.print("starting Redis and RabbitMQ")
         redis = stack.enter_context(RedisServer())
+        use_few_hashes(redis.url, _HASH_BITS)
         rabbitmq = stack.enter_context(RabbitMQServer())
         surroundings = Surroundings(directory, secret, redis.url, rabbitmq.url)
         neighbours = {"Redis": redis.pid, "RabbitMQ": rabbitmq.pid}

@@ -16,6 +16,7 @@ from bench import meter
 from bench.broker import Queue
 from bench.contenders import ROOT, Contender, Surroundings
 from bench.load import Result
+from bench.packed_claims import end_leases
 
 CONNECTIONS = 64
 OPEN_LOOP_RATE = 500.0
@@ -214,10 +215,11 @@ class Measurements:
         return Burst(result, cpu_seconds, neighbours, self._redis_memory() - memory)
 
     def _redis_memory(self) -> int:
-        """Return the bytes that Redis uses for what it keeps; 0 if there is none."""
+        """Return the bytes that Redis uses for what it keeps beyond a lease; 0 if there is none."""
         if not self.surroundings.redis_url:
             return 0
         with redis.Redis.from_url(self.surroundings.redis_url) as client:
+            end_leases(client)
             return int(client.info("memory")["used_memory_dataset"])
 
     def load(

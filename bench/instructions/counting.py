@@ -13,16 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
-
 from bench.instructions.cases import CASES, WIDTHS
 from bench.instructions.marks import is_supported
 from bench.instructions.plan import difference
-from gateway.claims.packing import LAYOUT_KEY, with_bits
+from bench.packed_claims import use_few_hashes
 from support.redis_server import RedisServer
 
-_HASH_BITS = 3
-"""The bits that choose one of few hashes."""
+_HASH_BITS = 5
+"""The bits that choose the hash of a claim: so few that the warm-up writes to each, and none needs upkeep when it is counted."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,7 +67,7 @@ def count(folder: Path, cases: Sequence[str] = tuple(CASES)) -> list[Count]:
     """
     groups = [[name for name in group if name in cases] for group in GROUPS]
     with RedisServer() as server, ThreadPoolExecutor(len(GROUPS)) as threads:
-        _use_few_hashes(server.url)
+        use_few_hashes(server.url, _HASH_BITS)
         runs = [
             threads.submit(_count_group, folder / str(number), server.port, group)
             for number, group in enumerate(groups)
@@ -78,12 +76,6 @@ def count(folder: Path, cases: Sequence[str] = tuple(CASES)) -> list[Count]:
         counts = [each for run in runs for each in run.result()]
     order = list(CASES)
     return sorted(counts, key=lambda each: (order.index(each.case), each.width))
-
-
-def _use_few_hashes(redis_url: str) -> None:
-    """Have claims packed in hashes that the warm-up fills: those of a Redis in use need no upkeep at nearly all events."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.set(LAYOUT_KEY, with_bits(None, _HASH_BITS, 0))
 
 
 def unavailable_reason() -> str:

@@ -72,6 +72,7 @@ UPKEEP = (
 )
 
 
+@lru_cache(1024)  # a claim and its commit need it, one soon after the other
 def place_of(key: str) -> tuple[int, bytes]:
     """Return the number that chooses the hash of an event, and its field.
 
@@ -89,6 +90,7 @@ def _salt(prefix: str) -> int:
     return int.from_bytes(sha256(prefix.encode()).digest()[: _DIGEST_BITS // 8], "big")
 
 
+@lru_cache(1024)  # as above
 def hash_key(bits: int, number: int) -> bytes:
     """Return the key of the hash that has an event, among ``2 ** bits``."""
     return b"whgw:2:%d:%x" % (bits, number >> _DIGEST_BITS - bits)
@@ -106,8 +108,13 @@ def mark_of(hour: int) -> bytes:
 
 def packed_value(forgotten_at: float, content: str) -> bytes:
     """Return the value of an event that is forgotten at this time, or up to an hour later."""
-    hour = mark_of(hour_of(forgotten_at) + 1)
+    hour = _hour_after(forgotten_at // 3600)
     return b"%b:%b" % (hour, content.encode()) if content else hour
+
+
+@lru_cache(64)  # it recurs for an hour, for each retention
+def _hour_after(hour: float) -> bytes:
+    return mark_of(int(hour) + 1)
 
 
 def unpack(value: bytes, hour: int) -> bytes | None:

@@ -15,10 +15,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import hiredis
-import msgspec
 import structlog
 from typing_extensions import override
 
@@ -70,18 +69,18 @@ _PROBE_TTL = 1000
 log = structlog.get_logger()
 
 
-class Look(msgspec.Struct, eq=False):
+class Look(NamedTuple):
     """What hashes are asked of an event, and what they reply: its value, and the mark of their last upkeep.
 
     Attributes:
         bits: The numbers of bits by which events were spread.
-        key: The key of the hash in which the event would be written now.
+        name: The key of the hash in which the event would be written now.
         newest: The reply of that hash.
         older: Those of hashes that the event would have been written to before.
     """
 
     bits: tuple[int, ...]
-    key: bytes
+    name: bytes
     newest: list[list[bytes | None]]
     older: list[list[bytes | None]]
 
@@ -135,11 +134,12 @@ class PackedRedisClaims(RedisClaims):
             connection.execute_then(self._use, "GET", LAYOUT_KEY)
         number, field = place_of(key)
         bits = self._bits
-        newest = hash_key(bits[0], number)
-        look = Look(bits, newest, [], [])
-        connection.execute_then(look.newest.append, "HMGET", newest, field, b"")
-        for older in bits[1:]:
-            connection.execute_then(look.older.append, "HMGET", hash_key(older, number), field, b"")
+        name = hash_key(bits[0], number)
+        look = Look(bits, name, [], [])
+        connection.execute_then(look.newest.append, "HMGET", name, field, b"")
+        if len(bits) > 1:
+            for older in bits[1:]:
+                connection.execute_then(look.older.append, "HMGET", hash_key(older, number), field, b"")
         return look
 
     @override
@@ -151,7 +151,9 @@ class PackedRedisClaims(RedisClaims):
         value, mark = look.newest[0]
         if mark not in self._fresh_marks:
             ttl = self._kept_hours * 3_600_000
-            connection.tell(ignore_failure, "EVAL", UPKEEP, 1, look.key, self._hour, mark_of(self._hour), ttl)
+            connection.tell(
+                ignore_failure, "EVAL", UPKEEP, 1, look.name, self._hour, mark_of(self._hour), ttl
+            )
         if value is None and look.older:
             value = next((found for found, _ in look.older if found is not None), None)
         if value is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sabotage.patch import Patch
 
 _CONTRACT = "tests/gateway/adapters/test_contract.py"
+_PACKED = "tests/gateway/claims/test_redis_packed.py"
 _CLAIMS = "tests/gateway/claims/test_claims.py"
 _PIPELINE = "tests/gateway/receive/test_pipeline.py"
 _BATCHES = "tests/gateway/events/test_batch.py"
@@ -645,6 +646,77 @@ GATEWAY = (
         '"NX", "PX", self._lease_ms, "GET"',
         '"NX", "GET"',
         f"{_CLAIMS}::test_a_redis_lease_ends_by_itself",
+    ),
+    Patch(
+        "a commit writes nothing into the hash",
+        "gateway/claims/redis_packed.py::PackedRedisClaims.commit",
+        'connection.tell(on_failure, "HSET", name, field, packed_value(self._clock() + kept, content))',
+        'connection.tell(on_failure, "HLEN", name)',
+        f"{_CLAIMS}::test_a_committed_event_is_done_for_everybody",
+    ),
+    Patch(
+        "a claim does not ask the hash",
+        "gateway/claims/redis_packed.py::PackedRedisClaims._published",
+        "        return unpack(value, self._hour)\n",
+        "        return None\n",
+        f"{_CLAIMS}::test_a_committed_event_is_done_for_everybody",
+    ),
+    Patch(
+        "a claim does not ask the hashes that there were before",
+        "gateway/claims/redis_packed.py::PackedRedisClaims._look",
+        "            for older in bits[1:]:\n",
+        "            for older in bits[:0]:\n",
+        f"{_PACKED}::test_more_hashes_are_used_when_they_become_long_and_every_gateway_learns_of_them",
+    ),
+    Patch(
+        "a gateway never learns of new hashes",
+        "gateway/claims/redis_packed.py::PackedRedisClaims._look",
+        '            connection.execute_then(self._use, "GET", LAYOUT_KEY)\n',
+        "",
+        f"{_PACKED}::test_a_gateway_reads_the_layout_again_in_a_third_of_the_lease",
+    ),
+    Patch(
+        "a packed event is identified by 44 bits",
+        "gateway/claims/packing.py::_FIELD_BYTES",
+        "11",
+        "4",
+        "tests/gateway/claims/test_packing.py::test_an_event_is_identified_by_100_bits",
+    ),
+    Patch(
+        "a packed event is forgotten a day early",
+        "gateway/claims/packing.py::packed_value",
+        "_hour_after(forgotten_at // 3600)",
+        "_hour_after(forgotten_at // 3600 - 24)",
+        "tests/gateway/claims/test_packing.py::"
+        "test_an_event_is_remembered_for_its_retention_and_at_most_an_hour_more",
+    ),
+    Patch(
+        "the upkeep of a hash removes what is remembered",
+        "gateway/claims/packing.py::UPKEEP",
+        "% 8192 >= 4096 and",
+        "% 8192 >= 0 and",
+        f"{_PACKED}::test_events_are_forgotten_after_their_retention_and_removed_later",
+    ),
+    Patch(
+        "a hash never expires",
+        "gateway/claims/packing.py::UPKEEP",
+        " redis.call('PEXPIRE', KEYS[1], ARGV[3]) \"",
+        ' "',
+        f"{_PACKED}::test_a_hash_expires_as_a_whole",
+    ),
+    Patch(
+        "an answer of Redis about packed claims that does not come is a no",
+        "gateway/claims/redis_packed.py::PackedRedisClaims._published",
+        '            raise ConnectionError("no reply about packed claims")\n',
+        "            return None\n",
+        f"{_PACKED}::test_a_hash_that_is_no_hash_makes_claims_unavailable",
+    ),
+    Patch(
+        "a packed event has no content",
+        "gateway/claims/packing.py::unpack",
+        "return done_value(content.decode())",
+        'return done_value("")',
+        f"{_PACKED}::test_other_content_under_a_known_id_is_another_event",
     ),
     Patch(
         "one provider's events are another's duplicates",
