@@ -248,6 +248,7 @@ class PackedRedisClaims(RedisClaims):
             ("HLEN", PROBE_KEY),
             ("HDEL", PROBE_KEY, b"0"),
             ("EVAL", UPKEEP, 1, PROBE_KEY, self._hour, b"", _PROBE_TTL),
+            ("DEL", PROBE_KEY),
             ("SET", LAYOUT_KEY, with_bits(None, MIN_BITS, self._hour), "NX"),
             ("GET", LAYOUT_KEY),
         )
