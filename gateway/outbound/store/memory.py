@@ -238,16 +238,8 @@ class MemoryStore(Store):
         return {each: self._waiting(each, max_counted) if each in known else Waiting() for each in endpoints}
 
     def _waiting(self, endpoint: str, max_counted: int) -> Waiting:
-        found = self._rows.find(DeliveryFilter(endpoint=endpoint))
-        counts = {state: sum(each.state == state for each in found) for state in DeliveryState}
-        pending = [each for each in found if each.state == DeliveryState.PENDING]
-        return Waiting(
-            pending=min(counts[DeliveryState.PENDING], max_counted),
-            held=min(counts[DeliveryState.HELD], max_counted),
-            dead=min(counts[DeliveryState.DEAD], max_counted),
-            oldest=pending[0].created_at if pending else None,
-            next_due=min((each.due_at for each in self._ready(endpoint)), default=None),
-        )
+        due = min((each.due_at for each in self._ready(endpoint)), default=None)
+        return self._rows.waiting(endpoint, max_counted)._replace(next_due=due)
 
     @override
     async def deliveries(
@@ -340,16 +332,7 @@ class MemoryStore(Store):
     @override
     async def operation(self, operation: str) -> Operation | None:
         kept = self._operations.get(operation)
-        if kept is None:
-            return None
-        states = [row.delivery.state for row in self._rows if row.delivery.operation == operation]
-        state = "running" if DeliveryState.PENDING in states else "done"
-        return replace(
-            kept,
-            state="cancelled" if kept.state == "cancelled" else state,
-            done=states.count(DeliveryState.DELIVERED),
-            failed=states.count(DeliveryState.DEAD),
-        )
+        return None if kept is None else self._rows.progress_of(kept)
 
     @override
     async def cancel_operation(self, operation: str) -> bool:

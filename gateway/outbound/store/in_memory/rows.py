@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from gateway.outbound.models import Delivery, DeliveryState, OutboundMessage, Trigger
+from gateway.outbound.models import Delivery, DeliveryState, Operation, OutboundMessage, Trigger
 from gateway.outbound.store import DeliveryFilter, MessageFilter, MessagePlace
+from gateway.outbound.store.answers import Waiting
 from gateway.outbound.store.retention import DELIVERIES_KEPT, MAX_HELD
 from gateway.transport.topic_patterns import matches
 
@@ -95,6 +96,28 @@ class Rows:
         """Return the deliveries that match, oldest first."""
         found = (row.delivery for row in self._rows.values() if _matches(wanted, row))
         return sorted(found, key=lambda each: each.id)
+
+    def waiting(self, endpoint: str, max_counted: int) -> Waiting:
+        """Return what waits for an endpoint, up to so many of each state, but for when the next is due."""
+        found = self.find(DeliveryFilter(endpoint=endpoint))
+        counts = {state: sum(each.state == state for each in found) for state in DeliveryState}
+        return Waiting(
+            pending=min(counts[DeliveryState.PENDING], max_counted),
+            held=min(counts[DeliveryState.HELD], max_counted),
+            dead=min(counts[DeliveryState.DEAD], max_counted),
+            oldest=next((each.created_at for each in found if each.state == DeliveryState.PENDING), None),
+        )
+
+    def progress_of(self, operation: Operation) -> Operation:
+        """Return an operation with what has become of its deliveries."""
+        states = [row.delivery.state for row in self if row.delivery.operation == operation.id]
+        state = "running" if DeliveryState.PENDING in states else "done"
+        return replace(
+            operation,
+            state="cancelled" if operation.state == "cancelled" else state,
+            done=states.count(DeliveryState.DELIVERED),
+            failed=states.count(DeliveryState.DEAD),
+        )
 
 
 def new_round(delivery: Delivery, trigger: Trigger, at: float, *, retries: bool = True) -> Delivery:
