@@ -165,7 +165,7 @@ def line_of_delivery(fields: Mapping[str, Any]) -> EventLine:
     if detail:
         detail += f" (attempt {fields.get('attempts')})"
     took, delay = fields.get("ms"), fields.get("delay")
-    again = f"again in {delay:g} s" if delay else ""
+    retry = f"retry in {delay:g} s" if delay else ""
     took_text = f"{took:.0f} ms" if isinstance(took, int | float) else ""
     return EventLine(
         time=time_of_day(),
@@ -173,7 +173,7 @@ def line_of_delivery(fields: Mapping[str, Any]) -> EventLine:
         event_type=str(fields.get("type") or ""),
         detail=detail,
         outcome=str(fields.get("outcome", "")),
-        result=", ".join(filter(None, (again, took_text))),
+        result=", ".join(filter(None, (retry, took_text))),
         more=(str(fields["id"]),) if fields.get("id") else (),
     )
 
@@ -183,8 +183,8 @@ def line_of_attempt(fields: Mapping[str, Any]) -> EventLine:
     outcome = str(fields.get("outcome") or "delivered")
     detail = ""
     if outcome != "delivered":
-        again_in = fields.get("again_in")
-        then = "no further attempt" if again_in is None else f"again in {again_in:.0f} s"
+        retry_in = fields.get("retry_in")
+        then = "no further attempt" if retry_in is None else f"retry in {retry_in:.0f} s"
         cause = f": {fields['cause']}" if fields.get("cause") else ""
         detail = f"attempt {fields.get('attempt')}, {then}{cause}"
     status = fields.get("status")

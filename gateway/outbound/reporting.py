@@ -88,8 +88,8 @@ class Reporter:
             self._metrics.count(endpoint.tenant, "dead")
             line.warning("delivery dead", outcome=attempt.outcome, cause=cause or None)
         else:
-            again_in = _delay_of(attempt)
-            line.info("delivery failed", outcome=attempt.outcome, cause=cause or None, again_in=again_in)
+            retry_in = _delay_of(attempt)
+            line.info("delivery failed", outcome=attempt.outcome, cause=cause or None, retry_in=retry_in)
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
 
@@ -135,7 +135,7 @@ class Reporter:
         _, _, event_type = message.key.partition(".")
         detail = ""
         if not is_delivered and attempt.next_at is not None:
-            detail = f"again in {_delay_of(attempt):.0f} s"
+            detail = f"retry in {_delay_of(attempt):.0f} s"
         return Entry(
             self._reports.next_id(),
             Kind.DELIVERED,

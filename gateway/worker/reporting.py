@@ -142,5 +142,5 @@ def _describe(result: str, failure: BaseException | None, delay: float) -> str:
         if not isinstance(failure, Retry):
             parts.append(places_of(failure))
     if delay:
-        parts.append(f"again in {delay:g} s")
+        parts.append(f"retry in {delay:g} s")
     return "; ".join(filter(None, parts))

@@ -119,7 +119,7 @@ def test_a_delivery_that_failed_says_how_and_when_it_is_tried_again() -> None:
     failed = {**fields, "error": "KeyError", "error_message": "'email'", "delay": 2.0, "ms": 12.0}
 
     assert line_of_delivery(failed).fitted(120, color=False)[9:] == (
-        "✗ agent com.stripe.invoice.paid  retried: KeyError: 'email' (attempt 2)  evt_1  again in 2 s, 12 ms"
+        "✗ agent com.stripe.invoice.paid  retried: KeyError: 'email' (attempt 2)  evt_1  retry in 2 s, 12 ms"
     )
 
 
@@ -143,10 +143,10 @@ def test_an_attempt_that_was_taken_needs_no_words() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"status": 503, "outcome": "status", "again_in": 5.2}, "status: attempt 1, again in 5 s  503 35 ms"),
+        ({"status": 503, "outcome": "status", "retry_in": 5.2}, "status: attempt 1, retry in 5 s  503 35 ms"),
         (
-            {"status": None, "outcome": "connect", "cause": "Connection refused", "again_in": 30.0},
-            "connect: attempt 1, again in 30 s: Connection refused  35 ms",
+            {"status": None, "outcome": "connect", "cause": "Connection refused", "retry_in": 30.0},
+            "connect: attempt 1, retry in 30 s: Connection refused  35 ms",
         ),
         ({"status": 400, "outcome": "status"}, "status: attempt 1, no further attempt  400 35 ms"),
     ],

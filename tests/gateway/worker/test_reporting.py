@@ -111,7 +111,7 @@ async def test_an_event_that_fails_to_the_end_has_its_whole_timeline(place: Plac
     assert first.ms is not None
     assert time.time() - PATIENCE < first.at <= time.time()
     assert "test_reporting.py" in first.detail
-    assert "in charge; again in 0.1 s" in first.detail
+    assert "in charge; retry in 0.1 s" in first.detail
     assert "secret" not in repr(entries)
 
 
