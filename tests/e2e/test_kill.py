@@ -14,11 +14,12 @@ import httpx
 import pytest
 import redis
 
-from gateway.claims import DONE, claim_key
+from gateway.claims import claim_key
 from gateway.queues.embedded import QueuedMessage as Received
 from gateway.queues.embedded import SqliteConsumer
 from gateway.transport.embedded import Database
 from support import senders
+from support.claims import value_of
 from support.gateway_process import GatewayProcess, Secrets
 from support.inbox import Arrival, Inbox, data_of, ids
 from support.rabbitmq_server import RabbitMQServer
@@ -31,13 +32,6 @@ LEASE = 300  # seconds, where the end of one is brought about
 # 8 in every run; WEBHOOK_KILLS=300 for the long one.
 KILLS = int(os.environ.get("WEBHOOK_KILLS", "8"))
 MAX_PAUSE = 0.25  # seconds under load before each kill
-
-
-def value_of(store: redis.Redis, delivery: Delivery) -> bytes:
-    """Return the claim of an event in Redis, without its content digest; empty without a claim."""
-    value = store.get(claim_key(delivery.provider, delivery.event_id))
-    found = value if isinstance(value, bytes) else b""
-    return DONE if found.startswith(DONE) else found
 
 
 def post_and_ignore_the_end(url: str, delivery: Delivery) -> None:

@@ -16,7 +16,7 @@ from support.redis_server import RedisServer
 from support.rig import Rig, in_the_background
 from support.waiting import wait_until
 
-DONE_ON_THE_WIRE = b"\r\ndone\r\n"
+COMMIT_ON_THE_WIRE = b"\r\nHSET\r\n"
 PENDING_ON_THE_WIRE = b"pending:"
 
 lenient = pytest.mark.parametrize("module_rig", ["lenient"], indirect=True)
@@ -173,7 +173,7 @@ def test_an_event_is_accepted_although_its_claim_cannot_be_committed(
 ) -> None:
     """It is safe by then; a repetition may publish it once more, never refuse it for good."""
     failures_before = rig.metric("webhook_claim_commit_failures_total")
-    lose(rig.redis, DONE_ON_THE_WIRE)
+    lose(rig.redis, COMMIT_ON_THE_WIRE)
     event = rig.event()
 
     assert rig.send(event) == "202 accepted"

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.adapters.adapter import BoundAdapter
 from gateway.claims.redis import RedisClaims
+from gateway.claims.redis_packed import PackedRedisClaims
 from gateway.observability.counters import ProviderMetrics
 from gateway.publishers.amqp_connection import PublishConnection
 from gateway.publishers.spool.store import Spool
@@ -71,8 +72,8 @@ ON_THE_WAY = {
     "before it is published": Point(PublishConnection.publish, "before", {PENDING}, 1),
     "while it is published": Point(PublishConnection.publish, "during", {PENDING, DONE}, 2),
     "before the confirm is known": Point(PublishConnection.settle, "before", {PENDING}, 2),
-    "before it is committed": Point(RedisClaims.commit, "before", {PENDING}, 2),
-    "while it is committed": Point(RedisClaims.commit, "during", {PENDING, DONE}, 2),
+    "before it is committed": Point(PackedRedisClaims.commit, "before", {PENDING}, 2),
+    "while it is committed": Point(PackedRedisClaims.commit, "during", {PENDING, DONE}, 2),
     "before it is answered": Point(Success.respond, "before", {PENDING, DONE}, 2),
     "after it is answered": Point(ProviderMetrics.count_outcome, "during", {PENDING, DONE}, 2),
 }

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import redis
 
-from gateway.claims import DONE, claim_key
 from support import senders
+from support.claims import value_of
 from support.fault_proxy import FaultProxy
 from support.gateway_process import GatewayProcess, Secrets, Section
 from support.inbox import Arrival, Inbox
@@ -124,9 +124,7 @@ class Rig:
     def value_of(self, delivery: Delivery) -> bytes:
         """Return the claim of an event in Redis, without its content digest; empty without a claim."""
         with redis.Redis.from_url(self.redis_server.url) as store:
-            value = store.get(claim_key(delivery.provider, delivery.event_id))
-            found = value if isinstance(value, bytes) else b""
-            return DONE if found.startswith(DONE) else found
+            return value_of(store, delivery)
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -116,7 +116,7 @@ def test_a_server_that_returns_is_used_again(postgres_url: str) -> None:
     table = PostgresWorkers(postgres_url)
     table.note([heartbeat()])
     other = PostgresWorkers("postgresql://nobody@127.0.0.1:1/nothing")
-    with pytest.raises(OSError, match="postgres"):
+    with pytest.raises(OSError, match="PostgreSQL: "):
         other.alive(NOW)
 
     assert [each.pid for each in table.alive(NOW)] == [1]
