@@ -17,7 +17,7 @@ def value_of(store: redis.Redis, delivery: Delivery) -> bytes:
     """
     key = claim_key(delivery.provider, delivery.event_id)
     number, field = place_of(key)
-    if store.hexists(hash_key(MIN_BITS, number).decode(), field):  # type: ignore[arg-type] # the stub says a text
+    if store.hexists(hash_key(MIN_BITS, number).decode(), field):
         return DONE
     value = store.get(key)
     found = value if isinstance(value, bytes) else b""
