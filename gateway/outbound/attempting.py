@@ -88,9 +88,11 @@ class RequestAttempter(Attempter):
         )
         earlier = None
         if result.earlier is not None:
+            # On a kept connection that the receiver had closed, which does not count as a failure.
             delivery = msgspec.structs.replace(delivery, made=delivery.made + 1)
-            earlier = self._earlier(delivery, result.earlier, began_at)
-            began_at += result.earlier.ms / 1000
+            next_at = began_at + result.earlier.ms / 1000
+            earlier = self._attempt_of(delivery, result.earlier, began_at, next_at)
+            began_at = next_at
             if message is not None:
                 self._reporter.attempted(endpoint, message, delivery, earlier)
         after = msgspec.structs.replace(
@@ -103,23 +105,7 @@ class RequestAttempter(Attempter):
             status=result.status,
             outcome=result.outcome.value,
         )
-        attempt = Attempt(
-            id=self._ids.new("att", began_at),
-            delivery=delivery.id,
-            endpoint=endpoint.id,
-            message=delivery.message,
-            trigger=delivery.trigger,
-            number=after.made,
-            at=began_at,
-            outcome=result.outcome.value,
-            status=result.status,
-            ms=result.ms,
-            phases=dict(result.phases),
-            address=result.address,
-            excerpt=result.excerpt,
-            retry_after=verdict.retry_after,
-            next_at=verdict.next_at,
-        )
+        attempt = self._attempt_of(after, result, began_at, verdict.next_at, verdict.retry_after)
         before = sender.behaviour.health
         notices = sender.behaviour.ended(result, verdict, began_at, now)
         if message is not None:
@@ -131,8 +117,15 @@ class RequestAttempter(Attempter):
             self._note(sender, notice, now)
         return Record(after, attempt, 0, earlier)
 
-    def _earlier(self, delivery: Delivery, result: Result, at: float) -> Attempt:
-        """Return the attempt on a kept connection that the receiver had closed. It does not count as a failure."""
+    def _attempt_of(
+        self,
+        delivery: Delivery,
+        result: Result,
+        at: float,
+        next_at: float | None,
+        retry_after: float | None = None,
+    ) -> Attempt:
+        """Return the last attempt that has been made of a delivery."""
         return Attempt(
             id=self._ids.new("att", at),
             delivery=delivery.id,
@@ -142,10 +135,13 @@ class RequestAttempter(Attempter):
             number=delivery.made,
             at=at,
             outcome=result.outcome.value,
+            status=result.status,
             ms=result.ms,
             phases=dict(result.phases),
             address=result.address,
-            next_at=at + result.ms / 1000,
+            excerpt=result.excerpt,
+            retry_after=retry_after,
+            next_at=next_at,
         )
 
     def forget_rules(self) -> None:
