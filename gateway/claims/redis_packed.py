@@ -190,17 +190,15 @@ class PackedRedisClaims(RedisClaims):
             if value is not None and unpack(value, self._hour) is not None:
                 on_loss()
 
-        number, field = place_of(key)
-        for bits in self._bits:
-            connection.execute_then(check, "HGET", hash_key(bits, number), field)
+        for place in self._places(key):
+            connection.execute_then(check, "HGET", *place)
 
     @override
     async def look_up(self, key: str) -> Standing | None:
         if self._is_packing:
-            number, field = place_of(key)
-            for bits in self._bits:
+            for place in self._places(key):
                 try:
-                    value = await self.connection().execute("HGET", hash_key(bits, number), field)
+                    value = await self.connection().execute("HGET", *place)
                 except (hiredis.ReplyError, OSError) as error:
                     raise unavailable(error) from error
                 if value is not None and unpack(value, hour_of(self._clock())) is not None:
@@ -212,11 +210,8 @@ class PackedRedisClaims(RedisClaims):
         was_there = await super().forget(key)
         if not self._is_packing:
             return was_there
-        number, field = place_of(key)
         try:
-            removed = [
-                await self.connection().execute("HDEL", hash_key(bits, number), field) for bits in self._bits
-            ]
+            removed = [await self.connection().execute("HDEL", *place) for place in self._places(key)]
         except (hiredis.ReplyError, OSError) as error:
             raise unavailable(error) from error
         return was_there or any(removed)
@@ -264,6 +259,11 @@ class PackedRedisClaims(RedisClaims):
                 raise reply
         self._use(replies[-1])
         return ""
+
+    def _places(self, key: str) -> list[tuple[bytes, bytes]]:
+        """Return each hash in which an event may be, the newest first, and its field there."""
+        number, field = place_of(key)
+        return [(hash_key(bits, number), field) for bits in self._bits]
 
     def _read_clock(self, now: float) -> None:
         """Note the time, and which hashes need upkeep from now on."""
