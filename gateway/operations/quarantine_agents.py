@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.config import Config
 from gateway.events.message import Message
 from gateway.events.validation import UNKNOWN, Validation
@@ -39,12 +41,4 @@ class AgentRevalidator:
 
     def released(self, letter: DeadLetter, exchange: str, validation: Validation) -> Message:
         """Return the message that releases an event, with its bytes unchanged: they are what the agent has emitted."""
-        message = released_message(without_violations(letter), exchange, validation)
-        return Message(
-            message.exchange,
-            message.routing_key,
-            message.message_id,
-            message.type,
-            message.headers,
-            letter.body,
-        )
+        return replace(released_message(without_violations(letter), exchange, validation), body=letter.body)
