@@ -15,7 +15,7 @@ from typing import Any, Self
 import redis
 
 from gateway.claims import claim_key
-from gateway.claims.packing import MIN_BITS, hash_key, place_of
+from support.claims import hash_of, is_packed
 from support.ports import free_port, is_free
 from support.process import Child
 from support.programs import locate
@@ -105,7 +105,7 @@ class RedisCluster:
         """Wait until the claims of published events have reached the replicas."""
         for delivery in deliveries:
             key = claim_key(delivery.provider, delivery.event_id)
-            wait_until(partial(_is_done, self.owner_of(_hash_of(key)), key), PATIENCE, "a claim is committed")
+            wait_until(partial(_is_done, self.owner_of(hash_of(key)), key), PATIENCE, "a claim is committed")
         for primary, replica in zip(self.primaries, self.replicas, strict=True):
             wait_caught_up(primary, replica)
 
@@ -168,11 +168,7 @@ class RedisCluster:
 
 def _is_done(server: RedisServer, key: str) -> bool:
     with redis.Redis.from_url(server.url) as client:
-        return bool(client.hexists(_hash_of(key), place_of(key)[1]))
-
-
-def _hash_of(key: str) -> str:
-    return hash_key(MIN_BITS, place_of(key)[0]).decode()
+        return is_packed(client, key)
 
 
 def wait_caught_up(primary: RedisServer, replica: RedisServer) -> None:
