@@ -18,6 +18,7 @@ from support.gateway_process import GatewayProcess, Program, Secrets
 from support.inbox import Inbox
 from support.redis_cluster import RedisCluster, WatchedRedis
 from support.requirements import require
+from support.threads import running
 from support.waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(600)]
@@ -55,12 +56,8 @@ class Case:
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Send, until the end of the block."""
-        self._thread.start()
-        try:
+        with running(self._thread, self._is_over):
             yield
-        finally:
-            self._is_over.set()
-            self._thread.join()
 
     def _send(self) -> None:
         with httpx.Client(trust_env=False) as client:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ledger.events import Events
 from ledger.senders import Senders
 from support.gateway_process import GatewayProcess, Secrets
+from support.threads import running
 
 _SLOW_CONNECTIONS = 100
 _IMPATIENCE = 0.02
@@ -89,13 +90,8 @@ def _meanwhile(act: Callable[[], None]) -> Iterator[None]:
             with suppress(OSError, http.client.HTTPException):
                 act()
 
-    thread = threading.Thread(target=repeat, daemon=True)
-    thread.start()
-    try:
+    with running(threading.Thread(target=repeat, daemon=True), is_over):
         yield
-    finally:
-        is_over.set()
-        thread.join()
 
 
 def _garbage(world: World) -> AbstractContextManager[None]:

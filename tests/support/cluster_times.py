@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from support.cluster_case import ClusterCase
 from support.paced_sender import PacedSender
+from support.threads import running
 
 RATE = float(os.environ.get("WEBHOOK_CLUSTER_RATE", "500"))
 """Events a second that are sent while faults are measured."""
@@ -131,12 +132,8 @@ class Watch:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Look, until the end of the block."""
-        self._thread.start()
-        try:
+        with running(self._thread, self._is_over):
             yield
-        finally:
-            self._is_over.set()
-            self._thread.join()
 
     def result(self, fault: str) -> Measured:
         """Return what the fault cost, once everything is sent; wait until all has arrived."""

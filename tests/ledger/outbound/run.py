@@ -21,6 +21,7 @@ from ledger.outbound.producer import Producer
 from ledger.outbound.targets import TARGETS, Target
 from support.postgresql_server import PostgreSQLServer
 from support.rabbitmq_server import RabbitMQServer
+from support.threads import running
 from support.waiting import wait_until
 from support.way_out_program import WayOutProgram, WayOutSite
 
@@ -171,13 +172,10 @@ def _failing_servers(
         except BaseException as error:  # noqa: BLE001 -- raised again at the end
             failures.append(error)
 
-    thread = threading.Thread(target=harm, name="failing servers")
-    thread.start()
     try:
-        yield
+        with running(threading.Thread(target=harm, name="failing servers"), is_over):
+            yield
     finally:
-        is_over.set()
-        thread.join()
         postgresql.ensure_running()
         rabbitmq.ensure_running()
     if failures:
