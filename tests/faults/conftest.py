@@ -11,10 +11,14 @@ import pytest
 
 from support.cluster_times import HEAD, Measured
 from support.gateway_process import Section
+from support.rabbitmq_cluster import QUICK_TO_NOTICE, RabbitMQCluster
 from support.rabbitmq_server import RabbitMQServer
 from support.redis_server import RedisServer
+from support.requirements import require
 from support.rig import LENIENT, STRICT, Rig, open_rig
 from support.vhosts import VhostPool
+
+_CLUSTER_PROGRAMS = ("rabbitmq-server", "rabbitmqctl", "epmd")
 
 _MODES = {"lenient": LENIENT, "strict": STRICT}
 
@@ -36,6 +40,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(table)
         if file := os.environ.get("WEBHOOK_FAULT_TABLE"):
             Path(file).write_text(f"{table}\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> Iterator[RabbitMQCluster]:
+    """Three nodes for the tests of a module."""
+    require(*_CLUSTER_PROGRAMS)
+    with RabbitMQCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def attentive_cluster() -> Iterator[RabbitMQCluster]:
+    """Three nodes for the tests of a module, which notice soon that one of them is silent."""
+    require(*_CLUSTER_PROGRAMS)
+    with RabbitMQCluster(QUICK_TO_NOTICE) as cluster:
+        yield cluster
 
 
 OpenRig = Callable[[Mapping[str, Section]], AbstractContextManager[Rig]]

@@ -14,16 +14,7 @@ import pytest
 from support.cluster_case import CLUSTER_PATIENCE, ClusterCase, open_case
 from support.inbox import Inbox
 from support.rabbitmq_cluster import RabbitMQCluster
-from support.requirements import require
 from support.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def running_cluster() -> Iterator[RabbitMQCluster]:
-    """Three nodes for the tests of this module."""
-    require("rabbitmq-server", "rabbitmqctl", "epmd")
-    with RabbitMQCluster() as cluster:
-        yield cluster
 
 
 @pytest.fixture

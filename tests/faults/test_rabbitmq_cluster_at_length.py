@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.cluster_case import CLUSTER_PATIENCE, ClusterCase, open_case
-from support.rabbitmq_cluster import QUICK_TO_NOTICE, RabbitMQCluster
-from support.requirements import require
+from support.rabbitmq_cluster import RabbitMQCluster
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
@@ -17,18 +16,10 @@ pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1800)]
 _ROUNDS = 5
 
 
-@pytest.fixture(scope="module")
-def running_cluster() -> Iterator[RabbitMQCluster]:
-    """Three nodes for the tests of this module."""
-    require("rabbitmq-server", "rabbitmqctl", "epmd")
-    with RabbitMQCluster(QUICK_TO_NOTICE) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def case(running_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> Iterator[ClusterCase]:
+def case(attentive_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> Iterator[ClusterCase]:
     """A gateway on three nodes that know each other."""
-    with open_case(running_cluster, tmp_path, redis_url) as case:
+    with open_case(attentive_cluster, tmp_path, redis_url) as case:
         yield case
 
 

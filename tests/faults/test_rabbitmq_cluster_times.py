@@ -13,9 +13,8 @@ import pytest
 
 from support.cluster_case import CLUSTER_PATIENCE, ClusterCase, open_case
 from support.cluster_times import RATE, Measured, Watch
-from support.rabbitmq_cluster import QUICK_TO_NOTICE, RabbitMQCluster
+from support.rabbitmq_cluster import RabbitMQCluster
 from support.rabbitmq_server import RabbitMQServer
-from support.requirements import require
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]
@@ -26,18 +25,10 @@ _CALM = 3.0
 Report = Callable[[Measured], None]
 
 
-@pytest.fixture(scope="module")
-def running_cluster() -> Iterator[RabbitMQCluster]:
-    """Three nodes for the tests of this module."""
-    require("rabbitmq-server", "rabbitmqctl", "epmd")
-    with RabbitMQCluster(QUICK_TO_NOTICE) as cluster:
-        yield cluster
-
-
 @pytest.fixture
-def case(running_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> Iterator[ClusterCase]:
+def case(attentive_cluster: RabbitMQCluster, tmp_path: Path, redis_url: str) -> Iterator[ClusterCase]:
     """A gateway on three nodes that know each other, with a steady load."""
-    with open_case(running_cluster, tmp_path, redis_url, RATE) as case:
+    with open_case(attentive_cluster, tmp_path, redis_url, RATE) as case:
         yield case
 
 

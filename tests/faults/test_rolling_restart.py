@@ -27,17 +27,10 @@ _CALM = 3.0
 Report = Callable[[Measured], None]
 
 
-@pytest.fixture(scope="module")
-def running_cluster() -> Iterator[RabbitMQCluster]:
-    """Three nodes for the tests of this module."""
-    require("rabbitmq-server", "rabbitmqctl", "epmd", "redis-server")
-    with RabbitMQCluster() as cluster:
-        yield cluster
-
-
 @pytest.fixture
 def watched() -> Iterator[WatchedRedis]:
     """A Redis with a replica, behind Sentinels."""
+    require("redis-server")
     with WatchedRedis() as watched:
         yield watched
 
