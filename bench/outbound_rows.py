@@ -52,7 +52,7 @@ class Writer(Protocol):
         """End a transaction."""
 
     def close(self) -> None:
-        """Make it ready for those who read."""
+        """Prepare the database for reading, and close it."""
 
 
 class SqliteWriter(Writer):

@@ -56,7 +56,7 @@ _FIELD_BYTES = 11
 
 _FIELD_MASK = (1 << 8 * _FIELD_BYTES) - 1
 _HOURS = 8192
-"""The hours that are told apart. As integers from -4096 to 4095 they take three bytes in a hash."""
+"""Hours are counted modulo this number. As integers from -4096 to 4095 they take three bytes in a hash."""
 
 # KEYS: hash. ARGV: this hour; the mark of this hour; milliseconds until the hash expires. Removes what is forgotten.
 # The field with an empty name is the mark, and the first of its hash: it is found at once.

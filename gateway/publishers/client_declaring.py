@@ -1,4 +1,4 @@
-"""Declarations over a connection of aio-pika, of those who read queues of the gateway's own."""
+"""Declare queues over a connection of aio-pika, for readers of the gateway's own queues."""
 
 from __future__ import annotations
 

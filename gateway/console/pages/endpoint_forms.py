@@ -95,7 +95,7 @@ def _changes(site: Site) -> list[Route]:
                 expected=given.get("etag", ""),
             )
         except Refused as error:
-            # With the version that was read: whoever sends the form again decides over what others did.
+            # The form gets the version that was just read, so that sending it again overwrites what others have changed.
             return _form(site, request, form, view, error=str(error))
         return redirect(f"/endpoints/{changed.id}?done=endpoint_changed")
 
@@ -185,6 +185,5 @@ def _form(
         endpoint=view,
         mistake=mistake_of(error) if error else None,
         adapters=registry.names(),
-        has_secret=bool(form.get("secret")),
         is_secret=bool(form.get("secret")),
     )

@@ -1,4 +1,4 @@
-"""Who can sign as a provider signs: whoever has a secret in its format, unless the provider publishes its keys."""
+"""Anyone with a secret in a provider's format can sign as it does, unless the provider publishes its keys."""
 
 from __future__ import annotations
 

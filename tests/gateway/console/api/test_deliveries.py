@@ -413,7 +413,7 @@ def test_moments_far_off_are_no_trouble(api: Api, path: str, moment: str) -> Non
 
 
 def test_messages_are_listed_newest_first(api: Api) -> None:
-    """Without their events, also for those who may see them."""
+    """Events are left out, even if the token may see payloads."""
     scene = api.scene
     page = api.call("GET", "/messages", "viewer").json()
 

@@ -123,7 +123,7 @@ GET /messages/{id}
 GET /messages/{id}/deliveries
 DELETE /messages/{id}/data
 """
-"""What programs do with endpoints, deliveries and messages. A tenant is a label, so that there is no path of tenants."""
+"""The paths of endpoints, deliveries and messages. A tenant is a label, so there is no path for tenants."""
 
 
 @pytest.mark.parametrize("row", WAY_OUT.split("\n")[1:-1])

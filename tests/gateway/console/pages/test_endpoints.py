@@ -145,7 +145,7 @@ def test_a_replay_has_a_dry_run(console: PagesConsole) -> None:
 
 
 def test_a_delivery_is_tried_once(console: PagesConsole) -> None:
-    """Its page says that there is one attempt."""
+    """The page of the delivery shows a single attempt without retries."""
     path = f"/deliveries/{console.scene.dead.id}"
 
     assert post(console, path, action="once").headers["location"].endswith("?done=delivery_tried")
