@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -322,9 +323,10 @@ class ClusterConnection(Connection):
             try:
                 await self._find_primaries()
                 if self._refused_key is not None:
-                    await self._run_once(("GET", self._refused_key))
+                    with suppress(hiredis.ReplyError):  # the key may be a hash; any reply shows that commands are taken
+                        await self._run_once(("GET", self._refused_key))
                     self._refused_key = None
-            except (OSError, hiredis.ReplyError) as error:
+            except OSError as error:
                 if str(error) != self._cause and not self._is_quiet:  # logged once, not at every look
                     log.warning("slots unknown", server="redis", cause=str(error))
                 self._cause = str(error)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gateway.claims import claim_key
+from gateway.claims.redis_cluster import ClusterServers
+from gateway.claims.redis_errors import CLUSTER_IS_DOWN
 from support.gateway_process import GatewayProcess, Secrets
 from support.redis_case import log_of, open_case
 from support.redis_cluster import RedisCluster
 from support.requirements import require
-from support.waiting import wait_until
+from support.waiting import wait_until, wait_until_async
 
 _PATIENT = {"timeout": "5s"}
 """A claim that has to wait for a busy machine is not taken for one that failed."""
@@ -52,6 +55,29 @@ def test_a_primary_dies_and_its_replica_takes_over(
         counts = case.settle()
         assert {counts[key] for key in (*before, *after)} == {1}
         assert {case.handled()[key] for key in before} == {1}
+
+
+async def test_a_cluster_that_takes_commands_again_is_ready(cluster: RedisCluster) -> None:
+    """Whatever the key of the refused command holds: finished claims are in hashes."""
+    key = b"claims"
+    primary, replica = cluster.primaries[0], cluster.replicas[0]
+    connection = await ClusterServers(cluster.urls).connect(5)
+
+    async def is_refused() -> bool:
+        with suppress(OSError):
+            await connection.execute("HGET", key, b"field")
+        return connection.unavailable_reason == CLUSTER_IS_DOWN
+
+    try:
+        assert cluster.owner_of(key.decode()) is not primary
+        await connection.execute("HSET", key, b"field", b"value")
+        replica.suspend()
+        primary.kill()
+        await wait_until_async(is_refused)
+        replica.resume()
+        await wait_until_async(lambda: not connection.unavailable_reason)
+    finally:
+        await connection.close()
 
 
 def test_slots_move_under_load(cluster: RedisCluster, tmp_path: Path, rabbitmq_url: str) -> None:
