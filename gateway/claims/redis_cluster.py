@@ -323,7 +323,9 @@ class ClusterConnection(Connection):
             try:
                 await self._find_primaries()
                 if self._refused_key is not None:
-                    with suppress(hiredis.ReplyError):  # the key may be a hash; any reply shows that commands are taken
+                    with suppress(
+                        hiredis.ReplyError
+                    ):  # the key may be a hash; any reply shows that commands are taken
                         await self._run_once(("GET", self._refused_key))
                     self._refused_key = None
             except OSError as error:

@@ -121,11 +121,11 @@ def brief(entry: Entry) -> str:
 
 
 def steps_of(entries: Sequence[Entry], title_of: TitleOf = str) -> tuple[Step, ...]:
-    """Return the timeline of entries, which are sorted by their ids.
+    """Return the timeline of entries, which are sorted by the moments at which it shows them.
 
     Entries of the same place that follow each other and say the same are one step.
     """
-    steps = sorted(_runs_as_steps(_runs(entries), title_of), key=lambda step: step.entries[0].id)
+    steps = sorted(_runs_as_steps(_runs(entries), title_of), key=lambda step: (step.at, step.entries[0].id))
     return tuple(_with_delays(steps))
 
 

@@ -415,6 +415,21 @@ def _view(config: Config, *stories: Story, event_id: str = "evt_1", provider: st
     return event_view(config, journal_of(*stories), event_id, provider, now=stories[0].now + 1)
 
 
+def test_an_event_that_was_handled_before_its_request_was_answered(config: Config) -> None:
+    """The timeline begins with its receipt: a request stands where it began, and took 12 ms here."""
+    story = Story()
+    story.attempt("handled", 1, after=0)
+    story.received(after=0.005)
+
+    view = _view(config, story)
+
+    assert view
+    assert [step.stage for step in view.steps] == ["gateway", "worker"]
+    assert view.steps[1].delay == pytest.approx(0.007, abs=1e-3)
+    assert view.headline == "Handled by billing-agent at the first attempt, 7 ms after it was received."
+    assert view.first_at < view.last_at
+
+
 def test_view_takes_the_newest_provider_and_names_the_others(config: Config) -> None:
     """Two providers may have an event of one id; each has its own timeline."""
     stripe, github = Story(), Story(provider="github")
