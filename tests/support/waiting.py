@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 PATIENCE = 60.0
 """Seconds to wait for what takes moments on a machine with nothing else to do; only what never comes takes so long."""
@@ -42,6 +42,26 @@ def wait_until(
         if is_last:
             raise TimeoutError(f"not within {timeout:g} s: {message}") from problem
         time.sleep(interval)
+
+
+@overload
+async def wait_until_async(
+    condition: Callable[[], Awaitable[T]],
+    timeout: float = ...,
+    message: str = ...,
+    *,
+    forgive: tuple[type[Exception], ...] = ...,
+) -> T: ...
+
+
+@overload
+async def wait_until_async(
+    condition: Callable[[], T],
+    timeout: float = ...,
+    message: str = ...,
+    *,
+    forgive: tuple[type[Exception], ...] = ...,
+) -> T: ...
 
 
 async def wait_until_async(

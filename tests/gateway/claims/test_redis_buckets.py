@@ -41,7 +41,7 @@ async def fill_and_wait(buckets: RedisBuckets) -> None:
     async def is_full() -> bool:
         return await buckets.charge("other", 0.0) == 0
 
-    await wait_until_async(is_full, PATIENCE, "it is full again")  # type: ignore[arg-type]
+    await wait_until_async(is_full, PATIENCE, "it is full again")
 
 
 async def test_time_is_added_and_passes(own_redis: RedisServer, raw: redis.Redis) -> None:
@@ -78,7 +78,7 @@ async def test_a_failover_keeps_what_was_copied() -> None:
                 levels.append(await buckets.charge("acme", 0.0))
                 return True
 
-            await wait_until_async(answers, PATIENCE, "it answers", forgive=(OSError,))  # type: ignore[arg-type]
+            await wait_until_async(answers, PATIENCE, "it answers", forgive=(OSError,))
             assert 1000 - PATIENCE < levels[0] <= 1000
 
 

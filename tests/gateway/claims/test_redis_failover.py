@@ -164,7 +164,7 @@ async def test_a_cluster_without_all_of_its_slots_says_so_until_it_has_them(clus
                 return "takes no commands, because some slots have no primary" in str(error)
             return False
 
-        await wait_until_async(is_refused, PATIENCE, "the cluster is down")  # type: ignore[arg-type]
+        await wait_until_async(is_refused, PATIENCE, "the cluster is down")
         assert "takes no commands" in claims.unavailable_reason
 
         dead.start()

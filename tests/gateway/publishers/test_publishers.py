@@ -465,7 +465,11 @@ async def test_a_killed_broker_fails_publishes_and_is_found_again(
 
         await asyncio.to_thread(rabbitmq_server.start)
         for each in (publisher, late):
-            await wait_until_async(lambda one=each: not one.unavailable_reason, PATIENCE, "connected")  # type: ignore[misc]
+
+            def is_connected(one: RabbitPublisher = each) -> bool:
+                return not one.unavailable_reason
+
+            await wait_until_async(is_connected, PATIENCE, "connected")
 
             async def is_published(one: Publisher = each) -> bool:
                 await one.publish(message("after"))

@@ -187,7 +187,7 @@ async def test_a_limit_is_free_again_after_its_period(store: Store) -> None:
     async def is_free() -> bool:
         return await store.reserve("bucket", 1, 0.3, 0) == 0
 
-    await wait_until_async(is_free)  # type: ignore[arg-type]
+    await wait_until_async(is_free)
 
 
 @given(

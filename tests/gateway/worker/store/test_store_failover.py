@@ -77,7 +77,7 @@ async def until_answered(ask: Callable[[], Awaitable[object]]) -> object:
         answers.append(await ask())
         return True
 
-    await wait_until_async(has_answered, PATIENCE, "the store answers", forgive=(ClaimsUnavailable,))  # type: ignore[arg-type]
+    await wait_until_async(has_answered, PATIENCE, "the store answers", forgive=(ClaimsUnavailable,))
     return answers[0]
 
 
