@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from gateway.errors import OperatorError
@@ -12,10 +15,25 @@ from gateway.outbound.store import Store
 from gateway.outbound.store.answers import Tables
 from gateway.outbound.store.sql import migrations
 from gateway.outbound.store.sqlite import FILE_NAME
+from support.outbound_records import a_delivery, a_message, an_endpoint
 
 from .conftest import KEY, OpenStore, maker_of
 
 WANTED = len(migrations.MIGRATIONS)
+
+UNDO = {
+    2: (
+        "DROP INDEX outbound_messages_by_tenant",
+        "ALTER TABLE outbound_deliveries DROP COLUMN retries",
+        "ALTER TABLE outbound_deliveries DROP COLUMN webhook_id",
+    ),
+    3: (
+        "DROP INDEX outbound_deliveries_by_key",
+        "DROP INDEX outbound_deliveries_by_outcome",
+        "DROP INDEX outbound_deliveries_by_status",
+    ),
+}
+"""What makes the tables of a version into those of the version before."""
 
 Make = Callable[[], Store]
 
@@ -69,6 +87,67 @@ async def test_tables_that_others_share_are_migrated_by_a_person(
     await store.start()
     assert await store.tables() == Tables(WANTED + 1, WANTED + 1)
     await store.stop()
+
+
+@pytest.mark.parametrize("version", range(1, WANTED))
+async def test_what_a_former_version_has_kept_is_kept(
+    make: Make, version: int, now: float, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Events, deliveries and what is due are as they were, and the tables are those of a new database."""
+    is_shared = "postgresql" in request.node.name
+    url = request.getfixturevalue("postgres_url") if is_shared else ""
+    message = a_message(at=now)
+    delivery = a_delivery(message)
+    store = make()
+    await store.start()
+    await store.put_endpoint(an_endpoint())
+    await store.accept([(message, [delivery])])
+    await store.stop()
+    as_new = _columns_and_indexes(url, tmp_path)
+    undo = [statement for number in range(WANTED, version, -1) for statement in UNDO[number]]
+    _run(url, tmp_path, [*undo, f"DELETE FROM outbound_schema WHERE version > {version}"])
+    assert _columns_and_indexes(url, tmp_path) != as_new
+
+    store = make()
+    assert await store.migrate() == Tables(version, WANTED)
+    await store.start()
+
+    assert _columns_and_indexes(url, tmp_path) == as_new
+    assert await store.message(message.id) == message
+    assert await store.delivery(delivery.id) == delivery
+    assert [each.id for each in await store.due(delivery.endpoint, now, 10)] == [delivery.id]
+    await store.stop()
+
+
+def _run(url: str, folder: Path, statements: Iterable[str]) -> None:
+    if url:
+        with psycopg.connect(url) as connection:
+            for each in statements:
+                connection.execute(each.encode())
+        return
+    with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
+        for each in statements:
+            file.execute(each)
+
+
+def _columns_and_indexes(url: str, folder: Path) -> set[tuple[str, ...]]:
+    if url:
+        with psycopg.connect(url) as connection:
+            columns = connection.execute(
+                "SELECT table_name, column_name FROM information_schema.columns WHERE table_name LIKE 'outbound%'"
+            ).fetchall()
+            indexes = connection.execute(
+                "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'outbound%'"
+            ).fetchall()
+        return {*columns, *indexes}
+    with closing(sqlite3.connect(folder / FILE_NAME)) as file:
+        indexes = file.execute("SELECT name FROM sqlite_master WHERE name LIKE 'outbound%'").fetchall()
+        columns = [
+            (table, name)
+            for (table,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (name,) in file.execute("SELECT name FROM pragma_table_info(?)", (table,))
+        ]
+    return {*columns, *indexes}
 
 
 async def test_a_second_migration_does_nothing(make: Make) -> None:
