@@ -1,12 +1,11 @@
 """Finds the endpoints that want an event, among any number of them.
 
-The patterns of all endpoints of a tenant form one tree of words, so that an event costs what matches it, and not one comparison for each
-endpoint. Conditions are asked only of those whose patterns match.
+The patterns of all endpoints of a tenant form one tree. Conditions are asked only of those whose patterns match.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,9 +13,10 @@ import orjson
 from gateway.events.conditions import Condition, compile_where
 from gateway.events.pointers import ABSENT, parse_pointer, resolve
 from gateway.outbound.models import Endpoint, Subscription
+from gateway.transport.pattern_tree import PatternTree
 from gateway.transport.topic_patterns import routing_pattern
 
-_DIAGNOSTIC = ("agent", "diagnostic")
+_DIAGNOSTIC = ".agent.diagnostic."
 """The words of event types that only patterns with these words match: nobody wants them who asks for everything."""
 
 
@@ -30,23 +30,6 @@ class Match(NamedTuple):
 
     endpoint: Endpoint
     subscription: Subscription
-
-
-class _Node:
-    """A word of patterns, and what follows it."""
-
-    __slots__ = ("ends", "following")
-
-    def __init__(self) -> None:
-        self.following: dict[str, _Node] = {}
-        self.ends: list[_Entry] = []
-
-    def add(self, words: Iterable[str], entry: _Entry) -> None:
-        """Add an entry for a pattern below this node."""
-        node = self
-        for word in words:
-            node = node.following.setdefault(word, _Node())
-        node.ends.append(entry)
 
 
 class _Entry(NamedTuple):
@@ -73,14 +56,13 @@ class Matcher:
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = list(endpoints)
         self._conditions: list[list[Condition | None]] = []
-        self._roots: dict[str, _Node] = {}
+        self._patterns: dict[str, PatternTree[_Entry]] = {}
         for number, endpoint in enumerate(self._endpoints):
-            root = self._roots.setdefault(endpoint.tenant, _Node())
+            patterns = self._patterns.setdefault(endpoint.tenant, PatternTree())
             self._conditions.append([compile_where(each.where) for each in endpoint.subscriptions])
             for position, subscription in enumerate(endpoint.subscriptions):
-                for pattern in subscription.events:
-                    words = routing_pattern(pattern).split(".")
-                    root.add(words, _Entry(number, position, _is_diagnostic(words)))
+                for pattern in map(routing_pattern, subscription.events):
+                    patterns.add(pattern, _Entry(number, position, _is_diagnostic(pattern)))
 
     def match(self, tenant: str, key: str, event: Callable[[], Any]) -> list[Match]:
         """Return the endpoints that want an event, in their order.
@@ -90,11 +72,10 @@ class Matcher:
             key: The routing key.
             event: Returns the parsed CloudEvent. It is called once, and only if a condition has to be asked.
         """
-        words = key.split(".")
-        needs_diagnostic = _is_diagnostic(words)
+        needs_diagnostic = _is_diagnostic(key)
         positions: dict[int, set[int]] = {}
-        root = self._roots.get(tenant)
-        for entry in _entries(root, words) if root else ():
+        patterns = self._patterns.get(tenant)
+        for entry in patterns.find(key) if patterns else ():
             if entry.is_diagnostic or not needs_diagnostic:
                 positions.setdefault(entry.number, set()).add(entry.position)
         parsed: list[Any] = []
@@ -114,33 +95,8 @@ class Matcher:
         return found
 
 
-def _entries(root: _Node, words: list[str]) -> Iterator[_Entry]:
-    """Yield the entries whose pattern matches, each of them once."""
-    waiting, seen = [(root, 0)], {(id(root), 0)}
-
-    def visit(node: _Node | None, depth: int) -> None:
-        # Several ways can lead to one place of a pattern with more than one #.
-        if node is not None and (id(node), depth) not in seen:
-            seen.add((id(node), depth))
-            waiting.append((node, depth))
-
-    ended: set[int] = set()
-    while waiting:
-        node, depth = waiting.pop()
-        if depth == len(words):
-            if id(node) not in ended:
-                ended.add(id(node))
-                yield from node.ends
-        else:
-            visit(node.following.get(words[depth]), depth + 1)
-            visit(node.following.get("*"), depth + 1)
-        if (rest := node.following.get("#")) is not None:
-            for after in range(depth, len(words) + 1):
-                visit(rest, after)
-
-
-def _is_diagnostic(words: list[str]) -> bool:
-    return any(tuple(words[place : place + 2]) == _DIAGNOSTIC for place in range(len(words) - 1))
+def _is_diagnostic(pattern: str) -> bool:
+    return _DIAGNOSTIC in f".{pattern}."
 
 
 def order_key(order: str, subject: str, event: Callable[[], Any]) -> str:

@@ -16,7 +16,7 @@ from typing_extensions import override
 from gateway.events.message import Message
 from gateway.publishers import QUARANTINE_SUFFIX, UNROUTED_SUFFIX, Publisher, PublishUnavailable, Retention
 from gateway.transport.embedded import Database, SteadyClock
-from gateway.transport.topic_patterns import matches
+from gateway.transport.pattern_tree import PatternTree
 
 _REMOVAL_BATCH_SIZE = 64
 """Old events that are removed with each new one at most. After a long stop of the gateway there may be many, and the
@@ -49,6 +49,7 @@ class SqlitePublisher(Publisher):
         self._archive = archive
         self._clock = clock
         self._steady = SteadyClock(clock)
+        self._routing: dict[str, tuple[int, PatternTree[str]]] = {}
 
     @property
     @override
@@ -88,14 +89,28 @@ class SqlitePublisher(Publisher):
         self._database.expect_in_place()
         now = self._steady.now(connection, compares=True)
         connection.execute("DELETE FROM queues WHERE expires_at < ?", (now,))
-        bindings = connection.execute(
-            "SELECT queue, pattern FROM bindings WHERE exchange = ?", (message.exchange,)
-        )
-        queues = {queue for queue, pattern in bindings if matches(pattern, message.routing_key)}
+        queues = set(self._bindings(connection, message.exchange).find(message.routing_key))
         enqueue(connection, queues or {self._exchange + UNROUTED_SUFFIX}, message, self._steady.kept)
         if self._archive and message.exchange == self._exchange:
             # By the system's clock: a replay selects archived events by the time of day.
             _archive(connection, message, self._clock(), self._archive)
+
+    def _bindings(self, connection: sqlite3.Connection, exchange: str) -> PatternTree[str]:
+        """Return the queues of an exchange by their patterns, which are read again only after some binding has changed.
+
+        With 10,000 endpoints that want different events, to compare each pattern took 9 ms an event (2026-12).
+        """
+        ((version,),) = connection.execute("SELECT coalesce((SELECT version FROM routing), 0)")
+        known = self._routing.get(exchange)
+        if known is not None and known[0] == version:
+            return known[1]
+        bindings: PatternTree[str] = PatternTree()
+        for queue, pattern in connection.execute(
+            "SELECT queue, pattern FROM bindings WHERE exchange = ?", (exchange,)
+        ):
+            bindings.add(pattern, queue)
+        self._routing[exchange] = version, bindings
+        return bindings
 
 
 def enqueue(connection: sqlite3.Connection, queues: Iterable[str], message: Message, now: float) -> None:

@@ -1,6 +1,7 @@
 """The database of the embedded stores: claims, queues and archive in one SQLite file.
 
-Several processes may open the file: the gateway, a worker, a ``tail``.
+Several processes may open the file: the gateway, a worker, a ``tail``. Whoever changes bindings, the row of ``routing`` tells
+the others. It is random and not counted: a change that is rolled back must not look like the next one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ CREATE TABLE IF NOT EXISTS bindings (
     exchange TEXT NOT NULL, queue TEXT NOT NULL REFERENCES queues ON DELETE CASCADE, pattern TEXT NOT NULL,
     PRIMARY KEY (exchange, queue, pattern)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS routing (id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL);
+CREATE TRIGGER IF NOT EXISTS binding_made AFTER INSERT ON bindings
+    BEGIN DELETE FROM routing; INSERT INTO routing VALUES (1, random()); END;
+CREATE TRIGGER IF NOT EXISTS binding_removed AFTER DELETE ON bindings
+    BEGIN DELETE FROM routing; INSERT INTO routing VALUES (1, random()); END;
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT, queue TEXT NOT NULL REFERENCES queues ON DELETE CASCADE,
     routing_key TEXT NOT NULL, message_id TEXT NOT NULL, body BLOB NOT NULL,

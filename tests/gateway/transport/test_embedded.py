@@ -6,8 +6,9 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from gateway.config import Config
 from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
 from gateway.queues.embedded import QueuedMessage, SqliteConsumer
-from gateway.transport.embedded import Database
+from gateway.transport.embedded import FILE_NAME, Database
 from support.waiting import PATIENCE, wait_until_async
 
 EXCHANGE = "webhooks"
@@ -67,6 +68,60 @@ async def consuming(
 def ids(deliveries: list[QueuedMessage]) -> list[str]:
     """Which messages these are."""
     return [delivery.message_id for delivery in deliveries]
+
+
+@asynccontextmanager
+async def routing(folder: Path) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """What publishes an event, and returns the queues that have got it."""
+    published = count()
+    async with publishing(folder) as publisher:
+
+        async def publish() -> list[str]:
+            number = next(published)
+            await publisher.publish(message(number))
+            with closing(sqlite3.connect(folder / FILE_NAME)) as file:
+                rows = file.execute(
+                    "SELECT queue FROM messages WHERE message_id = ? ORDER BY queue", (f"id-{number}",)
+                )
+                return [queue for (queue,) in rows]
+
+        yield publish
+
+
+def change(folder: Path, *statements: str) -> None:
+    """Change the file as another program does."""
+    with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
+        for each in ("PRAGMA foreign_keys = ON", *statements):
+            file.execute(each)
+
+
+async def test_bindings_that_change_are_known_at_once(tmp_path: Path) -> None:
+    """Made and removed by another program, and gone with a queue that has expired."""
+    async with routing(tmp_path) as publish:
+        assert await publish() == ["webhooks.unrouted"]
+        async with consuming(tmp_path, "github.*", "*.push"):
+            assert await publish() == ["work"]
+        change(tmp_path, "DELETE FROM bindings WHERE pattern = '*.push'")
+        assert await publish() == ["work"]
+        async with consuming(tmp_path, "#", queue="tail", lives=60.0):
+            assert await publish() == ["tail", "work"]
+            change(tmp_path, "UPDATE queues SET expires_at = 1 WHERE name = 'tail'")
+            assert await publish() == ["work"]
+        change(tmp_path, "DELETE FROM queues WHERE name = 'work'")
+        assert await publish() == ["webhooks.unrouted"]
+
+
+async def test_a_change_of_bindings_that_is_rolled_back_was_none(tmp_path: Path) -> None:
+    """Also where the next change is seen by nobody before it is made."""
+    async with routing(tmp_path) as publish:
+        for _ in range(2):
+            with closing(sqlite3.connect(tmp_path / FILE_NAME)) as file:
+                file.execute("INSERT INTO queues VALUES ('gone', NULL)")
+                file.execute("INSERT INTO bindings VALUES (?, 'gone', '#')", (EXCHANGE,))
+                file.rollback()
+            assert await publish() == ["webhooks.unrouted"]
+        async with consuming(tmp_path, "#"):
+            assert await publish() == ["work"]
 
 
 async def test_messages_come_in_order_with_all_that_was_published(tmp_path: Path) -> None:
@@ -225,7 +280,7 @@ async def test_a_tail_sees_what_is_published_while_it_reads(tmp_path: Path) -> N
 _PUBLISH = """
 import asyncio, sys
 from pathlib import Path
-from gateway.transport.embedded import Database
+from gateway.transport.embedded import FILE_NAME, Database
 from gateway.events.message import Message
 from gateway.publishers.sqlite import SqlitePublisher
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import aio_pika
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.transport.pattern_tree import PatternTree
 from gateway.transport.topic_patterns import key_pattern, key_segment, matches, routing_pattern
 from support.waiting import wait_until_async
 
@@ -126,6 +128,18 @@ WORDS = st.lists(st.sampled_from(["a", "b", "a+", "(", "\\", "-"]), min_size=1, 
 def test_any_pattern_means_what_its_definition_says(pattern: list[str], key: list[str]) -> None:
     """Characters that mean something in regular expressions mean nothing here."""
     assert naive(pattern, key) is matches(".".join(pattern), ".".join(key))
+
+
+def test_a_tree_of_patterns_finds_what_single_comparisons_find() -> None:
+    """As often as it was added, also where several ways lead through a pattern."""
+    tree: PatternTree[str] = PatternTree()
+    for pattern in (*PATTERNS, *PATTERNS, "#.a.#.a.#"):
+        tree.add(pattern, pattern)
+
+    for key in KEYS:
+        found = Counter(tree.find(key))
+        assert found == {pattern: 2 for pattern in PATTERNS if matches(pattern, key)}, key
+    assert Counter(tree.find("a.a.a"))["#.a.#.a.#"] == 1
 
 
 @pytest.mark.parametrize(
