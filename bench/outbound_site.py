@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -13,10 +14,16 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from bench.clocks import cpu_seconds_of
 from bench.meter import cpu_seconds
+from gateway.backends import open_outbound_store
 from gateway.events.message import Message
 from gateway.hosting.outbound.launch import MODULE
+from gateway.outbound.configured import endpoints_of
+from gateway.outbound.ids import Ids
+from gateway.outbound.models import Secret, Subscription
 from gateway.publishers import Publisher
 from gateway.publishers.rabbitmq import RabbitPublisher
 from gateway.publishers.sqlite import SqlitePublisher
@@ -31,6 +38,9 @@ from support.waiting import wait_until, wait_until_async
 
 _EVENT = {"specversion": "1.0", "source": "/acme", "type": "com.acme.order.paid", "provider": "acme"}
 _PADDING = "x" * 1200
+_MAX_CONFIGURED = 1_000
+"""Endpoints in the configuration file, which may have 1 MiB."""
+
 _TAKES_EVENTS = '"exchange":"webhooks","patterns"'
 
 
@@ -96,6 +106,33 @@ class Site:
         }
 
 
+def new_secret() -> str:
+    """Return a secret for an endpoint."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+async def _add_endpoints(gateway: GatewayProcess, numbers: range, hanging: int) -> None:
+    """Add endpoints as the API does: the configuration file has no room for thousands."""
+    config, ids, now = gateway.load(), Ids(), time.time()
+    first, *_ = endpoints_of(config, now)
+    store = open_outbound_store(config)
+    await store.start()
+    for number in numbers:
+        path = "hang" if number < hanging else "hook"
+        await store.put_endpoint(
+            replace(
+                first,
+                id=ids.new("ep", now),
+                name="",
+                is_configured=False,
+                url=f"{first.url.rpartition('/')[0]}/{path}",
+                subscriptions=(Subscription(events=(key_of(number),)),),
+                secrets=(Secret(id="sec_1", value=new_secret(), created_at=now),),
+            )
+        )
+    await store.stop()
+
+
 def key_of(endpoint: int) -> str:
     """Return the routing key of the events that one of many endpoints wants."""
     return f"acme.order.n{endpoint}"
@@ -128,13 +165,18 @@ def open_site(
                 f"e{number}": {
                     "url": f"http://127.0.0.1:{receiver.port}/{'hang' if number < hanging else 'hook'}",
                     "events": ["acme.#"] if endpoints == 1 else [key_of(number)],
-                    "secrets": [f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"],
+                    "secrets": [new_secret()],
                     "allow_private": True,
                     "concurrency": 64,
                 }
-                for number in range(endpoints)
+                for number in range(min(endpoints, _MAX_CONFIGURED))
             },
-            "outbound": {"allow_http": True},
+            "outbound": {
+                "allow_http": True,
+                "ports": [receiver.port],
+                "allow_networks": ["127.0.0.0/8"],
+                "allow_hosts": ["127.0.0.1"],
+            },
         }
         url, servers = "", {}
         if not is_embedded:
@@ -149,9 +191,11 @@ def open_site(
             GatewayProcess(directory, Secrets(), overrides=overrides, rabbitmq_url=url)
         )
         gateway.wait_for(_TAKES_EVENTS)
-        if fill:
+        if fill or endpoints > _MAX_CONFIGURED:
             gateway.stop()
-            fill(gateway)
+            if fill:
+                fill(gateway)
+            asyncio.run(_add_endpoints(gateway, range(_MAX_CONFIGURED, endpoints), hanging))
             gateway.stdout_path.write_text("")
             started_at = time.time()
             gateway.start()

@@ -145,7 +145,12 @@ def test_a_gateway_that_was_killed_starts_again_at_once(
             killed.kill()
             wait_until(lambda: not is_alive(console), message="the console ended")  # noqa: B023
             wait_until(lambda: not any(map(is_alive, family)), message="all ended")  # noqa: B023
-            assert gateway.get("/readyz", admin=True).json()["status"] == "ready"
+            # The console of the old one may have been asked until it ended.
+            wait_until(
+                lambda: gateway.get("/readyz", admin=True).json()["status"] == "ready",
+                message="it is ready",
+                forgive=(httpx.TransportError,),
+            )
         assert gateway.stderr == ""
 
 

@@ -74,7 +74,8 @@ class FaultProxy:
         self._links: set[_Link] = set()
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
+        self._listener: socket.socket | None = None
+        self._connecting: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
 
     def __enter__(self) -> Self:
@@ -100,8 +101,9 @@ class FaultProxy:
         def switch() -> None:
             self._faults = _Faults()
             self._flows.set()
-            if self._listening is None:
-                self._listening = self._loop.create_task(self._listen(self._open_listener()))
+            if self._listener is None:
+                self._listener = self._open_listener()
+                self._loop.add_reader(self._listener, self._accept, self._listener)
 
         self._do(switch)
 
@@ -109,10 +111,13 @@ class FaultProxy:
         """Be gone: the listener is closed and every connection is reset."""
 
         async def switch() -> None:
-            if self._listening is not None:
-                self._listening.cancel()
-                await asyncio.wait([self._listening])
-                self._listening = None
+            if self._listener is not None:
+                self._loop.remove_reader(self._listener)
+                self._listener.close()
+                self._listener = None
+            for task in self._connecting:
+                task.cancel()
+            await asyncio.gather(*self._connecting, return_exceptions=True)
             await self._reset_all()
 
         self._await(switch())
@@ -179,20 +184,23 @@ class FaultProxy:
         listener.setblocking(False)
         return listener
 
-    async def _listen(self, listener: socket.socket) -> None:
-        connecting: set[asyncio.Task[None]] = set()
-        with listener:
-            try:
-                while True:
-                    client, _ = await self._loop.sock_accept(listener)
-                    self.accepted += 1
-                    task = self._loop.create_task(self._link(client))
-                    connecting.add(task)
-                    task.add_done_callback(connecting.discard)
-            finally:
-                for task in connecting:
-                    task.cancel()
-                await asyncio.gather(*connecting, return_exceptions=True)
+    def _accept(self, listener: socket.socket) -> None:
+        """Take a connection. A task that waits for one would lose the one that comes when it is cancelled."""
+        try:
+            client, _ = listener.accept()
+        except OSError:  # it is gone already
+            return
+        self.accepted += 1
+        task = self._loop.create_task(self._link(client))
+        self._connecting.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            self._connecting.discard(task)
+            if task.cancelled():  # perhaps before it had begun
+                _close_by_reset(client)
+                client.close()
+
+        task.add_done_callback(end)
 
     async def _link(self, client: socket.socket) -> None:
         client.setblocking(False)
@@ -202,12 +210,13 @@ class FaultProxy:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await self._loop.sock_connect(server, ("127.0.0.1", self.target))
-        except BaseException as error:
+        except OSError:
             _close_by_reset(client)
             client.close()
             server.close()
-            if isinstance(error, OSError):
-                return
+            return
+        except asyncio.CancelledError:
+            server.close()
             raise
         link = _Link(client, server)
         self._links.add(link)
