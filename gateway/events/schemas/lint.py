@@ -75,20 +75,14 @@ def check_document(document: object, place: str) -> None:
     Raises:
         SchemaError: The document cannot be used.
     """
-    import jsonschema
-
     if not isinstance(document, dict):
         raise SchemaError(f"{place}: is not a JSON object")
     if is_deeper(document, MAX_SCHEMA_DEPTH):
         raise SchemaError(f"{place}: is nested in more than {MAX_SCHEMA_DEPTH} levels")
     if document.setdefault("$schema", DIALECT) != DIALECT:
         raise SchemaError(f"{place}: $schema must be {DIALECT}")
-    try:
-        # No formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar.
-        jsonschema.Draft202012Validator.check_schema(document, jsonschema.FormatChecker(()))
-    except jsonschema.SchemaError as error:
-        text = f"{pointer(error.absolute_path)}: {error.message}"
-        raise SchemaError(f"{place}: {text[:_MAX_ERROR_LENGTH]}") from error
+    if not _is_schema(document):
+        _explain(document, place)
     problems = [
         f"{place}: {pointer([*path, keyword])}: {text}"
         for path, schema in subschemas(document)
@@ -96,6 +90,29 @@ def check_document(document: object, place: str) -> None:
     ]
     if problems:
         raise SchemaError(*problems)
+
+
+def _is_schema(document: dict[str, Any]) -> bool:
+    """Return whether a document certainly is JSON Schema: in a fiftieth of the time in which jsonschema finds out.
+
+    `gateway check` looks at some 280 schemas for Stripe, which took half a second (2026-12).
+    """
+    try:
+        return jsonschema_rs.meta.is_valid(document)
+    except (TypeError, ValueError):  # YAML can hold what JSON cannot
+        return False
+
+
+def _explain(document: dict[str, Any], place: str) -> None:
+    """Raise the problem that jsonschema finds, if it does find one."""
+    import jsonschema
+
+    try:
+        # No formats: whether a pattern is valid is up to the engine that runs it, and Python's has another grammar.
+        jsonschema.Draft202012Validator.check_schema(document, jsonschema.FormatChecker(()))
+    except jsonschema.SchemaError as error:
+        text = f"{pointer(error.absolute_path)}: {error.message}"
+        raise SchemaError(f"{place}: {text[:_MAX_ERROR_LENGTH]}") from error
 
 
 def subschemas(
