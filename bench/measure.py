@@ -24,6 +24,9 @@ OPEN_LOOP_RATES = (OPEN_LOOP_RATE, 1_500.0)
 SIZES = (20_000, 100_000, 1_000_000)
 """Bytes of the larger events."""
 
+CONSOLE = "console"
+"""The name of the console among the neighbours: it reads the journal into its database."""
+
 _SIZED_BYTES = 20_000_000
 """Bytes of all larger events of one size in a round, at most: the slowest is to take seconds, not minutes."""
 
@@ -46,7 +49,7 @@ class Burst:
         return self._per_answer(self.cpu_seconds)
 
     def neighbour_cpu_per_answer(self, name: str) -> float:
-        """Microseconds of Redis' or RabbitMQ's processor time for each answer."""
+        """Microseconds of processor time of Redis, RabbitMQ or the console for each answer."""
         return self._per_answer(self.neighbours[name])
 
     @property
@@ -74,6 +77,7 @@ class Record:
     sized: dict[int, list[Burst]] = field(default_factory=dict)
     forged: list[Burst] = field(default_factory=list)
     idle_bytes: int = 0
+    console_bytes: int = 0
     final_bytes: int = 0
     largest_bytes: int = 0
     accepted: int = 0
@@ -157,6 +161,7 @@ class Measurements:
                 record.scheduled[rate] = self.burst(record, scale.scheduled, rate=rate)
         for record in self.records:
             record.final_bytes = meter.resident_bytes(record.contender.pid)
+            record.console_bytes = meter.console_bytes(record.contender.pid)
         # Last: the memory that bodies of 1 MB take says nothing about what grows with the number of events.
         for number in range(scale.rounds):
             self._measure_sizes(scale, number)
@@ -201,7 +206,7 @@ class Measurements:
         """Send `events` events, and account for them."""
         contender = record.contender
         contender.child.expect_running()
-        before = meter.cpu_seconds(contender.pid)
+        before, of_console = meter.cpu_seconds(contender.pid), meter.console_cpu_seconds(contender.pid)
         beside = {name: meter.cpu_seconds(pid) for name, pid in self._neighbours.items()}
         memory = self._redis_memory()
         result = self.load(contender.port, events, connections, rate, is_forged=is_forged, size=size)
@@ -210,6 +215,7 @@ class Measurements:
         stored = self.queue.drain(result.accepted) if contender.exchange else None
         # Read after the queue has everything, so that work put off until after the answer is counted too.
         cpu_seconds = meter.cpu_seconds(contender.pid) - before
+        neighbours[CONSOLE] = meter.console_cpu_seconds(contender.pid) - of_console
         record.count(result, expected="401" if is_forged else "202")
         record.stored += stored or 0
         return Burst(result, cpu_seconds, neighbours, self._redis_memory() - memory)

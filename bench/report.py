@@ -11,7 +11,7 @@ from rich.console import Console
 from bench import page, samples
 from bench.contenders import TITLES
 from bench.grid import NOTHING, TIMES, Grid, mebibytes
-from bench.measure import CONNECTIONS, OPEN_LOOP_RATE, OPEN_LOOP_RATES, SIZES, Burst, Record, Scale
+from bench.measure import CONNECTIONS, CONSOLE, OPEN_LOOP_RATE, OPEN_LOOP_RATES, SIZES, Burst, Record, Scale
 from bench.spool import Spooling
 
 _TIMES_FLOOR = f"{TIMES} floor"
@@ -77,13 +77,26 @@ def _throughput(records: Sequence[Record], floor: Record | None) -> Grid:
             f"{record.median(lambda burst: burst.rate_per_core):,.0f}",
             spread([burst.cpu_per_answer for burst in record.rounds]),
             _paired(record.rounds, floor.rounds if floor else []),
+            _neighbour(record, CONSOLE),
             _neighbour(record, "Redis"),
             _neighbour(record, "RabbitMQ"),
             *(f"{record.median(of):.1f}" for of in (_p50, _p99, _p999)),
         )
         for record in records
     ]
-    columns = ("", "events/s", "per core", "CPU", _TIMES_FLOOR, "Redis", "RabbitMQ", "p50", "p99", "p99.9")
+    columns = (
+        "",
+        "events/s",
+        "per core",
+        "CPU",
+        _TIMES_FLOOR,
+        CONSOLE,
+        "Redis",
+        "RabbitMQ",
+        "p50",
+        "p99",
+        "p99.9",
+    )
     title = f"{CONNECTIONS} connections, closed loop (CPU in µs per event, latency in ms)"
     return Grid(title, columns, rows, _PAIRED)
 
@@ -149,13 +162,14 @@ def _memory(records: Sequence[Record]) -> Grid:
             mebibytes(record.final_bytes),
             mebibytes(record.final_bytes - record.idle_bytes),
             mebibytes(record.largest_bytes),
+            mebibytes(record.console_bytes) if record.console_bytes else NOTHING,
             f"{record.median(lambda burst: burst.redis_bytes_per_claim):.0f}"
             if record.contender.exchange
             else NOTHING,
         )
         for record in records
     ]
-    columns = ("", "idle", "after", "growth", "after 1 MB", "Redis")
+    columns = ("", "idle", "after", "growth", "after 1 MB", CONSOLE, "Redis")
     return Grid("Resident memory (MiB), and Redis' memory for each accepted event (bytes)", columns, rows)
 
 
@@ -191,7 +205,8 @@ def _p999(burst: Burst) -> float:
 def _neighbour(record: Record, name: str) -> str:
     if record.contender.exchange is None:
         return NOTHING
-    return f"{record.median(lambda burst: burst.neighbour_cpu_per_answer(name)):.0f}"
+    used = record.median(lambda burst: burst.neighbour_cpu_per_answer(name))
+    return f"{used:.0f}" if used else NOTHING
 
 
 def generator_share(records: Sequence[Record]) -> float:
