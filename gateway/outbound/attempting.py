@@ -17,7 +17,15 @@ from gateway.outbound.client import OutboundRequest, Result
 from gateway.outbound.deliver import Attempter
 from gateway.outbound.envelope import NoSuchFormat
 from gateway.outbound.ids import Ids
-from gateway.outbound.models import Attempt, Delivery, DeliveryState, Endpoint, Health, OutboundMessage
+from gateway.outbound.models import (
+    Attempt,
+    Delivery,
+    DeliveryState,
+    Endpoint,
+    EndpointState,
+    Health,
+    OutboundMessage,
+)
 from gateway.outbound.notices import Notice
 from gateway.outbound.outcomes import Outcome
 from gateway.outbound.reporting import Reporter
@@ -90,9 +98,9 @@ class RequestAttempter(Attempter):
         if result.earlier is not None:
             # On a kept connection that the receiver had closed, which does not count as a failure.
             delivery = msgspec.structs.replace(delivery, made=delivery.made + 1)
-            next_at = began_at + result.earlier.ms / 1000
-            earlier = self._attempt_of(delivery, result.earlier, began_at, next_at)
-            began_at = next_at
+            closed_at = began_at + result.earlier.ms / 1000
+            earlier = self._attempt_of(delivery, result.earlier, began_at, closed_at)
+            began_at = closed_at
             if message is not None:
                 self._reporter.attempted(endpoint, message, delivery, earlier)
         after = msgspec.structs.replace(
@@ -105,9 +113,13 @@ class RequestAttempter(Attempter):
             status=result.status,
             outcome=result.outcome.value,
         )
-        attempt = self._attempt_of(after, result, began_at, verdict.next_at, verdict.retry_after)
         before = sender.behaviour.health
         notices = sender.behaviour.ended(result, verdict, began_at, now)
+        is_retried = (
+            sender.behaviour.health.state is EndpointState.ENABLED
+        )  # else the delivery is held from now on
+        next_at = verdict.next_at if is_retried else None
+        attempt = self._attempt_of(after, result, began_at, next_at, verdict.retry_after)
         if message is not None:
             self._reporter.attempted(endpoint, message, after, attempt, result.detail)
             if after.state is DeliveryState.DEAD:

@@ -88,7 +88,7 @@ class Reporter:
             self._metrics.count(endpoint.tenant, "dead")
             line.warning("delivery dead", outcome=attempt.outcome, cause=cause or None)
         else:
-            retry_in = _delay_of(attempt)
+            retry_in = None if attempt.next_at is None else _delay_of(attempt, attempt.next_at)
             line.info("delivery failed", outcome=attempt.outcome, cause=cause or None, retry_in=retry_in)
         if self._reports:
             self._reports.send(self._entry_of(endpoint, message, delivery, attempt))
@@ -135,7 +135,7 @@ class Reporter:
         _, _, event_type = message.key.partition(".")
         detail = ""
         if not is_delivered and attempt.next_at is not None:
-            detail = f"retry in {_delay_of(attempt):.0f} s"
+            detail = f"retry in {_delay_of(attempt, attempt.next_at):.0f} s"
         return Entry(
             self._reports.next_id(),
             Kind.DELIVERED,
@@ -156,6 +156,6 @@ class Reporter:
         )
 
 
-def _delay_of(attempt: Attempt) -> float:
+def _delay_of(attempt: Attempt, next_at: float) -> float:
     """Return the seconds from an attempt to the next one."""
-    return 0.0 if attempt.next_at is None else round(max(attempt.next_at - attempt.at, 0.0), 1)
+    return round(max(next_at - attempt.at, 0.0), 1)

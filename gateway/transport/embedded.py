@@ -1,7 +1,7 @@
 """The database of the embedded stores: claims, queues and archive in one SQLite file.
 
-Several processes may open the file: the gateway, a worker, a ``tail``. Whoever changes bindings, the row of ``routing`` tells
-the others. It is random and not counted: a change that is rolled back must not look like the next one.
+Several processes may open the file: the gateway, a worker, a ``tail``. The row of ``routing`` tells them that a binding has
+changed. Its version is random and not counted: a change that is rolled back must not look like the next one.
 """
 
 from __future__ import annotations

@@ -256,7 +256,10 @@ def test_a_receiver_can_end_everything(response: object, reason: str) -> None:
         await site.emit()
         await asyncio.sleep(1000)
         assert len(site.receivers.to("shop.acme.com")) == 1
-        assert [each.state for each in await site.deliveries()][-1:] == [DeliveryState.HELD]
+        deliveries = await site.deliveries()
+        assert [each.state for each in deliveries][-1:] == [DeliveryState.HELD]
+        first = next(each for each in deliveries if each.endpoint == "ep_shop")
+        assert [each.next_at for each in await site.store.attempts(first.id)] == [None]
         (notice,) = site.receivers.to("ops.acme.com")
         assert notice.event["type"] == "gateway.endpoint.disabled"
         assert notice.event["data"]["endpoint_id"] == "ep_shop"
