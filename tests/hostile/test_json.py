@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from support.work import in_known_work
 
 MOST_WORK = 20
 """Times as much as writing and reading JSON of 1.5 MB: one of them keeps others waiting for a second at most."""
+
+ATTEMPTS = 10
+"""Measurements after which an input takes too long."""
 
 DUPLICATE_NAMES = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
 
@@ -84,9 +88,14 @@ def test_what_cannot_be_parsed_is_refused_quickly(target: Target) -> None:
     for hostile in INPUTS:
         if hostile.number in {97, 98} and hostile.answer.startswith("4"):
             wire = bytes(hostile.send(target.secrets))  # type: ignore[arg-type]
-            begun_at = target.cpu_seconds()
-            converse(target.address, wire)
-            if (took := in_known_work(target.cpu_seconds() - begun_at)) > MOST_WORK:
+            took = inf
+            for _ in range(ATTEMPTS):  # what else the machine does can only add
+                begun_at = target.cpu_seconds()
+                converse(target.address, wire)
+                took = min(took, in_known_work(target.cpu_seconds() - begun_at))
+                if took <= MOST_WORK:
+                    break
+            if took > MOST_WORK:
                 slow[str(hostile)] = took
 
     assert slow == {}

@@ -23,8 +23,9 @@ from support.deliveries import NAMES, URL, delivered, parameters_of
 from support.gateway_process import GatewayProcess, Secrets
 
 SIZE = 1_000_000
-ALLOWED = 3.0
-"""Times the processor time of a forged delivery of Stripe."""
+ALLOWED = 5.0
+"""Times the processor time of a forged delivery of Stripe. Mandrill's form full of escapes takes 3.0; a loop in Python over
+its bytes would take 30."""
 
 ALLOWED_GREETING = 4.0
 """Times the processor time of a bare refusal."""

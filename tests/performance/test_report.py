@@ -13,14 +13,14 @@ import pytest
 from bench import contenders, page, report, samples
 from bench.contenders import Contender, PeerMissingError
 from bench.load import Result
-from bench.measure import OPEN_LOOP_RATES, SIZES, Burst, Record
+from bench.measure import CONSOLE, OPEN_LOOP_RATES, SIZES, Burst, Record
 from support.process import Child
 
 
 def burst(cpu: float, answers: int = 100, redis_bytes: int = 0) -> Burst:
     """One round of requests, each of which took ``cpu`` microseconds."""
     result = Result(1.0, {"202": answers}, 0, 1.0, 2.0, 3.0, 4.0, 0.1)
-    return Burst(result, cpu * answers / 1e6, {"Redis": 0.0, "RabbitMQ": 0.0}, redis_bytes)
+    return Burst(result, cpu * answers / 1e6, {"Redis": 0.0, "RabbitMQ": 0.0, CONSOLE: 0.0}, redis_bytes)
 
 
 def record(name: str, cpus: list[float], exchange: str | None = None, per_kilobyte: float = 1.0) -> Record:
@@ -36,6 +36,7 @@ def record(name: str, cpus: list[float], exchange: str | None = None, per_kiloby
     found.forged = [burst(cpu / 2) for cpu in cpus] if exchange else []
     found.unexpected = Counter()
     found.idle_bytes, found.final_bytes, found.largest_bytes = (each * 2**20 for each in (70, 75, 90))
+    found.console_bytes = 80 * 2**20 if exchange else 0
     found.accepted = found.stored = 300
     return found
 
@@ -68,8 +69,8 @@ def test_refusals_and_memory_have_their_rows(tables: dict[str, dict[str, list[st
     """The floor refuses nothing, and keeps nothing in Redis."""
     assert tables["Refusing"]["gateway"][:2] == ["30–50–60", "1.2–1.5–2.0"]
     assert tables["Refusing"]["floor"][:2] == ["–", "–"]
-    assert tables["Resident"]["gateway"] == ["70.0", "75.0", "5.0", "90.0", "20"]
-    assert tables["Resident"]["floor"][-1] == "–"
+    assert tables["Resident"]["gateway"] == ["70.0", "75.0", "5.0", "90.0", "80.0", "20"]
+    assert tables["Resident"]["floor"][-2:] == ["–", "–"]
 
 
 @pytest.mark.parametrize("size", SIZES)
