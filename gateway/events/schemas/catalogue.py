@@ -33,6 +33,9 @@ YAML_SUFFIXES = (".yaml", ".yml")
 _MAX_FILE_SIZE = 1024**2
 """Bytes of a schema file, so that a wrong path cannot exhaust memory."""
 
+_MAX_DEPTH = 100
+"""Levels of a file in YAML. A schema may have fewer, see :mod:`gateway.events.schemas.lint`."""
+
 _SUFFIX = ".json"
 
 
@@ -189,16 +192,29 @@ def parse_document(content: bytes, *, is_yaml: bool) -> Any:
         except orjson.JSONDecodeError as error:
             raise SchemaError(f"is not JSON: {error}") from error
     try:
-        has_aliases = any(
-            isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, yaml.SafeLoader)
-        )
-        if not has_aliases:
-            return orjson.loads(orjson.dumps(yaml.safe_load(content)))  # a date becomes a string
+        _expect_plain(content)
+        return orjson.loads(orjson.dumps(yaml.safe_load(content)))  # a date becomes a string
     except yaml.YAMLError as error:
         raise SchemaError(f"is not YAML: {' '.join(str(error).split())}") from error
-    except (RecursionError, TypeError, ValueError) as error:
+    except SchemaError:
+        raise
+    except (TypeError, ValueError) as error:
         raise SchemaError(f"is no JSON written as YAML: {error}") from error
-    raise SchemaError("has YAML aliases, through which a short text can be a huge one")
+
+
+def _expect_plain(content: bytes) -> None:
+    """Refuse YAML that a short text makes costly: PyYAML takes the square of the depth, and aliases multiply.
+
+    Raises:
+        SchemaError: It has aliases, or is nested too deeply.
+    """
+    depth = 0
+    for event in yaml.parse(content, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SchemaError("has YAML aliases, through which a short text can be a huge one")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise SchemaError(f"is nested in more than {_MAX_DEPTH} levels")
 
 
 def _files(folder: Traversable) -> list[Traversable]:

@@ -21,6 +21,7 @@ from gateway.events.schemas import (
     Violation,
     check_document,
     load_file,
+    parse_document,
 )
 from gateway.events.schemas.lint import MAX_BRANCHES, MAX_SCHEMA_DEPTH, MAX_UNIQUE_ITEMS
 from gateway.events.schemas.schema import Schema, all_parts
@@ -316,6 +317,13 @@ def test_yaml_that_is_no_schema_is_refused(tmp_path: Path, content: str) -> None
     path.write_text(content)
     with pytest.raises(SchemaError, match=r"own\.yml"):
         load_file(path)
+
+
+@pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "? "])
+def test_deep_yaml_is_refused_soon(piece: str) -> None:
+    """PyYAML takes the square of the depth: without a bound this would take a day."""
+    with pytest.raises(SchemaError, match="is nested in more than 100 levels"):
+        parse_document(piece.encode() * 200_000, is_yaml=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]"])
