@@ -323,9 +323,8 @@ class ClusterConnection(Connection):
             try:
                 await self._find_primaries()
                 if self._refused_key is not None:
-                    with suppress(
-                        hiredis.ReplyError
-                    ):  # the key may be a hash; any reply shows that commands are taken
+                    # Any reply shows that commands are taken, also the error of a key that holds a hash.
+                    with suppress(hiredis.ReplyError):
                         await self._run_once(("GET", self._refused_key))
                     self._refused_key = None
             except OSError as error:

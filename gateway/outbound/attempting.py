@@ -115,10 +115,9 @@ class RequestAttempter(Attempter):
         )
         before = sender.behaviour.health
         notices = sender.behaviour.ended(result, verdict, began_at, now)
-        is_retried = (
-            sender.behaviour.health.state is EndpointState.ENABLED
-        )  # else the delivery is held from now on
-        next_at = verdict.next_at if is_retried else None
+        # An attempt that disables its endpoint has no next one: the delivery is held from now on.
+        is_enabled = sender.behaviour.health.state is EndpointState.ENABLED
+        next_at = verdict.next_at if is_enabled else None
         attempt = self._attempt_of(after, result, began_at, next_at, verdict.retry_after)
         if message is not None:
             self._reporter.attempted(endpoint, message, after, attempt, result.detail)

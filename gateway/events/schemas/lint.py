@@ -93,9 +93,9 @@ def check_document(document: object, place: str) -> None:
 
 
 def _is_schema(document: dict[str, Any]) -> bool:
-    """Return whether a document certainly is JSON Schema: in a fiftieth of the time in which jsonschema finds out.
+    """Return whether a document certainly is JSON Schema.
 
-    `gateway check` looks at some 280 schemas for Stripe, which took half a second (2026-12).
+    With jsonschema, the 340 documents of Stripe took 0.3 of the 0.84 s of CPU of `gateway check` (2026-12).
     """
     try:
         return jsonschema_rs.meta.is_valid(document)
