@@ -16,9 +16,15 @@ T = TypeVar("T")
 
 
 class Aside:
-    """Runs functions on a few threads, without keeping what they worked on in memory."""
+    """Runs functions on a few threads, without keeping what they worked on in memory.
+
+    Attributes:
+        parsing: Held from the parsing of a body until its objects are no longer needed. They take several times its
+            size, and threads that got ahead of the event loop would fill the memory with them.
+    """
 
     def __init__(self) -> None:
+        self.parsing = asyncio.Semaphore(_THREADS)
         self._threads = ThreadPoolExecutor(_THREADS, "verify")
 
     async def run(self, work: Callable[[], T]) -> T:

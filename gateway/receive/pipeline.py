@@ -124,8 +124,9 @@ class Pipeline:
         route, request, now = context.route, context.request, self._clock()
         verified = await self._aside.run(partial(route.adapter.verify, request, now))
         self._note_verified(context, verified)
-        content = await self._aside.run(partial(route.reader.read, verified.headers, verified.body))
-        return self._recognise(context, verified, content, now)
+        async with self._aside.parsing:
+            content = await self._aside.run(partial(route.reader.read, verified.headers, verified.body))
+            return self._recognise(context, verified, content, now)
 
     def _note_verified(self, context: RequestContext, verified: VerifiedRequest) -> None:
         route = context.route

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import threading
 import tracemalloc
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +18,11 @@ import pytest
 
 from gateway.adapters import registry
 from gateway.adapters.adapter import BoundAdapter
+from gateway.adapters.identity import Identity
 from gateway.app import Gateway
 from gateway.config import Config
+from gateway.events.body import Content, Reader
+from gateway.receive import aside
 from gateway.signatures.rejections import SignatureRejected
 from gateway.signatures.request import Headers, RawRequest, VerifiedRequest
 from gateway.signatures.schemes import hmac_rule
@@ -192,6 +197,43 @@ async def test_a_large_body_is_forgotten_as_soon_as_it_is_answered(
         gc.enable()
     assert statuses == [status for _, _, status in requests]
     assert max(held) < size
+
+
+async def test_few_large_bodies_are_parsed_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their objects take several times their size: threads do not parse while the event loop is behind."""
+    threads: list[ThreadPoolExecutor] = []
+    parsed: list[Content] = []
+    waiting: list[int] = []
+    read, identify = Reader.read, BoundAdapter.identify
+
+    def started(*given: Any) -> ThreadPoolExecutor:
+        threads.append(ThreadPoolExecutor(*given))
+        return threads[-1]
+
+    def recorded(reader: Reader, headers: Headers, body: bytes) -> Content:
+        content = read(reader, headers, body)
+        parsed.append(content)
+        return content
+
+    def late(adapter: BoundAdapter, *given: Any) -> Identity:
+        barrier = threading.Barrier(3)  # behind all that is to be parsed by now
+        for _ in range(2):
+            threads[0].submit(barrier.wait)
+        barrier.wait(60)
+        waiting.append(len(parsed) - len(waiting))
+        return identify(adapter, *given)
+
+    monkeypatch.setattr(aside, "ThreadPoolExecutor", started)
+    monkeypatch.setattr(Reader, "read", recorded)
+    monkeypatch.setattr(BoundAdapter, "identify", late)
+    house = House(tmp_path, ["stripe"], monkeypatch)
+    request = signed("stripe", padded(delivered("stripe").request.body, LARGE))
+
+    answers = await asyncio.gather(*(house.post("stripe", request) for _ in range(20)))
+
+    assert {answer.status_code for answer in answers} <= {200, 202}
+    assert len(waiting) == 20
+    assert max(waiting) <= 2
 
 
 @pytest.mark.parametrize("name", ["stripe", "svix"])
