@@ -54,19 +54,27 @@ class Patch:
             StalePatchError: the code to replace is not there once.
         """
         text, span = self._find(root)
-        (root / self.file).write_text(text[: span.start] + self.new.strip() + text[span.end :], "utf-8")
+        (root / self.file).write_text(self._changed(text, span), "utf-8")
         return text
 
     def check(self, root: Path) -> None:
         """Check that the patch still fits.
 
         Raises:
-            StalePatchError: the code to replace is not there once, or the test is not there.
+            StalePatchError: the code to replace is not there once, what comes of it is no Python, or the test is not there.
         """
-        self._find(root)
+        changed = self._changed(*self._find(root))
+        if self.file.endswith(".py"):
+            try:
+                ast.parse(changed)
+            except SyntaxError as error:
+                raise StalePatchError(f"{self.title}: {error}") from error
         file, _, name = self.test.partition("::")
         if name.partition("[")[0] not in _tests_in(root / file):
             raise StalePatchError(f"{self.title}: there is no {self.test}")
+
+    def _changed(self, text: str, span: _Span) -> str:
+        return text[: span.start] + self.new.strip() + text[span.end :]
 
     def _find(self, root: Path) -> tuple[str, _Span]:
         """Return the text of the file, and the position of the code to replace."""

@@ -742,8 +742,8 @@ GATEWAY = (
     Patch(
         "a claim is done before the broker's confirm",
         "gateway/receive/publishing.py::EventPublisher.publish",
-        "            await self._publisher.publish(",
-        "            self._dedupe.commit(claim, route.metrics)\n            await self._publisher.publish(",
+        "            if await self._publisher.publish(",
+        "            self._dedupe.commit(claim, route.metrics)\n            if await self._publisher.publish(",
         f"{_PIPELINE}::test_the_claim_is_permanent_only_after_the_confirm",
     ),
     Patch(
