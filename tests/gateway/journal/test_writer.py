@@ -273,12 +273,13 @@ async def test_a_disk_that_hangs_fills_the_memory_up_to_a_limit(
 
     monkeypatch.setattr(os, "write", write)
     monkeypatch.setattr(module, "MAX_MEMORY", 10_000)
-    for number in range(3):
-        writer.write(entry(number, "x" * 4_000))
-        writer.flush()
-    assert writer.dropped["memory"] == 1
-
-    gate.set()
+    try:
+        for number in range(3):
+            writer.write(entry(number, "x" * 4_000))
+            writer.flush()
+        assert writer.dropped["memory"] == 1
+    finally:
+        gate.set()
     await wait_until_async(lambda: len(read(tmp_path)) == 2)
 
 
