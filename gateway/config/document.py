@@ -11,6 +11,7 @@ import yaml
 from gateway.config.interpolation import UnsetVariable, expand, is_optional
 from gateway.errors import ConfigurationError
 from gateway.transport.files import FileTooLarge, read_file
+from gateway.transport.yaml_bounds import read_events
 
 FieldPath = tuple[str | int, ...]
 """The keys and positions that lead to a value."""
@@ -176,12 +177,8 @@ def _check_bounds(text: str, path: Path) -> None:
     Raises:
         ConfigurationError: It has too many aliases, or nests too deeply.
     """
-    aliases = depth = 0
-    for event in yaml.parse(text):
-        aliases += isinstance(event, yaml.AliasEvent)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if aliases > _MAX_ALIASES:
+    for reading in read_events(text):
+        if reading.aliases > _MAX_ALIASES:
             raise ConfigurationError(f"{path}: more than {_MAX_ALIASES} aliases; write the values out")
-        if depth > _MAX_DEPTH:
-            line = event.start_mark.line + 1 if event.start_mark else 1
-            raise ConfigurationError(f"{path}:{line}: is nested more than {_MAX_DEPTH} levels deep")
+        if reading.depth > _MAX_DEPTH:
+            raise ConfigurationError(f"{path}:{reading.line}: is nested more than {_MAX_DEPTH} levels deep")

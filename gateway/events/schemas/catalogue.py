@@ -23,6 +23,7 @@ from gateway.events.schemas.lint import SchemaError, check_document
 from gateway.events.schemas.schema import Schema
 from gateway.signatures.extractors import most_specific
 from gateway.transport.files import FileTooLarge, read_file
+from gateway.transport.yaml_bounds import read_events
 
 ENVELOPE = "_envelope"
 """The name of an adapter's schema for every event type without one of its own."""
@@ -203,17 +204,15 @@ def parse_document(content: bytes, *, is_yaml: bool) -> Any:
 
 
 def _expect_plain(content: bytes) -> None:
-    """Refuse YAML that a short text makes costly: PyYAML takes the square of the depth, and aliases multiply.
+    """Refuse YAML that a short text makes costly.
 
     Raises:
         SchemaError: It has aliases, or is nested too deeply.
     """
-    depth = 0
-    for event in yaml.parse(content, yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
+    for reading in read_events(content):
+        if reading.aliases:
             raise SchemaError("has YAML aliases, through which a short text can be a huge one")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _MAX_DEPTH:
+        if reading.depth > _MAX_DEPTH:
             raise SchemaError(f"is nested in more than {_MAX_DEPTH} levels")
 
 
