@@ -19,15 +19,22 @@ _ROUNDS = 3
 def cost(work: Callable[[], object], enough: float) -> float:
     """Measure the processor time that this thread needs for ``work``, again until it is less than ``enough``.
 
-    The unit is the time that writing and reading JSON of 1.5 MB takes, which is about 50 ms. What else a machine does can
-    only add: so one measurement below the limit is a verdict, and one above is none.
+    The unit is the time that writing and reading JSON of 1.5 MB takes, which is about 50 ms.
     """
-    least = inf
+    return least(lambda: in_known_work(_seconds(work, 1)), enough)
+
+
+def least(measure: Callable[[], float], enough: float) -> float:
+    """Return the least of several measurements, as soon as it is less than ``enough``.
+
+    What else a machine does can only add: so one measurement below the limit is a verdict, and one above is none.
+    """
+    found = inf
     for _ in range(_ATTEMPTS):
-        least = min(least, in_known_work(_seconds(work, 1)))
-        if least < enough:
+        found = min(found, measure())
+        if found < enough:
             break
-    return least
+    return found
 
 
 def in_known_work(seconds: float) -> float:
